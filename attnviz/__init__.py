@@ -1,0 +1,58 @@
+"""attnviz, the attention inspector for the terminal.
+
+    import attnviz
+
+    trace = attnviz.run("I saw a saw", model="random:seed=7")
+    trace["encoder.0.self"].weights  # [n_head, n_q, n_k]
+
+The names below are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attnviz.errors import AttnvizError
+    from attnviz.foreign import load
+    from attnviz.models import load_model
+    from attnviz.models.running import run
+    from attnviz.nn.attention import Attention, attend
+    from attnviz.trace import Record, Trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attention",
+    "AttnvizError",
+    "Record",
+    "Trace",
+    "__version__",
+    "attend",
+    "load",
+    "load_model",
+    "run",
+]
+
+_HOMES = {
+    "Attention": "attnviz.nn.attention",
+    "AttnvizError": "attnviz.errors",
+    "Record": "attnviz.trace",
+    "Trace": "attnviz.trace",
+    "attend": "attnviz.nn.attention",
+    "load": "attnviz.foreign",
+    "load_model": "attnviz.models",
+    "run": "attnviz.models.running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'attnviz' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

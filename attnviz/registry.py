@@ -1,0 +1,127 @@
+"""Names for functions, and the small language `name:key=value,key=value` that selects them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from attnviz.errors import AttnvizError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint for an unknown name: the nearest known one, if any is near, and all of them."""
+    from difflib import get_close_matches
+
+    known = list(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"did you mean `{close[0]}`? " if close else ""
+    return f"{guess}known: {', '.join(known)}"
+
+
+class Registry(Mapping[str, F], Generic[F]):
+    """Functions by name, in the order in which they were added."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._functions: dict[str, F] = {}
+
+    def add(self, function: F) -> F:
+        """Register under the function's own name; use as a decorator."""
+        self._functions[function.__name__] = function
+        return function
+
+    def __getitem__(self, name: str) -> F:
+        try:
+            return self._functions[name]
+        except KeyError:
+            raise AttnvizError(
+                f"unknown {self.what}: {name!r}", nearest(name, self._functions)
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    def options(self, name: str, given: Mapping[str, str]) -> dict[str, Any]:
+        """Convert the texts in `given` to the types of the function's keyword-only parameters."""
+        parameters = {
+            p.name: p
+            for p in inspect.signature(self[name]).parameters.values()
+            if p.kind is p.KEYWORD_ONLY and str(p.annotation) in CONVERT
+        }
+        required = [p.name for p in parameters.values() if p.default is p.empty]
+        for key in given:
+            if key not in parameters:
+                allowed = nearest(key, parameters) if parameters else "it takes no options"
+                raise AttnvizError(f"{self.what} {name!r} has no option {key!r}", allowed)
+        for key in required:
+            if key not in given:
+                raise AttnvizError(
+                    f"{self.what} {name!r} needs the option {key!r}", f"write {name}:{key}=…"
+                )
+        return {
+            key: convert(text, str(parameters[key].annotation), f"{self.what} {name}: {key}")
+            for key, text in given.items()
+        }
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _truth(text: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return words[text.lower()]
+
+
+CONVERT: dict[str, tuple[Callable[[str], Any], str]] = {
+    "int": (int, "a whole number"),
+    "int | None": (int, "a whole number"),
+    "float": (float, "a number"),
+    "float | None": (float, "a number"),
+    "str": (str, "a word"),
+    "str | None": (str, "a word"),
+    "bool": (_truth, "true or false"),
+    "tuple[int, ...]": (_lengths, "whole numbers separated by commas"),
+}
+
+
+def convert(text: str, annotation: str, what: str) -> Any:
+    """`text` as the type that `annotation` spells."""
+    function, expected = CONVERT[annotation]
+    try:
+        return function(text)
+    except (ValueError, KeyError):
+        raise AttnvizError(f"{what}: expected {expected}, got {text!r}") from None
+
+
+def parse_spec(text: str) -> tuple[str, dict[str, str]]:
+    """Split `name:key=value,key=value`; a piece without `=` continues the value before it.
+
+    >>> parse_spec("documents:lengths=3,2")
+    ('documents', {'lengths': '3,2'})
+    """
+    name, _, rest = text.strip().partition(":")
+    options: dict[str, str] = {}
+    last = ""
+    for piece in rest.split(",") if rest else []:
+        key, equals, value = (part.strip() for part in piece.partition("="))
+        if equals:
+            last = key
+            options[key] = value
+        elif last:
+            options[last] += "," + piece.strip()
+        else:
+            raise AttnvizError(
+                f"cannot read {text!r}: expected key=value after the colon, got {piece!r}",
+                "write for example window:size=3",
+            )
+    return name.strip(), options
