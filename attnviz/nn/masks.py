@@ -1,0 +1,157 @@
+"""Masks: which key may a query see?
+
+Each is a function of positions, so that an offset (a cache, a window) cannot break it:
+q_pos [n_q], k_pos [n_k] -> visible [n_q, n_k], True = visible.
+`Mask` puts them together and keeps their names, so that a cell can say why it is masked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array, Bool
+from attnviz.registry import Registry, parse_spec
+
+Rule = Callable[[Array, Array], Bool]
+
+MASKS: Registry[Callable[..., Bool]] = Registry("mask")
+
+
+@MASKS.add
+def causal(q_pos: Array, k_pos: Array) -> Bool:
+    """A query sees the keys at its own position and before it."""
+    return k_pos <= q_pos[:, None]
+
+
+@MASKS.add
+def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
+    """A query sees the keys less than `size` positions away, itself included.
+
+    With `causal`, exactly `size` keys: the query's own and the size - 1 before it
+    (Mistral's and Hugging Face's `sliding_window`).
+    """
+    return np.asarray(np.abs(q_pos[:, None] - k_pos) < size)
+
+
+@MASKS.add
+def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | None = None) -> Bool:
+    """A query sees `left` keys before it, its own, and `right` keys after it; None: all of them.
+
+    These are the inclusive distances of flash-attention and of ONNX.
+    """
+    distance = q_pos[:, None] - k_pos
+    visible = np.ones(distance.shape, bool)
+    if left is not None:
+        visible &= distance <= left
+    if right is not None:
+        visible &= distance >= -right
+    return visible
+
+
+@MASKS.add
+def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
+    """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1."""
+    return (k_pos < length) | causal(q_pos, k_pos)
+
+
+@MASKS.add
+def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
+    """Texts of these `lengths` packed one after another do not see each other."""
+    ends = np.cumsum(lengths)
+    return np.asarray(
+        np.searchsorted(ends, q_pos, "right")[:, None] == np.searchsorted(ends, k_pos, "right")
+    )
+
+
+@MASKS.add
+def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
+    """Keys from the valid length on are padding.
+
+    One length gives [n_q, n_k]; one for each text of a batch [n_batch, 1 head, n_q, n_k].
+    """
+    if len(lengths) == 1:
+        valid = k_pos[None, :] < lengths[0]
+    else:
+        valid = k_pos < np.asarray(lengths)[:, None, None, None]
+    return np.broadcast_to(valid, (*valid.shape[:-2], len(q_pos), len(k_pos)))
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Named rules that all have to agree. `Mask()` masks nothing; masks add up with `+`."""
+
+    rules: tuple[tuple[str, Rule], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The names of the rules, `causal+window:size=3`; `none` if there are none."""
+        return "+".join(name for name, _ in self.rules) or "none"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.rules)
+
+    def __add__(self, other: Mask) -> Mask:
+        return Mask(self.rules + tuple(rule for rule in other.rules if rule not in self.rules))
+
+    def visible(self, q_pos: Array, k_pos: Array) -> Bool | None:
+        """What all rules let through, [..., n_q, n_k]; None if there are no rules."""
+        if not self.rules:
+            return None
+        return functools.reduce(np.logical_and, (rule(q_pos, k_pos) for _, rule in self.rules))
+
+    def reasons(self, q_pos: Array, k_pos: Array) -> Array:
+        """Which rule masks a cell: 0 = visible, i = the i-th name counted from 1, [..., n_q, n_k].
+
+        Where several rules mask a cell, the first of them is named.
+        """
+        reason = np.zeros((len(q_pos), len(k_pos)), np.uint8)
+        for number, (_, rule) in enumerate(self.rules, 1):
+            reason = np.where((reason == 0) & ~rule(q_pos, k_pos), np.uint8(number), reason)
+        return reason
+
+
+NONE = Mask()
+CAUSAL = Mask((("causal", causal),))
+
+
+def padded(lengths: tuple[int, ...]) -> Mask:
+    """Padding by valid lengths, one for each text of a batch."""
+    return Mask((("padding", functools.partial(padding, lengths=lengths)),))
+
+
+def custom(visible: Array, name: str = "custom") -> Mask:
+    """A mask from a boolean array [..., n_q, n_k], True = visible."""
+    visible = np.asarray(visible)
+    if visible.dtype != bool:
+        raise AttnvizError(
+            f"a mask is boolean with True = visible; got {visible.dtype}",
+            "convert it with .astype(bool), or pass numbers to add to the scores as `bias`",
+        )
+
+    def rule(q_pos: Array, k_pos: Array) -> Bool:
+        if visible.shape[-2:] != (len(q_pos), len(k_pos)):
+            raise AttnvizError(
+                f"the custom mask has the shape {list(visible.shape)}; "
+                f"expected n_q = {len(q_pos)} rows and n_k = {len(k_pos)} columns"
+            )
+        return visible
+
+    return Mask(((name, rule),))
+
+
+def parse(text: str) -> Mask:
+    """A mask from its name: `none`, `causal`, `causal+window:size=3`, `documents:lengths=3,2`."""
+    mask = NONE
+    for part in text.split("+"):
+        name, options = parse_spec(part)
+        if name == "none":
+            continue
+        rule = functools.partial(MASKS[name], **MASKS.options(name, options))
+        mask += Mask(((part.strip(), rule),))
+    return mask

@@ -1,0 +1,158 @@
+"""Multi-head attention: projections, position scheme, score, mask, softmax, each a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.attention import Keep, KeepNothing, attention, merge_heads, split_heads
+from attnviz.nn.linear import Linear
+from attnviz.nn.masks import NONE, Mask
+from attnviz.nn.scores import Score, scaled_dot
+from attnviz.nn.scratch import Scratch
+from attnviz.nn.types import Array
+
+Turn = Callable[[Array, Array], Array]
+"""Rotary positions: x [n_head, n, d], positions [n] -> x [n_head, n, d]."""
+
+Bias = Callable[[Array, Array], Array]
+"""Relative positions: q_pos [n_q], k_pos [n_k] -> what is added to the scores."""
+
+
+class Site(NamedTuple):
+    """Where in a transformer an attention sits, and how it computes."""
+
+    block: str
+    """`encoder` or `decoder`."""
+    layer: int
+    kind: str
+    """`self` or `cross`."""
+    queries: str
+    """The name of the stream of tokens that asks."""
+    keys: str
+    """The name of the stream of tokens that is asked."""
+    n_head: int
+    n_kv_head: int
+    mask: tuple[str, ...]
+    """The names of the mask's rules."""
+    score: str
+    scale: float | None
+    softcap: float | None
+
+    @property
+    def id(self) -> str:
+        return f"{self.block}.{self.layer}.{self.kind}"
+
+
+class Recorder(Protocol):
+    """Decides, attention by attention, which stages are kept."""
+
+    def open(self, site: Site) -> Keep: ...
+
+
+class RecordNothing:
+    def open(self, site: Site) -> Keep:
+        return KeepNothing()
+
+
+class Stream(NamedTuple):
+    """A text on its way through a stack: x [n_token, d_model] and what belongs to it."""
+
+    name: str
+    x: Array
+    positions: Array
+    mask: Mask = NONE
+    """What the text itself hides: its padding, say."""
+
+
+class Around(NamedTuple):
+    """What a sublayer sees besides its input."""
+
+    block: str
+    layer: int
+    stream: Stream
+    memory: Stream | None
+    """The encoder's output, for cross-attention."""
+    recorder: Recorder
+    scratch: Scratch
+
+
+class MultiHeadAttention(NamedTuple):
+    """[n_token, d_model] -> [n_token, d_model]. Source: Vaswani et al. 2017, section 3.2.2."""
+
+    query: Linear
+    """[n_head·d_q, d_model]"""
+    key: Linear
+    """[n_kv_head·d_k, d_model of the keys' stream]"""
+    value: Linear
+    """[n_kv_head·d_v, d_model of the keys' stream]"""
+    output: Linear
+    """[d_model, n_head·d_v]"""
+    n_head: int
+    n_kv_head: int
+    kind: str = "self"
+    score: Score = scaled_dot
+    score_name: str = "scaled_dot"
+    scale: float | None = None
+    softcap: float | None = None
+    mask: Mask = NONE
+    turn: Turn | None = None
+    bias: Bias | None = None
+    sinks: Array | None = None
+
+    def __call__(self, x: Array, around: Around) -> Array:
+        keys = around.stream if self.kind == "self" else around.memory
+        if keys is None:
+            raise AttnvizError("cross-attention needs an encoder's output to look at")
+        source = x if self.kind == "self" else keys.x
+        q_pos, k_pos = around.stream.positions, keys.positions
+        mask = self.mask + keys.mask
+        site = self.site(around.block, around.layer, around.stream.name, keys.name, mask)
+        keep = around.recorder.open(site)
+
+        def project(stage: str, linear: Linear, x: Array, n_head: int) -> Array:
+            room = None
+            if not keep.wants(stage):  # else the next layer would write over what was kept
+                shape = (*x.shape[:-2], len(linear.weight), x.shape[-2])
+                room = around.scratch.array(stage, shape, x.dtype)
+            return split_heads(linear(x, room), n_head)
+
+        q = project("q", self.query, x, self.n_head)
+        k = project("k", self.key, source, self.n_kv_head)
+        v = project("v", self.value, source, self.n_kv_head)
+        if self.turn is not None:
+            q, k = self.turn(q, q_pos), self.turn(k, k_pos)
+        if len(mask.rules) > 1 and keep.wants("mask"):
+            keep.keep("masked_by", mask.reasons(q_pos, k_pos))
+        context = attention(
+            q,
+            k,
+            v,
+            score=self.score,
+            scale=self.scale,
+            softcap=self.softcap,
+            bias=None if self.bias is None else self.bias(q_pos, k_pos),
+            visible=mask.visible(q_pos, k_pos),
+            sinks=self.sinks,
+            keep=keep,
+        )
+        return self.output(merge_heads(context))
+
+    def site(
+        self, block: str, layer: int, queries: str, keys: str, mask: Mask | None = None
+    ) -> Site:
+        """What there is to say about this attention at its place in a transformer."""
+        return Site(
+            block=block,
+            layer=layer,
+            kind=self.kind,
+            queries=queries,
+            keys=keys,
+            n_head=self.n_head,
+            n_kv_head=self.n_kv_head,
+            mask=(self.mask if mask is None else mask).names,
+            score=self.score_name,
+            scale=self.scale,
+            softcap=self.softcap,
+        )

@@ -1,0 +1,109 @@
+"""Position schemes by name: what is added to the embeddings, how queries and keys turn, and
+what is added to the scores. One function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn import positions as numbers
+from attnviz.nn.multi_head import Bias, Turn
+from attnviz.nn.types import Array
+from attnviz.registry import Registry
+
+
+class Setting(NamedTuple):
+    """What a scheme has to know of the stack that it serves."""
+
+    d_model: int
+    n_head: int
+    causal: bool
+    draw: Callable[[str, tuple[int, ...]], Array]
+    """`draw(name, shape)`: the learned arrays, or seeded random ones in their place."""
+
+
+class Scheme(NamedTuple):
+    """The three places where positions can enter; None where they do not."""
+
+    add: Callable[[Array], Array] | None = None
+    """positions [n] -> [n, d_model]"""
+    turn: Turn | None = None
+    """x [n_head, n, d_k], positions [n] -> the same shape"""
+    bias: Bias | None = None
+    """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]"""
+
+
+SCHEMES: Registry[Callable[..., Scheme]] = Registry("position scheme")
+
+
+@SCHEMES.add
+def none(setting: Setting) -> Scheme:
+    """No positions: attention alone cannot tell one order of the tokens from another."""
+    return Scheme()
+
+
+@SCHEMES.add
+def sinusoidal(setting: Setting, *, base: float = 10000.0) -> Scheme:
+    """Sines and cosines of many wavelengths, added. Source: Vaswani et al. 2017, section 3.5."""
+    return Scheme(add=partial(numbers.sinusoidal, d_model=setting.d_model, base=base))
+
+
+@SCHEMES.add
+def learned(setting: Setting, *, length: int = 512) -> Scheme:
+    """A vector for each of `length` positions, added. Source: Gehring et al. 2017."""
+    table = setting.draw("positions", (length, setting.d_model))
+    return Scheme(add=partial(look_up, table))
+
+
+@SCHEMES.add
+def rope(
+    setting: Setting,
+    *,
+    base: float = 10000.0,
+    style: str = "half",
+    fraction: float = 1.0,
+    offset: int = 0,
+) -> Scheme:
+    """Queries and keys are rotated by their positions. Source: Su et al. 2021."""
+    turn = partial(
+        numbers.rope,
+        base=base,
+        style=numbers.rope_style(style),
+        fraction=fraction,
+        offset=offset,
+    )
+    return Scheme(turn=turn)
+
+
+@SCHEMES.add
+def alibi(setting: Setting) -> Scheme:
+    """A penalty on distance, with a slope for each head. Source: Press et al. 2022."""
+    return Scheme(bias=partial(numbers.alibi, n_head=setting.n_head))
+
+
+@SCHEMES.add
+def t5(setting: Setting, *, buckets: int = 32, distance: int = 128) -> Scheme:
+    """A learned bias for each bucket of distances and each head. Source: Raffel et al. 2020."""
+    table = setting.draw("relative", (buckets, setting.n_head))
+
+    def bias(q_pos: Array, k_pos: Array) -> Array:
+        which = numbers.t5_buckets(q_pos, k_pos, buckets, distance, not setting.causal)
+        return numbers.t5_bias(table, which)
+
+    return Scheme(bias=bias)
+
+
+def look_up(table: Array, positions: Array) -> Array:
+    """Rows of a table [length, d_model]; a position that it lacks is an error, not a wrap."""
+    longest = int(np.max(positions, initial=-1))
+    if longest >= len(table):
+        raise AttnvizError(
+            f"{longest + 1} tokens, but there are learned positions for {len(table)} only",
+            "give a shorter text, or more positions: learned:length=…",
+        )
+    rows: Array = table[positions]
+    return rows

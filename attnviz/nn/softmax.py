@@ -1,0 +1,68 @@
+"""Softmax that is right at the edges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.nn.types import Array, Bool, floating
+
+SAFE = 75.0
+"""exp(±75) and sums of such numbers are far from the ends of float32."""
+
+
+def softmax(logits: Array, axis: int = -1) -> Array:
+    """exp(x) / Σ exp(x) over `axis`, shifted by the largest value. -inf gives exactly 0.
+
+    A row of -inf only gives zeros, not NaN and not a uniform row. NaN and +inf give NaN.
+    """
+    rows = np.moveaxis(floating(logits), axis, -1).copy()
+    return np.moveaxis(softmax_in_place(rows), -1, axis)
+
+
+def masked_softmax(scores: Array, visible: Bool | None, sinks: Array | None = None) -> Array:
+    """Softmax over the visible keys: scores [n_head, n_q, n_k] -> weights [n_head, n_q, n_k].
+
+    Args:
+        scores: finite or not; what a masked cell holds has no influence, NaN included.
+        visible: True = visible, broadcasts to the scores; None shows all.
+        sinks: [n_head] logits that only enter the denominator.
+    """
+    return softmax_in_place(hide(floating(scores).copy(), visible), sinks)
+
+
+def hide(logits: Array, visible: Bool | None) -> Array:
+    """Set the masked cells to -inf, in place: no finite fill is below every possible score."""
+    if visible is not None:
+        np.copyto(logits, -np.inf, where=~visible)
+    return logits
+
+
+def softmax_in_place(
+    logits: Array,
+    sinks: Array | None = None,
+    *,
+    within: tuple[float, float] | None = None,
+) -> Array:
+    """Turn logits [n_head, n_q, n_k] into weights over the last axis, in the same memory.
+
+    `within` bounds the logits of all visible cells, where the caller knows such bounds: between
+    ±75, exp neither overflows nor vanishes, and the largest value of each row need not be found.
+    """
+    if logits.shape[-1] == 0:
+        return logits
+    with np.errstate(invalid="ignore", over="ignore"):
+        if sinks is not None or within is None or not -SAFE < within[0] <= within[1] < SAFE:
+            peak = logits.max(-1, keepdims=True)
+            if sinks is not None:
+                sinks = np.asarray(sinks, logits.dtype)[..., :, None, None]
+                peak = np.maximum(peak, sinks)
+            peak[np.isneginf(peak)] = 0  # a row that sees no key: exp(-inf - 0) = 0
+            logits -= peak
+        np.exp(logits, out=logits)
+        total = (logits @ np.ones(logits.shape[-1], logits.dtype))[..., None]
+        if sinks is not None:
+            total += np.exp(sinks - peak)
+        total[total == 0] = 1
+        np.divide(1, total, out=total)
+        logits *= total
+    return logits

@@ -1,0 +1,20 @@
+"""The array type of this package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+    Bool: TypeAlias = NDArray[np.bool_]
+else:  # importing numpy.typing would cost a third of the start of the command line
+    Array = Bool = np.ndarray
+
+
+def floating(x: Array) -> Array:
+    """`x` itself if it holds floats; whole numbers and booleans become float32."""
+    return x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float32)
