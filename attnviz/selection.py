@@ -1,0 +1,122 @@
+"""Which layers and heads: `L1`, `L1.H3`, `decoder.0.cross.H2`, `L0-2.H1,H3`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from attnviz.errors import AttnvizError
+
+RANGE = r"(\d+)(?:-(\d+))?"
+LAYERS = rf"(?i)L{RANGE}(?:\.H{RANGE})?"
+RECORD = rf"(?i)(\w+)\.(\d+)\.(self|cross)(?:\.H{RANGE})?"
+HEADS = rf"(?i)H{RANGE}"
+
+EXAMPLES = "write for example L1, L1.H3, L0-2.H1,H3 or decoder.0.cross.H2"
+
+
+class Selectable(Protocol):
+    """A record, or the site in a model that it will come from."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def layer(self) -> int: ...
+    @property
+    def n_head(self) -> int: ...
+
+
+class Clause(NamedTuple):
+    """One layer range or one record, with all heads (None) or some."""
+
+    text: str
+    layers: range | None
+    id: str | None
+    heads: tuple[int, ...] | None
+
+    def covers(self, record: Selectable) -> bool:
+        if self.id is not None:
+            return record.id == self.id
+        return self.layers is None or record.layer in self.layers
+
+
+class Selection(NamedTuple):
+    """What the options `-s` ask for; without any, everything."""
+
+    clauses: tuple[Clause, ...] = ()
+
+    def covers(self, record: Selectable) -> bool:
+        """Whether any head of the record is selected."""
+        return not self.clauses or any(clause.covers(record) for clause in self.clauses)
+
+    def heads(self, record: Selectable) -> tuple[int, ...]:
+        """The selected heads of the record, in order."""
+        if not self.clauses:
+            return tuple(range(record.n_head))
+        chosen: set[int] = set()
+        for clause in self.clauses:
+            if clause.covers(record):
+                chosen |= set(range(record.n_head) if clause.heads is None else clause.heads)
+        return tuple(head for head in range(record.n_head) if head in chosen)
+
+    def check(self, records: Iterable[Selectable]) -> None:
+        """Raise AttnvizError for a clause that selects nothing."""
+        records = list(records)
+        for clause in self.clauses:
+            covered = [record for record in records if clause.covers(record)]
+            missing = clause.layers is not None and clause.layers[-1] > max(
+                (record.layer for record in records), default=-1
+            )
+            if not covered or missing:
+                known = ", ".join(record.id for record in records[:8])
+                more = ", …" if len(records) > 8 else ""
+                raise AttnvizError(
+                    f"-s {clause.text}: there is no such layer or record",
+                    f"there are {known}{more}",
+                )
+            most = max(record.n_head for record in covered)
+            if clause.heads and max(clause.heads) >= most:
+                raise AttnvizError(
+                    f"-s {clause.text}: there is no head {max(clause.heads)}",
+                    f"the heads count from H0 to H{most - 1}",
+                )
+
+
+def parse_selection(texts: Iterable[str]) -> Selection:
+    """Read the arguments of all `-s` options."""
+    clauses: list[Clause] = []
+    for text in texts:
+        follows = False  # whether a lone H… adds to the clause before it
+        for piece in text.replace(" ", "").split(","):
+            if match := re.fullmatch(RECORD, piece):
+                block, layer, kind, first, last = match.groups()
+                name = f"{block}.{layer}.{kind}".lower()
+                clauses.append(Clause(piece, None, name, _numbers(piece, first, last)))
+            elif match := re.fullmatch(LAYERS, piece):
+                low, high, first, last = match.groups()
+                layers = _range(piece, low, high)
+                clauses.append(Clause(piece, layers, None, _numbers(piece, first, last)))
+            elif match := re.fullmatch(HEADS, piece):
+                heads = _numbers(piece, *match.groups())
+                if follows and clauses[-1].heads is not None and heads is not None:
+                    before = clauses.pop()
+                    heads = (before.heads or ()) + heads
+                    clauses.append(before._replace(text=f"{before.text},{piece}", heads=heads))
+                else:
+                    clauses.append(Clause(piece, None, None, heads))
+            else:
+                raise AttnvizError(f"cannot read the selection {piece!r}", EXAMPLES)
+            follows = True
+    return Selection(tuple(clauses))
+
+
+def _range(piece: str, first: str, last: str | None) -> range:
+    low, high = int(first), int(last if last is not None else first)
+    if high < low:
+        raise AttnvizError(f"cannot read the selection {piece!r}: {high} is below {low}", EXAMPLES)
+    return range(low, high + 1)
+
+
+def _numbers(piece: str, first: str | None, last: str | None) -> tuple[int, ...] | None:
+    return None if first is None else tuple(_range(piece, first, last))
