@@ -1,0 +1,81 @@
+"""A checkpoint: a folder with `config.json` and safetensors, as Hugging Face writes them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models import families
+from attnviz.models.formats.safetensors import SafetensorsFile
+from attnviz.models.hf_tokenizer import HFTokenizer, NoTokenizer
+from attnviz.models.model import Model
+from attnviz.registry import nearest
+
+
+def load_checkpoint(folder: Path, dtype: str = "float32") -> Model:
+    """The model in a folder."""
+    config = _config(folder)
+    family = _family(config, folder)
+    weights = _weights(folder)
+    built = family.build(
+        families.Config(config, str(folder / "config.json")), weights, np.dtype(dtype)
+    )
+    tokenizer = folder / "tokenizer.json"
+    return Model(
+        name=folder.resolve().name,
+        transformer=built.transformer,
+        tokenizer=HFTokenizer(tokenizer) if tokenizer.exists() else NoTokenizer(folder),
+        trained=True,
+        shape={"family": config["model_type"], **built.shape},
+        n_parameter=built.n_parameter,
+        max_tokens=built.max_tokens,
+        n_vocabulary=built.n_vocabulary,
+        dtype=dtype,
+        fingerprint=weights.sha256,
+    )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        raise AttnvizError(
+            f"{folder} is no checkpoint: it has no config.json",
+            "name the folder that holds config.json and model.safetensors",
+        )
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise AttnvizError(f"{path} is damaged or no JSON file: {error}") from error
+    if not isinstance(config, dict):
+        raise AttnvizError(f"{path}: expected a JSON object")
+    return config
+
+
+def _family(config: dict[str, Any], folder: Path) -> Any:
+    known = [module.name for module in pkgutil.iter_modules(families.__path__)]
+    name = config.get("model_type")
+    if name not in known:
+        raise AttnvizError(
+            f"{folder / 'config.json'}: the architecture {name!r} is not supported",
+            nearest(str(name), known),
+        )
+    return importlib.import_module(f"{families.__name__}.{name}")
+
+
+def _weights(folder: Path) -> SafetensorsFile:
+    path = folder / "model.safetensors"
+    if path.exists():
+        return SafetensorsFile(path)
+    if (folder / "pytorch_model.bin").exists():
+        raise AttnvizError(
+            f"{folder} has its weights in pytorch_model.bin only, a pickle, which is never loaded",
+            "convert it where PyTorch is installed: "
+            "AutoModel.from_pretrained(folder).save_pretrained(folder)",
+        )
+    raise AttnvizError(f"{folder} has no model.safetensors")

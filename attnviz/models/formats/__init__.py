@@ -1,0 +1,1 @@
+"""File -> tensors and config: one file a file format."""

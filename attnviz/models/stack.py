@@ -1,0 +1,144 @@
+"""The configurable stack: its fields, as flags, as `random:key=value` and as TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from attnviz.errors import AttnvizError
+from attnviz.registry import convert, nearest
+
+KINDS = ("encoder", "decoder", "encoder-decoder")
+NORMS = ("layer", "rms", "batch", "none")
+PLACES = ("post", "pre")
+DTYPES = ("float32", "float64")
+
+
+def _field(default: Any, help: str, among: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help, "among": among})
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """Every field of the stack; each is also a flag of the command line."""
+
+    kind: str = _field("encoder", "encoder, decoder or encoder-decoder", KINDS)
+    layers: int = _field(2, "blocks in each stack")
+    heads: int = _field(4, "attention heads")
+    kv_heads: int | None = _field(None, "key/value heads that the heads share [default: heads]")
+    d_model: int = _field(32, "width of the residual stream")
+    d_k: int | None = _field(None, "width of a query and a key [default: d_model / heads]")
+    d_v: int | None = _field(None, "width of a value [default: d_k]")
+    d_ff: int | None = _field(None, "width of the feed-forward net [default: 4 × d_model]; 0: none")
+    activation: str = _field("relu", "relu, gelu, gelu_tanh, silu, …")
+    gated: bool = _field(False, "gated feed-forward net (ReGLU, GEGLU, SwiGLU)")
+    norm: str = _field("layer", "layer, rms, batch or none", NORMS)
+    norm_place: str = _field("post", "norm after the residual sum (post) or before f (pre)", PLACES)
+    positions: str = _field("sinusoidal", "none, sinusoidal, learned, rope, alibi, t5")
+    score: str = _field("scaled_dot", "additive, dot, scaled_dot, general, cosine, gaussian")
+    mask: str | None = _field(None, "none, causal, window:size=3, prefix:length=2, … joined by +")
+    temperature: float = _field(1.0, "divides the scores")
+    softcap: float | None = _field(None, "c·tanh(scores / c) before the mask")
+    embedding_scale: bool = _field(True, "multiply the embeddings by √d_model")
+    vocabulary: int = _field(0, "token ids; 0: any word has a vector, and there is no output")
+    tied: bool = _field(True, "the output shares the embedding's matrix")
+    bias: bool = _field(False, "biases in the attention's projections")
+    seed: int = _field(0, "of the random weights")
+    dtype: str = _field("float32", "float32 or float64", DTYPES)
+
+    def check(self) -> StackConfig:
+        """The config itself, if it makes sense. Raises AttnvizError that names the field."""
+        for f in fields(self):
+            value, among = getattr(self, f.name), f.metadata["among"]
+            if among and value not in among:
+                raise AttnvizError(f"{f.name}: expected {', '.join(among)}; got {value!r}")
+        for name in ("layers", "heads", "d_model"):
+            self._at_least(name, 1)
+        for name in ("kv_heads", "d_k", "d_v"):
+            self._at_least(name, 1)
+        for name in ("d_ff", "vocabulary", "seed"):
+            self._at_least(name, 0)
+        if self.d_k is None and self.d_model % self.heads:
+            divisors = [str(h) for h in range(1, self.d_model + 1) if self.d_model % h == 0]
+            raise AttnvizError(
+                f"{self.heads} heads do not divide d_model = {self.d_model}",
+                f"choose {', '.join(divisors)} heads, or give d_k",
+            )
+        if self.heads % self.n_kv_head:
+            raise AttnvizError(
+                f"heads = {self.heads} is not a multiple of kv_heads = {self.n_kv_head}"
+            )
+        if not self.temperature > 0:
+            raise AttnvizError(f"temperature: expected a number above 0, got {self.temperature}")
+        if self.softcap is not None and not self.softcap > 0:
+            raise AttnvizError(f"softcap: expected a number above 0, got {self.softcap}")
+        return self
+
+    def _at_least(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if value is not None and value < least:
+            raise AttnvizError(f"{name}: expected a whole number of at least {least}, got {value}")
+
+    @property
+    def n_kv_head(self) -> int:
+        return self.kv_heads or self.heads
+
+    @property
+    def width_k(self) -> int:
+        return self.d_k or self.d_model // self.heads
+
+    @property
+    def width_v(self) -> int:
+        return self.d_v or self.width_k
+
+    @property
+    def width_ff(self) -> int:
+        return 4 * self.d_model if self.d_ff is None else self.d_ff
+
+
+FIELDS = {f.name: f for f in fields(StackConfig)}
+
+
+def from_options(options: Mapping[str, str], base: StackConfig | None = None) -> StackConfig:
+    """A config from texts, as in `random:layers=2,heads=4`."""
+    values = {
+        name: convert(text, str(_known(name, "random").type), f"random: {name}")
+        for name, text in options.items()
+    }
+    return replace(base or StackConfig(), **values).check()
+
+
+def from_toml(path: Path) -> StackConfig:
+    """A config from a TOML file: the fields of StackConfig, at the top level."""
+    import tomllib
+
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise AttnvizError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AttnvizError(f"{path} is no TOML file: {error}") from error
+    return from_values(values, str(path))
+
+
+def from_values(
+    values: Mapping[str, Any], where: str, base: StackConfig | None = None
+) -> StackConfig:
+    """A config from typed values; a wrong type is an error that names the field."""
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        kind = str(_known(name, where).type)
+        allowed = {"int": int, "float": (int, float), "str": str, "bool": bool}
+        wanted = allowed[kind.removesuffix(" | None")]
+        if isinstance(value, bool) != (kind == "bool") or not isinstance(value, wanted):  # type: ignore[arg-type]
+            raise AttnvizError(f"{where}: {name}: expected {kind}, got {value!r}")
+        checked[name] = float(value) if "float" in kind else value
+    return replace(base or StackConfig(), **checked).check()
+
+
+def _known(name: str, where: str) -> Any:
+    if name not in FIELDS:
+        raise AttnvizError(f"{where}: unknown field {name!r}", nearest(name, FIELDS))
+    return FIELDS[name]

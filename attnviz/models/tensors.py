@@ -1,0 +1,85 @@
+"""The tensors of a checkpoint on their way into the parts of a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array
+
+
+class TensorFile(Protocol):
+    """What a file format gives: names, shapes, and arrays when they are asked for."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    def read(self, name: str) -> Array: ...
+
+
+class Tensors:
+    """Hands out a file's tensors by name, and knows which were never asked for."""
+
+    def __init__(self, file: TensorFile, prefixes: tuple[str, ...], dtype: np.dtype[Any]) -> None:
+        self._file = file
+        self._dtype = dtype
+        self._taken: set[str] = set()
+        self._prefix = next(
+            (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
+        )
+        self.n_parameter = 0
+
+    def take(self, name: str, *shape: int, spellings: Mapping[str, str] | None = None) -> Array:
+        """The tensor `name` of exactly this shape, in the dtype of the run.
+
+        `spellings` maps an ending to an older one under which the tensor may stand.
+        Memory-mapped float32 stays so: nothing is copied. NaN and infinity are not looked for
+        here, but where the numbers that come of them are shown.
+        """
+        full = self._found(name, spellings or {})
+        found = self._file.shapes[full]
+        if found != shape:
+            raise AttnvizError(
+                f"{self._file.path}: the tensor {full} has the shape {list(found)}; "
+                f"the config asks for {list(shape)}",
+                "config.json and the weights are of different models",
+            )
+        self._taken.add(full)
+        array = self._file.read(full)
+        self.n_parameter += array.size
+        return array if array.dtype == self._dtype else array.astype(self._dtype)
+
+    def finish(self, ignorable: str) -> None:
+        """Raise AttnvizError for a tensor that nothing took, unless `ignorable` matches it."""
+        left = sorted(
+            name
+            for name in self._file.shapes
+            if name not in self._taken and not re.fullmatch(ignorable, name)
+        )
+        if left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise AttnvizError(
+                f"{self._file.path}: the model has no place for the tensor {left[0]}{more}",
+                "the weights belong to another architecture than config.json says",
+            )
+
+    def _found(self, name: str, spellings: Mapping[str, str]) -> str:
+        for prefix in (self._prefix, ""):
+            if prefix + name in self._file.shapes:
+                return prefix + name
+            for new, old in spellings.items():
+                if name.endswith(new):
+                    older = prefix + name.removesuffix(new) + old
+                    if older in self._file.shapes:
+                        return older
+        raise AttnvizError(
+            f"{self._file.path}: the tensor {self._prefix + name} is missing",
+            "the file is incomplete, or of another architecture than config.json says",
+        )
