@@ -1,0 +1,1 @@
+"""Trace -> numbers. Nothing here draws, and nothing writes to a trace."""

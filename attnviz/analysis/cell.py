@@ -1,0 +1,133 @@
+"""Every number behind one weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array
+from attnviz.trace import Record
+
+STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
+
+DOTS = ("dot", "scaled_dot", "cosine")
+"""Scores that are a sum of products, one for each dimension."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One query's weight on one key, and what it came from. All numbers as they were computed."""
+
+    id: str
+    head: int
+    kv_head: int
+    query: int
+    key: int
+    score_name: str
+    scale: float
+    products: Array | None
+    """q_i · k_i for each dimension [d_k], of unit vectors for the cosine; None for other scores."""
+    product: float
+    """The similarity before the scale: the score divided by it."""
+    score: float
+    softcap: float | None
+    capped: float
+    bias: float
+    reason: str | None
+    """The mask's rule that hides the key, if one does."""
+    logit: float
+    """capped + bias, or -inf if masked."""
+    row_logits: Array
+    """[n_k]"""
+    row_max: float
+    row_sum: float
+    """Σ exp(logit - row_max) over the row."""
+    weight: float
+    row_weights: Array
+    """[n_k]"""
+    value: Array
+    """v of the key, [d_v]."""
+    moved: Array
+    """weight · v, [d_v]: what this cell adds to the query's context."""
+    context: Array
+    """The query's context, [d_v]: the sum of what all its cells move."""
+
+
+def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
+    """The numbers behind weights[head, query, key]; needs all of STAGES kept.
+
+    Raises:
+        AttnvizError: a query or key that does not exist.
+    """
+    n_q, n_k = record.stage("weights").shape[-2:]
+    for name, place, count in (("query", query, n_q), ("key", key, n_k)):
+        if not 0 <= place < count:
+            raise AttnvizError(
+                f"--cell: there is no {name} {place}", f"{name} goes from 0 to {count - 1}"
+            )
+    kv_head = head * record.n_kv_head // record.n_head
+    q, k = record.stage("q")[head, query], record.stage("k")[kv_head, key]
+    v = record.stage("v")[kv_head, key]
+    name = str(record.facts.get("score", "scaled_dot"))
+    scale = float(record.facts.get("scale", 1.0))
+    softcap = record.facts.get("softcap")
+    score = float(record.stage("scores")[head, query, key])
+    capped = score if softcap is None else float(softcap * np.tanh(score / softcap))
+    logits = record.stage("logits")[head, query]
+    weights = record.stage("weights")[head, query]
+    weight = float(weights[key])
+    row_max = float(logits.max())
+    with np.errstate(invalid="ignore"):
+        row_sum = float(np.exp(logits.astype(np.float64) - row_max).sum())
+    return Cell(
+        id=record.id,
+        head=head,
+        kv_head=kv_head,
+        query=query,
+        key=key,
+        score_name=name,
+        scale=scale,
+        products=_products(name.partition(":")[0], q, k),
+        product=score / scale,
+        score=score,
+        softcap=softcap,
+        capped=capped,
+        bias=_bias(record, head, query, key),
+        reason=_reason(record, head, query, key),
+        logit=float(logits[key]),
+        row_logits=logits,
+        row_max=row_max,
+        row_sum=row_sum if np.isfinite(row_max) else 0.0,
+        weight=weight,
+        row_weights=weights,
+        value=v,
+        moved=weight * v,
+        context=record.stage("context")[head, query],
+    )
+
+
+def _products(name: str, q: Array, k: Array) -> Array | None:
+    if name not in DOTS:
+        return None
+    if name == "cosine":
+        norms = [float(np.linalg.norm(x)) or 1.0 for x in (q, k)]
+        q, k = q / norms[0], k / norms[1]
+    return np.asarray(q * k)
+
+
+def _bias(record: Record, head: int, query: int, key: int) -> float:
+    if record.bias is None:
+        return 0.0
+    shape = record.stage("weights").shape
+    return float(np.broadcast_to(record.bias, shape)[head, query, key])
+
+
+def _reason(record: Record, head: int, query: int, key: int) -> str | None:
+    reasons = record.reasons()
+    if reasons is None:
+        return None
+    number = int((reasons[head] if reasons.ndim == 3 else reasons)[query, key])
+    names = record.mask_names or ("custom",)
+    return names[min(number, len(names)) - 1] if number else None

@@ -1,0 +1,124 @@
+"""The same queries and keys under several scoring functions or masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnviz.analysis.heads import entropy, spread_evenly
+from attnviz.nn.attention import Attention, attend
+from attnviz.nn.masks import Mask
+from attnviz.nn.scores import Score
+from attnviz.nn.seeded import normal
+from attnviz.nn.softmax import masked_softmax
+from attnviz.nn.types import Array
+
+N_KEY = 10
+N_DRAW = 2000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the things compared."""
+
+    name: str
+    scores: Array
+    """[n_head, n_q, n_k]"""
+    weights: Array
+    """[n_head, n_q, n_k]"""
+    mask: Array
+    """[n_q, n_k], True = visible."""
+    reasons: Array
+    """[n_q, n_k]: 0 = visible, i = the i-th of mask_names counted from 1."""
+    mask_names: tuple[str, ...]
+    entropy: float
+    """Mean over heads and rows that see at least two keys, in nats."""
+    most: float
+    """The entropy of an even spread over the same cells."""
+    largest: float
+    """The mean of each row's largest weight."""
+
+
+def compare_scores(
+    q: Array, k: Array, v: Array, mask: Mask, scores: Mapping[str, Score]
+) -> list[Variant]:
+    """q [n_head, n_q, d_k], k [n_head, n_k, d_k] under several scores, each with its own scale."""
+    return [
+        _variant(name, mask, attend(q, k, v, score=score, mask=_visible(mask, q, k)))
+        for name, score in scores.items()
+    ]
+
+
+def compare_masks(
+    q: Array, k: Array, v: Array, score: Score, masks: Mapping[str, Mask]
+) -> list[Variant]:
+    """q [n_head, n_q, d_k], k [n_head, n_k, d_k] under several masks."""
+    return [
+        _variant(name, mask, attend(q, k, v, score=score, mask=_visible(mask, q, k)))
+        for name, mask in masks.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """What a score does to random queries and keys of one width."""
+
+    score: str
+    d_k: int
+    variance: float
+    """Of the scores over the keys of a row."""
+    largest: float
+    """Mean of the largest of 10 weights."""
+    entropy: float
+    """Mean, in nats; ln 10 = 2.303 is an even spread."""
+
+
+def sharpness_by_width(
+    make: Callable[[str, int], Score], names: Sequence[str], widths: Sequence[int], seed: int
+) -> list[Sharpness]:
+    """Each score on rows of 10 keys, all components of q and k drawn from N(0, 1).
+
+    Without the division by √d_k the variance of q·k grows as d_k, and the softmax with it
+    towards one-hot. Source: Vaswani et al. 2017, section 3.2.1, footnote 4.
+    """
+    found = []
+    for d_k in widths:
+        q = normal((N_DRAW, 1, d_k), seed, "q", d_k)
+        k = normal((N_DRAW, N_KEY, d_k), seed, "k", d_k)
+        for name in names:
+            scores = make(name, d_k)(q, k)
+            weights = masked_softmax(scores, None)
+            found.append(
+                Sharpness(
+                    score=name,
+                    d_k=d_k,
+                    variance=float(scores.var(-1, ddof=1).mean()),
+                    largest=float(weights.max(-1).mean()),
+                    entropy=float(entropy(weights).mean()),
+                )
+            )
+    return found
+
+
+def _visible(mask: Mask, q: Array, k: Array) -> Array | None:
+    return mask.visible(np.arange(q.shape[-2]), np.arange(k.shape[-2]))
+
+
+def _variant(name: str, mask: Mask, done: Attention) -> Variant:
+    n_q, n_k = done.weights.shape[-2:]
+    rows = done.mask.sum(-1) > 1
+    even = spread_evenly(done.mask)
+    seen = done.weights[:, rows]
+    return Variant(
+        name=name,
+        scores=done.scores,
+        weights=done.weights,
+        mask=done.mask,
+        reasons=mask.reasons(np.arange(n_q), np.arange(n_k)),
+        mask_names=mask.names,
+        entropy=float(entropy(seen).mean()) if rows.any() else float("nan"),
+        most=float(entropy(even[rows]).mean()) if rows.any() else float("nan"),
+        largest=float(done.weights.max(-1).mean()),
+    )

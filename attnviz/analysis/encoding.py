@@ -1,0 +1,196 @@
+"""What positions add, turn or bias, and whether it has the properties it is chosen for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn import positions as numbers
+from attnviz.nn.schemes import SCHEMES, Setting
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.registry import parse_spec
+
+
+@dataclass(frozen=True)
+class Check:
+    """A property, its largest deviation as measured, and what rounding may explain."""
+
+    claim: str
+    error: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        return self.error <= self.allowed
+
+
+@dataclass(frozen=True)
+class Positions:
+    """A position scheme in numbers; None where it has no such thing."""
+
+    scheme: str
+    positions: Array
+    """[n]"""
+    added: Array | None = None
+    """[n, d_model]: what is added to the embeddings."""
+    similarity: Array | None = None
+    """[n, n]: the dot products of the added vectors, or of one query and one key vector turned
+    to every pair of positions."""
+    angles: Array | None = None
+    """[n, d_k/2]: how far each pair of features turns, in radians."""
+    bias: Array | None = None
+    """[n_head, n, n]: what is added to the scores."""
+    buckets: Array | None = None
+    """[n, n]: which distances share a learned bias."""
+    wavelengths: Array | None = None
+    """[d/2]: positions until a pair of features comes round."""
+    slopes: Array | None = None
+    """[n_head]"""
+    seeded: bool = False
+    """Whether seeded random numbers stand in for learned ones."""
+    checks: tuple[Check, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encode_positions(
+    spec: str,
+    n: int,
+    d_model: int,
+    n_head: int,
+    *,
+    offset: int = 0,
+    causal: bool = False,
+    seed: int,
+) -> Positions:
+    """The scheme that `spec` names, at the positions offset, …, offset + n - 1."""
+    name, given = parse_spec(spec)
+    function = SCHEMES[name]
+    options = SCHEMES.options(name, given)
+
+    def draw(what: str, shape: tuple[int, ...]) -> Array:
+        return normal(shape, seed, what)
+
+    scheme = function(Setting(d_model, n_head, causal, draw), **options)
+    where = np.arange(offset, offset + n)
+    if scheme.add is not None:
+        added = np.asarray(scheme.add(where), np.float64)
+        sines = name == "sinusoidal"
+        base = options.get("base", 10000.0)
+        return Positions(
+            scheme=spec,
+            positions=where,
+            added=added,
+            similarity=added @ added.T,
+            wavelengths=2 * np.pi / numbers.frequencies(d_model, base) if sines else None,
+            seeded=not sines,
+            checks=_sinusoidal_checks(where, added, base) if sines else (),
+        )
+    if scheme.turn is not None:
+        return _rotary(spec, where, d_model, options)
+    if scheme.bias is not None:
+        bias = np.broadcast_to(scheme.bias(where, where), (n_head, n, n))
+        t5 = name == "t5"
+        return Positions(
+            scheme=spec,
+            positions=where,
+            bias=bias,
+            buckets=_buckets(where, options, causal) if t5 else None,
+            slopes=None if t5 else numbers.alibi_slopes(n_head),
+            seeded=t5,
+            checks=(_depends_on_distance("the bias", bias),),
+        )
+    return Positions(scheme=spec, positions=where)
+
+
+def _sinusoidal_checks(where: Array, added: Array, base: float) -> tuple[Check, ...]:
+    """PE(p + k) = R(k) PE(p) for every shift k, ‖PE(p)‖² = d/2, and the Toeplitz similarity."""
+    n, d_model = added.shape
+    shifts = range(1, n)
+    error = max(
+        (
+            float(
+                np.abs(added[k:] - added[: n - k] @ numbers.shift_matrix(k, d_model, base).T).max()
+            )
+            for k in shifts
+        ),
+        default=0.0,
+    )
+    norms = (added * added).sum(-1)
+    rounding = 1e-12 * max(1, float(np.abs(where).max(initial=0)))
+    return (
+        Check(f"PE(p + k) is PE(p) turned by R(k), k = 1 to {max(n - 1, 1)}", error, rounding),
+        Check(f"‖PE(p)‖² = d/2 = {d_model / 2:g}", float(np.abs(norms - d_model / 2).max()), 1e-9),
+        _depends_on_distance("PE(p) · PE(p + k)", (added @ added.T)[None], 1e-9),
+    )
+
+
+def _rotary(spec: str, where: Array, d_k: int, options: Mapping[str, Any]) -> Positions:
+    q, k = normal((2, 1, d_k), 0, "rope").astype(np.float64)
+    settings = dict(options)
+    turned = [numbers.rope(np.repeat(x, len(where), 0)[None], where, **settings)[0] for x in (q, k)]
+    similarity = turned[0] @ turned[1].T
+    base = options.get("base", 10000.0)
+    width = numbers.rotary_width(d_k, options.get("fraction", 1.0))
+    norms = np.linalg.norm(turned[0], axis=-1)
+    shifted = (
+        numbers.rope(np.repeat(q, len(where), 0)[None], where + 1000, **settings)[0]
+        @ numbers.rope(np.repeat(k, len(where), 0)[None], where + 1000, **settings)[0].T
+    )
+    return Positions(
+        scheme=spec,
+        positions=where,
+        similarity=similarity,
+        angles=numbers.rope_angles(where + options.get("offset", 0), width, base),
+        wavelengths=2 * np.pi / numbers.frequencies(width, base),
+        checks=(
+            _depends_on_distance("the score of one q and one k", similarity[None], 1e-9),
+            Check(
+                "the score stays when both positions move on by 1000",
+                float(np.abs(shifted - similarity).max()),
+                1e-9,
+            ),
+            Check("turning keeps the length", float(np.abs(norms - norms[0]).max()), 1e-9),
+        ),
+    )
+
+
+def _depends_on_distance(what: str, matrices: Array, allowed: float = 1e-6) -> Check:
+    """The largest spread along any diagonal of [n_head, n, n]."""
+    n = matrices.shape[-1]
+    spread = max(
+        float(np.ptp(np.diagonal(matrices, k, -2, -1), axis=-1).max()) for k in range(1 - n, n)
+    )
+    return Check(f"{what} depends on the distance only", spread, allowed)
+
+
+def _buckets(where: Array, options: Mapping[str, Any], causal: bool) -> Array:
+    return numbers.t5_buckets(
+        where, where, options.get("buckets", 32), options.get("distance", 128), not causal
+    )
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A text as it enters the first block."""
+
+    vectors: Array
+    """[n_token, d_model]"""
+    norms: Array
+    """[n_token]"""
+    similarity: Array
+    """[n_token, n_token]: cosines."""
+
+
+def embedded(vectors: Array) -> Embedded:
+    """Norms and cosines of [n_token, d_model]."""
+    vectors = np.asarray(vectors, np.float64)
+    if not vectors.size:
+        raise AttnvizError("there is nothing to encode", "give at least one word")
+    norms = np.linalg.norm(vectors, axis=-1)
+    unit = vectors / np.where(norms == 0, 1, norms)[:, None]
+    return Embedded(vectors, norms, unit @ unit.T)

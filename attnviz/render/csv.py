@@ -1,0 +1,76 @@
+"""CSV: one row a cell, so that every view of a report fits the same columns.
+
+A report that is one table only is written as that table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View
+
+COLUMNS = ("view", "row", "row_label", "column", "column_label", "value", "masked")
+
+
+def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
+    tables = [view for view in views if isinstance(view, Table)]
+    cells = list(_cells(views))
+    if len(tables) == 1 and not cells:
+        rows: list[Sequence[object]] = [tables[0].columns, *tables[0].rows]
+    else:
+        rows = [COLUMNS, *cells, *_table_cells(tables)]
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue().encode(), ()
+
+
+def _cells(views: Sequence[View]) -> Iterator[Sequence[object]]:
+    seen: set[str] = set()
+    for view in views:
+        for heatmap in _heatmaps(view):
+            if heatmap.title not in seen:  # an overview holds what is shown again in full
+                seen.add(heatmap.title)
+                yield from _matrix(heatmap)
+        if isinstance(view, Curves):
+            for name, y in view.series:
+                for x, value in zip(view.x, y, strict=True):
+                    yield view.title, "", name, x, view.x_name, _number(float(value)), ""
+
+
+def _heatmaps(view: View) -> list[Heatmap]:
+    if isinstance(view, Grid):
+        return view.present()
+    return [view] if isinstance(view, Heatmap) else []
+
+
+def _matrix(heatmap: Heatmap) -> Iterator[Sequence[object]]:
+    rows, columns = heatmap.rows, heatmap.columns
+    for i, values in enumerate(heatmap.values):
+        for j, value in enumerate(values):
+            reason = 0 if heatmap.masked is None else int(heatmap.masked[i, j])
+            names = heatmap.reasons or ("custom",)
+            yield (
+                heatmap.title,
+                rows.index(i),
+                rows.labels[i],
+                columns.index(j),
+                columns.labels[j],
+                "" if reason else _number(value),
+                names[min(reason, len(names)) - 1] if reason else "",
+            )
+
+
+def _table_cells(tables: Sequence[Table]) -> Iterator[Sequence[object]]:
+    for table in tables:
+        for i, row in enumerate(table.rows):
+            for j, value in enumerate(row[1:], 1):
+                yield table.title, i, row[0], j, table.columns[j], value, ""
+
+
+def _number(value: float) -> str:
+    """The shortest decimals that give the same number back."""
+    return str(value) if np.isfinite(value) else repr(float(value))

@@ -1,0 +1,84 @@
+"""PNG, SVG and PDF, through Matplotlib's object interface: no state that outlives a figure."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from attnviz.errors import AttnvizError
+from attnviz.render.figure.boxes import Box, Page, lay_out
+from attnviz.render.figure.fonts import families
+from attnviz.render.figure.heatmap import DOTS, grid_box, heatmap_box
+from attnviz.render.figure.words import curves_box, table_box, text_box
+from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View
+
+MOST_PIXELS = 30_000
+
+# without dates and random ids, the same views give the same bytes
+METADATA: dict[str, dict[str, str | None]] = {
+    ".png": {"Software": "attnviz"},
+    ".svg": {"Date": None, "Creator": "attnviz"},
+    ".pdf": {"CreationDate": None, "Creator": "attnviz", "Producer": "attnviz"},
+}
+
+
+def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
+    """One figure with all views, and what fonts were missing."""
+    names, missing = families(_texts(views))
+    settings: dict[Any, Any] = {
+        "font.family": names,
+        "text.parse_math": False,  # one $ in a token would abort the figure
+        "axes.unicode_minus": False,
+        "svg.hashsalt": "attnviz",
+        "hatch.linewidth": 0.5,
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        width, height, placed = lay_out([_box(view) for view in views])
+        if height * DOTS > MOST_PIXELS:
+            raise AttnvizError(
+                f"a figure {height:.0f} inches high is too large to draw",
+                "select fewer layers or heads: -s L0-5",
+            )
+        figure = Figure(figsize=(width, height), dpi=DOTS)
+        FigureCanvasAgg(figure)
+        page = Page(figure, width, height)
+        for box, x, y in placed:
+            box.draw(page, x, y)
+        file = io.BytesIO()
+        dots = 2 * DOTS if suffix == ".png" and height * DOTS < MOST_PIXELS / 10 else DOTS
+        figure.savefig(file, format=suffix[1:], dpi=dots, metadata=METADATA[suffix])
+    return file.getvalue(), missing
+
+
+def _box(view: View) -> Box:
+    if isinstance(view, Heatmap):
+        return heatmap_box(view)
+    if isinstance(view, Grid):
+        return grid_box(view)
+    if isinstance(view, Table):
+        return table_box(view)
+    if isinstance(view, Curves):
+        return curves_box(view)
+    return text_box(view)
+
+
+def _texts(views: Sequence[View]) -> Iterator[str]:
+    """Every text that may hold a user's characters."""
+    for view in views:
+        if isinstance(view, Heatmap):
+            yield from (*view.rows.labels, *view.columns.labels, view.title, *view.notes)
+        elif isinstance(view, Grid):
+            yield view.title
+        elif isinstance(view, Table):
+            yield from (str(value) for row in view.rows for value in row)
+        elif isinstance(view, Curves):
+            yield view.title
+        else:
+            yield from (line.text for line in view.lines)

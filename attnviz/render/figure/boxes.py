@@ -1,0 +1,63 @@
+"""A figure as a column of boxes, in inches from the upper left corner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDEST = 13.0
+MARGIN = 0.15
+GAP = 0.25
+
+Draw = Callable[["Page", float, float], None]
+"""`draw(page, x, y)`: draw with the upper left corner there."""
+
+
+class Box(NamedTuple):
+    """Something to draw and the room that it takes."""
+
+    width: float
+    height: float
+    draw: Draw
+    flows: bool = False
+    """Whether it may stand beside its neighbour."""
+
+
+class Page(NamedTuple):
+    """A figure that is drawn on in inches, downwards."""
+
+    figure: Figure
+    width: float
+    height: float
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """New axes, with the upper left corner at (x, y)."""
+        bottom = self.height - y - height
+        return self.figure.add_axes(
+            (x / self.width, bottom / self.height, width / self.width, height / self.height)
+        )
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Text with its upper left corner at (x, y), unless `style` aligns it otherwise."""
+        place: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 8} | style
+        self.figure.text(x / self.width, 1 - y / self.height, text, **place)
+
+
+def lay_out(boxes: Sequence[Box]) -> tuple[float, float, list[tuple[Box, float, float]]]:
+    """Width, height and the place of every box: rows of those that flow, else one a row."""
+    placed: list[tuple[Box, float, float]] = []
+    x, y, row_height, width = MARGIN, MARGIN, 0.0, 0.0
+    flowing = False
+    for box in boxes:
+        beside = flowing and box.flows and x + box.width <= WIDEST
+        if placed and not beside:
+            x, y, row_height = MARGIN, y + row_height + GAP, 0.0
+        placed.append((box, x, y))
+        x += box.width + GAP
+        width = max(width, x - GAP + MARGIN)
+        row_height = max(row_height, box.height)
+        flowing = box.flows
+    return width, y + row_height + MARGIN, placed

@@ -1,0 +1,54 @@
+"""Fonts that have the characters of the labels; for those that none has, a word to the user."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+
+FIRST = "DejaVu Sans"
+
+
+def families(texts: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Font families to try in turn, and warnings that name the scripts no font covers."""
+    found = [FIRST]
+    missing = {ord(char) for text in texts for char in text if not char.isspace()}
+    missing -= _covered(font_manager.findfont(FIRST))
+    for path in _others() if missing else ():
+        covered = missing & _covered(path)
+        if covered:
+            font_manager.fontManager.addfont(path)
+            found.append(font_manager.FontProperties(fname=path).get_name())
+            missing -= covered
+        if not missing:
+            break
+    if not missing:
+        return found, ()
+    names = sorted({_script(chr(code)) for code in missing})
+    some = "".join(chr(code) for code in sorted(missing)[:6])
+    return found, (
+        f"no installed font has {', '.join(names)} ({some}): boxes are drawn instead; "
+        "on Debian: apt install fonts-noto-cjk fonts-noto-core",
+    )
+
+
+def _others() -> list[str]:
+    """All font files of the system, in one order on every run; the largest families last."""
+    return sorted(set(font_manager.findSystemFonts()), key=lambda path: path.rsplit("/", 1)[-1])
+
+
+def _covered(path: str) -> set[int]:
+    try:
+        return set(FT2Font(path).get_charmap())
+    except (OSError, RuntimeError):
+        return set()
+
+
+def _script(char: str) -> str:
+    """`CJK UNIFIED`, `DEVANAGARI`: the first words of the character's name."""
+    name = unicodedata.name(char, f"U+{ord(char):04X}")
+    return (
+        name.partition("-")[0].split(" IDEOGRAPH")[0] if name.startswith("CJK") else name.split()[0]
+    )

@@ -1,0 +1,93 @@
+"""Markdown: tables that any viewer shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attnviz.render.terminal.heatmap import number_text, reason_of
+from attnviz.render.terminal.words import value_text
+from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, View, pool, short
+
+MOST_COLUMNS = 32
+
+ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()<>#+-!|$~"})
+
+
+def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
+    parts = [_view(view) for view in views]
+    return ("\n\n".join(part for part in parts if part) + "\n").encode(), ()
+
+
+def _view(view: View) -> str:
+    if isinstance(view, Heatmap):
+        return _heatmap(view)
+    if isinstance(view, Grid):
+        return "\n\n".join(_heatmap(panel) for panel in view.present())
+    if isinstance(view, Table):
+        rows = [[_escaped(value_text(value)) for value in row] for row in view.rows]
+        return _section(view.title, _pipes([_escaped(c) for c in view.columns], rows), view.notes)
+    if isinstance(view, Curves):
+        names = [view.x_name, *(name for name, _ in view.series)]
+        columns = [view.x, *(y for _, y in view.series)]
+        rows = [[short(float(v)) for v in row] for row in zip(*columns, strict=True)]
+        return _section(view.title, _pipes([_escaped(name) for name in names], rows), view.notes)
+    return _text(view)
+
+
+def _text(text: Text) -> str:
+    return "\n".join(
+        f"- {f'**{_escaped(line.term)}**: ' if line.term else ''}{_escaped(line.text)}"
+        for line in text.lines
+    )
+
+
+def _heatmap(heatmap: Heatmap) -> str:
+    step = -(-max(heatmap.values.shape) // MOST_COLUMNS)
+    n_row, n_column = heatmap.values.shape
+    heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
+    head = [f"{_escaped(heatmap.rows.name)} ╲ {_escaped(heatmap.columns.name)}"]
+    head += [
+        _name(heatmap.columns.index(j), label) for j, label in enumerate(heatmap.columns.labels)
+    ]
+    rows = [
+        [_name(heatmap.rows.index(i), label), *(_cell(heatmap, i, j) for j in range(len(head) - 1))]
+        for i, label in enumerate(heatmap.rows.labels)
+    ]
+    return _section(heatmap.title, _pipes(head, rows), (*heatmap.notes, *_reasons(heatmap)))
+
+
+def _cell(heatmap: Heatmap, row: int, column: int) -> str:
+    reason = 0 if heatmap.masked is None else int(heatmap.masked[row, column])
+    if reason:
+        return "╱"
+    decimals = 3 if np.abs(heatmap.values[np.isfinite(heatmap.values)]).max(initial=0) < 100 else 1
+    return number_text(float(heatmap.values[row, column]), heatmap.scale, decimals)
+
+
+def _reasons(heatmap: Heatmap) -> tuple[str, ...]:
+    if heatmap.masked is None or not heatmap.masked.any():
+        return ()
+    numbers = [int(number) for number in np.unique(heatmap.masked) if number]
+    return (f"╱ masked: {', '.join(reason_of(heatmap, number) for number in numbers)}",)
+
+
+def _section(title: str, body: str, notes: Sequence[str]) -> str:
+    lines = [f"### {_escaped(title)}", "", body]
+    if notes:
+        lines += ["", *(f"*{_escaped(note)}*  " for note in notes)]
+    return "\n".join(lines)
+
+
+def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _name(index: str, label: str) -> str:
+    return f"{index} {_escaped(label)}" if label else index
+
+
+def _escaped(text: str) -> str:
+    return text.translate(ESCAPED)

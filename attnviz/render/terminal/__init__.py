@@ -1,0 +1,86 @@
+"""Views on a terminal: one column of blocks, heatmaps side by side where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.color import ColorSystem
+
+from attnviz.render.terminal.grid import draw_grid
+from attnviz.render.terminal.heatmap import draw_heatmap, row_width
+from attnviz.render.terminal.screen import Block, Row, Screen, segment
+from attnviz.render.terminal.words import draw_curves, draw_table, draw_text
+from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View
+
+GAP = 3
+
+
+def render(views: Sequence[View], screen: Screen) -> bytes:
+    """The views as lines of text, in colour if the screen has colours."""
+    lines: list[Row] = []
+    for block in _flow([draw(view, screen) for view in views], views, screen):
+        if lines:
+            lines.append([])
+        lines += block.rows
+    text = "\n".join(_line(row, screen) for row in lines)
+    return f"{text}\n".encode("utf-8" if screen.unicode else "ascii", "backslashreplace")
+
+
+def draw(view: View, screen: Screen) -> Block:
+    """One view as lines."""
+    if isinstance(view, Heatmap):
+        return draw_heatmap(view, screen)
+    if isinstance(view, Grid):
+        return draw_grid(view, screen)
+    if isinstance(view, Table):
+        return draw_table(view, screen)
+    if isinstance(view, Curves):
+        return draw_curves(view, screen)
+    return draw_text(view, screen)
+
+
+def _flow(blocks: list[Block], views: Sequence[View], screen: Screen) -> list[Block]:
+    """Neighbouring heatmaps beside one another while the screen is wide enough."""
+    flowed: list[Block] = []
+    was_heatmap = False
+    for block, view in zip(blocks, views, strict=True):
+        is_heatmap = isinstance(view, Heatmap)
+        if is_heatmap and was_heatmap and flowed[-1].width + GAP + block.width <= screen.width:
+            flowed[-1] = _beside(flowed[-1], block)
+        else:
+            flowed.append(block)
+        was_heatmap = is_heatmap
+    return flowed
+
+
+def _beside(left: Block, right: Block) -> Block:
+    rows = []
+    for i in range(max(len(left.rows), len(right.rows))):
+        first = left.rows[i] if i < len(left.rows) else []
+        second = right.rows[i] if i < len(right.rows) else []
+        gap = segment(" " * (left.width + GAP - row_width(first)))
+        rows.append([*first, gap, *second] if second else first)
+    return Block(rows, left.width + GAP + right.width)
+
+
+def _line(row: Row, screen: Screen) -> str:
+    if not screen.depth:
+        return "".join(part.text for part in row).rstrip()
+    system = {16: ColorSystem.STANDARD, 256: ColorSystem.EIGHT_BIT}.get(
+        screen.depth, ColorSystem.TRUECOLOR
+    )
+    return "".join(
+        part.style.render(part.text, color_system=system) if part.style else part.text
+        for part in _joined(row)
+    )
+
+
+def _joined(row: Row) -> Row:
+    """Neighbours of one style as one segment: fewer escapes."""
+    joined: Row = []
+    for part in row:
+        if joined and joined[-1].style == part.style:
+            joined[-1] = segment(joined[-1].text + part.text, part.style)
+        else:
+            joined.append(part)
+    return joined

@@ -1,0 +1,83 @@
+"""Many small heatmaps on a screen."""
+
+from __future__ import annotations
+
+from attnviz.render.terminal.heatmap import (
+    Layout,
+    cell_places,
+    draw_cells,
+    legend,
+    notes,
+    row_width,
+)
+from attnviz.render.terminal.screen import Block, Row, Screen, segment, style
+from attnviz.views.kinds import Grid, Heatmap, pool
+
+LARGEST = 32
+SMALLEST = 8
+"""Cells of a panel: below the smallest, panels go onto another line instead."""
+
+
+def draw_grid(grid: Grid, screen: Screen) -> Block:
+    """Rows of panels, each panel on the same scale; panels that do not fit go below."""
+    panels = grid.present()
+    gutter = max((len(name) for name in grid.row_names), default=0) + 1
+    halves = screen.paints and screen.unicode
+    cell, side = _panel_size(grid, screen.width - gutter)
+    rows: list[Row] = [[segment(screen.text(grid.title), style(bold=True))]]
+    small = [[None if p is None else _shrunk(p, side) for p in row] for row in grid.panels]
+    layout = Layout("dots", cell, gutter, halves and cell == 1)
+    width = (
+        max((p.values.shape[1] for row in small for p in row if p is not None), default=1) * cell
+    )
+    per_line = max(1, (screen.width - gutter) // (width + 1))
+    for start in range(0, len(grid.column_names), per_line):
+        part = slice(start, start + per_line)
+        names = "".join(name.ljust(width + 1) for name in grid.column_names[part])
+        rows.append([segment(" " * gutter + names.rstrip(), style(dim=True))])
+        for name, line in zip(grid.row_names, small, strict=True):
+            rows += _line(name, line[part], width, gutter, layout, screen)
+    shown = [p for row in small for p in row if p is not None]
+    masked = next((p for p in shown if p.masked is not None and p.masked.any()), shown[0])
+    axes = f"each panel: rows {panels[0].rows.name}, columns {panels[0].columns.name}"
+    rows += notes((*grid.notes, axes, *shown[0].notes), screen.width, screen)
+    rows += legend(masked, layout, screen.width, screen)
+    return Block(rows, max(row_width(row) for row in rows))
+
+
+def _panel_size(grid: Grid, room: int) -> tuple[int, int]:
+    """Columns of the screen for each cell, and the most cells on a panel's side."""
+    n_panel = max(1, len(grid.column_names))
+    longest = max(max(p.values.shape) for p in grid.present())
+    if n_panel * (2 * longest + 1) <= room:
+        return 2, longest
+    side = room // n_panel - 1
+    return 1, min(longest, max(SMALLEST, min(side, LARGEST)), max(1, room - 1))
+
+
+def _shrunk(panel: Heatmap, side: int) -> Heatmap:
+    n_row, n_column = panel.values.shape
+    step = max(-(-n_row // side), -(-n_column // side))
+    return pool(panel._replace(notes=()), min(step, n_row), min(step, n_column))
+
+
+def _line(
+    name: str,
+    panels: list[Heatmap | None],
+    width: int,
+    gutter: int,
+    layout: Layout,
+    screen: Screen,
+) -> list[Row]:
+    height = max((len(p.rows) for p in panels if p is not None), default=0)
+    places = [None if p is None else cell_places(p) for p in panels]
+    lines: list[Row] = []
+    for row in range(0, height, 2 if layout.halves else 1):
+        line: Row = [segment((name if row == 0 else "").ljust(gutter))]
+        for panel, cells in zip(panels, places, strict=True):
+            drawn: Row = []
+            if panel is not None and cells is not None and row < len(cells):
+                drawn = draw_cells(panel, cells, row, layout, screen)
+            line += [*drawn, segment(" " * (width + 1 - row_width(drawn)))]
+        lines.append(line)
+    return [*lines, []]

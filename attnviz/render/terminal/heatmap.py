@@ -1,0 +1,306 @@
+"""A heatmap on a screen: numbers, else shades, else half blocks, else pooled; each step is said.
+
+A Rich table would go blank where its columns do not fit; this grid never leaves one out silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+
+from attnviz.render.terminal.screen import (
+    BROKEN_PLACE,
+    DIGITS,
+    FALLING,
+    MASKED,
+    MASKED_PLACE,
+    MASKED_SIGN,
+    NOTHING_PLACE,
+    RISING,
+    SHADES,
+    Block,
+    Row,
+    Screen,
+    cell_style,
+    fit,
+    segment,
+    style,
+)
+from attnviz.views.kinds import Axis, Heatmap, Scale, pool, short
+
+Mode = Literal["numbers", "shades", "dots"]
+
+MOST_NUMBERS = 24
+MOST_ROWS = 64
+LABEL_WIDTH = 16
+NUMBER_WIDTH = 5
+WIDEST_CELL = 10
+NOTE_WIDTH = 36
+BAR = 12
+
+
+class Layout(NamedTuple):
+    """How a heatmap is drawn on a screen of some width."""
+
+    mode: Mode
+    cell: int
+    """Columns of the screen for each cell."""
+    gutter: int
+    """Columns of the screen for the row labels."""
+    halves: bool = False
+    """Two rows of cells in one line."""
+
+
+def draw_heatmap(heatmap: Heatmap, screen: Screen) -> Block:
+    """Title, column labels, rows, and what there is to say about them."""
+    heatmap, layout = fitted(heatmap, screen)
+    places = cell_places(heatmap)
+    rows: list[Row] = [
+        [segment(fit(heatmap.title, screen.width, screen).rstrip(), style(bold=True))]
+    ]
+    rows += _column_labels(heatmap, layout, screen)
+    step = 2 if layout.halves else 1
+    for row in range(0, len(heatmap.rows), step):
+        label = segment(
+            _row_label(heatmap.rows, row, layout.gutter, screen), _dim(heatmap.rows, row)
+        )
+        rows.append([label, segment(" "), *draw_cells(heatmap, places, row, layout, screen)])
+    width = layout.gutter + 1 + layout.cell * len(heatmap.columns)
+    room = max(width, NOTE_WIDTH)
+    axes = f"rows: {heatmap.rows.name}, columns: {heatmap.columns.name}"
+    rows += notes((axes, *heatmap.notes), room, screen)
+    rows += legend(heatmap, layout, room, screen)
+    return Block(rows, max([width, *(row_width(row) for row in rows)]))
+
+
+def fitted(heatmap: Heatmap, screen: Screen) -> tuple[Heatmap, Layout]:
+    """The most detailed layout that fits the screen, with the heatmap pooled if need be."""
+    n_row, n_column = heatmap.values.shape
+    gutter = _gutter(heatmap.rows, screen)
+    room = screen.width - gutter - 1
+    number = _number_width(heatmap)
+    if n_column <= MOST_NUMBERS and n_column * number <= room and n_row <= MOST_ROWS:
+        widest = max((cell_len(screen.text(t)) for t in heatmap.columns.labels), default=0) + 1
+        cell = max(number, min(widest, WIDEST_CELL, room // max(1, n_column)))
+        return heatmap, Layout("numbers", cell, gutter)
+    if n_column * 2 <= room and n_row <= MOST_ROWS:
+        return heatmap, Layout("shades", 2, gutter)
+    halves = screen.paints and screen.unicode
+    most_rows = MOST_ROWS * (2 if halves else 1)
+    columns, rows = -(-n_column // max(1, room)), -(-n_row // most_rows)
+    if n_row == n_column:  # one step for both keeps the diagonal a diagonal
+        columns = rows = max(columns, rows)
+    return pool(heatmap, rows, columns), Layout("dots", 1, gutter, halves)
+
+
+def cell_places(heatmap: Heatmap) -> list[list[float]]:
+    """Each cell's place on its colour scale, see `screen.cell_colour`, in hundredths."""
+    shades = heatmap.shades()
+    if heatmap.scale.kind == "diverging":
+        shades = shades + 10
+    places = np.round(shades, 2)
+    masked = np.zeros(shades.shape, bool) if heatmap.masked is None else heatmap.masked != 0
+    places[np.isnan(shades)] = BROKEN_PLACE
+    places[masked] = MASKED_PLACE
+    return [[float(place) for place in row] for row in places]
+
+
+def draw_cells(
+    heatmap: Heatmap, places: list[list[float]], row: int, layout: Layout, screen: Screen
+) -> list[Segment]:
+    if layout.halves:
+        nothing = [NOTHING_PLACE] * len(places[row])
+        lower = places[row + 1] if row + 1 < len(places) else nothing
+        return [
+            segment("▀", cell_style(above, screen.depth, below))
+            for above, below in zip(places[row], lower, strict=True)
+        ]
+    cells = []
+    for column, place in enumerate(places[row]):
+        text = _cell_text(heatmap, row, column, place, layout, screen)
+        painted = None
+        if screen.paints:
+            painted = cell_style(place, screen.depth)
+            if place == MASKED_PLACE:
+                painted = style(MASKED_SIGN, MASKED)
+        elif place == MASKED_PLACE and screen.depth:
+            painted = style(dim=True)
+        cells.append(segment(text, painted))
+    return cells
+
+
+def _cell_text(
+    heatmap: Heatmap, row: int, column: int, place: float, layout: Layout, screen: Screen
+) -> str:
+    if place == MASKED_PLACE:
+        assert heatmap.masked is not None
+        sign = screen.hatch(reason_of(heatmap, int(heatmap.masked[row, column])))
+        return (sign * (layout.cell - 1)).rjust(layout.cell)
+    value = float(heatmap.values[row, column])
+    if layout.mode == "numbers":
+        return number_text(value, heatmap.scale, _decimals(heatmap)).rjust(layout.cell)
+    if place == BROKEN_PLACE:
+        return "!" * layout.cell
+    if screen.paints:
+        return " " * layout.cell
+    return shade_text(place, screen) * layout.cell
+
+
+def shade_text(place: float, screen: Screen) -> str:
+    """One sign for a place on the scale, where there are no colours."""
+    if place > 5:
+        share = place - 10
+        signs = RISING if share > 0 else FALLING
+        level = round(abs(share) * len(signs))
+        return signs[level - 1] if level else "."
+    if screen.unicode:
+        return SHADES[min(int(place * len(SHADES)), len(SHADES) - 1)]
+    return DIGITS[min(int(place * len(DIGITS)), len(DIGITS) - 1)]
+
+
+def reason_of(heatmap: Heatmap, number: int) -> str:
+    """The name of the rule behind the number of a masked cell."""
+    names = heatmap.reasons or ("custom",)
+    return names[min(number, len(names)) - 1]
+
+
+def number_text(value: float, scale: Scale, decimals: int) -> str:
+    """A value in as few characters as its column has."""
+    if not np.isfinite(value):
+        return short(value)
+    text = f"{value:.{decimals}f}"
+    return text[1:] if text.startswith("-") and float(text) == 0 else text
+
+
+def wrap(text: str, width: int, screen: Screen, indent: int = 0) -> list[str]:
+    """Lines of at most `width` cells, broken between words; a word that is longer is cut."""
+    lines: list[str] = []
+    line, size = "", 0
+    for word in screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0"):
+        word = word.replace("\1", " ")
+        word = fit(word, width - indent, screen) if cell_len(word) > width - indent else word
+        length = cell_len(word)
+        if line and size + 1 + length > width - indent:
+            lines.append(line)
+            line, size = word, length
+        else:
+            line, size = (f"{line} {word}", size + 1 + length) if line else (word, length)
+    lines.append(line)
+    return [lines[0], *(" " * indent + rest for rest in lines[1:])]
+
+
+def row_width(row: Row) -> int:
+    return sum(cell_len(part.text) for part in row)
+
+
+def _decimals(heatmap: Heatmap) -> int:
+    finite = heatmap.values[np.isfinite(heatmap.values)]
+    largest = float(np.abs(finite).max(initial=0))
+    whole = bool((finite == np.round(finite)).all()) and largest >= 2
+    return 0 if whole or largest >= 1000 else 1 if largest >= 100 else 2
+
+
+def _number_width(heatmap: Heatmap) -> int:
+    decimals = _decimals(heatmap)
+    values = heatmap.values[np.isfinite(heatmap.values)]
+    ends = (float(values.min(initial=0)), float(values.max(initial=0)))
+    longest = max(len(number_text(end, heatmap.scale, decimals)) for end in ends)
+    return max(NUMBER_WIDTH, longest + 1)
+
+
+def _gutter(axis: Axis, screen: Screen) -> int:
+    index = max((len(axis.index(place)) for place in (0, len(axis) - 1)), default=1)
+    words = max((cell_len(screen.text(label)) for label in axis.labels), default=0)
+    return index + (1 + min(words, LABEL_WIDTH, max(4, screen.width // 5)) if words else 0)
+
+
+def _row_label(axis: Axis, row: int, gutter: int, screen: Screen) -> str:
+    index = max(len(axis.index(place)) for place in (0, len(axis) - 1))
+    label = axis.labels[row]
+    return fit(axis.index(row).rjust(index) + (f" {label}" if label else ""), gutter, screen)
+
+
+def _dim(axis: Axis, place: int) -> Style | None:
+    return style(dim=True) if place in axis.special and axis.step == 1 else None
+
+
+def _column_labels(heatmap: Heatmap, layout: Layout, screen: Screen) -> list[Row]:
+    axis, margin = heatmap.columns, " " * (layout.gutter + 1)
+    if layout.mode == "numbers":
+        numbers = "".join(axis.index(i).rjust(layout.cell) for i in range(len(axis)))
+        lines: list[Row] = [[segment(margin + numbers, style(dim=True))]]
+        if any(axis.labels):
+            cells = [
+                segment(" " + fit(label, layout.cell - 1, screen, right=True), _dim(axis, i))
+                for i, label in enumerate(axis.labels)
+            ]
+            lines.append([segment(margin), *cells])
+        return lines
+    return [[segment(margin + _ruler(axis, layout.cell), style(dim=True))]]
+
+
+def _ruler(axis: Axis, cell: int) -> str:
+    """Indices of every so many columns, each above the first character of its column."""
+    width = len(axis) * cell
+    longest = len(axis.index(len(axis) - 1).partition("-")[0]) + 1
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100) if s * cell >= longest or s == 100)
+    marks = [" "] * width
+    for place in range(0, len(axis), step):
+        for offset, char in enumerate(axis.index(place).partition("-")[0]):
+            if place * cell + offset < width:
+                marks[place * cell + offset] = char
+    return "".join(marks).rstrip()
+
+
+def notes(texts: Sequence[str], width: int, screen: Screen) -> list[Row]:
+    """What is said below a drawing."""
+    return [
+        [segment(line, style(dim=True))] for text in texts for line in wrap(text, width, screen)
+    ]
+
+
+def legend(heatmap: Heatmap, layout: Layout, width: int, screen: Screen) -> list[Row]:
+    """The scale, and the signs that the drawing used."""
+    rows: list[Row] = []
+    texts = []
+    if screen.paints:
+        rows.append(_colour_bar(heatmap.scale, screen))
+    elif layout.mode != "numbers":
+        texts = [heatmap.scale.text, _signs(heatmap.scale, screen)]
+    if heatmap.masked is not None and (heatmap.masked != 0).any():
+        used = sorted({int(n) for n in np.unique(heatmap.masked)} - {0})
+        names = [reason_of(heatmap, number) for number in used]
+        if layout.halves:
+            texts.append(f"grey: masked ({', '.join(names)})")
+        else:
+            texts += [f"{screen.hatch(name)} masked ({name})" for name in names]
+    if layout.mode != "numbers" and not np.isfinite(heatmap.values).all():
+        texts.append("! not a number" if not layout.halves else "purple: not a number")
+    return rows + notes(texts, width, screen)
+
+
+def _colour_bar(scale: Scale, screen: Screen) -> Row:
+    """The ends of the scale with the colours between them."""
+    low, high, what = scale.ends
+    first = 9.0 if scale.kind == "diverging" else 0.0
+    span = 2.0 if scale.kind == "diverging" else 1.0
+    steps = [round(first + span * i / (BAR - 1), 2) for i in range(BAR)]
+    dim = style(dim=True)
+    bar = [segment(" ", cell_style(step, screen.depth)) for step in steps]
+    tail = f" {high}" + (f" ({what})" if what else "")
+    return [segment(f"{screen.text(low)} ", dim), *bar, segment(screen.text(tail), dim)]
+
+
+def _signs(scale: Scale, screen: Screen) -> str:
+    if scale.kind == "diverging":
+        return f"signs: {RISING} above zero, {FALLING} below, . near it"
+    signs = SHADES if screen.unicode else DIGITS
+    if not screen.unicode:
+        return "signs: tenths of the scale, 9 up to its end"
+    steps = [f"{sign} under {short((i + 1) / len(signs))}" for i, sign in enumerate(signs[:-1])]
+    return f"signs, in shares of the scale: {', '.join(steps)}, {signs[-1]} above"

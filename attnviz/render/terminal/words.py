@@ -1,0 +1,145 @@
+"""Tables, text and curves on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.cells import cell_len
+
+from attnviz.render.terminal.heatmap import notes, row_width, wrap
+from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
+from attnviz.views.kinds import Curves, Table, Text, Value, short
+
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+TERM = 9
+MOST_ROWS = 60
+LEAST_WORDS = 16
+
+
+def draw_text(text: Text, screen: Screen) -> Block:
+    """Terms at the margin, their text beside them."""
+    tones = {
+        "plain": None,
+        "head": style(bold=True),
+        "note": style(3),
+        "warning": style(1, bold=True),
+    }
+    term = min(max([TERM, *(len(line.term) + 2 for line in text.lines)]), screen.width // 3)
+    rows: list[Row] = []
+    for line in text.lines:
+        body = wrap(line.text, screen.width - term, screen)
+        for number, part in enumerate(body):
+            name = fit(line.term if number == 0 else "", term, screen)
+            rows.append([segment(name, style(dim=True)), segment(part, tones[line.tone])])
+    return Block(rows, max((row_width(row) for row in rows), default=0))
+
+
+def draw_table(table: Table, screen: Screen) -> Block:
+    """Columns side by side. Columns of words wrap; columns that do not fit go below, with the
+    first one again."""
+    shown = table.rows[:MOST_ROWS]
+    texts = [[screen.text(value_text(value)) for value in row] for row in shown]
+    heads = [screen.text(name) for name in table.columns]
+    words = [any(isinstance(row[i], str) for row in shown) for i in range(len(heads))]
+    widths = [
+        max(map(cell_len, (name, *(row[i] for row in texts)))) for i, name in enumerate(heads)
+    ]
+    least = [
+        min(w, LEAST_WORDS if is_word else w) for w, is_word in zip(widths, words, strict=True)
+    ]
+    rows: list[Row] = [[segment(screen.text(table.title), style(bold=True))]]
+    for group in _groups(least, screen.width):
+        fitted = _squeeze([widths[i] for i in group], [least[i] for i in group], screen.width)
+        if len(rows) > 1:
+            rows.append([])
+        for number, line in enumerate([heads, *texts]):
+            tone = style(dim=True) if number == 0 else None
+            cells = [(line[i], words[i]) for i in group]
+            rows += [[segment(part, tone)] for part in _wrapped(cells, fitted, screen)]
+    below = list(table.notes)
+    if len(table.rows) > MOST_ROWS:
+        below.append(f"{MOST_ROWS} of {len(table.rows)} rows shown")
+    rows += notes(below, screen.width, screen)
+    return Block(rows, max(row_width(row) for row in rows))
+
+
+def draw_curves(curves: Curves, screen: Screen) -> Block:
+    """A bar of eighths for each series, all on one scale."""
+    bars = BARS if screen.unicode else ASCII_BARS
+    every = np.concatenate([np.asarray(y, float) for _, y in curves.series])
+    finite = every[np.isfinite(every)]
+    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=-np.inf))
+    if not finite.size:
+        low = high = 0.0
+    names = max((cell_len(screen.text(name)) for name, _ in curves.series), default=0)
+    names = min(names, screen.width // 3)
+    room = max(8, screen.width - names - 1)
+    rows: list[Row] = [[segment(screen.text(curves.title), style(bold=True))]]
+    cell = max(1, min(2, room // max(1, len(curves.x))))
+    step = -(-len(curves.x) // room)
+    for name, y in curves.series:
+        level = (np.asarray(y, float)[::step] - low) / (high - low if high > low else 1)
+        signs = [
+            "?" if np.isnan(v) else bars[min(int(v * len(bars)), len(bars) - 1)] for v in level
+        ]
+        text = "".join(sign * cell for sign in signs)
+        rows.append([segment(fit(name, names, screen) + " "), segment(text)])
+    ends = f"{curves.x_name} {short(float(curves.x[0]))} to {short(float(curves.x[-1]))}"
+    skipped = f", every {step}th" if step > 1 else ""
+    scale = f"{curves.y_name} from {short(low)} ({bars[0]}) to {short(high)} ({bars[-1]})"
+    rows += notes((f"{scale}; {ends}{skipped}", *curves.notes), screen.width, screen)
+    return Block(rows, max(row_width(row) for row in rows))
+
+
+def value_text(value: Value) -> str:
+    """Numbers with four significant digits; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
+            return f"{value:.2e}"
+        return f"{value:.4g}" if np.isfinite(value) else short(value)
+    return str(value)
+
+
+def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns that fit beside one another, the first one in every group."""
+    groups: list[list[int]] = [[0]]
+    used = widths[0]
+    for column in range(1, len(widths)):
+        if used + 2 + widths[column] > room and len(groups[-1]) > 1:
+            groups.append([0])
+            used = widths[0]
+        groups[-1].append(column)
+        used += 2 + widths[column]
+    return groups
+
+
+def _squeeze(widths: list[int], least: list[int], room: int) -> list[int]:
+    """Narrow the widest columns of words until all fit, or none can give more."""
+    widths = list(widths)
+    while sum(widths) + 2 * (len(widths) - 1) > room:
+        spare = [width - low for width, low in zip(widths, least, strict=True)]
+        if max(spare) <= 0:
+            widest = widths.index(max(widths))
+            widths[widest] = max(1, room - sum(widths) - 2 * (len(widths) - 1) + widths[widest])
+            return widths
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _wrapped(cells: Sequence[tuple[str, bool]], widths: Sequence[int], screen: Screen) -> list[str]:
+    """One line of a table as the lines of the screen that it takes."""
+    parts = [
+        wrap(text, width, screen) if is_word else [text]
+        for (text, is_word), width in zip(cells, widths, strict=True)
+    ]
+    lines = []
+    for number in range(max(map(len, parts))):
+        line = [
+            fit(part[number] if number < len(part) else "", width, screen, right=not is_word)
+            for part, width, (_, is_word) in zip(parts, widths, cells, strict=True)
+        ]
+        lines.append("  ".join(line).rstrip())
+    return lines

@@ -1,0 +1,231 @@
+"""The attention of a trace: what read what, all heads at a glance, the most telling ones whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from attnviz.analysis.checks import findings
+from attnviz.analysis.heads import HeadFacts, head_facts, most_telling
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array
+from attnviz.selection import Selection
+from attnviz.tokens import Tokens
+from attnviz.trace import Record, Trace
+from attnviz.views.kinds import (
+    WEIGHTS,
+    Axis,
+    Grid,
+    Heatmap,
+    Line,
+    Scale,
+    Text,
+    View,
+    around_zero,
+    short,
+)
+
+By = Literal["all", "row", "head", "log"]
+SCALES: tuple[By, ...] = ("all", "row", "head", "log")
+
+MATRIX_STAGES = ("weights", "scores", "logits")
+
+TOP = 2
+
+
+def attention_views(
+    trace: Trace,
+    selection: Selection,
+    *,
+    top: int = TOP,
+    stage: str = "weights",
+    by: By = "all",
+) -> list[View]:
+    """The model and tokens, an overview of the selected heads, and some of them as matrices:
+    all selected ones if they are few, else the `top` most telling."""
+    if stage not in MATRIX_STAGES:
+        raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
+    records = [record for record in trace if selection.covers(record)]
+    selection.check(list(trace))
+    for record in records:
+        record.stage(stage)
+    scale = stage_scale(records, stage, by)
+    heads = [(record, head) for record in records for head in selection.heads(record)]
+    views: list[View] = [header(trace)]
+    if len(heads) > 1:
+        views += overviews(trace, records, selection, stage, scale)
+    if len(heads) <= top or len(heads) == 1:
+        chosen = [
+            head_facts(record, head) if record.weights is not None else None
+            for record, head in heads
+        ]
+        shown = list(zip(heads, chosen, strict=True))
+        notes = "selected"
+    else:
+        facts = most_telling(records, selection, top)
+        shown = [((trace[f.id], f.head), f) for f in facts]
+        notes = "most telling"
+    for (record, head), fact in shown:
+        views.append(
+            head_heatmap(trace, record, head, stage, scale, _about(fact, notes == "most telling"))
+        )
+    if text := found_text(trace, selection):
+        views.append(text)
+    return views
+
+
+def header(trace: Trace) -> Text:
+    """The model, what is to be known of it, and the tokens."""
+    lines = [Line(model_line(trace), "model", "head")]
+    lines += [Line(note, "", "note") for note in trace.model.get("notes", ())]
+    for name, tokens in trace.streams.items():
+        term = "tokens" if len(trace.streams) == 1 else name
+        lines.append(Line(tokens_line(tokens), term))
+        if tokens.unknown:
+            where = ", ".join(str(i) for i in tokens.unknown[:12])
+            lines.append(
+                Line(f"the tokenizer does not know what stands at position {where}", "", "warning")
+            )
+    return Text(tuple(lines))
+
+
+def model_line(trace: Trace) -> str:
+    """`random encoder · 2 layers × 4 heads · d_model 32 · seed 0`."""
+    model = trace.model
+    if model.get("kind") == "array":
+        record = trace.records[0]
+        return (
+            f"{model.get('name')} · {len(trace.records)} × {record.n_head} heads of "
+            f"{len(trace.streams[record.queries])} queries × {len(trace.streams[record.keys])} keys"
+        )
+    family = f" ({model['family']})" if "family" in model else ""
+    parts = [f"{model.get('name')}{family}, {model.get('kind')}"]
+    if "n_layer" in model and "n_head" in model:
+        parts.append(f"{model['n_layer']} layers × {model['n_head']} heads")
+    parts += [f"{key} {model[key]}" for key in ("d_model", "seed") if key in model]
+    changed = {**model.get("config", {}), **model.get("changed", {})}
+    for key in ("kind", "layers", "heads", "d_model", "seed"):
+        changed.pop(key, None)
+    parts += [f"{key} {value}" for key, value in changed.items()]
+    return " · ".join(parts)
+
+
+MOST_TOKENS = 200
+
+
+def tokens_line(tokens: Tokens) -> str:
+    """`0 I  1 saw  2 a  3 saw`; what is left out of a long text is said."""
+    shown = [f"{i}\u00a0{label}" for i, label in enumerate(tokens.labels[:MOST_TOKENS])]
+    rest = len(tokens) - len(shown)
+    return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
+
+
+def token_axis(name: str, tokens: Tokens) -> Axis:
+    return Axis(name, tokens.labels, special=frozenset(tokens.special))
+
+
+def stage_scale(records: Sequence[Record], stage: str, by: By = "all") -> Scale:
+    """0 to 1 for weights, around 0 for scores: the same for all heads that are shown."""
+    if stage != "weights":
+        return around_zero(*(record.stage(stage) for record in records))
+    largest = max(float(np.nanmax(record.stage("weights"), initial=0)) for record in records)
+    if (
+        by == "all" and largest > 1.01
+    ):  # somebody's weights that are none: a true scale all the same
+        return Scale(0.0, largest)
+    return Scale(WEIGHTS.low, WEIGHTS.high, "sequential", by)
+
+
+def head_heatmap(
+    trace: Trace,
+    record: Record,
+    head: int,
+    stage: str,
+    scale: Scale,
+    notes: tuple[str, ...] = (),
+) -> Heatmap:
+    """One matrix of one head, [n_q, n_k]."""
+    reasons = record.reasons()
+    if reasons is not None and reasons.ndim == 3:
+        reasons = reasons[head]
+    sums = () if stage != "weights" else _zero_rows(record, head, scale)
+    return Heatmap(
+        title=f"{record.id} L{record.layer}.H{head} · {stage}",
+        values=record.stage(stage)[head],
+        rows=token_axis("query", trace.streams[record.queries]),
+        columns=token_axis("key", trace.streams[record.keys]),
+        scale=scale,
+        masked=reasons if stage != "scores" else None,
+        reasons=record.mask_names,
+        notes=(*notes, *sums),
+        pooling="mass" if stage == "weights" else "mean",
+    )
+
+
+def overviews(
+    trace: Trace, records: Sequence[Record], selection: Selection, stage: str, scale: Scale
+) -> list[Grid]:
+    """Layers × heads, a grid for each block and kind."""
+    grids = []
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.id.partition(".")[0], record.kind), []).append(record)
+    for (block, kind), members in groups.items():
+        heads = sorted({head for record in members for head in selection.heads(record)})
+        panels = tuple(
+            tuple(
+                head_heatmap(trace, record, head, stage, scale)
+                if head in selection.heads(record)
+                else None
+                for head in heads
+            )
+            for record in members
+        )
+        what = {"self": "self-attention", "cross": "cross-attention"}[kind]
+        named = "" if block == "array" else f"{block} {what} · "
+        grids.append(
+            Grid(
+                title=f"{named}all heads shown · {stage}",
+                panels=panels,
+                row_names=tuple(f"L{record.layer}" for record in members),
+                column_names=tuple(f"H{head}" for head in heads),
+            )
+        )
+    return grids
+
+
+def found_text(trace: Trace, selection: Selection) -> Text | None:
+    """What a reader has to know, if there is anything."""
+    lines = [
+        Line(finding.text, finding.kind, finding.kind) for finding in findings(trace, selection)
+    ]
+    return Text(tuple(lines)) if lines else None
+
+
+def _about(facts: HeadFacts | None, telling: bool) -> tuple[str, ...]:
+    if facts is None or not np.isfinite(facts.entropy):
+        return ()
+    spread = (
+        f"entropy {facts.entropy:.2f} of at most {facts.most:.2f} nats "
+        f"(as if on {np.exp(facts.entropy):.1f} keys)"
+    )
+    if telling:
+        return (f"most telling: its rows differ most, by {facts.telling:.2f} nats", spread)
+    return (spread,)
+
+
+def _zero_rows(record: Record, head: int, scale: Scale) -> tuple[str, ...]:
+    """A row that is all zero must not look like one that was scaled."""
+    weights = record.stage("weights")[head]
+    zero = np.flatnonzero((weights == 0).all(-1))
+    if scale.by != "row" or not zero.size:
+        return ()
+    return (f"all zero, not scaled: row {', '.join(map(str, zero[:8]))}",)
+
+
+def matrix_numbers(values: Array) -> str:
+    """A vector in one line: `[0.25 -1.5 …]`."""
+    shown = " ".join(short(float(v)) for v in values[:8])
+    return f"[{shown}{' …' if len(values) > 8 else ''}]"

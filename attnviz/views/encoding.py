@@ -1,0 +1,196 @@
+"""Positions and token vectors as matrices, curves and checked claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from attnviz.analysis.encoding import Check, Embedded, Positions
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+from attnviz.views.attention import token_axis, tokens_line
+from attnviz.views.kinds import (
+    Axis,
+    Curves,
+    Grid,
+    Heatmap,
+    Line,
+    Scale,
+    Table,
+    Text,
+    View,
+    around_zero,
+    indices,
+)
+
+CURVES = 4
+
+
+def position_views(found: Positions, dimensions: Sequence[int] | None) -> list[View]:
+    """What the scheme adds, turns or biases, with curves of single dimensions."""
+    n, first = len(found.positions), int(found.positions[0])
+    rows = indices("position", n, first)
+    lines = [Line(f"{found.scheme} · positions {first} to {first + n - 1}", "scheme", "head")]
+    if found.seeded:
+        lines.append(Line("seeded random numbers stand in for learned ones", "", "note"))
+    views: list[View] = [Text(tuple(lines))]
+    if found.added is not None:
+        views += _added(found.added, rows, found.positions, dimensions)
+    if found.angles is not None:
+        views += _angles(found.angles, rows, found.positions, dimensions)
+    if found.similarity is not None:
+        views.append(_similarity(found, rows))
+    if found.wavelengths is not None:
+        views.append(_wavelengths(found.wavelengths))
+    if found.buckets is not None:
+        views.append(_buckets(found.buckets, rows))
+    if found.bias is not None:
+        views += _bias(found, rows)
+    if len(views) == 1:
+        views.append(Text((Line("nothing tells one position from another", "result"),)))
+    if found.checks:
+        views.append(_checks(found.checks))
+    return views
+
+
+def token_views(tokens: Tokens, found: Embedded, title: str, notes: tuple[str, ...]) -> list[View]:
+    """Token vectors: numbers, lengths, and how alike they are."""
+    rows = token_axis("token", tokens)
+    width = found.vectors.shape[-1]
+    return [
+        Text(
+            (
+                Line(title, "vectors", "head"),
+                *(Line(note, "", "note") for note in notes),
+                Line(tokens_line(tokens), "tokens"),
+            )
+        ),
+        Heatmap(
+            f"vectors · [{len(tokens)}, {width}]",
+            found.vectors,
+            rows,
+            indices("dimension", width),
+            around_zero(found.vectors),
+        ),
+        Table(
+            "tokens",
+            ("position", "token", "id", "length"),
+            tuple(
+                (i, tokens.labels[i], tokens.ids[i], float(found.norms[i]))
+                for i in range(len(tokens))
+            ),
+        ),
+        Heatmap(
+            "similarity (cosine)",
+            found.similarity,
+            rows,
+            replace(rows, name="other token"),
+            Scale(-1, 1, "diverging"),
+        ),
+    ]
+
+
+def _added(
+    added: Array, rows: Axis, positions: Array, dimensions: Sequence[int] | None
+) -> list[View]:
+    width = added.shape[-1]
+    chosen = _chosen(dimensions, width)
+    series = tuple((f"dimension {d}", added[:, d]) for d in chosen)
+    return [
+        Heatmap(
+            f"added to the embeddings · [{len(positions)}, {width}]",
+            added,
+            rows,
+            indices("dimension", width),
+            around_zero(added),
+        ),
+        Curves("single dimensions", positions, "position", series, "value"),
+    ]
+
+
+def _angles(
+    angles: Array, rows: Axis, positions: Array, dimensions: Sequence[int] | None
+) -> list[View]:
+    width = angles.shape[-1]
+    chosen = _chosen(dimensions, width)
+    series = tuple((f"pair {d}", np.cos(angles[:, d])) for d in chosen)
+    return [
+        Heatmap(
+            f"cos of the angle of each pair of features · [{len(positions)}, {width}]",
+            np.cos(angles),
+            rows,
+            indices("pair", width),
+            Scale(-1, 1, "diverging"),
+        ),
+        Curves("single pairs", positions, "position", series, "cos(angle)"),
+    ]
+
+
+def _similarity(found: Positions, rows: Axis) -> Heatmap:
+    assert found.similarity is not None
+    turned = found.angles is not None
+    title = "score of one query and one key, turned to p and p'" if turned else "PE(p) · PE(p')"
+    columns = replace(rows, name="other position")
+    return Heatmap(title, found.similarity, rows, columns, around_zero(found.similarity))
+
+
+def _wavelengths(wavelengths: Array) -> Table:
+    pairs = _chosen(None, len(wavelengths), 8)
+    return Table(
+        "wavelengths: positions until a pair of features comes round",
+        ("pair", "wavelength"),
+        tuple((int(i), float(wavelengths[i])) for i in pairs),
+    )
+
+
+def _buckets(buckets: Array, rows: Axis) -> Heatmap:
+    columns = replace(rows, name="key")
+    return Heatmap(
+        "bucket of each distance",
+        buckets.astype(float),
+        replace(rows, name="query"),
+        columns,
+        Scale(0, float(max(1, buckets.max()))),
+    )
+
+
+def _bias(found: Positions, rows: Axis) -> list[View]:
+    assert found.bias is not None
+    scale = around_zero(found.bias)
+    queries, keys = replace(rows, name="query"), replace(rows, name="key")
+    maps = [
+        Heatmap(f"bias of H{head}", bias, queries, keys, scale)
+        for head, bias in enumerate(found.bias)
+    ]
+    names = tuple(f"H{head}" for head in range(len(maps)))
+    views: list[View] = [Grid("added to the scores, by head", (tuple(maps),), ("",), names)]
+    if found.slopes is not None:
+        views.append(
+            Table(
+                "slopes",
+                ("head", "slope"),
+                tuple((f"H{head}", float(m)) for head, m in enumerate(found.slopes)),
+            )
+        )
+    views.append(maps[0])
+    middle = len(rows) // 2
+    series = tuple((f"H{head}", bias[middle]) for head, bias in enumerate(found.bias[:CURVES]))
+    offsets = found.positions - found.positions[middle]
+    views.append(Curves("bias by distance", offsets, "key - query", series, "bias"))
+    return views
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    return Table(
+        "checked",
+        ("claim", "largest deviation", "allowed", "holds"),
+        tuple((c.claim, c.error, c.allowed, "yes" if c.holds else "NO") for c in checks),
+    )
+
+
+def _chosen(wanted: Sequence[int] | None, count: int, most: int = CURVES) -> list[int]:
+    if wanted is not None:
+        return list(wanted)
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))]

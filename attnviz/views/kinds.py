@@ -1,0 +1,232 @@
+"""What can be drawn: a small closed set. A new kind is a decision for all renderers.
+
+A view carries its values, labels, colour scale, mask and notes; a renderer decides layout only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from attnviz.nn.types import Array
+
+LOG_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The rows or columns of a heatmap: a name and a label for each."""
+
+    name: str
+    """`query`, `key`, `position`, `dimension`."""
+    labels: tuple[str, ...]
+    """Safe to show; empty strings where the index says enough."""
+    first: int = 0
+    """The index of the first label."""
+    step: int = 1
+    """How many places of the original one label stands for: more than 1 after pooling."""
+    special: frozenset[int] = frozenset()
+    """Places of tokens that the tokenizer added."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def index(self, place: int) -> str:
+        """`3`, or `12-15` after pooling."""
+        start = self.first + place * self.step
+        return str(start) if self.step == 1 else f"{start}-{start + self.step - 1}"
+
+
+def indices(name: str, count: int, first: int = 0) -> Axis:
+    """An axis that has no labels but its indices."""
+    return Axis(name, ("",) * count, first)
+
+
+class Scale(NamedTuple):
+    """How a value becomes a colour. It is printed with every picture."""
+
+    low: float
+    high: float
+    kind: Literal["sequential", "diverging"] = "sequential"
+    by: Literal["all", "row", "head", "log"] = "all"
+    """`row`: 0 to each row's largest value; `head`: 0 to each heatmap's; `log`: decades."""
+
+    @property
+    def ends(self) -> tuple[str, str, str]:
+        """The lowest and highest value that have a colour, and what to say of them."""
+        if self.by == "row":
+            return "0", "largest", "of each row"
+        if self.by == "head":
+            return "0", "largest", "of each head"
+        if self.by == "log":
+            return f"{LOG_FLOOR:g} and below", "1", "logarithmic"
+        return short(self.low), short(self.high), ""
+
+    @property
+    def text(self) -> str:
+        """What is printed where the colours themselves are not."""
+        low, high, what = self.ends
+        return f"scale: {low} to {high}" + (f" ({what})" if what else "")
+
+
+WEIGHTS = Scale(0.0, 1.0)
+
+
+def around_zero(*arrays: Array) -> Scale:
+    """A diverging scale that holds all finite values of the arrays, the same on both sides."""
+    largest = max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in arrays), default=0.0)
+    return Scale(-largest, largest, "diverging")
+
+
+class Heatmap(NamedTuple):
+    """A matrix, [n_row, n_column]."""
+
+    title: str
+    values: Array
+    rows: Axis
+    columns: Axis
+    scale: Scale = WEIGHTS
+    masked: Array | None = None
+    """[n_row, n_column]: 0 = visible, i = masked for the i-th reason counted from 1."""
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    pooling: Literal["mass", "mean"] = "mean"
+    """How cells are put together where there are too many: weights add up over keys."""
+
+    def shades(self) -> Array:
+        """Each cell's place on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
+        cell is masked or not a number."""
+        values = np.asarray(self.values, np.float64)
+        shown = np.isfinite(values)
+        if self.masked is not None:
+            shown &= self.masked == 0
+        safe = np.where(shown, values, 0.0)
+        low, high = self.scale.low, self.scale.high
+        if self.scale.kind == "diverging":
+            places = safe / high if high > 0 else safe * 0
+            return np.where(shown, np.clip(places, -1, 1), np.nan)
+        if self.scale.by == "row":
+            largest = np.maximum(safe.max(-1, keepdims=True, initial=0), np.finfo(float).tiny)
+            places = safe / largest
+        elif self.scale.by == "head":
+            places = safe / max(safe.max(initial=0), np.finfo(float).tiny)
+        elif self.scale.by == "log":
+            places = 1 - np.log10(np.clip(safe, LOG_FLOOR, 1)) / np.log10(LOG_FLOOR)
+        else:
+            places = (safe - low) / (high - low) if high > low else safe * 0
+        return np.where(shown, np.clip(places, 0, 1), np.nan)
+
+
+class Grid(NamedTuple):
+    """Small heatmaps in rows and columns, on one scale: an overview."""
+
+    title: str
+    panels: tuple[tuple[Heatmap | None, ...], ...]
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def present(self) -> list[Heatmap]:
+        return [panel for row in self.panels for panel in row if panel is not None]
+
+
+class Curves(NamedTuple):
+    """Several y over one x."""
+
+    title: str
+    x: Array
+    x_name: str
+    series: tuple[tuple[str, Array], ...]
+    y_name: str
+    log_x: bool = False
+    notes: tuple[str, ...] = ()
+
+
+Value = str | int | float | None
+
+
+class Table(NamedTuple):
+    """Rows of numbers and words under column names."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+Tone = Literal["plain", "note", "warning", "head"]
+
+
+class Line(NamedTuple):
+    """One paragraph: a term at the margin, its text beside it."""
+
+    text: str
+    term: str = ""
+    tone: Tone = "plain"
+
+
+class Text(NamedTuple):
+    lines: tuple[Line, ...]
+
+
+View = Heatmap | Grid | Curves | Table | Text
+
+
+def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
+    """The heatmap with `rows` × `columns` cells in one.
+
+    Masses add up over columns and are averaged over rows; other values are averaged over the
+    cells that are visible. A block is masked if all of it is, for its first reason.
+    """
+    if rows == columns == 1:
+        return heatmap
+    values = np.asarray(heatmap.values, np.float64)
+    masked = np.zeros(values.shape, np.uint8) if heatmap.masked is None else heatmap.masked
+    shown = _blocks(masked == 0, rows, columns, False)
+    cells = _blocks(np.where(masked == 0, values, 0.0), rows, columns, 0.0)
+    inside = _blocks(np.ones(values.shape, bool), rows, columns, False)
+    total = cells.sum((1, 3))
+    if heatmap.pooling == "mass":
+        pooled = total / np.maximum(inside.any(3).sum(1), 1)
+    else:
+        pooled = total / np.maximum(shown.sum((1, 3)), 1)
+    reasons = _blocks(masked, rows, columns, 0).max((1, 3))
+    how = "summed over keys, averaged over queries" if heatmap.pooling == "mass" else "averaged"
+    note = f"each cell: {rows} × {columns} of {values.shape[0]} × {values.shape[1]}, {how}"
+    return heatmap._replace(
+        values=pooled,
+        rows=_pool_axis(heatmap.rows, rows),
+        columns=_pool_axis(heatmap.columns, columns),
+        masked=np.where(shown.any((1, 3)), 0, reasons),
+        notes=(*heatmap.notes, note),
+    )
+
+
+def _blocks(array: Array, rows: int, columns: int, fill: object) -> Array:
+    """[n_row, n_column] -> [n_row / rows, rows, n_column / columns, columns], filled up."""
+    n_row, n_column = array.shape
+    padded = np.pad(
+        array,
+        ((0, -n_row % rows), (0, -n_column % columns)),
+        constant_values=fill,  # type: ignore[call-overload]
+    )
+    return np.asarray(
+        padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)
+    )
+
+
+def _pool_axis(axis: Axis, step: int) -> Axis:
+    return Axis(axis.name, axis.labels[::step], axis.first, axis.step * step)
+
+
+def short(value: float) -> str:
+    """A number in at most about six characters: 0.25, -1.5, 12.3, 1.2e-05."""
+    if not np.isfinite(value):
+        return "nan" if np.isnan(value) else ("inf" if value > 0 else "-inf")
+    if value == 0 or 0.005 <= abs(value) < 1000:
+        digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+        text = f"{value:.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.1e}"
