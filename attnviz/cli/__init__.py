@@ -1,0 +1,109 @@
+"""The command line. One file a command; a command's file is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+import typer.core
+
+from attnviz import __version__
+from attnviz.errors import AttnvizError
+
+COMMANDS = {
+    "run": "Show the attention of a text",
+    "compare": "Put scoring functions or masks side by side",
+    "encode": "Show what positions and tokens look like to the model",
+    "explain": "Give every number behind one weight",
+    "show": "Draw a saved trace, or your own arrays of weights",
+}
+
+
+class Commands(typer.core.TyperGroup):
+    """Finds a command in the file of its name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"attnviz.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        command.short_help = COMMANDS[cmd_name]
+        return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def attnviz(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    """attnviz, the attention inspector for the terminal.
+
+    attnviz run "I saw a saw"
+    """
+    if version:
+        typer.echo(f"attnviz {__version__}")
+        raise typer.Exit
+
+
+def run_cli(arguments: list[str] | None = None) -> int:
+    """Run a command line; errors become one `error:` line and a `hint:`, and exit code 2."""
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        if given == ["--version"]:  # spares the start of everything else
+            print(f"attnviz {__version__}")
+            return 0
+        result = app(args=given, prog_name="attnviz", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except AttnvizError as error:
+        return _fail(error.message, error.hint)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone: nothing is wrong, but Python would say so at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        return _fail("not enough memory", "shorten the text, or keep fewer layers: -s L0")
+    except Exception as error:
+        if hasattr(error, "format_message"):  # the command line's own errors
+            return _usage(error)
+        if type(error).__name__ == "Abort":
+            print("interrupted", file=sys.stderr)
+            return 130
+        if os.environ.get("ATTNVIZ_DEBUG"):
+            raise
+        return _fail(
+            f"internal: {type(error).__name__}: {error}",
+            "this is a bug in attnviz; ATTNVIZ_DEBUG=1 shows where",
+        )
+
+
+def _usage(error: Any) -> int:
+    message = " ".join(error.format_message().split())
+    if not message:  # no arguments at all: the help has been printed
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "attnviz"
+    return _fail(message[0].lower() + message[1:].rstrip("."), f"{path} --help")
+
+
+def _fail(message: str, hint: str | None) -> int:
+    lines = [f"error: {' '.join(message.split())}"] + ([f"hint: {hint}"] if hint else [])
+    for line in lines:
+        print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+    return 2

@@ -1,0 +1,133 @@
+"""The only place that writes what a command found: to the terminal, to stdout as JSON, to files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attnviz import archive
+from attnviz.cli.options import OutputOptions, one_of
+from attnviz.errors import AttnvizError
+from attnviz.files import check_writable, whole_file
+from attnviz.render import FORMATS as DRAWN
+from attnviz.render import render
+
+if TYPE_CHECKING:
+    from attnviz.nn.types import Array
+    from attnviz.render.terminal.screen import Depth, Screen
+    from attnviz.trace import Trace
+    from attnviz.views.kinds import View
+
+NARROWEST, WIDEST = 40, 200
+
+BLOCKS = "▀░▒▓█╱…"
+
+
+class Report(NamedTuple):
+    """What one run of a command found: to be drawn, and as data."""
+
+    views: Sequence[View]
+    manifest: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+
+
+def trace_report(trace: Trace, views: Sequence[View]) -> Report:
+    return Report(views, trace.manifest(), trace.arrays())
+
+
+def check_outputs(out: OutputOptions) -> None:
+    """Before the work: unknown formats, folders that are missing, places that cannot be written."""
+    one_of("color", out.color, ("auto", "always", "never"))
+    for path in out.output or ():
+        if path.suffix.lower() not in (*archive.FORMATS, *DRAWN):
+            raise AttnvizError(
+                f"-o {path}: unknown format {path.suffix or '(no suffix)'!r}",
+                f"known: {', '.join((*archive.FORMATS, *DRAWN))}",
+            )
+        check_writable(path)
+
+
+def wants_data(out: OutputOptions) -> bool:
+    """Whether the result will be kept as data, so that it should say exactly what made it."""
+    return out.json or any(path.suffix.lower() in archive.FORMATS for path in out.output or ())
+
+
+def emit(reports: Sequence[Report], out: OutputOptions) -> None:
+    """Write every report everywhere it is to go; several reports get numbered files."""
+    for number, report in enumerate(reports):
+        for path in out.output or ():
+            name = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{number}")
+            write(report, name)
+        if out.json:
+            print_bytes(
+                "".join(archive.json_text(dict(report.manifest), report.arrays)).encode() + b"\n"
+            )
+        elif not out.output:
+            from attnviz.render.terminal import render as draw
+
+            print_bytes((b"\n" if number else b"") + draw(report.views, screen(out)))
+
+
+def write(report: Report, path: Path, quiet: bool = False) -> None:
+    """One file, whole or not at all."""
+    suffix = path.suffix.lower()
+    if suffix in archive.FORMATS:
+        with whole_file(path) as file:
+            archive.write(file, suffix, dict(report.manifest), report.arrays)
+    else:
+        content, warnings = render(report.views, suffix)
+        for warning in warnings:
+            talk(f"warning: {warning}")
+        with whole_file(path) as file:
+            file.write(content)
+    if not quiet:
+        talk(f"wrote {path}")
+
+
+def print_bytes(content: bytes) -> None:
+    """To stdout, as data."""
+    sys.stdout.flush()
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:  # a test's or a notebook's stand-in
+        sys.stdout.write(content.decode())
+        return
+    stream.write(content)
+    stream.flush()
+
+
+def talk(text: str) -> None:
+    """To stderr: what is said about the work."""
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+
+
+def screen(out: OutputOptions) -> Screen:
+    """What the terminal can show."""
+    from attnviz.render.terminal.screen import Screen
+
+    width = out.width or shutil.get_terminal_size((80, 24)).columns
+    return Screen(max(NARROWEST, min(width, WIDEST)), _depth(out.color), _has_blocks())
+
+
+def _depth(color: str) -> Depth:
+    """An explicit flag wins, then NO_COLOR, then FORCE_COLOR, then what the terminal says."""
+    term, colorterm = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
+    if color == "never" or (color == "auto" and os.environ.get("NO_COLOR")):
+        return 0
+    forced = color == "always" or bool(os.environ.get("FORCE_COLOR"))
+    if not forced and (term in ("", "dumb") or not sys.stdout.isatty()):
+        return 0
+    if colorterm in ("truecolor", "24bit"):
+        return 16777216
+    return 256 if "256color" in term or forced else 16
+
+
+def _has_blocks() -> bool:
+    try:
+        BLOCKS.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return "utf" in (sys.stdout.encoding or "").lower()

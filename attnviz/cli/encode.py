@@ -1,0 +1,128 @@
+"""`attnviz encode`: what positions and tokens look like to the model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attnviz.cli.emit import Report, check_outputs, emit, print_bytes, write
+from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
+from attnviz.errors import AttnvizError
+
+app = typer.Typer(
+    help="Show what positions and tokens look like to the model.", no_args_is_help=True
+)
+
+Plot = Annotated[
+    bool, typer.Option("--plot", help="Write a PNG into this folder and print its path")
+]
+
+
+@app.command()
+@spread
+def positions(
+    out: OutputOptions,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            help="none, sinusoidal, learned, rope, alibi, t5, with options as rope:base=500000"
+        ),
+    ] = "sinusoidal",
+    count: Annotated[int, typer.Option("-n", "--count", help="How many positions")] = 16,
+    d_model: Annotated[int, typer.Option(help="Width of the vectors")] = 32,
+    heads: Annotated[int, typer.Option(help="Heads, for biases")] = 4,
+    offset: Annotated[int, typer.Option(help="The first position")] = 0,
+    causal: Annotated[bool, typer.Option("--causal", help="T5's buckets of a decoder")] = False,
+    dims: Annotated[
+        str | None, typer.Option(help="Dimensions whose curves are drawn: 4,5,6,7")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of numbers that a model would learn")] = 0,
+    plot: Plot = False,
+) -> None:
+    """Show a position scheme: numbers, similarity, curves, and whether its claims hold.
+
+    attnviz encode positions --plot
+    attnviz encode positions --scheme rope -n 32
+    """
+    check_outputs(out)
+    for name, value in (("count", count), ("d-model", d_model), ("heads", heads)):
+        if not 1 <= value <= 4096:
+            raise AttnvizError(f"--{name}: expected 1 to 4096, got {value}")
+    from attnviz.analysis.encoding import encode_positions
+    from attnviz.views.encoding import position_views
+
+    chosen = None if dims is None else whole_numbers("dims", dims)
+    if chosen and not 0 <= min(chosen) <= max(chosen) < d_model:
+        raise AttnvizError(f"--dims: dimensions go from 0 to {d_model - 1}, got {dims}")
+    found = encode_positions(scheme, count, d_model, heads, offset=offset, causal=causal, seed=seed)
+    named = {
+        name: getattr(found, name)
+        for name in ("positions", "added", "similarity", "angles", "bias", "buckets", "slopes")
+    }
+    manifest = {
+        "format": "attnviz-positions",
+        "version": 1,
+        "scheme": scheme,
+        "seeded": found.seeded,
+        "checks": [{**vars(check), "holds": check.holds} for check in found.checks],
+    }
+    arrays = {name: array for name, array in named.items() if array is not None}
+    report = Report(position_views(found, chosen), manifest, arrays)
+    _finish(report, out, plot, f"positions-{scheme}")
+
+
+@app.command()
+@spread
+def tokens(
+    stack: StackOptions,
+    out: OutputOptions,
+    text: Annotated[str, typer.Argument(help="The text; - reads stdin.")],
+    where: Annotated[
+        str,
+        typer.Option(
+            help="embedded: as the first block reads them; output: as the last leaves them"
+        ),
+    ] = "embedded",
+    plot: Plot = False,
+) -> None:
+    """Show the vectors of a text's tokens: numbers, lengths, and how alike they are.
+
+    attnviz encode tokens "I saw a saw"
+    """
+    check_outputs(out)
+    from attnviz.analysis.encoding import embedded
+    from attnviz.cli.options import one_of
+    from attnviz.cli.run import read_inputs
+    from attnviz.models import load_model
+    from attnviz.models.running import run
+    from attnviz.views.encoding import token_views
+
+    one_of("where", where, ("embedded", "output"))
+    (given,) = read_inputs([text], None)
+    model = load_model(stack.model, changes(stack))
+    trace = run(given, model=model, stages=(), hidden_states=True, fingerprint=False)
+    states = next(iter(trace.hidden_states.values()))
+    found = embedded(states[0 if where == "embedded" else -1])
+    stream = trace.streams["source"]
+    title = f"{model.name}, {where}, positions included"
+    manifest: dict[str, Any] = {
+        "format": "attnviz-vectors",
+        "version": 1,
+        "model": dict(trace.model),
+        "tokens": list(stream.tokens),
+        "ids": list(stream.ids),
+    }
+    arrays = {name: getattr(found, name) for name in ("vectors", "norms", "similarity")}
+    report = Report(token_views(stream, found, title, model.notes), manifest, arrays)
+    _finish(report, out, plot, "tokens")
+
+
+def _finish(report: Report, out: OutputOptions, plot: bool, name: str) -> None:
+    emit([report], out)
+    if plot:
+        path = Path.cwd() / (re.sub(r"[^\w.]+", "-", name).strip("-") + ".png")
+        write(report, path, quiet=True)
+        print_bytes(f"{path}\n".encode())

@@ -1,0 +1,221 @@
+"""`attnviz run`: the attention of a text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnviz.cli.emit import Report, check_outputs, emit, talk, trace_report, wants_data
+from attnviz.cli.options import (
+    OutputOptions,
+    ShowOptions,
+    StackOptions,
+    changes,
+    one_of,
+    spread,
+    whole_numbers,
+)
+from attnviz.errors import AttnvizError
+
+if TYPE_CHECKING:
+    from attnviz.models.model import Model
+    from attnviz.nn.types import Array
+    from attnviz.selection import Selection
+    from attnviz.trace import Record, Trace
+    from attnviz.views.kinds import View
+
+app = typer.Typer()
+
+LARGE = 1 << 30
+
+
+@app.command()
+@spread
+def run(
+    show: ShowOptions,
+    stack: StackOptions,
+    out: OutputOptions,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(help="One text or several; - reads stdin.", show_default=False),
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="A second text, for models that read two.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="What the decoder of an encoder-decoder has so far [default: the text]"),
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
+    ] = None,
+    mask_file: Annotated[
+        Path | None,
+        typer.Option(help="A boolean .npy [n_q, n_k], True = visible: a mask of your own"),
+    ] = None,
+    mask_effect: Annotated[
+        bool, typer.Option("--mask-effect", help="Weights without the mask, with it, difference")
+    ] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Walk through one head: q, k, v, … context")
+    ] = False,
+    keep: Annotated[
+        str, typer.Option(help="Stages to keep in a saved trace: q,k,v,scores,…, or all")
+    ] = "",
+) -> None:
+    """Show the attention of a text: its tokens, all heads at a glance, the most telling ones.
+
+    attnviz run "I saw a saw"
+    attnviz run "I saw a saw" --mask causal -s L1.H0
+    attnviz run "I saw a saw" -m MODEL_FOLDER -o attention.png
+    """
+    check_outputs(out)
+    if steps and mask_effect:
+        raise AttnvizError("--steps and --mask-effect are two views: choose one")
+    inputs = read_inputs(text, ids)
+    from attnviz.models import load_model
+    from attnviz.nn.attention import STAGES
+
+    model = load_model(stack.model, changes(stack))
+    selection = show.selection
+    wanted = _stages(show.stage, steps, mask_effect, keep, STAGES)
+    second = [int(i) for i in pair.split(",")] if ids and pair else pair
+    reports = []
+    for given in inputs:
+        trace = record(
+            model, given, second, target, wanted, selection, _mask(mask_file), wants_data(out)
+        )
+        reports.append(_report(trace, selection, show, steps, mask_effect))
+    emit(reports, out)
+
+
+def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int]]:
+    """The texts of the command line, with - read from stdin, or the one list of ids."""
+    if ids is not None:
+        if texts:
+            raise AttnvizError("give a text or --ids, not both")
+        return [whole_numbers("ids", ids)]
+    if not texts:
+        raise AttnvizError("there is no text", 'attnviz run "I saw a saw"')
+    return [_stdin() if text == "-" else _checked(text) for text in texts]
+
+
+def record(
+    model: Model,
+    text: str | list[int],
+    pair: Any,
+    target: str | None,
+    stages: tuple[str, ...],
+    selection: Selection,
+    mask: Array | None,
+    fingerprint: bool,
+) -> Trace:
+    """Run a model with what the command line owes its user: a bar, a word about memory."""
+    from attnviz.cli.progress import progress
+    from attnviz.models.running import in_gib, plan_run, read_text
+    from attnviz.models.running import run as run_model
+
+    tokens = read_text(model, text, pair)
+    ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
+    if ordinary and set(ordinary) == set(tokens.unknown):
+        raise AttnvizError(
+            f"the tokenizer of {model.name} knows none of this text: every token is "
+            f"{tokens.labels[ordinary[0]]}",
+            "use a model for this language, or give token ids: --ids",
+        )
+    plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages, selection)
+    if plan.n_byte > LARGE:
+        talk(f"{len(tokens)} tokens: this needs about {in_gib(plan.n_byte)} of memory")
+    with progress("attention") as bar:
+        return run_model(
+            text,
+            pair=pair,
+            target=target if model.kind == "encoder-decoder" or target is not None else None,
+            model=model,
+            stages=stages,
+            select=selection,
+            mask=mask,
+            fingerprint=fingerprint,
+            progress=bar,
+        )
+
+
+def _report(
+    trace: Trace, selection: Selection, show: ShowOptions, steps: bool, mask_effect: bool
+) -> Report:
+    from attnviz.views.attention import SCALES, attention_views
+
+    if steps or mask_effect:
+        record, head = first_head(trace, selection)
+        return trace_report(trace, _one_head(trace, record, head, steps))
+    by: Any = one_of("scale", show.scale, SCALES)
+    views = attention_views(trace, selection, top=show.top, stage=show.stage, by=by)
+    return trace_report(trace, views)
+
+
+def first_head(trace: Trace, selection: Selection) -> tuple[Record, int]:
+    """The first selected head, for views of one."""
+    selection.check(list(trace))
+    chosen = next(record for record in trace if selection.covers(record))
+    return chosen, selection.heads(chosen)[0]
+
+
+def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View]:
+    from attnviz.views.steps import mask_effect_views, step_views
+
+    if steps:
+        return step_views(trace, record, head)
+    if record.mask_name == "none":
+        raise AttnvizError(
+            f"{record.id} has no mask, so --mask-effect has nothing to show",
+            "--mask causal, for example",
+        )
+    return mask_effect_views(trace, record, head)
+
+
+def _stages(
+    stage: str, steps: bool, mask_effect: bool, keep: str, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What has to be kept for what is asked for."""
+    wanted = {"weights", one_of("stage", stage, ("weights", "scores", "logits"))}
+    if steps:
+        wanted |= {*known, "bias"}
+    if mask_effect:
+        wanted |= {"scores", "bias"}
+    for name in filter(None, keep.replace(" ", "").split(",")):
+        wanted |= set(known) if name == "all" else {one_of("keep", name, (*known, "all"))}
+    return tuple(name for name in (*known, "bias") if name in wanted)
+
+
+def _mask(path: Path | None) -> Array | None:
+    if path is None:
+        return None
+    from attnviz import archive
+
+    arrays = list(archive.read(path)[1].values())
+    if len(arrays) != 1 or arrays[0].dtype != bool:
+        raise AttnvizError(
+            f"--mask-file {path}: expected one boolean array, True = visible",
+            "np.save(path, mask.astype(bool))",
+        )
+    return arrays[0]
+
+
+def _stdin() -> str:
+    content = sys.stdin.buffer.read()
+    try:
+        return _checked(content.decode("utf-8").rstrip("\r\n"))
+    except UnicodeDecodeError as error:
+        raise AttnvizError(
+            f"stdin is not UTF-8: byte {error.start} is {content[error.start]:#04x}",
+            "convert it: iconv -t utf-8",
+        ) from error
+
+
+def _checked(text: str) -> str:
+    if not text.strip():
+        raise AttnvizError("the text is empty", "give at least one word")
+    return text
