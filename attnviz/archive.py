@@ -61,9 +61,9 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     A bare `.npy` gives one array, named by the file.
     """
     if not path.exists():
-        raise AttnvizError(f"no such file: {path}")
+        raise AttnvizError(f"no such file: {path}", "attnviz run TEXT -o trace.npz writes one")
     if path.is_dir():
-        raise AttnvizError(f"{path} is a folder; expected a file of arrays")
+        raise AttnvizError(f"{path} is a folder; expected a file of arrays", "name a file in it")
     readers = {
         ".npz": _read_npz,
         ".npy": _read_npy,
@@ -83,7 +83,9 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     except AttnvizError:
         raise
     except OSError as error:
-        raise AttnvizError(f"cannot read {path}: {error.strerror or error}") from error
+        raise AttnvizError(
+            f"cannot read {path}: {error.strerror or error}", "check who may read it"
+        ) from error
     except (ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "allow_pickle" in reason or "Object arrays" in reason:

@@ -10,7 +10,7 @@ class AttnvizError(Exception):
     `hint` says what to do about it.
     """
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -22,7 +22,7 @@ def check_writable(path: Path) -> None:
             f"cannot write {path}: the folder {folder} does not exist", f"mkdir -p {folder}"
         )
     if not folder.is_dir():
-        raise AttnvizError(f"cannot write {path}: {folder} is not a folder")
+        raise AttnvizError(f"cannot write {path}: {folder} is not a folder", "name a folder")
     target = path if path.exists() else folder
     if not os.access(target, os.W_OK):
         raise AttnvizError(

@@ -58,7 +58,9 @@ def load(
     n_q, n_k = layers[0].shape[-2:]
     if any(layer.shape[-2:] != (n_q, n_k) for layer in layers):
         shapes = ", ".join(str(list(layer.shape)) for layer in layers)
-        raise AttnvizError(f"{path}: the layers have different shapes: {shapes}")
+        raise AttnvizError(
+            f"{path}: the layers have different shapes: {shapes}", "show one of them: --array NAME"
+        )
     queries = _stream(path, "queries", "--tokens", tokens, n_q)
     same = n_q == n_k and key_tokens is None
     keys = queries if same else _stream(path, "keys", "--key-tokens", key_tokens, n_k)
@@ -84,7 +86,7 @@ def load(
 
 def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list[Array]:
     if not arrays:
-        raise AttnvizError(f"{path} holds no arrays")
+        raise AttnvizError(f"{path} holds no arrays", "save weights in it")
     if wanted is not None:
         if wanted not in arrays:
             raise AttnvizError(f"{path} has no array {wanted!r}", nearest(wanted, arrays))
@@ -96,10 +98,13 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list
     chosen = [arrays[name] for name in names]
     for name, found in zip(names, chosen, strict=True):
         if found.dtype.kind not in "fiub":
-            raise AttnvizError(f"{path}: {name} holds {found.dtype}; expected numbers")
+            raise AttnvizError(
+                f"{path}: {name} holds {found.dtype}; expected numbers", "convert them to float32"
+            )
         if found.ndim == 0 or found.size == 0:
             raise AttnvizError(
-                f"{path}: {name} has the shape {list(found.shape)}; expected at least one weight"
+                f"{path}: {name} has the shape {list(found.shape)}; expected at least one weight",
+                "axes are [n_head, n_q, n_k] or fewer, or [n_layer, n_head, n_q, n_k]",
             )
     if len(chosen) > 1 and any(found.ndim > 3 for found in chosen):
         raise AttnvizError(
@@ -135,7 +140,8 @@ def _item(path: Path, array: Array, batch: str) -> Array:
     if axis >= array.ndim - 2:
         raise AttnvizError(
             f"{path}: axis {axis} of the shape {list(array.shape)} cannot be the batch: "
-            "the last two are n_q and n_k"
+            "the last two are n_q and n_k",
+            "axes count from 0",
         )
     n_batch = array.shape[axis]
     if item is None and n_batch > 1:
@@ -145,7 +151,9 @@ def _item(path: Path, array: Array, batch: str) -> Array:
         )
     number = int(item or 0)
     if number >= n_batch:
-        raise AttnvizError(f"{path}: the batch has no item {number}: it holds {n_batch}")
+        raise AttnvizError(
+            f"{path}: the batch has no item {number}: it holds {n_batch}", "items count from 0"
+        )
     return np.asarray(array.take(number, axis))
 
 

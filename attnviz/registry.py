@@ -82,25 +82,27 @@ def _truth(text: str) -> bool:
     return words[text.lower()]
 
 
-CONVERT: dict[str, tuple[Callable[[str], Any], str]] = {
-    "int": (int, "a whole number"),
-    "int | None": (int, "a whole number"),
-    "float": (float, "a number"),
-    "float | None": (float, "a number"),
-    "str": (str, "a word"),
-    "str | None": (str, "a word"),
-    "bool": (_truth, "true or false"),
-    "tuple[int, ...]": (_lengths, "whole numbers separated by commas"),
+CONVERT: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "int": (int, "a whole number", "4"),
+    "int | None": (int, "a whole number", "4"),
+    "float": (float, "a number", "0.5"),
+    "float | None": (float, "a number", "0.5"),
+    "str": (str, "a word", "rope"),
+    "str | None": (str, "a word", "rope"),
+    "bool": (_truth, "true or false", "true"),
+    "tuple[int, ...]": (_lengths, "whole numbers separated by commas", "3,2"),
 }
 
 
 def convert(text: str, annotation: str, what: str) -> Any:
     """`text` as the type that `annotation` spells."""
-    function, expected = CONVERT[annotation]
+    function, expected, example = CONVERT[annotation]
     try:
         return function(text)
     except (ValueError, KeyError):
-        raise AttnvizError(f"{what}: expected {expected}, got {text!r}") from None
+        raise AttnvizError(
+            f"{what}: expected {expected}, got {text!r}", f"write for example {example}"
+        ) from None
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:

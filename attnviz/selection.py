@@ -10,8 +10,10 @@ from attnviz.errors import AttnvizError
 
 RANGE = r"(\d+)(?:-(\d+))?"
 LAYERS = rf"(?i)L{RANGE}(?:\.H{RANGE})?"
-RECORD = rf"(?i)(\w+)\.(\d+)\.(self|cross)(?:\.H{RANGE})?"
+RECORD = rf"(?i)(\w+)\.{RANGE}\.(self|cross)(?:\.H{RANGE})?"
 HEADS = rf"(?i)H{RANGE}"
+
+MOST = 100_000
 
 EXAMPLES = "write for example L1, L1.H3, L0-2.H1,H3 or decoder.0.cross.H2"
 
@@ -28,17 +30,21 @@ class Selectable(Protocol):
 
 
 class Clause(NamedTuple):
-    """One layer range or one record, with all heads (None) or some."""
+    """Some layers, of one block and kind or of any, with all heads (None) or some."""
 
     text: str
-    layers: range | None
-    id: str | None
-    heads: tuple[int, ...] | None
+    layers: range | None = None
+    block: str | None = None
+    kind: str | None = None
+    heads: tuple[int, ...] | None = None
 
     def covers(self, record: Selectable) -> bool:
-        if self.id is not None:
-            return record.id == self.id
-        return self.layers is None or record.layer in self.layers
+        block, _, kind = record.id.split(".")
+        return (
+            (self.layers is None or record.layer in self.layers)
+            and self.block in (None, block)
+            and self.kind in (None, kind)
+        )
 
 
 class Selection(NamedTuple):
@@ -90,21 +96,21 @@ def parse_selection(texts: Iterable[str]) -> Selection:
         follows = False  # whether a lone H… adds to the clause before it
         for piece in text.replace(" ", "").split(","):
             if match := re.fullmatch(RECORD, piece):
-                block, layer, kind, first, last = match.groups()
-                name = f"{block}.{layer}.{kind}".lower()
-                clauses.append(Clause(piece, None, name, _numbers(piece, first, last)))
+                block, low, high, kind, *heads = match.groups()
+                layers, chosen = _range(piece, low, high), _numbers(piece, *heads)
+                clauses.append(Clause(piece, layers, block.lower(), kind.lower(), chosen))
             elif match := re.fullmatch(LAYERS, piece):
-                low, high, first, last = match.groups()
-                layers = _range(piece, low, high)
-                clauses.append(Clause(piece, layers, None, _numbers(piece, first, last)))
+                low, high, *heads = match.groups()
+                layers, chosen = _range(piece, low, high), _numbers(piece, *heads)
+                clauses.append(Clause(piece, layers, heads=chosen))
             elif match := re.fullmatch(HEADS, piece):
-                heads = _numbers(piece, *match.groups())
-                if follows and clauses[-1].heads is not None and heads is not None:
+                more = _numbers(piece, *match.groups())
+                if follows and clauses[-1].heads is not None and more is not None:
                     before = clauses.pop()
-                    heads = (before.heads or ()) + heads
-                    clauses.append(before._replace(text=f"{before.text},{piece}", heads=heads))
+                    both = (before.heads or ()) + more
+                    clauses.append(before._replace(text=f"{before.text},{piece}", heads=both))
                 else:
-                    clauses.append(Clause(piece, None, None, heads))
+                    clauses.append(Clause(piece, heads=more))
             else:
                 raise AttnvizError(f"cannot read the selection {piece!r}", EXAMPLES)
             follows = True
@@ -115,6 +121,8 @@ def _range(piece: str, first: str, last: str | None) -> range:
     low, high = int(first), int(last if last is not None else first)
     if high < low:
         raise AttnvizError(f"cannot read the selection {piece!r}: {high} is below {low}", EXAMPLES)
+    if high > MOST:
+        raise AttnvizError(f"cannot read the selection {piece!r}: {high} is too many", EXAMPLES)
     return range(low, high + 1)
 
 

@@ -88,10 +88,12 @@ class Record:
 
     def reasons(self) -> Array | None:
         """Why cells are masked: [n_q, n_k] or [n_head, n_q, n_k], 0 = visible,
-        i = the i-th of `mask_names` counted from 1. None if no mask was kept."""
+        i = the i-th of `mask_names` counted from 1. None if nothing is masked, or no mask kept."""
         if self.masked_by is not None:
             return self.masked_by
-        return None if self.mask is None else np.where(self.mask, 0, 1).astype(np.uint8)
+        if self.mask is None or self.mask.all():
+            return None
+        return (~self.mask).view(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,8 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
     """The trace that `Trace.save` wrote to `path`."""
     if manifest.get("format") != FORMAT:
         raise AttnvizError(
-            f"{path} is no trace: its format is {manifest.get('format')!r}, expected {FORMAT!r}"
+            f"{path} is no trace: its format is {manifest.get('format')!r}, expected {FORMAT!r}",
+            "attnviz run TEXT -o trace.npz writes a trace",
         )
     version = manifest.get("version")
     if not isinstance(version, int) or version > VERSION:
@@ -246,7 +249,9 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
             logits=None if logits is None else read_only(logits),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise AttnvizError(f"{path}: the trace's manifest lacks or garbles {error}") from error
+        raise AttnvizError(
+            f"{path}: the trace's manifest lacks or garbles {error}", "write the file again"
+        ) from error
     for record in trace.records:
         _check(path, trace, record)
     return trace
@@ -255,7 +260,10 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
 def _check(path: Path, trace: Trace, record: Record) -> None:
     for stream in (record.queries, record.keys):
         if stream not in trace.streams:
-            raise AttnvizError(f"{path}: {record.id} reads the stream {stream!r}, which is missing")
+            raise AttnvizError(
+                f"{path}: {record.id} reads the stream {stream!r}, which is missing",
+                "write the file again",
+            )
     n_q, n_k = len(trace.streams[record.queries]), len(trace.streams[record.keys])
     expected = dict.fromkeys(("scores", "logits", "weights"), (record.n_head, n_q, n_k))
     for stage, shape in expected.items():
@@ -263,7 +271,8 @@ def _check(path: Path, trace: Trace, record: Record) -> None:
         if array is not None and array.shape != shape:
             raise AttnvizError(
                 f"{path}: {record.id}/{stage} has the shape {list(array.shape)}; expected "
-                f"[n_head, n_q, n_k] = {list(shape)} by its tokens"
+                f"[n_head, n_q, n_k] = {list(shape)} by its tokens",
+                "write the file again",
             )
 
 

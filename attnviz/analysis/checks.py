@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.heads import spread_evenly, visible_cells
+from attnviz.analysis.heads import row_blocks, spread_evenly
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
 from attnviz.trace import Record, Trace
@@ -88,7 +88,7 @@ def _rows_off_one(records: Sequence[Record]) -> Iterable[Finding]:
             continue
         tolerance = ROW_SUM_TOLERANCE.get(record.weights.dtype.itemsize, 1e-4)
         sums = record.weights.sum(-1, dtype=np.float64)
-        off = (np.abs(sums - 1) > tolerance) & (record.weights != 0).any(-1)
+        off = (np.abs(sums - 1) > tolerance) & record.weights.any(-1)
         if off.any():
             worst = np.unravel_index(np.nanargmax(np.abs(sums - 1) * off), sums.shape)
             yield Finding(
@@ -106,9 +106,12 @@ def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Find
     for record in records:
         assert record.weights is not None
         for head in selection.heads(record):
-            even = spread_evenly(visible_cells(record, head)).mean(0)
-            got = np.asarray(record.weights[head], np.float64).mean(0)
-            by_stream.setdefault(record.keys, []).append((got, even))
+            got, even = np.zeros((2, record.weights.shape[-1]))
+            for weights, visible in row_blocks(record, head):
+                got += weights.sum(0, dtype=np.float64)
+                even += spread_evenly(visible).sum(0)
+            n_q = record.weights.shape[-2]
+            by_stream.setdefault(record.keys, []).append((got / n_q, even / n_q))
     for stream, heads in by_stream.items():
         got, even = (np.mean([pair[i] for pair in heads], axis=0) for i in (0, 1))
         if got.size < 2 or not np.isfinite(got).all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from attnviz.nn.types import Array, Bool
 from attnviz.selection import Selection
 from attnviz.trace import Record
+
+BLOCK_CELLS = 1 << 20
 
 
 class HeadFacts(NamedTuple):
@@ -22,37 +24,59 @@ class HeadFacts(NamedTuple):
     most: float
     """The same for a head that spreads evenly over the visible keys."""
     telling: float
-    """How much knowing the query tells of the key, above what the mask alone tells."""
+    """The mutual information of query and key, every query equally likely: the entropy of the
+    mean row less the mean entropy of the rows (their Jensen-Shannon divergence), above what an
+    even spread under the same mask has. 0 if all rows are alike."""
 
 
 def head_facts(record: Record, head: int) -> HeadFacts:
-    """Entropy and tellingness of weights [n_q, n_k] under their mask."""
-    weights = np.asarray(record.stage("weights")[head], np.float64)
-    visible = visible_cells(record, head)
-    even = spread_evenly(visible)
-    rows = visible.sum(-1) > 1
-    if not rows.any():
+    """Entropy and tellingness of weights [n_q, n_k] under their mask.
+
+    Rows that see fewer than two keys have no choice and are left out.
+    """
+    count, n_k = 0, record.stage("weights").shape[-1]
+    entropies = np.zeros(2)  # of the weights, and of an even spread
+    means = np.zeros((2, n_k))
+    for weights, visible in row_blocks(record, head):
+        rows = visible.sum(-1) > 1
+        pair = np.asarray(weights[rows], np.float64), spread_evenly(visible[rows])
+        entropies += [entropy(each).sum() for each in pair]
+        means += [each.sum(0) for each in pair]
+        count += int(rows.sum())
+    if not count:
         return HeadFacts(record.id, head, np.nan, np.nan, np.nan)
+    entropies /= count
+    told = entropy(means / count) - entropies
     return HeadFacts(
         id=record.id,
         head=head,
-        entropy=float(entropy(weights[rows]).mean()),
-        most=float(entropy(even[rows]).mean()),
-        telling=information(weights[rows]) - information(even[rows]),
+        entropy=float(entropies[0]),
+        most=float(entropies[1]),
+        telling=float(told[0] - told[1]),
     )
 
 
-def most_telling(records: Iterable[Record], selection: Selection, count: int) -> list[HeadFacts]:
+def most_telling(
+    records: Iterable[Record],
+    selection: Selection,
+    count: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[HeadFacts]:
     """The `count` heads whose rows differ most from one another, most telling first.
 
     A head that sends every query to one key (a sink) or to all keys alike tells nothing.
     """
-    facts = [
-        head_facts(record, head)
+    heads = [
+        (record, head)
         for record in records
         if record.weights is not None and record.weights.size
         for head in selection.heads(record)
     ]
+    facts = []
+    for done, (record, head) in enumerate(heads):
+        if progress is not None:
+            progress(done, len(heads))
+        facts.append(head_facts(record, head))
     return sorted(facts, key=lambda f: -np.nan_to_num(f.telling, nan=-1))[:count]
 
 
@@ -64,15 +88,6 @@ def entropy(weights: Array) -> Array:
     return -total
 
 
-def information(weights: Array) -> float:
-    """Mutual information of query and key in nats, every query equally likely.
-
-    The entropy of the mean row less the mean entropy of the rows (the Jensen-Shannon divergence
-    of the rows): 0 if all rows are alike, ln n_q if no two rows share a key. [n_q, n_k] -> number.
-    """
-    return float(entropy(weights.mean(-2)) - entropy(weights).mean())
-
-
 def spread_evenly(visible: Bool) -> Array:
     """The weights of a head that gives every visible key the same: [n_q, n_k] -> [n_q, n_k]."""
     count = visible.sum(-1, keepdims=True)
@@ -80,10 +95,18 @@ def spread_evenly(visible: Bool) -> Array:
     return even
 
 
+def row_blocks(record: Record, head: int) -> Iterator[tuple[Array, Bool]]:
+    """Some rows of the weights and of the mask at a time, so that no copy is ever large."""
+    weights, visible = record.stage("weights")[head], visible_cells(record, head)
+    step = max(1, BLOCK_CELLS // max(1, weights.shape[-1]))
+    for start in range(0, len(weights), step):
+        yield weights[start : start + step], visible[start : start + step]
+
+
 def visible_cells(record: Record, head: int) -> Bool:
     """Which keys each query sees, [n_q, n_k]; all of them if no mask was kept."""
     weights = record.stage("weights")
     if record.mask is None:
-        return np.ones(weights.shape[-2:], bool)
+        return np.broadcast_to(np.True_, weights.shape[-2:])
     mask = record.mask[head % len(record.mask)] if record.mask.ndim == 3 else record.mask
     return np.asarray(mask, bool)

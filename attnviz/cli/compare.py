@@ -127,5 +127,7 @@ def seeded_score(spec: str, d_k: int) -> Score:
 def _widths(text: str) -> list[int]:
     widths = whole_numbers("widths", text)
     if any(not 0 < width <= 4096 for width in widths):
-        raise AttnvizError(f"--widths: expected widths from 1 to 4096, got {text}")
+        raise AttnvizError(
+            f"--widths: expected widths from 1 to 4096, got {text}", "--widths 4,16,64,256"
+        )
     return widths

@@ -50,13 +50,17 @@ def positions(
     check_outputs(out)
     for name, value in (("count", count), ("d-model", d_model), ("heads", heads)):
         if not 1 <= value <= 4096:
-            raise AttnvizError(f"--{name}: expected 1 to 4096, got {value}")
+            raise AttnvizError(
+                f"--{name}: expected 1 to 4096, got {value}", "a screen holds a few dozen"
+            )
     from attnviz.analysis.encoding import encode_positions
     from attnviz.views.encoding import position_views
 
     chosen = None if dims is None else whole_numbers("dims", dims)
     if chosen and not 0 <= min(chosen) <= max(chosen) < d_model:
-        raise AttnvizError(f"--dims: dimensions go from 0 to {d_model - 1}, got {dims}")
+        raise AttnvizError(
+            f"--dims: dimensions go from 0 to {d_model - 1}, got {dims}", "--dims 4,5,6,7"
+        )
     found = encode_positions(scheme, count, d_model, heads, offset=offset, causal=causal, seed=seed)
     named = {
         name: getattr(found, name)

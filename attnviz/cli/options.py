@@ -175,5 +175,6 @@ def whole_numbers(name: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise AttnvizError(
-            f"--{name}: expected whole numbers separated by commas, got {text!r}"
+            f"--{name}: expected whole numbers separated by commas, got {text!r}",
+            f"--{name} 1,2,3",
         ) from None

@@ -18,6 +18,7 @@ from attnviz.cli.options import (
     spread,
     whole_numbers,
 )
+from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run(
     """
     check_outputs(out)
     if steps and mask_effect:
-        raise AttnvizError("--steps and --mask-effect are two views: choose one")
+        raise AttnvizError("--steps and --mask-effect are two views", "choose one")
     inputs = read_inputs(text, ids)
     from attnviz.models import load_model
     from attnviz.nn.attention import STAGES
@@ -96,7 +97,7 @@ def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int
     """The texts of the command line, with - read from stdin, or the one list of ids."""
     if ids is not None:
         if texts:
-            raise AttnvizError("give a text or --ids, not both")
+            raise AttnvizError("give a text or --ids, not both", "attnviz run --ids 1,2,3")
         return [whole_numbers("ids", ids)]
     if not texts:
         raise AttnvizError("there is no text", 'attnviz run "I saw a saw"')
@@ -114,7 +115,6 @@ def record(
     fingerprint: bool,
 ) -> Trace:
     """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.cli.progress import progress
     from attnviz.models.running import in_gib, plan_run, read_text
     from attnviz.models.running import run as run_model
 
@@ -152,7 +152,10 @@ def _report(
         record, head = first_head(trace, selection)
         return trace_report(trace, _one_head(trace, record, head, steps))
     by: Any = one_of("scale", show.scale, SCALES)
-    views = attention_views(trace, selection, top=show.top, stage=show.stage, by=by)
+    with progress("heads") as bar:
+        views = attention_views(
+            trace, selection, top=show.top, stage=show.stage, by=by, progress=bar
+        )
     return trace_report(trace, views)
 
 

@@ -70,5 +70,7 @@ def words(option: str, text: str) -> list[str]:
         raise AttnvizError(f"--{option} {text}: not UTF-8: {error}", "iconv -t utf-8") from error
     except OSError as error:
         if error.errno is not None and path.exists():
-            raise AttnvizError(f"--{option}: cannot read {text}: {error.strerror}") from error
+            raise AttnvizError(
+                f"--{option}: cannot read {text}: {error.strerror}", "check who may read it"
+            ) from error
         return text.split()

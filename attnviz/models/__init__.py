@@ -54,7 +54,9 @@ def load_model(name: str = DEFAULT, changes: Mapping[str, Any] | None = None) ->
     looks_like_path = "/" in name or "\\" in name or name.startswith(".")
     raise AttnvizError(
         f"no such {'model or folder' if looks_like_path else 'model'}: {name!r}",
-        None if looks_like_path else nearest(word, [*PACKAGED, "a .toml file", "a folder"]),
+        "name a folder with config.json, a .toml stack, or random"
+        if looks_like_path
+        else nearest(word, [*PACKAGED, "a .toml file", "a folder"]),
     )
 
 

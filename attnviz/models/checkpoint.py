@@ -51,9 +51,11 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise AttnvizError(f"{path} is damaged or no JSON file: {error}") from error
+        raise AttnvizError(
+            f"{path} is damaged or no JSON file: {error}", "download it again"
+        ) from error
     if not isinstance(config, dict):
-        raise AttnvizError(f"{path}: expected a JSON object")
+        raise AttnvizError(f"{path}: expected a JSON object", "download it again")
     return config
 
 
@@ -78,4 +80,6 @@ def _weights(folder: Path) -> SafetensorsFile:
             "convert it where PyTorch is installed: "
             "AutoModel.from_pretrained(folder).save_pretrained(folder)",
         )
-    raise AttnvizError(f"{folder} has no model.safetensors")
+    raise AttnvizError(
+        f"{folder} has no model.safetensors", "name the folder that holds the weights"
+    )

@@ -23,7 +23,9 @@ class HFTokenizer:
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises bare Exception
-            raise AttnvizError(f"{path} is damaged or no tokenizer file: {error}") from error
+            raise AttnvizError(
+                f"{path} is damaged or no tokenizer file: {error}", "download it again"
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._unknown = getattr(self._tokenizer.model, "unk_token", None)

@@ -63,13 +63,17 @@ def run(
     if not isinstance(model, Model):
         model = load_model(model, changes)
     elif changes:
-        raise AttnvizError("changes are for models given by name: load_model(name, changes)")
+        raise AttnvizError(
+            "changes are for models given by name: load_model(name, changes)", "give the name"
+        )
     source = read_text(model, text, pair)
     streams = {"source": source}
     if model.kind == "encoder-decoder":
         streams["target"] = read_text(model, text if target is None else target)
     elif target is not None:
-        raise AttnvizError(f"{model.name} is no encoder-decoder: it reads no target")
+        raise AttnvizError(
+            f"{model.name} is no encoder-decoder: it reads no target", "--kind encoder-decoder"
+        )
     plan = plan_run(model, streams, stages, select)
     check_memory(plan)
     recorder = TraceRecorder([*stages, "mask"] if stages else [], select)
@@ -101,11 +105,11 @@ def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
     """The tokens of a text or of ids, within the limits of the model."""
     if isinstance(text, str):
         if pair is not None and not isinstance(pair, str):
-            raise AttnvizError("text and pair are both texts or both token ids")
+            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
         tokens = model.tokenizer.encode(text, pair)
     else:
         if isinstance(pair, str):
-            raise AttnvizError("text and pair are both texts or both token ids")
+            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
         tokens = model.tokenizer.take(list(text), None if pair is None else list(pair))
     if not len(tokens):
         raise AttnvizError("the text has no tokens", "give at least one word")
@@ -117,7 +121,9 @@ def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
     for id in tokens.ids:
         if id < 0 or (model.n_vocabulary is not None and id >= model.n_vocabulary):
             upper = "" if model.n_vocabulary is None else f" to {model.n_vocabulary - 1}"
-            raise AttnvizError(f"{model.name} has no token {id}: its ids go from 0{upper}")
+            raise AttnvizError(
+                f"{model.name} has no token {id}: its ids go from 0{upper}", "are these ids of it?"
+            )
     return tokens
 
 

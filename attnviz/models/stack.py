@@ -53,7 +53,10 @@ class StackConfig:
         for f in fields(self):
             value, among = getattr(self, f.name), f.metadata["among"]
             if among and value not in among:
-                raise AttnvizError(f"{f.name}: expected {', '.join(among)}; got {value!r}")
+                raise AttnvizError(
+                    f"{f.name}: expected {', '.join(among)}; got {value!r}",
+                    nearest(str(value), among),
+                )
         for name in ("layers", "heads", "d_model"):
             self._at_least(name, 1)
         for name in ("kv_heads", "d_k", "d_v"):
@@ -68,18 +71,27 @@ class StackConfig:
             )
         if self.heads % self.n_kv_head:
             raise AttnvizError(
-                f"heads = {self.heads} is not a multiple of kv_heads = {self.n_kv_head}"
+                f"heads = {self.heads} is not a multiple of kv_heads = {self.n_kv_head}",
+                "each key/value head serves the same number of heads",
             )
         if not self.temperature > 0:
-            raise AttnvizError(f"temperature: expected a number above 0, got {self.temperature}")
+            raise AttnvizError(
+                f"temperature: expected a number above 0, got {self.temperature}",
+                "1 changes nothing",
+            )
         if self.softcap is not None and not self.softcap > 0:
-            raise AttnvizError(f"softcap: expected a number above 0, got {self.softcap}")
+            raise AttnvizError(
+                f"softcap: expected a number above 0, got {self.softcap}", "Gemma 2 has 50"
+            )
         return self
 
     def _at_least(self, name: str, least: int) -> None:
         value = getattr(self, name)
         if value is not None and value < least:
-            raise AttnvizError(f"{name}: expected a whole number of at least {least}, got {value}")
+            raise AttnvizError(
+                f"{name}: expected a whole number of at least {least}, got {value}",
+                f"attnviz run --help says what {name} is",
+            )
 
     @property
     def n_kv_head(self) -> int:
@@ -117,9 +129,13 @@ def from_toml(path: Path) -> StackConfig:
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise AttnvizError(f"cannot read {path}: {error.strerror}") from error
+        raise AttnvizError(
+            f"cannot read {path}: {error.strerror}", "check who may read it"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AttnvizError(f"{path} is no TOML file: {error}") from error
+        raise AttnvizError(
+            f"{path} is no TOML file: {error}", "samples/paper-base.toml is one"
+        ) from error
     return from_values(values, str(path))
 
 
@@ -133,9 +149,18 @@ def from_values(
         allowed = {"int": int, "float": (int, float), "str": str, "bool": bool}
         wanted = allowed[kind.removesuffix(" | None")]
         if isinstance(value, bool) != (kind == "bool") or not isinstance(value, wanted):  # type: ignore[arg-type]
-            raise AttnvizError(f"{where}: {name}: expected {kind}, got {value!r}")
+            raise AttnvizError(
+                f"{where}: {name}: expected {kind}, got {value!r}",
+                f"write for example {name} = {_example(kind)}",
+            )
         checked[name] = float(value) if "float" in kind else value
     return replace(base or StackConfig(), **checked).check()
+
+
+def _example(kind: str) -> str:
+    return {"str": '"causal"', "bool": "true", "float": "0.5"}.get(
+        kind.removesuffix(" | None"), "4"
+    )
 
 
 def _known(name: str, where: str) -> Any:

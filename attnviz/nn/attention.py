@@ -340,16 +340,22 @@ def check_shapes(q: Array, k: Array, v: Array) -> None:
     if not q.shape[:-3] == k.shape[:-3] == v.shape[:-3]:
         raise AttnvizError(
             "the leading axes of q, k and v differ: "
-            f"{list(q.shape[:-3])}, {list(k.shape[:-3])} and {list(v.shape[:-3])}"
+            f"{list(q.shape[:-3])}, {list(k.shape[:-3])} and {list(v.shape[:-3])}",
+            "they are one batch: broadcast them first",
         )
     if k.shape[-2] != v.shape[-2]:
-        raise AttnvizError(f"k has n_k = {k.shape[-2]} keys and v has {v.shape[-2]} values")
+        raise AttnvizError(
+            f"k has n_k = {k.shape[-2]} keys and v has {v.shape[-2]} values", "one value a key"
+        )
     n_head, n_kv_head = q.shape[-3], k.shape[-3]
     if n_kv_head != v.shape[-3]:
-        raise AttnvizError(f"k has n_kv_head = {n_kv_head} and v has {v.shape[-3]}")
+        raise AttnvizError(
+            f"k has n_kv_head = {n_kv_head} and v has {v.shape[-3]}", "one value head a key head"
+        )
     if n_kv_head == 0 or n_head % n_kv_head:
         raise AttnvizError(
-            f"n_head = {n_head} of q is not a multiple of n_kv_head = {n_kv_head} of k and v"
+            f"n_head = {n_head} of q is not a multiple of n_kv_head = {n_kv_head} of k and v",
+            "each key/value head serves the same number of query heads",
         )
 
 
@@ -367,7 +373,9 @@ def _window(window: int | tuple[int | None, int | None]) -> masks.Mask:
         left, right = window
         return masks.Mask((("window", lambda q, k: masks.band(q, k, left=left, right=right)),))
     if window < 1:
-        raise AttnvizError(f"a window holds at least the query itself: expected ≥ 1, got {window}")
+        raise AttnvizError(
+            f"a window holds at least the query itself: expected ≥ 1, got {window}", "window=1"
+        )
     return masks.Mask((("window", lambda q, k: masks.window(q, k, size=window)),))
 
 
@@ -376,7 +384,8 @@ def _check_broadcast(name: str, x: Array, shape: tuple[int, ...]) -> None:
     if len(own) != len(shape) or any(n not in (1, m) for n, m in zip(own, shape, strict=True)):
         raise AttnvizError(
             f"the {name} has the shape {list(x.shape)}; "
-            f"expected one that broadcasts to [..., n_head, n_q, n_k] = {list(shape)}"
+            f"expected one that broadcasts to [..., n_head, n_q, n_k] = {list(shape)}",
+            "an axis of size 1 stands for any size",
         )
 
 

@@ -138,7 +138,8 @@ def custom(visible: Array, name: str = "custom") -> Mask:
         if visible.shape[-2:] != (len(q_pos), len(k_pos)):
             raise AttnvizError(
                 f"the custom mask has the shape {list(visible.shape)}; "
-                f"expected n_q = {len(q_pos)} rows and n_k = {len(k_pos)} columns"
+                f"expected n_q = {len(q_pos)} rows and n_k = {len(k_pos)} columns",
+                "give a mask for these tokens, or one that broadcasts to them",
             )
         return visible
 

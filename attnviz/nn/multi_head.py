@@ -104,7 +104,9 @@ class MultiHeadAttention(NamedTuple):
     def __call__(self, x: Array, around: Around) -> Array:
         keys = around.stream if self.kind == "self" else around.memory
         if keys is None:
-            raise AttnvizError("cross-attention needs an encoder's output to look at")
+            raise AttnvizError(
+                "cross-attention needs an encoder's output to look at", "run an encoder first"
+            )
         source = x if self.kind == "self" else keys.x
         q_pos, k_pos = around.stream.positions, keys.positions
         mask = self.mask + keys.mask

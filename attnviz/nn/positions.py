@@ -22,7 +22,9 @@ def frequencies(d: int, base: float = 10000.0) -> Array:
     Source: Vaswani et al. 2017, section 3.5; Su et al. 2021, section 3.2.2.
     """
     if d < 2 or d % 2:
-        raise AttnvizError(f"sines and cosines come in pairs: expected an even width, got {d}")
+        raise AttnvizError(
+            f"sines and cosines come in pairs: expected an even width, got {d}", "use an even width"
+        )
     return base ** (-np.arange(0, d, 2) / d)
 
 
@@ -63,7 +65,10 @@ def rotate(x: Array, cos: Array, sin: Array, style: RopeStyle = "half") -> Array
     """
     d_rotary = 2 * cos.shape[-1]
     if d_rotary > x.shape[-1]:
-        raise AttnvizError(f"{d_rotary} rotary features, but the vectors have {x.shape[-1]}")
+        raise AttnvizError(
+            f"{d_rotary} rotary features, but the vectors have {x.shape[-1]}",
+            "fewer rotary features",
+        )
     features = np.arange(d_rotary)
     pairs = (
         features.reshape(-1, 2) if rope_style(style) == "interleaved" else features.reshape(2, -1).T
@@ -106,7 +111,9 @@ def rope_style(name: str) -> RopeStyle:
 def rotary_width(d: int, fraction: float) -> int:
     """How many of d features turn: an even number."""
     if not 0 < fraction <= 1:
-        raise AttnvizError(f"the rotary fraction lies in (0, 1]; got {fraction}")
+        raise AttnvizError(
+            f"the rotary fraction lies in (0, 1]; got {fraction}", "1 turns all features"
+        )
     return 2 * (int(d * fraction) // 2)
 
 

@@ -176,7 +176,9 @@ class Transformer(NamedTuple):
                 continue
             if memory is not None:
                 if target is None:
-                    raise AttnvizError("an encoder-decoder needs a target: what the decoder reads")
+                    raise AttnvizError(
+                        "an encoder-decoder needs a target: what the decoder reads", "--target"
+                    )
                 stream = _embed("target", self.target, target)
             states = hidden.setdefault(stack.name, []) if hidden_states else None
             x = stack(stream, memory, recorder, states)
@@ -234,6 +236,6 @@ def _change_stack(
 
 def _embed(name: str, embedding: Embedding | None, given: Input) -> Stream:
     if embedding is None:
-        raise AttnvizError(f"this transformer has no embedding for the {name}")
+        raise AttnvizError(f"this transformer has no embedding for the {name}", "give it one")
     positions = np.arange(given.ids.shape[-1])
     return Stream(name, embedding(given.ids, positions, given.segments), positions, given.mask)

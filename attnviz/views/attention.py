@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -42,6 +42,7 @@ def attention_views(
     top: int = TOP,
     stage: str = "weights",
     by: By = "all",
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[View]:
     """The model and tokens, an overview of the selected heads, and some of them as matrices:
     all selected ones if they are few, else the `top` most telling."""
@@ -56,21 +57,14 @@ def attention_views(
     views: list[View] = [header(trace)]
     if len(heads) > 1:
         views += overviews(trace, records, selection, stage, scale)
-    if len(heads) <= top or len(heads) == 1:
-        chosen = [
-            head_facts(record, head) if record.weights is not None else None
-            for record, head in heads
-        ]
-        shown = list(zip(heads, chosen, strict=True))
-        notes = "selected"
+    if len(heads) <= max(top, 1):
+        chosen = [(*pair, _about(_facts(*pair), telling=False)) for pair in heads]
     else:
-        facts = most_telling(records, selection, top)
-        shown = [((trace[f.id], f.head), f) for f in facts]
-        notes = "most telling"
-    for (record, head), fact in shown:
-        views.append(
-            head_heatmap(trace, record, head, stage, scale, _about(fact, notes == "most telling"))
-        )
+        told = most_telling(records, selection, top, progress)
+        chosen = [(trace[f.id], f.head, _about(f, telling=True)) for f in told]
+    views += [
+        head_heatmap(trace, record, head, stage, scale, note) for record, head, note in chosen
+    ]
     if text := found_text(trace, selection):
         views.append(text)
     return views
@@ -202,6 +196,10 @@ def found_text(trace: Trace, selection: Selection) -> Text | None:
         Line(finding.text, finding.kind, finding.kind) for finding in findings(trace, selection)
     ]
     return Text(tuple(lines)) if lines else None
+
+
+def _facts(record: Record, head: int) -> HeadFacts | None:
+    return None if record.weights is None else head_facts(record, head)
 
 
 def _about(facts: HeadFacts | None, telling: bool) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ class Axis:
     """How many places of the original one label stands for: more than 1 after pooling."""
     special: frozenset[int] = frozenset()
     """Places of tokens that the tokenizer added."""
+    end: int | None = None
+    """How many places there were before pooling."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,7 +38,10 @@ class Axis:
     def index(self, place: int) -> str:
         """`3`, or `12-15` after pooling."""
         start = self.first + place * self.step
-        return str(start) if self.step == 1 else f"{start}-{start + self.step - 1}"
+        last = start + self.step - 1
+        if self.end is not None:
+            last = min(last, self.first + self.end - 1)
+        return str(start) if start == last else f"{start}-{last}"
 
 
 def indices(name: str, count: int, first: int = 0) -> Axis:
@@ -182,43 +187,50 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
     """
     if rows == columns == 1:
         return heatmap
-    values = np.asarray(heatmap.values, np.float64)
-    masked = np.zeros(values.shape, np.uint8) if heatmap.masked is None else heatmap.masked
-    shown = _blocks(masked == 0, rows, columns, False)
-    cells = _blocks(np.where(masked == 0, values, 0.0), rows, columns, 0.0)
-    inside = _blocks(np.ones(values.shape, bool), rows, columns, False)
-    total = cells.sum((1, 3))
+    values, masked = heatmap.values, heatmap.masked
+    n_row, n_column = values.shape
+    if masked is not None:
+        values = np.where(masked == 0, values, values.dtype.type(0))
+    total = _block_sums(values, rows, columns)
     if heatmap.pooling == "mass":
-        pooled = total / np.maximum(inside.any(3).sum(1), 1)
+        total /= _block_sums(np.ones((n_row, 1)), rows, 1)
+    elif masked is None:
+        total /= _block_sums(np.ones((n_row, 1)), rows, 1) * _block_sums(
+            np.ones((1, n_column)), 1, columns
+        )
     else:
-        pooled = total / np.maximum(shown.sum((1, 3)), 1)
-    reasons = _blocks(masked, rows, columns, 0).max((1, 3))
+        total /= np.maximum(_block_sums(masked == 0, rows, columns), 1)
     how = "summed over keys, averaged over queries" if heatmap.pooling == "mass" else "averaged"
-    note = f"each cell: {rows} × {columns} of {values.shape[0]} × {values.shape[1]}, {how}"
+    note = f"each cell: {rows} × {columns} of {n_row} × {n_column}, {how}"
     return heatmap._replace(
-        values=pooled,
+        values=total,
         rows=_pool_axis(heatmap.rows, rows),
         columns=_pool_axis(heatmap.columns, columns),
-        masked=np.where(shown.any((1, 3)), 0, reasons),
+        masked=None if masked is None else _pool_mask(masked, rows, columns),
         notes=(*heatmap.notes, note),
     )
 
 
-def _blocks(array: Array, rows: int, columns: int, fill: object) -> Array:
-    """[n_row, n_column] -> [n_row / rows, rows, n_column / columns, columns], filled up."""
+def _block_sums(array: Array, rows: int, columns: int) -> Array:
+    """The sums of blocks of rows × columns, float64; the last blocks may be smaller."""
     n_row, n_column = array.shape
-    padded = np.pad(
-        array,
-        ((0, -n_row % rows), (0, -n_column % columns)),
-        constant_values=fill,  # type: ignore[call-overload]
+    by_column = np.add.reduceat(array, np.arange(0, n_column, columns), axis=1, dtype=np.float64)
+    sums: Array = np.add.reduceat(by_column, np.arange(0, n_row, rows), axis=0)
+    return sums
+
+
+def _pool_mask(masked: Array, rows: int, columns: int) -> Array:
+    """0 where any cell of a block is visible, else the largest number of a reason in it."""
+    starts = np.arange(0, masked.shape[0], rows), np.arange(0, masked.shape[1], columns)
+    lowest, highest = (
+        pick.reduceat(pick.reduceat(masked, starts[1], axis=1), starts[0], axis=0)
+        for pick in (np.minimum, np.maximum)
     )
-    return np.asarray(
-        padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)
-    )
+    return np.where(lowest == 0, np.uint8(0), highest)
 
 
 def _pool_axis(axis: Axis, step: int) -> Axis:
-    return Axis(axis.name, axis.labels[::step], axis.first, axis.step * step)
+    return Axis(axis.name, axis.labels[::step], axis.first, axis.step * step, end=len(axis))
 
 
 def short(value: float) -> str:

@@ -55,7 +55,9 @@ class Config:
         if key in self._values:
             return self._values[key]
         if default is None:
-            raise AttnvizError(f"{self._where} has no {key!r}")
+            raise AttnvizError(
+                f"{self._where} has no {key!r}", "take the config.json that came with the weights"
+            )
         return default
 
     def count(self, key: str) -> int:
@@ -63,7 +65,8 @@ class Config:
         value = self.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise AttnvizError(
-                f"{self._where}: {key}: expected a whole number from 1, got {value!r}"
+                f"{self._where}: {key}: expected a whole number from 1, got {value!r}",
+                "take the config.json that came with the weights",
             )
         return value
 

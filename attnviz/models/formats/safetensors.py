@@ -44,7 +44,9 @@ class SafetensorsFile:
                 "download it again; a few hundred bytes are a Git LFS pointer: git lfs pull",
             ) from error
         except OSError as error:
-            raise AttnvizError(f"cannot read {path}: {error.strerror or error}") from error
+            raise AttnvizError(
+                f"cannot read {path}: {error.strerror or error}", "check who may read it"
+            ) from error
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         start = 8 + int.from_bytes(self._map[:8], "little")

@@ -95,7 +95,14 @@ def fitted(heatmap: Heatmap, screen: Screen) -> tuple[Heatmap, Layout]:
     columns, rows = -(-n_column // max(1, room)), -(-n_row // most_rows)
     if n_row == n_column:  # one step for both keeps the diagonal a diagonal
         columns = rows = max(columns, rows)
-    return pool(heatmap, rows, columns), Layout("dots", 1, gutter, halves)
+    pooled = pool(heatmap, rows, columns)
+    wider = _gutter(pooled.rows, screen)
+    if wider > gutter:  # the indices of pooled rows are longer: pool for what is left
+        room -= wider - gutter
+        columns = max(columns, -(-n_column // max(1, room)))
+        rows = columns if n_row == n_column else rows
+        pooled = pool(heatmap, rows, columns)
+    return pooled, Layout("dots", 1, _gutter(pooled.rows, screen), halves)
 
 
 def cell_places(heatmap: Heatmap) -> list[list[float]]:
