@@ -74,7 +74,7 @@ class Record:
         if array is None:
             raise AttnvizError(
                 f"{self.id}: the stage {name!r} was not kept",
-                f'run again with stages=("{name}",), or --stage {name} on the command line',
+                f'run again with stages=("{name}",), or --keep {name} on the command line',
             )
         return array
 

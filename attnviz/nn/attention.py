@@ -138,7 +138,7 @@ def attend(
         sinks=sinks,
         keep=kept,
     )
-    return Attention(**kept.stages)
+    return Attention(*(kept.stages[stage] for stage in STAGES))
 
 
 def attention(
@@ -236,7 +236,8 @@ def _attend_tile(
         x *= softcap
     if bias is not None:
         x += bias
-    within = (float(x.min()), float(x.max())) if x.size else None
+    # under a mask, what hidden cells hold must not even decide how the others are rounded
+    within = (float(x.min()), float(x.max())) if x.size and visible is None else None
     hide(x, visible)
     if "logits" in kept:
         kept["logits"][...] = x

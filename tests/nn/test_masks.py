@@ -1,0 +1,97 @@
+"""Masks, cell by cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnviz.errors import AttnvizError
+from attnviz.nn import masks
+
+N_Q, N_K = 5, 7
+
+RULES = {
+    "causal": lambda q, k: k <= q,
+    "window:size=3": lambda q, k: abs(q - k) < 3,
+    "band:left=2": lambda q, k: q - k <= 2,
+    "band:left=2,right=1": lambda q, k: -1 <= q - k <= 2,
+    "prefix:length=2": lambda q, k: k < 2 or k <= q,
+    "documents:lengths=2,3": lambda q, k: [q >= 2, q >= 5] == [k >= 2, k >= 5],
+    "padding:lengths=4": lambda q, k: k < 4,
+}
+
+
+def cells(rule, q_pos, k_pos):
+    return np.array([[rule(q, k) for k in k_pos] for q in q_pos])
+
+
+@pytest.mark.parametrize("spec", RULES)
+@pytest.mark.parametrize("offset", [0, 2, -1])
+def test_rule(spec, offset):
+    q_pos, k_pos = np.arange(N_Q) + offset, np.arange(N_K)
+    visible = masks.parse(spec).visible(q_pos, k_pos)
+    np.testing.assert_array_equal(visible, cells(RULES[spec], q_pos, k_pos))
+
+
+def test_a_causal_window_holds_size_keys_the_query_included():
+    visible = masks.parse("causal+window:size=3").visible(np.arange(9), np.arange(9))
+    assert visible.sum(-1).tolist() == [1, 2, 3, 3, 3, 3, 3, 3, 3]
+
+
+def test_counts_of_the_literature():
+    """n = 16: causal n(n+1)/2, band ±2 n(2w+1) - w(w+1), causal window of 4 nW - W(W-1)/2."""
+    n = np.arange(16)
+    count = {spec: masks.parse(spec).visible(n, n).sum() for spec in
+             ("causal", "band:left=2,right=2", "causal+window:size=4")}  # fmt: skip
+    assert count == {"causal": 136, "band:left=2,right=2": 74, "causal+window:size=4": 58}
+
+
+def test_plus_is_and_and_keeps_the_names():
+    mask = masks.parse("causal") + masks.parse("padding:lengths=2")
+    assert mask.name == "causal+padding:lengths=2"
+    n = np.arange(4)
+    np.testing.assert_array_equal(
+        mask.visible(n, n), masks.causal(n, n) & masks.padding(n, n, lengths=(2,))
+    )
+
+
+def test_reasons_name_the_first_rule_that_masks():
+    n = np.arange(4)
+    reasons = masks.parse("causal+window:size=2").reasons(n, n)
+    assert reasons.tolist() == [[0, 1, 1, 1], [0, 0, 1, 1], [2, 0, 0, 1], [2, 2, 0, 0]]
+
+
+def test_padding_of_a_batch_has_a_batch_and_a_head_axis():
+    visible = masks.padded((2, 3)).visible(np.arange(N_Q), np.arange(N_K))
+    assert visible.shape == (2, 1, N_Q, N_K)
+    assert visible[:, 0].sum(-1).tolist() == [[2] * N_Q, [3] * N_Q]
+
+
+def test_none_masks_nothing():
+    assert masks.parse("none").visible(np.arange(2), np.arange(2)) is None
+    assert masks.parse("none").name == "none"
+
+
+def test_custom_wants_booleans():
+    with pytest.raises(AttnvizError, match="boolean with True = visible; got int64"):
+        masks.custom(np.ones((2, 2), np.int64))
+
+
+def test_custom_wants_the_right_size():
+    with pytest.raises(AttnvizError, match=r"shape \[3, 3\]; expected n_q = 2 rows"):
+        masks.custom(np.ones((3, 3), bool)).visible(np.arange(2), np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("causl", "unknown mask: 'causl'"),
+        ("window", "needs the option 'size'"),
+        ("window:width=3", "has no option 'width'"),
+        ("window:size=x", "expected a whole number"),
+        ("causal:3", "expected key=value"),
+    ],
+)
+def test_bad_specs(spec, message):
+    with pytest.raises(AttnvizError, match=message):
+        masks.parse(spec)

@@ -1,0 +1,160 @@
+"""Anybody's arrays of weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import attnviz
+from attnviz.errors import AttnvizError
+
+N_LAYER, N_BATCH, N_HEAD, N_Q, N_K = 2, 5, 3, 4, 7
+
+
+@pytest.fixture
+def weights(generator):
+    """[n_layer, n_batch, n_head, n_q, n_k]"""
+    raw = generator.random((N_LAYER, N_BATCH, N_HEAD, N_Q, N_K)).astype(np.float32)
+    return raw / raw.sum(-1, keepdims=True)
+
+
+def saved(path, array):
+    np.save(path, array)
+    return path
+
+
+@pytest.mark.parametrize("n_axis", [1, 2, 3, 4])
+def test_axes(weights, tmp_path, n_axis):
+    array = weights[:, 0]
+    while array.ndim > n_axis:
+        array = array[0]
+    trace = attnviz.load(saved(tmp_path / "w.npy", array))
+    assert len(trace) == (N_LAYER if n_axis == 4 else 1)
+    first = trace.records[0]
+    assert first.weights.shape == (N_HEAD if n_axis > 2 else 1, N_Q if n_axis > 1 else 1, N_K)
+    np.testing.assert_array_equal(
+        np.squeeze(first.weights), np.squeeze(array[0] if n_axis == 4 else array)
+    )
+
+
+@pytest.mark.parametrize("batch", ["1:3", "0:1"])
+def test_batch(weights, tmp_path, batch):
+    axis, item = map(int, batch.split(":"))
+    trace = attnviz.load(saved(tmp_path / "w.npy", weights), batch=batch)
+    expected = weights.take(item, axis)
+    np.testing.assert_array_equal(np.stack([r.weights for r in trace]), expected)
+
+
+def test_a_batch_of_one_needs_no_item(weights, tmp_path):
+    trace = attnviz.load(saved(tmp_path / "w.npy", weights[:, :1]), batch=1)
+    assert len(trace) == N_LAYER
+
+
+def test_square_is_self_and_rectangular_is_cross(weights, tmp_path):
+    square = attnviz.load(saved(tmp_path / "s.npy", weights[0, 0, :, :, :N_Q]))
+    assert [r.id for r in square] == ["array.0.self"]
+    cross = attnviz.load(saved(tmp_path / "c.npy", weights[0, 0]))
+    assert [r.id for r in cross] == ["array.0.cross"]
+    assert (cross.records[0].queries, cross.records[0].keys) == ("queries", "keys")
+
+
+def test_tokens(weights, tmp_path):
+    path = saved(tmp_path / "w.npy", weights[0, 0])
+    trace = attnviz.load(path, tokens=list("abcd"), key_tokens=list("ABCDEFG"))
+    assert trace.streams["queries"].tokens == tuple("abcd")
+    assert trace.streams["keys"].tokens == tuple("ABCDEFG")
+
+
+def test_npz_and_safetensors_with_a_layer_each(weights, tmp_path):
+    layers = {f"layer_{i}": weights[0, i % N_BATCH] for i in (10, 9, 1)}
+    np.savez(tmp_path / "w.npz", **layers)
+    save_file({k: np.ascontiguousarray(v) for k, v in layers.items()}, tmp_path / "w.safetensors")
+    for name in ("w.npz", "w.safetensors"):
+        trace = attnviz.load(tmp_path / name)
+        for record, number in zip(trace, (1, 9, 10), strict=True):  # not 1, 10, 9
+            np.testing.assert_array_equal(record.weights, layers[f"layer_{number}"])
+
+
+def test_usual_and_given_names(weights, tmp_path):
+    np.savez(tmp_path / "w.npz", scores=weights[0, 0] + 1, attentions=weights[0, 1], q=np.ones(3))
+    by_name = attnviz.load(tmp_path / "w.npz")
+    np.testing.assert_array_equal(by_name.records[0].weights, weights[0, 1])
+    given = attnviz.load(tmp_path / "w.npz", array="scores")
+    np.testing.assert_array_equal(given.records[0].weights, weights[0, 0] + 1)
+
+
+def test_plain_json(tmp_path):
+    (tmp_path / "w.json").write_text("[[0.25, 0.75], [1, 0]]")
+    assert attnviz.load(tmp_path / "w.json").records[0].weights.tolist() == [[[0.25, 0.75], [1, 0]]]
+
+
+def test_whole_numbers_and_half_precision(tmp_path):
+    whole = attnviz.load(saved(tmp_path / "i.npy", np.eye(3, dtype=np.int64)))
+    assert whole.records[0].weights.dtype == np.float32
+    half = attnviz.load(saved(tmp_path / "h.npy", np.eye(3, dtype=np.float16)))
+    assert half.records[0].weights.dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "hint"),
+    [
+        ({}, "has 5 axes", "--batch"),
+        (
+            {"batch": "1"},
+            "the batch holds 5 items; one is shown at a time",
+            "--batch 1:0 to --batch 1:4",
+        ),
+        ({"batch": "1:9"}, "no item 9", "count from 0"),
+        ({"batch": "3"}, "axis 3 .* cannot be the batch", "axes count from 0"),
+        ({"batch": "x"}, "cannot read the batch axis", "0:3"),
+        ({"batch": "1:0", "tokens": ["a"]}, "4 queries, but 1 tokens", "--tokens"),
+        ({"batch": "1:0", "key_tokens": ["a"]}, "7 keys, but 1 tokens", "--key-tokens"),
+        ({"array": "x"}, "no array 'x'", "known: w"),
+    ],
+)
+def test_refusals(weights, tmp_path, given, message, hint):
+    with pytest.raises(AttnvizError, match=message) as error:
+        attnviz.load(saved(tmp_path / "w.npy", weights), **given)
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array("text"), "holds <U4; expected numbers"),
+        (np.array(["a"]), "expected numbers"),
+        (np.ones(()), "expected at least one weight"),
+        (np.ones((0, 3)), "expected at least one weight"),
+        (np.ones(3, complex), "holds complex128; expected numbers"),
+    ],
+)
+def test_arrays_that_are_no_weights(tmp_path, array, message):
+    with pytest.raises(AttnvizError, match=message):
+        attnviz.load(saved(tmp_path / "w.npy", array))
+
+
+def test_layers_of_different_shapes(weights, tmp_path):
+    np.savez(tmp_path / "w.npz", a=weights[0, 0], b=weights[0, 0, :, :2])
+    with pytest.raises(AttnvizError, match="different shapes"):
+        attnviz.load(tmp_path / "w.npz")
+
+
+def test_several_stacks_are_ambiguous(weights, tmp_path):
+    np.savez(tmp_path / "w.npz", a=weights[:, 0], b=weights[:, 1])
+    with pytest.raises(AttnvizError, match="holds 2 arrays: a, b"):
+        attnviz.load(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("name", ["missing.npz", "no_suffix", "w.xyz"])
+def test_files_that_are_not_there_or_of_no_known_format(tmp_path, name):
+    if name != "missing.npz":
+        (tmp_path / name).write_text("x")
+    with pytest.raises(AttnvizError, match="no such file|cannot tell the format"):
+        attnviz.load(tmp_path / name)
+
+
+def test_a_trace_takes_no_tokens(tmp_path):
+    attnviz.run("I saw").save(tmp_path / "t.npz")
+    with pytest.raises(AttnvizError, match="is a trace: it has its own tokens"):
+        attnviz.load(tmp_path / "t.npz", tokens=["a", "b"])

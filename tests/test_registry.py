@@ -1,0 +1,67 @@
+"""Names, near names, and the small language of options."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.masks import MASKS
+from attnviz.nn.scores import SCORES
+from attnviz.registry import convert, nearest, parse_spec
+
+SPECS = {
+    "causal": ("causal", {}),
+    "window:size=3": ("window", {"size": "3"}),
+    "documents:lengths=3,2": ("documents", {"lengths": "3,2"}),
+    "random:layers=2,heads=4": ("random", {"layers": "2", "heads": "4"}),
+    " rope : base = 500000 , style = half ": ("rope", {"base": "500000", "style": "half"}),
+    "random:positions=rope": ("random", {"positions": "rope"}),
+}
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_parse_spec(text):
+    assert parse_spec(text) == SPECS[text]
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text):
+    try:
+        parse_spec(text)
+    except AttnvizError as error:
+        assert "key=value" in error.message
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(AttnvizError, match="unknown score: 'cosin'") as error:
+        SCORES["cosin"]
+    assert error.value.hint.startswith("did you mean `cosine`?")
+    assert "additive, dot, scaled_dot" in error.value.hint
+    assert nearest("zzz", ["a", "b"]) == "known: a, b"
+
+
+def test_options_are_typed():
+    assert MASKS.options("window", {"size": "3"}) == {"size": 3}
+    assert MASKS.options("documents", {"lengths": "3,2"}) == {"lengths": (3, 2)}
+    assert SCORES.options("gaussian", {"sigma": "0.5"}) == {"sigma": 0.5}
+    with pytest.raises(AttnvizError, match="it takes no options|has no option"):
+        SCORES.options("dot", {"sigma": "1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [("4", "int", 4), ("0.5", "float", 0.5), ("yes", "bool", True), ("False", "bool", False)],
+)
+def test_convert(text, kind, value):
+    assert convert(text, kind, "x") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("x", "int"), ("1.5", "int"), ("x", "float"), ("maybe", "bool")]
+)
+def test_what_does_not_convert(text, kind):
+    with pytest.raises(AttnvizError, match="x: expected") as error:
+        convert(text, kind, "x")
+    assert "write for example" in error.value.hint
