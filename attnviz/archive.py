@@ -14,11 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
 from attnviz.nn.types import Array
 
 Manifest = dict[str, Any]
-
-FORMATS = (".npz", ".safetensors", ".json")
 
 
 def write(file: BinaryIO, suffix: str, manifest: Manifest, arrays: Mapping[str, Array]) -> None:
@@ -36,7 +35,7 @@ def write(file: BinaryIO, suffix: str, manifest: Manifest, arrays: Mapping[str, 
             file.write(piece.encode())
         file.write(b"\n")
     else:
-        raise AttnvizError(f"unknown data format {suffix!r}", f"known: {', '.join(FORMATS)}")
+        raise AttnvizError(f"unknown data format {suffix!r}", f"known: {', '.join(DATA_FORMATS)}")
 
 
 def json_text(manifest: Manifest, arrays: Mapping[str, Array]) -> Iterator[str]:

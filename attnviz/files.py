@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from attnviz.errors import AttnvizError
 
+DATA_FORMATS = (".npz", ".safetensors", ".json")
+"""The formats that hold numbers and come back: `attnviz.archive` reads and writes them."""
+
 
 def check_writable(path: Path) -> None:
     """Raise AttnvizError if `path` clearly cannot be written: better before the work than after."""

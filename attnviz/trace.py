@@ -14,7 +14,7 @@ import numpy as np
 
 from attnviz import __version__, archive
 from attnviz.errors import AttnvizError
-from attnviz.files import whole_file
+from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.attention import STAGES, Keep, KeepNothing
 from attnviz.nn.multi_head import Site
 from attnviz.nn.types import Array
@@ -152,10 +152,10 @@ class Trace:
     def save(self, path: str | Path) -> None:
         """Write the trace as `.npz`, `.safetensors` or `.json`, whole or not at all."""
         path = Path(path)
-        if path.suffix not in archive.FORMATS:
+        if path.suffix not in DATA_FORMATS:
             raise AttnvizError(
                 f"cannot save a trace as {path.suffix or path.name!r}",
-                f"known: {', '.join(archive.FORMATS)}",
+                f"known: {', '.join(DATA_FORMATS)}",
             )
         with whole_file(path) as file:
             archive.write(file, path.suffix, self.manifest(), self.arrays())

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 import attnviz
 from attnviz import archive
 from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
 from attnviz.nn.attention import STAGES
 from attnviz.tokens import Tokens
 from attnviz.trace import Record, Trace
 
-FORMATS = archive.FORMATS
+FORMATS = DATA_FORMATS
 
 
 @pytest.fixture(scope="module")

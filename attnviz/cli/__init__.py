@@ -66,7 +66,7 @@ def run_cli(arguments: list[str] | None = None) -> int:
         if given == ["--version"]:  # spares the start of everything else
             print(f"attnviz {__version__}")
             return 0
-        result = app(args=given, prog_name="attnviz", standalone_mode=False)
+        result = app(args=given, prog_name="attnviz", standalone_mode=False, obj=tuple(given))
         return result if isinstance(result, int) else 0
     except AttnvizError as error:
         return _fail(error.message, error.hint)

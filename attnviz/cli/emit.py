@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attnviz import archive
 from attnviz.cli.options import OutputOptions, one_of
 from attnviz.errors import AttnvizError
-from attnviz.files import check_writable, whole_file
+from attnviz.files import DATA_FORMATS, check_writable, whole_file
 from attnviz.render import FORMATS as DRAWN
 from attnviz.render import render
 
@@ -43,17 +42,17 @@ def check_outputs(out: OutputOptions) -> None:
     """Before the work: unknown formats, folders that are missing, places that cannot be written."""
     one_of("color", out.color, ("auto", "always", "never"))
     for path in out.output or ():
-        if path.suffix.lower() not in (*archive.FORMATS, *DRAWN):
+        if path.suffix.lower() not in (*DATA_FORMATS, *DRAWN):
             raise AttnvizError(
                 f"-o {path}: unknown format {path.suffix or '(no suffix)'!r}",
-                f"known: {', '.join((*archive.FORMATS, *DRAWN))}",
+                f"known: {', '.join((*DATA_FORMATS, *DRAWN))}",
             )
         check_writable(path)
 
 
 def wants_data(out: OutputOptions) -> bool:
     """Whether the result will be kept as data, so that it should say exactly what made it."""
-    return out.json or any(path.suffix.lower() in archive.FORMATS for path in out.output or ())
+    return out.json or any(path.suffix.lower() in DATA_FORMATS for path in out.output or ())
 
 
 def emit(reports: Sequence[Report], out: OutputOptions) -> None:
@@ -63,9 +62,9 @@ def emit(reports: Sequence[Report], out: OutputOptions) -> None:
             name = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{number}")
             write(report, name)
         if out.json:
-            print_bytes(
-                "".join(archive.json_text(dict(report.manifest), report.arrays)).encode() + b"\n"
-            )
+            from attnviz.archive import json_text
+
+            print_bytes("".join(json_text(dict(report.manifest), report.arrays)).encode() + b"\n")
         elif not out.output:
             from attnviz.render.terminal import render as draw
 
@@ -75,7 +74,9 @@ def emit(reports: Sequence[Report], out: OutputOptions) -> None:
 def write(report: Report, path: Path, quiet: bool = False) -> None:
     """One file, whole or not at all."""
     suffix = path.suffix.lower()
-    if suffix in archive.FORMATS:
+    if suffix in DATA_FORMATS:
+        from attnviz import archive
+
         with whole_file(path) as file:
             archive.write(file, suffix, dict(report.manifest), report.arrays)
     else:

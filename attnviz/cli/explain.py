@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, wants_data
@@ -38,6 +37,8 @@ def explain(
 
     attnviz explain "I saw a saw" --cell 3,1 -s L0.H1
     """
+    import numpy as np
+
     check_outputs(out)
     places = whole_numbers("cell", cell)
     if len(places) != 2:

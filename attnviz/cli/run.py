@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,7 @@ LARGE = 1 << 30
 @app.command()
 @spread
 def run(
+    ctx: typer.Context,
     show: ShowOptions,
     stack: StackOptions,
     out: OutputOptions,
@@ -89,6 +91,7 @@ def run(
         trace = record(
             model, given, second, target, wanted, selection, _mask(mask_file), wants_data(out)
         )
+        trace = replace(trace, command=("attnviz", *ctx.obj))
         reports.append(_report(trace, selection, show, steps, mask_effect))
     emit(reports, out)
 

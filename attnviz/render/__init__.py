@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from attnviz.errors import AttnvizError
-from attnviz.views.kinds import View
+
+if TYPE_CHECKING:
+    from attnviz.views.kinds import View
 
 FORMATS = {
     ".png": "figure",

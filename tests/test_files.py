@@ -1,0 +1,115 @@
+"""Files appear whole or not at all, in real file systems and under real signals."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from attnviz.errors import AttnvizError
+from attnviz.files import check_writable, whole_file
+
+
+def test_written_and_no_leftovers(tmp_path):
+    with whole_file(tmp_path / "a.bin") as file:
+        file.write(b"x")
+        assert not (tmp_path / "a.bin").exists()
+    assert (tmp_path / "a.bin").read_bytes() == b"x"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, error):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    with pytest.raises(error), whole_file(tmp_path / "a.bin") as file:
+        file.write(b"half")
+        raise error
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_mode_and_link_stay(tmp_path):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "real").chmod(0o640)
+    (tmp_path / "link").symlink_to("real")
+    with whole_file(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o640
+
+
+def test_a_device_is_written_to_not_replaced():
+    with whole_file(Path("/dev/null")) as file:
+        file.write(b"x")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("missing/a.png", "the folder .*missing does not exist"),
+        (".", "it is a folder"),
+        ("file/a.png", "is not a folder|Not a directory"),
+    ],
+)
+def test_places_that_cannot_be_written(tmp_path, path, message):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(AttnvizError, match=message):
+        check_writable(tmp_path / path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(AttnvizError, match="no permission to write"):
+        check_writable(tmp_path / "a.png")
+
+
+def run_child(arguments, cwd, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "attnviz", *arguments],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def test_a_full_disk(tmp_path):
+    """The kernel refuses to let a file grow beyond a limit, as it does on a full disk."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    for name in ("t.npz", "t.json", "t.png", "t.csv"):
+        child = run_child(["run", "I saw a saw", "-o", name], tmp_path, preexec_fn=limit)
+        _, talk = child.communicate(timeout=60)
+        assert child.returncode == 2, talk
+        assert f"cannot write {tmp_path / name}: File too large".encode() in talk
+        assert b"hint: free some space" in talk
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_in_the_middle_of_a_write(tmp_path):
+    """Ctrl-C while a large file is being written: exit code 130, nothing left."""
+    text = " ".join(f"w{i}" for i in range(2500))
+    child = run_child(["run", text, "-o", "t.json"], tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".t.json.*")) and time.monotonic() < deadline:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, talk = child.communicate(timeout=60)
+    assert child.returncode == 130, talk
+    assert b"Traceback" not in talk
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+"""Imports point one way, and what costs time is imported where it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attnviz
+
+ROOT = Path(attnviz.__file__).parent
+
+LEAVES = {"attnviz", "attnviz.errors", "attnviz.registry"}
+NN = LEAVES | {"attnviz.nn"}
+TRACE = NN | {
+    "attnviz.tokens",
+    "attnviz.selection",
+    "attnviz.files",
+    "attnviz.archive",
+    "attnviz.trace",
+}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "registry": {"attnviz.errors"},
+    "tokens": set(),
+    "files": {"attnviz.errors"},
+    "selection": {"attnviz.errors"},
+    "nn": NN,
+    "archive": NN | {"attnviz.files"},
+    "trace": TRACE,
+    "foreign": TRACE,
+    "models": TRACE | {"attnviz.models"},
+    "analysis": TRACE | {"attnviz.analysis"},
+    "views": TRACE | {"attnviz.analysis", "attnviz.views"},
+    "render": NN | {"attnviz.views", "attnviz.render"},
+    "cli": None,
+}
+"""What each part may import of attnviz; None: anything."""
+
+OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render"},
+           "tokenizers": {"models"}, "safetensors": {"models", "archive"}}  # fmt: skip
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports anywhere, also inside functions and for types."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module)
+            names |= {f"{node.module}.{a.name}" for a in node.names if node.module == "attnviz"}
+    return names
+
+
+FILES = [p for p in sorted(ROOT.rglob("*.py")) if part_of(p) not in ("__init__", "__main__")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_direction(path):
+    allowed = MAY_IMPORT[part_of(path)]
+    ours = {
+        n for n in imported(path) if n.split(".")[0] == "attnviz" and n != "attnviz.__version__"
+    }
+    if allowed is None:
+        return
+    wrong = {
+        n
+        for n in ours
+        if not any(n == a or n.startswith(a + ".") and a != "attnviz" for a in allowed)
+    }
+    assert not wrong - {"attnviz"}, f"{part_of(path)} may not import these"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_outside_packages_stay_in_their_place(path):
+    for name in imported(path):
+        places = OUTSIDE.get(name.split(".")[0])
+        assert places is None or part_of(path) in places, f"{name} is imported by {part_of(path)}"
+
+
+def test_no_part_is_forgotten():
+    assert {part_of(path) for path in FILES} == set(MAY_IMPORT)
+
+
+def modules_after(code: str) -> set[str]:
+    code = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"matplotlib", "PIL", "tokenizers", "safetensors", "scipy", "pydantic", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("code", "extra"),
+    [
+        ("from attnviz.cli import run_cli; run_cli(['--version'])", {"numpy", "rich"}),
+        ("from attnviz.cli import run_cli; run_cli(['run', 'I saw'])", {"rich.console", "zipfile"}),
+        ("from attnviz.cli import run_cli; run_cli(['--help'])", {"numpy"}),
+        ("import attnviz", {"numpy"}),
+    ],
+    ids=["version", "run", "help", "import"],
+)
+def test_start_imports_nothing_heavy(code, extra):
+    found = modules_after(code)
+    assert not found & (HEAVY | extra)
+
+
+def test_the_public_names_are_there():
+    for name in attnviz.__all__:
+        assert getattr(attnviz, name) is not None
+    assert set(dir(attnviz)) == set(attnviz.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        attnviz.nothing  # noqa: B018
