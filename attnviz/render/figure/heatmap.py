@@ -128,7 +128,8 @@ def _colour_bar(page: Page, x: float, y: float, height: float, scale: Scale) -> 
     low, high = limits(scale)
     axes = page.axes(x, y, BAR_WIDTH, height)
     steps = np.linspace(0, 1, 256)[::-1, None]
-    axes.imshow(colour_map(scale.kind)(steps), aspect="auto", extent=(0, 1, low, high))
+    colours = colour_map(scale.kind)(steps)
+    axes.imshow(colours, aspect="auto", extent=(0, 1, low, high), interpolation="nearest")
     axes.set_xticks([])
     axes.yaxis.tick_right()
     ticks, names = _bar_ticks(scale)

@@ -39,6 +39,7 @@ MOST_NUMBERS = 24
 MOST_ROWS = 64
 LABEL_WIDTH = 16
 NUMBER_WIDTH = 5
+LOG_WIDTH = 8
 WIDEST_CELL = 10
 NOTE_WIDTH = 36
 BAR = 12
@@ -147,7 +148,7 @@ def _cell_text(
     if place == MASKED_PLACE:
         assert heatmap.masked is not None
         sign = screen.hatch(reason_of(heatmap, int(heatmap.masked[row, column])))
-        return (sign * (layout.cell - 1)).rjust(layout.cell)
+        return (sign * max(1, layout.cell - 1)).rjust(layout.cell)
     value = float(heatmap.values[row, column])
     if layout.mode == "numbers":
         return number_text(value, heatmap.scale, _decimals(heatmap)).rjust(layout.cell)
@@ -178,7 +179,7 @@ def reason_of(heatmap: Heatmap, number: int) -> str:
 
 def number_text(value: float, scale: Scale, decimals: int) -> str:
     """A value in as few characters as its column has."""
-    if not np.isfinite(value):
+    if not np.isfinite(value) or scale.by == "log":  # decades need more than fixed decimals
         return short(value)
     text = f"{value:.{decimals}f}"
     return text[1:] if text.startswith("-") and float(text) == 0 else text
@@ -214,6 +215,8 @@ def _decimals(heatmap: Heatmap) -> int:
 
 def _number_width(heatmap: Heatmap) -> int:
     decimals = _decimals(heatmap)
+    if heatmap.scale.by == "log":
+        return LOG_WIDTH
     values = heatmap.values[np.isfinite(heatmap.values)]
     ends = (float(values.min(initial=0)), float(values.max(initial=0)))
     longest = max(len(number_text(end, heatmap.scale, decimals)) for end in ends)

@@ -33,8 +33,8 @@ ASCII = str.maketrans(
 # From dark to light; their lightness rises at every step, also after the nearest of 256 colours
 # is taken (viridis and its like lose that: a test holds it here).
 SEQUENTIAL = (233, 17, 18, 19, 25, 31, 37, 43, 79, 121, 157, 193, 229, 230)
-BELOW = (236, 17, 18, 19, 26, 33, 39, 81, 123)
-ABOVE = (236, 52, 88, 124, 160, 202, 208, 214, 221)
+BELOW = (233, 17, 18, 19, 26, 33, 39, 81, 123)
+ABOVE = (233, 52, 88, 124, 160, 202, 208, 214, 221)
 MASKED, MASKED_SIGN, BROKEN = 240, 250, 125
 FAINT = 246
 """For numbers that round to the low end of the scale, so that the others stand out."""

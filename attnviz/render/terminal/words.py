@@ -99,6 +99,8 @@ def value_text(value: Value) -> str:
     if isinstance(value, float):
         if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
             return f"{value:.2e}"
+        if 1e4 <= abs(value) < 1e6:
+            return f"{value:.0f}"
         return f"{value:.4g}" if np.isfinite(value) else short(value)
     return str(value)
 

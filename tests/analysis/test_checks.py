@@ -1,0 +1,103 @@
+"""What is said about weights before anybody trusts them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnviz.analysis.checks import findings
+from attnviz.tokens import Tokens
+from attnviz.trace import Record, Trace
+
+N = 6
+
+
+def texts(weights, tokens=None, **stages):
+    weights = np.asarray(weights, np.float64)
+    name = "custom" if "mask" in stages else "none"
+    record = Record("array.0.self", "self", 0, len(weights), len(weights), "x", "x",
+                    name, weights=weights, **stages)  # fmt: skip
+    words = tokens or [f"w{i}" for i in range(weights.shape[-1])]
+    trace = Trace({"name": "x"}, {"x": Tokens.of(words)}, (record,))
+    return [finding.text for finding in findings(trace)]
+
+
+def uniform():
+    return np.full((2, N, N), 1 / N)
+
+
+def test_nothing_to_say():
+    assert texts(uniform()) == []
+
+
+def test_nan_is_located():
+    weights = uniform()
+    weights[1, 2, 3] = np.nan
+    weights[0, 5, 0] = np.inf
+    (text, *_) = texts(weights)
+    assert "NaN or infinity in weights: head 0 row 5 column 0, head 1 row 2 column 3" in text
+
+
+def test_many_nans_are_counted():
+    assert "and 9 more" in texts(np.where(np.arange(N) < 1, np.nan, uniform()))[0]
+
+
+def test_nan_in_other_stages():
+    q = np.ones((2, N, 3))
+    q[1, 4, 2] = np.nan
+    assert "in q: head 1 position 4 dimension 2" in texts(uniform(), q=q)[0]
+
+
+def test_minus_infinity_of_masked_logits_is_fine():
+    logits = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)[None]
+    assert texts(uniform()[:1], logits=logits) == []
+
+
+def test_rows_that_see_no_key_are_named():
+    mask = np.ones((N, N), bool)
+    mask[[1, 4]] = False
+    weights = np.where(mask, 1 / N, 0)[None]
+    assert (
+        "queries that see no key, so their weights are zero: 1, 4" in texts(weights, mask=mask)[0]
+    )
+
+
+def test_zero_rows_without_a_mask_are_named():
+    weights = uniform()
+    weights[1, 3] = 0
+    assert "rows whose weights are all zero: head 1 row 3" in texts(weights)[0]
+
+
+def test_rows_that_do_not_sum_to_one():
+    weights = uniform()
+    weights[1, 3] *= 1.2
+    assert "1 of 12 rows do not sum to 1; head 1 row 3 sums to 1.2" in texts(weights)[0]
+
+
+def test_negative_weights():
+    weights = uniform()
+    weights[0, 0, :2] += [0.5, -0.5]
+    assert any("negative weights: are these scores?" in text for text in texts(weights))
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.83, True), (0.3, False)])
+def test_a_sink_is_said(share, said):
+    weights = np.full((1, N, N), (1 - share) / (N - 1))
+    weights[..., 0] = share
+    found = [text for text in texts(weights, ["[CLS]", *"abcde"]) if "sink" in text]
+    expected = "sink: the first token ([CLS]) takes 83% of all weights shown (spread evenly: 17%)"
+    assert found == ([expected] if said else [])
+
+
+def test_a_sink_elsewhere():
+    weights = np.full((1, N, N), 0.1)
+    weights[..., 4] = 0.5
+    assert "sink: token 4 (w4) takes 50%" in texts(weights)[0]
+
+
+def test_a_short_causal_text_is_no_sink():
+    """Even spread under a causal mask: the first of 4 tokens gets 52 %, and that is no finding."""
+    mask = np.tri(4, dtype=bool)
+    weights = (mask / mask.sum(-1, keepdims=True))[None]
+    assert weights[..., 0].mean() > 0.5
+    assert texts(weights, mask=mask) == []

@@ -1,0 +1,80 @@
+"""Head facts on matrices worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnviz.analysis import heads
+from attnviz.analysis.heads import entropy, head_facts, most_telling, row_blocks, spread_evenly
+from attnviz.nn.masks import parse
+from attnviz.selection import Selection
+from attnviz.trace import Record
+
+N = 8
+
+
+def record(*matrices, mask=None):
+    weights = np.array(matrices, np.float64)
+    name = "none" if mask is None else "causal"
+    return Record("array.0.self", "self", 0, len(weights), len(weights), "x", "x", name,
+                  weights=weights, mask=mask)  # fmt: skip
+
+
+UNIFORM, DIAGONAL = np.full((N, N), 1 / N), np.eye(N)
+SINK = np.eye(N)[np.zeros(N, int)]
+CAUSAL = parse("causal").visible(np.arange(N), np.arange(N))
+
+
+def test_entropy_in_nats():
+    np.testing.assert_allclose(entropy(np.full(128, 1 / 128)), 4.852, atol=5e-4)
+    np.testing.assert_allclose(entropy(np.array([0.5, 0.5, 0])), np.log(2))
+    assert entropy(np.array([1.0, 0])) == 0
+    assert np.isnan(entropy(np.array([np.nan, 1.0])))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected_entropy", "telling"),
+    [(UNIFORM, np.log(N), 0), (DIAGONAL, 0, np.log(N)), (SINK, 0, 0)],
+    ids=["uniform", "diagonal", "sink"],
+)
+def test_extremes(matrix, expected_entropy, telling):
+    facts = head_facts(record(matrix), 0)
+    np.testing.assert_allclose(
+        [facts.entropy, facts.telling], [expected_entropy, telling], atol=1e-12
+    )
+    np.testing.assert_allclose(facts.most, np.log(N))
+
+
+def test_an_even_spread_under_a_mask_tells_nothing():
+    """Its rows differ because the mask makes them differ."""
+    facts = head_facts(record(spread_evenly(CAUSAL), mask=CAUSAL), 0)
+    assert facts.telling == pytest.approx(0, abs=1e-12)
+    assert facts.entropy == pytest.approx(facts.most)
+    assert facts.most == pytest.approx(np.log(np.arange(2, N + 1)).mean())
+
+
+def test_the_most_telling_head_is_the_diagonal():
+    found = most_telling([record(UNIFORM, SINK, DIAGONAL, UNIFORM)], Selection(), 2)
+    assert found[0].head == 2
+    assert len(found) == 2
+
+
+def test_one_token_has_no_facts():
+    assert np.isnan(head_facts(record(np.ones((1, 1))), 0).entropy)
+
+
+def test_blocks_change_nothing(monkeypatch, generator):
+    weights = generator.random((N, N))
+    whole = head_facts(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
+    monkeypatch.setattr(heads, "BLOCK_CELLS", 1)
+    cut = head_facts(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
+    np.testing.assert_allclose(cut[2:], whole[2:])
+    assert len(list(row_blocks(record(UNIFORM), 0))) == N
+
+
+def test_reading_leaves_every_array_as_it_was(saw):
+    before = {name: array.copy() for name, array in saw.arrays().items()}
+    most_telling(saw.records, Selection(), 3)
+    for name, array in saw.arrays().items():
+        np.testing.assert_array_equal(array, before[name])

@@ -1,0 +1,212 @@
+"""PNG, SVG and PDF: true colours, the same bytes twice, and no token that breaks them."""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image
+
+from attnviz.errors import AttnvizError
+from attnviz.render.figure import fonts, render
+from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out
+from attnviz.render.figure.colours import BROKEN, MASKED, ink, pixels
+from attnviz.render.figure.heatmap import _colour_bar
+from attnviz.views.kinds import Grid, Heatmap, Scale, around_zero, indices
+from tests.render import samples
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def image(views):
+    content, _ = render(views, ".png")
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def holds(picture, colour, at_least=1):
+    """Whether exactly this colour is in the picture."""
+    found = (picture == np.round(np.array(colour[:3]) * 255).astype(np.uint8)).all(-1)
+    return found.sum() >= at_least
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_kind_of_view(suffix):
+    content, warnings = render(samples.every_kind(), suffix)
+    assert content[:5] in (b"\x89PNG\r", b"<?xml", b"%PDF-")
+    assert warnings == ()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_same_bytes_twice(suffix):
+    views = samples.every_kind()
+    assert render(views, suffix) == render(views, suffix)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_nothing_of_a_user_s_settings_gets_in(suffix):
+    views = samples.every_kind()
+    before = render(views, suffix)
+    with matplotlib.rc_context(
+        {"font.size": 30, "image.cmap": "jet", "savefig.dpi": 7, "lines.color": "red"}
+    ):
+        assert render(views, suffix) == before
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_hostile_tokens(suffix):
+    """One $ would abort a figure whose text is read as mathematics."""
+    content, _ = render(samples.hostile_views(), suffix)
+    if suffix == ".svg":
+        assert ET.fromstring(content).tag.endswith("svg")
+
+
+def test_svg_refers_to_nothing_outside():
+    content, _ = render(samples.every_kind(), ".svg")
+    links = re.findall(rb'href="([^"]*)"', content)
+    assert links
+    assert all(link.startswith((b"#", b"data:")) for link in links)
+    assert b"<script" not in content
+
+
+VALUES = np.array([[0.0, 0.25], [0.5, 1.0]])
+
+
+def square(values=VALUES, **given):
+    rows, columns = (
+        indices(name, n) for name, n in zip(("query", "key"), values.shape, strict=True)
+    )
+    return Heatmap("h", values, rows, columns, **given)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 1.0])
+def test_cells_have_the_colour_of_their_value(value):
+    assert holds(image([square()]), colormaps["Blues"](value), at_least=3000)
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"), [(Scale(0, 1), "Blues"), (Scale(-3, 3, "diverging"), "RdBu_r")]
+)
+def test_the_colour_bar_is_the_mapping(scale, name):
+    """Its colour at every height is the one that a cell of that value gets."""
+    figure = Figure(figsize=(2, 4), dpi=100)
+    _colour_bar(Page(figure, 2.0, 4.0), 0.5, 0.5, 3.0, scale)
+    file = io.BytesIO()
+    figure.savefig(file)
+    column = np.asarray(Image.open(file).convert("RGB"))[50:350, 56].astype(int)
+    for place in (0.02, 0.25, 0.5, 0.75, 0.98):
+        value = scale.low + place * (scale.high - scale.low)
+        cell = pixels(square(np.array([[value]]), scale=scale))[0, 0, :3].astype(int)
+        assert np.abs(column[round((1 - place) * 299)] - cell).max() <= 3
+        assert np.abs(cell / 255 - colormaps[name](place)[:3]).max() <= 0.01
+
+
+@pytest.mark.parametrize("value", [-2.0, 0.0, 2.0])
+def test_differences_are_white_at_zero(value):
+    values = np.array([[-2.0, 0.0], [1.0, 2.0]])
+    picture = image([square(values, scale=around_zero(values))])
+    assert holds(picture, colormaps["RdBu_r"]((value + 2) / 4), at_least=3000)
+
+
+def test_the_same_value_has_the_same_colour_in_every_panel_and_figure():
+    small, large = square(np.array([[0.1, 0.2]])), square(np.array([[0.1, 0.9]]))
+    np.testing.assert_array_equal(pixels(small)[0, 0], pixels(large)[0, 0])
+
+
+def test_masked_and_broken_cells_have_colours_of_their_own():
+    values = np.array([[0.0, np.nan], [0.5, 1.0]])
+    drawn = pixels(square(values, masked=np.array([[1, 0], [0, 0]])))
+    np.testing.assert_array_equal(drawn[0, 0], np.round(np.array(MASKED) * 255))
+    np.testing.assert_array_equal(drawn[0, 1], np.round(np.array(BROKEN) * 255))
+    for kind in ("Blues", "RdBu_r"):
+        ramp = colormaps[kind](np.linspace(0, 1, 256))[:, :3]
+        for own in (MASKED, BROKEN):
+            assert np.abs(ramp - np.array(own[:3])).max(-1).min() > 0.02
+
+
+def test_masked_is_hatched_and_named():
+    content, _ = render([samples.two_reasons()], ".svg")
+    assert content.count(b"<pattern") >= 2
+    assert b"masked (causal, window:size=2)" in content
+
+
+def test_numbers_up_to_twenty():
+    for n, has in ((4, True), (20, True), (21, False)):
+        content, _ = render([samples.heatmap(n, masked=None)], ".svg")
+        assert (b"<!-- 1.00 -->" in content) == has
+
+
+@pytest.mark.parametrize("kind", ["Blues", "RdBu_r"])
+def test_numbers_can_be_read_on_every_colour(kind):
+    for colour in colormaps[kind](np.linspace(0, 1, 64)):
+        c = np.round(colour[:3] * 255) / 255
+        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        light = float(linear @ [0.2126, 0.7152, 0.0722])
+        text = 0.0 if ink(np.round(np.append(c, 1) * 255)) == "black" else 1.0
+        assert (max(light, text) + 0.05) / (min(light, text) + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("by", ["all", "row", "head", "log"])
+def test_the_bar_says_its_scale(by):
+    content, _ = render([square(scale=Scale(0, 1, by=by))], ".svg")
+    said = {"all": b"<!-- 0.5 -->", "row": b"of each row", "head": b"of each head", "log": b"0.001"}
+    assert said[by] in content
+
+
+def test_a_grid_is_one_image():
+    content, _ = render([samples.every_kind()[1]], ".svg")
+    assert content.count(b"<image") == 2  # the panels, the bar
+
+
+def test_many_and_large_heads():
+    large = square(np.full((3000, 3000), 0.5))
+    content, _ = render([Grid("g", ((large, large),), ("L0",), ("H0", "H1")), large], ".png")
+    assert len(content) < 1_000_000
+    assert b"each cell" in render([large], ".svg")[0]
+
+
+def test_a_figure_beyond_all_measure_is_refused():
+    with pytest.raises(AttnvizError, match="too large to draw"):
+        render([samples.heatmap(50)] * 200, ".png")
+
+
+def test_characters_that_no_font_has_are_named(monkeypatch):
+    monkeypatch.setattr(fonts, "_others", list)
+    _, warnings = fonts.families(["我看见了", "नमस्ते", "abc"])
+    (warning,) = warnings
+    assert "CJK UNIFIED" in warning
+    assert "DEVANAGARI" in warning
+    assert "apt install" in warning
+
+
+def test_another_font_is_found_for_them(monkeypatch):
+    monkeypatch.setattr(
+        fonts, "_covered", lambda path: {ord("我")} if "other" in path else set(range(128))
+    )
+    monkeypatch.setattr(fonts, "_others", lambda: ["/other.ttf"])
+    monkeypatch.setattr(fonts.font_manager.fontManager, "addfont", lambda path: None)
+    monkeypatch.setattr(fonts.font_manager.FontProperties, "get_name", lambda self: "Other")
+    assert fonts.families(["我"]) == (["DejaVu Sans", "Other"], ())
+
+
+def test_layout_flows_and_never_overlaps():
+    sizes = [(9, 1, False), (5, 2, True), (5, 3, True), (5, 1, True), (2, 1, False), (1, 1, True)]
+    boxes = [Box(width, height, lambda *a: None, flows) for width, height, flows in sizes]
+    width, height, placed = lay_out(boxes)
+    assert width <= WIDEST + 0.3
+    for i, (a, ax, ay) in enumerate(placed):
+        assert ax + a.width <= width
+        assert ay + a.height <= height
+        for b, bx, by in placed[i + 1 :]:
+            assert (
+                ax + a.width <= bx
+                or bx + b.width <= ax
+                or ay + a.height <= by
+                or by + b.height <= ay
+            )
+    assert placed[1][2] == placed[2][2] != placed[3][2]

@@ -1,0 +1,108 @@
+"""Which heads are shown, and with which words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import attnviz
+from attnviz.errors import AttnvizError
+from attnviz.selection import Selection, parse_selection
+from attnviz.tokens import Tokens
+from attnviz.views.attention import attention_views, tokens_line
+from attnviz.views.kinds import Grid, Heatmap, Text
+
+
+def of_kind(views, kind):
+    return [view for view in views if isinstance(view, kind)]
+
+
+def test_overview_and_the_most_telling(saw):
+    views = attention_views(saw, Selection())
+    assert [type(view).__name__ for view in views[:2]] == ["Text", "Grid"]
+    assert len(of_kind(views, Heatmap)) == 2
+    assert len(of_kind(views, Grid)[0].present()) == 8
+    assert any("most telling" in note for note in of_kind(views, Heatmap)[0].notes)
+
+
+def test_one_selected_head_is_shown_alone(saw):
+    views = attention_views(saw, parse_selection(["L1.H3"]))
+    assert of_kind(views, Grid) == []
+    (heatmap,) = of_kind(views, Heatmap)
+    assert heatmap.title == "encoder.1.self L1.H3 · weights"
+    np.testing.assert_array_equal(heatmap.values, saw["encoder.1.self"].weights[3])
+
+
+@pytest.mark.parametrize("select", ["L0.H0", "L0.H1", "L1.H0"])
+def test_the_selection_is_really_used(saw, select):
+    (heatmap,) = of_kind(attention_views(saw, parse_selection([select])), Heatmap)
+    layer, head = int(select[1]), int(select[4])
+    np.testing.assert_array_equal(heatmap.values, saw.records[layer].weights[head])
+
+
+def test_a_grid_leaves_out_what_is_not_selected(saw):
+    (grid,) = of_kind(attention_views(saw, parse_selection(["L0.H1,H3", "L1.H1"])), Grid)
+    assert grid.column_names == ("H1", "H3")
+    assert [[p is not None for p in row] for row in grid.panels] == [[True, True], [True, False]]
+
+
+def test_kinds_of_attention_have_a_grid_each():
+    trace = attnviz.run("I saw", kind="encoder-decoder")
+    grids = of_kind(attention_views(trace, Selection()), Grid)
+    assert [grid.title.split(" · ")[0] for grid in grids] == [
+        "encoder self-attention", "decoder self-attention", "decoder cross-attention",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["weights", "scores", "logits"])
+def test_one_scale_for_all(saw, stage):
+    views = attention_views(saw, Selection(), stage=stage)
+    scales = {panel.scale for grid in of_kind(views, Grid) for panel in grid.present()}
+    scales |= {heatmap.scale for heatmap in of_kind(views, Heatmap)}
+    assert len(scales) == 1
+
+
+def test_the_same_head_has_the_same_colours_whatever_is_shown_with_it(saw):
+    together = of_kind(attention_views(saw, Selection()), Grid)[0].panels[1][3]
+    (alone,) = of_kind(attention_views(saw, parse_selection(["L1.H3"])), Heatmap)
+    np.testing.assert_array_equal(together.shades(), alone.shades())
+
+
+def test_random_weights_are_called_random(saw):
+    lines = attention_views(saw, Selection())[0].lines
+    assert any("random weights" in line.text and line.tone == "note" for line in lines)
+
+
+def test_weights_above_one_get_a_true_scale(tmp_path):
+    np.save(tmp_path / "w.npy", np.array([[1.0, 5.0], [2.0, 3.0]]))
+    views = attention_views(attnviz.load(tmp_path / "w.npy"), Selection())
+    assert of_kind(views, Heatmap)[0].scale.high == 5
+    assert any("do not sum to 1" in line.text for line in of_kind(views, Text)[-1].lines)
+
+
+def test_an_all_zero_row_is_named_under_a_row_scale(tmp_path):
+    np.save(tmp_path / "w.npy", np.array([[0.2, 0.8], [0, 0]]))
+    (heatmap,) = of_kind(
+        attention_views(attnviz.load(tmp_path / "w.npy"), Selection(), by="row"), Heatmap
+    )
+    assert "all zero, not scaled: row 1" in heatmap.notes
+    assert heatmap.shades()[1].tolist() == [0, 0]
+
+
+def test_long_texts_say_what_is_left_out():
+    assert tokens_line(Tokens.of(["a", "b"])) == "0\u00a0a  1\u00a0b"
+    assert tokens_line(Tokens.of(["a"] * 500)).endswith("… and 300 more")
+
+
+def test_top():
+    trace = attnviz.run("I saw a saw")
+    assert len(of_kind(attention_views(trace, Selection(), top=5), Heatmap)) == 5
+    assert len(of_kind(attention_views(trace, Selection(), top=8), Heatmap)) == 8
+    assert len(of_kind(attention_views(trace, Selection(), top=0), Heatmap)) == 0
+
+
+def test_stages_that_are_not_there(saw):
+    with pytest.raises(AttnvizError, match="cannot draw 'context'"):
+        attention_views(saw, Selection(), stage="context")
+    with pytest.raises(AttnvizError, match="was not kept"):
+        attention_views(attnviz.run("I saw"), Selection(), stage="scores")
