@@ -98,6 +98,7 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
 
 
 def _read_npz(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
+    _check_magic(path, b"PK")
     # NumPy leaves a file open that turns out to be none of its own
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
@@ -111,7 +112,15 @@ def _read_npz(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
 
 
 def _read_npy(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
+    _check_magic(path, b"\x93NUMPY")
     return None, {path.stem: np.load(path, allow_pickle=False)}
+
+
+def _check_magic(path: Path, magic: bytes) -> None:
+    """NumPy takes whatever begins otherwise for a pickle, and says so."""
+    with path.open("rb") as file:
+        if not file.read(len(magic)) == magic:
+            raise ValueError(f"it does not begin with {magic!r}")
 
 
 def _read_safetensors(path: Path) -> tuple[Manifest | None, dict[str, Array]]:

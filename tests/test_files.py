@@ -28,9 +28,14 @@ def test_written_and_no_leftovers(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, error):
     (tmp_path / "a.bin").write_bytes(b"old")
-    with pytest.raises(error), whole_file(tmp_path / "a.bin") as file:
-        file.write(b"half")
-        raise error
+
+    def interrupted():
+        with whole_file(tmp_path / "a.bin") as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
     assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 

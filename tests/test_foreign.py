@@ -150,7 +150,7 @@ def test_several_stacks_are_ambiguous(weights, tmp_path):
 def test_files_that_are_not_there_or_of_no_known_format(tmp_path, name):
     if name != "missing.npz":
         (tmp_path / name).write_text("x")
-    with pytest.raises(AttnvizError, match="no such file|cannot tell the format"):
+    with pytest.raises(AttnvizError, match=r"no such file|cannot tell the format"):
         attnviz.load(tmp_path / name)
 
 

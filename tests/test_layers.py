@@ -76,7 +76,7 @@ def test_direction(path):
     wrong = {
         n
         for n in ours
-        if not any(n == a or n.startswith(a + ".") and a != "attnviz" for a in allowed)
+        if not any(n == a or (n.startswith(a + ".") and a != "attnviz") for a in allowed)
     }
     assert not wrong - {"attnviz"}, f"{part_of(path)} may not import these"
 

@@ -121,7 +121,7 @@ def test_records_are_read_only(whole):
 def test_lookup(whole):
     assert whole["decoder.1.cross"].keys == "source"
     assert len(whole) == len(list(whole)) == 6
-    with pytest.raises(AttnvizError, match="no record 'encoder.9.self'"):
+    with pytest.raises(AttnvizError, match=r"no record 'encoder\.9\.self'"):
         whole["encoder.9.self"]
 
 

@@ -22,6 +22,9 @@ COMMANDS = {
 }
 
 
+INTERRUPTED = 130
+
+
 class Commands(typer.core.TyperGroup):
     """Finds a command in the file of its name."""
 
@@ -67,12 +70,14 @@ def run_cli(arguments: list[str] | None = None) -> int:
             print(f"attnviz {__version__}")
             return 0
         result = app(args=given, prog_name="attnviz", standalone_mode=False, obj=tuple(given))
+        if result == INTERRUPTED:
+            print("interrupted", file=sys.stderr)
         return result if isinstance(result, int) else 0
     except AttnvizError as error:
         return _fail(error.message, error.hint)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # the reader of our output has gone: nothing is wrong, but Python would say so at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,9 +87,6 @@ def run_cli(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):  # the command line's own errors
             return _usage(error)
-        if type(error).__name__ == "Abort":
-            print("interrupted", file=sys.stderr)
-            return 130
         if os.environ.get("ATTNVIZ_DEBUG"):
             raise
         return _fail(

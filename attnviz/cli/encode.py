@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, print_bytes, write
 from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
 from attnviz.errors import AttnvizError
+
+if TYPE_CHECKING:
+    from attnviz.analysis.encoding import Positions
 
 app = typer.Typer(
     help="Show what positions and tokens look like to the model.", no_args_is_help=True
@@ -56,12 +59,8 @@ def positions(
     from attnviz.analysis.encoding import encode_positions
     from attnviz.views.encoding import position_views
 
-    chosen = None if dims is None else whole_numbers("dims", dims)
-    if chosen and not 0 <= min(chosen) <= max(chosen) < d_model:
-        raise AttnvizError(
-            f"--dims: dimensions go from 0 to {d_model - 1}, got {dims}", "--dims 4,5,6,7"
-        )
     found = encode_positions(scheme, count, d_model, heads, offset=offset, causal=causal, seed=seed)
+    chosen = None if dims is None else _dimensions(dims, found)
     named = {
         name: getattr(found, name)
         for name in ("positions", "added", "similarity", "angles", "bias", "buckets", "slopes")
@@ -122,6 +121,18 @@ def tokens(
     arrays = {name: getattr(found, name) for name in ("vectors", "norms", "similarity")}
     report = Report(token_views(stream, found, title, model.notes), manifest, arrays)
     _finish(report, out, plot, "tokens")
+
+
+def _dimensions(text: str, found: Positions) -> list[int]:
+    """The dimensions, or for rotations the pairs, whose curves are drawn."""
+    chosen = whole_numbers("dims", text)
+    drawn = next((a for a in (found.added, found.angles) if a is not None), None)
+    if drawn is None:
+        raise AttnvizError(f"--dims: {found.scheme} has no dimensions", "leave --dims out")
+    last = drawn.shape[-1] - 1
+    if not 0 <= min(chosen) <= max(chosen) <= last:
+        raise AttnvizError(f"--dims: dimensions go from 0 to {last}, got {text}", "--dims 4,5,6,7")
+    return chosen
 
 
 def _finish(report: Report, out: OutputOptions, plot: bool, name: str) -> None:

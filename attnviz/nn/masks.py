@@ -126,7 +126,7 @@ def padded(lengths: tuple[int, ...]) -> Mask:
 
 
 def custom(visible: Array, name: str = "custom") -> Mask:
-    """A mask from a boolean array [..., n_q, n_k], True = visible."""
+    """A mask from a boolean array that broadcasts to [..., n_q, n_k], True = visible."""
     visible = np.asarray(visible)
     if visible.dtype != bool:
         raise AttnvizError(
@@ -135,7 +135,8 @@ def custom(visible: Array, name: str = "custom") -> Mask:
         )
 
     def rule(q_pos: Array, k_pos: Array) -> Bool:
-        if visible.shape[-2:] != (len(q_pos), len(k_pos)):
+        rows, columns = (1, 1, *visible.shape)[-2:]
+        if rows not in (1, len(q_pos)) or columns not in (1, len(k_pos)):
             raise AttnvizError(
                 f"the custom mask has the shape {list(visible.shape)}; "
                 f"expected n_q = {len(q_pos)} rows and n_k = {len(k_pos)} columns",

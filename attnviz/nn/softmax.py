@@ -53,7 +53,7 @@ def softmax_in_place(
     bounded = within is not None and -SAFE < within[0] <= within[1] < SAFE
     with np.errstate(invalid="ignore", over="ignore"):
         peak = None
-        if not bounded or sinks is not None or logits.dtype.itemsize < 4:
+        if not bounded or sinks is not None:
             peak = _peak(logits, sinks)
             logits -= peak
         np.exp(logits, out=logits)

@@ -165,7 +165,7 @@ class TestRefusals:
         self.refused(tmp_path, "it has no config.json")
 
     def test_no_tokenizer(self):
-        with pytest.raises(AttnvizError, match="has no tokenizer.json, so it cannot read text"):
+        with pytest.raises(AttnvizError, match=r"has no tokenizer\.json, so it cannot read text"):
             attnviz.run("I saw", model=str(TINY))
 
     def test_too_long_and_unknown_ids(self, copy):
@@ -249,7 +249,7 @@ class TestMiniLM:
 
     def test_the_longest_text(self, model):
         assert len(attnviz.run("saw " * 510, model=model).streams["source"]) == 512
-        with pytest.raises(AttnvizError, match="has 513 tokens; model|reads at most 512"):
+        with pytest.raises(AttnvizError, match=r"has 513 tokens; .* reads at most 512"):
             attnviz.run("saw " * 511, model=model)
 
     def test_unknown_characters_are_marked(self, model):

@@ -201,14 +201,15 @@ def test_split_gives_consecutive_features_to_a_head():
     assert split_heads(np.arange(6.0).reshape(1, 6), 3).tolist() == [[[0, 1]], [[2, 3]], [[4, 5]]]
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtype_stays(qkv, dtype):
     done = attend(*(x.astype(dtype) for x in qkv), causal=True)
     assert {a.dtype for a in (done.scores, done.weights, done.context)} == {np.dtype(dtype)}
 
 
-def test_whole_numbers_become_float32():
-    ones = np.ones((1, 2, 3), int)
+@pytest.mark.parametrize("dtype", [int, bool, np.float16])
+def test_everything_else_is_computed_in_float32(dtype):
+    ones = np.ones((1, 2, 3), dtype)
     assert attend(ones, ones, ones).context.dtype == np.float32
 
 

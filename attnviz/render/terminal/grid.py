@@ -6,6 +6,7 @@ from attnviz.render.terminal.heatmap import (
     Layout,
     cell_places,
     draw_cells,
+    heading,
     legend,
     notes,
     row_width,
@@ -24,7 +25,7 @@ def draw_grid(grid: Grid, screen: Screen) -> Block:
     gutter = max((len(name) for name in grid.row_names), default=0) + 1
     halves = screen.paints and screen.unicode
     cell, side = _panel_size(grid, screen.width - gutter)
-    rows: list[Row] = [[segment(screen.text(grid.title), style(bold=True))]]
+    rows = heading(grid.title, screen)
     small = [[None if p is None else _shrunk(p, side) for p in row] for row in grid.panels]
     layout = Layout("dots", cell, gutter, halves and cell == 1)
     width = (

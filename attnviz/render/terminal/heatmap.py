@@ -61,9 +61,7 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen) -> Block:
     """Title, column labels, rows, and what there is to say about them."""
     heatmap, layout = fitted(heatmap, screen)
     places = cell_places(heatmap)
-    rows: list[Row] = [
-        [segment(fit(heatmap.title, screen.width, screen).rstrip(), style(bold=True))]
-    ]
+    rows = heading(heatmap.title, screen)
     rows += _column_labels(heatmap, layout, screen)
     step = 2 if layout.halves else 1
     for row in range(0, len(heatmap.rows), step):
@@ -265,6 +263,11 @@ def _ruler(axis: Axis, cell: int) -> str:
             if place * cell + offset < width:
                 marks[place * cell + offset] = char
     return "".join(marks).rstrip()
+
+
+def heading(text: str, screen: Screen) -> list[Row]:
+    """The title of a view, in as many lines as it takes."""
+    return [[segment(line, style(bold=True))] for line in wrap(text, screen.width, screen)]
 
 
 def notes(texts: Sequence[str], width: int, screen: Screen) -> list[Row]:

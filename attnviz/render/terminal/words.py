@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.cells import cell_len
 
-from attnviz.render.terminal.heatmap import notes, row_width, wrap
+from attnviz.render.terminal.heatmap import heading, notes, row_width, wrap
 from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
 from attnviz.views.kinds import Curves, Table, Text, Value, short
 
@@ -48,10 +48,11 @@ def draw_table(table: Table, screen: Screen) -> Block:
     least = [
         min(w, LEAST_WORDS if is_word else w) for w, is_word in zip(widths, words, strict=True)
     ]
-    rows: list[Row] = [[segment(screen.text(table.title), style(bold=True))]]
-    for group in _groups(least, screen.width):
+    rows = heading(table.title, screen)
+    groups = _groups(least, screen.width)
+    for group in groups:
         fitted = _squeeze([widths[i] for i in group], [least[i] for i in group], screen.width)
-        if len(rows) > 1:
+        if group != groups[0]:
             rows.append([])
         for number, line in enumerate([heads, *texts]):
             tone = style(dim=True) if number == 0 else None
@@ -75,7 +76,7 @@ def draw_curves(curves: Curves, screen: Screen) -> Block:
     names = max((cell_len(screen.text(name)) for name, _ in curves.series), default=0)
     names = min(names, screen.width // 3)
     room = max(8, screen.width - names - 1)
-    rows: list[Row] = [[segment(screen.text(curves.title), style(bold=True))]]
+    rows = heading(curves.title, screen)
     cell = max(1, min(2, room // max(1, len(curves.x))))
     step = -(-len(curves.x) // room)
     for name, y in curves.series:

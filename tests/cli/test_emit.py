@@ -1,0 +1,104 @@
+"""What the terminal is taken to be."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from attnviz.cli.emit import _depth, _has_blocks, screen
+from attnviz.cli.options import OutputOptions
+from attnviz.cli.progress import progress
+
+NAMES = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "COLUMNS")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Set the environment, and whether stdout is a terminal."""
+
+    def prepare(is_terminal=True, encoding="utf-8", **environment):
+        for name in NAMES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(stream, "isatty", lambda: is_terminal, raising=False)
+        monkeypatch.setattr(sys, "stdout", stream)
+
+    return prepare
+
+
+FULL = 16777216
+
+
+@pytest.mark.parametrize(
+    ("environment", "color", "depth"),
+    [
+        ({"TERM": "xterm-256color"}, "auto", 256),
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "auto", FULL),
+        ({"TERM": "xterm", "COLORTERM": "24bit"}, "auto", FULL),
+        ({"TERM": "xterm"}, "auto", 16),
+        ({"TERM": "dumb"}, "auto", 0),
+        ({}, "auto", 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "auto", 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, "auto", 256),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1", "FORCE_COLOR": "1"}, "auto", 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "always", 256),
+        ({"TERM": "xterm-256color"}, "never", 0),
+        ({"TERM": "dumb"}, "always", 256),
+    ],
+    ids=str,
+)
+def test_colours_of_a_terminal(terminal, environment, color, depth):
+    terminal(**environment)
+    assert _depth(color) == depth
+
+
+@pytest.mark.parametrize(
+    ("environment", "color", "depth"),
+    [
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "auto", 0),
+        ({"TERM": "xterm-256color", "FORCE_COLOR": "1"}, "auto", 256),
+        ({"TERM": "xterm-256color", "FORCE_COLOR": ""}, "auto", 0),
+        ({"TERM": "xterm-256color"}, "always", 256),
+    ],
+    ids=str,
+)
+def test_colours_of_a_pipe(terminal, environment, color, depth):
+    terminal(is_terminal=False, **environment)
+    assert _depth(color) == depth
+
+
+@pytest.mark.parametrize(
+    ("encoding", "blocks"), [("utf-8", True), ("cp1252", False), ("ascii", False), ("cp437", False)]
+)
+def test_characters(terminal, encoding, blocks):
+    terminal(encoding=encoding)
+    assert _has_blocks() == blocks
+
+
+@pytest.mark.parametrize(("asked", "got"), [(None, 123), (100, 100), (10, 40), (999, 200)])
+def test_width(terminal, asked, got):
+    terminal(COLUMNS="123")
+    assert screen(OutputOptions(width=asked)).width == got
+
+
+def test_a_bar_appears_after_a_second_only(monkeypatch):
+    seen = io.StringIO()
+    monkeypatch.setattr(seen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", seen)
+    with progress("work") as update:
+        update(0, 10)
+        assert seen.getvalue() == ""
+        monkeypatch.setattr("attnviz.cli.progress.PATIENCE", -1)
+        update(1, 10)
+        update(10, 10)
+    assert "work" in seen.getvalue()
+
+
+def test_no_bar_where_nobody_would_see_it(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress("work") as update:
+        assert update is None
