@@ -60,7 +60,7 @@ def check(case: TestCase, operator: Operator) -> None:
     ((inputs, expected),) = case.data_sets
     results = operator(*by_position(node.input, inputs), **attributes(node))
     wanted = [result for name, result in zip(node.output, results, strict=False) if name]
-    # the number, shapes, types and values; two units in the last place for bfloat16
+    # compares number, shapes, types and values; for bfloat16 it widens rtol itself, to 2**-6
     runner.Runner.assert_similar_outputs(expected, wanted, rtol=case.rtol, atol=case.atol)
 
 
