@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from attnviz.nn.scores import Score
     from attnviz.nn.types import Array
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 WIDTHS = "4,16,64,256"
 SEED = 0

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from attnviz.analysis.encoding import Positions
 
 app = typer.Typer(
-    help="Show what positions and tokens look like to the model.", no_args_is_help=True
+    add_completion=False,
+    help="Show what positions and tokens look like to the model.",
+    no_args_is_help=True,
 )
 
 Plot = Annotated[

@@ -12,7 +12,7 @@ from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, wh
 from attnviz.errors import AttnvizError
 from attnviz.selection import parse_selection
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -27,7 +27,7 @@ def explain(
         str | None, typer.Option(help="A second text, for models that read two.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="What the decoder has so far [default: the text]")
+        str | None, typer.Option(help="What the decoder has so far (default: the text)")
     ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")

@@ -42,7 +42,7 @@ class OutputOptions:
     ] = False
     width: Annotated[
         int | None,
-        typer.Option(help="Columns of the screen [default: the terminal's]", rich_help_panel=WRITE),
+        typer.Option(help="Columns of the screen (default: the terminal's)", rich_help_panel=WRITE),
     ] = None
     color: Annotated[str, typer.Option(help="auto, always or never", rich_help_panel=WRITE)] = (
         "auto"
@@ -86,7 +86,7 @@ def _stack_field(name: str) -> tuple[str, Any, Any]:
     kinds: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
     kind = kinds[str(about.type).removesuffix(" | None")]
     star = "* " if name in ("mask", "score", "temperature", "softcap", "dtype") else ""
-    default = "" if about.default is None else f" [default: {_spelled(about.default)}]"
+    default = "" if about.default is None else f" (default: {_spelled(about.default)})"
     option = typer.Option(
         f"--{name.replace('_', '-')}" + (f"/--no-{name.replace('_', '-')}" if kind is bool else ""),
         help=f"{star}{about.metadata['help']}{default}",

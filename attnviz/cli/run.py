@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from attnviz.trace import Record, Trace
     from attnviz.views.kinds import View
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 LARGE = 1 << 30
 
@@ -50,14 +50,14 @@ def run(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="What the decoder of an encoder-decoder has so far [default: the text]"),
+        typer.Option(help="What the decoder of an encoder-decoder has so far (default: the text)"),
     ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
     ] = None,
     mask_file: Annotated[
         Path | None,
-        typer.Option(help="A boolean .npy [n_q, n_k], True = visible: a mask of your own"),
+        typer.Option(help="A boolean .npy, queries × keys, True = visible: a mask of your own"),
     ] = None,
     mask_effect: Annotated[
         bool, typer.Option("--mask-effect", help="Weights without the mask, with it, difference")

@@ -11,7 +11,7 @@ from attnviz.cli.emit import check_outputs, emit, trace_report
 from attnviz.cli.options import OutputOptions, ShowOptions, one_of, spread
 from attnviz.errors import AttnvizError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -38,7 +38,7 @@ def show(
 ) -> None:
     """Draw a trace that was saved, or your own attention weights.
 
-    Axes of plain arrays: [n_k], [n_q, n_k], [n_head, n_q, n_k], [n_layer, n_head, n_q, n_k].
+    The last two axes of plain arrays are queries and keys, before them heads, before them layers.
 
     attnviz show trace.npz -s L1.H3
     attnviz show weights.npy --tokens "I saw a saw" -o weights.png

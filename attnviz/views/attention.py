@@ -90,20 +90,23 @@ def model_line(trace: Trace) -> str:
     model = trace.model
     if model.get("kind") == "array":
         record = trace.records[0]
-        return (
-            f"{model.get('name')} · {len(trace.records)} × {record.n_head} heads of "
-            f"{len(trace.streams[record.queries])} queries × {len(trace.streams[record.keys])} keys"
-        )
+        layers, heads = _some(len(trace), "layer"), _some(record.n_head, "head")
+        n_q, n_k = (len(trace.streams[name]) for name in (record.queries, record.keys))
+        return f"{model.get('name')} · {layers} × {heads} · {n_q} queries × {n_k} keys"
     family = f" ({model['family']})" if "family" in model else ""
     parts = [f"{model.get('name')}{family}, {model.get('kind')}"]
     if "n_layer" in model and "n_head" in model:
-        parts.append(f"{model['n_layer']} layers × {model['n_head']} heads")
+        parts.append(f"{_some(model['n_layer'], 'layer')} × {_some(model['n_head'], 'head')}")
     parts += [f"{key} {model[key]}" for key in ("d_model", "seed") if key in model]
     changed = {**model.get("config", {}), **model.get("changed", {})}
     for key in ("kind", "layers", "heads", "d_model", "seed"):
         changed.pop(key, None)
     parts += [f"{key} {value}" for key, value in changed.items()]
     return " · ".join(parts)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 MOST_TOKENS = 200

@@ -126,7 +126,7 @@ def test_toml_with_a_flag_on_top(call):
         "--top",
         "0",
     )
-    assert "paper-base, encoder-decoder · 1 layers × 8 heads · d_model 64" in done.out
+    assert "paper-base, encoder-decoder · 1 layer × 8 heads · d_model 64" in done.out
     for kind in ("encoder self", "decoder self", "decoder cross"):
         assert f"{kind}-attention" in done.out
 

@@ -28,7 +28,7 @@ def test_arrays_with_tokens(call, weights):
         "-s",
         "L1.H2",
     ).out
-    assert "w.npy · 2 × 3 heads of 4 queries × 6 keys" in out
+    assert "w.npy · 2 layers × 3 heads · 4 queries × 6 keys" in out
     assert "queries  0 le  1 chat  2 est  3 noir" in out
     assert "keys     0 the  1 cat" in out
     assert "array.1.cross L1.H2 · weights" in out
@@ -48,7 +48,7 @@ def test_without_tokens_positions_stand_for_them(call, weights):
 def test_batch_and_array(call, tmp_path, generator):
     np.savez(tmp_path / "w.npz", a=generator.random((5, 3, 4, 4)), b=generator.random((2, 4, 4)))
     out = call("show", "w.npz", "--array", "a", "--batch", "0:4", "--top", "0").out
-    assert "1 × 3 heads of 4 queries × 4 keys" in out
+    assert "1 layer × 3 heads · 4 queries × 4 keys" in out
     done = call("show", "w.npz", "--array", "a", "--batch", "0")
     assert "the batch holds 5 items" in done.err
 

@@ -18,7 +18,7 @@ GAP = 3
 def render(views: Sequence[View], screen: Screen) -> bytes:
     """The views as lines of text, in colour if the screen has colours."""
     lines: list[Row] = []
-    for block in _flow([draw(view, screen) for view in views], views, screen):
+    for block in _flow(views, screen):
         if lines:
             lines.append([])
         lines += block.rows
@@ -26,10 +26,10 @@ def render(views: Sequence[View], screen: Screen) -> bytes:
     return f"{text}\n".encode("utf-8" if screen.unicode else "ascii", "backslashreplace")
 
 
-def draw(view: View, screen: Screen) -> Block:
+def draw(view: View, screen: Screen, alone: bool = True) -> Block:
     """One view as lines."""
     if isinstance(view, Heatmap):
-        return draw_heatmap(view, screen)
+        return draw_heatmap(view, screen, alone)
     if isinstance(view, Grid):
         return draw_grid(view, screen)
     if isinstance(view, Table):
@@ -39,17 +39,17 @@ def draw(view: View, screen: Screen) -> Block:
     return draw_text(view, screen)
 
 
-def _flow(blocks: list[Block], views: Sequence[View], screen: Screen) -> list[Block]:
+def _flow(views: Sequence[View], screen: Screen) -> list[Block]:
     """Neighbouring heatmaps beside one another while the screen is wide enough."""
+    flows = [isinstance(view, Heatmap) for view in views]
     flowed: list[Block] = []
-    was_heatmap = False
-    for block, view in zip(blocks, views, strict=True):
-        is_heatmap = isinstance(view, Heatmap)
-        if is_heatmap and was_heatmap and flowed[-1].width + GAP + block.width <= screen.width:
+    for i, view in enumerate(views):
+        after, before = flows[i - 1 : i] == [True], flows[i + 1 : i + 2] == [True]
+        block = draw(view, screen, alone=not (after or before))
+        if flows[i] and after and flowed[-1].width + GAP + block.width <= screen.width:
             flowed[-1] = _beside(flowed[-1], block)
         else:
             flowed.append(block)
-        was_heatmap = is_heatmap
     return flowed
 
 

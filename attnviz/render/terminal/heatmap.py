@@ -57,8 +57,11 @@ class Layout(NamedTuple):
     """Two rows of cells in one line."""
 
 
-def draw_heatmap(heatmap: Heatmap, screen: Screen) -> Block:
-    """Title, column labels, rows, and what there is to say about them."""
+def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
+    """Title, column labels, rows, and what there is to say about them.
+
+    Notes may fill the screen only below a heatmap that stands alone.
+    """
     heatmap, layout = fitted(heatmap, screen)
     places = cell_places(heatmap)
     rows = heading(heatmap.title, screen)
@@ -70,7 +73,7 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen) -> Block:
         )
         rows.append([label, segment(" "), *draw_cells(heatmap, places, row, layout, screen)])
     width = layout.gutter + 1 + layout.cell * len(heatmap.columns)
-    room = max(width, NOTE_WIDTH)
+    room = screen.width if alone else max(width, NOTE_WIDTH)
     axes = f"rows: {heatmap.rows.name}, columns: {heatmap.columns.name}"
     rows += notes((axes, *heatmap.notes), room, screen)
     rows += legend(heatmap, layout, room, screen)
