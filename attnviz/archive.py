@@ -75,8 +75,6 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
             f"{path}: cannot tell the format of {path.suffix or 'a name without suffix'!r}",
             f"known: {', '.join(readers)}",
         )
-    from zipfile import BadZipFile
-
     try:
         return reader(path)
     except AttnvizError:
@@ -85,7 +83,7 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
         raise AttnvizError(
             f"cannot read {path}: {error.strerror or error}", "check who may read it"
         ) from error
-    except (ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
+    except Exception as error:  # readers fail in as many ways as files can be broken
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "allow_pickle" in reason or "Object arrays" in reason:
             raise AttnvizError(

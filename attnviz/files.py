@@ -27,7 +27,7 @@ def check_writable(path: Path) -> None:
     if not folder.is_dir():
         raise AttnvizError(f"cannot write {path}: {folder} is not a folder", "name a folder")
     target = path if path.exists() else folder
-    if not os.access(target, os.W_OK):
+    if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise AttnvizError(
             f"cannot write {path}: no permission to write to {target}", "choose another folder"
         )

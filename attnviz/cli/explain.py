@@ -44,15 +44,16 @@ def explain(
     if len(places) != 2:
         raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
     from attnviz.analysis.cell import STAGES, explain_cell
-    from attnviz.cli.run import first_head, read_inputs, record
+    from attnviz.cli.run import first_head, read_inputs, read_pair, record
     from attnviz.models import load_model
     from attnviz.views.cell import cell_views
 
     (given,) = read_inputs([text] if text else None, ids)
     model = load_model(stack.model, changes(stack))
-    second = [int(i) for i in pair.split(",")] if ids and pair else pair
     selection = parse_selection([select])
-    trace = record(model, given, second, target, STAGES, selection, None, wants_data(out))
+    trace = record(
+        model, given, read_pair(pair, ids), target, STAGES, selection, None, wants_data(out)
+    )
     chosen, head = first_head(trace, selection)
     found = explain_cell(chosen, head, *places)
     numbers = asdict(found)

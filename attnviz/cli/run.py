@@ -85,7 +85,7 @@ def run(
     model = load_model(stack.model, changes(stack))
     selection = show.selection
     wanted = _stages(show.stage, steps, mask_effect, keep, STAGES)
-    second = [int(i) for i in pair.split(",")] if ids and pair else pair
+    second = read_pair(pair, ids)
     reports = []
     for given in inputs:
         trace = record(
@@ -107,10 +107,15 @@ def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int
     return [_stdin() if text == "-" else _checked(text) for text in texts]
 
 
+def read_pair(pair: str | None, ids: str | None) -> str | list[int] | None:
+    """The second text; token ids where the first was given as ids."""
+    return whole_numbers("pair", pair) if pair and ids else pair
+
+
 def record(
     model: Model,
     text: str | list[int],
-    pair: Any,
+    pair: str | list[int] | None,
     target: str | None,
     stages: tuple[str, ...],
     selection: Selection,

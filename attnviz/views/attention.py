@@ -12,7 +12,7 @@ from attnviz.analysis.heads import HeadFacts, head_facts, most_telling
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
-from attnviz.tokens import Tokens
+from attnviz.tokens import Tokens, label
 from attnviz.trace import Record, Trace
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -73,7 +73,7 @@ def attention_views(
 def header(trace: Trace) -> Text:
     """The model, what is to be known of it, and the tokens."""
     lines = [Line(model_line(trace), "model", "head")]
-    lines += [Line(note, "", "note") for note in trace.model.get("notes", ())]
+    lines += [Line(label(str(note)), "", "note") for note in trace.model.get("notes", ())]
     for name, tokens in trace.streams.items():
         term = "tokens" if len(trace.streams) == 1 else name
         lines.append(Line(tokens_line(tokens), term))
@@ -92,7 +92,8 @@ def model_line(trace: Trace) -> str:
         record = trace.records[0]
         layers, heads = _some(len(trace), "layer"), _some(record.n_head, "head")
         n_q, n_k = (len(trace.streams[name]) for name in (record.queries, record.keys))
-        return f"{model.get('name')} · {layers} × {heads} · {n_q} queries × {n_k} keys"
+        name = label(str(model.get("name")))
+        return f"{name} · {layers} × {heads} · {n_q} queries × {n_k} keys"
     family = f" ({model['family']})" if "family" in model else ""
     parts = [f"{model.get('name')}{family}, {model.get('kind')}"]
     if "n_layer" in model and "n_head" in model:
@@ -102,7 +103,7 @@ def model_line(trace: Trace) -> str:
     for key in ("kind", "layers", "heads", "d_model", "seed"):
         changed.pop(key, None)
     parts += [f"{key} {value}" for key, value in changed.items()]
-    return " · ".join(parts)
+    return " · ".join(label(part) for part in parts)
 
 
 def _some(count: int, what: str) -> str:
@@ -114,7 +115,7 @@ MOST_TOKENS = 200
 
 def tokens_line(tokens: Tokens) -> str:
     """`0 I  1 saw  2 a  3 saw`; what is left out of a long text is said."""
-    shown = [f"{i}\u00a0{label}" for i, label in enumerate(tokens.labels[:MOST_TOKENS])]
+    shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MOST_TOKENS])]
     rest = len(tokens) - len(shown)
     return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
 
