@@ -30,6 +30,22 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Rotation:
+    """One shift, pair by pair: what R(k) makes of PE(p), beside PE(p + k)."""
+
+    position: int
+    shift: int
+    angles: Array
+    """[d/2]: kω, in radians."""
+    before: Array
+    """[d/2, 2]: sine and cosine at p."""
+    turned: Array
+    """[d/2, 2]: turned by R(k)."""
+    after: Array
+    """[d/2, 2]: sine and cosine at p + k."""
+
+
+@dataclass(frozen=True)
 class Positions:
     """A position scheme in numbers; None where it has no such thing."""
 
@@ -51,6 +67,7 @@ class Positions:
     """[d/2]: positions until a pair of features comes round."""
     slopes: Array | None = None
     """[n_head]"""
+    rotation: Rotation | None = None
     seeded: bool = False
     """Whether seeded random numbers stand in for learned ones."""
     checks: tuple[Check, ...] = ()
@@ -87,6 +104,7 @@ def encode_positions(
             added=added,
             similarity=added @ added.T,
             wavelengths=2 * np.pi / numbers.frequencies(d_model, base) if sines else None,
+            rotation=_rotation(where, added, base) if sines and n > 1 else None,
             seeded=not sines,
             checks=_sinusoidal_checks(where, added, base) if sines else (),
         )
@@ -127,6 +145,16 @@ def _sinusoidal_checks(where: Array, added: Array, base: float) -> tuple[Check, 
         Check(f"‖PE(p)‖² = d/2 = {d_model / 2:g}", float(np.abs(norms - d_model / 2).max()), 1e-9),
         _depends_on_distance("PE(p) · PE(p + k)", (added @ added.T)[None], 1e-9),
     )
+
+
+def _rotation(where: Array, added: Array, base: float) -> Rotation:
+    """From the second position, if there is one behind it, by up to three places."""
+    n, d_model = added.shape
+    first = min(1, n - 2)
+    shift = min(3, n - 1 - first)
+    turned = numbers.shift_matrix(shift, d_model, base) @ added[first]
+    pairs = (x.reshape(-1, 2) for x in (added[first], turned, added[first + shift]))
+    return Rotation(int(where[first]), shift, shift * numbers.frequencies(d_model, base), *pairs)
 
 
 def _rotary(spec: str, where: Array, d_k: int, options: Mapping[str, Any]) -> Positions:

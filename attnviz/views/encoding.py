@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from attnviz.analysis.encoding import Check, Embedded, Positions
+from attnviz.analysis.encoding import Check, Embedded, Positions, Rotation
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.views.attention import token_axis, tokens_line
@@ -20,12 +20,14 @@ from attnviz.views.kinds import (
     Scale,
     Table,
     Text,
+    Value,
     View,
     around_zero,
     indices,
 )
 
 CURVES = 4
+NUMBERS = 6
 
 
 def position_views(found: Positions, dimensions: Sequence[int] | None) -> list[View]:
@@ -38,6 +40,8 @@ def position_views(found: Positions, dimensions: Sequence[int] | None) -> list[V
     views: list[View] = [Text(tuple(lines))]
     if found.added is not None:
         views += _added(found.added, rows, found.positions, dimensions)
+    if found.rotation is not None:
+        views.append(_rotation(found.rotation))
     if found.angles is not None:
         views += _angles(found.angles, rows, found.positions, dimensions)
     if found.similarity is not None:
@@ -106,8 +110,45 @@ def _added(
             indices("dimension", width),
             around_zero(added),
         ),
+        _numbers(added, positions),
         Curves("single dimensions", positions, "position", series, "value"),
     ]
+
+
+def _numbers(added: Array, positions: Array) -> Table:
+    shown = min(NUMBERS, added.shape[-1])
+    left = added.shape[-1] - shown
+    return Table(
+        "the first dimensions in numbers",
+        ("position", *(str(d) for d in range(shown))),
+        tuple((int(p), *map(float, row[:shown])) for p, row in zip(positions, added, strict=True)),
+        (f"{left} dimensions more: --json, or -o FILE.csv",) if left else (),
+    )
+
+
+def _rotation(found: Rotation) -> Table:
+    """Each pair of features as a point on a circle, turned."""
+    p, k = found.position, found.shift
+    shown = found.angles[:CURVES]
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (
+            i,
+            float(angle),
+            *(_point(points[i]) for points in (found.before, found.turned, found.after)),
+        )
+        for i, angle in enumerate(shown)
+    )
+    left = len(found.angles) - len(shown)
+    return Table(
+        f"a shift is a rotation: R({k}) turns PE({p}) into PE({p + k}), pair by pair",
+        ("pair", f"angle {k}ω", f"PE({p})", f"turned by R({k})", f"PE({p + k})"),
+        rows,
+        (f"and {left} pairs more",) if left else (),
+    )
+
+
+def _point(pair: Array) -> str:
+    return f"({pair[0]:.4f}, {pair[1]:.4f})"
 
 
 def _angles(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,18 @@ def test_sinusoidal_in_full(call):
     assert "PE(p + k) is PE(p) turned by R(k)" in flat
     assert flat.count(" yes") == 3
     assert " NO" not in flat
+
+
+def test_a_shift_is_a_rotation_in_numbers(call):
+    out = call("encode", "positions").out
+    assert "R(3) turns PE(1) into PE(4)" in out
+    assert "the first dimensions in numbers" in out
+    point = r"\((-?\d\.\d{4}), (-?\d\.\d{4})\)"
+    rows = re.findall(rf"{point}\s+{point}\s+{point}", out)
+    assert len(rows) == 4
+    for row in rows:
+        assert row[2:4] == row[4:6]
+        assert row[0:2] != row[2:4]
 
 
 def test_the_numbers(call):

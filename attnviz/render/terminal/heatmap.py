@@ -35,7 +35,7 @@ from attnviz.views.kinds import Axis, Heatmap, Scale, pool, short
 
 Mode = Literal["numbers", "shades", "dots"]
 
-MOST_NUMBERS = 24
+MOST_NUMBERS = 40
 MOST_ROWS = 64
 LABEL_WIDTH = 16
 NUMBER_WIDTH = 5
