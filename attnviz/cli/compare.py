@@ -106,7 +106,8 @@ def what_is_compared(names: list[str]) -> str:
     for parts in heads:
         for part in parts:
             if part not in known:
-                raise AttnvizError(f"unknown score or mask: {part!r}", nearest(part, known))
+                hint = "a text goes behind --text" if " " in part else nearest(part, known)
+                raise AttnvizError(f"unknown score or mask: {part!r}", hint)
     raise AttnvizError(
         "scores and masks cannot be compared with each other",
         "attnviz compare additive dot, or attnviz compare causal window:size=3",

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnviz.render.terminal.heatmap import number_text, reason_of
-from attnviz.render.terminal.words import value_text
-from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, View, pool, short
+from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, View, pool, short, value_text
 
 MOST_COLUMNS = 32
 

@@ -242,3 +242,16 @@ def short(value: float) -> str:
         text = f"{value:.{digits}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{value:.1e}"
+
+
+def value_text(value: Value) -> str:
+    """Numbers with four significant digits; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
+            return f"{value:.2e}"
+        if 1e4 <= abs(value) < 1e6:
+            return f"{value:.0f}"
+        return f"{value:.4g}" if np.isfinite(value) else short(value)
+    return str(value)

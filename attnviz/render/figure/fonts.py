@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Iterable
 
@@ -9,6 +10,9 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 FIRST = "DejaVu Sans"
+
+# a fallback that has no bold letters is used without them, and nobody has to hear of it
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def families(texts: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -7,7 +7,7 @@ from textwrap import wrap
 import numpy as np
 
 from attnviz.render.figure.boxes import WIDEST, Box, Page
-from attnviz.views.kinds import Curves, Table, Text, Value, short
+from attnviz.views.kinds import Curves, Table, Text, short, value_text
 
 LETTER, LINE, TITLE = 0.075, 0.165, 0.26
 TERM = 0.75
@@ -41,7 +41,7 @@ def text_box(text: Text) -> Box:
 
 def table_box(table: Table) -> Box:
     """Columns of text; numbers to the right."""
-    shown = [[_text(value) for value in row] for row in table.rows[:MOST_ROWS]]
+    shown = [[value_text(value) for value in row] for row in table.rows[:MOST_ROWS]]
     words = [any(isinstance(r[i], str) for r in table.rows) for i in range(len(table.columns))]
     widths = [
         (max(map(len, (name, *(row[i] for row in shown)))) + 2) * LETTER
@@ -102,9 +102,3 @@ def curves_box(curves: Curves) -> Box:
 
     names = max((len(name) for name, _ in curves.series), default=0)
     return Box(width + 0.5 + names * LETTER, height, draw)
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}" if np.isfinite(value) else short(value)
-    return "" if value is None else str(value)

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from attnviz.render.terminal.heatmap import heading, notes, row_width, wrap
 from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
-from attnviz.views.kinds import Curves, Table, Text, Value, short
+from attnviz.views.kinds import Curves, Table, Text, short, value_text
 
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 TERM = 9
@@ -91,19 +91,6 @@ def draw_curves(curves: Curves, screen: Screen) -> Block:
     scale = f"{curves.y_name} from {short(low)} ({bars[0]}) to {short(high)} ({bars[-1]})"
     rows += notes((f"{scale}; {ends}{skipped}", *curves.notes), screen.width, screen)
     return Block(rows, max(row_width(row) for row in rows))
-
-
-def value_text(value: Value) -> str:
-    """Numbers with four significant digits; nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
-            return f"{value:.2e}"
-        if 1e4 <= abs(value) < 1e6:
-            return f"{value:.0f}"
-        return f"{value:.4g}" if np.isfinite(value) else short(value)
-    return str(value)
 
 
 def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
