@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View
+from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
 
 COLUMNS = ("view", "row", "row_label", "column", "column_label", "value", "masked")
 
@@ -44,6 +44,10 @@ def _cells(views: Sequence[View]) -> Iterator[Sequence[object]]:
 def _heatmaps(view: View) -> list[Heatmap]:
     if isinstance(view, Grid):
         return view.present()
+    if isinstance(view, Links):
+        return [Heatmap(view.title, view.values, view.right, view.left, view.scale)]
+    if isinstance(view, Picture):
+        return [view.heatmap("image", view.grey()), *view.grid().present()]
     return [view] if isinstance(view, Heatmap) else []
 
 

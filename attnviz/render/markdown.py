@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnviz.render.terminal.heatmap import number_text, reason_of
-from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, View, pool, short, value_text
+from attnviz.views.kinds import (
+    Curves,
+    Grid,
+    Heatmap,
+    Links,
+    Picture,
+    Table,
+    Text,
+    View,
+    pool,
+    short,
+    value_text,
+)
 
 MOST_COLUMNS = 32
 
@@ -24,6 +36,11 @@ def _view(view: View) -> str:
         return _heatmap(view)
     if isinstance(view, Grid):
         return "\n\n".join(_heatmap(panel) for panel in view.present())
+    if isinstance(view, Links):
+        return _links(view)
+    if isinstance(view, Picture):
+        image = _heatmap(view.heatmap("the image, brightness 0 to 1", view.grey()))
+        return "\n\n".join([image, *(_heatmap(panel) for panel in view.grid().present())])
     if isinstance(view, Table):
         rows = [[_escaped(value_text(value)) for value in row] for row in view.rows]
         return _section(view.title, _pipes([_escaped(c) for c in view.columns], rows), view.notes)
@@ -40,6 +57,20 @@ def _text(text: Text) -> str:
         f"- {f'**{_escaped(line.term)}**: ' if line.term else ''}{_escaped(line.text)}"
         for line in text.lines
     )
+
+
+def _links(links: Links) -> str:
+    """The lines as rows, the heaviest first for each token on the right."""
+    rows = [
+        [
+            _name(links.right.index(i), links.right.labels[i]),
+            _name(links.left.index(j), links.left.labels[j]),
+            f"{weight:.3f}",
+        ]
+        for i, j, weight in sorted(links.lines(), key=lambda line: (line[0], -line[2]))
+    ]
+    head = [_escaped(links.right.name), _escaped(links.left.name), "weight"]
+    return _section(links.title, _pipes(head, rows), links.all_notes())
 
 
 def _heatmap(heatmap: Heatmap) -> str:

@@ -149,6 +149,76 @@ class Curves(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Links(NamedTuple):
+    """Two columns of tokens, joined by lines whose thickness is a weight."""
+
+    title: str
+    values: Array
+    """[n_right, n_left]: the rows of a matrix of weights are on the right."""
+    right: Axis
+    left: Axis
+    scale: Scale = WEIGHTS
+    least: float = 0.1
+    """Weights below it have no line; it is said."""
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[tuple[int, int, float]]:
+        """(right, left, weight) of every line, the lightest first, so that none hides a heavier."""
+        found = [
+            (int(i), int(j), float(self.values[i, j]))
+            for i, j in np.argwhere(self.values >= self.least)
+        ]
+        return sorted(found, key=lambda line: line[2])
+
+    def strongest(self, row: int) -> tuple[int, float] | None:
+        """The left token that a right token is joined to most; None if its row is empty."""
+        values = self.values[row]
+        if not np.isfinite(values).any() or not np.nanmax(values) > 0:
+            return None
+        place = int(np.nanargmax(values))
+        return place, float(values[place])
+
+    def all_notes(self) -> tuple[str, ...]:
+        hidden = int(((self.values > 0) & (self.values < self.least)).sum())
+        left_out = f"{hidden} weights under {short(self.least)} have no line"
+        return (*self.notes, *((left_out,) if hidden else ()))
+
+
+class Picture(NamedTuple):
+    """An image, and heat maps over it."""
+
+    title: str
+    image: Array
+    """[height, width] or [height, width, 3], 0 to 1."""
+    overlays: tuple[tuple[Array, ...], ...]
+    """Rows and columns of maps, each [n_patch_row, n_patch_column]."""
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    scale: Scale
+    notes: tuple[str, ...] = ()
+
+    def grey(self) -> Array:
+        """[height, width]: the image's brightness (Rec. 601)."""
+        if self.image.ndim == 2:
+            return self.image
+        return np.asarray(self.image @ np.array([0.299, 0.587, 0.114]))
+
+    def heatmap(self, title: str, values: Array) -> Heatmap:
+        """One of the overlays, or the image, as a matrix."""
+        n_row, n_column = values.shape
+        return Heatmap(title, values, indices("row", n_row), indices("column", n_column),
+                       self.scale)  # fmt: skip
+
+    def grid(self) -> Grid:
+        """The overlays beside one another, without the image."""
+        panels = tuple(
+            tuple(self.heatmap(f"{row} {column}".strip(), values)
+                  for column, values in zip(self.column_names, line, strict=True))
+            for row, line in zip(self.row_names, self.overlays, strict=True)
+        )  # fmt: skip
+        return Grid(self.title, panels, self.row_names, self.column_names, self.notes)
+
+
 Value = str | int | float | None
 
 
@@ -176,7 +246,7 @@ class Text(NamedTuple):
     lines: tuple[Line, ...]
 
 
-View = Heatmap | Grid | Curves | Table | Text
+View = Heatmap | Grid | Links | Curves | Table | Picture | Text
 
 
 def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:

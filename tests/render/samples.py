@@ -11,6 +11,8 @@ from attnviz.views.kinds import (
     Grid,
     Heatmap,
     Line,
+    Links,
+    Picture,
     Scale,
     Table,
     Text,
@@ -67,6 +69,23 @@ def broken() -> Heatmap:
     return Heatmap("broken", values, axis("query", ["x", "y"]), axis("key", ["x", "y"]))
 
 
+def links(right: list[str] | None = None) -> Links:
+    """Two words written, four characters read; one weight is too small for a line."""
+    values = np.array([[0.9, 0.06, 0.04, 0.0], [0.0, 0.2, 0.5, 0.3]])
+    return Links("alignment", values, axis("written", right or ["Good", "morning"]),
+                 axis("source", list("早上好！")))  # fmt: skip
+
+
+def picture() -> Picture:
+    """A bar of light on black, and two maps."""
+    image = np.zeros((8, 8))
+    image[1:7, 3:5] = 1
+    maps = (np.arange(16).reshape(4, 4) / 16, np.eye(4))
+    return Picture(
+        "where it looks", image, (maps,), ("L0",), ("H0", "H1"), Scale(0, 1), ("a note",)
+    )
+
+
 def every_kind() -> list[View]:
     """One of each, with everything in it."""
     return [
@@ -79,6 +98,8 @@ def every_kind() -> list[View]:
               ("b", 12345.678, ""), ("c", None, "x")), ("a note below",)),
         Curves("curves", np.arange(8), "position", (("up", np.arange(8.0)),
                ("down", -np.arange(8.0))), "y"),
+        links(),
+        picture(),
     ]  # fmt: skip
 
 
@@ -93,6 +114,8 @@ def hostile_views() -> list[View]:
         Grid("grid", ((heatmap(n, HOSTILE),),), ("L0",), ("H0",)),
         Table("tokens", ("position", "token"), tuple((i, label) for i, label in enumerate(labels))),
         Heatmap("wide", np.ones((1, n)), axis("query", ["[/INST]"]), axis("key", HOSTILE)),
+        links(HOSTILE[:2]),
+        Links("hostile", np.eye(n), axis("a", HOSTILE), axis("b", HOSTILE)),
         Heatmap("tall", np.ones((n, 1)), axis("query", HOSTILE), indices("dimension", 1)),
     ]
 

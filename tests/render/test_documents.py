@@ -46,7 +46,8 @@ def test_csv_of_one_table_is_that_table():
 def test_csv_leaves_nothing_out():
     views = [*samples.every_kind(), samples.two_reasons()]
     assert {row["view"] for row in rows(views)} == {
-        "encoder.0.self L0.H0 · weights", "b - a · weights", "numbers", "curves",
+        "encoder.0.self L0.H0 · weights", "b - a · weights", "numbers", "curves", "alignment",
+        "image", "L0 H0", "L0 H1",
     }  # fmt: skip
 
 

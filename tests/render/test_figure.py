@@ -17,7 +17,7 @@ from attnviz.errors import AttnvizError
 from attnviz.render.figure import fonts, render
 from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out
 from attnviz.render.figure.colours import BROKEN, MASKED, ink, pixels
-from attnviz.render.figure.heatmap import _colour_bar
+from attnviz.render.figure.heatmap import colour_bar
 from attnviz.views.kinds import Grid, Heatmap, Scale, around_zero, indices
 from tests.render import samples
 
@@ -95,7 +95,7 @@ def test_cells_have_the_colour_of_their_value(value):
 def test_the_colour_bar_is_the_mapping(scale, name):
     """Its colour at every height is the one that a cell of that value gets."""
     figure = Figure(figsize=(2, 4), dpi=100)
-    _colour_bar(Page(figure, 2.0, 4.0), 0.5, 0.5, 3.0, scale)
+    colour_bar(Page(figure, 2.0, 4.0), 0.5, 0.5, 3.0, scale)
     file = io.BytesIO()
     figure.savefig(file)
     column = np.asarray(Image.open(file).convert("RGB"))[50:350, 56].astype(int)

@@ -15,8 +15,10 @@ from attnviz.errors import AttnvizError
 from attnviz.render.figure.boxes import Box, Page, lay_out
 from attnviz.render.figure.fonts import families
 from attnviz.render.figure.heatmap import DOTS, grid_box, heatmap_box
+from attnviz.render.figure.links import links_box
+from attnviz.render.figure.picture import picture_box
 from attnviz.render.figure.words import curves_box, table_box, text_box
-from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View
+from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
 
 MOST_PIXELS = 30_000
 
@@ -62,6 +64,10 @@ def _box(view: View) -> Box:
         return heatmap_box(view)
     if isinstance(view, Grid):
         return grid_box(view)
+    if isinstance(view, Links):
+        return links_box(view)
+    if isinstance(view, Picture):
+        return picture_box(view)
     if isinstance(view, Table):
         return table_box(view)
     if isinstance(view, Curves):
@@ -74,8 +80,10 @@ def _texts(views: Sequence[View]) -> Iterator[str]:
     for view in views:
         if isinstance(view, Heatmap):
             yield from (*view.rows.labels, *view.columns.labels, view.title, *view.notes)
-        elif isinstance(view, Grid):
-            yield view.title
+        elif isinstance(view, Links):
+            yield from (*view.left.labels, *view.right.labels, view.title, *view.notes)
+        elif isinstance(view, Grid | Picture):
+            yield from (view.title, *view.notes)
         elif isinstance(view, Table):
             yield from (str(value) for row in view.rows for value in row)
         elif isinstance(view, Curves):

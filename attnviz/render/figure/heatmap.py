@@ -50,7 +50,7 @@ def heatmap_box(heatmap: Heatmap) -> Box:
         if max(n_row, n_column) <= MOST_NUMBERS:
             _numbers(axes, heatmap, colours)
         bar_height = max(height, 0.9)
-        _colour_bar(page, x + left + width + 0.12, y + above, bar_height, heatmap.scale)
+        colour_bar(page, x + left + width + 0.12, y + above, bar_height, heatmap.scale)
         for number, line in enumerate(notes):
             at = y + above + bar_height + 0.08 + LINE * number
             page.text(x, at, line, fontsize=7, color="0.35")
@@ -91,7 +91,7 @@ def grid_box(grid: Grid) -> Box:
             page.text(x, y + above + number * cells[0] / DOTS, name)
         for number, name in enumerate(grid.column_names):
             page.text(x + left + number * cells[1] / DOTS, y + TITLE, name)
-        _colour_bar(
+        colour_bar(
             page, x + left + width + 0.05, y + above, min(max(height, 0.9), 2), shown[0].scale
         )
         for number, line in enumerate(notes):
@@ -123,7 +123,7 @@ def _composed(
     return image
 
 
-def _colour_bar(page: Page, x: float, y: float, height: float, scale: Scale) -> None:
+def colour_bar(page: Page, x: float, y: float, height: float, scale: Scale) -> None:
     """Drawn from the very map and limits that colour the cells."""
     low, high = limits(scale)
     axes = page.axes(x, y, BAR_WIDTH, height)

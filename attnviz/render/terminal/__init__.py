@@ -8,9 +8,11 @@ from rich.color import ColorSystem
 
 from attnviz.render.terminal.grid import draw_grid
 from attnviz.render.terminal.heatmap import draw_heatmap, row_width
+from attnviz.render.terminal.links import draw_links
+from attnviz.render.terminal.picture import draw_picture
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
 from attnviz.render.terminal.words import draw_curves, draw_table, draw_text
-from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View
+from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
 
 GAP = 3
 
@@ -32,6 +34,10 @@ def draw(view: View, screen: Screen, alone: bool = True) -> Block:
         return draw_heatmap(view, screen, alone)
     if isinstance(view, Grid):
         return draw_grid(view, screen)
+    if isinstance(view, Links):
+        return draw_links(view, screen)
+    if isinstance(view, Picture):
+        return draw_picture(view, screen)
     if isinstance(view, Table):
         return draw_table(view, screen)
     if isinstance(view, Curves):
