@@ -16,8 +16,9 @@ from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
+from attnviz.restore import from_archive
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace, from_archive, read_only
+from attnviz.trace import Record, Trace, read_only
 
 NAMES = ("weights", "attn", "attention", "attentions", "attn_weights", "probs", "pattern")
 

@@ -79,7 +79,7 @@ class Selection(NamedTuple):
                 more = ", …" if len(records) > 8 else ""
                 raise AttnvizError(
                     f"-s {clause.text}: there is no such layer or record",
-                    f"there are {known}{more}",
+                    f"there are {known}{more}" if known else "this model has no attention",
                 )
             most = max(record.n_head for record in covered)
             if clause.heads and max(clause.heads) >= most:

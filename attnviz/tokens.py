@@ -30,6 +30,9 @@ class Tokens:
     """Positions of tokens that the tokenizer added."""
     unknown: tuple[int, ...] = ()
     """Positions of tokens that stand for what the tokenizer does not know."""
+    tags: tuple[str, ...] = ()
+    """What the model says of each token, if that is its task: NOUN, VERB, …; empty for tokens
+    that the tokenizer added."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -43,6 +46,7 @@ class Tokens:
         segments: Sequence[int] = (),
         special: Iterable[int] = (),
         unknown: Iterable[int] = (),
+        tags: Iterable[str] = (),
     ) -> Tokens:
         return cls(
             tokens=tuple(tokens),
@@ -51,6 +55,7 @@ class Tokens:
             segments=tuple(segments),
             special=tuple(special),
             unknown=tuple(unknown),
+            tags=tuple(label(tag) if tag else "" for tag in tags),
         )
 
 

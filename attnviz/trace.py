@@ -5,7 +5,6 @@ Plain, frozen data with read-only arrays: a record is never computed with in pla
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,7 +19,7 @@ from attnviz.nn.attention import STAGES, Keep, KeepNothing
 from attnviz.nn.multi_head import Site
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
-from attnviz.tokens import Tokens, label
+from attnviz.tokens import Tokens
 
 FORMAT = "attnviz-trace"
 VERSION = 1
@@ -220,92 +219,6 @@ def _record(site: Site, arrays: dict[str, Array]) -> Record:
     )
 
 
-def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array]) -> Trace:
-    """The trace that `Trace.save` wrote to `path`."""
-    if manifest.get("format") != FORMAT:
-        raise AttnvizError(
-            f"{path} is no trace: its format is {manifest.get('format')!r}, expected {FORMAT!r}",
-            "attnviz run TEXT -o trace.npz writes a trace",
-        )
-    version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise AttnvizError(
-            f"{path} is a trace of version {version}; this attnviz reads up to version {VERSION}",
-            "pip install --upgrade attnviz",
-        )
-    try:
-        streams = {name: _stream_in(stream) for name, stream in manifest.get("streams", {}).items()}
-        records = tuple(_record_in(entry, arrays) for entry in manifest["records"])
-        logits = arrays.get("output/logits")
-        trace = Trace(
-            model=_model_in(manifest.get("model", {})),
-            streams=streams,
-            records=records,
-            command=tuple(manifest.get("command", ())),
-            hidden_states={
-                name.removesuffix("/hidden_states"): [read_only(state) for state in array]
-                for name, array in arrays.items()
-                if name.endswith("/hidden_states")
-            },
-            logits=None if logits is None else read_only(logits),
-        )
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise AttnvizError(
-            f"{path}: the trace's manifest lacks or garbles {error}", "write the file again"
-        ) from error
-    if not records:
-        raise AttnvizError(f"{path}: the trace has no records", "write the file again")
-    for record in trace.records:
-        _check(path, trace, record)
-    return trace
-
-
-def _check(path: Path, trace: Trace, record: Record) -> None:
-    """Whoever wrote the file: its ids, shapes and types are what the rest relies on."""
-    if not re.fullmatch(rf"\w+\.{record.layer}\.{re.escape(record.kind)}", record.id):
-        raise AttnvizError(
-            f"{path}: {label(record.id)} is no id of layer {record.layer}, {label(record.kind)}",
-            "ids have the form encoder.0.self",
-        )
-    if record.kind not in ("self", "cross"):
-        raise AttnvizError(f"{path}: unknown kind {label(record.kind)}", "known: self, cross")
-    for stream in (record.queries, record.keys):
-        if stream not in trace.streams:
-            raise AttnvizError(
-                f"{path}: {record.id} reads the stream {stream!r}, which is missing",
-                "write the file again",
-            )
-    n_q, n_k = len(trace.streams[record.queries]), len(trace.streams[record.keys])
-    shape = (record.n_head, n_q, n_k)
-    kinds = {"scores": "f", "logits": "f", "weights": "f", "mask": "b", "masked_by": "u"}
-    for stage, kind in kinds.items():
-        array = getattr(record, stage)
-        if array is None:
-            continue
-        if array.dtype.kind != kind:
-            raise AttnvizError(
-                f"{path}: {record.id}/{stage} holds {array.dtype}", "write the file again"
-            )
-        allowed = (shape, shape[1:]) if kind in "bu" else (shape,)
-        if array.shape not in allowed:
-            raise AttnvizError(
-                f"{path}: {record.id}/{stage} has the shape {list(array.shape)}; expected "
-                f"[n_head, n_q, n_k] = {list(shape)} by its tokens",
-                "write the file again",
-            )
-
-
-def _model_in(model: Any) -> Mapping[str, Any]:
-    """What the screen says of the model comes from here; unknown keys are ignored."""
-    kinds = {"notes": list, "config": dict, "changed": dict}
-    if not isinstance(model, dict):
-        raise TypeError("'model'")
-    for key, kind in kinds.items():
-        if not isinstance(model.get(key, kind()), kind):
-            raise TypeError(f"'model.{key}'")
-    return model
-
-
 def _stream_out(tokens: Tokens) -> dict[str, Any]:
     """Empty optional fields are left out; lone surrogates go through JSON as escapes."""
     named = {f.name: list(getattr(tokens, f.name)) for f in fields(tokens)}
@@ -314,16 +227,6 @@ def _stream_out(tokens: Tokens) -> dict[str, Any]:
         for name, values in named.items()
         if values or name in ("tokens", "ids", "labels")
     }
-
-
-def _stream_in(stream: Mapping[str, Any]) -> Tokens:
-    return Tokens.of(
-        stream["tokens"],
-        stream.get("ids", ()),
-        segments=stream.get("segments", ()),
-        special=stream.get("special", ()),
-        unknown=stream.get("unknown", ()),
-    )
 
 
 def _record_out(record: Record) -> dict[str, Any]:
@@ -338,27 +241,3 @@ def _record_out(record: Record) -> dict[str, Any]:
         "mask": record.mask_name,
         **record.facts,
     }
-
-
-def _record_in(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Record:
-    known = {"id", "kind", "layer", "n_head", "n_kv_head", "queries", "keys", "mask"}
-    own = {
-        name.rpartition("/")[2]: array
-        for name, array in arrays.items()
-        if name.rpartition("/")[0] == entry["id"]
-    }
-    for key in ("id", "kind", "queries", "keys"):
-        if not isinstance(entry[key], str):
-            raise TypeError(f"'{key}'")
-    return Record(
-        id=entry["id"],
-        kind=entry["kind"],
-        layer=int(entry["layer"]),
-        n_head=int(entry["n_head"]),
-        n_kv_head=int(entry.get("n_kv_head", entry["n_head"])),
-        queries=entry["queries"],
-        keys=entry["keys"],
-        mask_name=label(entry.get("mask", "none")),
-        facts={key: value for key, value in entry.items() if key not in known},
-        **{stage: read_only(array) for stage, array in own.items() if stage in ARRAYS},
-    )

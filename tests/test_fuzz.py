@@ -28,7 +28,9 @@ ODD = st.one_of(
 
 @pytest.fixture(scope="module")
 def whole():
-    trace = attnviz.run("I saw", mask="causal+window:size=1", stages=("weights", "logits", "q"))
+    trace = attnviz.run(
+        "I saw", model="random", mask="causal+window:size=1", stages=("weights", "logits", "q")
+    )
     return trace.manifest(), trace.arrays()
 
 

@@ -32,10 +32,12 @@ MAY_IMPORT = {
     "nn": NN,
     "archive": NN | {"attnviz.files"},
     "trace": TRACE,
-    "foreign": TRACE,
-    "models": TRACE | {"attnviz.models"},
-    "analysis": TRACE | {"attnviz.analysis"},
-    "views": TRACE | {"attnviz.analysis", "attnviz.views"},
+    "decoded": TRACE,
+    "restore": TRACE,
+    "foreign": TRACE | {"attnviz.restore"},
+    "models": TRACE | {"attnviz.decoded", "attnviz.models"},
+    "analysis": TRACE | {"attnviz.decoded", "attnviz.analysis"},
+    "views": TRACE | {"attnviz.decoded", "attnviz.analysis", "attnviz.views"},
     "render": NN | {"attnviz.views", "attnviz.render"},
     "cli": None,
 }
@@ -98,7 +100,7 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"matplotlib", "PIL", "tokenizers", "safetensors", "scipy", "pydantic", "torch"}
+HEAVY = {"matplotlib", "PIL", "tokenizers", "scipy", "pydantic", "torch"}
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_lookup(whole):
 
 
 def test_a_stage_that_was_not_kept_says_how_to_keep_it():
-    record = attnviz.run("I saw").records[0]
+    record = attnviz.run("I saw", model="random").records[0]
     with pytest.raises(AttnvizError, match="the stage 'q' was not kept") as error:
         record.stage("q")
     assert "--keep q" in error.value.hint
@@ -135,18 +135,18 @@ def test_a_stage_that_was_not_kept_says_how_to_keep_it():
 
 
 def test_reasons():
-    record = attnviz.run("I saw a saw", mask="causal+window:size=2").records[0]
+    record = attnviz.run("I saw a saw", model="random", mask="causal+window:size=2").records[0]
     assert record.reasons().tolist() == [[0, 1, 1, 1], [0, 0, 1, 1], [2, 0, 0, 1], [2, 2, 0, 0]]
-    one = attnviz.run("I saw", mask="causal").records[0]
+    one = attnviz.run("I saw", model="random", mask="causal").records[0]
     assert one.reasons().tolist() == [[0, 1], [0, 0]]
-    assert attnviz.run("I saw").records[0].reasons() is None
+    assert attnviz.run("I saw", model="random").records[0].reasons() is None
 
 
 class TestRefusals:
     @pytest.fixture
     def saved(self, tmp_path):
         path = tmp_path / "t.npz"
-        attnviz.run("I saw a saw").save(path)
+        attnviz.run("I saw a saw", model="random").save(path)
         return path
 
     def edited(self, path, change):
@@ -194,7 +194,7 @@ class TestRefusals:
     @pytest.mark.parametrize("suffix", FORMATS)
     def test_cut_short(self, tmp_path, suffix, keep):
         path = tmp_path / f"t{suffix}"
-        attnviz.run("I saw a saw").save(path)
+        attnviz.run("I saw a saw", model="random").save(path)
         path.write_bytes(path.read_bytes()[:keep])
         self.refused(path, "damaged or not a")
 

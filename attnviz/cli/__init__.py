@@ -15,10 +15,13 @@ from attnviz.errors import AttnvizError
 
 COMMANDS = {
     "run": "Show the attention of a text",
+    "decode": "Let a decoder write, and show where it looks",
+    "image": "Show where a vision model looks",
     "compare": "Put scoring functions or masks side by side",
     "encode": "Show what positions and tokens look like to the model",
     "explain": "Give every number behind one weight",
     "show": "Draw a saved trace, or your own arrays of weights",
+    "models": "List the models that are here, or describe one",
 }
 
 

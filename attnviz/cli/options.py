@@ -108,15 +108,16 @@ StackOptions: Any = make_dataclass(
         (
             "model",
             Annotated[
-                str,
+                str | None,
                 typer.Option(
                     "-m",
                     "--model",
-                    help="random, random:layers=2,heads=4,…, a .toml stack, or a folder with "
-                    "config.json and model.safetensors",
+                    help="One that `attnviz models` lists (tagger, phrases, …), "
+                    "random:layers=2,heads=4,…, a .toml stack, or a folder with config.json and "
+                    "model.safetensors (default: tagger; random, if a flag asks for other weights)",
                 ),
             ],
-            field(default="random"),
+            field(default=None),
         ),
         *(_stack_field(name) for name in FIELDS),
     ],

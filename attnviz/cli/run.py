@@ -123,12 +123,13 @@ def record(
     fingerprint: bool,
 ) -> Trace:
     """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.models.running import in_gib, plan_run, read_text
+    from attnviz.models.memory import in_gib, plan_run
+    from attnviz.models.reading import read_text
     from attnviz.models.running import run as run_model
 
     tokens = read_text(model, text, pair)
     ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
-    if ordinary and set(ordinary) == set(tokens.unknown):
+    if ordinary and set(ordinary) == set(tokens.unknown) and not model.task:
         raise AttnvizError(
             f"the tokenizer of {model.name} knows none of this text: every token is "
             f"{tokens.labels[ordinary[0]]}",
@@ -169,6 +170,8 @@ def _report(
 
 def first_head(trace: Trace, selection: Selection) -> tuple[Record, int]:
     """The first selected head, for views of one."""
+    if not trace.records:
+        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
     selection.check(list(trace))
     chosen = next(record for record in trace if selection.covers(record))
     return chosen, selection.heads(chosen)[0]

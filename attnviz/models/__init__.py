@@ -12,34 +12,47 @@ from attnviz.registry import nearest, parse_spec
 if TYPE_CHECKING:
     from attnviz.models.model import Model
 
-DEFAULT = "random"
+DEFAULT = "tagger"
+RANDOM = "random"
 
-PACKAGED = ("random",)
+PACKAGED = Path(__file__).parent / "packaged"
 
 
-def load_model(name: str = DEFAULT, changes: Mapping[str, Any] | None = None) -> Model:
-    """The model that `-m` names: `random`, `random:layers=2,…`, a `.toml` stack, a folder.
+def packaged() -> list[str]:
+    """The names of the trained models that ship with attnviz."""
+    return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
+
+
+def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None) -> Model:
+    """The model that `-m` names: a packaged one, `random:layers=2,…`, a `.toml` stack, a folder.
 
     Args:
-        name: the name or path.
-        changes: fields of the stack by name. A checkpoint takes only those that need no other
+        name: the name or path; None for `tagger`, or for `random` if the changes ask for other
+            weights.
+        changes: fields of the stack by name. A trained model takes only those that need no other
             weights: mask, score (without learned arrays), temperature, softcap, dtype.
     """
-    from attnviz.models import stack
-
     changes = dict(changes or {})
+    if name is None:
+        name = RANDOM if _needs_other_weights(changes) else DEFAULT
     word, options = parse_spec(name) if not Path(name).exists() else (name, {})
-    if word == "random":
+    if word == RANDOM:
+        from attnviz.models import stack
         from attnviz.models.random import random_model
 
         config = stack.from_options(options)
         return random_model(stack.from_values(changes, "the flags", config), name)
     path = Path(name)
     if path.suffix == ".toml":
+        from attnviz.models import stack
         from attnviz.models.random import random_model
 
         config = stack.from_toml(path)
         return random_model(stack.from_values(changes, "the flags", config), path.stem)
+    if not path.exists() and (PACKAGED / word / "config.json").exists():
+        if options:
+            raise AttnvizError(f"{word} is trained: it has no options", f"-m {word}")
+        path = PACKAGED / word
     if path.is_dir():
         from attnviz.models.checkpoint import load_checkpoint
         from attnviz.models.intervene import intervene
@@ -54,10 +67,24 @@ def load_model(name: str = DEFAULT, changes: Mapping[str, Any] | None = None) ->
     looks_like_path = "/" in name or "\\" in name or name.startswith(".")
     raise AttnvizError(
         f"no such {'model or folder' if looks_like_path else 'model'}: {name!r}",
-        "name a folder with config.json, a .toml stack, or random"
+        "name a folder with config.json, a .toml stack, or a model that attnviz models lists"
         if looks_like_path
-        else nearest(word, [*PACKAGED, "a .toml file", "a folder"]),
+        else nearest(word, [RANDOM, *packaged(), "a .toml file", "a folder"]),
     )
 
 
-__all__ = ["DEFAULT", "load_model"]
+def _needs_other_weights(changes: Mapping[str, Any]) -> bool:
+    """Whether a change asks for a stack that no trained model has."""
+    from attnviz.models.intervene import CHANGES
+
+    if set(changes) - {*CHANGES, "dtype"}:
+        return True
+    if "score" not in changes:
+        return False
+    from attnviz.nn.scores import SCORES, parameters
+
+    score = parse_spec(changes["score"])[0]
+    return score in SCORES and bool(parameters(score, 1, 1, 1))
+
+
+__all__ = ["DEFAULT", "load_model", "packaged"]

@@ -26,11 +26,17 @@ def load_checkpoint(folder: Path, dtype: str = "float32") -> Model:
     built = family.build(
         families.Config(config, str(folder / "config.json")), weights, np.dtype(dtype)
     )
+    check_card(folder, weights)
     tokenizer = folder / "tokenizer.json"
     return Model(
         name=folder.resolve().name,
         transformer=built.transformer,
-        tokenizer=HFTokenizer(tokenizer) if tokenizer.exists() else NoTokenizer(folder),
+        tokenizer=built.tokenizer
+        or (HFTokenizer(tokenizer) if tokenizer.exists() else NoTokenizer(folder)),
+        target_tokenizer=built.target_tokenizer,
+        task=built.task,
+        labels=built.labels,
+        image=built.image,
         trained=True,
         shape={"family": config["model_type"], **built.shape},
         n_parameter=built.n_parameter,
@@ -59,8 +65,35 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """What is told of a model that attnviz trained: its data, licence and figures."""
+    path = folder / "card.json"
+    if not path.exists():
+        return None
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise AttnvizError(f"{path} is damaged: {error}", "install attnviz again") from error
+    return card if isinstance(card, dict) else None
+
+
+def check_card(folder: Path, weights: SafetensorsFile) -> None:
+    """Raise AttnvizError if the weights are not those that the card's figures are of."""
+    card = read_card(folder)
+    if card is not None and card.get("sha256") != weights.sha256():
+        raise AttnvizError(
+            f"{weights.path} is damaged: its SHA-256 is not the one in card.json",
+            "install attnviz again, or train the model again",
+        )
+
+
+def known_families() -> list[str]:
+    """The architectures that can be loaded, as `model_type` names them."""
+    return [module.name for module in pkgutil.iter_modules(families.__path__)]
+
+
 def _family(config: dict[str, Any], folder: Path) -> Any:
-    known = [module.name for module in pkgutil.iter_modules(families.__path__)]
+    known = known_families()
     name = config.get("model_type")
     if name not in known:
         raise AttnvizError(

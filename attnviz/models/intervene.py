@@ -9,6 +9,7 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
+from attnviz.models.stack import from_values
 from attnviz.nn import masks, scores
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.registry import parse_spec
@@ -24,6 +25,7 @@ def intervene(model: Model, changes: Mapping[str, Any]) -> Model:
                 f"{model.name} is trained: its {name} cannot be changed",
                 f"what can: {', '.join(CHANGES)}; any field: -m random",
             )
+    from_values(changes, "the flags")  # refuses what makes no sense
     first = "decoder" if model.transformer.encoder is None else "encoder"
 
     def change(stack: str, attention: MultiHeadAttention) -> MultiHeadAttention:

@@ -39,6 +39,15 @@ class Model(NamedTuple):
     """What it computes in."""
     fingerprint: Callable[[], str | None] = lambda: None
     """The SHA-256 of the weights, read when asked for; None for seeded weights."""
+    target_tokenizer: Tokenizer | None = None
+    """Of what the decoder of an encoder-decoder writes."""
+    task: str = ""
+    """What the output is: `tag` (of every token), `classify` (at the first), `continue` (the
+    next token); empty where nothing is known."""
+    labels: tuple[str, ...] = ()
+    """The names of the outputs, for `tag` and `classify`."""
+    image: Mapping[str, Any] | None = None
+    """height, width and patch in pixels, of a model that reads images."""
     notes: tuple[str, ...] = ()
     """What the reader has to know about it, a sentence each."""
 

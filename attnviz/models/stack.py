@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.registry import convert, nearest
+from attnviz.registry import convert, nearest, parse_spec
 
 KINDS = ("encoder", "decoder", "encoder-decoder")
 NORMS = ("layer", "rms", "batch", "none")
@@ -25,6 +25,7 @@ class StackConfig:
     """Every field of the stack; each is also a flag of the command line."""
 
     kind: str = _field("encoder", "encoder, decoder or encoder-decoder", KINDS)
+    mix: str = _field("attention", "how tokens mix: attention, window:reach=2, none")
     layers: int = _field(2, "blocks in each stack")
     heads: int = _field(4, "attention heads")
     kv_heads: int | None = _field(None, "key/value heads that the heads share (default: heads)")
@@ -57,6 +58,12 @@ class StackConfig:
                     f"{f.name}: expected {', '.join(among)}; got {value!r}",
                     nearest(str(value), among),
                 )
+        check_mix(self.mix)
+        if self.mix != "attention" and self.kind != "encoder":
+            raise AttnvizError(
+                f"mix = {self.mix}: only an encoder can do without attention, got {self.kind}",
+                "kind = encoder",
+            )
         for name in ("layers", "heads", "d_model"):
             self._at_least(name, 1)
         for name in ("kv_heads", "d_k", "d_v"):
@@ -111,6 +118,16 @@ class StackConfig:
 
 
 FIELDS = {f.name: f for f in fields(StackConfig)}
+
+
+def check_mix(spec: str) -> None:
+    """Raise AttnvizError unless `spec` names a way of mixing: attention, window:reach=2, none."""
+    name, options = parse_spec(spec)
+    if name not in ("attention", "window", "none"):
+        raise AttnvizError(f"mix: unknown {name!r}", "known: attention, window:reach=2, none")
+    reach = options.pop("reach", "2") if name == "window" else "2"
+    if options or not reach.isdigit() or int(reach) < 1:
+        raise AttnvizError(f"mix: cannot read {spec!r}", "attention, window:reach=2 or none")
 
 
 def from_options(options: Mapping[str, str], base: StackConfig | None = None) -> StackConfig:

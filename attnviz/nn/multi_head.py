@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from attnviz.errors import AttnvizError
 from attnviz.nn.attention import Keep, KeepNothing, attention, merge_heads, split_heads
+from attnviz.nn.cache import Cache, Pair
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.scores import Score, scaled_dot
@@ -76,6 +79,8 @@ class Around(NamedTuple):
     """The encoder's output, for cross-attention."""
     recorder: Recorder
     scratch: Scratch
+    cache: Cache | None = None
+    """What was read before, if the tokens come bit by bit."""
 
 
 class MultiHeadAttention(NamedTuple):
@@ -100,6 +105,8 @@ class MultiHeadAttention(NamedTuple):
     turn: Turn | None = None
     bias: Bias | None = None
     sinks: Array | None = None
+    gate: Array | None = None
+    """[n_head]: multiplies each head's context; 0 takes a head out."""
 
     def __call__(self, x: Array, around: Around) -> Array:
         keys = around.stream if self.kind == "self" else around.memory
@@ -120,11 +127,21 @@ class MultiHeadAttention(NamedTuple):
                 room = around.scratch.array(stage, shape, x.dtype)
             return split_heads(linear(x, room), n_head)
 
+        def look_at() -> Pair:
+            k = project("k", self.key, source, self.n_kv_head)
+            v = project("v", self.value, source, self.n_kv_head)
+            return (k if self.turn is None else self.turn(k, k_pos)), v
+
         q = project("q", self.query, x, self.n_head)
-        k = project("k", self.key, source, self.n_kv_head)
-        v = project("v", self.value, source, self.n_kv_head)
         if self.turn is not None:
-            q, k = self.turn(q, q_pos), self.turn(k, k_pos)
+            q = self.turn(q, q_pos)
+        if around.cache is None:
+            k, v = look_at()
+        elif self.kind == "cross":
+            k, v = around.cache.once(site.id, look_at)
+        else:
+            k, v = around.cache.extend(site.id, *look_at())
+            k_pos = np.arange(k.shape[-2])
         if len(mask.rules) > 1 and keep.wants("mask"):
             keep.keep("masked_by", mask.reasons(q_pos, k_pos))
         context = attention(
@@ -139,6 +156,8 @@ class MultiHeadAttention(NamedTuple):
             sinks=self.sinks,
             keep=keep,
         )
+        if self.gate is not None:
+            context = context * self.gate[:, None, None]
         return self.output(merge_heads(context))
 
     def site(

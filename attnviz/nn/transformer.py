@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.masks import NONE, Mask
+from attnviz.nn.cache import Cache
+from attnviz.nn.embedding import Embed, Input
 from attnviz.nn.multi_head import (
     Around,
     MultiHeadAttention,
@@ -73,7 +74,12 @@ class Stack(NamedTuple):
     norm: Norm | None = None
 
     def __call__(
-        self, stream: Stream, memory: Stream | None, recorder: Recorder, hidden: list[Array] | None
+        self,
+        stream: Stream,
+        memory: Stream | None,
+        recorder: Recorder,
+        hidden: list[Array] | None = None,
+        cache: Cache | None = None,
     ) -> Array:
         """[n_token, d_model] -> [n_token, d_model]; the input and each block's output go to
         `hidden`, the last of them after the final norm."""
@@ -82,7 +88,7 @@ class Stack(NamedTuple):
         for layer, block in enumerate(self.blocks):
             if hidden is not None:
                 hidden.append(x)
-            around = Around(self.name, layer, stream, memory, recorder, scratch)
+            around = Around(self.name, layer, stream, memory, recorder, scratch, cache)
             for sublayer in block:
                 x = sublayer(x, around)
         if self.norm is not None:
@@ -90,43 +96,6 @@ class Stack(NamedTuple):
         if hidden is not None:
             hidden.append(x)
         return x
-
-
-class Embedding(NamedTuple):
-    """Token ids [n_token] -> [n_token, d_model]: look up, scale, add positions, normalise."""
-
-    tokens: Callable[[Array], Array]
-    """ids [n_token] -> [n_token, d_model]"""
-    positions: Callable[[Array], Array] | None = None
-    """positions [n_token] -> [n_token, d_model]"""
-    segments: Array | None = None
-    """[n_segment, d_model]: which of two sentences a token belongs to."""
-    scale: float = 1.0
-    """√d_model in Vaswani et al. 2017, section 3.4."""
-    norm: Norm | None = None
-
-    def __call__(self, ids: Array, positions: Array, segments: Array | None = None) -> Array:
-        x = self.tokens(ids)
-        if self.scale != 1:
-            x = x * x.dtype.type(self.scale)
-        if self.segments is not None:
-            x = x + self.segments[np.zeros_like(ids) if segments is None else segments]
-        if self.positions is not None:
-            x = x + self.positions(positions).astype(x.dtype, copy=False)
-        # feature-major, as `linear` leaves its results
-        x = np.asfortranarray(x) if x.ndim == 2 else x
-        return x if self.norm is None else self.norm(x)
-
-
-class Input(NamedTuple):
-    """What a stack reads."""
-
-    ids: Array
-    """[n_token]"""
-    segments: Array | None = None
-    """[n_token]"""
-    mask: Mask = NONE
-    """What the text itself hides: its padding, say."""
 
 
 class Output(NamedTuple):
@@ -147,8 +116,8 @@ class Transformer(NamedTuple):
 
     encoder: Stack | None = None
     decoder: Stack | None = None
-    source: Embedding | None = None
-    target: Embedding | None = None
+    source: Embed | None = None
+    target: Embed | None = None
     unembed: Callable[[Array], Array] | None = None
     """[n_token, d_model] -> [n_token, n_vocabulary]"""
 
@@ -169,21 +138,41 @@ class Transformer(NamedTuple):
         """Run the stacks, handing every attention's stages to the recorder."""
         recorder = recorder or RecordNothing()
         hidden: dict[str, list[Array]] = {}
-        stream = _embed("source", self.source, source)
         memory: Stream | None = None
-        for stack in (self.encoder, self.decoder):
-            if stack is None:
-                continue
-            if memory is not None:
-                if target is None:
-                    raise AttnvizError(
-                        "an encoder-decoder needs a target: what the decoder reads", "--target"
-                    )
-                stream = _embed("target", self.target, target)
-            states = hidden.setdefault(stack.name, []) if hidden_states else None
-            x = stack(stream, memory, recorder, states)
-            memory = stream._replace(x=x)
+        if self.encoder is not None:
+            states = hidden.setdefault("encoder", []) if hidden_states else None
+            memory = self.encode(source, recorder, states)
+            x = memory.x
+        if self.decoder is not None:
+            if memory is not None and target is None:
+                raise AttnvizError(
+                    "an encoder-decoder needs a target: what the decoder reads", "--target"
+                )
+            states = hidden.setdefault("decoder", []) if hidden_states else None
+            x = self.decode(source if target is None else target, memory, recorder, states)
         return Output(hidden, self.unembed(x) if logits and self.unembed is not None else None)
+
+    def encode(
+        self, source: Input, recorder: Recorder, hidden: list[Array] | None = None
+    ) -> Stream:
+        """The encoder's output: what the decoder's cross-attention looks at."""
+        assert self.encoder is not None
+        stream = _embed("source", self.source, source)
+        return stream._replace(x=self.encoder(stream, None, recorder, hidden))
+
+    def decode(
+        self,
+        given: Input,
+        memory: Stream | None,
+        recorder: Recorder,
+        hidden: list[Array] | None = None,
+        cache: Cache | None = None,
+    ) -> Array:
+        """[n_token, d_model] of the decoder's tokens; with a cache, `given` holds the new ones
+        only, and `given.first` says how many came before them."""
+        assert self.decoder is not None
+        name, embed = ("source", self.source) if memory is None else ("target", self.target)
+        return self.decoder(_embed(name, embed, given), memory, recorder, hidden, cache)
 
     def sites(self) -> list[Site]:
         """All attentions, in the order in which they compute."""
@@ -234,8 +223,9 @@ def _change_stack(
     return stack._replace(blocks=tuple(blocks))
 
 
-def _embed(name: str, embedding: Embedding | None, given: Input) -> Stream:
+def _embed(name: str, embedding: Embed | None, given: Input) -> Stream:
     if embedding is None:
         raise AttnvizError(f"this transformer has no embedding for the {name}", "give it one")
-    positions = np.arange(given.ids.shape[-1])
-    return Stream(name, embedding(given.ids, positions, given.segments), positions, given.mask)
+    x = embedding(given)
+    positions = np.arange(given.first, given.first + x.shape[-2])
+    return Stream(name, x, positions, given.mask)

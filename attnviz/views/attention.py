@@ -48,8 +48,10 @@ def attention_views(
     all selected ones if they are few, else the `top` most telling."""
     if stage not in MATRIX_STAGES:
         raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
-    records = [record for record in trace if selection.covers(record)]
     selection.check(list(trace))
+    if not trace.records:
+        return [header(trace)]
+    records = [record for record in trace if selection.covers(record)]
     for record in records:
         record.stage(stage)
     scale = stage_scale(records, stage, by)
@@ -77,11 +79,12 @@ def header(trace: Trace) -> Text:
     for name, tokens in trace.streams.items():
         term = "tokens" if len(trace.streams) == 1 else name
         lines.append(Line(tokens_line(tokens), term))
+        if tokens.tags:
+            lines.append(Line(tags_line(tokens), "tags", "head"))
         if tokens.unknown:
-            where = ", ".join(str(i) for i in tokens.unknown[:12])
-            lines.append(
-                Line(f"the tokenizer does not know what stands at position {where}", "", "warning")
-            )
+            lines.append(Line(unknown_line(tokens), "", "warning"))
+    if not trace.records and trace.model.get("n_head") == 0:
+        lines.append(Line("this model has no attention: there are no weights to show", "", "note"))
     return Text(tuple(lines))
 
 
@@ -94,9 +97,9 @@ def model_line(trace: Trace) -> str:
         n_q, n_k = (len(trace.streams[name]) for name in (record.queries, record.keys))
         name = label(str(model.get("name")))
         return f"{name} · {layers} × {heads} · {n_q} queries × {n_k} keys"
-    family = f" ({model['family']})" if "family" in model else ""
+    family = f" ({model['family']})" if model.get("family", "attnviz") != "attnviz" else ""
     parts = [f"{model.get('name')}{family}, {model.get('kind')}"]
-    if "n_layer" in model and "n_head" in model:
+    if "n_layer" in model and model.get("n_head"):
         parts.append(f"{_some(model['n_layer'], 'layer')} × {_some(model['n_head'], 'head')}")
     parts += [f"{key} {model[key]}" for key in ("d_model", "seed") if key in model]
     changed = {**model.get("config", {}), **model.get("changed", {})}
@@ -118,6 +121,25 @@ def tokens_line(tokens: Tokens) -> str:
     shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MOST_TOKENS])]
     rest = len(tokens) - len(shown)
     return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
+
+
+def tags_line(tokens: Tokens) -> str:
+    """`I PRON  saw VERB  a DET  saw NOUN`; `?` where the word itself is unknown."""
+    pairs = list(zip(tokens.labels, tokens.tags, strict=True))
+    shown = [
+        f"{word}\u00a0{tag}{'?' if i in tokens.unknown else ''}"
+        for i, (word, tag) in enumerate(pairs[:MOST_TOKENS])
+        if tag
+    ]
+    rest = sum(bool(tag) for _, tag in pairs[MOST_TOKENS:])
+    return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
+
+
+def unknown_line(tokens: Tokens) -> str:
+    """Which tokens the model's vocabulary lacks."""
+    some = [f"{i}\u00a0{tokens.labels[i]}" for i in tokens.unknown[:12]]
+    rest = len(tokens.unknown) - len(some)
+    return f"not in the vocabulary: {'  '.join(some)}" + (f" and {rest} more" if rest else "")
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:

@@ -19,7 +19,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_every_cell_adds_up(settings):
-    trace = attnviz.run("I saw a saw", stages=STAGES, dtype="float64", **settings)
+    trace = attnviz.run("I saw a saw", model="random", stages=STAGES, dtype="float64", **settings)
     for record in trace:
         for head, query, key in np.ndindex(record.weights.shape):
             cell = explain_cell(record, head, query, key)
@@ -44,14 +44,16 @@ def test_what_all_keys_move_is_the_context(saw):
 
 
 def test_the_reason_is_named():
-    trace = attnviz.run("I saw a saw", stages=STAGES, mask="causal+window:size=2")
+    trace = attnviz.run("I saw a saw", model="random", stages=STAGES, mask="causal+window:size=2")
     reasons = [explain_cell(trace.records[0], 0, 3, key).reason for key in range(4)]
     assert reasons == ["window:size=2", "window:size=2", None, None]
     assert explain_cell(trace.records[0], 0, 0, 3).reason == "causal"
 
 
 def test_a_row_without_keys():
-    trace = attnviz.run("I saw", stages=STAGES, mask=np.array([[False, False], [True, True]]))
+    trace = attnviz.run(
+        "I saw", model="random", stages=STAGES, mask=np.array([[False, False], [True, True]])
+    )
     cell = explain_cell(trace.records[0], 0, 0, 1)
     assert (cell.weight, cell.row_sum, cell.reason) == (0, 0, "custom")
 
@@ -64,4 +66,4 @@ def test_cells_that_do_not_exist(saw, query, key, message):
 
 def test_stages_that_were_not_kept():
     with pytest.raises(AttnvizError, match="was not kept"):
-        explain_cell(attnviz.run("I saw").records[0], 0, 0, 0)
+        explain_cell(attnviz.run("I saw", model="random").records[0], 0, 0, 0)

@@ -67,8 +67,10 @@ def test_masks_are_those_of_attend(qkv):
 def test_mask_effect_is_the_run_without_a_mask(settings):
     """Of the first layer, whose queries and keys no mask has touched."""
     stages = ("scores", "weights", "bias")
-    with_mask = attnviz.run("I saw a saw", mask="causal", stages=stages, **settings).records[0]
-    without = attnviz.run("I saw a saw", stages=stages, **settings).records[0]
+    with_mask = attnviz.run(
+        "I saw a saw", model="random", mask="causal", stages=stages, **settings
+    ).records[0]
+    without = attnviz.run("I saw a saw", model="random", stages=stages, **settings).records[0]
     for head in range(4):
         effect = mask_effect(with_mask, head)
         np.testing.assert_allclose(effect.without, without.weights[head], atol=1e-6)

@@ -23,7 +23,7 @@ def test_scores(call):
 
 
 def test_masks(call):
-    out = call("compare", "causal", "window:size=3").out
+    out = call("compare", "causal", "window:size=3", "-m", "random").out
     assert "causal · weights" in out
     assert "┄ masked (window:size=3)" in out
     assert "window:size=3 - causal · weights" in out
@@ -37,8 +37,10 @@ def test_every_score(call, names):
 
 
 def test_the_same_queries_and_keys(call):
-    content = json.loads(call("compare", "scaled_dot", "dot", "--widths", "none", "--json").out)
-    run = attnviz.run("I saw a saw", stages=("scores", "weights")).records[0]
+    content = json.loads(
+        call("compare", "scaled_dot", "dot", "-m", "random", "--widths", "none", "--json").out
+    )
+    run = attnviz.run("I saw a saw", model="random", stages=("scores", "weights")).records[0]
     np.testing.assert_allclose(content["arrays"]["scaled_dot/weights"], run.weights, atol=1e-6)
     np.testing.assert_allclose(content["arrays"]["dot/scores"], run.scores * np.sqrt(8), atol=1e-5)
     assert "widths" not in content
@@ -55,6 +57,8 @@ def test_another_text_layer_and_model(call):
         "compare",
         "dot",
         "cosine",
+        "-m",
+        "random",
         "--text",
         "the saw",
         "-s",

@@ -69,7 +69,7 @@ def test_plot_writes_a_png_here_and_prints_its_path(call, tmp_path):
 
 
 def test_tokens(call):
-    out = call("encode", "tokens", "I saw a saw").out
+    out = call("encode", "tokens", "I saw a saw", "-m", "random").out
     assert "vectors · [4, 32]" in out
     assert "similarity (cosine)" in out
     assert "random weights" in out
@@ -81,9 +81,9 @@ def test_the_same_word_without_positions(call):
     )
     similarity = np.array(content["arrays"]["similarity"])
     assert similarity[1, 3] == pytest.approx(1)
-    with_positions = json.loads(call("encode", "tokens", "I saw a saw", "--json").out)["arrays"][
-        "similarity"
-    ]
+    with_positions = json.loads(
+        call("encode", "tokens", "I saw a saw", "-m", "random", "--json").out
+    )["arrays"]["similarity"]
     assert with_positions[1][3] < 0.999
 
 

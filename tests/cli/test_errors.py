@@ -50,7 +50,7 @@ BAD = [
     (("run", "hi", "--target", "x"), "is no encoder-decoder"),
     (("run", "hi", "--mask-file", "weights.npy"), "expected one boolean array"),
     (("run", "hi", "--mask-file", "nope.npy"), "no such file"),
-    (("run", "hi", "--mask-file", "mask3.npy"), "the custom mask has the shape [3, 3]"),
+    (("run", "hi", "-m", "random", "--mask-file", "mask3.npy"), "the custom mask has the shape [3, 3]"),
     (("run", "one two three", "--positions", "learned:length=2"), "learned positions for 2 only"),
     (("run", "hi", "-m", GOLDEN / "bert-tiny"), "has no tokenizer.json"),
     (("run", "--ids", "1", "-m", GOLDEN / "bert-tiny", "--layers", "3"), "its layers cannot be changed"),
@@ -77,7 +77,7 @@ BAD = [
     (("encode", "tokens", "hi", "--where", "middle"), "--where: unknown value 'middle'"),
     (("encode", "nothing"), "no such command 'nothing'"),
     (("explain", "hi", "--cell", "1"), "--cell: expected QUERY,KEY"),
-    (("explain", "hi", "--cell", "1,0"), "--cell: there is no query 1"),
+    (("explain", "hi", "-m", "random", "--cell", "1,0"), "--cell: there is no query 1"),
     (("explain", "hi", "--cell", "0,5"), "--cell: there is no key 5"),
     (("explain", "--cell", "0,0"), "there is no text"),
 ]  # fmt: skip
@@ -134,7 +134,7 @@ def test_longer_than_the_model_reads(call, minilm):
 
 
 def test_more_memory_than_there_is(call, monkeypatch):
-    monkeypatch.setattr("attnviz.models.running.available_memory", lambda: 100)
+    monkeypatch.setattr("attnviz.models.memory.available_memory", lambda: 100)
     done = call("run", "I saw a saw")
     assert done.code == 2
     assert "of memory" in done.err
@@ -143,7 +143,7 @@ def test_more_memory_than_there_is(call, monkeypatch):
 
 def test_memory_is_announced(call, monkeypatch):
     monkeypatch.setattr("attnviz.cli.run.LARGE", 100)
-    done = call("run", "I saw a saw", "-o", "x.txt")
+    done = call("run", "-m", "random", "I saw a saw", "-o", "x.txt")
     assert "4 tokens: this needs about 0.0 GiB of memory" in done.err
 
 
@@ -203,6 +203,6 @@ def test_stdin_that_is_not_utf8(cli):
 
 
 def test_arguments_that_are_not_utf8(cli):
-    done = cli("run", b"caf\xe9".decode(errors="surrogateescape"))
+    done = cli("run", "-m", "random", b"caf\xe9".decode(errors="surrogateescape"))
     assert done.returncode == 0
     assert b"0 caf  1 \\udce9" in done.stdout

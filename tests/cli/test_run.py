@@ -19,36 +19,41 @@ SAMPLES = HERE.parent / "samples"
 def test_the_first_command(call):
     done = call("run", "I saw a saw")
     assert (done.code, done.err) == (0, "")
-    assert "random weights" in done.out
-    assert "tokens   0 I  1 saw  2 a  3 saw" in done.out
+    assert "tags     I PRON  saw VERB  a DET  saw NOUN" in done.out
+    assert "tokens   0 [BOS]  1 I  2 saw  3 a  4 saw  5 [EOS]" in done.out
     assert "all heads shown · weights" in done.out
     assert "most telling" in done.out
     assert "rows: query, columns: key" in done.out
 
 
+def test_random_weights_are_called_random(call):
+    assert "random weights" in call("run", "I saw a saw", "-m", "random").out
+    assert "random weights" in call("run", "I saw a saw", "--layers", "1").out
+
+
 def test_the_numbers_on_the_screen_are_those_of_the_trace(call):
-    done = call("run", "I saw a saw", "-s", "L1.H2")
+    done = call("run", "-m", "random", "I saw a saw", "-s", "L1.H2")
     shown = np.array([float(x) for x in re.findall(r"\d\.\d\d", done.out)[:16]]).reshape(4, 4)
-    exact = attnviz.run("I saw a saw").records[1].weights[2]
+    exact = attnviz.run("I saw a saw", model="random").records[1].weights[2]
     np.testing.assert_allclose(shown, exact, atol=0.00501)
 
 
 def test_several_texts(call, tmp_path):
-    done = call("run", "I saw", "a saw", "the saw")
+    done = call("run", "-m", "random", "I saw", "a saw", "the saw")
     assert [done.out.count(f"0 {word}  1 saw") for word in ("I", "a", "the")] == [1, 1, 1]
-    lines = call("run", "I saw", "a saw", "--json").out.splitlines()
+    lines = call("run", "-m", "random", "I saw", "a saw", "--json").out.splitlines()
     assert [json.loads(line)["streams"]["source"]["tokens"] for line in lines] == [
         ["I", "saw"],
         ["a", "saw"],
     ]
-    call("run", "I saw", "a saw", "-o", "t.npz")
+    call("run", "-m", "random", "I saw", "a saw", "-o", "t.npz")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t-0.npz", "t-1.npz"]
     assert attnviz.load(tmp_path / "t-1.npz").streams["source"].tokens == ("a", "saw")
 
 
 def test_stdin(call, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("I saw\na 锯\n".encode())))
-    assert "0 I  1 saw  2 a  3 锯" in call("run", "-").out
+    assert "0 I  1 saw  2 a  3 锯" in call("run", "-m", "random", "-").out
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_what_is_saved_can_be_shown_again(call):
 def test_flags_and_random_options_say_the_same(call, flag, value):
     """Every field both ways, and it is told on the screen unless it is a size or the seed."""
     name = flag[2:].replace("-", "_")
-    by_flag = json.loads(call("run", "I saw a saw", flag, value, "--json").out)
+    by_flag = json.loads(call("run", "I saw a saw", "-m", "random", flag, value, "--json").out)
     by_name = json.loads(call("run", "I saw a saw", "-m", f"random:{name}={value}", "--json").out)
     assert by_flag["arrays"] == by_name["arrays"]
     assert by_flag["model"]["config"] == {
@@ -148,12 +153,12 @@ def test_target(call):
 
 
 def test_ids(call):
-    assert "0 #5  1 #7" in call("run", "--ids", "5,7").out
+    assert "0 #5  1 #7" in call("run", "--ids", "5,7", "-m", "random").out
 
 
 def test_a_mask_of_ones_own(call, tmp_path):
     np.save(tmp_path / "m.npy", np.array([[True, False], [True, True]]))
-    out = call("run", "I saw", "--mask-file", "m.npy", "-s", "L0.H0").out
+    out = call("run", "-m", "random", "I saw", "--mask-file", "m.npy", "-s", "L0.H0").out
     assert "0 I    1.00 ╳╳╳╳" in out
     assert "╳ masked (custom)" in out
 
@@ -189,7 +194,9 @@ def test_scales_are_named(call, scale):
 
 
 def test_steps_show_every_stage_with_its_shape(call):
-    out = call("run", "I saw a saw", "--steps", "-s", "L0.H1", "--mask", "causal").out
+    out = call(
+        "run", "I saw a saw", "-m", "random", "--steps", "-s", "L0.H1", "--mask", "causal"
+    ).out
     for name, shape in (("q", "[4, 4, 8]"), ("scores", "[4, 4, 4]"), ("context", "[4, 4, 8]")):
         assert re.search(rf"^{name} .*{re.escape(shape)}", out, re.MULTILINE)
     for step in (
@@ -209,7 +216,9 @@ def test_steps_show_every_stage_with_its_shape(call):
 
 
 def test_mask_effect(call):
-    out = call("run", "I saw a saw", "--mask-effect", "--mask", "causal", "-s", "L0.H1").out
+    out = call(
+        "run", "-m", "random", "I saw a saw", "--mask-effect", "--mask", "causal", "-s", "L0.H1"
+    ).out
     assert "causal hides 6 of 16 cells; without it they would take" in out.replace(
         "\n", " "
     ).replace("         ", " ")
@@ -219,7 +228,7 @@ def test_mask_effect(call):
 
 def test_a_row_that_sees_nothing_is_reported(call, tmp_path):
     np.save(tmp_path / "m.npy", np.array([[False, False], [True, True]]))
-    out = call("run", "I saw", "--mask-file", "m.npy").out
+    out = call("run", "-m", "random", "I saw", "--mask-file", "m.npy").out
     assert "queries that see no key, so their weights are zero: 0" in " ".join(out.split())
 
 

@@ -20,7 +20,7 @@ TEXT = "I saw a saw"
 
 
 def weights(**changes):
-    trace = attnviz.run(TEXT, **changes)
+    trace = attnviz.run(TEXT, model="random", **changes)
     return np.concatenate([record.weights.reshape(-1) for record in trace])
 
 
@@ -96,7 +96,7 @@ def test_output(tied):
     trace = attnviz.run(TEXT, model=f"random:vocabulary=50,tied={tied}", logits=True)
     assert trace.logits.shape == (4, 50)
     assert max(trace.streams["source"].ids) < 50
-    assert attnviz.run(TEXT, logits=True).logits is None
+    assert attnviz.run(TEXT, model="random", logits=True).logits is None
 
 
 def test_tied_output_is_the_embedding():
@@ -124,10 +124,10 @@ def test_learned_positions_end():
 
 
 def test_ids():
-    trace = attnviz.run([5, 0, 5])
+    trace = attnviz.run([5, 0, 5], model="random")
     assert trace.streams["source"].tokens == ("#5", "#0", "#5")
     assert trace.streams["source"].ids == (5, 0, 5)
     with pytest.raises(AttnvizError, match="has no token 50: its ids go from 0 to 49"):
         attnviz.run([50], model="random:vocabulary=50")
     with pytest.raises(AttnvizError, match="has no token -1"):
-        attnviz.run([-1])
+        attnviz.run([-1], model="random")

@@ -9,12 +9,13 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.activations import relu
+from attnviz.nn.embedding import Embedding, Input
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import CAUSAL, NONE, parse
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import LayerNorm
-from attnviz.nn.transformer import Embedding, Input, Parallel, Stack, Sublayer, Transformer
+from attnviz.nn.transformer import Parallel, Stack, Sublayer, Transformer
 from attnviz.trace import TraceRecorder
 from tests.conftest import GOLDEN
 
@@ -171,7 +172,7 @@ def test_scale_segments_and_positions_of_an_embedding(generator):
         scale=3.0,
     )
     ids = np.array([2, 0, 3])
-    found = embedding(ids, np.arange(3), np.array([0, 1, 1]))
+    found = embedding(Input(ids, segments=np.array([0, 1, 1])))
     np.testing.assert_allclose(found, 3 * table[ids] + segments[[0, 1, 1]] + np.arange(3)[:, None])
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.model import Tokenizer
 from attnviz.nn.transformer import Transformer
 
 INERT = frozenset(
@@ -38,7 +39,13 @@ class Built:
     shape: Mapping[str, Any]
     n_parameter: int
     max_tokens: int | None
-    n_vocabulary: int
+    n_vocabulary: int | None
+    tokenizer: Tokenizer | None = None
+    """Where the config itself says how text is read; else it is in `tokenizer.json`."""
+    target_tokenizer: Tokenizer | None = None
+    task: str = ""
+    labels: tuple[str, ...] = ()
+    image: Mapping[str, Any] | None = None
 
 
 class Config:
@@ -46,7 +53,7 @@ class Config:
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
         self._values = values
-        self._where = where
+        self.where = where
         self._read: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -56,7 +63,7 @@ class Config:
             return self._values[key]
         if default is None:
             raise AttnvizError(
-                f"{self._where} has no {key!r}", "take the config.json that came with the weights"
+                f"{self.where} has no {key!r}", "take the config.json that came with the weights"
             )
         return default
 
@@ -65,7 +72,7 @@ class Config:
         value = self.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise AttnvizError(
-                f"{self._where}: {key}: expected a whole number from 1, got {value!r}",
+                f"{self.where}: {key}: expected a whole number from 1, got {value!r}",
                 "take the config.json that came with the weights",
             )
         return value
@@ -76,7 +83,7 @@ class Config:
         self._read.add(key)
         if value not in values:
             raise AttnvizError(
-                f"{self._where}: {key} = {value!r} changes the numbers and is not supported",
+                f"{self.where}: {key} = {value!r} changes the numbers and is not supported",
                 f"supported: {', '.join(map(repr, values))}",
             )
 
@@ -85,7 +92,7 @@ class Config:
         for key, value in self._values.items():
             if key not in self._read and key not in INERT and key not in handled:
                 raise AttnvizError(
-                    f"{self._where}: the field {key!r} (here {value!r}) is unknown and may change "
+                    f"{self.where}: the field {key!r} (here {value!r}) is unknown and may change "
                     "the numbers",
                     "attnviz refuses what it does not understand, so that no picture is wrong; "
                     "if the field changes nothing, delete it from a copy of config.json",

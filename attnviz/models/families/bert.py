@@ -10,12 +10,13 @@ import numpy as np
 from attnviz.models.families import Built, Config
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.activations import gelu, gelu_tanh, relu, silu
+from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import LayerNorm
 from attnviz.nn.schemes import look_up
-from attnviz.nn.transformer import Block, Embedding, Stack, Sublayer, Transformer
+from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 
 ACTIVATIONS = {
     "gelu": gelu,

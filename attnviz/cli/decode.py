@@ -1,0 +1,108 @@
+"""`attnviz decode`: a decoder writes, and its attention is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.options import OutputOptions, spread
+from attnviz.cli.progress import progress
+from attnviz.errors import AttnvizError
+from attnviz.selection import parse_selection
+
+if TYPE_CHECKING:
+    from attnviz.decoded import Generated
+    from attnviz.models.model import Model
+    from attnviz.trace import Trace
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@spread
+def decode(
+    ctx: typer.Context,
+    out: OutputOptions,
+    text: Annotated[str, typer.Argument(help="The text; - reads stdin.")],
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="A trained decoder, alone or with an encoder")
+    ] = "phrases",
+    count: Annotated[
+        int | None,
+        typer.Option("-n", help="At most so many tokens (default: 64; 20 for a decoder alone)"),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What the decoder of an encoder-decoder begins with")
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--select", help="Layers and heads: decoder.1.cross.H0. Repeatable."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many heads are shown as matrices")] = 2,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="The attention after each token, row by row")
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep keys and values between the steps")
+    ] = True,
+) -> None:
+    """Decode greedily and show every attention: encoder, masked decoder, cross, alignment.
+
+    attnviz decode "早上好！" -m phrases
+    attnviz decode "abcdefgabc" -m induction -n 6
+    """
+    check_outputs(out)
+    from attnviz.cli.run import read_inputs
+    from attnviz.models import load_model
+    from attnviz.models.decoding import MOST, generate
+    from attnviz.models.reading import read_text
+    from attnviz.models.running import run
+    from attnviz.views.decoding import decoding_views
+
+    (given,) = read_inputs([text], None)
+    loaded = load_model(model)
+    selection = parse_selection(select or ())
+    alone = loaded.kind == "decoder"
+    most = count if count is not None else 20 if alone else MOST
+    if most < 1:
+        raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")
+    source = read_text(loaded, given)
+    with progress("tokens") as bar:
+        generated = generate(
+            loaded,
+            source,
+            target=target,
+            most=most,
+            stages=("weights",),
+            cached=cache,
+            progress=bar,
+        )
+    if alone and steps:
+        raise AttnvizError("--steps shows cross-attention; a decoder alone has none", "-m phrases")
+    trace = run(
+        generated.read if alone else given,
+        target=None if alone else generated.read,
+        model=loaded,
+        select=selection,
+        fingerprint=wants_data(out),
+    )
+    trace = replace(trace, command=("attnviz", *ctx.obj))
+    reader: Any = loaded.target_tokenizer or loaded.tokenizer
+    written = reader.take(generated.written)
+    answer = reader.join(generated.written)
+    views = decoding_views(trace, selection, generated, written, answer, top=top, steps=steps)
+    emit([_report(trace, views, generated, answer, loaded)], out)
+
+
+def _report(trace: Trace, views: Any, generated: Generated, text: str, model: Model) -> Report:
+    decoded = {
+        "text": text,
+        "ids": list(generated.written),
+        "probabilities": [step.probability for step in generated.steps],
+        "n_given": generated.n_given,
+        "ended": generated.ended,
+    }
+    return Report(views, {**trace.manifest(), "decoded": decoded}, trace.arrays())

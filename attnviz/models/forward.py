@@ -1,0 +1,97 @@
+"""One pass of a model over what has been read, with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from attnviz.models.memory import check_memory, plan_run
+from attnviz.models.model import Model
+from attnviz.nn.attention import Keep
+from attnviz.nn.embedding import Input
+from attnviz.nn.multi_head import Site
+from attnviz.nn.types import Array
+from attnviz.selection import Selection
+from attnviz.tokens import Tokens
+from attnviz.trace import Trace, TraceRecorder, read_only
+
+
+def forward(
+    model: Model,
+    streams: Mapping[str, Tokens],
+    inputs: Mapping[str, Input],
+    *,
+    stages: Sequence[str],
+    select: Selection | None = None,
+    hidden_states: bool = False,
+    logits: bool = False,
+    fingerprint: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trace:
+    """One pass over what has been read, with its record."""
+    plan = plan_run(model, streams, stages, select)
+    check_memory(plan)
+    recorder = TraceRecorder([*stages, "mask"] if stages else [], select)
+    counted = _Counted(recorder, len(plan.sites), progress) if progress else recorder
+    output = model.transformer(
+        inputs["source"],
+        inputs.get("target"),
+        recorder=counted,
+        hidden_states=hidden_states,
+        logits=logits or model.task in ("tag", "classify"),
+    )
+    return Trace(
+        model=describe(model, fingerprint),
+        streams=_tagged(model, streams, output.logits),
+        records=recorder.records(),
+        hidden_states={
+            name: [read_only(state) for state in states]
+            for name, states in output.hidden_states.items()
+        },
+        logits=None if output.logits is None else read_only(output.logits),
+    )
+
+
+def _tagged(
+    model: Model, streams: Mapping[str, Tokens], logits: Array | None
+) -> Mapping[str, Tokens]:
+    """The streams with the tags that the model gives the tokens, if that is its task."""
+    if model.task != "tag" or logits is None:
+        return streams
+    source = streams["source"]
+    tags = tuple(
+        "" if place in source.special else model.labels[best]
+        for place, best in enumerate(logits.argmax(-1))
+    )
+    return {**streams, "source": replace(source, tags=tags)}
+
+
+def describe(model: Model, fingerprint: bool) -> dict[str, Any]:
+    """What a trace says of the model that made it."""
+    return {
+        "name": model.name,
+        "kind": model.kind,
+        "trained": model.trained,
+        "sha256": model.fingerprint() if fingerprint else None,
+        "n_parameter": model.n_parameter,
+        **({"task": model.task} if model.task else {}),
+        **({"outputs": list(model.labels)} if model.labels else {}),
+        **model.shape,
+        "notes": list(model.notes),
+    }
+
+
+class _Counted:
+    """Passes attentions on to a recorder and counts them."""
+
+    def __init__(
+        self, recorder: TraceRecorder, total: int, progress: Callable[[int, int], None]
+    ) -> None:
+        self._recorder, self._total, self._progress = recorder, total, progress
+        self._done = 0
+
+    def open(self, site: Site) -> Keep:
+        self._progress(self._done, self._total)
+        self._done += 1
+        return self._recorder.open(site)

@@ -1,0 +1,105 @@
+"""How the stacks that attnviz trains read text: a list of words or of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models.pieces import word_pieces
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens, split_words
+
+
+class Reader:
+    """Text to tokens, by a list whose places are the ids.
+
+    A word that the list lacks gets the id of `unknown` and keeps its own letters as its token.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], where: str) -> None:
+        kind = spec.get("reads")
+        if kind not in ("words", "characters"):
+            raise AttnvizError(f"{where}: reads {kind!r}", "known: words, characters, patches")
+        entries = spec.get(kind)
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise AttnvizError(f"{where}: {kind}: expected a list of texts", "write it again")
+        self.entries: tuple[str, ...] = tuple(entries)
+        self._kind = kind
+        self._lower = bool(spec.get("lower"))
+        self._id = {entry: id for id, entry in enumerate(self.entries)}
+        self._where = where
+        self.unknown = self._special(spec, "unknown", "[UNK]")
+        self.begin = self._special(spec, "begin", None)
+        self.end = self._special(spec, "end", None)
+        self._closes = bool(spec.get("close"))
+        self.n_piece = int(spec.get("n_piece", 0))
+
+    def encode(self, text: str, pair: str | None = None) -> Tokens:
+        if pair is not None:
+            raise AttnvizError("this model reads one text, not a pair", "leave out --pair")
+        cut = split_words(text) if self._kind == "words" else [c for c in text if not c.isspace()]
+        if not cut:
+            return Tokens.of([])
+        ids = [self._id.get(word.lower() if self._lower else word, self.unknown) for word in cut]
+        first = [] if self.begin is None else [self.begin]
+        last = [self.end] if self._closes and self.end is not None else []
+        added = [*range(len(first)), *range(len(first) + len(ids), len(first + ids + last))]
+        return Tokens.of(
+            [self._entry(id) for id in first] + cut + [self._entry(id) for id in last],
+            [id or 0 for id in first + ids + last],
+            special=added,
+            unknown=[i + len(first) for i, id in enumerate(ids) if id == self.unknown],
+        )
+
+    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
+        if pair is not None:
+            raise AttnvizError("this model reads one text, not a pair", "give one list of ids")
+        special = (self.begin, self.end)
+        return Tokens.of(
+            [self._entry(id) for id in ids],
+            ids,
+            special=[i for i, id in enumerate(ids) if id in special],
+            unknown=[i for i, id in enumerate(ids) if id == self.unknown],
+        )
+
+    def join(self, ids: Sequence[int]) -> str:
+        """The text of ids, without what marks its beginning and end."""
+        words = [self._entry(id) for id in ids if id not in (self.begin, self.end)]
+        if self._kind == "characters":
+            return "".join(words)
+        text = ""
+        for word in words:
+            joins = not text or (len(word) == 1 and word in ".,!?;:")
+            text += word if joins else f" {word}"
+        return text
+
+    def pieces(self, words: Sequence[str]) -> Array:
+        """[n_token, n_piece_of_word]: the pieces that each word is read by besides itself."""
+        return np.array([word_pieces(word, self.n_piece) for word in words])
+
+    def _entry(self, id: int | None) -> str:
+        known = id is not None and 0 <= id < len(self.entries)
+        return self.entries[id] if known and id is not None else f"#{id}"
+
+    def _special(self, spec: Mapping[str, Any], name: str, default: str | None) -> int | None:
+        entry = spec.get(name, default)
+        if entry is None:
+            return None
+        if entry not in self._id:
+            raise AttnvizError(
+                f"{self._where}: {name} = {entry!r} is not in its list", "write the list again"
+            )
+        return self._id[entry]
+
+
+class NoText:
+    """Of a model that reads images."""
+
+    def encode(self, text: str, pair: str | None = None) -> Tokens:
+        raise AttnvizError("this model reads images, no text", "attnviz image FILE.png -m digits")
+
+    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
+        return self.encode("")

@@ -1,0 +1,69 @@
+"""What a user gives -> tokens, and what a transformer reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models.model import Model, Tokenizer
+from attnviz.nn.embedding import Input
+from attnviz.nn.masks import NONE, Mask
+from attnviz.tokens import Tokens
+
+Text = str | Sequence[int]
+
+
+def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
+    """The tokens of a text or of ids, within the limits of the model."""
+    return _read(model, model.tokenizer, model.n_vocabulary, text, pair)
+
+
+def read_target(model: Model, text: Text) -> Tokens:
+    """The tokens of what an encoder-decoder's decoder has so far."""
+    if model.target_tokenizer is None:
+        return read_text(model, text)
+    entries = getattr(model.target_tokenizer, "entries", ())
+    return _read(model, model.target_tokenizer, len(entries) or None, text, None)
+
+
+def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:
+    """What the transformer reads of these tokens."""
+    reader = model.target_tokenizer if target and model.target_tokenizer else model.tokenizer
+    pieces = None
+    if getattr(reader, "n_piece", 0):
+        pieces = reader.pieces(tokens.tokens)  # type: ignore[attr-defined]
+    return Input(
+        ids=np.array(tokens.ids),
+        segments=np.array(tokens.segments) if tokens.segments else None,
+        pieces=pieces,
+        mask=mask,
+    )
+
+
+def _read(
+    model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, text: Text, pair: Text | None
+) -> Tokens:
+    if isinstance(text, str):
+        if pair is not None and not isinstance(pair, str):
+            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
+        tokens = tokenizer.encode(text, pair)
+    else:
+        if isinstance(pair, str):
+            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
+        tokens = tokenizer.take(list(text), None if pair is None else list(pair))
+    if not len(tokens):
+        raise AttnvizError("the text has no tokens", "give at least one word")
+    if model.max_tokens is not None and len(tokens) > model.max_tokens:
+        raise AttnvizError(
+            f"the text has {len(tokens)} tokens; {model.name} reads at most {model.max_tokens}",
+            "shorten the text",
+        )
+    for id in tokens.ids:
+        if id < 0 or (n_vocabulary is not None and id >= n_vocabulary):
+            upper = "" if n_vocabulary is None else f" to {n_vocabulary - 1}"
+            raise AttnvizError(
+                f"{model.name} has no token {id}: its ids go from 0{upper}", "are these ids of it?"
+            )
+    return tokens

@@ -1,0 +1,91 @@
+"""What a transformer reads, as vectors: tokens, parts of words, patches of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from attnviz.nn.linear import Linear
+from attnviz.nn.masks import NONE, Mask
+from attnviz.nn.norms import Norm
+from attnviz.nn.types import Array
+
+
+class Input(NamedTuple):
+    """What a stack reads: ids, or the pixels of an image."""
+
+    ids: Array | None = None
+    """[n_token]"""
+    segments: Array | None = None
+    """[n_token]"""
+    pieces: Array | None = None
+    """[n_token, n_piece]: parts of each word, for models that read them besides the word."""
+    pixels: Array | None = None
+    """[n_patch, n_pixel]: the patches of an image, row by row."""
+    mask: Mask = NONE
+    """What the text itself hides: its padding, say."""
+    first: int = 0
+    """The position of the first token: above 0 where a cache holds what came before."""
+
+
+class Embed(Protocol):
+    """-> [n_token, d_model]"""
+
+    def __call__(self, given: Input) -> Array: ...
+
+
+class Embedding(NamedTuple):
+    """Token ids [n_token] -> [n_token, d_model]: look up, scale, add positions, normalise."""
+
+    tokens: Callable[[Array], Array]
+    """ids [n_token] -> [n_token, d_model]"""
+    positions: Callable[[Array], Array] | None = None
+    """positions [n_token] -> [n_token, d_model]"""
+    segments: Array | None = None
+    """[n_segment, d_model]: which of two sentences a token belongs to."""
+    pieces: Array | None = None
+    """[n_piece, d_model]: parts of words, added to what the word has of its own.
+    Source: Bojanowski et al. 2017 (fastText)."""
+    scale: float = 1.0
+    """√d_model in Vaswani et al. 2017, section 3.4."""
+    norm: Norm | None = None
+
+    def __call__(self, given: Input) -> Array:
+        ids = given.ids
+        assert ids is not None, "this embedding reads tokens"
+        x = self.tokens(ids)
+        if self.pieces is not None and given.pieces is not None:
+            x = x + self.pieces[given.pieces].sum(-2)
+        if self.scale != 1:
+            x = x * x.dtype.type(self.scale)
+        if self.segments is not None:
+            x = x + self.segments[np.zeros_like(ids) if given.segments is None else given.segments]
+        if self.positions is not None:
+            positions = np.arange(given.first, given.first + ids.shape[-1])
+            x = x + self.positions(positions).astype(x.dtype, copy=False)
+        # feature-major, as `linear` leaves its results
+        x = np.asfortranarray(x) if x.ndim == 2 else x
+        return x if self.norm is None else self.norm(x)
+
+
+class PatchEmbedding(NamedTuple):
+    """Patches [n_patch, n_pixel] -> [1 + n_patch, d_model], behind a class token.
+
+    Source: Dosovitskiy et al. 2021, section 3.1.
+    """
+
+    patches: Linear
+    """[d_model, n_pixel]"""
+    first: Array
+    """[d_model]: the class token's vector."""
+    positions: Array
+    """[1 + n_patch, d_model]"""
+
+    def __call__(self, given: Input) -> Array:
+        assert given.pixels is not None, "this embedding reads patches"
+        patches = self.patches(given.pixels)
+        first = np.broadcast_to(self.first, (*patches.shape[:-2], 1, len(self.first)))
+        x = np.concatenate([first, patches], -2)
+        return np.asarray(x + self.positions[: x.shape[-2]])

@@ -1,0 +1,200 @@
+"""What a decoder wrote, and where it looked as it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from attnviz.analysis.caching import cache_error
+from attnviz.analysis.heads import head_facts
+from attnviz.decoded import Generated, Step
+from attnviz.nn.types import Array
+from attnviz.selection import Selection
+from attnviz.tokens import Tokens
+from attnviz.trace import Record, Trace
+from attnviz.views.attention import (
+    attention_views,
+    found_text,
+    header,
+    overviews,
+    stage_scale,
+    token_axis,
+)
+from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Links, Table, Text, Value, View
+
+
+def decoding_views(
+    trace: Trace,
+    selection: Selection,
+    generated: Generated,
+    written: Tokens,
+    text: str,
+    *,
+    top: int,
+    steps: bool,
+) -> list[View]:
+    """The text, each token with its probability, all attention, the alignment.
+
+    Args:
+        written: the tokens that were written, in the order of `generated.steps`.
+        text: what they read as.
+    """
+    first, *rest = header(trace).lines
+    views: list[View] = [Text((first, _wrote(generated, text), *rest, _checked(trace, generated)))]
+    head = alignment_head(trace, selection)
+    if head is None:
+        views += attention_views(trace, selection, top=top)[1:]
+        views.append(_table(trace, generated, written, None))
+        return views
+    if steps:
+        return views + _steps(trace, generated, written, *head)
+    views += alignment_views(trace, generated, written, *head)
+    views.append(_table(trace, generated, written, head))
+    records = [record for record in trace if selection.covers(record)]
+    views += overviews(trace, records, selection, "weights", stage_scale(records, "weights"))
+    if found := found_text(trace, selection):
+        views.append(found)
+    return views
+
+
+def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | None:
+    """The sharpest selected head of cross-attention: the one of the lowest entropy."""
+    heads = [
+        (head_facts(record, head).entropy, record, head)
+        for record in trace
+        if record.kind == "cross" and selection.covers(record)
+        for head in selection.heads(record)
+    ]
+    if not heads:
+        return None
+    _, record, head = min(heads, key=lambda each: each[0])
+    return record, head
+
+
+def alignment_views(
+    trace: Trace, generated: Generated, written: Tokens, record: Record, head: int
+) -> list[View]:
+    """Each written token and the source tokens that were looked at when it was written."""
+    weights = _rows(record, head, generated)
+    name = f"{record.id} L{record.layer}.H{head}"
+    source = token_axis("source", trace.streams[record.keys])
+    target = replace(token_axis("written", written), special=frozenset())
+    note = "a row is what was looked at when its token was written, before it was read"
+    return [
+        Links(f"alignment · {name}", weights, target, source),
+        Heatmap(
+            f"alignment · {name} · weights",
+            weights,
+            target,
+            source,
+            notes=(note,),
+            pooling="mass",
+        ),
+    ]
+
+
+def _wrote(generated: Generated, text: str) -> Line:
+    how = "" if generated.ended else f" … stopped after {len(generated.steps)} tokens"
+    return Line(f"{text}{how}", "wrote", "head")
+
+
+def _checked(trace: Trace, generated: Generated) -> Line:
+    error = cache_error(trace, generated.n_given, [step.records for step in generated.steps])
+    return Line(f"the steps' weights are those of one whole pass, within {error:.1e}", "checked")
+
+
+def _table(
+    trace: Trace, generated: Generated, written: Tokens, head: tuple[Record, int] | None
+) -> Table:
+    """A line a step: what was read, what was written, how sure, and where it looked."""
+    stream = trace.streams["target" if "target" in trace.streams else "source"]
+    rows: list[tuple[Value, ...]] = []
+    for number, step in enumerate(generated.steps):
+        place = generated.n_given - 1 + number
+        row: tuple[Value, ...] = (
+            number,
+            f"{place} {stream.labels[place]}",
+            written.labels[number],
+            step.probability,
+        )
+        if head is not None:
+            row = (*row, _most(trace, *head, place))
+        rows.append(row)
+    columns = ("step", "reads", "writes", "probability")
+    looks = () if head is None else (f"{head[0].id} H{head[1]} looks at",)
+    return Table("step by step", (*columns, *looks), tuple(rows))
+
+
+def _most(trace: Trace, record: Record, head: int, row: int) -> str:
+    weights = record.stage("weights")[head, row]
+    place = int(weights.argmax())
+    return f"{place} {trace.streams[record.keys].labels[place]} ({weights[place]:.2f})"
+
+
+def _rows(record: Record, head: int, generated: Generated) -> Array:
+    """The rows that wrote something, [n_written, n_k]."""
+    return record.stage("weights")[head, generated.n_given - 1 :]
+
+
+def _steps(
+    trace: Trace, generated: Generated, written: Tokens, record: Record, head: int
+) -> list[View]:
+    """The matrices after every step, from the rows that the cached steps themselves computed."""
+    stream, source = trace.streams[record.queries], trace.streams[record.keys]
+    own_id = record.id.replace("cross", "self")
+    views: list[View] = []
+    for number, step in enumerate(generated.steps):
+        n_read = generated.n_given + number
+        done = generated.steps[: number + 1]
+        cross = np.concatenate(_new_rows(done, generated.n_given, record.id, head))
+        axis = _first(token_axis("query", stream), n_read)
+        last = n_read - 1
+        views += [
+            Text(
+                (
+                    Line(
+                        f"reads {last} {stream.labels[last]}, writes {written.labels[number]} "
+                        f"with probability {step.probability:.3f}",
+                        f"step {number}",
+                        "head",
+                    ),
+                )
+            ),
+            _grown(_new_rows(done, generated.n_given, own_id, head), own_id, head, axis),
+            Heatmap(f"{record.id} H{head}", cross, axis, token_axis("key", source), WEIGHTS),
+        ]
+    return views
+
+
+def _new_rows(done: Sequence[Step], n_given: int, id: str, head: int) -> list[Array]:
+    """Of every step the rows of the tokens that it was the first to read."""
+    rows = []
+    for number, step in enumerate(done):
+        weights = next(r.stage("weights") for r in step.records if r.id == id)[head]
+        rows.append(weights[-1:] if number else weights[-n_given:])
+    return rows
+
+
+def _grown(rows: Sequence[Array], id: str, head: int, axis: Axis) -> Heatmap:
+    """Masked self-attention so far: what has not been read yet is masked."""
+    n = len(axis)
+    values, masked = np.zeros((n, n)), np.triu(np.ones((n, n), np.uint8), 1)
+    row = 0
+    for weights in rows:
+        values[row : row + len(weights), : weights.shape[1]] = weights
+        row += len(weights)
+    return Heatmap(
+        f"{id} H{head}",
+        values,
+        axis,
+        replace(axis, name="key"),
+        WEIGHTS,
+        masked if n > 1 else None,
+        ("causal",),
+    )
+
+
+def _first(axis: Axis, count: int) -> Axis:
+    return replace(axis, labels=axis.labels[:count])

@@ -1,0 +1,135 @@
+"""`attnviz decode`: what is written, and where the decoder looked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import attnviz
+from attnviz.models import load_model
+from attnviz.models.decoding import generate
+from attnviz.models.reading import read_text
+
+PHRASES = [
+    ("早上好！", "Good morning!"),
+    ("我看见了一把锯子", "I saw a saw"),
+    ("你好！", "Hello!"),
+]
+
+
+@pytest.mark.parametrize(("source", "target"), PHRASES)
+def test_the_phrases_of_the_readme(call, source, target):
+    done = call("decode", source)
+    assert (done.code, done.err) == (0, "")
+    assert f"wrote    {target}\n" in done.out
+    for title in (
+        "encoder self-attention",
+        "decoder self-attention",
+        "decoder cross-attention",
+        "alignment",
+        "step by step",
+    ):
+        assert title in done.out
+    assert "masked (causal)" in done.out
+    assert "left: source, right: written" in done.out
+
+
+def test_json(call):
+    content = json.loads(call("decode", "早上好！", "--json").out)
+    decoded = content["decoded"]
+    assert decoded["text"] == "Good morning!"
+    assert decoded["ended"] is True
+    assert all(0 < p <= 1 for p in decoded["probabilities"])
+    assert len(content["streams"]["target"]["tokens"]) == len(decoded["ids"])
+    assert content["format"] == "attnviz-trace"
+
+
+def test_steps_grow_row_by_row(call):
+    out = call("decode", "早上好！", "--steps").out
+    assert "step 0   reads 0 [BOS], writes Good with probability" in out
+    assert "step 1   reads 1 Good, writes morning with probability" in out
+
+
+def test_without_a_cache_the_same(call):
+    cached, plain = (
+        json.loads(call("decode", "我看见了一把锯子", "--json", *flags).out)
+        for flags in ((), ("--no-cache",))
+    )
+    assert cached["decoded"]["ids"] == plain["decoded"]["ids"]
+    np.testing.assert_allclose(
+        cached["decoded"]["probabilities"], plain["decoded"]["probabilities"], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("phrases", "我看见了一把锯子"), ("induction", "qwertqw")]
+)
+def test_cached_and_uncached_weights_agree(name, text):
+    model = load_model(name)
+    source = read_text(model, text)
+    cached, plain = (
+        generate(model, source, most=12, stages=("weights",), cached=cached)
+        for cached in (True, False)
+    )
+    assert cached.written == plain.written
+    for with_cache, without in zip(cached.steps, plain.steps, strict=True):
+        for a, b in zip(with_cache.records, without.records, strict=True):
+            rows = b.weights[:, -a.weights.shape[1] :]
+            np.testing.assert_allclose(a.weights, rows, atol=2e-6)
+
+
+def test_a_decoder_alone_goes_on(call):
+    done = call("decode", "abcdefgabc", "-m", "induction", "-n", "4")
+    assert "wrote    defg … stopped after 4 tokens" in done.out
+    assert "decoder self-attention" in done.out
+
+
+def test_a_beginning_of_the_target(call):
+    content = json.loads(call("decode", "我看见了一把锯子", "--target", "I saw", "--json").out)
+    assert content["decoded"]["text"] == "a saw"
+    assert content["decoded"]["n_given"] == 3
+
+
+def test_run_shows_the_model_s_own_translation(call):
+    out = call("run", "早上好！", "-m", "phrases", "--top", "0").out
+    assert "target   0 [BOS]  1 Good  2 morning  3 !" in out
+
+
+def test_characters_it_does_not_know(call):
+    done = call("decode", "你饕餮！")
+    assert done.code == 0
+    assert "not in the vocabulary: 1 饕  2 餮" in done.out
+
+
+def test_files(call, tmp_path):
+    for suffix in (".png", ".svg", ".md", ".csv", ".npz", ".txt"):
+        assert call("decode", "早上好！", "-o", f"x{suffix}").code == 0
+        assert (tmp_path / f"x{suffix}").stat().st_size > 500
+    trace = attnviz.load(tmp_path / "x.npz")
+    assert {record.id for record in trace} >= {
+        "encoder.0.self",
+        "decoder.0.self",
+        "decoder.0.cross",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hello", "-m", "tagger"), "writes no text"),
+        (("hello", "-m", "random:kind=decoder"), "writes no text"),
+        (("早上好", "-n", "0"), "expected at least 1"),
+        (("abc", "-m", "induction", "--steps"), "no cross-attention|has none"),
+        (("",), "empty"),
+        (("早" * 500,), "reads at most"),
+    ],
+)
+def test_bad_input(call, arguments, message):
+    import re
+
+    done = call("decode", *arguments)
+    assert done.code == 2
+    assert re.search(message, done.err)
+    assert done.err.count("\n") == 2

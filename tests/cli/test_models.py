@@ -1,0 +1,88 @@
+"""`attnviz models`: what is here, and what one of them is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from attnviz.models import PACKAGED, packaged
+from tests.conftest import GOLDEN
+
+
+def test_the_packaged_ones_are_listed(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "nothing"))
+    done = call("models")
+    assert (done.code, done.err) == (0, "")
+    for name in packaged():
+        assert f"\n{name} " in done.out
+    assert "no checkpoints in Hugging Face's cache" in done.out
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_every_card(call, name):
+    done = call("models", name)
+    assert (done.code, done.err) == (0, "")
+    card = json.loads((PACKAGED / name / "card.json").read_text())
+    for term in ("task", "data", "licence", "recipe", "trained", "limits", "measured", "parts"):
+        assert f"\n{term}" in done.out, term
+    content = json.loads(call("models", name, "--json").out)
+    parts = content["parts"]
+    assert sum(part["n_parameter"] for part in parts) == content["n_parameter"]
+    assert content["n_parameter"] == card["n_parameter"]
+    for figure in card["figures"]:
+        assert figure[:20] in done.out
+
+
+def test_what_is_in_hugging_face_s_cache(call, monkeypatch, tmp_path):
+    snapshot = tmp_path / "hub" / "models--some--bert" / "snapshots" / "abc"
+    shutil.copytree(GOLDEN / "bert-tiny", snapshot)
+    other = tmp_path / "hub" / "models--some--other" / "snapshots" / "def"
+    other.mkdir(parents=True)
+    (other / "config.json").write_text('{"model_type": "mamba"}')
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    found = json.loads(call("models", "--json").out)["found"]
+    assert found == [
+        {"name": str(snapshot), "family": "bert", "supported": True},
+        {"name": str(other), "family": "mamba", "supported": False},
+    ]
+
+
+def test_a_folder_of_models(call, tmp_path):
+    shutil.copytree(GOLDEN / "bert-tiny", tmp_path / "all" / "mine" / "bert")
+    (tmp_path / "all" / "broken").mkdir()
+    (tmp_path / "all" / "broken" / "config.json").write_text("[")
+    out = call("models", "all").out
+    assert "all/mine/bert" in out
+    assert "broken" not in out
+
+
+def test_a_folder_without_models(call, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no checkpoints in empty" in call("models", "empty").out
+
+
+def test_one_checkpoint(call):
+    out = call("models", GOLDEN / "bert-tiny").out
+    assert "encoder.0.self" in out
+    assert "3 heads of width 4" in out
+
+
+def test_an_unknown_name(call):
+    done = call("models", "tager")
+    assert done.code == 2
+    assert "tagger" in done.err
+
+
+def test_damaged_weights(call, tmp_path):
+    shutil.copytree(PACKAGED / "tagger", tmp_path / "bad")
+    path = tmp_path / "bad" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    for arguments in (("models", "bad"), ("run", "I saw", "-m", "bad")):
+        done = call(*arguments)
+        assert done.code == 2
+        assert "SHA-256" in done.err
+        assert done.err.count("\n") == 2

@@ -1,0 +1,36 @@
+"""Pieces of words and patches of images."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from attnviz.nn.embedding import Embedding, Input, PatchEmbedding
+from attnviz.nn.linear import Linear
+
+
+def test_pieces_are_added_before_the_scale(generator):
+    table, pieces = generator.normal(size=(4, 6)), generator.normal(size=(9, 6))
+    embedding = Embedding(tokens=partial(np.take, table, axis=0), pieces=pieces, scale=2.0)
+    ids, parts = np.array([1, 3]), np.array([[0, 8, 8], [2, 3, 4]])
+    expected = 2 * np.stack([table[1] + pieces[0] + 2 * pieces[8], table[3] + pieces[2:5].sum(0)])
+    np.testing.assert_allclose(embedding(Input(ids, pieces=parts)), expected)
+
+
+def test_positions_go_on_where_a_cache_ends():
+    embedding = Embedding(
+        tokens=lambda ids: np.zeros((len(ids), 1)), positions=lambda p: p[:, None]
+    )
+    np.testing.assert_array_equal(embedding(Input(np.zeros(3), first=4)), [[4], [5], [6]])
+
+
+def test_patches(generator):
+    weight, bias = generator.normal(size=(5, 4)), generator.normal(size=5)
+    first, positions = generator.normal(size=5), generator.normal(size=(7, 5))
+    embed = PatchEmbedding(Linear(weight, bias), first, positions)
+    pixels = generator.normal(size=(6, 4))
+    expected = np.concatenate([first[None], pixels @ weight.T + bias]) + positions
+    np.testing.assert_allclose(embed(Input(pixels=pixels)), expected, atol=1e-12)
+    both = embed(Input(pixels=np.stack([pixels, 2 * pixels])))
+    np.testing.assert_allclose(both[0], expected, atol=1e-12)
