@@ -41,6 +41,7 @@ def load_checkpoint(folder: Path, dtype: str = "float32") -> Model:
         shape={"family": config["model_type"], **built.shape},
         n_parameter=built.n_parameter,
         max_tokens=built.max_tokens,
+        trained_tokens=built.trained_tokens,
         n_vocabulary=built.n_vocabulary,
         dtype=dtype,
         fingerprint=weights.sha256,

@@ -42,7 +42,7 @@ def forward(
         logits=logits or model.task in ("tag", "classify"),
     )
     return Trace(
-        model=describe(model, fingerprint),
+        model=describe(model, fingerprint, max(len(tokens) for tokens in streams.values())),
         streams=_tagged(model, streams, output.logits),
         records=recorder.records(),
         hidden_states={
@@ -67,8 +67,14 @@ def _tagged(
     return {**streams, "source": replace(source, tags=tags)}
 
 
-def describe(model: Model, fingerprint: bool) -> dict[str, Any]:
-    """What a trace says of the model that made it."""
+def describe(model: Model, fingerprint: bool, n_token: int) -> dict[str, Any]:
+    """What a trace says of the model that made it, and of how it fared with so many tokens."""
+    notes = list(model.notes)
+    if model.trained_tokens is not None and n_token > model.trained_tokens:
+        notes.append(
+            f"{n_token} tokens: it was trained on at most {model.trained_tokens}, and how good it "
+            "is beyond was not measured"
+        )
     return {
         "name": model.name,
         "kind": model.kind,
@@ -78,7 +84,7 @@ def describe(model: Model, fingerprint: bool) -> dict[str, Any]:
         **({"task": model.task} if model.task else {}),
         **({"outputs": list(model.labels)} if model.labels else {}),
         **model.shape,
-        "notes": list(model.notes),
+        "notes": notes,
     }
 
 

@@ -33,6 +33,8 @@ class Model(NamedTuple):
     n_parameter: int
     max_tokens: int | None = None
     """The longest text it can read; None for no limit."""
+    trained_tokens: int | None = None
+    """The longest text that it was trained on; it reads longer ones, and that is said."""
     n_vocabulary: int | None = None
     """Token ids lie below it; None for no limit."""
     dtype: str = "float32"

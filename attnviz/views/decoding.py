@@ -60,7 +60,9 @@ def decoding_views(
 
 
 def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | None:
-    """The sharpest selected head of cross-attention: the one of the lowest entropy."""
+    """The head of cross-attention that the model was trained to align with, or the sharpest
+    one: that of the lowest entropy; None if none is selected."""
+    told = str(trace.model.get("alignment_head", ""))
     heads = [
         (head_facts(record, head).entropy, record, head)
         for record in trace
@@ -69,6 +71,9 @@ def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | N
     ]
     if not heads:
         return None
+    for _, record, head in heads:
+        if told == f"{record.id}.H{head}":
+            return record, head
     _, record, head = min(heads, key=lambda each: each[0])
     return record, head
 
@@ -82,8 +87,11 @@ def alignment_views(
     source = token_axis("source", trace.streams[record.keys])
     target = replace(token_axis("written", written), special=frozenset())
     note = "a row is what was looked at when its token was written, before it was read"
+    why = "the sharpest head of cross-attention"
+    if trace.model.get("alignment_head") == f"{record.id}.H{head}":
+        why = "this head was trained to look where a word comes from"
     return [
-        Links(f"alignment · {name}", weights, target, source),
+        Links(f"alignment · {name}", weights, target, source, notes=(why,)),
         Heatmap(
             f"alignment · {name} · weights",
             weights,

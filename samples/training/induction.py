@@ -197,7 +197,7 @@ def config() -> dict[str, Any]:
             "unknown": CHARACTERS[0],
             "begin": CHARACTERS[BEGIN],
         },
-        "max_tokens": N_TOKEN,
+        "trained_tokens": N_TOKEN,
     }
 
 

@@ -279,7 +279,8 @@ def config_of(reader: Reader) -> dict[str, Any]:
     target = {"reads": "words", "lower": False, "words": reader.words, "unknown": "[UNK]",
               "begin": "[BOS]", "end": "[EOS]"}  # fmt: skip
     config = {"stack": STACK, "task": "continue", "source": source, "target": target}
-    return {**config, "max_tokens": MAX_CHARACTERS + 1}
+    aligned = f"{ALIGNED[0]}.H{ALIGNED[1]}"
+    return {**config, "max_tokens": MAX_CHARACTERS + 1, "alignment_head": aligned}
 
 
 def save_golden(path: Path, model: Transformer, reader: Reader) -> None:

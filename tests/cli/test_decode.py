@@ -86,6 +86,22 @@ def test_a_decoder_alone_goes_on(call):
     assert "decoder self-attention" in done.out
 
 
+def test_more_than_it_was_trained_on_is_said(call):
+    block = "abcdefghij"
+    done = call("decode", 8 * block, "-m", "induction", "-n", "2", "--top", "0")
+    assert "wrote    ab" in done.out
+    assert "82 tokens: it was trained on at most 65" in " ".join(done.out.split())
+    assert "trained on at most" not in call("decode", block, "-m", "induction", "-n", "2").out
+
+
+def test_the_aligned_head_is_the_one_that_is_shown(call):
+    out = call("decode", "早上好！").out
+    assert "alignment · decoder.1.cross L1.H0" in out
+    assert "this head was trained to look where a word comes from" in out
+    other = call("decode", "早上好！", "-s", "decoder.0.cross.H1-3").out
+    assert "the sharpest head of cross-attention" in other
+
+
 def test_a_beginning_of_the_target(call):
     content = json.loads(call("decode", "我看见了一把锯子", "--target", "I saw", "--json").out)
     assert content["decoded"]["text"] == "a saw"

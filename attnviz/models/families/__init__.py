@@ -43,6 +43,7 @@ class Built:
     tokenizer: Tokenizer | None = None
     """Where the config itself says how text is read; else it is in `tokenizer.json`."""
     target_tokenizer: Tokenizer | None = None
+    trained_tokens: int | None = None
     task: str = ""
     labels: tuple[str, ...] = ()
     image: Mapping[str, Any] | None = None

@@ -29,6 +29,8 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     target = config.get("target") if stack.kind == "encoder-decoder" else None
     labels = tuple(config.get("labels", ())) if task != "continue" else ()
     longest = config.get("max_tokens", 0) or None
+    trained = config.get("trained_tokens", 0) or None
+    aligned = config.get("alignment_head", "")
     config.finish()
 
     tensors = Tensors(file, (), dtype)
@@ -66,9 +68,11 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             "d_model": stack.d_model,
             "mix": stack.mix,
             "positions": stack.positions,
+            **({"alignment_head": aligned} if aligned else {}),
         },
         n_parameter=tensors.n_parameter,
         max_tokens=longest,
+        trained_tokens=trained,
         n_vocabulary=len(getattr(reader, "entries", ())) or None,
         tokenizer=reader,
         target_tokenizer=target_reader,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 from rich.color import ColorSystem
 
@@ -46,16 +47,29 @@ def draw(view: View, screen: Screen, alone: bool = True) -> Block:
 
 
 def _flow(views: Sequence[View], screen: Screen) -> list[Block]:
-    """Neighbouring heatmaps beside one another while the screen is wide enough."""
-    flows = [isinstance(view, Heatmap) for view in views]
+    """Neighbouring heatmaps beside one another while the screen is wide enough; one that stays
+    by itself may use the whole width for its notes."""
     flowed: list[Block] = []
-    for i, view in enumerate(views):
-        after, before = flows[i - 1 : i] == [True], flows[i + 1 : i + 2] == [True]
-        block = draw(view, screen, alone=not (after or before))
-        if flows[i] and after and flowed[-1].width + GAP + block.width <= screen.width:
-            flowed[-1] = _beside(flowed[-1], block)
-        else:
-            flowed.append(block)
+    group: list[tuple[View, Block]] = []
+
+    def flush() -> None:
+        if len(group) == 1:
+            flowed.append(draw(group[0][0], screen))
+        elif group:
+            flowed.append(reduce(_beside, (block for _, block in group)))
+        group.clear()
+
+    for view in views:
+        if not isinstance(view, Heatmap):
+            flush()
+            flowed.append(draw(view, screen))
+            continue
+        block = draw(view, screen, alone=False)
+        used = sum(each.width + GAP for _, each in group)
+        if used + block.width > screen.width:
+            flush()
+        group.append((view, block))
+    flush()
     return flowed
 
 
