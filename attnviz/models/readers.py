@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.pieces import word_pieces
+from attnviz.models.config import Config
+from attnviz.models.pieces import SHAPES, word_pieces
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, split_words
 
@@ -19,23 +19,23 @@ class Reader:
     A word that the list lacks gets the id of `unknown` and keeps its own letters as its token.
     """
 
-    def __init__(self, spec: Mapping[str, Any], where: str) -> None:
-        kind = spec.get("reads")
-        if kind not in ("words", "characters"):
-            raise AttnvizError(f"{where}: reads {kind!r}", "known: words, characters, patches")
-        entries = spec.get(kind)
-        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-            raise AttnvizError(f"{where}: {kind}: expected a list of texts", "write it again")
-        self.entries: tuple[str, ...] = tuple(entries)
-        self._kind = kind
-        self._lower = bool(spec.get("lower"))
+    def __init__(self, config: Config) -> None:
+        config.require("reads", "words", "characters")
+        self._kind = config.text("reads", "words")
+        self.entries = config.texts(self._kind)
+        self._lower = config.switch("lower")
         self._id = {entry: id for id, entry in enumerate(self.entries)}
-        self._where = where
-        self.unknown = self._special(spec, "unknown", "[UNK]")
-        self.begin = self._special(spec, "begin", None)
-        self.end = self._special(spec, "end", None)
-        self._closes = bool(spec.get("close"))
-        self.n_piece = int(spec.get("n_piece", 0))
+        self.unknown = self._special(config, "unknown", "[UNK]")
+        self.begin = self._special(config, "begin")
+        self.end = self._special(config, "end")
+        self._closes = config.switch("close")
+        self.n_piece = config.whole("n_piece")
+        if 0 < self.n_piece <= len(SHAPES):
+            raise AttnvizError(
+                f"{config.where}: n_piece = {self.n_piece} is too small",
+                f"at least {len(SHAPES) + 1}",
+            )
+        config.finish()
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         if pair is not None:
@@ -84,13 +84,13 @@ class Reader:
         known = id is not None and 0 <= id < len(self.entries)
         return self.entries[id] if known and id is not None else f"#{id}"
 
-    def _special(self, spec: Mapping[str, Any], name: str, default: str | None) -> int | None:
-        entry = spec.get(name, default)
-        if entry is None:
+    def _special(self, config: Config, name: str, default: str = "") -> int | None:
+        entry = config.text(name, default)
+        if not entry:
             return None
         if entry not in self._id:
             raise AttnvizError(
-                f"{self._where}: {name} = {entry!r} is not in its list", "write the list again"
+                f"{config.where}: {name} = {entry!r} is not in its list", "write the list again"
             )
         return self._id[entry]
 

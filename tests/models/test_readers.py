@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
+from attnviz.models.config import Config
 from attnviz.models.pieces import N_PIECE_OF_WORD, SHAPES, word_pieces
 from attnviz.models.readers import NoText, Reader
 
@@ -26,53 +27,57 @@ LETTERS = {
 
 
 def test_words():
-    tokens = Reader(WORDS, "here").encode("I saw Xylem.")
+    tokens = Reader(Config(WORDS, "here")).encode("I saw Xylem.")
     assert tokens.tokens == ("[BOS]", "I", "saw", "Xylem", ".")
     assert tokens.ids == (1, 3, 4, 0, 6)
     assert (tokens.special, tokens.unknown) == ((0,), (3,))
 
 
 def test_characters_skip_spaces_and_may_close():
-    assert Reader(LETTERS, "here").encode("早 上\n好").ids == (2, 3, 4)
-    closed = Reader({**LETTERS, "close": True}, "here").encode("早?")
+    assert Reader(Config(LETTERS, "here")).encode("早 上\n好").ids == (2, 3, 4)
+    closed = Reader(Config({**LETTERS, "close": True}, "here")).encode("早?")
     assert (closed.tokens, closed.ids) == (("早", "?", "[EOS]"), (2, 0, 1))
     assert (closed.special, closed.unknown) == ((2,), (1,))
 
 
 def test_ids_are_taken_as_they_are():
-    tokens = Reader(WORDS, "here").take([1, 5, 0, 99])
+    tokens = Reader(Config(WORDS, "here")).take([1, 5, 0, 99])
     assert tokens.tokens == ("[BOS]", "a", "[UNK]", "#99")
     assert (tokens.special, tokens.unknown) == ((0,), (2,))
 
 
 def test_joined_again():
-    reader = Reader(WORDS, "here")
+    reader = Reader(Config(WORDS, "here"))
     assert reader.join([1, 3, 4, 5, 4, 6, 2]) == "i saw a saw."
-    assert Reader(LETTERS, "here").join([2, 3, 4, 1]) == "早上好"
+    assert Reader(Config(LETTERS, "here")).join([2, 3, 4, 1]) == "早上好"
 
 
 def test_nothing_is_nothing():
-    assert len(Reader(WORDS, "here").encode("  ")) == 0
+    assert len(Reader(Config(WORDS, "here")).encode("  ")) == 0
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"reads": "sounds"}, "reads 'sounds'"),
+        ({"reads": "sounds"}, "reads = 'sounds'"),
         ({"words": "abc"}, "expected a list"),
         ({"words": ["a", 3]}, "expected a list"),
+        ({"words": ["[UNK]", "a", "a"]}, "twice"),
+        ({"lower": "yes"}, "expected true or false"),
+        ({"n_piece": 3}, "too small"),
+        ({"colour": "red"}, "'colour'"),
         ({"begin": "[START]"}, "not in its list"),
         ({"unknown": "?"}, "not in its list"),
     ],
 )
 def test_a_garbled_list_is_refused(change, message):
     with pytest.raises(AttnvizError, match=message.replace("[", r"\[").replace("?", r"\?")):
-        Reader({**WORDS, **change}, "here")
+        Reader(Config({**WORDS, **change}, "here"))
 
 
 def test_one_text_only():
     with pytest.raises(AttnvizError, match="one text"):
-        Reader(WORDS, "here").encode("a", "b")
+        Reader(Config(WORDS, "here")).encode("a", "b")
     with pytest.raises(AttnvizError, match="no text"):
         NoText().encode("a")
 

@@ -18,19 +18,21 @@ from attnviz.nn.schemes import Scheme
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
 
+LARGEST_SIDE = 4096
+
 TASKS = ("tag", "classify", "continue")
 
 
 def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    stack = from_values(config.get("stack"), f"{config.where}: stack")
-    config.require("task", *TASKS)
+    section = config.section("stack")
+    stack = from_values(section.values(), section.where)
     task = config.get("task")
-    source = config.get("source")
-    target = config.get("target") if stack.kind == "encoder-decoder" else None
-    labels = tuple(config.get("labels", ())) if task != "continue" else ()
-    longest = config.get("max_tokens", 0) or None
-    trained = config.get("trained_tokens", 0) or None
-    aligned = config.get("alignment_head", "")
+    config.require("task", *TASKS)
+    source = config.section("source")
+    target = config.section("target") if stack.kind == "encoder-decoder" else None
+    labels = config.texts("labels") if task != "continue" else ()
+    longest, trained = config.whole("max_tokens") or None, config.whole("trained_tokens") or None
+    aligned = config.text("alignment_head")
     config.finish()
 
     tensors = Tensors(file, (), dtype)
@@ -38,25 +40,29 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     first = "decoder" if stack.kind == "decoder" else "encoder"
     scheme = build_scheme(stack, weights, first)
     stacks = {first: build_stack(stack, weights, first, scheme, cross=False)}
-    embeds = [_embed(stack, source, tensors, scheme, "source", config.where)]
-    reader: Reader | NoText = NoText()
-    if source.get("reads") != "patches":
-        reader = Reader(source, f"{config.where}: source")
-    target_reader = None
+    image = _image(source) if source.get("reads", "") == "patches" else None
+    reader: Reader | NoText
+    embed: Embed
+    if image is None:
+        reader = Reader(source)
+        embed = _embedding(stack, reader, tensors, scheme, "source")
+    else:
+        reader, embed = NoText(), _patches(stack, image, tensors, scheme, source.where)
+    target_embed = target_reader = None
     if target is not None:
         scheme = build_scheme(stack, weights, "decoder")
         stacks["decoder"] = build_stack(stack, weights, "decoder", scheme, cross=True)
-        embeds.append(_embed(stack, target, tensors, scheme, "target", config.where))
-        target_reader = Reader(target, f"{config.where}: target")
+        target_reader = Reader(target)
+        target_embed = _embedding(stack, target_reader, tensors, scheme, "target")
     last = target_reader or reader
     n_output = len(labels) or len(getattr(last, "entries", ()))
-    if not n_output:
+    if not n_output or (task != "continue" and not labels):
         raise AttnvizError(f"{config.where}: it names no outputs", "labels: ['NOUN', …]")
     transformer = Transformer(
         encoder=stacks.get("encoder"),
         decoder=stacks.get("decoder"),
-        source=embeds[0],
-        target=embeds[1] if target is not None else None,
+        source=embed,
+        target=target_embed,
         unembed=linear(weights, "output", stack.d_model, n_output).__call__,
     )
     tensors.finish("")
@@ -78,7 +84,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         target_tokenizer=target_reader,
         task=task,
         labels=labels,
-        image=dict(source) if source.get("reads") == "patches" else None,
+        image=image,
     )
 
 
@@ -95,29 +101,48 @@ class _FileWeights:
         return self._tensors.take(name, size)
 
 
-def _embed(
-    stack: StackConfig,
-    reads: dict[str, Any],
-    tensors: Tensors,
-    scheme: Scheme,
-    stream: str,
-    where: str,
-) -> Embed:
-    d = stack.d_model
-    if reads.get("reads") == "patches":
-        if scheme.add is None:
-            raise AttnvizError(f"{where}: patches need positions that are added", "learned")
-        n_patch = (reads["height"] // reads["patch"]) * (reads["width"] // reads["patch"])
-        return PatchEmbedding(
-            patches=linear(_FileWeights(tensors), f"{stream}.patches", reads["n_patch"], d),
-            first=tensors.take(f"{stream}.class", d),
-            positions=scheme.add(np.arange(1 + n_patch)),
+def _image(config: Config) -> dict[str, int]:
+    """height, width and patch, in pixels."""
+    config.require("reads", "patches")
+    image = {key: config.count(key) for key in ("height", "width", "patch")}
+    config.require("n_patch", image["patch"] ** 2)
+    config.finish()
+    if image["height"] % image["patch"] or image["width"] % image["patch"]:
+        raise AttnvizError(
+            f"{config.where}: patches of {image['patch']} do not fill an image of "
+            f"{image['height']} × {image['width']}",
+            "take the config.json that came with the weights",
         )
-    table = tensors.take(f"{stream}.tokens", len(reads[reads["reads"]]), d)
-    n_piece = reads.get("n_piece", 0)
+    if max(image.values()) > LARGEST_SIDE:
+        raise AttnvizError(
+            f"{config.where}: no side may be longer than {LARGEST_SIDE} pixels",
+            "take the config.json that came with the weights",
+        )
+    return image
+
+
+def _embedding(
+    stack: StackConfig, reader: Reader, tensors: Tensors, scheme: Scheme, stream: str
+) -> Embed:
+    d, n_piece = stack.d_model, reader.n_piece
+    table = tensors.take(f"{stream}.tokens", len(reader.entries), d)
     return Embedding(
         tokens=partial(np.take, table, axis=0),
         positions=scheme.add,
         pieces=tensors.take(f"{stream}.pieces", n_piece, d) if n_piece else None,
         scale=d**0.5 if stack.embedding_scale else 1.0,
+    )
+
+
+def _patches(
+    stack: StackConfig, image: dict[str, int], tensors: Tensors, scheme: Scheme, where: str
+) -> Embed:
+    if scheme.add is None:
+        raise AttnvizError(f"{where}: patches need positions that are added", "learned")
+    side, d = image["patch"], stack.d_model
+    n_patch = (image["height"] // side) * (image["width"] // side)
+    return PatchEmbedding(
+        patches=linear(_FileWeights(tensors), "source.patches", side * side, d),
+        first=tensors.take("source.class", d),
+        positions=scheme.add(np.arange(1 + n_patch)),
     )
