@@ -80,8 +80,6 @@ def decode(
             cached=cache,
             progress=bar,
         )
-    if alone and steps:
-        raise AttnvizError("--steps shows cross-attention; a decoder alone has none", "-m phrases")
     trace = run(
         generated.read if alone else given,
         target=None if alone else generated.read,

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from attnviz.analysis.caching import cache_error
-from attnviz.analysis.heads import head_facts
+from attnviz.analysis.heads import head_facts, most_telling
 from attnviz.decoded import Generated, Step
+from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
 from attnviz.tokens import Tokens
@@ -44,12 +45,12 @@ def decoding_views(
     first, *rest = header(trace).lines
     views: list[View] = [Text((first, _wrote(generated, text), *rest, _checked(trace, generated)))]
     head = alignment_head(trace, selection)
+    if steps:
+        return views + _steps(trace, generated, written, *(head or _telling(trace, selection)))
     if head is None:
         views += attention_views(trace, selection, top=top)[1:]
         views.append(_table(trace, generated, written, None))
         return views
-    if steps:
-        return views + _steps(trace, generated, written, *head)
     views += alignment_views(trace, generated, written, *head)
     views.append(_table(trace, generated, written, head))
     records = [record for record in trace if selection.covers(record)]
@@ -76,6 +77,16 @@ def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | N
             return record, head
     _, record, head = min(heads, key=lambda each: each[0])
     return record, head
+
+
+def _telling(trace: Trace, selection: Selection) -> tuple[Record, int]:
+    """The most telling selected head of the decoder's self-attention, of its last layer."""
+    records = [r for r in trace if r.id.startswith("decoder") and selection.covers(r)]
+    if not records:
+        raise AttnvizError("the selection has none of the decoder's attention", "-s decoder.1")
+    last = [r for r in records if r.layer == records[-1].layer]
+    facts = most_telling(last, selection, 1)[0]
+    return trace[facts.id], facts.head
 
 
 def alignment_views(
@@ -152,11 +163,11 @@ def _steps(
     """The matrices after every step, from the rows that the cached steps themselves computed."""
     stream, source = trace.streams[record.queries], trace.streams[record.keys]
     own_id = record.id.replace("cross", "self")
+    has_cross = record.kind == "cross"
     views: list[View] = []
     for number, step in enumerate(generated.steps):
         n_read = generated.n_given + number
         done = generated.steps[: number + 1]
-        cross = np.concatenate(_new_rows(done, generated.n_given, record.id, head))
         axis = _first(token_axis("query", stream), n_read)
         last = n_read - 1
         views += [
@@ -171,8 +182,11 @@ def _steps(
                 )
             ),
             _grown(_new_rows(done, generated.n_given, own_id, head), own_id, head, axis),
-            Heatmap(f"{record.id} H{head}", cross, axis, token_axis("key", source), WEIGHTS),
         ]
+        if has_cross:
+            cross = np.concatenate(_new_rows(done, generated.n_given, record.id, head))
+            columns = token_axis("key", source)
+            views.append(Heatmap(f"{record.id} H{head}", cross, axis, columns, WEIGHTS))
     return views
 
 

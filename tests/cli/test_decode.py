@@ -52,6 +52,14 @@ def test_steps_grow_row_by_row(call):
     assert "step 1   reads 1 Good, writes morning with probability" in out
 
 
+def test_steps_of_a_decoder_alone(call):
+    out = call("decode", "abcab", "-m", "induction", "-n", "2", "--steps").out
+    assert "step 0   reads 5 b, writes c with probability" in out
+    assert "step 1   reads 6 c, writes a with probability" in out
+    assert out.count("decoder.1.self H") == 2
+    assert "cross" not in out
+
+
 def test_without_a_cache_the_same(call):
     cached, plain = (
         json.loads(call("decode", "我看见了一把锯子", "--json", *flags).out)
@@ -137,7 +145,8 @@ def test_files(call, tmp_path):
         (("hello", "-m", "tagger"), "writes no text"),
         (("hello", "-m", "random:kind=decoder"), "writes no text"),
         (("早上好", "-n", "0"), "expected at least 1"),
-        (("abc", "-m", "induction", "--steps"), "no cross-attention|has none"),
+        (("早上好", "--steps", "-s", "L7"), "no such layer"),
+        (("早上好", "--steps", "-s", "encoder.0"), "none of the decoder's attention"),
         (("",), "empty"),
         (("早" * 500,), "reads at most"),
     ],
