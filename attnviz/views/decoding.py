@@ -83,7 +83,7 @@ def _telling(trace: Trace, selection: Selection) -> tuple[Record, int]:
     """The most telling selected head of the decoder's self-attention, of its last layer."""
     records = [r for r in trace if r.id.startswith("decoder") and selection.covers(r)]
     if not records:
-        raise AttnvizError("the selection has none of the decoder's attention", "-s decoder.1")
+        raise AttnvizError("the selection has none of the decoder's attention", "-s decoder.1.self")
     last = [r for r in records if r.layer == records[-1].layer]
     facts = most_telling(last, selection, 1)[0]
     return trace[facts.id], facts.head

@@ -146,7 +146,7 @@ def test_files(call, tmp_path):
         (("hello", "-m", "random:kind=decoder"), "writes no text"),
         (("早上好", "-n", "0"), "expected at least 1"),
         (("早上好", "--steps", "-s", "L7"), "no such layer"),
-        (("早上好", "--steps", "-s", "encoder.0"), "none of the decoder's attention"),
+        (("早上好", "--steps", "-s", "encoder.0.self"), "none of the decoder's attention"),
         (("",), "empty"),
         (("早" * 500,), "reads at most"),
     ],
