@@ -139,7 +139,8 @@ def unknown_line(tokens: Tokens) -> str:
     """Which tokens the model's vocabulary lacks."""
     some = [f"{i}\u00a0{tokens.labels[i]}" for i in tokens.unknown[:12]]
     rest = len(tokens.unknown) - len(some)
-    return f"not in the vocabulary: {'  '.join(some)}" + (f" and {rest} more" if rest else "")
+    how = " (tagged by endings, beginnings and shape)" if tokens.tags else ""
+    return f"not in the vocabulary{how}: {'  '.join(some)}" + (f" and {rest} more" if rest else "")
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:

@@ -26,6 +26,26 @@ def test_the_first_command(call):
     assert "rows: query, columns: key" in done.out
 
 
+def test_unknown_words_are_marked(call):
+    out = call("run", "The flurgs saw", "--top", "0").out
+    assert re.search(r"tags .* flurgs \w+\?  saw \w+\n", out)
+    assert "not in the vocabulary (tagged by endings, beginnings and shape): 2 flurgs" in " ".join(
+        out.split()
+    )
+
+
+def test_a_model_without_attention(call, tmp_path):
+    done = call("run", "I saw a saw", "-m", "tagger-word", "-o", "t.npz", "-o", "t.png")
+    assert done.code == 0
+    shown = call("show", "t.npz")
+    assert "I PRON  saw VERB  a DET  saw VERB" in shown.out
+    assert "this model has no attention" in shown.out
+    for flags in (("--steps",), ("-s", "L0"), ("--mask-effect",)):
+        done = call("run", "I saw", "-m", "tagger-window", *flags)
+        assert done.code == 2
+        assert "no attention" in done.err
+
+
 def test_random_weights_are_called_random(call):
     assert "random weights" in call("run", "I saw a saw", "-m", "random").out
     assert "random weights" in call("run", "I saw a saw", "--layers", "1").out
