@@ -43,7 +43,11 @@ def _view(view: View) -> str:
         return "\n\n".join([image, *(_heatmap(panel) for panel in view.grid().present())])
     if isinstance(view, Table):
         rows = [[_escaped(value_text(value)) for value in row] for row in view.rows]
-        return _section(view.title, _pipes([_escaped(c) for c in view.columns], rows), view.notes)
+        words = [
+            i for i in range(len(view.columns)) if any(isinstance(r[i], str) for r in view.rows)
+        ]
+        table = _pipes([_escaped(c) for c in view.columns], rows, words)
+        return _section(view.title, table, view.notes)
     if isinstance(view, Curves):
         names = [view.x_name, *(name for name, _ in view.series)]
         columns = [view.x, *(y for _, y in view.series)]
@@ -110,8 +114,10 @@ def _section(title: str, body: str, notes: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> str:
+    """A table whose columns stand to the right, but for those of words."""
+    rule = ["---" if i in words else "---:" for i in range(len(head))]
+    lines = [head, rule, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -79,6 +79,11 @@ def test_markdown_says_what_is_masked_and_pooled():
     assert "| 0 I | 0.500 | ╱ |" in text
 
 
+def test_markdown_puts_words_to_the_left():
+    table = Table("t", ("n", "name", "x"), ((1, "a", 0.5), (2, None, 0.25)))
+    assert "| ---: | --- | ---: |" in render([table], ".md")[0].decode()
+
+
 def test_markdown_escapes_what_would_style_or_run():
     text = render(samples.hostile_views(), ".md")[0].decode()
     assert "\\</script\\>" in text
