@@ -4,14 +4,14 @@ held-out images out of the training."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -29,36 +29,23 @@ def data(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return digits_data
 
 
-def train(folder: Path, *more: str) -> list[object]:
-    """The card without its time, and the bytes of the other files."""
-    command = [sys.executable, str(TRAINING / "digits.py"), "--out", str(folder), "--steps", "3"]
-    command += ["--golden", str(folder.with_suffix(".npz")), *more]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    card = json.loads((folder / "card.json").read_text("utf-8"))
-    del card["training_seconds"]
-    paths = folder / "model.safetensors", folder / "config.json", folder.with_suffix(".npz")
-    return [card, *(path.read_bytes() for path in paths)]
-
-
-def test_trains_to_the_same_files_twice(tmp_path: Path) -> None:
-    first, second = train(tmp_path / "first"), train(tmp_path / "second")
+def test_trains_to_the_same_files_twice(train: Callable[..., Any]) -> None:
+    first, second = (train("digits", name, "--steps", "3") for name in ("first", "second"))
     assert first == second
-    card, config = first[0], json.loads(first[2])
-    tensors = load_file(tmp_path / "first" / "model.safetensors")
+    config, tensors = json.loads(first.config), load(first.weights)
     assert config["model_type"] == "attnviz"
     assert config["labels"] == list("0123456789")
     assert tensors["source.positions"].shape == (17, config["stack"]["d_model"])
     assert tensors["output.weight"].shape == (10, config["stack"]["d_model"])
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype("float16")}
-    assert card["n_byte"] == len(first[1]) <= 120_000
-    assert card["figures"].keys() == card["figures_text"].keys()
-    assert len(first[3]) <= 40 * 1024
+    assert len(first.weights) <= 120_000
+    assert len(first.golden) <= 40 * 1024
 
 
-def test_another_seed_is_reported_and_changes_nothing(tmp_path: Path) -> None:
-    alone, beside = train(tmp_path / "alone"), train(tmp_path / "beside", "--also", "1")
-    assert "heldout_accuracy_seed_1" in beside[0]["figures"]
+def test_another_seed_is_reported_and_changes_nothing(train: Callable[..., Any]) -> None:
+    alone = train("digits", "alone", "--steps", "3")
+    beside = train("digits", "beside", "--steps", "3", "--also", "1")
+    assert "heldout_accuracy_seed_1" in beside.card["figures"]
     assert alone[1:] == beside[1:]
 
 
