@@ -48,7 +48,7 @@ ALIGNED = "decoder.1.cross", 0
 """The record and the head that the alignment loss is for."""
 ALIGN = 0.1
 """The weight of that loss."""
-STEPS = 3500
+STEPS = 6000
 BATCH = 96
 RATE = 4e-3
 UNKNOWN = 0.03

@@ -1,6 +1,6 @@
 """Train `tagger`, an English part-of-speech tagger, or a sibling that sees less.
 
-    python samples/training/tagger.py --wordnet FOLDER --model tagger --out FOLDER
+    python samples/training/tagger.py --wordnet FOLDER --model tagger --out FOLDER --also 1 2
 
 - `tagger`: two layers of attention, every word sees the whole sentence;
 - `tagger-window`: a fully connected net over a word and two neighbours on either side;
@@ -58,7 +58,7 @@ WORD_DROPOUT = 0.2
 PIECE_NOISE = 0.1
 """The share of pieces read as some other piece in training."""
 WEIGHT_DECAY = 0.1
-SHARPEN = 0.01
+SHARPEN = 0.003
 """Weight of the mean entropy of attention in the loss: heads that look at few words."""
 SENTENCES = (
     "I saw a saw", "He will saw the saw", "The saw is sharp", "I can can a can",
@@ -145,7 +145,11 @@ def batches(examples: list[Example], rng: random.Random) -> Iterator[list[Exampl
             yield from epoch
 
 
-def train(model: Transformer, reader: Reader, corpus: Corpus, steps: int, seed: int) -> None:
+def train(name: str, reader: Reader, corpus: Corpus, steps: int, seed: int) -> Transformer:
+    """A trained model, its weights rounded to what the file holds."""
+    torch.manual_seed(seed)
+    reads = {"n_token": len(reader.words), "n_piece": N_PIECE}
+    model = Transformer({**COMMON, **STACKS[name]}, len(TAGS), reads)
     optimiser = torch.optim.AdamW(
         model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY
     )
@@ -169,7 +173,9 @@ def train(model: Transformer, reader: Reader, corpus: Corpus, steps: int, seed: 
         optimiser.step()
         schedule.step()
         if step % 500 == 0:
-            print(f"step {step} of {steps}: loss {loss.item():.3f}", flush=True)
+            print(f"seed {seed}, step {step} of {steps}: loss {loss.item():.3f}", flush=True)
+    round_to_half(model)
+    return model
 
 
 def probabilities(
@@ -203,9 +209,9 @@ def figures(
     found = probabilities(model, reader, texts, scale_heads)
     for example, p in zip(examples, found, strict=True):
         best = p.argmax(-1).tolist()
-        for i, (word, tag) in enumerate(zip(example.words, example.tags, strict=True)):
+        for i, tag in enumerate(example.tags):
             if tag is not None:
-                for kind in kinds(word.lower(), tag, i in example.heads, reader, corpus):
+                for kind in kinds(example, i, reader, corpus):
                     n[kind] += 1
                     right[kind] += tag == TAGS[best[i]]
     accuracies = {f"accuracy{kind}": round(right[kind] / n[kind], 4) for kind in KINDS if n[kind]}
@@ -217,17 +223,26 @@ KINDS = {
     "_ambiguous": "nouns and verbs among them that occur in the training text both as a certain "
     "noun and as a certain verb",
     "_noun_or_verb": "nouns and verbs, by their synset, that WordNet knows as noun and as verb",
+    "_noun_or_verb_near": "nouns and verbs, by their synset, that WordNet knows as noun and as "
+    "verb, in examples with no word more than two places away",
+    "_noun_or_verb_far": "nouns and verbs, by their synset, that WordNet knows as noun and as "
+    "verb, in examples with a word more than two places away",
     "_unknown": "words with pieces only",
 }
 
 
-def kinds(word: str, tag: str, head: bool, reader: Reader, corpus: Corpus) -> list[str]:
-    """What a word with a certain tag counts for."""
+def kinds(example: Example, i: int, reader: Reader, corpus: Corpus) -> list[str]:
+    """What the word at place i, whose tag is certain, counts for."""
+    word, tag = example.words[i].lower(), example.tags[i]
     noun_or_verb = tag in ("NOUN", "VERB")
+    known_as_both = noun_or_verb and i in example.heads and word in corpus.noun_and_verb
+    far = max(i, len(example.words) - 1 - i) > 2
     belongs = {
         "": True,
         "_ambiguous": noun_or_verb and word in corpus.ambiguous,
-        "_noun_or_verb": noun_or_verb and head and word in corpus.noun_and_verb,
+        "_noun_or_verb": known_as_both,
+        "_noun_or_verb_near": known_as_both and not far,
+        "_noun_or_verb_far": known_as_both and far,
         "_unknown": word not in reader.ids,
     }
     return [kind for kind in KINDS if belongs[kind]]
@@ -331,6 +346,16 @@ def write_golden(path: Path, model: Transformer, reader: Reader) -> None:
     np.savez_compressed(path, **{name: np.asarray(array) for name, array in arrays.items()})
 
 
+def other_figures(reader: Reader, corpus: Corpus, args: argparse.Namespace) -> dict[str, float]:
+    """Accuracies of models of other seeds, which are not shipped."""
+    found = {}
+    for seed in args.also:
+        model = train(args.model, reader, corpus, args.steps, seed)
+        measured = figures(model, reader, corpus.held_out, corpus)
+        found |= {f"{k}_seed_{seed}": v for k, v in measured.items() if k.startswith("accuracy")}
+    return found
+
+
 def card(model: Transformer, reader: Reader, corpus: Corpus, args: argparse.Namespace,
          seconds: float) -> dict[str, Any]:  # fmt: skip
     measured = figures(model, reader, corpus.held_out, corpus)
@@ -343,6 +368,11 @@ def card(model: Transformer, reader: Reader, corpus: Corpus, args: argparse.Name
         name: f"accuracy_ambiguous with the context of head {name.rpartition('_')[2]} set to 0"
         for name in without
     }
+    others = other_figures(reader, corpus, args)
+    texts |= {
+        name: f"as {name.partition('_seed_')[0]}, of a model of another seed" for name in others
+    }
+    also = "".join([" --also", *(f" {seed}" for seed in args.also)]) if args.also else ""
     return {
         "name": args.model,
         **ABOUT[args.model],
@@ -352,13 +382,13 @@ def card(model: Transformer, reader: Reader, corpus: Corpus, args: argparse.Name
         "data_licence": LICENCE,
         "licence": "MIT",
         "recipe": f"samples/training/tagger.py --model {args.model} --steps {args.steps} "
-        f"--seed {args.seed}: minus log probability of the tags that are not excluded"
+        f"--seed {args.seed}{also}: minus log probability of the tags that are not excluded"
         + (f" + {SHARPEN} x mean entropy of attention" if heads(model) else "")
         + f", AdamW {RATE}, weight decay {WEIGHT_DECAY}, batches of {BATCH} texts",
         "seed": args.seed,
         "training_seconds": round(seconds),
         "threads": 1,
-        "figures": measured | without,
+        "figures": measured | without | others,
         "figures_text": texts,
         "tagged": [tag_text(model, reader, text) for text in SENTENCES],
         "heads": describe_heads(model, reader, SENTENCES[0], 1, 3),
@@ -424,24 +454,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--also", type=int, nargs="*", default=[], help="more seeds, to report")
     parser.add_argument("--golden", type=Path, help="an .npz of inputs, logits and weights")
     parser.add_argument("--sample", type=Path, help="a .json.gz of held-out examples")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    torch.manual_seed(args.seed)
     corpus = read_corpus(WordNet(args.wordnet))
     reader = Reader.of(corpus.training, bounded=args.model == "tagger")
     stack = {**COMMON, **STACKS[args.model]}
     source = {"reads": "words", "lower": True, "words": reader.words, "n_piece": N_PIECE}
     if reader.n_before:
         source |= {"begin": "[BOS]", "end": "[EOS]", "close": True}
-    model = Transformer(stack, len(TAGS), {"n_token": len(reader.words), "n_piece": N_PIECE})
 
     start = time.monotonic()
-    train(model, reader, corpus, args.steps, args.seed)
+    model = train(args.model, reader, corpus, args.steps, args.seed)
     seconds = time.monotonic() - start
-    round_to_half(model)
     config = {
         "stack": stack,
         "task": "tag",
