@@ -85,6 +85,10 @@ def run_cli(arguments: list[str] | None = None) -> int:
         # the reader of our output has gone: nothing is wrong, but Python would say so at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if os.environ.get("ATTNVIZ_DEBUG"):
+            raise
+        return _fail(f"cannot read or write: {error.strerror or error}", "is the disk full?")
     except MemoryError:
         return _fail("not enough memory", "shorten the text, or keep fewer layers: -s L0")
     except Exception as error:

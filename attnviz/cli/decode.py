@@ -66,6 +66,10 @@ def decode(
     loaded = load_model(model)
     selection = parse_selection(select or ())
     alone = loaded.kind == "decoder"
+    if alone and target is not None:
+        raise AttnvizError(
+            f"{loaded.name} has no encoder: it reads no target", "leave out --target"
+        )
     most = count if count is not None else 20 if alone else MOST
     if most < 1:
         raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")

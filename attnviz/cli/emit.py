@@ -40,6 +40,8 @@ def trace_report(trace: Trace, views: Sequence[View]) -> Report:
 
 def check_outputs(out: OutputOptions) -> None:
     """Before the work: unknown formats, folders that are missing, places that cannot be written."""
+    if out.width is not None and out.width < 1:
+        raise AttnvizError(f"--width: expected columns, got {out.width}", "--width 80")
     one_of("color", out.color, ("auto", "always", "never"))
     for path in out.output or ():
         if path.suffix.lower() not in (*DATA_FORMATS, *DRAWN):

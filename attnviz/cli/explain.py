@@ -27,7 +27,8 @@ def explain(
         str | None, typer.Option(help="A second text, for models that read two.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="What the decoder has so far (default: the text)")
+        str | None,
+        typer.Option(help="What the decoder has so far (default: what it writes)"),
     ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")

@@ -51,7 +51,6 @@ def image(
         seen.trace,
         selection,
         seen.pixels.values,
-        seen.pixels.notes,
         patch_grid(loaded.image),
         seen.probabilities,
         slopes,

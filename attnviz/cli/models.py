@@ -28,7 +28,12 @@ def models(
     attnviz models tagger
     """
     check_outputs(out)
-    is_folder = name is not None and Path(name).is_dir()
+    from attnviz.errors import AttnvizError
+    from attnviz.models import packaged
+
+    if name == "":
+        raise AttnvizError("there is no name", "attnviz models tagger")
+    is_folder = name is not None and name not in packaged() and Path(name).is_dir()
     if name is None or (is_folder and not (Path(name) / "config.json").exists()):
         emit([_list(None if name is None else Path(name))], out)
     else:
@@ -63,7 +68,7 @@ def _describe(name: str) -> Report:
     from attnviz.views.catalogue import model_views
 
     model = load_model(name)
-    folder = PACKAGED / name if name in packaged() and not Path(name).exists() else Path(name)
+    folder = PACKAGED / name if name in packaged() else Path(name)
     card = read_card(folder)
     organs = anatomy(model.transformer)
     manifest = {
@@ -76,5 +81,5 @@ def _describe(name: str) -> Report:
         "card": card,
         "parts": [organ._asdict() for organ in organs],
     }
-    views = model_views(model.name, model.kind, card, organs, model.n_parameter)
+    views = model_views(model.name, model.kind, card, model.notes, organs, model.n_parameter)
     return Report(views, manifest, {})

@@ -50,7 +50,10 @@ def run(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="What the decoder of an encoder-decoder has so far (default: the text)"),
+        typer.Option(
+            help="What the decoder of an encoder-decoder has so far (default: what a trained one "
+            "writes; the text for random weights)"
+        ),
     ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
@@ -158,7 +161,7 @@ def _report(
     from attnviz.views.attention import SCALES, attention_views
 
     if steps or mask_effect:
-        record, head = first_head(trace, selection)
+        record, head = first_head(trace, selection, masked=mask_effect)
         return trace_report(trace, _one_head(trace, record, head, steps))
     by: Any = one_of("scale", show.scale, SCALES)
     with progress("heads") as bar:
@@ -168,12 +171,14 @@ def _report(
     return trace_report(trace, views)
 
 
-def first_head(trace: Trace, selection: Selection) -> tuple[Record, int]:
-    """The first selected head, for views of one."""
+def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tuple[Record, int]:
+    """The first selected head, for views of one; with `masked`, the first that has a mask."""
     if not trace.records:
         raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
     selection.check(list(trace))
-    chosen = next(record for record in trace if selection.covers(record))
+    covered = [record for record in trace if selection.covers(record)]
+    masked_ones = [record for record in covered if record.mask_name != "none"]
+    chosen = (masked_ones if masked and masked_ones else covered)[0]
     return chosen, selection.heads(chosen)[0]
 
 

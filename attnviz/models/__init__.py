@@ -35,7 +35,11 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
     changes = dict(changes or {})
     if name is None:
         name = RANDOM if _needs_other_weights(changes) else DEFAULT
-    word, options = parse_spec(name) if not Path(name).exists() else (name, {})
+    word: str = name
+    options: dict[str, str] = {}
+    is_ours = name.partition(":")[0] in (RANDOM, *packaged())  # ./tagger is a folder of the user's
+    if is_ours or not Path(name).exists():
+        word, options = parse_spec(name)
     if word == RANDOM:
         from attnviz.models import stack
         from attnviz.models.random import random_model
@@ -49,15 +53,17 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
 
         config = stack.from_toml(path)
         return random_model(stack.from_values(changes, "the flags", config), path.stem)
-    if not path.exists() and (PACKAGED / word / "config.json").exists():
+    if is_ours:
         if options:
             raise AttnvizError(f"{word} is trained: it has no options", f"-m {word}")
         path = PACKAGED / word
     if path.is_dir():
+        from attnviz.models import stack
         from attnviz.models.checkpoint import load_checkpoint
         from attnviz.models.intervene import intervene
 
-        model = load_checkpoint(path, changes.pop("dtype", "float32"))
+        dtype = stack.from_values({"dtype": changes.pop("dtype", "float32")}, "the flags").dtype
+        model = load_checkpoint(path, dtype)
         return intervene(model, changes) if changes else model
     if path.exists():
         raise AttnvizError(

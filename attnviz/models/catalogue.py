@@ -52,6 +52,6 @@ def _entries(configs: list[Path]) -> Iterator[Entry]:
         try:
             config = json.loads(path.read_text("utf-8"))
             family = str(config["model_type"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # other tools have config.json files too
         yield Entry(str(path.parent), family, family in known, None)

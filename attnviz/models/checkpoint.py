@@ -57,7 +57,7 @@ def _config(folder: Path) -> dict[str, Any]:
         )
     try:
         config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AttnvizError(
             f"{path} is damaged or no JSON file: {error}", "download it again"
         ) from error
@@ -73,7 +73,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         card = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AttnvizError(f"{path} is damaged: {error}", "install attnviz again") from error
     return card if isinstance(card, dict) else None
 

@@ -18,6 +18,10 @@ BRIGHT = 0.5
 """A border brighter than this is paper: the ink is made light on dark."""
 
 
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+"""Pillow's names of what has no colour."""
+
+
 class Pixels(NamedTuple):
     """An image as the model sees it."""
 
@@ -40,14 +44,20 @@ def read_image(image: str | Path | Array, spec: Mapping[str, Any]) -> Pixels:
     """
     size = (spec["height"], spec["width"])
     if isinstance(image, np.ndarray):
-        picture, name = _from_array(image), "the array"
+        picture, n_picture, name = _from_array(image), 1, "the array"
     else:
-        picture, name = _open(Path(image)), str(image)
+        (picture, n_picture), name = _open(Path(image)), str(image)
     notes = []
+    if n_picture > 1:
+        notes.append(f"{name}: the first of {n_picture} pictures")
+    picture, turned = _upright(picture)
+    if turned:
+        notes.append(f"{name} was turned upright, as its EXIF data say")
     width, height = picture.size
     if picture.mode != "L":
+        if picture.mode not in GREY:
+            notes.append(f"{name} was made grey")
         picture = _grey(picture)
-        notes.append(f"{name} was made grey")
     if (height, width) != size:
         squeezed = max(height * size[1], width * size[0]) >= 2 * min(
             height * size[1], width * size[0]
@@ -61,10 +71,11 @@ def read_image(image: str | Path | Array, spec: Mapping[str, Any]) -> Pixels:
         picture = picture.resize((size[1], size[0]), Image.Resampling.BOX)
     values = np.asarray(picture, np.float64) / 255
     border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
-    if float(np.median(border)) > BRIGHT:
+    plain = float(np.ptp(values)) < 1 / 255
+    if float(np.median(border)) > BRIGHT and not plain:
         values = 1 - values
         notes.append("dark on light was turned into light on dark, as the model was trained")
-    if float(np.ptp(values)) < 1 / 255:
+    if plain:
         notes.append("the image is of one brightness: there is nothing to see in it")
     return Pixels(values, tuple(notes))
 
@@ -88,11 +99,13 @@ def patch_grid(spec: Mapping[str, Any]) -> tuple[int, int]:
     return spec["height"] // spec["patch"], spec["width"] // spec["patch"]
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> tuple[Any, int]:
+    """The picture, and how many the file holds."""
     from PIL import Image, UnidentifiedImageError
 
-    if not path.exists():
-        raise AttnvizError(f"{path} does not exist", "name an image: PNG, JPEG, GIF, …")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise AttnvizError(f"{path} {what}", "name an image: PNG, JPEG, GIF, …")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -105,7 +118,7 @@ def _open(path: Path) -> Any:
                         "make it smaller first",
                     )
                 picture.load()
-                return picture.copy()
+                return picture.copy(), getattr(picture, "n_frames", 1)
     except UnidentifiedImageError as error:
         raise AttnvizError(f"{path} is no image", "name a PNG, JPEG, GIF, … file") from error
     except Image.DecompressionBombError as error:
@@ -117,14 +130,17 @@ def _open(path: Path) -> Any:
 def _from_array(array: Array) -> Any:
     from PIL import Image
 
-    if array.ndim == 3 and array.shape[0] == 1:
-        array = array[0]
+    channels_last = array.ndim == 3 and array.shape[-1] in (1, 3)
+    if array.ndim == 3 and not channels_last and array.shape[0] in (1, 3):
+        array = np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3)):
         raise AttnvizError(
-            f"an image has the axes [height, width] or [height, width, channel]; got "
-            f"{list(array.shape)}",
+            f"an image has the axes [height, width], [height, width, channel] or [channel, "
+            f"height, width]; got {list(array.shape)}",
             "give one image, without a batch axis",
         )
+    if array.dtype.kind not in "buif":
+        raise AttnvizError(f"an image of {array.dtype}", "give bytes, or numbers from 0 to 1")
     if not array.size or not np.isfinite(array).all():
         raise AttnvizError("the image is empty or has NaN or infinity", "give numbers from 0 to 1")
     if array.dtype != np.uint8:
@@ -135,6 +151,14 @@ def _from_array(array: Array) -> Any:
             )
         array = (array * 255).round().astype(np.uint8)
     return Image.fromarray(array[..., 0] if array.shape[-1:] == (1,) else array)
+
+
+def _upright(picture: Any) -> tuple[Any, bool]:
+    """The picture as its EXIF orientation wants it, and whether that turned it."""
+    from PIL import ImageOps
+
+    turned = picture.getexif().get(0x0112, 1) != 1
+    return (ImageOps.exif_transpose(picture) if turned else picture), turned
 
 
 def _grey(picture: Any) -> Any:
@@ -153,5 +177,7 @@ def _wide(picture: Any) -> Any:
     from PIL import Image
 
     values = np.asarray(picture, np.float64)
+    if not np.isfinite(values).all():
+        raise AttnvizError("the image has NaN or infinity", "clean it first")
     most = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1e-9)
     return Image.fromarray((255 * np.clip(values / most, 0, 1)).round().astype(np.uint8))

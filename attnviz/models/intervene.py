@@ -25,6 +25,10 @@ def intervene(model: Model, changes: Mapping[str, Any]) -> Model:
                 f"{model.name} is trained: its {name} cannot be changed",
                 f"what can: {', '.join(CHANGES)}; any field: -m random",
             )
+    if not model.transformer.sites():
+        raise AttnvizError(
+            f"{model.name} has no attention: there is nothing to change", "-m tagger has"
+        )
     from_values(changes, "the flags")  # refuses what makes no sense
     first = "decoder" if model.transformer.encoder is None else "encoder"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,9 +43,22 @@ def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = 
     )
 
 
+def _checked(text: Text) -> Text:
+    """A text, or ids as plain whole numbers."""
+    if isinstance(text, str):
+        return text
+    try:
+        return [operator.index(id) for id in text]
+    except TypeError:
+        raise AttnvizError(
+            f"expected a text or a list of token ids, got {text!r:.60}", "[101, 1045, 102]"
+        ) from None
+
+
 def _read(
     model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, text: Text, pair: Text | None
 ) -> Tokens:
+    text, pair = _checked(text), None if pair is None else _checked(pair)
     if isinstance(text, str):
         if pair is not None and not isinstance(pair, str):
             raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")

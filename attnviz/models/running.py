@@ -66,8 +66,10 @@ def run(
         raise AttnvizError(
             "changes are for models given by name: load_model(name, changes)", "give the name"
         )
+    own_mask = custom(mask) if isinstance(mask, np.ndarray) else mask
+    own_mask = own_mask if isinstance(own_mask, Mask) else NONE
     if image is not None:
-        if text is not None:
+        if not (text is pair is target is None):
             raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
         from attnviz.models.vision import see
 
@@ -76,8 +78,10 @@ def run(
             image,
             stages=stages,
             select=select,
+            mask=own_mask,
             fingerprint=fingerprint,
             hidden_states=hidden_states,
+            progress=progress,
         )
         return seen.trace
     if text is None:
@@ -89,13 +93,15 @@ def run(
             from attnviz.models.decoding import generate
 
             target = generate(model, source).read
+            model = model._replace(
+                notes=(*model.notes, "the target is what the model itself writes")
+            )
         streams["target"] = read_target(model, text if target is None else target)
     elif target is not None:
         raise AttnvizError(
-            f"{model.name} is no encoder-decoder: it reads no target", "--kind encoder-decoder"
+            f"{model.name} is no encoder-decoder: it reads no target",
+            "leave out --target" if model.trained else "--kind encoder-decoder",
         )
-    own_mask = custom(mask) if isinstance(mask, np.ndarray) else mask
-    own_mask = own_mask if isinstance(own_mask, Mask) else NONE
     inputs = {
         name: as_input(model, tokens, own_mask, target=name == "target")
         for name, tokens in streams.items()

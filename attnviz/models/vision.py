@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from attnviz.models.forward import forward
 from attnviz.models.images import Pixels, cut, patch_tokens, read_image
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Input
+from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
 from attnviz.trace import Trace
@@ -33,10 +35,12 @@ def see(
     *,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
+    mask: Mask = NONE,
     fingerprint: bool = True,
     hidden_states: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Seen:
-    """Run a vision model on an image."""
+    """Run a vision model on an image; what was done to the image is among the trace's notes."""
     if model.image is None:
         raise AttnvizError(f"{model.name} reads text, no images", "attnviz image FILE -m digits")
     pixels = read_image(image, model.image)
@@ -44,13 +48,16 @@ def see(
     trace = forward(
         model,
         {"source": patch_tokens(model.image)},
-        {"source": Input(pixels=patches)},
+        {"source": Input(pixels=patches, mask=mask)},
         stages=stages,
         select=select,
         logits=True,
         fingerprint=fingerprint,
         hidden_states=hidden_states,
+        progress=progress,
     )
+    notes = [*trace.model["notes"], *pixels.notes]
+    trace = replace(trace, model={**trace.model, "notes": notes})
     assert trace.logits is not None
     logits = trace.logits[0].astype(np.float64)
     exp = np.exp(logits - logits.max())

@@ -41,10 +41,15 @@ def catalogue_views(
 
 
 def model_views(
-    name: str, kind: str, card: Mapping[str, Any] | None, organs: Sequence[Organ], total: int
+    name: str,
+    kind: str,
+    card: Mapping[str, Any] | None,
+    notes: Sequence[str],
+    organs: Sequence[Organ],
+    total: int,
 ) -> list[View]:
     """The card, if there is one, and the parts."""
-    lines = [Line(f"{name}, {kind}", "model", "head")]
+    lines = [Line(f"{name}, {kind}", "model", "head"), *(Line(n, "", "note") for n in notes)]
     views: list[View] = []
     if card is not None:
         lines.append(Line(str(card.get("title", "")), ""))

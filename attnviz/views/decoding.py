@@ -43,7 +43,8 @@ def decoding_views(
         text: what they read as.
     """
     first, *rest = header(trace).lines
-    views: list[View] = [Text((first, _wrote(generated, text), *rest, _checked(trace, generated)))]
+    lines = (first, _wrote(generated, text), *rest, *_checked(trace, generated))
+    views: list[View] = [Text(lines)]
     head = alignment_head(trace, selection)
     if steps:
         return views + _steps(trace, generated, written, *(head or _telling(trace, selection)))
@@ -116,12 +117,21 @@ def alignment_views(
 
 def _wrote(generated: Generated, text: str) -> Line:
     how = "" if generated.ended else f" … stopped after {len(generated.steps)} tokens"
+    text = text or "nothing but the end"
     return Line(f"{text}{how}", "wrote", "head")
 
 
-def _checked(trace: Trace, generated: Generated) -> Line:
+def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
     error = cache_error(trace, generated.n_given, [step.records for step in generated.steps])
-    return Line(f"the steps' weights are those of one whole pass, within {error:.1e}", "checked")
+    if error is None:
+        return ()
+    some = "the steps' weights are those of one whole pass" + _which(trace)
+    return (Line(f"{some}, within {error:.1e}", "checked"),)
+
+
+def _which(trace: Trace) -> str:
+    ids = [record.id for record in trace if record.id.startswith("decoder")]
+    return f" ({', '.join(ids)})" if len(ids) < 3 else ""
 
 
 def _table(
@@ -136,7 +146,7 @@ def _table(
             number,
             f"{place} {stream.labels[place]}",
             written.labels[number],
-            step.probability,
+            _probability(step.probability),
         )
         if head is not None:
             row = (*row, _most(trace, *head, place))
@@ -144,6 +154,11 @@ def _table(
     columns = ("step", "reads", "writes", "probability")
     looks = () if head is None else (f"{head[0].id} H{head[1]} looks at",)
     return Table("step by step", (*columns, *looks), tuple(rows))
+
+
+def _probability(value: float) -> str:
+    """Four decimals; what is below 1 does not become 1."""
+    return ">0.9999" if 0.99995 <= value < 1 else f"{value:.4f}"
 
 
 def _most(trace: Trace, record: Record, head: int, row: int) -> str:
@@ -164,7 +179,7 @@ def _steps(
     stream, source = trace.streams[record.queries], trace.streams[record.keys]
     own_id = record.id.replace("cross", "self")
     has_cross = record.kind == "cross"
-    views: list[View] = []
+    views: list[View] = [Text((Line(f"head {head} of {record.id}; -s picks another", "shown"),))]
     for number, step in enumerate(generated.steps):
         n_read = generated.n_given + number
         done = generated.steps[: number + 1]
@@ -175,7 +190,7 @@ def _steps(
                 (
                     Line(
                         f"reads {last} {stream.labels[last]}, writes {written.labels[number]} "
-                        f"with probability {step.probability:.3f}",
+                        f"with probability {_probability(step.probability)}",
                         f"step {number}",
                         "head",
                     ),

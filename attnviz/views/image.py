@@ -17,7 +17,6 @@ def image_views(
     trace: Trace,
     selection: Selection,
     image: Array,
-    notes: tuple[str, ...],
     patches: tuple[int, int],
     probabilities: Array,
     saliency: Array,
@@ -32,7 +31,6 @@ def image_views(
     order = np.argsort(-probabilities)[:ANSWERS]
     best = names[order[0]]
     lines = [Line(f"{best}, with probability {probabilities[order[0]]:.3f}", "answer", "head")]
-    lines += [Line(note, "", "note") for note in notes]
     rows = tuple((names[i], float(probabilities[i])) for i in order)
     top = header(trace)
     rest = (line for line in top.lines[1:] if line.term != "tokens")  # names of patches
@@ -60,20 +58,24 @@ def _attention(
 ) -> list[View]:
     records = [record for record in trace if selection.covers(record)]
     shown = [
-        [(head, record.stage("weights")[head, 0]) for head in selection.heads(record)]
+        {head: record.stage("weights")[head, 0] for head in selection.heads(record)}
         for record in records
     ]
-    overlays = tuple(tuple(row[1:].reshape(patches) for _, row in heads) for heads in shown)
-    largest = max(float(over.max()) for line in overlays for over in line)
-    own = float(np.mean([row[0] for heads in shown for _, row in heads]))
-    columns = max((tuple(f"H{head}" for head, _ in heads) for heads in shown), key=len)
+    columns = sorted({head for heads in shown for head in heads})
+    overlays = tuple(
+        tuple(heads[head][1:].reshape(patches) if head in heads else None for head in columns)
+        for heads in shown
+    )
+    rows = [row for heads in shown for row in heads.values()]
+    largest = max(float(row[1:].max()) for row in rows)
+    own = float(np.mean([row[0] for row in rows]))
     return [
         Picture(
             "where the class token looks: attention, by layer and head",
             image,
             overlays,
             tuple(f"L{record.layer}" for record in records),
-            columns,
+            tuple(f"H{head}" for head in columns),
             Scale(0.0, largest),
             (f"the class token looks at itself with {own:.0%} on average, which is not drawn",),
         )

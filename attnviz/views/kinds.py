@@ -190,8 +190,8 @@ class Picture(NamedTuple):
     title: str
     image: Array
     """[height, width] or [height, width, 3], 0 to 1."""
-    overlays: tuple[tuple[Array, ...], ...]
-    """Rows and columns of maps, each [n_patch_row, n_patch_column]."""
+    overlays: tuple[tuple[Array | None, ...], ...]
+    """Rows and columns of maps, each [n_patch_row, n_patch_column]; None for none."""
     row_names: tuple[str, ...]
     column_names: tuple[str, ...]
     scale: Scale
@@ -212,7 +212,7 @@ class Picture(NamedTuple):
     def grid(self) -> Grid:
         """The overlays beside one another, without the image."""
         panels = tuple(
-            tuple(self.heatmap(f"{row} {column}".strip(), values)
+            tuple(None if values is None else self.heatmap(f"{row} {column}".strip(), values)
                   for column, values in zip(self.column_names, line, strict=True))
             for row, line in zip(self.row_names, self.overlays, strict=True)
         )  # fmt: skip

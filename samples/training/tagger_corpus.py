@@ -27,6 +27,9 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+MOST_WORDS = 30
+"""Of a text, in training and in the test."""
+
 TAGS = _words("NOUN VERB ADJ ADV PRON DET ADP AUX CCONJ SCONJ PART NUM INTJ PROPN PUNCT")
 
 CLOSED = {
@@ -116,7 +119,7 @@ def _read_examples(wordnet: WordNet) -> tuple[list[Example], list[Example]]:
             synsets.setdefault(text, []).append(synset)
     training, held_out = [], []
     for text in sorted(synsets):
-        if 2 <= len(split_words(text)) <= 30:
+        if 2 <= len(split_words(text)) <= MOST_WORDS:
             part = held_out if zlib.crc32(text.lower().encode()) % 10 == 0 else training
             part.append(label(text, synsets[text], wordnet))
     return training, held_out

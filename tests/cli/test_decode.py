@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -127,6 +128,25 @@ def test_characters_it_does_not_know(call):
     assert "not in the vocabulary: 1 饕  2 餮" in done.out
 
 
+def test_what_is_claimed_was_compared(call):
+    assert "checked " in call("decode", "早上好！").out
+    assert "(decoder.1.cross)" in call("decode", "早上好！", "-s", "decoder.1.cross.H0").out
+    assert "checked " not in call("decode", "早上好！", "-s", "encoder.0.self").out
+
+
+def test_nearly_certain_is_not_certain(call):
+    out = call("decode", "早上好！").out
+    assert ">0.9999" in out
+    assert "1.0000" not in out
+
+
+def test_the_target_is_said_to_be_the_model_s_own(call):
+    said = "the target is what the model itself writes"
+    assert said in call("run", "早上好！", "-m", "phrases", "--top", "0").out
+    given = call("run", "早上好！", "-m", "phrases", "--target", "Good", "--top", "0").out
+    assert said not in given
+
+
 def test_files(call, tmp_path):
     for suffix in (".png", ".svg", ".md", ".csv", ".npz", ".txt"):
         assert call("decode", "早上好！", "-o", f"x{suffix}").code == 0
@@ -145,6 +165,7 @@ def test_files(call, tmp_path):
         (("hello", "-m", "tagger"), "writes no text"),
         (("hello", "-m", "random:kind=decoder"), "writes no text"),
         (("早上好", "-n", "0"), "expected at least 1"),
+        (("abc", "-m", "induction", "--target", "x"), "reads no target"),
         (("早上好", "--steps", "-s", "L7"), "no such layer"),
         (("早上好", "--steps", "-s", "encoder.0.self"), "none of the decoder's attention"),
         (("",), "empty"),
@@ -152,8 +173,6 @@ def test_files(call, tmp_path):
     ],
 )
 def test_bad_input(call, arguments, message):
-    import re
-
     done = call("decode", *arguments)
     assert done.code == 2
     assert re.search(message, done.err)

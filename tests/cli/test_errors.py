@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -206,3 +208,16 @@ def test_arguments_that_are_not_utf8(cli):
     done = cli("run", "-m", "random", b"caf\xe9".decode(errors="surrogateescape"))
     assert done.returncode == 0
     assert b"0 caf  1 \\udce9" in done.stdout
+
+
+def test_a_full_disk():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "attnviz", "run", "I saw"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+    assert b"bug" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -69,6 +70,26 @@ def test_files(call, tmp_path):
 def test_a_choice_of_heads(call):
     out = call("image", DIGITS[0], "-s", "L1.H0,H2").out
     assert "   H0       H2" in out
+    content = json.loads(call("image", DIGITS[0], "--json").out)
+    call("image", DIGITS[0], "-s", "L0.H1", "-s", "L1.H0,H2", "-o", "x.csv")
+    with open("x.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = {row["view"] for row in rows} - {"image", "saliency"}
+    assert {"L0 H1", "L1 H0", "L1 H2"} <= names
+    assert not {"L0 H0", "L1 H1"} & names
+    shown = [float(row["value"]) for row in rows if row["view"] == "L1 H2"]
+    exact = content["arrays"]["encoder.1.self/weights"][2][0][1:]
+    np.testing.assert_allclose(shown, exact, atol=1e-6)
+
+
+def test_a_mask_of_ones_own():
+    mask = np.eye(17, dtype=bool)
+    trace = attnviz.run(image=DIGITS[0], model="digits", mask=mask)
+    np.testing.assert_allclose(trace.records[0].weights[0], np.eye(17), atol=1e-6)
+    dark = attnviz.run(image=DIGITS[0].with_name("4-dark-on-white.png"), model="digits").model
+    assert any("dark on light" in note for note in dark["notes"])
+    with pytest.raises(attnviz.AttnvizError, match="not both"):
+        attnviz.run(image=DIGITS[0], model="digits", pair="x")
 
 
 def test_bad_input(call, tmp_path):

@@ -75,6 +75,43 @@ def test_an_unknown_name(call):
     assert "tagger" in done.err
 
 
+def test_a_folder_of_the_same_name_is_not_the_packaged_model(call, tmp_path):
+    (tmp_path / "tagger").mkdir()
+    (tmp_path / "digits").write_text("a file")
+    assert call("run", "I saw").code == 0
+    assert "\nmeasured" in call("models", "tagger").out
+    assert "\nmeasured" in call("models", "digits").out
+    assert "no config.json" in call("run", "I saw", "-m", "./tagger").err
+
+
+def test_types_that_are_none(call):
+    for dtype in ("float16", "foo", "int8"):
+        done = call("run", "I saw", "--dtype", dtype)
+        assert done.code == 2
+        assert "float32, float64" in done.err
+
+
+def test_a_config_that_is_too_deep(call, monkeypatch, tmp_path):
+    snapshot = tmp_path / "hub" / "models--a--j" / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("[" * 100_000)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert call("models").code == 0
+
+
+def test_a_path_can_be_copied(call, monkeypatch, tmp_path):
+    folder = tmp_path / "hub" / ("models--sentence-transformers--" + "x" * 60) / "snapshots" / "abc"
+    shutil.copytree(GOLDEN / "bert-tiny", folder)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    out = call("models").out
+    assert "…" not in out
+    assert str(folder) in "".join(line.split("  ")[0].strip() for line in out.splitlines())
+
+
+def test_random_is_called_random_here_too(call):
+    assert "random weights" in " ".join(call("models", "random").out.split())
+
+
 def test_damaged_weights(call, tmp_path):
     shutil.copytree(PACKAGED / "tagger", tmp_path / "bad")
     path = tmp_path / "bad" / "model.safetensors"

@@ -68,7 +68,14 @@ def test_what_is_transparent_counts_as_paper(tmp_path):
 
 
 def test_arrays(digit):
-    for array in (digit, digit[..., None], digit[None], digit / 255, np.stack([digit] * 3, -1)):
+    for array in (
+        digit,
+        digit[..., None],
+        digit[None],
+        digit / 255,
+        np.stack([digit] * 3, -1),
+        np.stack([digit] * 3),
+    ):
         np.testing.assert_allclose(read_image(array, SPEC).values, digit / 255, atol=1 / 255)
 
 
@@ -85,6 +92,30 @@ def test_arrays(digit):
 def test_arrays_that_are_no_images(array, message):
     with pytest.raises(AttnvizError, match=message):
         read_image(array, SPEC)
+
+
+def test_a_photo_is_turned_upright(digit, tmp_path):
+    large = Image.fromarray(digit.repeat(8, 0).repeat(8, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side
+    large.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "d.png", exif=exif)
+    pixels = read_image(tmp_path / "d.png", SPEC)
+    np.testing.assert_allclose(pixels.values, digit / 255, atol=1 / 255)
+    assert any("EXIF" in note for note in pixels.notes)
+
+
+def test_nan_in_a_file(tmp_path):
+    Image.fromarray(np.array([[0, np.nan], [1, 0]], np.float32)).save(tmp_path / "d.tiff")
+    with pytest.raises(AttnvizError, match="NaN"):
+        read_image(tmp_path / "d.tiff", SPEC)
+
+
+def test_the_first_of_several_pictures(digit, tmp_path):
+    first, second = Image.fromarray(digit), Image.fromarray(digit.T.copy())
+    first.save(tmp_path / "d.gif", save_all=True, append_images=[second])
+    pixels = read_image(tmp_path / "d.gif", SPEC)
+    np.testing.assert_allclose(pixels.values, digit / 255, atol=1 / 255)
+    assert any("the first of 2 pictures" in note for note in pixels.notes)
 
 
 def test_one_pixel(tmp_path):
@@ -111,7 +142,7 @@ def test_what_is_no_image(tmp_path, digit):
         read_image(tmp_path / "text.png", SPEC)
     with pytest.raises(AttnvizError, match="does not exist"):
         read_image(tmp_path / "nothing.png", SPEC)
-    with pytest.raises(AttnvizError, match="cannot be read"):
+    with pytest.raises(AttnvizError, match="is a folder"):
         read_image(tmp_path, SPEC)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99), np.uint8)).save(
         tmp_path / "half.png"

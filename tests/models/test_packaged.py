@@ -245,9 +245,13 @@ class TestTaggers:
         )
 
     def test_attention_beats_the_window_and_the_window_the_word(self):
+        """On the mean of three seeds: on one, a few hundred ambiguous words do not tell."""
         found = [card(name)["figures"] for name in ("tagger", "tagger-window", "tagger-word")]
-        for figure in ("accuracy", "accuracy_ambiguous"):
-            attention, window, word = (figures[figure] for figures in found)
+        for figure in ("accuracy", "accuracy_noun_or_verb", "accuracy_ambiguous"):
+            names = (figure, f"{figure}_seed_1", f"{figure}_seed_2")
+            attention, window, word = (
+                sum(figures[name] for name in names) / 3 for figures in found
+            )
             assert attention > window > word
 
     def test_the_two_saws(self):

@@ -57,7 +57,7 @@ def run(wordnet: Path, out: Path, model: str, *options: str) -> str:
 
 @pytest.mark.parametrize("model", ["tagger", "tagger-window", "tagger-word"])
 def test_writes_a_model_that_loads(wordnet: Path, tmp_path: Path, model: str) -> None:
-    output = run(wordnet, tmp_path, model)
+    output = run(wordnet, tmp_path, model, "--also", "1")
     config = json.loads((tmp_path / "config.json").read_text("utf-8"))
     card = json.loads((tmp_path / "card.json").read_text("utf-8"))
     tensors = load_file(tmp_path / "model.safetensors")
@@ -70,6 +70,7 @@ def test_writes_a_model_that_loads(wordnet: Path, tmp_path: Path, model: str) ->
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype("float16")}
     assert card["n_byte"] == (tmp_path / "model.safetensors").stat().st_size
     assert card["figures"].keys() == card["figures_text"].keys()
+    assert "accuracy_seed_1" in card["figures"]
     assert "I/" in output
 
 

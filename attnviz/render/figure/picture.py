@@ -43,6 +43,8 @@ def picture_box(picture: Picture) -> Box:
                 at = x + left + j * (PANEL + GAP)
                 if i == 0:
                     page.text(at, y + TITLE, picture.column_names[j])
+                if values is None:
+                    continue
                 _panel(page.axes(at, top, PANEL, PANEL), picture, values)
         _bar(page, x + left + n_column * (PANEL + GAP), y + above, min(height - GAP, 2.0), picture)
         for number, note in enumerate(notes):

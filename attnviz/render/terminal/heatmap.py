@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
@@ -186,13 +186,19 @@ def number_text(value: float, scale: Scale, decimals: int) -> str:
     return text[1:] if text.startswith("-") and float(text) == 0 else text
 
 
-def wrap(text: str, width: int, screen: Screen, indent: int = 0) -> list[str]:
-    """Lines of at most `width` cells, broken between words; a word that is longer is cut."""
+def wrap(text: str, width: int, screen: Screen, indent: int = 0, whole: bool = False) -> list[str]:
+    """Lines of at most `width` cells, broken between words; a word that is longer is cut, or
+    with `whole` broken, so that it can be copied."""
     lines: list[str] = []
     line, size = "", 0
     for word in screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0"):
         word = word.replace("\1", " ")
-        word = fit(word, width - indent, screen) if cell_len(word) > width - indent else word
+        room = width - indent
+        while whole and cell_len(word) > room:
+            part = set_cell_size(word, room)
+            lines += [line, part] if line else [part]
+            line, size, word = "", 0, word[len(part.rstrip()) :]
+        word = fit(word, room, screen) if cell_len(word) > room else word
         length = cell_len(word)
         if line and size + 1 + length > width - indent:
             lines.append(line)

@@ -122,7 +122,7 @@ def _squeeze(widths: list[int], least: list[int], room: int) -> list[int]:
 def _wrapped(cells: Sequence[tuple[str, bool]], widths: Sequence[int], screen: Screen) -> list[str]:
     """One line of a table as the lines of the screen that it takes."""
     parts = [
-        wrap(text, width, screen) if is_word else [text]
+        wrap(text, width, screen, whole=True) if is_word else [text]
         for (text, is_word), width in zip(cells, widths, strict=True)
     ]
     lines = []
