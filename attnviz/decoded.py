@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from attnviz.tokens import Tokens
 from attnviz.trace import Record
 
 
@@ -19,13 +20,11 @@ class Step(NamedTuple):
 class Generated(NamedTuple):
     """What a decoder wrote."""
 
-    read: tuple[int, ...]
-    """The ids that it read: what it was given, and all that it wrote but the last."""
+    read: Tokens
+    """What it read: what it was given, and all that it wrote but the last."""
+    written: Tokens
     n_given: int
     steps: tuple[Step, ...]
+    """One for each token written."""
     ended: bool
     """Whether it wrote the end itself; else it was stopped."""
-
-    @property
-    def written(self) -> tuple[int, ...]:
-        return tuple(step.id for step in self.steps)

@@ -105,6 +105,8 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
         key: tuple(int(number) for number in stream.get(key, ()))
         for key in ("ids", "segments", "special", "unknown")
     }
+    if any(not 0 <= at < len(stream["tokens"]) for at in whole["special"] + whole["unknown"]):
+        raise ValueError("the places of tokens")
     tags = tuple(stream.get("tags", ()))
     if tags and len(tags) != len(stream["tokens"]):
         raise ValueError("'tags'")

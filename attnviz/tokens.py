@@ -37,6 +37,17 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def followed_by(self, other: Tokens) -> Tokens:
+        """These tokens, then the others."""
+        n = len(self)
+        return Tokens(
+            tokens=self.tokens + other.tokens,
+            ids=self.ids + other.ids,
+            labels=self.labels + other.labels,
+            special=self.special + tuple(n + place for place in other.special),
+            unknown=self.unknown + tuple(n + place for place in other.unknown),
+        )
+
     @classmethod
     def of(
         cls,

@@ -57,9 +57,9 @@ def decode(
     check_outputs(out)
     from attnviz.cli.run import read_inputs
     from attnviz.models import load_model
-    from attnviz.models.decoding import MOST, generate
+    from attnviz.models.decoding import MOST, generate, whole_pass
+    from attnviz.models.memory import check_memory, plan_run
     from attnviz.models.reading import read_text
-    from attnviz.models.running import run
     from attnviz.views.decoding import decoding_views
 
     (given,) = read_inputs([text], None)
@@ -74,6 +74,8 @@ def decode(
     if most < 1:
         raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")
     source = read_text(loaded, given)
+    check_memory(plan_run(loaded, dict.fromkeys(("source", "target"), source), ("weights",)))
+    selection.check(loaded.transformer.sites())
     with progress("tokens") as bar:
         generated = generate(
             loaded,
@@ -84,25 +86,18 @@ def decode(
             cached=cache,
             progress=bar,
         )
-    trace = run(
-        generated.read if alone else given,
-        target=None if alone else generated.read,
-        model=loaded,
-        select=selection,
-        fingerprint=wants_data(out),
-    )
+    trace = whole_pass(loaded, source, generated, select=selection, fingerprint=wants_data(out))
     trace = replace(trace, command=("attnviz", *ctx.obj))
     reader: Any = loaded.target_tokenizer or loaded.tokenizer
-    written = reader.take(generated.written)
-    answer = reader.join(generated.written)
-    views = decoding_views(trace, selection, generated, written, answer, top=top, steps=steps)
+    answer = reader.join(generated.written.ids)
+    views = decoding_views(trace, selection, generated, answer, top=top, steps=steps)
     emit([_report(trace, views, generated, answer, loaded)], out)
 
 
 def _report(trace: Trace, views: Any, generated: Generated, text: str, model: Model) -> Report:
     decoded = {
         "text": text,
-        "ids": list(generated.written),
+        "ids": list(generated.written.ids),
         "probabilities": [step.probability for step in generated.steps],
         "n_given": generated.n_given,
         "ended": generated.ended,

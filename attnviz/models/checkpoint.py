@@ -75,7 +75,19 @@ def read_card(folder: Path) -> dict[str, Any] | None:
         card = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise AttnvizError(f"{path} is damaged: {error}", "install attnviz again") from error
-    return card if isinstance(card, dict) else None
+    if not isinstance(card, dict) or "sha256" not in card:
+        return None  # somebody else's file of that name
+    kinds: dict[str, type] = {
+        "figures": dict,
+        "figures_text": dict,
+        "limits": list,
+        "training_seconds": float,
+    }
+    for key, kind in kinds.items():
+        value = card.get(key, kind())
+        if not isinstance(float(value) if isinstance(value, int) else value, kind):
+            raise AttnvizError(f"{path}: {key} is garbled", "install attnviz again")
+    return card
 
 
 def check_card(folder: Path, weights: SafetensorsFile) -> None:

@@ -8,13 +8,17 @@ import numpy as np
 
 from attnviz.decoded import Generated, Step
 from attnviz.errors import AttnvizError
+from attnviz.models.forward import forward
 from attnviz.models.model import Model
 from attnviz.models.reading import Text, as_input, read_target
 from attnviz.nn.cache import Cache
 from attnviz.nn.multi_head import Recorder, RecordNothing
+from attnviz.nn.norms import BatchNorm
+from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
+from attnviz.selection import Selection
 from attnviz.tokens import Tokens
-from attnviz.trace import TraceRecorder
+from attnviz.trace import Trace, TraceRecorder
 
 MOST = 64
 
@@ -55,26 +59,55 @@ def generate(
         given = _first_target(model, target)
     end = getattr(reader, "end", None)
     room = most if model.max_tokens is None else min(most, model.max_tokens - len(given) + 1)
-    cache = Cache() if cached else None
-    read, new = list(given.ids), list(given.ids)
+    cache = Cache() if cached and can_cache(transformer.decoder) else None
+    read = new = given
     steps: list[Step] = []
+    silent: Recorder = RecordNothing()
     ended = False
     while len(steps) < room and not ended:
         recorder = TraceRecorder([*stages, "mask"]) if stages else None
-        tokens = reader.take(read if cache is None else new)
-        step_input = as_input(model, tokens, target=memory is not None)
+        step_input = as_input(model, read if cache is None else new, target=memory is not None)
         if cache is not None:
             step_input = step_input._replace(first=len(read) - len(new))
-        silent: Recorder = RecordNothing()
         x = transformer.decode(step_input, memory, recorder or silent, cache=cache)
         id, probability = _best(unembed(x[-1:])[0])
         steps.append(Step(id, probability, recorder.records() if recorder else ()))
         ended = id == end
-        new = [id]
-        read.append(id)
+        new = reader.take([id])
+        read = read.followed_by(new)
         if progress is not None:
             progress(len(steps), room)
-    return Generated(tuple(read[:-1]), len(given), tuple(steps), ended)
+    written = reader.take([step.id for step in steps])
+    read = given.followed_by(reader.take([step.id for step in steps[:-1]]))
+    return Generated(read, written, len(given), tuple(steps), ended)
+
+
+def whole_pass(
+    model: Model, source: Tokens, generated: Generated, *, select: Selection, fingerprint: bool
+) -> Trace:
+    """The trace of all that was read, computed at once."""
+    if model.transformer.encoder is None:
+        streams = {"source": generated.read}
+    else:
+        streams = {"source": source, "target": generated.read}
+    inputs = {
+        name: as_input(model, tokens, target=name == "target") for name, tokens in streams.items()
+    }
+    return forward(
+        model, streams, inputs, stages=("weights",), select=select, fingerprint=fingerprint
+    )
+
+
+def can_cache(decoder: Stack) -> bool:
+    """Whether a token's keys and values stay what they are when more tokens come: not where a
+    token sees later ones, or a norm looks at the whole text."""
+    sublayers = [sublayer for block in decoder.blocks for sublayer in block]
+    norms = {type(norm) for s in sublayers for norm in (s.before, s.within, s.after)}
+    return BatchNorm not in norms | {type(decoder.norm)} and all(
+        attention.kind == "cross" or any(name.startswith("causal") for name in attention.mask.names)
+        for block in decoder.blocks
+        for attention in attentions(block)
+    )
 
 
 def _first_target(model: Model, target: Text | None) -> Tokens:

@@ -13,7 +13,7 @@ from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import Site
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
-from attnviz.tokens import Tokens
+from attnviz.tokens import Tokens, label
 from attnviz.trace import Trace, TraceRecorder, read_only
 
 
@@ -49,7 +49,7 @@ def forward(
             name: [read_only(state) for state in states]
             for name, states in output.hidden_states.items()
         },
-        logits=None if output.logits is None else read_only(output.logits),
+        logits=read_only(output.logits) if logits and output.logits is not None else None,
     )
 
 
@@ -61,7 +61,7 @@ def _tagged(
         return streams
     source = streams["source"]
     tags = tuple(
-        "" if place in source.special else model.labels[best]
+        "" if place in source.special else label(model.labels[best])
         for place, best in enumerate(logits.argmax(-1))
     )
     return {**streams, "source": replace(source, tags=tags)}
@@ -82,7 +82,7 @@ def describe(model: Model, fingerprint: bool, n_token: int) -> dict[str, Any]:
         "sha256": model.fingerprint() if fingerprint else None,
         "n_parameter": model.n_parameter,
         **({"task": model.task} if model.task else {}),
-        **({"outputs": list(model.labels)} if model.labels else {}),
+        **({"outputs": [label(name) for name in model.labels]} if model.labels else {}),
         **model.shape,
         "notes": notes,
     }

@@ -11,6 +11,7 @@ from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.models.stack import from_values
 from attnviz.nn import masks, scores
+from attnviz.nn.masks import Mask
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.registry import parse_spec
 
@@ -55,6 +56,18 @@ def intervene(model: Model, changes: Mapping[str, Any]) -> Model:
         shape={**model.shape, "changed": dict(changes)},
         notes=(*model.notes, f"changed from what it was trained with: {told}"),
     )
+
+
+def hide(model: Model, mask: Mask) -> Model:
+    """`model` with a mask besides its own in every self-attention of its first stack."""
+    first = "decoder" if model.transformer.encoder is None else "encoder"
+
+    def change(stack: str, attention: MultiHeadAttention) -> MultiHeadAttention:
+        if stack != first or attention.kind != "self":
+            return attention
+        return attention._replace(mask=attention.mask + mask)
+
+    return model._replace(transformer=model.transformer.change_attention(change))
 
 
 def _score(spec: str) -> dict[str, Any]:

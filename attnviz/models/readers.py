@@ -25,7 +25,10 @@ class Reader:
         self.entries = config.texts(self._kind)
         self._lower = config.switch("lower")
         self._id = {entry: id for id, entry in enumerate(self.entries)}
-        self.unknown = self._special(config, "unknown", "[UNK]")
+        unknown = self._special(config, "unknown", "[UNK]")
+        if unknown is None:
+            raise AttnvizError(f"{config.where}: unknown: it names no entry", "'[UNK]'")
+        self.unknown = unknown
         self.begin = self._special(config, "begin")
         self.end = self._special(config, "end")
         self._closes = config.switch("close")
@@ -49,7 +52,7 @@ class Reader:
         added = [*range(len(first)), *range(len(first) + len(ids), len(first + ids + last))]
         return Tokens.of(
             [self._entry(id) for id in first] + cut + [self._entry(id) for id in last],
-            [id or 0 for id in first + ids + last],
+            first + ids + last,
             special=added,
             unknown=[i + len(first) for i, id in enumerate(ids) if id == self.unknown],
         )

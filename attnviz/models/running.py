@@ -11,6 +11,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.forward import forward
+from attnviz.models.intervene import hide
 from attnviz.models.model import Model
 from attnviz.models.reading import Text, as_input, read_target, read_text
 from attnviz.nn.masks import NONE, Mask, custom
@@ -66,8 +67,9 @@ def run(
         raise AttnvizError(
             "changes are for models given by name: load_model(name, changes)", "give the name"
         )
-    own_mask = custom(mask) if isinstance(mask, np.ndarray) else mask
-    own_mask = own_mask if isinstance(own_mask, Mask) else NONE
+    if isinstance(mask, np.ndarray):
+        model = hide(model, custom(mask))
+    own_mask = mask if isinstance(mask, Mask) else NONE
     if image is not None:
         if not (text is pair is target is None):
             raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
@@ -87,16 +89,20 @@ def run(
     if text is None:
         raise AttnvizError("there is no text", 'run("I saw a saw")')
     source = read_text(model, text, pair)
+    if not isinstance(text, str) and getattr(model.tokenizer, "n_piece", False):
+        told = "ids say nothing of a word's spelling: it is read as the list spells it"
+        model = model._replace(notes=(*model.notes, told))
     streams = {"source": source}
     if model.kind == "encoder-decoder":
         if target is None and model.task == "continue":
             from attnviz.models.decoding import generate
 
-            target = generate(model, source).read
+            streams["target"] = generate(model, source).read
             model = model._replace(
                 notes=(*model.notes, "the target is what the model itself writes")
             )
-        streams["target"] = read_target(model, text if target is None else target)
+        else:
+            streams["target"] = read_target(model, text if target is None else target)
     elif target is not None:
         raise AttnvizError(
             f"{model.name} is no encoder-decoder: it reads no target",

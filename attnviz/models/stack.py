@@ -126,7 +126,7 @@ def check_mix(spec: str) -> None:
     if name not in ("attention", "window", "none"):
         raise AttnvizError(f"mix: unknown {name!r}", "known: attention, window:reach=2, none")
     reach = options.pop("reach", "2") if name == "window" else "2"
-    if options or not reach.isdigit() or int(reach) < 1:
+    if options or not reach.isdecimal() or not 0 < int(reach) <= 64:
         raise AttnvizError(f"mix: cannot read {spec!r}", "attention, window:reach=2 or none")
 
 

@@ -52,9 +52,9 @@ def model_views(
     lines = [Line(f"{name}, {kind}", "model", "head"), *(Line(n, "", "note") for n in notes)]
     views: list[View] = []
     if card is not None:
-        lines.append(Line(str(card.get("title", "")), ""))
+        lines.append(Line(label(str(card.get("title", ""))), ""))
         lines += [
-            Line(str(card[key]), term)
+            Line(label(str(card[key])), term)
             for key, term in (
                 ("task_text", "task"),
                 ("data", "data"),
@@ -66,10 +66,10 @@ def model_views(
         ]
         seconds = card.get("training_seconds")
         if seconds:
-            trained = f"{seconds:.0f} s on {card.get('threads', 1)} thread, seed {card.get('seed')}"
-            lines.append(Line(trained, "trained"))
+            where = f"on {card.get('threads', 1)} thread, seed {card.get('seed')}"
+            lines.append(Line(f"{seconds:.0f} s {label(where)}", "trained"))
         lines += [
-            Line(str(limit), "limits" if i == 0 else "", "note")
+            Line(label(str(limit)), "limits" if i == 0 else "", "note")
             for i, limit in enumerate(card.get("limits", ()))
         ]
         views.append(_figures(card))

@@ -13,7 +13,6 @@ from attnviz.decoded import Generated, Step
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
-from attnviz.tokens import Tokens
 from attnviz.trace import Record, Trace
 from attnviz.views.attention import (
     attention_views,
@@ -25,12 +24,14 @@ from attnviz.views.attention import (
 )
 from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Links, Table, Text, Value, View
 
+ALLOWED = 1e-4
+"""Float32 rounds differently when rows are computed one by one."""
+
 
 def decoding_views(
     trace: Trace,
     selection: Selection,
     generated: Generated,
-    written: Tokens,
     text: str,
     *,
     top: int,
@@ -39,21 +40,20 @@ def decoding_views(
     """The text, each token with its probability, all attention, the alignment.
 
     Args:
-        written: the tokens that were written, in the order of `generated.steps`.
-        text: what they read as.
+        text: what the written tokens read as.
     """
     first, *rest = header(trace).lines
     lines = (first, _wrote(generated, text), *rest, *_checked(trace, generated))
     views: list[View] = [Text(lines)]
     head = alignment_head(trace, selection)
     if steps:
-        return views + _steps(trace, generated, written, *(head or _telling(trace, selection)))
+        return views + _steps(trace, generated, *(head or _telling(trace, selection)))
     if head is None:
         views += attention_views(trace, selection, top=top)[1:]
-        views.append(_table(trace, generated, written, None))
+        views.append(_table(trace, generated, None))
         return views
-    views += alignment_views(trace, generated, written, *head)
-    views.append(_table(trace, generated, written, head))
+    views += alignment_views(trace, generated, selection, *head)
+    views.append(_table(trace, generated, head))
     records = [record for record in trace if selection.covers(record)]
     views += overviews(trace, records, selection, "weights", stage_scale(records, "weights"))
     if found := found_text(trace, selection):
@@ -91,15 +91,18 @@ def _telling(trace: Trace, selection: Selection) -> tuple[Record, int]:
 
 
 def alignment_views(
-    trace: Trace, generated: Generated, written: Tokens, record: Record, head: int
+    trace: Trace, generated: Generated, selection: Selection, record: Record, head: int
 ) -> list[View]:
     """Each written token and the source tokens that were looked at when it was written."""
     weights = _rows(record, head, generated)
     name = f"{record.id} L{record.layer}.H{head}"
     source = token_axis("source", trace.streams[record.keys])
-    target = replace(token_axis("written", written), special=frozenset())
+    target = replace(
+        token_axis("written", generated.written), special=frozenset(), first=generated.n_given
+    )
     note = "a row is what was looked at when its token was written, before it was read"
-    why = "the sharpest head of cross-attention"
+    among = "of the selected heads" if selection.clauses else "head of cross-attention"
+    why = f"the sharpest {among}: that of the lowest entropy"
     if trace.model.get("alignment_head") == f"{record.id}.H{head}":
         why = "this head was trained to look where a word comes from"
     return [
@@ -125,6 +128,11 @@ def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
     error = cache_error(trace, generated.n_given, [step.records for step in generated.steps])
     if error is None:
         return ()
+    if not error <= ALLOWED:  # also if it is not a number
+        told = (
+            f"the steps' weights{_which(trace)} differ from those of one whole pass by {error:.1e}"
+        )
+        return (Line(told, "warning", "warning"),)
     some = "the steps' weights are those of one whole pass" + _which(trace)
     return (Line(f"{some}, within {error:.1e}", "checked"),)
 
@@ -134,9 +142,7 @@ def _which(trace: Trace) -> str:
     return f" ({', '.join(ids)})" if len(ids) < 3 else ""
 
 
-def _table(
-    trace: Trace, generated: Generated, written: Tokens, head: tuple[Record, int] | None
-) -> Table:
+def _table(trace: Trace, generated: Generated, head: tuple[Record, int] | None) -> Table:
     """A line a step: what was read, what was written, how sure, and where it looked."""
     stream = trace.streams["target" if "target" in trace.streams else "source"]
     rows: list[tuple[Value, ...]] = []
@@ -145,7 +151,7 @@ def _table(
         row: tuple[Value, ...] = (
             number,
             f"{place} {stream.labels[place]}",
-            written.labels[number],
+            generated.written.labels[number],
             _probability(step.probability),
         )
         if head is not None:
@@ -172,9 +178,7 @@ def _rows(record: Record, head: int, generated: Generated) -> Array:
     return record.stage("weights")[head, generated.n_given - 1 :]
 
 
-def _steps(
-    trace: Trace, generated: Generated, written: Tokens, record: Record, head: int
-) -> list[View]:
+def _steps(trace: Trace, generated: Generated, record: Record, head: int) -> list[View]:
     """The matrices after every step, from the rows that the cached steps themselves computed."""
     stream, source = trace.streams[record.queries], trace.streams[record.keys]
     own_id = record.id.replace("cross", "self")
@@ -189,48 +193,57 @@ def _steps(
             Text(
                 (
                     Line(
-                        f"reads {last} {stream.labels[last]}, writes {written.labels[number]} "
+                        f"reads {last} {stream.labels[last]}, writes "
+                        f"{generated.written.labels[number]} "
                         f"with probability {_probability(step.probability)}",
                         f"step {number}",
                         "head",
                     ),
                 )
             ),
-            _grown(_new_rows(done, generated.n_given, own_id, head), own_id, head, axis),
+            _grown(f"step {number} · ", done, generated.n_given, own_id, head, axis),
         ]
         if has_cross:
-            cross = np.concatenate(_new_rows(done, generated.n_given, record.id, head))
+            rows = [row for row, _ in _new_rows(done, generated.n_given, record.id, head)]
             columns = token_axis("key", source)
-            views.append(Heatmap(f"{record.id} H{head}", cross, axis, columns, WEIGHTS))
+            title = f"step {number} · {record.id} H{head}"
+            views.append(Heatmap(title, np.concatenate(rows), axis, columns, WEIGHTS))
     return views
 
 
-def _new_rows(done: Sequence[Step], n_given: int, id: str, head: int) -> list[Array]:
-    """Of every step the rows of the tokens that it was the first to read."""
+def _new_rows(
+    done: Sequence[Step], n_given: int, id: str, head: int
+) -> list[tuple[Array, Array | None]]:
+    """Of every step the weights of the tokens that it was the first to read, and why cells of
+    them are masked."""
     rows = []
     for number, step in enumerate(done):
-        weights = next(r.stage("weights") for r in step.records if r.id == id)[head]
-        rows.append(weights[-1:] if number else weights[-n_given:])
+        record = next(each for each in step.records if each.id == id)
+        reasons = record.reasons()
+        if reasons is not None and reasons.ndim == 3:
+            reasons = reasons[head]
+        new = slice(-1 if number else -n_given, None)
+        rows.append((record.stage("weights")[head][new], None if reasons is None else reasons[new]))
     return rows
 
 
-def _grown(rows: Sequence[Array], id: str, head: int, axis: Axis) -> Heatmap:
-    """Masked self-attention so far: what has not been read yet is masked."""
+def _grown(
+    step: str, done: Sequence[Step], n_given: int, id: str, head: int, axis: Axis
+) -> Heatmap:
+    """Self-attention so far: masked by the model's own rules, and where nothing was read yet."""
     n = len(axis)
-    values, masked = np.zeros((n, n)), np.triu(np.ones((n, n), np.uint8), 1)
+    record = next(each for each in done[-1].records if each.id == id)
+    names = (*record.mask_names, "not read yet")
+    values, masked = np.zeros((n, n)), np.full((n, n), len(names), np.uint8)
     row = 0
-    for weights in rows:
-        values[row : row + len(weights), : weights.shape[1]] = weights
+    for weights, reasons in _new_rows(done, n_given, id, head):
+        place = slice(row, row + len(weights)), slice(0, weights.shape[1])
+        values[place] = weights
+        masked[place] = 0 if reasons is None else reasons
         row += len(weights)
-    return Heatmap(
-        f"{id} H{head}",
-        values,
-        axis,
-        replace(axis, name="key"),
-        WEIGHTS,
-        masked if n > 1 else None,
-        ("causal",),
-    )
+    keys = replace(axis, name="key")
+    title = f"{step}{id} H{head}"
+    return Heatmap(title, values, axis, keys, WEIGHTS, masked, names)
 
 
 def _first(axis: Axis, count: int) -> Axis:

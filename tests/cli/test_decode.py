@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -82,7 +84,7 @@ def test_cached_and_uncached_weights_agree(name, text):
         generate(model, source, most=12, stages=("weights",), cached=cached)
         for cached in (True, False)
     )
-    assert cached.written == plain.written
+    assert cached.written.ids == plain.written.ids
     for with_cache, without in zip(cached.steps, plain.steps, strict=True):
         for a, b in zip(with_cache.records, without.records, strict=True):
             rows = b.weights[:, -a.weights.shape[1] :]
@@ -108,7 +110,7 @@ def test_the_aligned_head_is_the_one_that_is_shown(call):
     assert "alignment · decoder.1.cross L1.H0" in out
     assert "this head was trained to look where a word comes from" in out
     other = call("decode", "早上好！", "-s", "decoder.0.cross.H1-3").out
-    assert "the sharpest head of cross-attention" in other
+    assert "the sharpest of the selected heads: that of the lowest entropy" in other
 
 
 def test_a_beginning_of_the_target(call):
@@ -132,6 +134,31 @@ def test_what_is_claimed_was_compared(call):
     assert "checked " in call("decode", "早上好！").out
     assert "(decoder.1.cross)" in call("decode", "早上好！", "-s", "decoder.1.cross.H0").out
     assert "checked " not in call("decode", "早上好！", "-s", "encoder.0.self").out
+
+
+def test_characters_it_lacks_keep_their_own_label(call):
+    out = call("decode", "ab?cab?c", "-m", "induction", "-n", "2", "--top", "0").out
+    assert "not in the vocabulary: 3 ?  7 ?" in out
+    assert "tokens   0 [BOS]  1 a  2 b  3 ?  4 c" in out
+
+
+def test_every_step_is_in_the_csv(call):
+    call("decode", "早上好！", "--steps", "-o", "s.csv")
+    with open("s.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    sizes = Counter(row["view"] for row in rows)
+    for step in range(4):
+        assert sizes[f"step {step} · decoder.1.self H0"] == (step + 1) ** 2
+        assert sizes[f"step {step} · decoder.1.cross H0"] == 5 * (step + 1)
+    trace = attnviz.run("早上好！", model="phrases")
+    exact = trace["decoder.1.self"].weights[0]
+    for row in rows:
+        if row["view"] == "step 3 · decoder.1.self H0":
+            i, j = int(row["row"]), int(row["column"])
+            if j > i:
+                assert row["masked"] in ("causal", "not read yet")
+            else:
+                assert float(row["value"]) == pytest.approx(exact[i, j], abs=1e-5)
 
 
 def test_nearly_certain_is_not_certain(call):

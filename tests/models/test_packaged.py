@@ -172,13 +172,10 @@ class TestPhrases:
 
     def test_exact_translations(self, sample):
         model, figures = load_model("phrases"), card("phrases")["figures"]
-        entries = model.target_tokenizer.entries
         right = 0
         for example in sample:
             generated = generate(model, read_text(model, example.source))
-            words = tuple(
-                entries[id] for id in generated.written[: -1 if generated.ended else None]
-            )
+            words = generated.written.tokens[: -1 if generated.ended else None]
             right += words == example.target
         assert right / len(sample) == pytest.approx(figures["sample_exact"], abs=0.0051)
         assert right / len(sample) >= 0.98
@@ -212,7 +209,7 @@ class TestPhrases:
     def test_one_character_by_its_neighbours(self, source, target):
         model = load_model("phrases")
         generated = generate(model, read_text(model, source))
-        assert model.target_tokenizer.join(generated.written) == target
+        assert model.target_tokenizer.join(generated.written.ids) == target
 
 
 class TestTaggers:

@@ -27,7 +27,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     section = config.section("stack")
     stack = from_values(section.values(), section.where)
     task = config.get("task")
-    config.require("task", *TASKS)
+    config.require("task", *TASKS if stack.kind == "encoder" else TASKS[2:])
     source = config.section("source")
     target = config.section("target") if stack.kind == "encoder-decoder" else None
     labels = config.texts("labels") if task != "continue" else ()

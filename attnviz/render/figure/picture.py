@@ -74,6 +74,7 @@ def _bar(page: Page, x: float, y: float, height: float, picture: Picture) -> Non
     ground = np.array([0.0, 1.0])[None, :, None]
     colours = share * np.array(COLOUR) + (1 - share) * ground
     low, high = picture.scale.low, picture.scale.high
+    high = high if high > low else low + 1  # a map that is zero everywhere
     axes.imshow(colours, aspect="auto", extent=(0, 1, low, high), interpolation="nearest")
     axes.set_xticks([])
     axes.yaxis.tick_right()

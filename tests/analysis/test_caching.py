@@ -1,0 +1,81 @@
+"""A difference between decoding and one whole pass is found, wherever it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from attnviz.analysis.caching import cache_error
+from attnviz.models import load_model
+from attnviz.models.decoding import can_cache, generate, whole_pass
+from attnviz.models.reading import read_text
+from attnviz.selection import Selection, parse_selection
+
+TEXT = "qwertqw"
+
+
+@pytest.fixture(scope="module")
+def decoded():
+    model = load_model("induction")
+    source = read_text(model, TEXT)
+    generated = generate(model, source, most=5, stages=("weights",))
+    trace = whole_pass(model, source, generated, select=Selection(), fingerprint=False)
+    return trace, generated
+
+
+def steps(generated):
+    return [step.records for step in generated.steps]
+
+
+def test_none(decoded):
+    trace, generated = decoded
+    assert cache_error(trace, generated.n_given, steps(generated)) < 1e-5
+
+
+@pytest.mark.parametrize("number", [0, 2, 4])
+@pytest.mark.parametrize("value", [0.25, np.nan])
+def test_a_planted_one(decoded, number, value):
+    trace, generated = decoded
+    records = steps(generated)
+    weights = records[number][1].weights.copy()
+    weights[2, -1, 1] += value
+    changed = replace(records[number][1], weights=weights)
+    records[number] = (records[number][0], changed)
+    found = cache_error(trace, generated.n_given, records)
+    assert np.isnan(found) if np.isnan(value) else found == pytest.approx(0.25, abs=1e-5)
+
+
+def test_nothing_in_common(decoded):
+    trace, generated = decoded
+    assert cache_error(trace, generated.n_given, []) is None
+
+
+def test_what_is_read_and_written(decoded):
+    trace, generated = decoded
+    assert generated.read.tokens == ("[BOS]", *TEXT, *generated.written.tokens[:-1])
+    assert len(generated.steps) == len(generated.written) == 5
+    assert len(trace.streams["source"]) == generated.n_given + 4
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", True),
+        ("mask=causal+window:size=2", True),
+        ("mask=none", False),
+        ("mask=window:size=2", False),
+        ("norm=batch", False),
+    ],
+)
+def test_where_a_cache_is_right(options, expected):
+    model = load_model("random:kind=decoder" + (f",{options}" if options else ""))
+    assert can_cache(model.transformer.decoder) is expected
+
+
+def test_only_what_is_selected(decoded):
+    model = load_model("induction")
+    source = read_text(model, TEXT)
+    trace = whole_pass(model, source, decoded[1], select=parse_selection(["L1"]), fingerprint=False)
+    assert [record.id for record in trace] == ["decoder.1.self"]
