@@ -101,7 +101,7 @@ def main() -> None:
 def train(images: Images, labels: Labels, options: argparse.Namespace) -> Transformer:
     """A model of one seed, its weights rounded to what the file holds."""
     torch.manual_seed(options.seed)
-    model = Transformer(STACK, 10, {"n_patch": PATCH * PATCH})
+    model = Transformer(STACK, 10, {"n_pixel": PATCH * PATCH})
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
     pixels, digits = torch.from_numpy(as_input(images)), torch.from_numpy(labels)
     for step in range(options.steps):
@@ -186,7 +186,7 @@ def config() -> dict[str, Any]:
             "height": SIZE,
             "width": SIZE,
             "patch": PATCH,
-            "n_patch": PATCH * PATCH,
+            "n_pixel": PATCH * PATCH,
         },
         "max_tokens": N_PATCH + 1,
     }

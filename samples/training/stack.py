@@ -170,8 +170,8 @@ class Embedding(nn.Module):
         super().__init__()
         d = stack["d_model"]
         self.scale = d**0.5 if stack["embedding_scale"] else 1.0
-        if "n_patch" in reads:
-            self.patches = Linear(reads["n_patch"], d)
+        if "n_pixel" in reads:
+            self.patches = Linear(reads["n_pixel"], d)
             self.register_parameter("class", nn.Parameter(torch.randn(d) * d**-0.5))
         else:
             self.tokens = nn.Parameter(torch.randn(reads["n_token"], d) * d**-0.5)
@@ -202,7 +202,7 @@ class Transformer(nn.Module):
     Args:
         stack: fields of attnviz's StackConfig (kind, mix, layers, heads, d_model, …).
         n_output: the width of the output: tags, classes, or the tokens of the vocabulary.
-        source, target: what is read: `{"n_token": …, "n_piece": …}` or `{"n_patch": …}`.
+        source, target: what is read: `{"n_token": …, "n_piece": …}` or `{"n_pixel": …}`.
     """
 
     def __init__(

@@ -15,10 +15,11 @@ from PIL import Image
 
 from attnviz.errors import AttnvizError
 from attnviz.render.figure import fonts, render
-from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out
+from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out, left_to_right
 from attnviz.render.figure.colours import BROKEN, MASKED, ink, pixels
 from attnviz.render.figure.heatmap import colour_bar
-from attnviz.views.kinds import Grid, Heatmap, Scale, around_zero, indices
+from attnviz.render.figure.words import LINE, TITLE, table_box
+from attnviz.views.kinds import Grid, Heatmap, Scale, Table, around_zero, indices
 from tests.render import samples
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -210,3 +211,17 @@ def test_layout_flows_and_never_overlaps():
                 or by + b.height <= ay
             )
     assert placed[1][2] == placed[2][2] != placed[3][2]
+
+
+def test_indices_stay_at_the_left_of_words_that_run_left():
+    """Between marks that run left to right, so that each word keeps its own index."""
+    assert left_to_right("3 saw") == "3 saw"
+    mark = "\u200e"
+    assert left_to_right("3 שלום") == f"{mark}3{mark} {mark}שלום"
+
+
+def test_a_wide_table_wraps_and_stays_on_the_page():
+    text = " ".join(f"word{i}" for i in range(120))
+    box = table_box(Table("t", ("name", "value", "of what"), (("a", 0.5, text), ("b", 1.0, "x"))))
+    assert box.width <= WIDEST
+    assert box.height > TITLE + 6 * LINE  # a head, two rows, and lines of the one that wraps

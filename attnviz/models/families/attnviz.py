@@ -105,7 +105,7 @@ def _image(config: Config) -> dict[str, int]:
     """height, width and patch, in pixels."""
     config.require("reads", "patches")
     image = {key: config.count(key) for key in ("height", "width", "patch")}
-    config.require("n_patch", image["patch"] ** 2)
+    config.require("n_pixel", image["patch"] ** 2)
     config.finish()
     if image["height"] % image["patch"] or image["width"] % image["patch"]:
         raise AttnvizError(

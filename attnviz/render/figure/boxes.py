@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from unicodedata import bidirectional
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,7 +44,19 @@ class Page(NamedTuple):
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Text with its upper left corner at (x, y), unless `style` aligns it otherwise."""
         place: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 8} | style
-        self.figure.text(x / self.width, 1 - y / self.height, text, **place)
+        at = x / self.width, 1 - y / self.height
+        self.figure.text(*at, left_to_right(text), **place)
+
+
+LEFT_TO_RIGHT = "\u200e"
+
+
+def left_to_right(text: str) -> str:
+    """The text with its words in their order, whichever way each of them runs: without this, a
+    Hebrew token would carry the indices around it to its other side."""
+    if text.isascii() or not any(bidirectional(char) in ("R", "AL", "AN") for char in text):
+        return text
+    return LEFT_TO_RIGHT + text.replace(" ", f"{LEFT_TO_RIGHT} {LEFT_TO_RIGHT}")
 
 
 def lay_out(boxes: Sequence[Box]) -> tuple[float, float, list[tuple[Box, float, float]]]:

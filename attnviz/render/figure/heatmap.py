@@ -11,7 +11,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from attnviz.nn.types import Array
-from attnviz.render.figure.boxes import Box, Page
+from attnviz.render.figure.boxes import LEFT_TO_RIGHT, Box, Page, left_to_right
 from attnviz.render.figure.colours import MASKED, colour_map, hatch, ink, limits, pixels
 from attnviz.views.kinds import Axis, Grid, Heatmap, Scale, pool, short
 
@@ -172,13 +172,14 @@ def _labels(axis: Axis) -> list[str]:
     labels = []
     for place, label in enumerate(axis.labels):
         short_label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-        labels.append(f"{axis.index(place)} {short_label}".strip())
+        labels.append(left_to_right(f"{axis.index(place)} {short_label}".strip()))
     return labels
 
 
 def _longest(axis: Axis) -> int:
     # a wide character takes the room of two letters
-    return max((sum(1 + (ord(c) > 0x1100) for c in label) for label in _labels(axis)), default=1)
+    plain = (label.replace(LEFT_TO_RIGHT, "") for label in _labels(axis))
+    return max((sum(1 + (ord(c) > 0x1100) for c in label) for label in plain), default=1)
 
 
 def _numbers(axes: Axes, heatmap: Heatmap, colours: Array) -> None:

@@ -13,6 +13,7 @@ LETTER, LINE, TITLE = 0.075, 0.165, 0.26
 TERM = 0.75
 WIDEST_TEXT = 8.5
 MOST_ROWS = 40
+LEAST_LETTERS = 12
 CURVES = (5.5, 2.4)
 TONES = {"plain": "black", "head": "black", "note": "#8a6d00", "warning": "#b00020"}
 STYLES = ("-", "--", "-.", ":")
@@ -40,36 +41,54 @@ def text_box(text: Text) -> Box:
 
 
 def table_box(table: Table) -> Box:
-    """Columns of text; numbers to the right."""
+    """Columns of text; numbers to the right. Words wrap where the table is too wide."""
     shown = [[value_text(value) for value in row] for row in table.rows[:MOST_ROWS]]
     words = [any(isinstance(r[i], str) for r in table.rows) for i in range(len(table.columns))]
-    widths = [
-        (max(map(len, (name, *(row[i] for row in shown)))) + 2) * LETTER
-        for i, name in enumerate(table.columns)
+    letters = [
+        max(map(len, (name, *(row[i] for row in shown)))) for i, name in enumerate(table.columns)
     ]
-    starts = np.concatenate([[0.0], np.cumsum(widths)])
+    letters = _narrowed(letters, words, int(WIDEST / LETTER))
+    lines = [
+        [wrap(part, letters[i]) or [""] if words[i] else [part] for i, part in enumerate(row)]
+        for row in [list(table.columns), *shown]
+    ]
+    starts = np.concatenate([[0.0], np.cumsum([(n + 2) * LETTER for n in letters])])
     rest = len(table.rows) - len(shown)
     notes = [*table.notes, *([f"and {rest} rows more"] if rest else [])]
+    heights = [max(map(len, row)) for row in lines]
 
     def draw(page: Page, x: float, y: float) -> None:
         page.text(x, y, table.title, fontsize=9, weight="bold")
-        for number, row in enumerate([table.columns, *shown]):
-            at = y + TITLE + number * LINE
-            for i, part in enumerate(row):
+        at = y + TITLE
+        for number, (row, height) in enumerate(zip(lines, heights, strict=True)):
+            for i, parts in enumerate(row):
                 edge = x + (starts[i] if words[i] else starts[i + 1] - 2 * LETTER)
-                page.text(
-                    float(edge),
-                    at,
-                    part,
-                    ha="left" if words[i] else "right",
-                    color="0.4" if number == 0 else "black",
-                )
+                for line, part in enumerate(parts):
+                    page.text(
+                        float(edge),
+                        at + line * LINE,
+                        part,
+                        ha="left" if words[i] else "right",
+                        color="0.4" if number == 0 else "black",
+                    )
+            at += height * LINE
         for number, note in enumerate(notes):
-            at = y + TITLE + (len(shown) + 1 + number) * LINE
-            page.text(x, at, note, fontsize=7, color="0.35")
+            page.text(x, at + number * LINE, note, fontsize=7, color="0.35")
 
-    height = TITLE + LINE * (len(shown) + 1 + len(notes))
+    height = TITLE + LINE * (sum(heights) + len(notes))
     return Box(min(max(float(starts[-1]), len(table.title) * LETTER), WIDEST), height, draw)
+
+
+def _narrowed(letters: list[int], words: list[bool], room: int) -> list[int]:
+    """The widest columns of words made narrower until all fit."""
+    letters = list(letters)
+    while sum(letters) + 2 * len(letters) > room:
+        widest = max((i for i, is_word in enumerate(words) if is_word), key=letters.__getitem__,
+                     default=None)  # fmt: skip
+        if widest is None or letters[widest] <= LEAST_LETTERS:
+            break
+        letters[widest] -= 1
+    return letters
 
 
 def curves_box(curves: Curves) -> Box:

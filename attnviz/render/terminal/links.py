@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from attnviz.nn.types import Array
-from attnviz.render.terminal.heatmap import heading, notes, row_width
+from attnviz.render.terminal.heatmap import heading, notes, row_width, wrap
 from attnviz.render.terminal.screen import Block, Row, Screen, cell_style, fit, segment, style
 from attnviz.views.kinds import Axis, Links
 
@@ -100,12 +100,12 @@ def _cell(dots: Array, heat: Array, y: int, x: int, screen: Screen) -> Segment:
 
 def _list(links: Links, left: list[str], right: list[str], screen: Screen) -> list[Row]:
     """`2 morning  <- 1 上 0.92, 0 早 0.08`."""
-    width = max(map(cell_len, right))
+    width = max(map(cell_len, right), default=0)
     arrow = "←" if screen.unicode else "<-"
     rows: list[Row] = []
     for i, name in enumerate(right):
         lines = sorted((w, j) for k, j, w in links.lines() if k == i)[::-1]
         parts = ", ".join(f"{left[j]} {w:.2f}" for w, j in lines) or "-"
         text = f"{fit(name, width, screen)} {arrow} {parts}"
-        rows.append([segment(fit(text, min(cell_len(text), screen.width), screen))])
+        rows += [[segment(part)] for part in wrap(text, screen.width, screen, width + 1, True)]
     return rows
