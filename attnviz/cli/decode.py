@@ -26,7 +26,10 @@ app = typer.Typer(add_completion=False)
 def decode(
     ctx: typer.Context,
     out: OutputOptions,
-    text: Annotated[str, typer.Argument(help="The text; - reads stdin.")],
+    text: Annotated[
+        str | None, typer.Argument(help="The text; - reads stdin.", show_default=False)
+    ] = None,
+    ids: Annotated[str | None, typer.Option(help="Token ids instead of a text: 2,3,4")] = None,
     model: Annotated[
         str, typer.Option("-m", "--model", help="A trained decoder, alone or with an encoder")
     ] = "phrases",
@@ -62,7 +65,7 @@ def decode(
     from attnviz.models.reading import read_text
     from attnviz.views.decoding import decoding_views
 
-    (given,) = read_inputs([text], None)
+    (given,) = read_inputs(None if text is None else [text], ids)
     loaded = load_model(model)
     selection = parse_selection(select or ())
     alone = loaded.kind == "decoder"
