@@ -91,7 +91,7 @@ def decode(
         )
     trace = whole_pass(loaded, source, generated, select=selection, fingerprint=wants_data(out))
     trace = replace(trace, command=("attnviz", *ctx.obj))
-    reader: Any = loaded.target_tokenizer or loaded.tokenizer
+    reader = loaded.target_tokenizer or loaded.tokenizer
     answer = reader.join(generated.written.ids)
     views = decoding_views(trace, selection, generated, answer, top=top, steps=steps)
     emit([_report(trace, views, generated, answer, loaded)], out)

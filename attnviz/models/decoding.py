@@ -57,7 +57,7 @@ def generate(
     if transformer.encoder is not None:
         memory = transformer.encode(as_input(model, source), RecordNothing())
         given = _first_target(model, target)
-    end = getattr(reader, "end", None)
+    end = reader.end
     room = most if model.max_tokens is None else min(most, model.max_tokens - len(given) + 1)
     cache = Cache() if cached and can_cache(transformer.decoder) else None
     read = new = given
@@ -113,10 +113,10 @@ def can_cache(decoder: Stack) -> bool:
 def _first_target(model: Model, target: Text | None) -> Tokens:
     if target is not None:
         return read_target(model, target)
-    begin = getattr(model.target_tokenizer, "begin", None)
-    if begin is None:
+    reader = model.target_tokenizer or model.tokenizer
+    if reader.begin is None:
         raise AttnvizError(f"{model.name} has no first token to begin with", "--target TEXT")
-    return read_target(model, [begin])
+    return read_target(model, [reader.begin])
 
 
 def _best(logits: Array) -> tuple[int, float]:

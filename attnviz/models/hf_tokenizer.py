@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.model import Tokenizer
 from attnviz.tokens import Tokens
 
 
-class HFTokenizer:
+class HFTokenizer(Tokenizer):
     """A tokenizer of Hugging Face's format, without the padding and truncation it may switch on."""
 
     def __init__(self, path: Path) -> None:
         try:
-            from tokenizers import Tokenizer
+            import tokenizers
         except ImportError:
             raise AttnvizError(
                 f"{path} needs the package `tokenizers`", "pip install 'attnviz[models]'"
             ) from None
         try:
-            self._tokenizer: Any = Tokenizer.from_file(str(path))
+            self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises bare Exception
             raise AttnvizError(
                 f"{path} is damaged or no tokenizer file: {error}", "download it again"
@@ -52,7 +53,7 @@ class HFTokenizer:
         )
 
 
-class NoTokenizer:
+class NoTokenizer(Tokenizer):
     """Of a checkpoint that has none: it can still be given token ids."""
 
     def __init__(self, folder: Path) -> None:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from attnviz.nn.transformer import Transformer
+from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
 
 class Tokenizer(Protocol):
-    """Text to tokens."""
+    """Text to tokens. What a tokenizer does not know of itself keeps its default."""
+
+    begin: int | None = None
+    """The id that a decoder starts from."""
+    end: int | None = None
+    """The id at which decoding stops."""
+    n_entry: int | None = None
+    """How many ids there are, if it knows."""
+    n_piece: int = 0
+    """How many parts of words there are, for models that read them besides the words."""
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         """A text, or two as the model takes a pair of them."""
@@ -19,6 +31,14 @@ class Tokenizer(Protocol):
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         """Token ids as they are: nothing is added; a pair becomes the second segment."""
         ...
+
+    def join(self, ids: Sequence[int]) -> str:
+        """The text of ids, without what marks its beginning and end."""
+        return " ".join(self.take([id for id in ids if id not in (self.begin, self.end)]).tokens)
+
+    def pieces(self, words: Sequence[str]) -> Array:
+        """[n_token, n_piece_of_word]: the ids of each word's parts; none by default."""
+        return np.zeros((len(words), 0), np.int64)
 
 
 class Model(NamedTuple):

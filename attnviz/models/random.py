@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from attnviz.models.model import Model
+from attnviz.models.model import Model, Tokenizer
 from attnviz.models.parts import build_scheme, build_stack
 from attnviz.models.stack import StackConfig
 from attnviz.nn.embedding import Embedding
@@ -79,7 +79,7 @@ class SeededWeights:
         return numbers
 
 
-class WordTokenizer:
+class WordTokenizer(Tokenizer):
     """Words and signs; any word has an id, made from its letters."""
 
     def __init__(self, n_vocabulary: int = 0) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
+from attnviz.models.model import Tokenizer
 from attnviz.models.pieces import SHAPES, word_pieces
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, split_words
 
 
-class Reader:
+class Reader(Tokenizer):
     """Text to tokens, by a list whose places are the ids.
 
     A word that the list lacks gets the id of `unknown` and keeps its own letters as its token.
@@ -23,6 +24,7 @@ class Reader:
         config.require("reads", "words", "characters")
         self._kind = config.text("reads", "words")
         self.entries = config.texts(self._kind)
+        self.n_entry = len(self.entries)
         self._lower = config.switch("lower")
         self._id = {entry: id for id, entry in enumerate(self.entries)}
         unknown = self._special(config, "unknown", "[UNK]")
@@ -98,7 +100,7 @@ class Reader:
         return self._id[entry]
 
 
-class NoText:
+class NoText(Tokenizer):
     """Of a model that reads images."""
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:

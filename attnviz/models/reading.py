@@ -25,16 +25,13 @@ def read_target(model: Model, text: Text) -> Tokens:
     """The tokens of what an encoder-decoder's decoder has so far."""
     if model.target_tokenizer is None:
         return read_text(model, text)
-    entries = getattr(model.target_tokenizer, "entries", ())
-    return _read(model, model.target_tokenizer, len(entries) or None, text, None)
+    return _read(model, model.target_tokenizer, model.target_tokenizer.n_entry, text, None)
 
 
 def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:
     """What the transformer reads of these tokens."""
     reader = model.target_tokenizer if target and model.target_tokenizer else model.tokenizer
-    pieces = None
-    if getattr(reader, "n_piece", 0):
-        pieces = reader.pieces(tokens.tokens)  # type: ignore[attr-defined]
+    pieces = reader.pieces(tokens.tokens) if reader.n_piece else None
     return Input(
         ids=np.array(tokens.ids),
         segments=np.array(tokens.segments) if tokens.segments else None,

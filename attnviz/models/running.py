@@ -89,7 +89,7 @@ def run(
     if text is None:
         raise AttnvizError("there is no text", 'run("I saw a saw")')
     source = read_text(model, text, pair)
-    if not isinstance(text, str) and getattr(model.tokenizer, "n_piece", False):
+    if not isinstance(text, str) and model.tokenizer.n_piece:
         told = "ids say nothing of a word's spelling: it is read as the list spells it"
         model = model._replace(notes=(*model.notes, told))
     streams = {"source": source}

@@ -9,6 +9,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.families import Built, Config
+from attnviz.models.model import Tokenizer
 from attnviz.models.parts import build_scheme, build_stack, linear
 from attnviz.models.readers import NoText, Reader
 from attnviz.models.stack import StackConfig, from_values
@@ -41,11 +42,11 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     scheme = build_scheme(stack, weights, first)
     stacks = {first: build_stack(stack, weights, first, scheme, cross=False)}
     image = _image(source) if source.get("reads", "") == "patches" else None
-    reader: Reader | NoText
+    reader: Tokenizer
     embed: Embed
     if image is None:
-        reader = Reader(source)
-        embed = _embedding(stack, reader, tensors, scheme, "source")
+        reader = source_reader = Reader(source)
+        embed = _embedding(stack, source_reader, tensors, scheme, "source")
     else:
         reader, embed = NoText(), _patches(stack, image, tensors, scheme, source.where)
     target_embed = target_reader = None
@@ -54,8 +55,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         stacks["decoder"] = build_stack(stack, weights, "decoder", scheme, cross=True)
         target_reader = Reader(target)
         target_embed = _embedding(stack, target_reader, tensors, scheme, "target")
-    last = target_reader or reader
-    n_output = len(labels) or len(getattr(last, "entries", ()))
+    n_output = len(labels) or (target_reader or reader).n_entry
     if not n_output or (task != "continue" and not labels):
         raise AttnvizError(f"{config.where}: it names no outputs", "labels: ['NOUN', …]")
     transformer = Transformer(
@@ -79,7 +79,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         n_parameter=tensors.n_parameter,
         max_tokens=longest,
         trained_tokens=trained,
-        n_vocabulary=len(getattr(reader, "entries", ())) or None,
+        n_vocabulary=reader.n_entry,
         tokenizer=reader,
         target_tokenizer=target_reader,
         task=task,
