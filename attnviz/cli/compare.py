@@ -49,7 +49,7 @@ def compare(
     if len(names) < 2:
         raise AttnvizError("there is nothing to compare", "name two or more")
     from attnviz.analysis.comparison import compare_masks, compare_scores, sharpness_by_width
-    from attnviz.cli.run import first_head, read_inputs, record
+    from attnviz.cli.inputs import first_head, read_inputs, record
     from attnviz.models import load_model
     from attnviz.nn import masks
     from attnviz.nn.scores import SCORES

@@ -58,7 +58,7 @@ def decode(
     attnviz decode "abcdefgabc" -m induction -n 6
     """
     check_outputs(out)
-    from attnviz.cli.run import read_inputs
+    from attnviz.cli.inputs import read_inputs
     from attnviz.models import load_model
     from attnviz.models.decoding import MOST, generate, whole_pass
     from attnviz.models.memory import check_memory, plan_run

@@ -99,8 +99,8 @@ def tokens(
     """
     check_outputs(out)
     from attnviz.analysis.encoding import embedded
+    from attnviz.cli.inputs import read_inputs
     from attnviz.cli.options import one_of
-    from attnviz.cli.run import read_inputs
     from attnviz.models import load_model
     from attnviz.models.running import run
     from attnviz.views.encoding import token_views

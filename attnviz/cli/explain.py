@@ -45,7 +45,7 @@ def explain(
     if len(places) != 2:
         raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
     from attnviz.analysis.cell import STAGES, explain_cell
-    from attnviz.cli.run import first_head, read_inputs, read_pair, record
+    from attnviz.cli.inputs import first_head, read_inputs, read_pair, record
     from attnviz.models import load_model
     from attnviz.views.cell import cell_views
 

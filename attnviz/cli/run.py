@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, talk, trace_report, wants_data
+from attnviz.cli.emit import Report, check_outputs, emit, trace_report, wants_data
+from attnviz.cli.inputs import first_head, read_inputs, read_pair, record
 from attnviz.cli.options import (
     OutputOptions,
     ShowOptions,
@@ -17,21 +17,17 @@ from attnviz.cli.options import (
     changes,
     one_of,
     spread,
-    whole_numbers,
 )
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
-    from attnviz.models.model import Model
     from attnviz.nn.types import Array
     from attnviz.selection import Selection
     from attnviz.trace import Record, Trace
     from attnviz.views.kinds import View
 
 app = typer.Typer(add_completion=False)
-
-LARGE = 1 << 30
 
 
 @app.command()
@@ -99,62 +95,6 @@ def run(
     emit(reports, out)
 
 
-def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int]]:
-    """The texts of the command line, with - read from stdin, or the one list of ids."""
-    if ids is not None:
-        if texts:
-            raise AttnvizError("give a text or --ids, not both", "attnviz run --ids 1,2,3")
-        return [whole_numbers("ids", ids)]
-    if not texts:
-        raise AttnvizError("there is no text", 'attnviz run "I saw a saw"')
-    return [_stdin() if text == "-" else _checked(text) for text in texts]
-
-
-def read_pair(pair: str | None, ids: str | None) -> str | list[int] | None:
-    """The second text; token ids where the first was given as ids."""
-    return whole_numbers("pair", pair) if pair and ids else pair
-
-
-def record(
-    model: Model,
-    text: str | list[int],
-    pair: str | list[int] | None,
-    target: str | None,
-    stages: tuple[str, ...],
-    selection: Selection,
-    mask: Array | None,
-    fingerprint: bool,
-) -> Trace:
-    """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.models.memory import in_gib, plan_run
-    from attnviz.models.reading import read_text
-    from attnviz.models.running import run as run_model
-
-    tokens = read_text(model, text, pair)
-    ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
-    if ordinary and set(ordinary) == set(tokens.unknown) and not model.task:
-        raise AttnvizError(
-            f"the tokenizer of {model.name} knows none of this text: every token is "
-            f"{tokens.labels[ordinary[0]]}",
-            "use a model for this language, or give token ids: --ids",
-        )
-    plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages, selection)
-    if plan.n_byte > LARGE:
-        talk(f"{len(tokens)} tokens: this needs about {in_gib(plan.n_byte)} of memory")
-    with progress("attention") as bar:
-        return run_model(
-            text,
-            pair=pair,
-            target=target if model.kind == "encoder-decoder" or target is not None else None,
-            model=model,
-            stages=stages,
-            select=selection,
-            mask=mask,
-            fingerprint=fingerprint,
-            progress=bar,
-        )
-
-
 def _report(
     trace: Trace, selection: Selection, show: ShowOptions, steps: bool, mask_effect: bool
 ) -> Report:
@@ -169,17 +109,6 @@ def _report(
             trace, selection, top=show.top, stage=show.stage, by=by, progress=bar
         )
     return trace_report(trace, views)
-
-
-def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tuple[Record, int]:
-    """The first selected head, for views of one; with `masked`, the first that has a mask."""
-    if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
-    selection.check(list(trace))
-    covered = [record for record in trace if selection.covers(record)]
-    masked_ones = [record for record in covered if record.mask_name != "none"]
-    chosen = (masked_ones if masked and masked_ones else covered)[0]
-    return chosen, selection.heads(chosen)[0]
 
 
 def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View]:
@@ -221,20 +150,3 @@ def _mask(path: Path | None) -> Array | None:
             "np.save(path, mask.astype(bool))",
         )
     return arrays[0]
-
-
-def _stdin() -> str:
-    content = sys.stdin.buffer.read()
-    try:
-        return _checked(content.decode("utf-8").rstrip("\r\n"))
-    except UnicodeDecodeError as error:
-        raise AttnvizError(
-            f"stdin is not UTF-8: byte {error.start} is {content[error.start]:#04x}",
-            "convert it: iconv -t utf-8",
-        ) from error
-
-
-def _checked(text: str) -> str:
-    if not text.strip():
-        raise AttnvizError("the text is empty", "give at least one word")
-    return text
