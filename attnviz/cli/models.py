@@ -29,11 +29,11 @@ def models(
     """
     check_outputs(out)
     from attnviz.errors import AttnvizError
-    from attnviz.models import packaged
+    from attnviz.models import is_packaged
 
     if name == "":
         raise AttnvizError("there is no name", "attnviz models tagger")
-    is_folder = name is not None and name not in packaged() and Path(name).is_dir()
+    is_folder = name is not None and not is_packaged(name) and Path(name).is_dir()
     if name is None or (is_folder and not (Path(name) / "config.json").exists()):
         emit([_list(None if name is None else Path(name))], out)
     else:
@@ -63,12 +63,12 @@ def _list(folder: Path | None) -> Report:
 
 def _describe(name: str) -> Report:
     from attnviz.analysis.anatomy import anatomy
-    from attnviz.models import PACKAGED, load_model, packaged
+    from attnviz.models import PACKAGED, is_packaged, load_model
     from attnviz.models.checkpoint import read_card
     from attnviz.views.catalogue import model_views
 
     model = load_model(name)
-    folder = PACKAGED / name if name in packaged() else Path(name)
+    folder = PACKAGED / name if is_packaged(name) else Path(name)
     card = read_card(folder)
     organs = anatomy(model.transformer)
     manifest = {

@@ -76,6 +76,10 @@ class ShowOptions:
         int, typer.Option(help="How many heads are shown as matrices", rich_help_panel=SHOW)
     ] = 2
 
+    def __post_init__(self) -> None:
+        if self.top < 0:
+            raise AttnvizError(f"--top: expected a number from 0, got {self.top}", "--top 2")
+
     @property
     def selection(self) -> Selection:
         return parse_selection(self.select or ())

@@ -23,6 +23,11 @@ def packaged() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
 
 
+def is_packaged(name: str) -> bool:
+    """Whether a model of this name ships with attnviz."""
+    return name.replace("-", "").isalnum() and (PACKAGED / name / "config.json").exists()
+
+
 def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None) -> Model:
     """The model that `-m` names: a packaged one, `random:layers=2,…`, a `.toml` stack, a folder.
 
@@ -37,8 +42,8 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
         name = RANDOM if _needs_other_weights(changes) else DEFAULT
     word: str = name
     options: dict[str, str] = {}
-    is_ours = name.partition(":")[0] in (RANDOM, *packaged())  # ./tagger is a folder of the user's
-    if is_ours or not Path(name).exists():
+    is_ours = is_packaged(name.partition(":")[0])  # ./tagger is a folder of the user's
+    if is_ours or name.partition(":")[0] == RANDOM or not Path(name).exists():
         word, options = parse_spec(name)
     if word == RANDOM:
         from attnviz.models import stack

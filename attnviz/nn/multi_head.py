@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.attention import Keep, KeepNothing, attention, merge_heads, split_heads
+from attnviz.nn.attention import Keep, KeepNothing, attention
 from attnviz.nn.cache import Cache, Pair
+from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.scores import Score, scaled_dot

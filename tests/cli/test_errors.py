@@ -79,6 +79,8 @@ BAD = [
     (("encode", "tokens", "hi", "--where", "middle"), "--where: unknown value 'middle'"),
     (("encode", "nothing"), "no such command 'nothing'"),
     (("explain", "hi", "--cell", "1"), "--cell: expected QUERY,KEY"),
+    (("run", "hi", "--top", "-1"), "--top: expected a number from 0"),
+    (("run", "hi", "--width", "0"), "--width: expected columns"),
     (("explain", "hi", "-m", "random", "--cell", "1,0"), "--cell: there is no query 1"),
     (("explain", "hi", "--cell", "0,5"), "--cell: there is no key 5"),
     (("explain", "--cell", "0,0"), "there is no text"),

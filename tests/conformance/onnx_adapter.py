@@ -11,7 +11,7 @@ import numpy as np
 
 from attnviz import attend
 from attnviz.nn import activations, masks, norms, positions
-from attnviz.nn.attention import merge_heads, split_heads
+from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.softmax import softmax as softmax_over
 from attnviz.nn.types import Array, Bool
 

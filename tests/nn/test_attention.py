@@ -14,7 +14,8 @@ from attnviz import attend
 from attnviz.errors import AttnvizError
 from attnviz.nn import attention as module
 from attnviz.nn import scores
-from attnviz.nn.attention import KeepAll, KeepNothing, attention, merge_heads, mix, split_heads
+from attnviz.nn.attention import KeepAll, KeepNothing, attention, mix
+from attnviz.nn.heads import merge_heads, split_heads
 
 # distinct primes: a swapped axis cannot fit
 N_BATCH, N_HEAD, N_KV, N_Q, N_K, D_K, D_V = 2, 6, 3, 5, 7, 11, 13

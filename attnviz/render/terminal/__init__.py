@@ -59,8 +59,10 @@ def _flow(views: Sequence[View], screen: Screen) -> list[Block]:
             flowed.append(reduce(_beside, (block for _, block in group)))
         group.clear()
 
-    for view in views:
-        if not isinstance(view, Heatmap):
+    flows = [isinstance(view, Heatmap) for view in views]
+    for i, view in enumerate(views):
+        neighbours = flows[max(0, i - 1) : i + 2]
+        if not flows[i] or sum(neighbours) == 1:
             flush()
             flowed.append(draw(view, screen))
             continue
