@@ -12,6 +12,13 @@ from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 
 
+Rows = slice | Array
+"""Which rows of a tensor, along its first axis: a slice, or whole numbers in any order."""
+
+SMALL = 1 << 16
+"""Elements up to which a tensor is converted when it is taken, not each time it is used."""
+
+
 class TensorFile(Protocol):
     """What a file format gives: names, shapes, and arrays when they are asked for."""
 
@@ -21,7 +28,17 @@ class TensorFile(Protocol):
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
-    def read(self, name: str) -> Array: ...
+    def copies(self, name: str) -> bool:
+        """Whether reading makes new memory (half precision, quantised), not a view of the file."""
+        ...
+
+    def read(self, name: str, rows: Rows | None = None) -> Array:
+        """The tensor or some of its rows; only these are converted."""
+        ...
+
+    def sha256(self) -> str:
+        """Of the file or files."""
+        ...
 
 
 class Tensors:

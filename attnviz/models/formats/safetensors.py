@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.models.tensors import Rows
 from attnviz.nn.types import Array
 
 DTYPES = {
@@ -59,8 +60,11 @@ class SafetensorsFile:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {name: tuple(entry["shape"]) for name, entry in self._entries.items()}
 
-    def read(self, name: str) -> Array:
-        """The tensor, in the file's memory; bfloat16 comes as float32."""
+    def copies(self, name: str) -> bool:
+        return self._entries[name]["dtype"] == "BF16"
+
+    def read(self, name: str, rows: Rows | None = None) -> Array:
+        """The tensor, or some of its rows, in the file's memory; bfloat16 comes as float32."""
         entry = self._entries[name]
         if entry["dtype"] not in DTYPES:
             raise AttnvizError(
@@ -72,9 +76,12 @@ class SafetensorsFile:
         array = np.frombuffer(
             self._map, dtype, (last - first) // dtype.itemsize, self._start + first
         )
+        array = array.reshape(entry["shape"])
+        if rows is not None:
+            array = array[rows]
         if entry["dtype"] == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        return array.reshape(entry["shape"])
+        return array
 
     def sha256(self) -> str:
         """Of the whole file."""
