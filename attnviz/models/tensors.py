@@ -29,7 +29,7 @@ class TensorFile(Protocol):
     def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def copies(self, name: str) -> bool:
-        """Whether reading makes new memory (half precision, quantised), not a view of the file."""
+        """Whether its numbers have to be converted to become float32 (half precision, quantised)."""
         ...
 
     def read(self, name: str, rows: Rows | None = None) -> Array:

@@ -61,7 +61,7 @@ class SafetensorsFile:
         return {name: tuple(entry["shape"]) for name, entry in self._entries.items()}
 
     def copies(self, name: str) -> bool:
-        return self._entries[name]["dtype"] == "BF16"
+        return str(self._entries[name]["dtype"]) != "F32"
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
         """The tensor, or some of its rows, in the file's memory; bfloat16 comes as float32."""
