@@ -14,31 +14,43 @@ from attnviz.errors import AttnvizError
 from attnviz.models import families
 from attnviz.models.formats.safetensors import SafetensorsFile
 from attnviz.models.hf_tokenizer import HFTokenizer, NoTokenizer
-from attnviz.models.model import Model
+from attnviz.models.model import Model, Tokenizer
+from attnviz.models.tensors import TensorFile
 from attnviz.registry import nearest
 
 
 def load_checkpoint(folder: Path, dtype: str = "float32") -> Model:
     """The model in a folder."""
     config = _config(folder)
-    family = _family(config, folder)
     weights = _weights(folder)
-    built = family.build(
-        families.Config(config, str(folder / "config.json")), weights, np.dtype(dtype)
+    tokenizer = folder / "tokenizer.json"
+    model = assemble(
+        folder.resolve().name,
+        families.Config(config, str(folder / "config.json")),
+        weights,
+        HFTokenizer(tokenizer) if tokenizer.exists() else NoTokenizer(folder),
+        dtype,
     )
     check_card(folder, weights)
-    tokenizer = folder / "tokenizer.json"
+    return model
+
+
+def assemble(
+    name: str, config: families.Config, weights: TensorFile, tokenizer: Tokenizer, dtype: str
+) -> Model:
+    """A model from what a file format holds: `config` and tensor names as Hugging Face's."""
+    family = config.text("model_type", None)
+    built = _family(family, config.where).build(config, weights, np.dtype(dtype))
     return Model(
-        name=folder.resolve().name,
+        name=name,
         transformer=built.transformer,
-        tokenizer=built.tokenizer
-        or (HFTokenizer(tokenizer) if tokenizer.exists() else NoTokenizer(folder)),
+        tokenizer=built.tokenizer or tokenizer,
         target_tokenizer=built.target_tokenizer,
         task=built.task,
         labels=built.labels,
         image=built.image,
         trained=True,
-        shape={"family": config["model_type"], **built.shape},
+        shape={"family": family, **built.shape},
         n_parameter=built.n_parameter,
         max_tokens=built.max_tokens,
         trained_tokens=built.trained_tokens,
@@ -90,7 +102,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     return card
 
 
-def check_card(folder: Path, weights: SafetensorsFile) -> None:
+def check_card(folder: Path, weights: TensorFile) -> None:
     """Raise AttnvizError if the weights are not those that the card's figures are of."""
     card = read_card(folder)
     if card is not None and card.get("sha256") != weights.sha256():
@@ -101,22 +113,20 @@ def check_card(folder: Path, weights: SafetensorsFile) -> None:
 
 
 def known_families() -> list[str]:
-    """The architectures that can be loaded, as `model_type` names them."""
+    """The architectures that can be loaded: `model_type`, with _ where that may have -."""
     return [module.name for module in pkgutil.iter_modules(families.__path__)]
 
 
-def _family(config: dict[str, Any], folder: Path) -> Any:
-    known = known_families()
-    name = config.get("model_type")
-    if name not in known:
+def _family(name: str, where: str) -> Any:
+    module = name.replace("-", "_")
+    if module not in known_families():
         raise AttnvizError(
-            f"{folder / 'config.json'}: the architecture {name!r} is not supported",
-            nearest(str(name), known),
+            f"{where}: the architecture {name!r} is not supported", nearest(name, known_families())
         )
-    return importlib.import_module(f"{families.__name__}.{name}")
+    return importlib.import_module(f"{families.__name__}.{module}")
 
 
-def _weights(folder: Path) -> SafetensorsFile:
+def _weights(folder: Path) -> TensorFile:
     path = folder / "model.safetensors"
     if path.exists():
         return SafetensorsFile(path)

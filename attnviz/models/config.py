@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attnviz.errors import AttnvizError
@@ -10,25 +10,35 @@ from attnviz.errors import AttnvizError
 INERT = frozenset(
     """
     model_type architectures transformers_version _name_or_path name_or_path torch_dtype dtype
-    use_cache gradient_checkpointing initializer_range initializer_factor
-    attention_probs_dropout_prob hidden_dropout_prob classifier_dropout summary_type
+    use_cache use_bfloat16 gradient_checkpointing output_past tf_legacy_loss auto_map
     pad_token_id bos_token_id eos_token_id sep_token_id cls_token_id unk_token_id
     id2label label2id num_labels problem_type finetuning_task task_specific_params
     output_attentions output_hidden_states return_dict use_return_dict torchscript
     _attn_implementation _attn_implementation_autoset attn_implementation
-    directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
-    pooler_size_per_head pooler_type chunk_size_feed_forward tie_word_embeddings
+    directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_act
+    pooler_size_per_head pooler_type pooler_output_size chunk_size_feed_forward
+    tie_word_embeddings
+    summary_type summary_use_proj summary_activation summary_proj_to_labels summary_last_dropout
     tokenizer_class prefix language license tags sentence_transformers
+    max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty
+    temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
+    encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores
+    return_dict_in_generate forced_bos_token_id forced_eos_token_id remove_invalid_values
+    exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
     """.split()  # noqa: SIM905
 )
 """Keys that change no number of a forward pass without dropout."""
 
+INERT_ENDINGS = ("dropout", "dropout_prob", "pdrop", "layerdrop", "_dropout_rate", "init_std",
+                 "initializer_range", "initializer_factor")  # fmt: skip
+"""Endings of such keys: what only training uses."""
+
 
 class Config:
-    """The fields of a JSON object, checked as they are read."""
+    """The fields of a JSON object, checked as they are read. A null is as good as no field."""
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self._values = values
+        self._values = {key: value for key, value in values.items() if value is not None}
         self.where = where
         self._read: set[str] = set()
 
@@ -43,9 +53,13 @@ class Config:
             )
         return default
 
-    def count(self, key: str) -> int:
+    def has(self, key: str) -> bool:
+        """Whether the field is there, and not null."""
+        return key in self._values
+
+    def count(self, key: str, default: int | None = None) -> int:
         """A whole number of at least 1."""
-        value = self.get(key)
+        value = self.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise self._wrong(key, "a whole number from 1", value)
         return value
@@ -57,15 +71,29 @@ class Config:
             raise self._wrong(key, "a whole number from 0", value)
         return value
 
-    def text(self, key: str, default: str = "") -> str:
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+            raise self._wrong(key, "a number", value)
+        return float(value)
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of numbers."""
+        value = self.get(key)
+        if not isinstance(value, list) or not all(isinstance(x, int | float) for x in value):
+            raise self._wrong(key, "a list of numbers", value)
+        return tuple(map(float, value))
+
+    def text(self, key: str, default: str | None = "") -> str:
         value = self.get(key, default)
         if not isinstance(value, str):
             raise self._wrong(key, "a text", value)
         return value
 
-    def switch(self, key: str) -> bool:
-        """True or false; false if it is not there."""
-        value = self.get(key, False)
+    def switch(self, key: str, default: bool = False) -> bool:
+        """True or false."""
+        value = self.get(key, default)
         if not isinstance(value, bool):
             raise self._wrong(key, "true or false", value)
         return value
@@ -100,18 +128,28 @@ class Config:
 
     def require(self, key: str, *values: Any) -> None:
         """Refuse any value but these, the first of which is the default."""
-        value = self.get(key, values[0]) if key in self._values else values[0]
+        self.choice(key, *values)
+
+    def choice(self, key: str, *values: Any) -> Any:
+        """One of these values, the first of which is the default."""
         self._read.add(key)
-        if value not in values:
+        value = self._values.get(key, values[0])
+        if not any(value == known and type(value) is type(known) for known in values):
             raise AttnvizError(
                 f"{self.where}: {key} = {value!r} changes the numbers and is not supported",
                 f"supported: {', '.join(map(repr, values))}",
             )
+        return value
 
-    def finish(self, handled: Collection[str] = ()) -> None:
+    def inert(self, *keys: str) -> None:
+        """Fields that change no number of this family."""
+        self._read |= set(keys)
+
+    def finish(self) -> None:
         """Raise AttnvizError for a key that was neither read nor is known to change nothing."""
+        known = self._read | INERT
         for key, value in self._values.items():
-            if key not in self._read and key not in INERT and key not in handled:
+            if key not in known and not key.endswith(INERT_ENDINGS):
                 raise AttnvizError(
                     f"{self.where}: the field {key!r} (here {value!r}) is unknown and may change "
                     "the numbers",

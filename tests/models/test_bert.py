@@ -116,7 +116,7 @@ class TestRefusals:
             ({"num_attention_heads": 0}, "num_attention_heads: expected a whole number from 1"),
             ({"num_attention_heads": 5}, "5 heads do not divide the width 12"),
             ({"model_type": "bort"}, "architecture 'bort' is not supported"),
-            ({"model_type": ...}, "architecture None is not supported"),
+            ({"model_type": ...}, "has no 'model_type'"),
             ({"vocab_size": 40}, r"word_embeddings.weight has the shape \[41, 12\]; .* \[40, 12\]"),
             ({"num_hidden_layers": 3}, "tensor bert.encoder.layer.2.* is missing"),
             (
