@@ -11,7 +11,7 @@ INERT = frozenset(
     """
     model_type architectures transformers_version _name_or_path name_or_path torch_dtype dtype
     use_cache use_bfloat16 gradient_checkpointing output_past tf_legacy_loss auto_map
-    pad_token_id bos_token_id eos_token_id sep_token_id cls_token_id unk_token_id
+    pad_token_id bos_token_id eos_token_id decoder_start_token_id sep_token_id cls_token_id unk_token_id
     id2label label2id num_labels problem_type finetuning_task task_specific_params
     output_attentions output_hidden_states return_dict use_return_dict torchscript
     _attn_implementation _attn_implementation_autoset attn_implementation
@@ -29,7 +29,7 @@ INERT = frozenset(
 )
 """Keys that change no number of a forward pass without dropout."""
 
-INERT_ENDINGS = ("dropout", "dropout_prob", "pdrop", "layerdrop", "_dropout_rate", "init_std",
+INERT_ENDINGS = ("dropout", "dropout_prob", "pdrop", "layerdrop", "dropout_rate", "init_std",
                  "initializer_range", "initializer_factor")  # fmt: skip
 """Endings of such keys: what only training uses."""
 
@@ -78,11 +78,12 @@ class Config:
             raise self._wrong(key, "a number", value)
         return float(value)
 
-    def numbers(self, key: str) -> tuple[float, ...]:
-        """A list of numbers."""
+    def numbers(self, key: str, n: int) -> tuple[float, ...]:
+        """A list of n numbers."""
         value = self.get(key)
-        if not isinstance(value, list) or not all(isinstance(x, int | float) for x in value):
-            raise self._wrong(key, "a list of numbers", value)
+        fits = isinstance(value, list) and len(value) == n
+        if not fits or not all(isinstance(x, int | float) for x in value):
+            raise self._wrong(key, f"a list of {n} numbers", value)
         return tuple(map(float, value))
 
     def text(self, key: str, default: str | None = "") -> str:
@@ -105,6 +106,19 @@ class Config:
             raise self._wrong(key, "a list of texts", value)
         if len(set(value)) != len(value):
             raise AttnvizError(f"{self.where}: {key} names something twice", "write it again")
+        return tuple(value)
+
+    def kinds(self, key: str, n: int, *known: str) -> tuple[str, ...]:
+        """A list of n texts, each one of those known."""
+        value = self.get(key)
+        if not isinstance(value, list) or len(value) != n:
+            raise self._wrong(key, f"a list of {n}", value)
+        for kind in value:
+            if kind not in known:
+                raise AttnvizError(
+                    f"{self.where}: {key} has {kind!r}, which is not supported",
+                    f"supported: {', '.join(known)}",
+                )
         return tuple(value)
 
     def section(self, key: str) -> Config:

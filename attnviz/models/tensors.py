@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-
+from attnviz.nn.weights import Deferred, Weight
 
 Rows = slice | Array
 """Which rows of a tensor, along its first axis: a slice, or whole numbers in any order."""
@@ -29,7 +30,7 @@ class TensorFile(Protocol):
     def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def copies(self, name: str) -> bool:
-        """Whether its numbers have to be converted to become float32 (half precision, quantised)."""
+        """Whether its numbers must be converted to become float32 (half precision, quantised)."""
         ...
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
@@ -48,6 +49,7 @@ class Tensors:
         self._file = file
         self._dtype = dtype
         self._taken: set[str] = set()
+        self._later: list[Deferred] = []
         self._prefix = next(
             (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
         )
@@ -60,18 +62,54 @@ class Tensors:
         Memory-mapped float32 stays so: nothing is copied. NaN and infinity are not looked for
         here, but where the numbers that come of them are shown.
         """
-        full = self._found(name, spellings or {})
-        found = self._file.shapes[full]
-        if found != shape:
-            raise AttnvizError(
-                f"{self._file.path}: the tensor {full} has the shape {list(found)}; "
-                f"the config asks for {list(shape)}",
-                "config.json and the weights are of different models",
+        return self._read(self._checked(name, shape, spellings or {}), None)
+
+    def weight(
+        self,
+        name: str,
+        *shape: int,
+        rows: Rows | None = None,
+        spellings: Mapping[str, str] | None = None,
+        flipped: bool = False,
+    ) -> Weight:
+        """The matrix `name` of exactly this shape, or some rows of it.
+
+        A large one that the file holds in another type is converted each time it is used.
+        `flipped` transposes it, and `rows` are then rows of the transposed: the file's columns.
+        """
+        full = self._checked(name, shape, spellings or {})
+        whole = shape[::-1] if flipped else shape
+        n_row = whole[0] if rows is None else len(np.arange(whole[0])[rows])
+
+        def make(ids: Array | None) -> Array:
+            if flipped:
+                columns = self._read(full, None)[:, slice(None) if rows is None else rows]
+                return columns.T if ids is None else columns[:, ids].T
+            chosen = (
+                rows if ids is None else ids if rows is None else np.arange(whole[0])[rows][ids]
             )
-        self._taken.add(full)
-        array = self._file.read(full)
-        self.n_parameter += array.size
-        return array if array.dtype == self._dtype else array.astype(self._dtype)
+            return self._read(full, chosen)
+
+        as_it_is = self._dtype == np.float32 and not self._file.copies(full)
+        if n_row * whole[1] <= SMALL or (as_it_is and not isinstance(rows, np.ndarray)):
+            return make(None)
+        later = Deferred((n_row, *whole[1:]), make)
+        self._later.append(later)
+        return later
+
+    def has(self, name: str) -> bool:
+        """Whether the file holds the tensor, with or without the model's prefix."""
+        return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
+
+    def stay(self) -> None:
+        """Keep what is converted from now on, as far as a share of the free memory goes."""
+        for weight in self._later:
+            weight.stay()
+
+    @property
+    def n_later(self) -> int:
+        """The elements of all matrices that are converted when they are used."""
+        return sum(weight.size for weight in self._later)
 
     def finish(self, ignorable: str) -> None:
         """Raise AttnvizError for a tensor that nothing took, unless `ignorable` matches it."""
@@ -86,6 +124,24 @@ class Tensors:
                 f"{self._file.path}: the model has no place for the tensor {left[0]}{more}",
                 "the weights belong to another architecture than config.json says",
             )
+
+    def _checked(self, name: str, shape: tuple[int, ...], spellings: Mapping[str, str]) -> str:
+        full = self._found(name, spellings)
+        found = self._file.shapes[full]
+        if found != shape:
+            raise AttnvizError(
+                f"{self._file.path}: the tensor {full} has the shape {list(found)}; "
+                f"the config asks for {list(shape)}",
+                "config.json and the weights are of different models",
+            )
+        if full not in self._taken:
+            self._taken.add(full)
+            self.n_parameter += math.prod(shape)
+        return full
+
+    def _read(self, full: str, rows: Rows | None) -> Array:
+        array = self._file.read(full, rows)
+        return array if array.dtype == self._dtype else array.astype(self._dtype)
 
     def _found(self, name: str, spellings: Mapping[str, str]) -> str:
         for prefix in (self._prefix, ""):

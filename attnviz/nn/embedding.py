@@ -10,6 +10,7 @@ import numpy as np
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.norms import Norm
+from attnviz.nn.patches import GridPositions, cut
 from attnviz.nn.types import Array
 
 
@@ -23,7 +24,7 @@ class Input(NamedTuple):
     pieces: Array | None = None
     """[n_token, n_piece]: parts of each word, for models that read them besides the word."""
     pixels: Array | None = None
-    """[n_patch, n_pixel]: the patches of an image, row by row."""
+    """[channel, height, width]: an image."""
     mask: Mask = NONE
     """What the text itself hides: its padding, say."""
     first: int = 0
@@ -51,6 +52,11 @@ class Embedding(NamedTuple):
     scale: float = 1.0
     """√d_model in Vaswani et al. 2017, section 3.4."""
     norm: Norm | None = None
+    widen: Linear | None = None
+    """[d_model, d_embedding], where tokens have narrower vectors than the stack.
+    Source: Lan et al. 2020 (ALBERT), section 3.1."""
+    place: Callable[[Array, int], Array] | None = None
+    """ids [n_token], first position -> positions [n_token], where they depend on the ids."""
 
     def __call__(self, given: Input) -> Array:
         ids = given.ids
@@ -64,28 +70,60 @@ class Embedding(NamedTuple):
             x = x + self.segments[np.zeros_like(ids) if given.segments is None else given.segments]
         if self.positions is not None:
             positions = np.arange(given.first, given.first + ids.shape[-1])
+            if self.place is not None:
+                positions = self.place(ids, given.first)
             x = x + self.positions(positions).astype(x.dtype, copy=False)
         # feature-major, as `linear` leaves its results
         x = np.asfortranarray(x) if x.ndim == 2 else x
-        return x if self.norm is None else self.norm(x)
+        x = x if self.norm is None else self.norm(x)
+        return x if self.widen is None else self.widen(x)
+
+
+class Unembed(Protocol):
+    """[n_token, d_model] -> [n_token, n_vocabulary]"""
+
+    def __call__(self, x: Array) -> Array: ...
+
+
+class Unembedding(NamedTuple):
+    """[n_token, d_model] -> [n_token, n_vocabulary]: the logits of the next token."""
+
+    linear: Linear
+    """[n_vocabulary, d_model]: often the table of the embedding."""
+    scale: float = 1.0
+    """A factor on what goes in (T5 with tied embeddings: 1/√d_model)."""
+    softcap: float | None = None
+    """c·tanh(logits/c) (Gemma 2)."""
+    narrow: Linear | None = None
+    """[d_embedding, d_model], where tokens have narrower vectors than the stack."""
+
+    def __call__(self, x: Array) -> Array:
+        x = x if self.narrow is None else self.narrow(x)
+        logits = self.linear(x if self.scale == 1 else x * x.dtype.type(self.scale))
+        if self.softcap is not None:
+            cap = logits.dtype.type(self.softcap)
+            logits = cap * np.tanh(logits / cap)
+        return logits
 
 
 class PatchEmbedding(NamedTuple):
-    """Patches [n_patch, n_pixel] -> [1 + n_patch, d_model], behind a class token.
+    """An image [channel, height, width] -> [1 + n_patch, d_model], behind a class token.
 
     Source: Dosovitskiy et al. 2021, section 3.1.
     """
 
     patches: Linear
-    """[d_model, n_pixel]"""
+    """[d_model, channel·height·width of a patch]"""
     first: Array
     """[d_model]: the class token's vector."""
-    positions: Array
-    """[1 + n_patch, d_model]"""
+    positions: GridPositions
+    patch: tuple[int, int]
+    """The height and width of a patch in pixels."""
 
     def __call__(self, given: Input) -> Array:
-        assert given.pixels is not None, "this embedding reads patches"
-        patches = self.patches(given.pixels)
+        assert given.pixels is not None, "this embedding reads an image"
+        (down, across), (height, width) = self.patch, given.pixels.shape[-2:]
+        patches = self.patches(cut(given.pixels, self.patch))
         first = np.broadcast_to(self.first, (*patches.shape[:-2], 1, len(self.first)))
         x = np.concatenate([first, patches], -2)
-        return np.asarray(x + self.positions[: x.shape[-2]])
+        return np.asarray(x + self.positions(height // down, width // across))

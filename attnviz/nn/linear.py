@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.nn.types import Array
+from attnviz.nn.weights import Weight
 
 FEW = 16
 
@@ -39,8 +40,8 @@ def _few(x: Array, weight: Array, bias: Array | None) -> Array:
 class Linear(NamedTuple):
     """A linear map with its weight [d_out, d_in] and bias [d_out]."""
 
-    weight: Array
+    weight: Weight
     bias: Array | None = None
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
-        return linear(x, self.weight, self.bias, out)
+        return linear(x, np.asarray(self.weight), self.bias, out)

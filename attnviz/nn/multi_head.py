@@ -13,6 +13,7 @@ from attnviz.nn.cache import Cache, Pair
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
+from attnviz.nn.norms import Norm
 from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.types import Array
@@ -20,8 +21,11 @@ from attnviz.nn.types import Array
 Turn = Callable[[Array, Array], Array]
 """Rotary positions: x [n_head, n, d], positions [n] -> x [n_head, n, d]."""
 
-Bias = Callable[[Array, Array], Array]
-"""Relative positions: q_pos [n_q], k_pos [n_k] -> what is added to the scores."""
+
+class Bias(Protocol):
+    """Relative positions: q_pos [n_q], k_pos [n_k] -> what is added to the scores."""
+
+    def __call__(self, q_pos: Array, k_pos: Array, /) -> Array: ...
 
 
 class Site(NamedTuple):
@@ -106,6 +110,9 @@ class MultiHeadAttention(NamedTuple):
     turn: Turn | None = None
     bias: Bias | None = None
     sinks: Array | None = None
+    query_norm: Norm | None = None
+    """Over the features of each head, before `turn`. Source: Henry et al. 2020 (QKNorm)."""
+    key_norm: Norm | None = None
     gate: Array | None = None
     """[n_head]: multiplies each head's context; 0 takes a head out."""
 
@@ -130,10 +137,12 @@ class MultiHeadAttention(NamedTuple):
 
         def look_at() -> Pair:
             k = project("k", self.key, source, self.n_kv_head)
+            k = k if self.key_norm is None else self.key_norm(k)
             v = project("v", self.value, source, self.n_kv_head)
             return (k if self.turn is None else self.turn(k, k_pos)), v
 
         q = project("q", self.query, x, self.n_head)
+        q = q if self.query_norm is None else self.query_norm(q)
         if self.turn is not None:
             q = self.turn(q, q_pos)
         if around.cache is None:

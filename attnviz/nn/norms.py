@@ -116,6 +116,15 @@ class RMSNorm(NamedTuple):
         return rms_norm(x, self.gain, eps=self.eps)
 
 
+class Scale(NamedTuple):
+    """A learned factor for each feature, [d_model]. Source: Touvron et al. 2021 (LayerScale)."""
+
+    gain: Array
+
+    def __call__(self, x: Array) -> Array:
+        return x * self.gain
+
+
 class BatchNorm(NamedTuple):
     """With running statistics as in testing, without them as in training."""
 

@@ -69,14 +69,15 @@ def rotate(x: Array, cos: Array, sin: Array, style: RopeStyle = "half") -> Array
             f"{d_rotary} rotary features, but the vectors have {x.shape[-1]}",
             "fewer rotary features",
         )
-    features = np.arange(d_rotary)
-    pairs = (
-        features.reshape(-1, 2) if rope_style(style) == "interleaved" else features.reshape(2, -1).T
-    )
-    first, second = x[..., pairs[:, 0]], x[..., pairs[:, 1]]
-    turned = x.copy()
-    turned[..., pairs[:, 0]] = first * cos - second * sin
-    turned[..., pairs[:, 1]] = second * cos + first * sin
+    half = d_rotary // 2
+    one, other = slice(0, half), slice(half, d_rotary)
+    if rope_style(style) == "interleaved":
+        one, other = slice(0, d_rotary, 2), slice(1, d_rotary, 2)
+    first, second = x[..., one], x[..., other]
+    turned = np.empty_like(x)
+    turned[..., one] = first * cos - second * sin
+    turned[..., other] = second * cos + first * sin
+    turned[..., d_rotary:] = x[..., d_rotary:]
     return turned
 
 

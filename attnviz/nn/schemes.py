@@ -89,12 +89,22 @@ def alibi(setting: Setting) -> Scheme:
 def t5(setting: Setting, *, buckets: int = 32, distance: int = 128) -> Scheme:
     """A learned bias for each bucket of distances and each head. Source: Raffel et al. 2020."""
     table = setting.draw("relative", (buckets, setting.n_head))
+    return Scheme(bias=RelativeBias(table, distance, bidirectional=not setting.causal))
 
-    def bias(q_pos: Array, k_pos: Array) -> Array:
-        which = numbers.t5_buckets(q_pos, k_pos, buckets, distance, not setting.causal)
-        return numbers.t5_bias(table, which)
 
-    return Scheme(bias=bias)
+class RelativeBias(NamedTuple):
+    """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]: T5's learned bias of each distance."""
+
+    table: Array
+    """[n_bucket, n_head]"""
+    max_distance: int
+    bidirectional: bool
+
+    def __call__(self, q_pos: Array, k_pos: Array) -> Array:
+        which = numbers.t5_buckets(
+            q_pos, k_pos, len(self.table), self.max_distance, self.bidirectional
+        )
+        return numbers.t5_bias(self.table, which)
 
 
 def look_up(table: Array, positions: Array) -> Array:

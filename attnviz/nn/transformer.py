@@ -14,7 +14,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache
-from attnviz.nn.embedding import Embed, Input
+from attnviz.nn.embedding import Embed, Input, Unembed
 from attnviz.nn.multi_head import (
     Around,
     MultiHeadAttention,
@@ -44,6 +44,16 @@ class Parallel(NamedTuple):
         for part in self.parts[1:]:
             total = total + part(x, around)
         return total
+
+
+class Branch(NamedTuple):
+    """One of several parts in parallel, with a norm of its own before it."""
+
+    f: Part
+    before: Norm
+
+    def __call__(self, x: Array, around: Around) -> Array:
+        return self.f(self.before(x), around)
 
 
 class Sublayer(NamedTuple):
@@ -118,8 +128,7 @@ class Transformer(NamedTuple):
     decoder: Stack | None = None
     source: Embed | None = None
     target: Embed | None = None
-    unembed: Callable[[Array], Array] | None = None
-    """[n_token, d_model] -> [n_token, n_vocabulary]"""
+    unembed: Unembed | None = None
 
     @property
     def kind(self) -> str:
@@ -202,8 +211,17 @@ class Transformer(NamedTuple):
 def attentions(block: Block) -> Iterator[MultiHeadAttention]:
     """The attentions among a block's sublayers."""
     for sublayer in block:
-        parts = sublayer.f.parts if isinstance(sublayer.f, Parallel) else (sublayer.f,)
-        yield from (part for part in parts if isinstance(part, MultiHeadAttention))
+        yield from _within(sublayer.f)
+
+
+def _within(part: Part) -> Iterator[MultiHeadAttention]:
+    if isinstance(part, MultiHeadAttention):
+        yield part
+    elif isinstance(part, Branch):
+        yield from _within(part.f)
+    elif isinstance(part, Parallel):
+        for each in part.parts:
+            yield from _within(each)
 
 
 def _change_stack(
@@ -215,6 +233,8 @@ def _change_stack(
     def part(f: Part) -> Part:
         if isinstance(f, MultiHeadAttention):
             return change(stack.name, f)
+        if isinstance(f, Branch):
+            return f._replace(f=part(f.f))
         if isinstance(f, Parallel):
             return Parallel(tuple(part(each) for each in f.parts))
         return f

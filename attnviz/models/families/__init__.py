@@ -6,12 +6,14 @@ the embedding, the blocks, the stack.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from attnviz.models.config import Config
+from attnviz.models.images import ImageReader
 from attnviz.models.model import Tokenizer
+from attnviz.models.tensors import Tensors
 from attnviz.nn.transformer import Transformer
 
 
@@ -21,7 +23,8 @@ class Built:
 
     transformer: Transformer
     shape: Mapping[str, Any]
-    n_parameter: int
+    tensors: Tensors
+    """Where the weights came from: all of them have been taken."""
     max_tokens: int | None
     n_vocabulary: int | None
     tokenizer: Tokenizer | None = None
@@ -30,7 +33,8 @@ class Built:
     trained_tokens: int | None = None
     task: str = ""
     labels: tuple[str, ...] = ()
-    image: Mapping[str, Any] | None = None
+    image: Callable[[Config | None], ImageReader] | None = None
+    """What reads images, given `preprocessor_config.json`, if there is one."""
 
 
 __all__ = ["Built", "Config"]

@@ -63,7 +63,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         decoder=stacks.get("decoder"),
         source=embed,
         target=target_embed,
-        unembed=linear(weights, "output", stack.d_model, n_output).__call__,
+        unembed=linear(weights, "output", stack.d_model, n_output),
     )
     tensors.finish("")
     return Built(
@@ -76,7 +76,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             "positions": stack.positions,
             **({"alignment_head": aligned} if aligned else {}),
         },
-        n_parameter=tensors.n_parameter,
+        tensors=tensors,
         max_tokens=longest,
         trained_tokens=trained,
         n_vocabulary=reader.n_entry,

@@ -1,0 +1,24 @@
+"""ELECTRA: BERT with narrower vectors for tokens. Source: Clark et al. 2020."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from attnviz.models.families import Built, Config
+from attnviz.models.families.bert import IGNORED, embedding, encoder
+from attnviz.models.layers import linear
+from attnviz.models.tensors import TensorFile, Tensors
+
+HEADS = r"|(discriminator_predictions|generator_predictions|generator_lm_head)\..*"
+
+
+def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
+    tensors = Tensors(file, ("electra.",), dtype)
+    d_model = config.count("hidden_size")
+    d = config.count("embedding_size", d_model)
+    source = embedding(config, tensors, d)
+    if d != d_model:
+        source = source._replace(widen=linear(tensors, "embeddings_project", d, d_model))
+    return encoder(config, tensors, source, IGNORED + HEADS)

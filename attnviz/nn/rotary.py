@@ -1,0 +1,99 @@
+"""Rotary positions with frequencies of any kind: what long contexts do to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnviz.nn.positions import RopeStyle, rotate
+from attnviz.nn.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Rotary:
+    """x [n_head, n, d], positions [n] -> x with its pairs of features turned.
+
+    Source: Su et al. 2021, section 3.2.2.
+    """
+
+    frequencies: Array
+    """[d_rotary/2]: radians a position, float64."""
+    gain: float = 1.0
+    """A factor on the turned features."""
+    style: RopeStyle = "half"
+
+    def __call__(self, x: Array, positions: Array) -> Array:
+        # feature-major, as the projections leave queries and keys
+        angles = (self.frequencies[:, None] * np.asarray(positions)).T
+        cos, sin = (self.gain * np.cos(angles), self.gain * np.sin(angles))
+        return rotate(x, cos.astype(x.dtype), sin.astype(x.dtype), self.style)
+
+
+@dataclass(frozen=True, eq=False)
+class ByLength:
+    """One rotation for texts of up to `length` tokens, another for longer ones.
+
+    Source: Ding et al. 2024 (LongRoPE), as Phi-3 uses it.
+    """
+
+    short: Rotary
+    long: Rotary
+    length: int
+
+    def __call__(self, x: Array, positions: Array) -> Array:
+        fits = int(np.max(positions, initial=0)) < self.length
+        return (self.short if fits else self.long)(x, positions)
+
+
+def llama3_frequencies(
+    frequencies: Array, factor: float, low: float, high: float, original: float
+) -> Array:
+    """Slow rotations are divided by `factor`, fast ones stay, those between are blended.
+
+    Slow and fast: fewer than `low`, more than `high` turns in `original` positions.
+    Source: Llama 3.1's reference code.
+    """
+    turns = original * frequencies / (2 * math.pi)
+    share = np.clip((turns - low) / (high - low), 0, 1)
+    blended: Array = (1 - share) * frequencies / factor + share * frequencies
+    return blended
+
+
+def yarn_frequencies(
+    frequencies: Array,
+    base: float,
+    factor: float,
+    fast: float,
+    slow: float,
+    original: float,
+    whole: bool = True,
+) -> Array:
+    """Pairs that turn fewer than `slow` times in `original` positions are divided by `factor`,
+    those that turn more than `fast` times stay, with a ramp between, over the pair's number.
+
+    Source: Peng et al. 2023 (YaRN), section 3.2; `whole` rounds the ramp's ends outwards.
+    """
+    d = 2 * len(frequencies)
+
+    def pair(turns: float) -> float:
+        return d * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+    first, last = pair(fast), pair(slow)
+    if whole:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, d - 1)
+    ramp = np.clip((np.arange(d // 2) - first) / ((last - first) or 0.001), 0, 1)
+    blended: Array = ramp * frequencies / factor + (1 - ramp) * frequencies
+    return blended
+
+
+def yarn_gain(factor: float, scale: float = 1.0) -> float:
+    """The factor on queries and keys, 0.1·scale·ln(factor) + 1. Source: Peng et al. 2023, 3.4."""
+    return 1.0 if factor <= 1 else 0.1 * scale * math.log(factor) + 1
+
+
+def longrope_gain(factor: float, original: float) -> float:
+    """√(1 + ln(factor) / ln(original)). Source: Ding et al. 2024, as Phi-3's code has it."""
+    return 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
