@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.layers import ranges
 from attnviz.nn.embedding import PatchEmbedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
-from attnviz.nn.transformer import Parallel, Stack, Sublayer, Transformer
+from attnviz.nn.transformer import Branch, Parallel, Stack, Sublayer, Transformer
+from attnviz.nn.weights import Deferred
 from attnviz.nn.window import WindowNet
 
 
@@ -25,47 +28,67 @@ class Organ(NamedTuple):
 
 
 def anatomy(transformer: Transformer) -> list[Organ]:
-    """All parts that have parameters, from the embedding to the output."""
+    """All parts that have parameters, from the embedding to the output.
+
+    Weights that several parts share count for the first of them.
+    """
+    seen: set[int] = set()
     organs = []
     for stream, embedding in (("source", transformer.source), ("target", transformer.target)):
         if embedding is not None:
             patches = isinstance(embedding, PatchEmbedding)
             what = "patches and a class token" if patches else "tokens"
-            organs.append(Organ(f"{stream} embedding", what, count(embedding)))
+            organs.append(Organ(f"{stream} embedding", what, count(embedding, seen)))
     for stack in (transformer.encoder, transformer.decoder):
         if stack is not None:
-            organs += _stack(stack)
+            organs += _stack(stack, seen)
     if transformer.unembed is not None:
-        organs.append(Organ("output", "", count(transformer.unembed)))
+        shared = count(transformer.unembed) - (own := count(transformer.unembed, seen))
+        what = "shares the embedding's table" if shared else ""
+        organs.append(Organ("output", what, own))
     return organs
 
 
-def count(part: Any) -> int:
-    """The numbers in all arrays of a part."""
-    if isinstance(part, np.ndarray):
+def together(organs: Sequence[Organ]) -> list[Organ]:
+    """Layers of the same parts as one: `decoder.0-29.self`, with the numbers of all of them."""
+    groups: dict[tuple[str, str, str], list[tuple[int, Organ]]] = {}
+    for organ in organs:
+        stack, _, rest = organ.name.partition(".")
+        layer, _, kind = rest.partition(".")
+        number = int(layer) if layer.isdigit() else -1
+        groups.setdefault((stack, kind or layer, organ.what), []).append((number, organ))
+    merged = []
+    for (stack, kind, what), members in groups.items():
+        layers = ranges([number for number, _ in members if number >= 0])
+        name = f"{stack}.{layers}.{kind}" if layers else members[0][1].name
+        merged.append(Organ(name, what, sum(organ.n_parameter for _, organ in members)))
+    return merged
+
+
+def count(part: Any, seen: set[int] | None = None) -> int:
+    """The numbers in all arrays of a part, without those `seen`, which it adds to."""
+    seen = set() if seen is None else seen
+    if isinstance(part, np.ndarray | Deferred):
+        if id(part) in seen:
+            return 0
+        seen.add(id(part))
         return part.size
     if isinstance(part, tuple):
-        return sum(count(each) for each in part)
+        return sum(count(each, seen) for each in part)
     if isinstance(part, partial):
-        return count(part.args) + count(tuple(part.keywords.values()))
-    owner = getattr(part, "__self__", None)
-    return count(owner) if isinstance(owner, tuple) else 0
+        return count((part.args, *part.keywords.values()), seen)
+    return 0
 
 
-def _stack(stack: Stack) -> list[Organ]:
+def _stack(stack: Stack, seen: set[int]) -> list[Organ]:
     organs = [
-        Organ(f"{stack.name}.{layer}.{_kind(f)}", _what(f, sublayer), count(f) + _norms(sublayer))
+        Organ(f"{stack.name}.{layer}.{_kind(s.f)}", _what(s.f, s), count(s, seen))
         for layer, block in enumerate(stack.blocks)
-        for sublayer in block
-        for f in [sublayer.f]
+        for s in block
     ]
     if stack.norm is not None:
-        organs.append(Organ(f"{stack.name}.norm", _norm(stack.norm), count(stack.norm)))
+        organs.append(Organ(f"{stack.name}.norm", _norm(stack.norm), count(stack.norm, seen)))
     return organs
-
-
-def _norms(sublayer: Sublayer) -> int:
-    return count((sublayer.before, sublayer.within, sublayer.after))
 
 
 def _kind(f: Any) -> str:
@@ -85,10 +108,19 @@ def _what(f: Any, sublayer: Sublayer) -> str:
         shared = "" if f.n_kv_head == f.n_head else f" sharing {f.n_kv_head} keys and values"
         mask = "" if f.mask.names == () else f", mask {'+'.join(f.mask.names)}"
         return f"{f.n_head} heads of width {d_k}{shared}{mask}{about}"
+    if isinstance(f, Parallel):
+        return " + ".join(_inside(each) for each in f.parts)
     if isinstance(f, FeedForward | WindowNet):
         d_ff, d_in = f.up.weight.shape
         return f"{d_in} → {d_ff} → {len(f.down.weight)}{about}"
     return about.removeprefix(", ")
+
+
+def _inside(part: Any) -> str:
+    """One of several parts in parallel."""
+    if isinstance(part, Branch):
+        return _what(part.f, Sublayer(part.f, before=part.before))
+    return _what(part, Sublayer(part))
 
 
 def _norm(norm: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit
-from attnviz.cli.options import OutputOptions, spread
+from attnviz.cli.loading import load
+from attnviz.cli.options import Download, OutputOptions, spread
 
 app = typer.Typer(add_completion=False)
 
@@ -21,11 +22,17 @@ def models(
         str | None,
         typer.Argument(help="A model, or a folder to look for models in", show_default=False),
     ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option("-n", "--tokens", min=1, help="Say how much memory so many tokens need"),
+    ] = None,
+    download: Download = False,
 ) -> None:
     """List the packaged models and the checkpoints on this machine, or describe one model.
 
     attnviz models
     attnviz models tagger
+    attnviz models FOLDER --tokens 4096
     """
     check_outputs(out)
     from attnviz.errors import AttnvizError
@@ -37,7 +44,7 @@ def models(
     if name is None or (is_folder and not (Path(name) / "config.json").exists()):
         emit([_list(None if name is None else Path(name))], out)
     else:
-        emit([_describe(name)], out)
+        emit([_describe(name, tokens, download)], out)
 
 
 def _list(folder: Path | None) -> Report:
@@ -61,25 +68,48 @@ def _list(folder: Path | None) -> Report:
     return Report(views, manifest, {})
 
 
-def _describe(name: str) -> Report:
+def _describe(name: str, tokens: int | None, download: bool) -> Report:
     from attnviz.analysis.anatomy import anatomy
-    from attnviz.models import PACKAGED, is_packaged, load_model
+    from attnviz.analysis.layers import layer_groups
+    from attnviz.models import PACKAGED, is_packaged
     from attnviz.models.checkpoint import read_card
-    from attnviz.views.catalogue import model_views
+    from attnviz.models.memory import lengths_to_plan, plan_run
+    from attnviz.models.verified import verified
+    from attnviz.views.model import in_bytes, model_views
 
-    model = load_model(name)
-    folder = PACKAGED / name if is_packaged(name) else Path(name)
-    card = read_card(folder)
+    model = load(name, download)
+    card = read_card(PACKAGED / name if is_packaged(name) else Path(name))
     organs = anatomy(model.transformer)
+    groups = layer_groups(model.transformer.sites())
+    memory = [
+        (n, plan_run(model, dict.fromkeys(("source", "target"), range(n)), ("weights",)).n_byte)
+        for n in ([tokens] if tokens else lengths_to_plan(model))
+    ]
+    proof = verified().get(str(model.shape.get("family", "")))
+    proven = "by the tests of the packaged models" if card else "no"
+    facts = [
+        ("model", f"{model.name}, {model.kind}"),
+        ("family", str(model.shape.get("family", "random weights"))),
+        ("verified", proof.told if proof else proven),
+        ("positions", str(model.shape.get("positions", "none"))),
+        ("reads", f"at most {model.max_tokens} tokens" if model.max_tokens else "any length"),
+        ("on disk", in_bytes(model.n_disk) if model.n_disk else ""),
+    ]
     manifest = {
         "format": "attnviz-model-card",
         "version": 1,
         "name": model.name,
         "kind": model.kind,
         "n_parameter": model.n_parameter,
+        "n_disk": model.n_disk,
         "shape": dict(model.shape),
+        "verified": proof._asdict() if proof else None,
+        "max_tokens": model.max_tokens,
+        "attention": [group._asdict() for group in groups],
+        "memory": [{"tokens": n, "bytes": n_byte} for n, n_byte in memory],
         "card": card,
         "parts": [organ._asdict() for organ in organs],
     }
-    views = model_views(model.name, model.kind, card, model.notes, organs, model.n_parameter)
+    told = [(term, text) for term, text in facts if text]
+    views = model_views(told, model.notes, card, groups, memory, organs, model.n_parameter)
     return Report(views, manifest, {})

@@ -42,6 +42,9 @@ class Sizes(NamedTuple):
 def read_sizes(config: Config) -> Sizes:
     n_head, d_model = config.count("num_attention_heads"), config.count("hidden_size")
     config.inert("pretraining_tp")
+    config.require("is_encoder_decoder", False)
+    config.require("rope_interleaved", False)
+    config.require("use_mrope", False)
     return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,

@@ -9,7 +9,8 @@ from attnviz.errors import AttnvizError
 
 INERT = frozenset(
     """
-    model_type architectures transformers_version _name_or_path name_or_path torch_dtype dtype
+    model_type architectures transformers_version _name_or_path name_or_path _model_name_or_path
+    torch_dtype dtype cache_implementation transformers.js_config is_llama_config _num_labels
     use_cache use_bfloat16 gradient_checkpointing output_past tf_legacy_loss auto_map
     pad_token_id bos_token_id eos_token_id decoder_start_token_id sep_token_id cls_token_id unk_token_id
     id2label label2id num_labels problem_type finetuning_task task_specific_params

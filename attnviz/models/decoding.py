@@ -8,7 +8,9 @@ import numpy as np
 
 from attnviz.decoded import Generated, Step
 from attnviz.errors import AttnvizError
+from attnviz.models.finite import quiet
 from attnviz.models.forward import forward
+from attnviz.models.memory import available_memory
 from attnviz.models.model import Model
 from attnviz.models.reading import Text, as_input, read_target
 from attnviz.nn.cache import Cache
@@ -23,6 +25,7 @@ from attnviz.trace import Trace, TraceRecorder
 MOST = 64
 
 
+@quiet
 def generate(
     model: Model,
     source: Tokens,
@@ -51,6 +54,7 @@ def generate(
             f"{model.name} writes no text: it is no trained decoder",
             "attnviz decode TEXT -m phrases, or -m induction",
         )
+    model.keep_weights((available_memory() or 0) // 2)
     reader = model.target_tokenizer or model.tokenizer
     memory = None
     given = source
@@ -71,6 +75,8 @@ def generate(
             step_input = step_input._replace(first=len(read) - len(new))
         x = transformer.decode(step_input, memory, recorder or silent, cache=cache)
         id, probability = _best(unembed(x[-1:])[0])
+        if not np.isfinite(probability):
+            model.check_weights()
         steps.append(Step(id, probability, recorder.records() if recorder else ()))
         ended = id == end
         new = reader.take([id])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from attnviz.models.config import Config
 from attnviz.models.tensors import Rows, Tensors
 from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
-from attnviz.nn.embedding import Unembedding
+from attnviz.nn.embedding import Transform, Unembedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
@@ -100,6 +100,38 @@ def feed_forward(
         up=linear(tensors, up, d_model, d_ff, bias=bias),
         down=linear(tensors, down, d_ff, d_model, bias=bias),
         activation=activation,
+    )
+
+
+class Head(NamedTuple):
+    """Where the output of a model that predicts masked tokens stands in its file."""
+
+    dense: str
+    norm: str
+    output: str
+    activation: Activation | None = None
+    """None for that of the model."""
+
+
+def masked_head(
+    tensors: Tensors, table: Weight, head: Head, d_model: int, eps: float, activation: Activation
+) -> Unembedding | None:
+    """The output of a model that predicts masked tokens; None if its file has none."""
+    dense, norm, output, own_activation = head
+    n_vocabulary, d = table.shape
+    if not tensors.has(f"{dense}.weight"):
+        return None
+    own = next(
+        (name for name in (f"{output}.decoder", output) if tensors.has(f"{name}.weight")), ""
+    )
+    weight = tensors.weight(f"{own}.weight", n_vocabulary, d) if own else table
+    transform = Transform(
+        linear(tensors, dense, d_model, d),
+        own_activation or activation,
+        layer_norm(tensors, norm, d, eps),
+    )
+    return Unembedding(
+        Linear(weight, tensors.take(f"{output}.bias", n_vocabulary)), before=transform
     )
 
 

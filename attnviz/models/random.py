@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from attnviz.models.model import Model, Tokenizer
 from attnviz.models.parts import build_scheme, build_stack
 from attnviz.models.stack import StackConfig
-from attnviz.nn.embedding import Embedding
+from attnviz.nn.embedding import Embedding, Unembed
 from attnviz.nn.linear import Linear
 from attnviz.nn.schemes import Scheme
 from attnviz.nn.seeded import normal
@@ -136,7 +136,7 @@ def _embedding(config: StackConfig, weights: SeededWeights, scheme: Scheme) -> E
     )
 
 
-def _unembed(config: StackConfig, weights: SeededWeights) -> Callable[[Array], Array] | None:
+def _unembed(config: StackConfig, weights: SeededWeights) -> Unembed | None:
     """[n_token, d_model] -> [n_token, vocabulary]; the matrix is drawn when it is asked for."""
     if not config.vocabulary:
         return None

@@ -37,6 +37,11 @@ class TensorFile(Protocol):
         """The tensor or some of its rows; only these are converted."""
         ...
 
+    @property
+    def n_byte(self) -> int:
+        """Of the file or files."""
+        ...
+
     def sha256(self) -> str:
         """Of the file or files."""
         ...
@@ -101,15 +106,13 @@ class Tensors:
         """Whether the file holds the tensor, with or without the model's prefix."""
         return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
 
-    def stay(self) -> None:
-        """Keep what is converted from now on, as far as a share of the free memory goes."""
+    def keep(self, n_byte: int) -> None:
+        """Convert as many of the matrices as fit into so much memory, once for all passes."""
         for weight in self._later:
+            n_byte -= weight.size * self._dtype.itemsize
+            if n_byte < 0:
+                return
             weight.stay()
-
-    @property
-    def n_later(self) -> int:
-        """The elements of all matrices that are converted when they are used."""
-        return sum(weight.size for weight in self._later)
 
     def finish(self, ignorable: str) -> None:
         """Raise AttnvizError for a tensor that nothing took, unless `ignorable` matches it."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from attnviz.nn.activations import Activation
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.norms import Norm
@@ -85,8 +86,20 @@ class Unembed(Protocol):
     def __call__(self, x: Array) -> Array: ...
 
 
+class Transform(NamedTuple):
+    """norm(activation(dense(x))): what BERT does before it predicts a masked token."""
+
+    dense: Linear
+    """[d_embedding, d_model]"""
+    activation: Activation
+    norm: Norm
+
+    def __call__(self, x: Array) -> Array:
+        return self.norm(self.activation(self.dense(x)))
+
+
 class Unembedding(NamedTuple):
-    """[n_token, d_model] -> [n_token, n_vocabulary]: the logits of the next token."""
+    """[n_token, d_model] -> [n_token, n_vocabulary]: the logits of each token, or of the next."""
 
     linear: Linear
     """[n_vocabulary, d_model]: often the table of the embedding."""
@@ -94,11 +107,11 @@ class Unembedding(NamedTuple):
     """A factor on what goes in (T5 with tied embeddings: 1/√d_model)."""
     softcap: float | None = None
     """c·tanh(logits/c) (Gemma 2)."""
-    narrow: Linear | None = None
-    """[d_embedding, d_model], where tokens have narrower vectors than the stack."""
+    before: Linear | Transform | None = None
+    """[n_token, d_model] -> [n_token, d_embedding], where tokens have vectors of their own."""
 
     def __call__(self, x: Array) -> Array:
-        x = x if self.narrow is None else self.narrow(x)
+        x = x if self.before is None else self.before(x)
         logits = self.linear(x if self.scale == 1 else x * x.dtype.type(self.scale))
         if self.softcap is not None:
             cap = logits.dtype.type(self.softcap)

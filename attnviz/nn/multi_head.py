@@ -10,6 +10,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.nn.attention import Keep, KeepNothing, attention
 from attnviz.nn.cache import Cache, Pair
+from attnviz.nn.gate import Gate
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
@@ -113,8 +114,8 @@ class MultiHeadAttention(NamedTuple):
     query_norm: Norm | None = None
     """Over the features of each head, before `turn`. Source: Henry et al. 2020 (QKNorm)."""
     key_norm: Norm | None = None
-    gate: Array | None = None
-    """[n_head]: multiplies each head's context; 0 takes a head out."""
+    gate: Gate | None = None
+    """What an ablation makes of each head's context."""
 
     def __call__(self, x: Array, around: Around) -> Array:
         keys = around.stream if self.kind == "self" else around.memory
@@ -167,7 +168,7 @@ class MultiHeadAttention(NamedTuple):
             keep=keep,
         )
         if self.gate is not None:
-            context = context * self.gate[:, None, None]
+            context = self.gate(context)
         return self.output(merge_heads(context))
 
     def site(

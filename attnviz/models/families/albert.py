@@ -7,16 +7,25 @@ from typing import Any
 import numpy as np
 
 from attnviz.models.families import Built, Config
-from attnviz.models.families.bert import embedding
-from attnviz.models.layers import activation, attention, feed_forward, layer_norm, linear
+from attnviz.models.families.bert import embedding, token_table
+from attnviz.models.layers import (
+    Head,
+    activation,
+    attention,
+    feed_forward,
+    layer_norm,
+    linear,
+    masked_head,
+)
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 
+HEAD = Head("predictions.dense", "predictions.LayerNorm", "predictions")
 PROJECTIONS = ("query", "key", "value", "dense")
 
 IGNORED = (
     r"(albert\.)?(embeddings\.position_ids|pooler(_activation)?\..*)"
-    r"|(predictions|sop_classifier|classifier|qa_outputs)\..*"
+    r"|(sop_classifier|classifier|qa_outputs)\..*"
 )
 
 
@@ -28,6 +37,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     eps, d = config.number("layer_norm_eps", 1e-12), config.count("embedding_size", 128)
     act = activation(config, "hidden_act", "gelu_new")
     config.inert("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
+    config.require("layers_to_keep", [])
     config.require("is_encoder_decoder", False)
     source = embedding(config, tensors, d)
     config.finish()
@@ -48,9 +58,10 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     blocks = tuple(
         block for layer in range(n_layer) for block in groups[layer * n_group // n_layer]
     )
+    unembed = masked_head(tensors, token_table(source), HEAD, d_model, eps, act)
     tensors.finish(IGNORED)
     return Built(
-        transformer=Transformer(encoder=Stack("encoder", blocks), source=source),
+        transformer=Transformer(encoder=Stack("encoder", blocks), source=source, unembed=unembed),
         shape={
             "n_layer": len(blocks),
             "n_head": n_head,
@@ -61,4 +72,5 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         tensors=tensors,
         max_tokens=config.count("max_position_embeddings"),
         n_vocabulary=config.count("vocab_size"),
+        task="" if unembed is None else "fill",
     )

@@ -8,23 +8,31 @@ from typing import Any
 import numpy as np
 
 from attnviz.models.families import Built, Config
-from attnviz.models.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.layers import Head, activation, attention, feed_forward, layer_norm, masked_head
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.schemes import look_up
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
-from attnviz.nn.weights import rows
+from attnviz.nn.weights import Weight, rows
 
+HEAD = Head(
+    "cls.predictions.transform.dense",
+    "cls.predictions.transform.LayerNorm",
+    "cls.predictions",
+)
 PROJECTIONS = ("self.query", "self.key", "self.value", "output.dense")
 
-IGNORED = r"(\w+\.)?(embeddings\.position_ids|pooler\..*)|(cls|classifier|qa_outputs|dropout)\..*"
+IGNORED = (
+    r"(\w+\.)?(embeddings\.position_ids|pooler\..*)|cls\.(seq_relationship\..*|predictions\.decoder\.bias)"
+    r"|(classifier|qa_outputs|dropout)\..*"
+)
 """Tensors that no attention and no hidden state depends on."""
 
 
 def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     tensors = Tensors(file, ("bert.",), dtype)
     d_model = config.count("hidden_size")
-    return encoder(config, tensors, embedding(config, tensors, d_model), IGNORED)
+    return encoder(config, tensors, embedding(config, tensors, d_model), HEAD, IGNORED)
 
 
 def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
@@ -43,10 +51,17 @@ def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
 
 
 def encoder(
-    config: Config, tensors: Tensors, source: Embedding, ignored: str, offset: int = 0
+    config: Config,
+    tensors: Tensors,
+    source: Embedding,
+    head: Head,
+    ignored: str,
+    offset: int = 0,
 ) -> Built:
-    """The blocks of BERT and of its descendants behind an embedding; `offset` positions at the
-    table's beginning stand for no token."""
+    """The blocks of BERT and of its descendants behind an embedding, and their output.
+
+    `offset` positions at the table's beginning stand for no token.
+    """
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
     n_layer, d_ff = config.count("num_hidden_layers"), config.count("intermediate_size")
     eps, act = config.number("layer_norm_eps", 1e-12), activation(config, "hidden_act", "gelu")
@@ -69,9 +84,10 @@ def encoder(
         )
 
     stack = Stack("encoder", tuple(block(layer) for layer in range(n_layer)))
+    unembed = masked_head(tensors, token_table(source), head, d_model, eps, act)
     tensors.finish(ignored)
     return Built(
-        transformer=Transformer(encoder=stack, source=source),
+        transformer=Transformer(encoder=stack, source=source, unembed=unembed),
         shape={
             "n_layer": n_layer,
             "n_head": n_head,
@@ -81,4 +97,12 @@ def encoder(
         tensors=tensors,
         max_tokens=n_position - offset,
         n_vocabulary=n_vocabulary,
+        task="" if unembed is None else "fill",
     )
+
+
+def token_table(embedding: Embedding) -> Weight:
+    """[n_vocabulary, d]: what the tokens of an embedding are looked up in."""
+    assert isinstance(embedding.tokens, partial)
+    table: Weight = embedding.tokens.args[0]
+    return table

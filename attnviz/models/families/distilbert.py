@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.models.families import Built, Config
-from attnviz.models.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.layers import Head, activation, attention, feed_forward, layer_norm, masked_head
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.schemes import look_up
@@ -16,11 +16,12 @@ from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 from attnviz.nn.weights import rows
 
 EPS = 1e-12
+HEAD = Head("vocab_transform", "vocab_layer_norm", "vocab_projector")
 PROJECTIONS = ("q_lin", "k_lin", "v_lin", "out_lin")
 
 IGNORED = (
     r"(distilbert\.)?embeddings\.position_ids"
-    r"|(vocab_\w+|pre_classifier|classifier|qa_outputs)\..*"
+    r"|(pre_classifier|classifier|qa_outputs)\..*"
 )
 
 
@@ -31,6 +32,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
     act = activation(config, "activation", "gelu")
     config.switch("sinusoidal_pos_embds")  # the file holds the table in either case
+    config.inert("tie_weights_")
     config.require("is_encoder_decoder", False)
     config.finish()
 
@@ -51,9 +53,10 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         norm=layer_norm(tensors, "embeddings.LayerNorm", d_model, EPS),
     )
     stack = Stack("encoder", tuple(block(layer) for layer in range(n_layer)))
+    unembed = masked_head(tensors, words, HEAD, d_model, EPS, act)
     tensors.finish(IGNORED)
     return Built(
-        transformer=Transformer(encoder=stack, source=embedding),
+        transformer=Transformer(encoder=stack, source=embedding, unembed=unembed),
         shape={
             "n_layer": n_layer,
             "n_head": n_head,
@@ -63,4 +66,5 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         tensors=tensors,
         max_tokens=n_position,
         n_vocabulary=n_vocabulary,
+        task="" if unembed is None else "fill",
     )

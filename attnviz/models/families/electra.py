@@ -8,10 +8,14 @@ import numpy as np
 
 from attnviz.models.families import Built, Config
 from attnviz.models.families.bert import IGNORED, embedding, encoder
-from attnviz.models.layers import linear
+from attnviz.models.layers import Head, linear
 from attnviz.models.tensors import TensorFile, Tensors
+from attnviz.nn.activations import gelu
 
-HEADS = r"|(discriminator_predictions|generator_predictions|generator_lm_head)\..*"
+HEAD = Head(
+    "generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head", gelu
+)
+DISCRIMINATOR = r"|discriminator_predictions\..*"
 
 
 def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
@@ -21,4 +25,4 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     source = embedding(config, tensors, d)
     if d != d_model:
         source = source._replace(widen=linear(tensors, "embeddings_project", d, d_model))
-    return encoder(config, tensors, source, IGNORED + HEADS)
+    return encoder(config, tensors, source, HEAD, IGNORED + DISCRIMINATOR)

@@ -59,7 +59,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     unembed = unembedding(config, tensors, words, "lm_head", tied=True)
     config.finish()
     if unembed is not None and d != d_model:
-        unembed = unembed._replace(narrow=linear(tensors, "project_out", d_model, d, bias=False))
+        unembed = unembed._replace(before=linear(tensors, "project_out", d_model, d, bias=False))
 
     def norm(name: str) -> LayerNorm:
         return layer_norm(tensors, name, d_model, EPS)

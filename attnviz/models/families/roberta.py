@@ -9,10 +9,13 @@ import numpy as np
 
 from attnviz.models.families import Built, Config
 from attnviz.models.families.bert import IGNORED, embedding, encoder
+from attnviz.models.layers import Head
 from attnviz.models.tensors import TensorFile, Tensors
+from attnviz.nn.activations import gelu
 from attnviz.nn.types import Array
 
-HEAD = r"|lm_head\..*"
+HEAD = Head("lm_head.dense", "lm_head.layer_norm", "lm_head", gelu)
+COPY = r"|lm_head\.decoder\.bias"
 
 
 def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
@@ -20,7 +23,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     padding = config.whole("pad_token_id", 1)
     source = embedding(config, tensors, config.count("hidden_size"))
     source = source._replace(place=partial(behind_padding, padding=padding))
-    return encoder(config, tensors, source, IGNORED + HEAD, offset=padding + 1)
+    return encoder(config, tensors, source, HEAD, IGNORED + COPY, offset=padding + 1)
 
 
 def behind_padding(ids: Array, first: int, *, padding: int) -> Array:
