@@ -54,7 +54,7 @@ def gelu_tanh(x: Array, out: Array | None = None) -> Array:
 @ACTIVATIONS.add
 def silu(x: Array, out: Array | None = None) -> Array:
     """x · σ(x), also called swish. Source: Elfwing et al. 2018."""
-    return _logistic(x, (0.0, 1.0), out)
+    return _logistic(x, (1.0,), out)
 
 
 @ACTIVATIONS.add
@@ -97,13 +97,16 @@ def _logistic(x: Array, coefficients: tuple[float, ...], out: Array | None) -> A
         for start in range(0, x.size, BLOCK):
             block = flat_x[start : start + BLOCK]
             square, p = scratch[:, : len(block)]
-            np.multiply(block, block, out=square)
-            np.multiply(square, -coefficients[0], out=p)
-            for c in coefficients[1:-1]:
-                p -= c
-                p *= square
-            p -= coefficients[-1]
-            p *= block
+            if len(coefficients) == 1:
+                np.multiply(block, -coefficients[0], out=p)
+            else:
+                np.multiply(block, block, out=square)
+                np.multiply(square, -coefficients[0], out=p)
+                for c in coefficients[1:-1]:
+                    p -= c
+                    p *= square
+                p -= coefficients[-1]
+                p *= block
             np.exp(p, out=p)
             p += 1
             np.divide(block, p, out=flat_y[start : start + BLOCK])

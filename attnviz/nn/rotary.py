@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,24 +12,29 @@ from attnviz.nn.positions import RopeStyle, rotate
 from attnviz.nn.types import Array
 
 
-@dataclass(frozen=True, eq=False)
 class Rotary:
     """x [n_head, n, d], positions [n] -> x with its pairs of features turned.
 
     Source: Su et al. 2021, section 3.2.2.
     """
 
-    frequencies: Array
-    """[d_rotary/2]: radians a position, float64."""
-    gain: float = 1.0
-    """A factor on the turned features."""
-    style: RopeStyle = "half"
+    def __init__(self, frequencies: Array, gain: float = 1.0, style: RopeStyle = "half") -> None:
+        """`frequencies` [d_rotary/2] are radians a position; `gain` multiplies what is turned."""
+        self.frequencies, self.gain, self.style = frequencies, gain, style
+        self._last: tuple[Array, Array, Array] | None = None
 
     def __call__(self, x: Array, positions: Array) -> Array:
-        # feature-major, as the projections leave queries and keys
-        angles = (self.frequencies[:, None] * np.asarray(positions)).T
-        cos, sin = (self.gain * np.cos(angles), self.gain * np.sin(angles))
-        return rotate(x, cos.astype(x.dtype), sin.astype(x.dtype), self.style)
+        cos, sin = self._turned(positions, x.dtype)
+        return rotate(x, cos, sin, self.style)
+
+    def _turned(self, positions: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """Cosine and sine of each angle, [n, d_rotary/2]; all layers ask for the same ones."""
+        if self._last is None or self._last[0] is not positions or self._last[1].dtype != dtype:
+            # feature-major, as the projections leave queries and keys
+            angles = (self.frequencies[:, None] * np.asarray(positions)).T
+            cos, sin = self.gain * np.cos(angles), self.gain * np.sin(angles)
+            self._last = positions, cos.astype(dtype), sin.astype(dtype)
+        return self._last[1:]
 
 
 @dataclass(frozen=True, eq=False)
