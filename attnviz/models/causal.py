@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.families import Built
 from attnviz.models.layers import linear, rms_norm
@@ -69,6 +70,11 @@ def read_windows(
     if config.has("layer_types"):
         kinds = config.kinds("layer_types", n_layer, "full_attention", "sliding_attention")
         sliding = [kind == "sliding_attention" for kind in kinds]
+        if size is None and any(sliding):
+            raise AttnvizError(
+                f"{config.where}: layer_types has sliding layers, but no sliding_window is used",
+                "take the config.json that came with the weights",
+            )
     return [size if slide else None for slide in sliding]
 
 

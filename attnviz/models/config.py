@@ -145,6 +145,14 @@ class Config:
         """Refuse any value but these, the first of which is the default."""
         self.choice(key, *values)
 
+    def refuse(self, key: str) -> None:
+        """Refuse any value but null."""
+        if self.has(key):
+            raise AttnvizError(
+                f"{self.where}: {key} = {self._values[key]!r} is not supported here",
+                "supported: null",
+            )
+
     def choice(self, key: str, *values: Any) -> Any:
         """One of these values, the first of which is the default."""
         self._read.add(key)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from attnviz.models.images import ImageReader
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -21,6 +22,8 @@ class Tokenizer(Protocol):
     """The id at which decoding stops."""
     n_entry: int | None = None
     """How many ids there are, if it knows."""
+    where: str = "the tokenizer"
+    """The file that it was read from."""
     n_piece: int = 0
     """How many parts of words there are, for models that read them besides the words."""
 
@@ -57,10 +60,20 @@ class Model(NamedTuple):
     """The longest text that it was trained on; it reads longer ones, and that is said."""
     n_vocabulary: int | None = None
     """Token ids lie below it; None for no limit."""
+    n_target: int | None = None
+    """The same of what the decoder of an encoder-decoder reads and writes."""
     dtype: str = "float32"
     """What it computes in."""
+    n_disk: int = 0
+    """Bytes of its weights on disk; 0 for seeded weights."""
     fingerprint: Callable[[], str | None] = lambda: None
     """The SHA-256 of the weights, read when asked for; None for seeded weights."""
+    keep_weights: Callable[[int], None] = lambda n_byte: None
+    """Convert half-precision and quantised weights once, as far as so many bytes go: for many
+    passes with few tokens each."""
+    check_weights: Callable[[], None] = lambda: None
+    """Raises AttnvizError that names a tensor with NaN or infinity: to be asked when a run's
+    numbers are broken, as it reads all weights."""
     target_tokenizer: Tokenizer | None = None
     """Of what the decoder of an encoder-decoder writes."""
     task: str = ""
@@ -68,8 +81,8 @@ class Model(NamedTuple):
     next token); empty where nothing is known."""
     labels: tuple[str, ...] = ()
     """The names of the outputs, for `tag` and `classify`."""
-    image: Mapping[str, Any] | None = None
-    """height, width and patch in pixels, of a model that reads images."""
+    image: ImageReader | None = None
+    """What reads images, of a model that does."""
     notes: tuple[str, ...] = ()
     """What the reader has to know about it, a sentence each."""
 

@@ -23,9 +23,9 @@ def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
 
 def read_target(model: Model, text: Text) -> Tokens:
     """The tokens of what an encoder-decoder's decoder has so far."""
-    if model.target_tokenizer is None:
-        return read_text(model, text)
-    return _read(model, model.target_tokenizer, model.target_tokenizer.n_entry, text, None)
+    tokenizer = model.target_tokenizer or model.tokenizer
+    n_vocabulary = model.n_target or tokenizer.n_entry or model.n_vocabulary
+    return _read(model, tokenizer, n_vocabulary, text, None)
 
 
 def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:
@@ -71,9 +71,16 @@ def _read(
             f"the text has {len(tokens)} tokens; {model.name} reads at most {model.max_tokens}",
             "shorten the text",
         )
-    for id in tokens.ids:
+    for place, id in enumerate(tokens.ids):
         if id < 0 or (n_vocabulary is not None and id >= n_vocabulary):
             upper = "" if n_vocabulary is None else f" to {n_vocabulary - 1}"
+            if isinstance(text, str):
+                raise AttnvizError(
+                    f"{tokenizer.where} is the tokenizer of another model: it reads "
+                    f"{tokens.labels[place]} as {id}, and by the config of {model.name} ids go "
+                    f"from 0{upper}",
+                    "take config.json, the weights and the tokenizer from one model",
+                )
             raise AttnvizError(
                 f"{model.name} has no token {id}: its ids go from 0{upper}", "are these ids of it?"
             )

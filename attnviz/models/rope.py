@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.nn.multi_head import Turn
 from attnviz.nn.positions import frequencies, rotary_width
@@ -20,33 +21,42 @@ from attnviz.nn.rotary import (
 )
 from attnviz.nn.types import Array
 
+ORIGINAL = "original_max_position_embeddings"
+BESIDE = ("rope_theta", "partial_rotary_factor", ORIGINAL)
+"""What may stand in the section or beside it."""
+
 KINDS = ("default", "linear", "llama3", "yarn", "longrope", "factors")
 
 
 def rope(
-    config: Config, d_head: int, *, base: float = 10000.0, fraction: float = 1.0
+    config: Config, d_head: int, *, base: float = 10000.0, fraction: float | None = None
 ) -> tuple[Turn, str]:
     """The rotation of queries and keys, and its name for the screen.
 
     Reads `rope_parameters`, or `rope_theta`, `rope_scaling` and `partial_rotary_factor`; `base`
     and `fraction` (of the features that turn) are what holds where the config does not say.
+    Without a `fraction`, the family turns all features.
     """
     return from_parameters(config, _parameters(config), d_head, base=base, fraction=fraction)
 
 
 def _parameters(config: Config) -> Config:
-    """One section, whatever the spelling; `rope_theta` and the fraction beside it are taken in."""
-    beside = {
-        key: config.get(key)
-        for key in ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings")
-        if config.has(key)
-    }
-    for key in ("rope_parameters", "rope_scaling"):
-        if config.has(key):
-            section = config.section(key)
-            config.inert("rope_scaling")
-            return Config({**beside, **section.values()}, section.where)
-    return Config(beside, config.where)
+    """One section, whatever the spelling, with what the config says beside it."""
+    beside = {key: config.get(key) for key in BESIDE if config.has(key)}
+    spellings = [key for key in ("rope_parameters", "rope_scaling") if config.has(key)]
+    if len(spellings) > 1:
+        raise AttnvizError(
+            f"{config.where} has both {' and '.join(spellings)}", "delete the one that is wrong"
+        )
+    if not spellings:
+        return Config(beside, config.where)
+    section = config.section(spellings[0])
+    # the original length beside the section is what transformers goes by
+    return Config({**beside, **section.values(), **_only(beside, ORIGINAL)}, section.where)
+
+
+def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {key: values[key]} if key in values else {}
 
 
 def from_parameters(
@@ -55,19 +65,26 @@ def from_parameters(
     d_head: int,
     *,
     base: float = 10000.0,
-    fraction: float = 1.0,
+    fraction: float | None = None,
 ) -> tuple[Turn, str]:
     """As `rope`, from one section: Gemma 3 has one for each kind of layer."""
     base = given.number("rope_theta", base)
-    fraction = given.number("partial_rotary_factor", fraction)
+    if fraction is None:
+        given.require("partial_rotary_factor", 1.0)
+    share = given.number("partial_rotary_factor", fraction or 1.0)
+    if int(d_head * share) % 2:
+        raise AttnvizError(
+            f"{given.where}: {share:g} of {d_head} features turn, an odd number",
+            "features turn in pairs: take the config.json that came with the weights",
+        )
     old_kind = given.choice("type", "default", "su", *KINDS[1:]).replace("su", "longrope")
     others = (known for known in KINDS if known != old_kind)
     kind = given.choice("rope_type", old_kind, *others)
-    plain = frequencies(rotary_width(d_head, fraction), base)
+    plain = frequencies(rotary_width(d_head, share), base)
     turn = _SCALED[kind](config, given, plain, base)
-    given.inert("factor", "original_max_position_embeddings")
+    given.inert("factor", ORIGINAL)
     given.finish()
-    name = f"rope base {base:g}" + (f", {fraction:g} of the features" if fraction < 1 else "")
+    name = f"rope base {base:g}" + (f", {share:g} of the features" if share < 1 else "")
     return turn, name + ("" if kind == "default" else f", {kind} scaling")
 
 
@@ -86,7 +103,7 @@ def _llama3(config: Config, given: Config, plain: Array, base: float) -> Turn:
             given.number("factor"),
             given.number("low_freq_factor"),
             given.number("high_freq_factor"),
-            given.number("original_max_position_embeddings"),
+            given.number(ORIGINAL),
         )
     )
 
@@ -131,7 +148,7 @@ def _factors(given: Config, key: str, n: int) -> Array:
 
 def _original(config: Config, given: Config) -> float:
     own = config.count("max_position_embeddings")
-    return given.number("original_max_position_embeddings", own)
+    return given.number(ORIGINAL, own)
 
 
 _SCALED: Mapping[str, Any] = {

@@ -27,6 +27,8 @@ class Built:
     """Where the weights came from: all of them have been taken."""
     max_tokens: int | None
     n_vocabulary: int | None
+    n_target: int | None = None
+    """Of what the decoder writes, where it has a vocabulary of its own."""
     tokenizer: Tokenizer | None = None
     """Where the config itself says how text is read; else it is in `tokenizer.json`."""
     target_tokenizer: Tokenizer | None = None

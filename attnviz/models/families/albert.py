@@ -25,7 +25,7 @@ PROJECTIONS = ("query", "key", "value", "dense")
 
 IGNORED = (
     r"(albert\.)?(embeddings\.position_ids|pooler(_activation)?\..*)"
-    r"|(sop_classifier|classifier|qa_outputs)\..*"
+    r"|predictions\.decoder\.bias|(sop_classifier|classifier|qa_outputs)\..*"
 )
 
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.families import Built, Config
+from attnviz.models.grey import GreyReader
 from attnviz.models.model import Tokenizer
 from attnviz.models.parts import build_scheme, build_stack, linear
 from attnviz.models.readers import NoText, Reader
 from attnviz.models.stack import StackConfig, from_values
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.embedding import Embed, Embedding, PatchEmbedding
+from attnviz.nn.patches import GridPositions
 from attnviz.nn.schemes import Scheme
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
@@ -84,7 +86,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         target_tokenizer=target_reader,
         task=task,
         labels=labels,
-        image=image,
+        image=None if image is None else lambda preprocessor: image,
     )
 
 
@@ -101,19 +103,18 @@ class _FileWeights:
         return self._tensors.take(name, size)
 
 
-def _image(config: Config) -> dict[str, int]:
-    """height, width and patch, in pixels."""
+def _image(config: Config) -> GreyReader:
     config.require("reads", "patches")
-    image = {key: config.count(key) for key in ("height", "width", "patch")}
-    config.require("n_pixel", image["patch"] ** 2)
+    image = GreyReader(*(config.count(key) for key in ("height", "width", "patch")))
+    config.require("n_pixel", image.patch**2)
     config.finish()
-    if image["height"] % image["patch"] or image["width"] % image["patch"]:
+    if image.height % image.patch or image.width % image.patch:
         raise AttnvizError(
-            f"{config.where}: patches of {image['patch']} do not fill an image of "
-            f"{image['height']} × {image['width']}",
+            f"{config.where}: patches of {image.patch} do not fill an image of "
+            f"{image.height} × {image.width}",
             "take the config.json that came with the weights",
         )
-    if max(image.values()) > LARGEST_SIDE:
+    if max(image) > LARGEST_SIDE:
         raise AttnvizError(
             f"{config.where}: no side may be longer than {LARGEST_SIDE} pixels",
             "take the config.json that came with the weights",
@@ -135,14 +136,16 @@ def _embedding(
 
 
 def _patches(
-    stack: StackConfig, image: dict[str, int], tensors: Tensors, scheme: Scheme, where: str
+    stack: StackConfig, image: GreyReader, tensors: Tensors, scheme: Scheme, where: str
 ) -> Embed:
     if scheme.add is None:
         raise AttnvizError(f"{where}: patches need positions that are added", "learned")
-    side, d = image["patch"], stack.d_model
-    n_patch = (image["height"] // side) * (image["width"] // side)
+    side, d = image.patch, stack.d_model
+    rows, columns = image.height // side, image.width // side
+    positions = scheme.add(np.arange(1 + rows * columns))
     return PatchEmbedding(
         patches=linear(_FileWeights(tensors), "source.patches", side * side, d),
         first=tensors.take("source.class", d),
-        positions=scheme.add(np.arange(1 + n_patch)),
+        positions=GridPositions(positions[0], positions[1:].reshape(rows, columns, d)),
+        patch=(side, side),
     )

@@ -68,7 +68,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
 
     source, target = (embedding(half) for half in halves)
     return encoder_decoder(
-        tensors, halves, source, target, words, f"learned, {n_position}", n_position, IGNORED
+        tensors, halves, source, target, words, words, f"learned, {n_position}", n_position, IGNORED
     )
 
 
@@ -102,7 +102,7 @@ def finish_config(config: Config) -> None:
 
 def shared_table(tensors: Tensors, name: str, other: str, n_vocabulary: int, d: int) -> Weight:
     """A table of tokens, which stands under its own name or under that of its user."""
-    found = name if tensors.has(f"{name}.weight") else other
+    found = other if tensors.has(f"{other}.weight") and not tensors.has(f"{name}.weight") else name
     return tensors.weight(f"{found}.weight", n_vocabulary, d)
 
 
@@ -111,13 +111,14 @@ def encoder_decoder(
     halves: tuple[Half, Half],
     source: Embedding,
     target: Embedding,
-    words: Weight,
+    source_words: Weight,
+    target_words: Weight,
     positions: str,
     n_position: int,
     ignored: str,
 ) -> Built:
-    """Both stacks and the output, whose table is `words`, that of what the decoder reads."""
-    n_vocabulary, d_model = words.shape
+    """Both stacks and the output, which shares the table of what the decoder reads."""
+    n_vocabulary, d_model = target_words.shape
     encoder, decoder = (
         Stack(half.name, tuple(_block(tensors, half, layer) for layer in range(half.n_layer)))
         for half in halves
@@ -127,7 +128,9 @@ def encoder_decoder(
         bias = tensors.take("final_logits_bias", 1, n_vocabulary)[0]
     tensors.finish(ignored)
     return Built(
-        transformer=Transformer(encoder, decoder, source, target, Unembedding(Linear(words, bias))),
+        transformer=Transformer(
+            encoder, decoder, source, target, Unembedding(Linear(target_words, bias))
+        ),
         shape={
             "n_layer": len(encoder.blocks),
             "n_head": halves[0].n_head,
@@ -136,7 +139,8 @@ def encoder_decoder(
         },
         tensors=tensors,
         max_tokens=n_position,
-        n_vocabulary=n_vocabulary,
+        n_vocabulary=len(source_words),
+        n_target=n_vocabulary,
         task="continue",
     )
 

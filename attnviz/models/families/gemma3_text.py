@@ -33,7 +33,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     config.require("use_bidirectional_attention", False)
     bias = config.switch("attention_bias")
     scale = config.number("query_pre_attn_scalar", 256) ** -0.5
-    softcap = read_cap(config, "attn_logit_softcapping")
+    config.refuse("attn_logit_softcapping")
     old = config.count("sliding_window_pattern", 6)
     every = config.count("_sliding_window_pattern", old)
     size = config.count("sliding_window", 4096)
@@ -58,7 +58,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             sizes,
             bias=bias,
             scale=scale,
-            softcap=softcap,
             mask=causal(windows[layer]),
             turn=far if windows[layer] is None else near,
             query_norm=gain_from_one(tensors, f"{at}.self_attn.q_norm", sizes.d_head, sizes.eps),

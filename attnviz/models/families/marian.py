@@ -50,7 +50,15 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         for words in (source_words, target_words)
     )
     return encoder_decoder(
-        tensors, halves, source, target, target_words, "sinusoidal", n_position, IGNORED + FIXED
+        tensors,
+        halves,
+        source,
+        target,
+        source_words,
+        target_words,
+        "sinusoidal",
+        n_position,
+        IGNORED + FIXED,
     )
 
 

@@ -29,7 +29,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     tensors = Tensors(file, ("model.",), dtype)
     sizes = read_sizes(config)
     act = activation(config, "hidden_act", "silu")
-    turn, positions = rope(config, sizes.d_head)
+    turn, positions = rope(config, sizes.d_head, fraction=1.0)
     config.require("attention_bias", False)
     size = config.count("sliding_window") if config.has("sliding_window") else None
     windows = read_windows(config, sizes.n_layer, size, lambda layer: True)

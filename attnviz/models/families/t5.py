@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.models.families import Built, Config
-from attnviz.models.layers import ACTIVATIONS, linear, rms_norm, unembedding
+from attnviz.models.layers import ACTIVATIONS, linear, rms_norm
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn import masks
 from attnviz.nn.activations import Activation
-from attnviz.nn.embedding import Embedding
+from attnviz.nn.embedding import Embedding, Unembedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
@@ -56,9 +56,10 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     config.require("is_encoder_decoder", True)
     config.require("is_decoder", False)
     words = tensors.weight("shared.weight", n_vocabulary, sizes.d_model)
-    unembed = unembedding(
-        config, tensors, words, "lm_head", tied=True, scale=sizes.d_model**-0.5 if scaled else 1.0
-    )
+    output = Linear(words)
+    if tensors.has("lm_head.weight"):
+        output = linear(tensors, "lm_head", sizes.d_model, n_vocabulary, bias=False)
+    unembed = Unembedding(output, scale=sizes.d_model**-0.5 if scaled else 1.0)
     config.finish()
     embedding = Embedding(tokens=partial(rows, words))
     transformer = Transformer(
