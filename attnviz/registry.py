@@ -52,25 +52,32 @@ class Registry(Mapping[str, F], Generic[F]):
 
     def options(self, name: str, given: Mapping[str, str]) -> dict[str, Any]:
         """Convert the texts in `given` to the types of the function's keyword-only parameters."""
-        parameters = {
-            p.name: p
-            for p in inspect.signature(self[name]).parameters.values()
-            if p.kind is p.KEYWORD_ONLY and str(p.annotation) in CONVERT
-        }
-        required = [p.name for p in parameters.values() if p.default is p.empty]
-        for key in given:
-            if key not in parameters:
-                allowed = nearest(key, parameters) if parameters else "it takes no options"
-                raise AttnvizError(f"{self.what} {name!r} has no option {key!r}", allowed)
-        for key in required:
-            if key not in given:
-                raise AttnvizError(
-                    f"{self.what} {name!r} needs the option {key!r}", f"write {name}:{key}=…"
-                )
-        return {
-            key: convert(text, str(parameters[key].annotation), f"{self.what} {name}: {key}")
-            for key, text in given.items()
-        }
+        return read_options(self[name], f"{self.what} {name!r}", given, f"{name}:{{}}=…")
+
+
+def read_options(
+    function: Callable[..., Any], what: str, given: Mapping[str, str], spelled: str
+) -> dict[str, Any]:
+    """The texts in `given` as the types of a function's keyword-only parameters.
+
+    `what` names the function in errors, `spelled` shows how an option is written.
+    """
+    parameters = {
+        p.name: p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and str(p.annotation) in CONVERT
+    }
+    for key in given:
+        if key not in parameters:
+            allowed = nearest(key, parameters) if parameters else "it takes no options"
+            raise AttnvizError(f"{what} has no option {key!r}", allowed)
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in given:
+            raise AttnvizError(f"{what} needs the option {key!r}", f"write {spelled.format(key)}")
+    return {
+        key: convert(text, str(parameters[key].annotation), f"{what.replace(chr(39), '')}: {key}")
+        for key, text in given.items()
+    }
 
 
 def _lengths(text: str) -> tuple[int, ...]:

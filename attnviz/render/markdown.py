@@ -18,7 +18,6 @@ from attnviz.views.kinds import (
     View,
     pool,
     short,
-    value_text,
 )
 
 MOST_COLUMNS = 32
@@ -42,23 +41,29 @@ def _view(view: View) -> str:
         image = _heatmap(view.heatmap("the image, brightness 0 to 1", view.grey()))
         return "\n\n".join([image, *(_heatmap(panel) for panel in view.grid().present())])
     if isinstance(view, Table):
-        rows = [[_escaped(value_text(value)) for value in row] for row in view.rows]
+        rows = [[escaped(text) for text in row] for row in view.texts()]
         words = [
             i for i in range(len(view.columns)) if any(isinstance(r[i], str) for r in view.rows)
         ]
-        table = _pipes([_escaped(c) for c in view.columns], rows, words)
+        table = _pipes([escaped(c) for c in view.columns], rows, words)
         return _section(view.title, table, view.notes)
     if isinstance(view, Curves):
         names = [view.x_name, *(name for name, _ in view.series)]
         columns = [view.x, *(y for _, y in view.series)]
         rows = [[short(float(v)) for v in row] for row in zip(*columns, strict=True)]
-        return _section(view.title, _pipes([_escaped(name) for name in names], rows), view.notes)
+        return _section(view.title, _pipes([escaped(name) for name in names], rows), view.notes)
     return _text(view)
 
 
 def _text(text: Text) -> str:
+    """Terms as a list; prose, which has none, as a heading and paragraphs."""
+    if not any(line.term for line in text.lines):
+        heads = ("## " if line.tone == "head" else "" for line in text.lines)
+        return "\n\n".join(
+            head + escaped(line.text) for head, line in zip(heads, text.lines, strict=True)
+        )
     return "\n".join(
-        f"- {f'**{_escaped(line.term)}**: ' if line.term else ''}{_escaped(line.text)}"
+        f"- {f'**{escaped(line.term)}**: ' if line.term else ''}{escaped(line.text)}"
         for line in text.lines
     )
 
@@ -73,7 +78,7 @@ def _links(links: Links) -> str:
         ]
         for i, j, weight in sorted(links.lines(), key=lambda line: (line[0], -line[2]))
     ]
-    head = [_escaped(links.right.name), _escaped(links.left.name), "weight"]
+    head = [escaped(links.right.name), escaped(links.left.name), "weight"]
     return _section(links.title, _pipes(head, rows), links.all_notes())
 
 
@@ -81,7 +86,7 @@ def _heatmap(heatmap: Heatmap) -> str:
     step = -(-max(heatmap.values.shape) // MOST_COLUMNS)
     n_row, n_column = heatmap.values.shape
     heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
-    head = [f"{_escaped(heatmap.rows.name)} ╲ {_escaped(heatmap.columns.name)}"]
+    head = [f"{escaped(heatmap.rows.name)} ╲ {escaped(heatmap.columns.name)}"]
     head += [
         _name(heatmap.columns.index(j), label) for j, label in enumerate(heatmap.columns.labels)
     ]
@@ -108,9 +113,9 @@ def _reasons(heatmap: Heatmap) -> tuple[str, ...]:
 
 
 def _section(title: str, body: str, notes: Sequence[str]) -> str:
-    lines = [f"### {_escaped(title)}", "", body]
+    lines = [f"### {escaped(title)}", "", body]
     if notes:
-        lines += ["", *(f"*{_escaped(note)}*  " for note in notes)]
+        lines += ["", *(f"*{escaped(note)}*  " for note in notes)]
     return "\n".join(lines)
 
 
@@ -122,8 +127,8 @@ def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[i
 
 
 def _name(index: str, label: str) -> str:
-    return f"{index} {_escaped(label)}" if label else index
+    return f"{index} {escaped(label)}" if label else index
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return text.translate(ESCAPED)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from rich.cells import cell_len
 
-from attnviz.render.terminal.heatmap import heading, notes, row_width, wrap
+from attnviz.render.terminal.heatmap import heading, notes, row_width, wrap, wrapped_words
 from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
-from attnviz.views.kinds import Curves, Table, Text, short, value_text
+from attnviz.views.kinds import Curves, Table, Text, short
 
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 TERM = 9
@@ -25,13 +25,18 @@ def draw_text(text: Text, screen: Screen) -> Block:
         "note": style(3),
         "warning": style(1, bold=True),
     }
-    term = min(max([TERM, *(len(line.term) + 2 for line in text.lines)]), screen.width // 3)
+    names = [line.term for line in text.lines if line.term]
+    term = min(max(TERM, *(len(name) + 2 for name in names), 0), screen.width // 3) if names else 0
     rows: list[Row] = []
     for line in text.lines:
-        body = wrap(line.text, screen.width - term, screen)
-        for number, part in enumerate(body):
+        tone = tones[line.tone]
+        for number, words in enumerate(wrapped_words(line.text, screen.width - term, screen)):
             name = fit(line.term if number == 0 else "", term, screen)
-            rows.append([segment(name, style(dim=True)), segment(part, tones[line.tone])])
+            row = [segment(name, style(dim=True))]
+            for place, word in words:
+                row += [segment(word, style(dim=True) if place in line.faint else tone)]
+                row += [segment(" ", tone)]
+            rows.append(row[:-1] if words else row)
     return Block(rows, max((row_width(row) for row in rows), default=0))
 
 
@@ -39,7 +44,7 @@ def draw_table(table: Table, screen: Screen) -> Block:
     """Columns side by side. Columns of words wrap; columns that do not fit go below, with the
     first one again."""
     shown = table.rows[:MOST_ROWS]
-    texts = [[screen.text(value_text(value)) for value in row] for row in shown]
+    texts = [[screen.text(text) for text in row] for row in table.texts()[:MOST_ROWS]]
     heads = [screen.text(name) for name in table.columns]
     words = [any(isinstance(row[i], str) for row in shown) for i in range(len(heads))]
     widths = [

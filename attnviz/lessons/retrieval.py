@@ -1,0 +1,119 @@
+"""Query, keys and values as a dictionary that answers with a mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.nn.attention import Attention, attend
+from attnviz.nn.types import Array
+from attnviz.tokens import label
+from attnviz.views.kinds import Axis, Heatmap, Line, Table, Text
+
+TITLE = "A dictionary that answers with a mixture"
+
+SHARP = 50.0
+"""A scale at which the softmax is a choice."""
+
+
+def lesson(
+    say: Say,
+    *,
+    query: str = "四不像",
+    items: str = "deer,ox,sheep,donkey,frog",
+    similarities: str = "4,2,3,3,0",
+) -> Lesson:
+    """What does a dictionary answer to a word that is none of its keys?"""
+    keys = tuple(label(item.strip()) for item in items.split(","))
+    similarity = _numbers(similarities, len(keys))
+    shares = similarity / similarity.sum()
+    soft, hard = _look_up(similarity, 1.0), _look_up(similarity, SHARP)
+    answer, best = soft.context[0, 0], keys[int(shares.argmax())]
+    asked = Axis(say("query"), (label(query),))
+    rows = tuple(
+        (key, float(s), float(w), float(a))
+        for key, s, w, a in zip(keys, similarity, soft.weights[0, 0], answer, strict=True)
+    )
+    views = (
+        Text(
+            (
+                Line(
+                    say(
+                        "A dictionary gives the value of the key that is asked for. Attention has "
+                        "a key that fits a little, another that fits more, and answers with all "
+                        "of their values, each in the measure in which its key fits."
+                    )
+                ),
+                Line(
+                    say(
+                        "The query is {query}; the values are the keys themselves, one number "
+                        "each, so that the answer shows what it is mixed of.",
+                        query=label(query),
+                    )
+                ),
+            )
+        ),
+        Table(
+            say("the answer to {query}", query=label(query)),
+            (say("key"), say("similarity"), say("weight"), say("share of the answer")),
+            rows,
+            (say("weight = softmax of ln similarity = similarity / sum of all similarities"),),
+        ),
+        Heatmap(say("weights"), soft.weights[0], asked, Axis(say("key"), keys), notes=()),
+        Heatmap(
+            say("the same, with scores {scale:g} times as large: a hard look-up", scale=SHARP),
+            hard.weights[0],
+            asked,
+            Axis(say("key"), keys),
+        ),
+    )
+    claims = (
+        Claim(
+            say("The answer is the mixture of the values by their shares"),
+            ", ".join(f"{key} {a:.4g}" for key, a in zip(keys, answer, strict=True)),
+            bool(np.allclose(answer, shares, atol=1e-12)),
+        ),
+        Claim(
+            say("The weights sum to 1"),
+            f"{soft.weights.sum():.12g}",
+            bool(abs(soft.weights.sum() - 1) < 1e-12),
+        ),
+        Claim(
+            say("With large scores the softmax chooses: the answer is {best} alone", best=best),
+            f"{hard.context[0, 0].max():.6f}",
+            bool(np.isclose(hard.context[0, 0, shares.argmax()], 1 / _ties(shares), atol=1e-4)),
+        ),
+    )
+    return Lesson(views, claims)
+
+
+def _look_up(similarity: Array, scale: float) -> Attention:
+    """One query over keys whose scores are the logarithms of their similarities to it; a key
+    without any similarity is masked."""
+    with np.errstate(divide="ignore"):
+        scores = np.log(similarity)
+    seen = similarity > 0
+    k = np.where(seen, scores, 0.0)[None, :, None]
+    return attend(
+        np.ones((1, 1, 1)), k, np.eye(len(similarity))[None], scale=scale, mask=seen[None, None]
+    )
+
+
+def _ties(shares: Array) -> int:
+    return int(np.isclose(shares, shares.max()).sum())
+
+
+def _numbers(text: str, n: int) -> Array:
+    try:
+        numbers = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        numbers = np.array([])
+    if len(numbers) != n or not np.isfinite(numbers).all() or (numbers < 0).any():
+        raise AttnvizError(
+            f"similarities: expected {n} numbers from 0, one an item, got {text!r}", "4,2,3,3,0"
+        )
+    if not numbers.any():
+        raise AttnvizError("similarities: all are 0, so nothing fits", "give one above 0")
+    return numbers

@@ -1,0 +1,37 @@
+"""A document of several chapters in Markdown, with its pictures as files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from attnviz.render import figure, markdown
+from attnviz.views.kinds import Table, Text, View
+
+
+class Handout(NamedTuple):
+    document: bytes
+    pictures: dict[str, bytes]
+    """By file name, as the document names them."""
+    warnings: tuple[str, ...]
+
+
+def render(chapters: Sequence[tuple[str, Sequence[View]]], folder: str) -> Handout:
+    """Chapters (name, views) -> a document whose pictures lie in `folder` beside it.
+
+    Texts and tables are Markdown; everything else is drawn.
+    """
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    warnings: list[str] = []
+    for name, views in chapters:
+        for number, view in enumerate(views):
+            if isinstance(view, Text | Table):
+                parts.append(markdown.render([view], ".md")[0].decode().strip())
+                continue
+            content, missing = figure.render([view], ".png")
+            file = f"{name}-{number}.png"
+            pictures[file] = content
+            warnings += [w for w in missing if w not in warnings]
+            parts.append(f"![{markdown.escaped(view.title)}]({folder}/{file})")
+    return Handout(("\n\n".join(parts) + "\n").encode(), pictures, tuple(warnings))
