@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +102,41 @@ def _model_in(model: Any) -> Mapping[str, Any]:
 
 
 def _stream_in(stream: Mapping[str, Any]) -> Tokens:
-    whole = {
-        key: tuple(int(number) for number in stream.get(key, ()))
-        for key in ("ids", "segments", "special", "unknown")
-    }
-    if any(not 0 <= at < len(stream["tokens"]) for at in whole["special"] + whole["unknown"]):
+    def numbers(key: str) -> tuple[int, ...]:
+        return tuple(int(number) for number in stream.get(key, ()))
+
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(stream.get(key, ()))
+
+    n_token = len(stream["tokens"])
+    if any(not 0 <= at < n_token for at in numbers("special") + numbers("unknown")):
         raise ValueError("the places of tokens")
-    tags = tuple(stream.get("tags", ()))
-    if tags and len(tags) != len(stream["tokens"]):
-        raise ValueError("'tags'")
-    return Tokens.of(stream["tokens"], tags=tags, **whole)
+    for key in ("labels", "tags"):
+        if len(texts(key)) not in (0, n_token):
+            raise ValueError(f"'{key}'")
+    words, word_labels = numbers("words"), texts("word_labels")
+    if words and not _are_words(words, n_token, len(word_labels)):
+        raise ValueError("'words'")
+    return Tokens.of(
+        texts("tokens"),
+        numbers("ids"),
+        labels=texts("labels"),
+        segments=numbers("segments"),
+        special=numbers("special"),
+        unknown=numbers("unknown"),
+        tags=texts("tags"),
+        words=words,
+        word_labels=word_labels,
+        notes=texts("notes"),
+    )
+
+
+def _are_words(words: Sequence[int], n_token: int, n_word: int) -> bool:
+    """Whether they count the words from 0, in order and without a gap."""
+    steps = [after - before for before, after in pairwise((-1, *words))]
+    return (
+        len(words) == n_token and steps[0] == 1 and set(steps) <= {0, 1} and words[-1] == n_word - 1
+    )
 
 
 def _record_in(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Record:

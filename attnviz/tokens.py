@@ -12,7 +12,7 @@ MAX_MARKS = 3
 ZWJ = "\u200d"
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 REGIONAL = range(0x1F1E6, 0x1F200)
-VARIATIONS = range(0xFE00, 0xFE10)
+WITHOUT_VARIATIONS = dict.fromkeys(range(0xFE00, 0xFE10))
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Tokens:
     """As the tokenizer gives them, whatever they hold."""
     ids: tuple[int, ...]
     labels: tuple[str, ...]
-    """Safe to show: see `label`."""
+    """What they stand for, safe to show: see `label`."""
     segments: tuple[int, ...] = ()
     """Which of two sentences a token belongs to; empty if there is only one."""
     special: tuple[int, ...] = ()
@@ -33,19 +33,45 @@ class Tokens:
     tags: tuple[str, ...] = ()
     """What the model says of each token, if that is its task: NOUN, VERB, …; empty for tokens
     that the tokenizer added."""
+    words: tuple[int, ...] = ()
+    """The word that each token is a piece of, counted from 0; empty where nothing is known."""
+    word_labels: tuple[str, ...] = ()
+    """The words, safe to show."""
+    notes: tuple[str, ...] = ()
+    """What the marks in the labels mean."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def followed_by(self, other: Tokens) -> Tokens:
         """These tokens, then the others."""
-        n = len(self)
+        n, n_word = len(self), len(self.word_labels)
+        spelled = bool(self.words and other.words)
         return Tokens(
             tokens=self.tokens + other.tokens,
             ids=self.ids + other.ids,
             labels=self.labels + other.labels,
             special=self.special + tuple(n + place for place in other.special),
             unknown=self.unknown + tuple(n + place for place in other.unknown),
+            words=self.words + tuple(n_word + word for word in other.words) if spelled else (),
+            word_labels=self.word_labels + other.word_labels if spelled else (),
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+        )
+
+    def first(self, count: int) -> Tokens:
+        """The first so many of these tokens."""
+        words = self.words[:count]
+        return Tokens(
+            tokens=self.tokens[:count],
+            ids=self.ids[:count],
+            labels=self.labels[:count],
+            segments=self.segments[:count],
+            special=tuple(place for place in self.special if place < count),
+            unknown=tuple(place for place in self.unknown if place < count),
+            tags=self.tags[:count],
+            words=words,
+            word_labels=self.word_labels[: max(words, default=-1) + 1],
+            notes=self.notes,
         )
 
     @classmethod
@@ -54,19 +80,31 @@ class Tokens:
         tokens: Sequence[str],
         ids: Sequence[int] = (),
         *,
+        labels: Sequence[str] = (),
         segments: Sequence[int] = (),
         special: Iterable[int] = (),
         unknown: Iterable[int] = (),
         tags: Iterable[str] = (),
+        words: Iterable[int] = (),
+        word_labels: Iterable[str] = (),
+        notes: Iterable[str] = (),
     ) -> Tokens:
+        """Tokens with everything that is shown of them made safe.
+
+        Args:
+            labels: what the tokens stand for, where they do not say it themselves.
+        """
         return cls(
             tokens=tuple(tokens),
             ids=tuple(ids) or tuple(range(len(tokens))),
-            labels=tuple(label(token) for token in tokens),
+            labels=tuple(map(label, labels or tokens)),
             segments=tuple(segments),
             special=tuple(special),
             unknown=tuple(unknown),
             tags=tuple(label(tag) if tag else "" for tag in tags),
+            words=tuple(words),
+            word_labels=tuple(map(label, word_labels)),
+            notes=tuple(map(label, notes)),
         )
 
 
@@ -75,8 +113,9 @@ def label(token: str) -> str:
 
     White space at the ends and control characters become visible signs (␣ ⏎ ⇥ ␛), invisible
     and unprintable ones their escapes; joined emoji come apart with `+`, flags become letters,
-    so that every terminal gives a label the same width.
+    so that every terminal gives a label the same width. A label is its own label.
     """
+    token = token.translate(WITHOUT_VARIATIONS)
     if not token:
         return "∅"
     inner = token.strip(" ")
@@ -87,7 +126,7 @@ def label(token: str) -> str:
     flag = False
     for char in unicodedata.normalize("NFC", _encodable(marked)):
         code = ord(char)
-        if unicodedata.category(char) in ("Mn", "Me", "Mc") and code not in VARIATIONS:
+        if unicodedata.category(char) in ("Mn", "Me", "Mc"):
             marks += 1
             if not shown:
                 shown.append("◌")
@@ -95,7 +134,8 @@ def label(token: str) -> str:
                 shown.append(char)
             continue
         marks = 0
-        shown.append("+" + char if code in SKIN_TONES and shown else _visible(char, flag))
+        joins = code in SKIN_TONES and shown and shown[-1] != "+"
+        shown.append("+" + char if joins else _visible(char, flag))
         flag = code in REGIONAL
     return "".join(shown)
 
@@ -117,8 +157,6 @@ def _visible(char: str, after_flag: bool) -> str:
         return "␡"
     if char == ZWJ:
         return "+"
-    if code in VARIATIONS:
-        return ""
     if code in REGIONAL:
         letter = chr(code - REGIONAL.start + ord("A"))
         return letter if after_flag else "⚑" + letter
@@ -139,25 +177,37 @@ def split_words(text: str) -> list[str]:
     ['I', 'saw', 'a', 'saw', ',', "didn't", 'I', '?', '我', '看', '见', '了']
     """
     words: list[str] = []
+    for char, number in zip(text, word_numbers(text), strict=True):
+        if number == len(words):
+            words.append("")
+        if number is not None:
+            words[number] += char
+    return words
+
+
+def word_numbers(text: str) -> list[int | None]:
+    """Of every character, the number of its word as `split_words` has them; None for spaces.
+
+    >>> word_numbers("a saw!")
+    [0, None, 1, 1, 1, 2]
+    """
+    numbers: list[int | None] = []
+    word = ""
+    last = -1
     joins = False  # whether the next letter continues the last word
     for position, char in enumerate(text):
         if char.isspace():
-            joins = False
-        elif words and _clings(char, words[-1]):
-            words[-1] += char
-        elif _is_cjk(char) or not (char.isalnum() or char == "_"):
-            inside = joins and text[position + 1 : position + 2].isalnum()
-            if char in "'’" and inside:
-                words[-1] += char
-                continue
-            words.append(char)
-            joins = False
-        elif joins:
-            words[-1] += char
+            word, joins = "", False
+            numbers.append(None)
+            continue
+        letter = (char.isalnum() or char == "_") and not _is_cjk(char)
+        inside = joins and char in "'’" and text[position + 1 : position + 2].isalnum()
+        if word and (_clings(char, word) or inside or (letter and joins)):
+            word += char
         else:
-            words.append(char)
-            joins = True
-    return words
+            word, last, joins = char, last + 1, letter
+        numbers.append(last)
+    return numbers
 
 
 def _clings(char: str, before: str) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from attnviz.tokens import Tokens, label, split_words
+from attnviz.tokens import Tokens, label, split_words, word_numbers
 
 LABELS = {
     "saw": "saw",
@@ -67,6 +67,12 @@ def test_the_width_of_a_label_is_that_of_its_characters(token):
     assert cell_len(shown) == sum(cell_len(c) for c in shown)
 
 
+@given(st.text() | st.text("a+\u0301\ufe0f\U0001f3fd\u200d🇫 \n\u3099か"))
+def test_a_label_is_its_own_label(token):
+    """A saved trace shows what the run showed."""
+    assert label(label(token)) == label(token)
+
+
 WORDS = {
     "I saw a saw": ["I", "saw", "a", "saw"],
     "I saw, didn't I?": ["I", "saw", ",", "didn't", "I", "?"],
@@ -81,6 +87,7 @@ WORDS = {
     "👩\u200d👧🇫🇷👍\U0001f3fd": ["👩\u200d👧", "🇫🇷", "👍\U0001f3fd"],
     "'quoted'": ["'", "quoted", "'"],
     "[/INST]": ["[", "/", "INST", "]"],
+    "a \u0301b": ["a", "\u0301", "b"],
     "": [],
     " \n": [],
 }
@@ -96,8 +103,51 @@ def test_no_character_is_lost(text):
     assert "".join(split_words(text)) == "".join(c for c in text if not c.isspace())
 
 
+@given(st.text() | st.text("ab '\u0301\u200d我👍"))
+def test_words_are_pieces_of_the_text(text):
+    """Spaces are in none, and no word has a hole."""
+    numbers = word_numbers(text)
+    assert [n is None for n in numbers] == [char.isspace() for char in text]
+    spans = {n: [i for i, other in enumerate(numbers) if other == n] for n in numbers}
+    spans.pop(None, None)
+    assert [text[at[0] : at[-1] + 1] for at in spans.values()] == split_words(text)
+
+
 def test_tokens_of():
     tokens = Tokens.of(["a", "\n"], [7, 8], special=[1])
     assert tokens.labels == ("a", "⏎")
     assert (len(tokens), tokens.ids, tokens.special) == (2, (7, 8), (1,))
     assert Tokens.of(["a", "b"]).ids == (0, 1)
+
+
+PIECES = Tokens.of(
+    ["[CLS]", "##a", "##b", "c"],
+    [7, 8, 9, 5],
+    labels=["[CLS]", "a\n", "b", "c"],
+    special=[0],
+    unknown=[3],
+    words=[0, 1, 1, 2],
+    word_labels=["[CLS]", "ab", "c"],
+    notes=["a mark"],
+)
+
+
+def test_labels_may_say_more_than_tokens():
+    assert PIECES.labels == ("[CLS]", "a⏎", "b", "c")
+
+
+def test_tokens_after_tokens():
+    both = PIECES.followed_by(PIECES)
+    assert (both.special, both.unknown) == ((0, 4), (3, 7))
+    assert both.words == (0, 1, 1, 2, 3, 4, 4, 5)
+    assert both.word_labels == PIECES.word_labels * 2
+    assert both.notes == ("a mark",)
+    assert PIECES.followed_by(Tokens.of(["x"])).words == ()
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_the_first_tokens(count):
+    some = PIECES.first(count)
+    assert (len(some), some.ids, some.labels) == (count, PIECES.ids[:count], PIECES.labels[:count])
+    assert some.word_labels == PIECES.word_labels[: len(set(some.words))]
+    assert all(place < count for place in some.special + some.unknown)

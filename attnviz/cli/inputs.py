@@ -6,11 +6,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from attnviz.cli.emit import talk
-from attnviz.cli.options import whole_numbers
+from attnviz.cli.options import ShowOptions, whole_numbers
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
+    from attnviz.models.memory import Plan
     from attnviz.models.model import Model
     from attnviz.nn.types import Array
     from attnviz.selection import Selection
@@ -47,7 +48,7 @@ def record(
     fingerprint: bool,
 ) -> Trace:
     """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.models.memory import in_gib, plan_run
+    from attnviz.models.memory import plan_run
     from attnviz.models.reading import read_text
     from attnviz.models.running import run as run_model
 
@@ -60,8 +61,7 @@ def record(
             "use a model for this language, or give token ids: --ids",
         )
     plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages, selection)
-    if plan.n_byte > LARGE:
-        talk(f"{len(tokens)} tokens: this needs about {in_gib(plan.n_byte)} of memory")
+    announce(plan, f"{len(tokens)} tokens")
     with progress("attention") as bar:
         return run_model(
             text,
@@ -74,6 +74,23 @@ def record(
             fingerprint=fingerprint,
             progress=bar,
         )
+
+
+def announce(plan: Plan, what: str) -> None:
+    """Say how much memory the work will need, if that is much."""
+    from attnviz.models.memory import in_gib
+
+    if plan.n_byte > LARGE:
+        talk(f"{what}: this needs about {in_gib(plan.n_byte)} of memory")
+
+
+def as_shown(trace: Trace, show: ShowOptions) -> Trace:
+    """The trace of tokens, or with --words that of words."""
+    if not show.words:
+        return trace
+    from attnviz.analysis.words import merge_words
+
+    return merge_words(trace)
 
 
 def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tuple[Record, int]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, trace_report, wants_data
-from attnviz.cli.inputs import first_head, read_inputs, read_pair, record
+from attnviz.cli.inputs import as_shown, first_head, read_inputs, read_pair, record
+from attnviz.cli.loading import load
 from attnviz.cli.options import (
     OutputOptions,
     ShowOptions,
@@ -77,11 +78,15 @@ def run(
     check_outputs(out)
     if steps and mask_effect:
         raise AttnvizError("--steps and --mask-effect are two views", "choose one")
+    if show.words and (steps or mask_effect or keep):
+        other = "--steps" if steps else "--mask-effect" if mask_effect else "--keep"
+        raise AttnvizError(
+            f"--words: only weights can be merged; {other} is about tokens", f"leave out {other}"
+        )
     inputs = read_inputs(text, ids)
-    from attnviz.models import load_model
     from attnviz.nn.attention import STAGES
 
-    model = load_model(stack.model, changes(stack))
+    model = load(stack.model, stack.download, changes(stack))
     selection = show.selection
     wanted = _stages(show.stage, steps, mask_effect, keep, STAGES)
     second = read_pair(pair, ids)
@@ -90,7 +95,7 @@ def run(
         trace = record(
             model, given, second, target, wanted, selection, _mask(mask_file), wants_data(out)
         )
-        trace = replace(trace, command=("attnviz", *ctx.obj))
+        trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         reports.append(_report(trace, selection, show, steps, mask_effect))
     emit(reports, out)
 

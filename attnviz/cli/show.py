@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from attnviz.cli.emit import check_outputs, emit, trace_report
+from attnviz.cli.inputs import as_shown
 from attnviz.cli.options import OutputOptions, ShowOptions, one_of, spread
 from attnviz.errors import AttnvizError
 
@@ -54,6 +55,7 @@ def show(
         tokens=None if tokens is None else words("tokens", tokens),
         key_tokens=None if key_tokens is None else words("key-tokens", key_tokens),
     )
+    trace = as_shown(trace, look)
     by: Any = one_of("scale", look.scale, SCALES)
     views = attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by)
     emit([trace_report(trace, views)], out)

@@ -1,4 +1,4 @@
-"""`tokenizer.json`, through the tokenizers package."""
+"""Tokenizers of the tokenizers package, and their file `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -8,65 +8,138 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Tokenizer
+from attnviz.models.spelling import show, spelling_of
 from attnviz.tokens import Tokens
+
+NOWHERE = "\U0010fffd"
+"""A character without a meaning, which no vocabulary has."""
+
+LARGEST_ID = 2**32 - 1
+"""Of the ids that the package can look up."""
 
 
 class HFTokenizer(Tokenizer):
-    """A tokenizer of Hugging Face's format, without the padding and truncation it may switch on."""
+    """A `tokenizers.Tokenizer`, without the padding and truncation it may switch on."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            import tokenizers
-        except ImportError:
-            raise AttnvizError(
-                f"{path} needs the package `tokenizers`", "pip install 'attnviz[models]'"
-            ) from None
-        try:
-            self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the package raises bare Exception
-            raise AttnvizError(
-                f"{path} is damaged or no tokenizer file: {error}", "download it again"
-            ) from error
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._unknown = getattr(self._tokenizer.model, "unk_token", None)
+    def __init__(
+        self,
+        backend: Any,
+        begin: int | None = None,
+        end: int | None = None,
+        where: str = "the tokenizer",
+    ) -> None:
+        backend.no_padding()
+        backend.no_truncation()
+        self._backend = backend
+        self.begin, self.end, self.where = begin, end, where
+        self.n_entry = backend.get_vocab_size()
+        added = backend.get_added_tokens_decoder()
+        self._added = set(added)
+        self._special = {id for id, token in added.items() if token.special}
+        self._unknown = _unknown_id(backend)
+        self._spelling = spelling_of(backend)
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         # a lone surrogate has no UTF-8: the reference tokenizers refuse it too
         clean = [None if t is None else t.encode("utf-8", "replace").decode() for t in (text, pair)]
-        encoding = self._tokenizer.encode(*clean)
-        return Tokens.of(
+        try:
+            encoding = self._backend.encode(*clean)
+        except Exception as error:  # the package raises bare Exception
+            raise AttnvizError(
+                f"{self.where} cannot read this text: {error}",
+                "give token ids instead: --ids",
+            ) from error
+        return self._tokens(
             encoding.tokens,
             encoding.ids,
             segments=encoding.type_ids,
             special=[i for i, special in enumerate(encoding.special_tokens_mask) if special],
-            unknown=[i for i, token in enumerate(encoding.tokens) if token == self._unknown],
         )
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         every = [*ids, *(pair or ())]
-        pieces = [self._tokenizer.id_to_token(id) for id in every]
-        return Tokens.of(
-            [f"#{id}" if piece is None else piece for id, piece in zip(every, pieces, strict=True)],
+        special = self._special - {self._unknown}
+        return self._tokens(
+            [self._entry(id) or f"#{id}" for id in every],
             every,
             segments=[0] * len(ids) + [1] * len(pair or ()),
+            special=[i for i, id in enumerate(every) if id in special],
+        )
+
+    def join(self, ids: Sequence[int]) -> str:
+        """The text of ids, without special tokens."""
+        return str(self._backend.decode([id for id in ids if 0 <= id <= LARGEST_ID]))
+
+    def _entry(self, id: int) -> str | None:
+        return self._backend.id_to_token(id) if 0 <= id <= LARGEST_ID else None
+
+    def _tokens(
+        self,
+        pieces: Sequence[str],
+        ids: Sequence[int],
+        segments: Sequence[int],
+        special: Sequence[int],
+    ) -> Tokens:
+        entries = [self._entry(id) for id in ids]
+        whole = {
+            place
+            for place, (piece, id, entry) in enumerate(zip(pieces, ids, entries, strict=True))
+            if entry is None or (id in self._added and piece == entry)
+        }
+        return Tokens.of(
+            pieces,
+            ids,
+            segments=segments,
+            special=special,
+            unknown=[i for i, id in enumerate(ids) if id == self._unknown],
+            **show(pieces, self._spelling, whole)._asdict(),
         )
 
 
 class NoTokenizer(Tokenizer):
     """Of a checkpoint that has none: it can still be given token ids."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, problem: str, hint: str) -> None:
+        self._problem, self._hint = problem, hint
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
-        raise AttnvizError(
-            f"{self._folder} has no tokenizer.json, so it cannot read text",
-            "put tokenizer.json there, or give token ids: --ids 101,1045,102",
-        )
+        raise AttnvizError(self._problem, self._hint)
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         every = [*ids, *(pair or ())]
         return Tokens.of(
             [f"#{id}" for id in every], every, segments=[0] * len(ids) + [1] * len(pair or ())
         )
+
+
+def read_tokenizer(path: Path) -> Any:
+    """The `tokenizers.Tokenizer` in a `tokenizer.json`."""
+    tokenizers = tokenizers_package(path)
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the package raises bare Exception
+        raise AttnvizError(
+            f"{path} is damaged or no tokenizer file: {error}", "download it again"
+        ) from error
+
+
+def tokenizers_package(path: Path) -> Any:
+    """The package, which is an extra; `path` is what needs it."""
+    try:
+        import tokenizers
+    except ImportError:
+        raise AttnvizError(
+            f"{path} needs the package `tokenizers`", "pip install 'attnviz[models]'"
+        ) from None
+    return tokenizers
+
+
+def _unknown_id(backend: Any) -> int | None:
+    """The id of what the vocabulary lacks."""
+    model = backend.model
+    if hasattr(model, "unk_token"):
+        return None if model.unk_token is None else backend.token_to_id(model.unk_token)
+    # Unigram has an id for it and does not tell, but its token keeps the text
+    tried = model.tokenize(NOWHERE)
+    same = len(tried) != 1 or backend.id_to_token(tried[0].id) == tried[0].value
+    return None if same else int(tried[0].id)

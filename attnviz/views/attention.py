@@ -78,11 +78,12 @@ def header(trace: Trace) -> Text:
     lines += [Line(label(str(note)), "", "note") for note in trace.model.get("notes", ())]
     for name, tokens in trace.streams.items():
         term = "tokens" if len(trace.streams) == 1 else name
-        lines.append(Line(tokens_line(tokens), term))
+        lines.append(tokens_line(tokens, term))
         if tokens.tags:
             lines.append(Line(tags_line(tokens), "tags", "head"))
         if tokens.unknown:
             lines.append(Line(unknown_line(tokens), "", "warning"))
+    lines += marks_lines(*trace.streams.values())
     if not trace.records and trace.model.get("n_head") == 0:
         lines.append(Line("this model has no attention: there are no weights to show", "", "note"))
     return Text(tuple(lines))
@@ -116,11 +117,18 @@ def _some(count: int, what: str) -> str:
 MOST_TOKENS = 200
 
 
-def tokens_line(tokens: Tokens) -> str:
-    """`0 I  1 saw  2 a  3 saw`; what is left out of a long text is said."""
+def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
+    """`0 [CLS]  1 I  2 saw  3 [SEP]`; what is left out of a long text is said."""
     shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MOST_TOKENS])]
     rest = len(tokens) - len(shown)
-    return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
+    text = "  ".join(shown) + (f"  … and {rest} more" if rest else "")
+    return Line(text, term, faint=frozenset(2 * place for place in tokens.special))
+
+
+def marks_lines(*streams: Tokens) -> list[Line]:
+    """What the marks in the labels mean, if there are any."""
+    notes = dict.fromkeys(note for tokens in streams for note in tokens.notes)
+    return [Line("; ".join(notes), "", "note")] if notes else []
 
 
 def tags_line(tokens: Tokens) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from attnviz.analysis.encoding import Check, Embedded, Positions, Rotation
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
-from attnviz.views.attention import token_axis, tokens_line
+from attnviz.views.attention import marks_lines, token_axis, tokens_line
 from attnviz.views.kinds import (
     Axis,
     Curves,
@@ -68,7 +68,8 @@ def token_views(tokens: Tokens, found: Embedded, title: str, notes: tuple[str, .
             (
                 Line(title, "vectors", "head"),
                 *(Line(note, "", "note") for note in notes),
-                Line(tokens_line(tokens), "tokens"),
+                tokens_line(tokens),
+                *marks_lines(tokens),
             )
         ),
         Heatmap(

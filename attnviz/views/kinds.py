@@ -35,6 +35,10 @@ class Axis:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def is_special(self, place: int) -> bool:
+        """Whether the label is that of one token, which the tokenizer added."""
+        return self.step == 1 and place in self.special
+
     def index(self, place: int) -> str:
         """`3`, or `12-15` after pooling."""
         start = self.first + place * self.step
@@ -55,16 +59,16 @@ class Scale(NamedTuple):
     low: float
     high: float
     kind: Literal["sequential", "diverging"] = "sequential"
-    by: Literal["all", "row", "head", "log"] = "all"
-    """`row`: 0 to each row's largest value; `head`: 0 to each heatmap's; `log`: decades."""
+    by: Literal["all", "row", "head", "map", "log"] = "all"
+    """`row`: 0 to each row's largest value; `head`, `map`: 0 to each heatmap's; `log`: decades."""
 
     @property
     def ends(self) -> tuple[str, str, str]:
         """The lowest and highest value that have a colour, and what to say of them."""
         if self.by == "row":
             return "0", "largest", "of each row"
-        if self.by == "head":
-            return "0", "largest", "of each head"
+        if self.by in ("head", "map"):
+            return "0", "largest", f"of each {self.by}"
         if self.by == "log":
             return f"{LOG_FLOOR:g} and below", "1", "logarithmic"
         return short(self.low), short(self.high), ""
@@ -115,7 +119,7 @@ class Heatmap(NamedTuple):
         if self.scale.by == "row":
             largest = np.maximum(safe.max(-1, keepdims=True, initial=0), np.finfo(float).tiny)
             places = safe / largest
-        elif self.scale.by == "head":
+        elif self.scale.by in ("head", "map"):
             places = safe / max(safe.max(initial=0), np.finfo(float).tiny)
         elif self.scale.by == "log":
             places = 1 - np.log10(np.clip(safe, LOG_FLOOR, 1)) / np.log10(LOG_FLOOR)
@@ -229,6 +233,17 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
     notes: tuple[str, ...] = ()
+    decimals: int | None = None
+    """Of every number that is not whole; None for four significant digits."""
+    missing: str = ""
+    """What is shown for None."""
+
+    def texts(self) -> list[list[str]]:
+        """What is shown of each row."""
+        return [
+            [self.missing if value is None else value_text(value, self.decimals) for value in row]
+            for row in self.rows
+        ]
 
 
 Tone = Literal["plain", "note", "warning", "head"]
@@ -240,6 +255,8 @@ class Line(NamedTuple):
     text: str
     term: str = ""
     tone: Tone = "plain"
+    faint: frozenset[int] = frozenset()
+    """Words of less weight, by their number between single spaces."""
 
 
 class Text(NamedTuple):
@@ -281,9 +298,15 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
     )
 
 
+def block_means(image: Array, step: int) -> Array:
+    """The means of squares of that many pixels: [height, width] or [height, width, channel]."""
+    counts = _block_sums(np.ones(image.shape[:2]), step, step)
+    return _block_sums(image, step, step) / counts.reshape(counts.shape + (1,) * (image.ndim - 2))
+
+
 def _block_sums(array: Array, rows: int, columns: int) -> Array:
     """The sums of blocks of rows × columns, float64; the last blocks may be smaller."""
-    n_row, n_column = array.shape
+    n_row, n_column = array.shape[:2]
     by_column = np.add.reduceat(array, np.arange(0, n_column, columns), axis=1, dtype=np.float64)
     sums: Array = np.add.reduceat(by_column, np.arange(0, n_row, rows), axis=0)
     return sums
@@ -314,11 +337,13 @@ def short(value: float) -> str:
     return f"{value:.1e}"
 
 
-def value_text(value: Value) -> str:
-    """Numbers with four significant digits; nothing for None."""
+def value_text(value: Value, decimals: int | None = None) -> str:
+    """Numbers with four significant digits, or so many decimals; nothing for None."""
     if value is None:
         return ""
     if isinstance(value, float):
+        if decimals is not None and np.isfinite(value):
+            return f"{value:.{decimals}f}"
         if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
             return f"{value:.2e}"
         if 1e4 <= abs(value) < 1e6:

@@ -9,6 +9,7 @@ import attnviz
 from attnviz.errors import AttnvizError
 from attnviz.selection import Selection, parse_selection
 from attnviz.tokens import Tokens
+from attnviz.trace import Trace
 from attnviz.views.attention import attention_views, tokens_line
 from attnviz.views.kinds import Grid, Heatmap, Text
 
@@ -90,8 +91,20 @@ def test_an_all_zero_row_is_named_under_a_row_scale(tmp_path):
 
 
 def test_long_texts_say_what_is_left_out():
-    assert tokens_line(Tokens.of(["a", "b"])) == "0\u00a0a  1\u00a0b"
-    assert tokens_line(Tokens.of(["a"] * 500)).endswith("… and 300 more")
+    assert tokens_line(Tokens.of(["a", "b"])).text == "0\u00a0a  1\u00a0b"
+    assert tokens_line(Tokens.of(["a"] * 500)).text.endswith("… and 300 more")
+
+
+def test_special_tokens_and_marks_of_a_tokens_line():
+    tokens = Tokens.of(["[CLS]", "saw", "##s", "[SEP]"], special=[0, 3], notes=["## goes on"])
+    line = tokens_line(tokens)
+    assert [word for i, word in enumerate(line.text.split(" ")) if i in line.faint] == [
+        "0\u00a0[CLS]",
+        "3\u00a0[SEP]",
+    ]
+    trace = Trace({"name": "x", "n_head": 0}, {"source": tokens, "target": tokens}, ())
+    (text,) = attention_views(trace, Selection())
+    assert [each.text for each in text.lines].count("## goes on") == 1
 
 
 def test_top():

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import Colormap
 
 from attnviz.nn.types import Array
-from attnviz.views.kinds import Heatmap, Scale
+from attnviz.views.kinds import Axis, Heatmap, Scale
 
 MASKED = (0.84, 0.82, 0.79, 1.0)
 BROKEN = (0.75, 0.0, 0.75, 1.0)
@@ -20,6 +20,9 @@ HATCHES = {
     "band": "----",
     "documents": "||||",
     "prefix": "....",
+    "in A only": "\\\\\\\\",
+    "in B only": "////",
+    "in both": "----",
 }
 OTHER_HATCH = "xxxx"
 
@@ -44,6 +47,11 @@ def pixels(heatmap: Heatmap) -> Array:
     if heatmap.masked is not None:
         colours[heatmap.masked != 0] = MASKED
     return np.asarray((colours * 255).round(), np.uint8)
+
+
+def token_colour(axis: Axis, place: int) -> str:
+    """Special tokens are lighter."""
+    return "0.55" if axis.is_special(place) else "black"
 
 
 def ink(colour: Array) -> str:

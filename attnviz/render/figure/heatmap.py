@@ -12,7 +12,15 @@ from matplotlib.path import Path
 
 from attnviz.nn.types import Array
 from attnviz.render.figure.boxes import LEFT_TO_RIGHT, Box, Page, left_to_right
-from attnviz.render.figure.colours import MASKED, colour_map, hatch, ink, limits, pixels
+from attnviz.render.figure.colours import (
+    MASKED,
+    colour_map,
+    hatch,
+    ink,
+    limits,
+    pixels,
+    token_colour,
+)
 from attnviz.views.kinds import Axis, Grid, Heatmap, Scale, pool, short
 
 MOST_NUMBERS = 20
@@ -152,11 +160,14 @@ def _bar_ticks(scale: Scale) -> tuple[list[float], list[str]]:
 def _ticks(axes: Axes, heatmap: Heatmap, cell: float, turned: bool) -> None:
     every = max(1, int(np.ceil(0.13 / cell)))
     size = min(8.0, max(4.0, cell * 72 * 0.9 * every))
+    axes.xaxis.tick_top()
     for axis, lines in ((heatmap.columns, axes.xaxis), (heatmap.rows, axes.yaxis)):
         places = list(range(0, len(axis), every))
         labels = _labels(axis)
         lines.set_ticks(places, [labels[i] for i in places], fontsize=size)
-    axes.xaxis.tick_top()
+        if axis.special:
+            for place, text in zip(places, lines.get_ticklabels(), strict=True):
+                text.set_color(token_colour(axis, place))
     axes.tick_params(length=0, pad=2)
     if turned:
         for label in axes.get_xticklabels():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 
 from attnviz.render.figure.boxes import Box, Page
-from attnviz.render.figure.colours import colour_map
+from attnviz.render.figure.colours import colour_map, token_colour
 from attnviz.views.kinds import Axis, Links
 
 LETTER, LINE, TITLE, NOTE = 0.085, 0.24, 0.45, 0.15
@@ -47,11 +47,15 @@ def links_box(links: Links) -> Box:
                 linewidth=THICKEST * share,
                 solid_capstyle="butt",
             )
-        for label, place in zip(left, places[0], strict=True):
-            page.text(x + widths[0], y + TITLE + place, label, ha="right", va="center")
+        for j, (label, place) in enumerate(zip(left, places[0], strict=True)):
+            colour = token_colour(links.left, j)
+            page.text(
+                x + widths[0], y + TITLE + place, label, ha="right", va="center", color=colour
+            )
         for i, (label, place) in enumerate(zip(right, places[1], strict=True)):
             at = x + widths[0] + MIDDLE
-            page.text(at, y + TITLE + place, label, va="center")
+            colour = token_colour(links.right, i)
+            page.text(at, y + TITLE + place, label, va="center", color=colour)
             strongest = links.strongest(i)
             if strongest is not None:
                 page.text(

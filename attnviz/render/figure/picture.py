@@ -8,71 +8,101 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from attnviz.nn.types import Array
-from attnviz.render.figure.boxes import Box, Page
+from attnviz.render.figure.boxes import WIDEST, Box, Page
+from attnviz.render.figure.colours import limits
 from attnviz.render.figure.heatmap import BAR_ROOM, BAR_WIDTH, LETTER, LINE, TITLE
 from attnviz.views.kinds import Picture
 
-PANEL, GAP = 1.35, 0.12
-COLOUR = (1.0, 0.42, 0.0)
+PANEL, GAP, NAMES = 1.35, 0.12, 0.22
+COLOUR, BELOW = (1.0, 0.42, 0.0), (0.1, 0.3, 1.0)
+"""Of values above zero, and below it on a scale that has both."""
 MOST = 0.9
 """How much of the image the highest value covers; 0 covers nothing, so that a map says as much
 over black as over white."""
 
 
 def picture_box(picture: Picture) -> Box:
-    """The image alone at the left, the overlays in rows and columns beside it."""
-    n_row = max(1, len(picture.overlays))
-    n_column = max((len(row) for row in picture.overlays), default=0)
+    """The image alone at the left, the overlays in rows and columns beside it; columns that are
+    too many go below."""
     left = PANEL + 0.35 + max((len(name) for name in picture.row_names), default=0) * LETTER
-    above = TITLE + 0.22
-    width = left + n_column * (PANEL + GAP) + BAR_ROOM
-    height = n_row * (PANEL + GAP)
-    laid = "the more orange covers the image, the higher the value; the bar: over black, over white"
-    notes = [
-        line for note in (*picture.notes, laid) for line in wrap(note, int(width / LETTER / 0.82))
-    ]
+    parts = _parts(len(picture.column_names), int((WIDEST - left - BAR_ROOM) / (PANEL + GAP)))
+    part_height = NAMES + len(picture.overlays) * (PANEL + GAP)
+    end = left + max(len(part) for part in parts) * (PANEL + GAP)
+    width = max(end + BAR_ROOM, len(picture.title) * LETTER * 1.1)
+    notes = _notes(picture, width)
+    height = TITLE + len(parts) * part_height
 
     def draw(page: Page, x: float, y: float) -> None:
         page.text(x, y, picture.title, fontsize=9, weight="bold")
-        _panel(page.axes(x, y + above, PANEL, PANEL), picture, None)
         page.text(x, y + TITLE, "the image", color="0.35")
-        for i, line in enumerate(picture.overlays):
-            top = y + above + i * (PANEL + GAP)
-            page.text(x + PANEL + 0.25, top, picture.row_names[i])
-            for j, values in enumerate(line):
-                at = x + left + j * (PANEL + GAP)
-                if i == 0:
-                    page.text(at, y + TITLE, picture.column_names[j])
-                if values is None:
-                    continue
-                _panel(page.axes(at, top, PANEL, PANEL), picture, values)
-        _bar(page, x + left + n_column * (PANEL + GAP), y + above, min(height - GAP, 2.0), picture)
+        _panel(page.axes(x, y + TITLE + NAMES, PANEL, PANEL), picture, None)
+        for number, part in enumerate(parts):
+            _part(page, x, y + TITLE + number * part_height, left, picture, part)
+        _bar(page, x + end, y + TITLE + NAMES, min(height - TITLE - NAMES - GAP, 2.0), picture)
         for number, note in enumerate(notes):
-            page.text(x, y + above + height + number * LINE, note, fontsize=7, color="0.35")
+            page.text(x, y + height + number * LINE, note, fontsize=7, color="0.35")
 
-    return Box(width, above + height + LINE * len(notes) + 0.05, draw)
+    return Box(width, height + LINE * len(notes) + 0.05, draw)
+
+
+def _parts(n_column: int, most: int) -> list[range]:
+    """The columns in lines of about the same length, at most so many in each."""
+    n_line = max(1, -(-n_column // max(1, most)))
+    per_line = max(1, -(-n_column // n_line))
+    return [range(i, min(i + per_line, n_column)) for i in range(0, max(1, n_column), per_line)]
+
+
+def _notes(picture: Picture, width: float) -> list[str]:
+    laid = "the more orange covers the image, the higher the value; the bar: over black, over white"
+    if picture.scale.kind == "diverging":
+        laid = "orange above zero, blue below; the bar: over black, over white"
+    return [
+        line for note in (*picture.notes, laid) for line in wrap(note, int(width / LETTER / 0.82))
+    ]
+
+
+def _part(page: Page, x: float, y: float, left: float, picture: Picture, columns: range) -> None:
+    """Some columns of the overlays, under their names."""
+    for place, column in enumerate(columns):
+        at = x + left + place * (PANEL + GAP)
+        page.text(at, y, picture.column_names[column])
+        for i, line in enumerate(picture.overlays):
+            values, top = line[column], y + NAMES + i * (PANEL + GAP)
+            if values is not None:
+                _panel(page.axes(at, top, PANEL, PANEL), picture, values)
+    for i, name in enumerate(picture.row_names):
+        page.text(x + PANEL + 0.25, y + NAMES + i * (PANEL + GAP), name)
 
 
 def _panel(axes: Axes, picture: Picture, values: Array | None) -> None:
     height, width = picture.image.shape[:2]
     extent = (0, width, height, 0)
-    axes.imshow(picture.image, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
+    # a map over the image in colour would be taken for one of its colours
+    image = picture.image if values is None else picture.grey()
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
     if values is not None:
         shades = np.nan_to_num(picture.heatmap("", values).shades())
-        colours = np.empty((*shades.shape, 4))
-        colours[..., :3], colours[..., 3] = COLOUR, MOST * shades
-        axes.imshow(colours, extent=extent, interpolation="nearest")
+        axes.imshow(_cover(shades), extent=extent, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_linewidth(0.4)
 
 
+def _cover(shades: Array) -> Array:
+    """Places on the scale, -1 to 1 -> [..., 4]: what is laid over the image."""
+    colours = np.empty((*shades.shape, 4))
+    colours[..., :3] = np.where(shades[..., None] < 0, BELOW, COLOUR)
+    colours[..., 3] = MOST * abs(shades)
+    return colours
+
+
 def _bar(page: Page, x: float, y: float, height: float, picture: Picture) -> None:
     axes = page.axes(x, y, 1.5 * BAR_WIDTH, height)
-    share = MOST * np.linspace(1, 0, 256)[:, None, None]
+    start, stop = limits(picture.scale)
+    cover = _cover(np.linspace(stop, start, 256))[:, None]
     ground = np.array([0.0, 1.0])[None, :, None]
-    colours = share * np.array(COLOUR) + (1 - share) * ground
+    colours = cover[..., 3:] * cover[..., :3] + (1 - cover[..., 3:]) * ground
     low, high = picture.scale.low, picture.scale.high
     high = high if high > low else low + 1  # a map that is zero everywhere
     axes.imshow(colours, aspect="auto", extent=(0, 1, low, high), interpolation="nearest")

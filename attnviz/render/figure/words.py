@@ -7,7 +7,7 @@ from textwrap import wrap
 import numpy as np
 
 from attnviz.render.figure.boxes import WIDEST, Box, Page
-from attnviz.views.kinds import Curves, Table, Text, short, value_text
+from attnviz.views.kinds import Curves, Table, Text, short
 
 LETTER, LINE, TITLE = 0.075, 0.165, 0.26
 TERM = 0.75
@@ -42,7 +42,7 @@ def text_box(text: Text) -> Box:
 
 def table_box(table: Table) -> Box:
     """Columns of text; numbers to the right. Words wrap where the table is too wide."""
-    shown = [[value_text(value) for value in row] for row in table.rows[:MOST_ROWS]]
+    shown = table.texts()[:MOST_ROWS]
     words = [any(isinstance(r[i], str) for r in table.rows) for i in range(len(table.columns))]
     letters = [
         max(map(len, (name, *(row[i] for row in shown)))) for i, name in enumerate(table.columns)

@@ -30,7 +30,7 @@ def render(views: Sequence[View], screen: Screen) -> bytes:
 
 
 def draw(view: View, screen: Screen, alone: bool = True) -> Block:
-    """One view as lines."""
+    """One view as lines; if it is not `alone`, without what its neighbours show already."""
     if isinstance(view, Heatmap):
         return draw_heatmap(view, screen, alone)
     if isinstance(view, Grid):
@@ -38,7 +38,7 @@ def draw(view: View, screen: Screen, alone: bool = True) -> Block:
     if isinstance(view, Links):
         return draw_links(view, screen)
     if isinstance(view, Picture):
-        return draw_picture(view, screen)
+        return draw_picture(view, screen, alone)
     if isinstance(view, Table):
         return draw_table(view, screen)
     if isinstance(view, Curves):
@@ -64,7 +64,7 @@ def _flow(views: Sequence[View], screen: Screen) -> list[Block]:
         neighbours = flows[max(0, i - 1) : i + 2]
         if not flows[i] or sum(neighbours) == 1:
             flush()
-            flowed.append(draw(view, screen))
+            flowed.append(draw(view, screen, alone=not _shown_already(view, views[:i])))
             continue
         block = draw(view, screen, alone=False)
         used = sum(each.width + GAP for _, each in group)
@@ -73,6 +73,13 @@ def _flow(views: Sequence[View], screen: Screen) -> list[Block]:
         group.append((view, block))
     flush()
     return flowed
+
+
+def _shown_already(view: View, before: Sequence[View]) -> bool:
+    """Whether the image of a picture stands above."""
+    return isinstance(view, Picture) and any(
+        isinstance(other, Picture) and other.image is view.image for other in before
+    )
 
 
 def _beside(left: Block, right: Block) -> Block:

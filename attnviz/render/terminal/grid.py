@@ -16,15 +16,16 @@ from attnviz.views.kinds import Grid, Heatmap, pool
 
 LARGEST = 32
 SMALLEST = 8
-"""Cells of a panel: below the smallest, panels go onto another line instead."""
+"""Cells on a panel's side: at most, and how many it keeps before panels go onto another line."""
 
 
-def draw_grid(grid: Grid, screen: Screen) -> Block:
-    """Rows of panels, each panel on the same scale; panels that do not fit go below."""
+def draw_grid(grid: Grid, screen: Screen, smallest: int = SMALLEST) -> Block:
+    """Rows of panels, each panel on the same scale; panels that do not fit go below, and so do
+    those that would have fewer cells on a side than `smallest` and than they could have."""
     panels = grid.present()
     gutter = max((len(name) for name in grid.row_names), default=0) + 1
     halves = screen.paints and screen.unicode
-    cell, side = _panel_size(grid, screen.width - gutter)
+    cell, side = _panel_size(grid, screen.width - gutter, smallest)
     rows = heading(grid.title, screen)
     small = [[None if p is None else _shrunk(p, side) for p in row] for row in grid.panels]
     layout = Layout("dots", cell, gutter, halves and cell == 1)
@@ -46,14 +47,14 @@ def draw_grid(grid: Grid, screen: Screen) -> Block:
     return Block(rows, max(row_width(row) for row in rows))
 
 
-def _panel_size(grid: Grid, room: int) -> tuple[int, int]:
+def _panel_size(grid: Grid, room: int, smallest: int) -> tuple[int, int]:
     """Columns of the screen for each cell, and the most cells on a panel's side."""
     n_panel = max(1, len(grid.column_names))
     longest = max(max(p.values.shape) for p in grid.present())
     if n_panel * (2 * longest + 1) <= room:
         return 2, longest
     side = room // n_panel - 1
-    return 1, min(longest, max(SMALLEST, min(side, LARGEST)), max(1, room - 1))
+    return 1, min(longest, max(smallest, min(side, LARGEST)), max(1, room - 1))
 
 
 def _shrunk(panel: Heatmap, side: int) -> Heatmap:

@@ -69,7 +69,7 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
     step = 2 if layout.halves else 1
     for row in range(0, len(heatmap.rows), step):
         label = segment(
-            _row_label(heatmap.rows, row, layout.gutter, screen), _dim(heatmap.rows, row)
+            _row_label(heatmap.rows, row, layout.gutter, screen), label_style(heatmap.rows, row)
         )
         rows.append([label, segment(" "), *draw_cells(heatmap, places, row, layout, screen)])
     width = layout.gutter + 1 + layout.cell * len(heatmap.columns)
@@ -189,24 +189,35 @@ def number_text(value: float, scale: Scale, decimals: int) -> str:
 def wrap(text: str, width: int, screen: Screen, indent: int = 0, whole: bool = False) -> list[str]:
     """Lines of at most `width` cells, broken between words; a word that is longer is cut, or
     with `whole` broken, so that it can be copied."""
-    lines: list[str] = []
-    line, size = "", 0
-    for word in screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0"):
-        word = word.replace("\1", " ")
-        room = width - indent
-        while whole and cell_len(word) > room:
-            part = set_cell_size(word, room)
-            lines += [line, part] if line else [part]
-            line, size, word = "", 0, word[len(part.rstrip()) :]
-        word = fit(word, room, screen) if cell_len(word) > room else word
-        length = cell_len(word)
-        if line and size + 1 + length > width - indent:
-            lines.append(line)
-            line, size = word, length
-        else:
-            line, size = (f"{line} {word}", size + 1 + length) if line else (word, length)
-    lines.append(line)
+    lines = [
+        " ".join(word for _, word in line)
+        for line in wrapped_words(text, width - indent, screen, whole)
+    ]
     return [lines[0], *(" " * indent + rest for rest in lines[1:])]
+
+
+def wrapped_words(
+    text: str, width: int, screen: Screen, whole: bool = False
+) -> list[list[tuple[int, str]]]:
+    """The words of `wrap`, a list a line, each with its number in the text."""
+    lines: list[list[tuple[int, str]]] = []
+    line: list[tuple[int, str]] = []
+    size = 0
+    words = screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0")
+    for number, word in enumerate(word.replace("\1", " ") for word in words):
+        while whole and cell_len(word) > width:
+            part = set_cell_size(word, width)
+            lines += [line, [(number, part)]] if line else [[(number, part)]]
+            line, word = [], word[len(part.rstrip()) :]
+        word = fit(word, width, screen) if cell_len(word) > width else word
+        if line and size + 1 + cell_len(word) > width:
+            lines.append(line)
+            line = []
+        if line or word:
+            size = cell_len(word) + (size + 1 if line else 0)
+            line.append((number, word))
+    lines.append(line)
+    return lines
 
 
 def row_width(row: Row) -> int:
@@ -242,8 +253,9 @@ def _row_label(axis: Axis, row: int, gutter: int, screen: Screen) -> str:
     return fit(axis.index(row).rjust(index) + (f" {label}" if label else ""), gutter, screen)
 
 
-def _dim(axis: Axis, place: int) -> Style | None:
-    return style(dim=True) if place in axis.special and axis.step == 1 else None
+def label_style(axis: Axis, place: int) -> Style | None:
+    """Labels of special tokens are dimmed."""
+    return style(dim=True) if axis.is_special(place) else None
 
 
 def _column_labels(heatmap: Heatmap, layout: Layout, screen: Screen) -> list[Row]:
@@ -253,7 +265,7 @@ def _column_labels(heatmap: Heatmap, layout: Layout, screen: Screen) -> list[Row
         lines: list[Row] = [[segment(margin + numbers, style(dim=True))]]
         if any(axis.labels):
             cells = [
-                segment(" " + fit(label, layout.cell - 1, screen, right=True), _dim(axis, i))
+                segment(" " + fit(label, layout.cell - 1, screen, right=True), label_style(axis, i))
                 for i, label in enumerate(axis.labels)
             ]
             lines.append([segment(margin), *cells])

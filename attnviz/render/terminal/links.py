@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from attnviz.nn.types import Array
-from attnviz.render.terminal.heatmap import heading, notes, row_width, wrap
+from attnviz.render.terminal.heatmap import heading, label_style, notes, row_width, wrap
 from attnviz.render.terminal.screen import Block, Row, Screen, cell_style, fit, segment, style
 from attnviz.views.kinds import Axis, Links
 
@@ -37,12 +37,15 @@ def draw_links(links: Links, screen: Screen) -> Block:
         at_left, at_right = (_spread(len(axis), height) for axis in (links.left, links.right))
         for y in range(height):
             i, j = at_right.get(y), at_left.get(y)
+            space, weight = segment(" "), "" if i is None else weights[i]
             rows.append(
                 [
-                    segment(fit("" if j is None else left[j], widths[0], screen, right=True) + " "),
+                    _token(links.left, left, j, widths[0], screen, right=True),
+                    space,
                     *canvas[y],
-                    segment(" " + fit("" if i is None else right[i], widths[1], screen)),
-                    segment(f" {'' if i is None else weights[i]:>4}", style(dim=True)),
+                    space,
+                    _token(links.right, right, i, widths[1], screen),
+                    segment(f" {weight:>4}", style(dim=True)),
                 ]
             )
     else:
@@ -55,6 +58,20 @@ def draw_links(links: Links, screen: Screen) -> Block:
 def _labels(axis: Axis, screen: Screen) -> list[str]:
     named = [screen.text(f"{axis.index(i)} {label}".strip()) for i, label in enumerate(axis.labels)]
     return [fit(name, min(cell_len(name), LONGEST_LABEL), screen) for name in named]
+
+
+def _token(
+    axis: Axis,
+    labels: list[str],
+    place: int | None,
+    width: int,
+    screen: Screen,
+    right: bool = False,
+) -> Segment:
+    """The label of a token, or the room for one."""
+    if place is None:
+        return segment(" " * width)
+    return segment(fit(labels[place], width, screen, right), label_style(axis, place))
 
 
 def _spread(count: int, height: int) -> dict[int, int]:

@@ -26,6 +26,7 @@ ASCII = str.maketrans(
         "±": "+-",
         "│": "|",
         "−": "-",
+        "␣": "_",
         "\u00a0": " ",
     }
 )
@@ -50,6 +51,9 @@ HATCHES = {
     "band": ("┄", "-"),
     "documents": ("│", "|"),
     "prefix": ("┆", ":"),
+    "in A only": ("╲", "\\"),
+    "in B only": ("╱", "/"),
+    "in both": ("┄", "-"),
 }
 OTHER_HATCH = ("╳", "x")
 

@@ -1,0 +1,108 @@
+"""Marian's tokenizer: SentencePiece cuts the text, and `vocab.json` has the ids of the pieces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attnviz.errors import AttnvizError
+from attnviz.models.json_object import read_object
+from attnviz.models.model import Tokenizer
+from attnviz.models.spelling import Spelling, sentence_piece, show
+from attnviz.tokens import Tokens
+
+END, UNKNOWN, PADDING = "</s>", "<unk>", "<pad>"
+SPECIAL = re.compile(f"({END}|{UNKNOWN}|{PADDING})")
+
+LANGUAGE = re.compile(r">>.*?<<", re.DOTALL)
+"""What a text begins with where a model writes several languages."""
+
+
+class MarianTokenizer(Tokenizer):
+    """Of one side: the pieces of a text, then the end."""
+
+    def __init__(self, model: Path, vocabulary: Path) -> None:
+        self._model = _sentence_piece_model(model)
+        self._id = _vocabulary(vocabulary)
+        self._entry = {id: piece for piece, id in self._id.items()}
+        self._unknown, self._end = self._id[UNKNOWN], self._id[END]
+        self._special = {self._end, self._id.get(PADDING)}
+        self.end = self._end
+        self.n_entry, self.where = len(self._id), str(vocabulary)
+
+    def encode(self, text: str, pair: str | None = None) -> Tokens:
+        pieces = [piece for each in (text, pair or "") for piece in self._cut(each)]
+        return self._tokens(
+            [*pieces, END],
+            [*(self._id.get(piece, self._unknown) for piece in pieces), self._end],
+            special=[len(pieces)],
+        )
+
+    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
+        every = [*ids, *(pair or ())]
+        return self._tokens(
+            [self._entry.get(id, f"#{id}") for id in every],
+            every,
+            special=[i for i, id in enumerate(every) if id in self._special],
+        )
+
+    def join(self, ids: Sequence[int]) -> str:
+        """The text of ids, without special tokens."""
+        pieces = [self._entry[id] for id in ids if id in self._entry and id not in self._special]
+        return str(self._model.decode_pieces(pieces)).replace("▁", " ").strip()
+
+    def _cut(self, text: str) -> list[str]:
+        # a lone surrogate has no UTF-8
+        clean = text.encode("utf-8", "replace").decode()
+        pieces: list[str] = []
+        for part in SPECIAL.split(clean):
+            if SPECIAL.fullmatch(part):
+                pieces.append(part)
+                continue
+            if language := LANGUAGE.match(part):
+                pieces.append(language[0])
+                part = part[language.end() :]
+            pieces += self._model.encode(part, out_type=str)
+        return pieces
+
+    def _tokens(self, pieces: Sequence[str], ids: Sequence[int], special: Sequence[int]) -> Tokens:
+        whole = {
+            i
+            for i, id in enumerate(ids)
+            if id in self._special or id not in self._entry or LANGUAGE.fullmatch(pieces[i])
+        }
+        return Tokens.of(
+            pieces,
+            ids,
+            special=special,
+            unknown=[i for i, id in enumerate(ids) if id == self._unknown],
+            **show(pieces, Spelling(sentence_piece), whole)._asdict(),
+        )
+
+
+def _sentence_piece_model(path: Path) -> Any:
+    try:
+        import sentencepiece
+    except ImportError:
+        raise AttnvizError(
+            f"{path} needs the package `sentencepiece`", "pip install 'attnviz[marian]'"
+        ) from None
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError) as error:
+        raise AttnvizError(
+            f"{path} is damaged or no SentencePiece model: {error}", "download it again"
+        ) from error
+
+
+def _vocabulary(path: Path) -> Mapping[str, int]:
+    vocabulary = read_object(path)
+    for token in (UNKNOWN, END):
+        if token not in vocabulary:
+            raise AttnvizError(f"{path} has no {token}", "download it again")
+    for piece, id in vocabulary.items():
+        if not isinstance(id, int):
+            raise AttnvizError(f"{path}: the id of {piece!r} is {id!r}", "download it again")
+    return vocabulary

@@ -1,0 +1,92 @@
+"""The tokenizer in a folder, from whichever of the usual files it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attnviz.models.decoder_tokenizer import DecoderTokenizer
+from attnviz.models.hf_tokenizer import HFTokenizer, NoTokenizer, read_tokenizer
+from attnviz.models.json_object import read_object
+from attnviz.models.model import Tokenizer
+from attnviz.models.vocabulary_files import CONVERT, content, read_settings, read_vocabulary
+
+SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+
+
+class Tokenizers(NamedTuple):
+    """What reads text for a checkpoint."""
+
+    source: Tokenizer
+    target: Tokenizer | None = None
+    """Of an encoder-decoder's decoder."""
+
+
+def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
+    """The tokenizers in a folder whose `config.json` says `config`; without any, the folder can
+    still be given token ids."""
+    ids = _ids(folder, config)
+    begin, end = ids.get("decoder_start_token_id"), ids.get("eos_token_id")
+    if _holds(folder, "source.spm", "target.spm", "vocab.json") and not _holds(
+        folder, "tokenizer.json"
+    ):
+        return _marian(folder, begin)
+    source = _of_text(folder, str(config.get("model_type")), ids)
+    if begin is None and not config.get("is_encoder_decoder"):
+        return Tokenizers(source)
+    return Tokenizers(source, DecoderTokenizer(source, begin, end))
+
+
+def _of_text(folder: Path, family: str, ids: Mapping[str, int]) -> Tokenizer:
+    begin, end = ids.get("bos_token_id"), ids.get("eos_token_id")
+    path = folder / "tokenizer.json"
+    settings = read_settings(folder)
+    if path.exists():
+        backend = read_tokenizer(path)
+    elif _holds(folder, "vocab.txt") or _holds(folder, "vocab.json", "merges.txt"):
+        path = folder / ("vocab.txt" if _holds(folder, "vocab.txt") else "vocab.json")
+        backend = read_vocabulary(folder, settings, family)
+    else:
+        return _nothing(folder)
+    if end is None and content(settings.get("eos_token")):
+        end = backend.token_to_id(content(settings["eos_token"]))
+    return HFTokenizer(backend, begin, end, str(path))
+
+
+def _marian(folder: Path, begin: int | None) -> Tokenizers:
+    from attnviz.models.marian_tokenizer import MarianTokenizer
+
+    source = MarianTokenizer(folder / "source.spm", folder / "vocab.json")
+    own = folder / "target_vocab.json"
+    vocabulary = own if own.exists() else folder / "vocab.json"
+    target = MarianTokenizer(folder / "target.spm", vocabulary)
+    return Tokenizers(source, DecoderTokenizer(target, begin, target.end))
+
+
+def _nothing(folder: Path) -> NoTokenizer:
+    for name in SENTENCE_PIECE:
+        if _holds(folder, name):
+            return NoTokenizer(f"{folder} has {name} and no tokenizer.json", CONVERT)
+    return NoTokenizer(
+        f"{folder} has no tokenizer.json, so it cannot read text",
+        "put tokenizer.json there, or give token ids: --ids 101,1045,102",
+    )
+
+
+def _ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
+    """The ids of first and last tokens: what generation_config.json says, else config.json. Of
+    several that end a text, the first."""
+    path = folder / "generation_config.json"
+    found: dict[str, int] = {}
+    for about in (config, read_object(path) if path.exists() else {}):
+        for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id"):
+            value = about.get(key)
+            value = value[0] if isinstance(value, list) and value else value
+            if isinstance(value, int):
+                found[key] = value
+    return found
+
+
+def _holds(folder: Path, *names: str) -> bool:
+    return all((folder / name).exists() for name in names)

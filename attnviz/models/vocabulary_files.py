@@ -1,0 +1,211 @@
+"""Files of tokenizers older than `tokenizer.json`: `vocab.txt`, or `vocab.json` with `merges.txt`.
+
+What the files leave open, the class named in `tokenizer_config.json` decides; one that is not
+known here may cut words in another way, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attnviz.errors import AttnvizError
+from attnviz.models.hf_tokenizer import tokenizers_package
+from attnviz.models.json_object import read_object
+
+SETTINGS = "tokenizer_config.json"
+CONVERT = (
+    "write tokenizer.json where transformers is installed: "
+    "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+)
+
+NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""Of special tokens, without `_token`."""
+
+BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+ROBERTA = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "pad": "<pad>",
+           "cls": "<s>", "mask": "<mask>"}  # fmt: skip
+GPT2 = {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "unk": "<|endoftext|>"}
+
+OF_FAMILY = {
+    "bert": "BertTokenizer",
+    "distilbert": "BertTokenizer",
+    "electra": "BertTokenizer",
+    "gpt2": "GPT2Tokenizer",
+    "opt": "GPT2Tokenizer",
+    "roberta": "RobertaTokenizer",
+    "bart": "RobertaTokenizer",
+}
+"""The class of a checkpoint that names none."""
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """`tokenizer_config.json` over `special_tokens_map.json`, as far as they are there."""
+    settings: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", SETTINGS):
+        if (folder / name).exists():
+            settings |= read_object(folder / name)
+    return settings
+
+
+def read_vocabulary(folder: Path, settings: Mapping[str, Any], family: str) -> Any:
+    """The `tokenizers.Tokenizer` of a folder that has only its vocabulary."""
+    named = str(settings.get("tokenizer_class") or OF_FAMILY.get(family)).removesuffix("Fast")
+    file, build = CLASSES.get(named, ("", None))
+    if build is None or not (folder / file).exists():
+        found = "vocab.txt" if (folder / "vocab.txt").exists() else "vocab.json"
+        raise AttnvizError(
+            f"{folder} has {found} and no tokenizer.json, and how the tokenizer of {family} "
+            "reads it is not known",
+            CONVERT,
+        )
+    tokenizers_package(folder / file)
+    return build(folder, settings)
+
+
+def _bert(folder: Path, settings: Mapping[str, Any]) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    special = _special(settings, BERT)
+    vocabulary = {piece: id for id, piece in enumerate(_lines(folder / "vocab.txt"))}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk"]))
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+        strip_accents=settings.get("strip_accents"),
+        lowercase=settings.get("do_lower_case", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    _add(backend, folder, settings, special)
+    sep, cls = _named(backend, folder, special["sep"]), _named(backend, folder, special["cls"])
+    backend.post_processor = processors.BertProcessing(sep, cls)
+    return backend
+
+
+def _roberta(folder: Path, settings: Mapping[str, Any]) -> Any:
+    from tokenizers import processors
+
+    backend, special = _byte_level(folder, settings), _special(settings, ROBERTA)
+    _add(backend, folder, settings, special)
+    sep, cls = _named(backend, folder, special["sep"]), _named(backend, folder, special["cls"])
+    backend.post_processor = processors.RobertaProcessing(sep, cls)
+    return backend
+
+
+def _gpt2(folder: Path, settings: Mapping[str, Any]) -> Any:
+    from tokenizers import processors
+
+    backend, special = _byte_level(folder, settings), _special(settings, GPT2)
+    _add(backend, folder, settings, special)
+    if settings.get("add_bos_token", False):
+        begin = special["bos"]
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{begin}:0 $A:0",
+            pair=f"{begin}:0 $A:0 {begin}:1 $B:1",
+            special_tokens=[_named(backend, folder, begin)],
+        )
+    return backend
+
+
+Build = Callable[[Path, Mapping[str, Any]], Any]
+
+CLASSES: dict[str, tuple[str, Build]] = {
+    "BertTokenizer": ("vocab.txt", _bert),
+    "DistilBertTokenizer": ("vocab.txt", _bert),
+    "ElectraTokenizer": ("vocab.txt", _bert),
+    "RobertaTokenizer": ("merges.txt", _roberta),
+    "BartTokenizer": ("merges.txt", _roberta),
+    "GPT2Tokenizer": ("merges.txt", _gpt2),
+}
+"""Which file each class of transformers needs, and what reads it."""
+
+
+def _byte_level(folder: Path, settings: Mapping[str, Any]) -> Any:
+    """GPT-2's way to cut words into bytes and these into pieces."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    vocabulary = read_object(folder / "vocab.json")
+    lines = [line for line in _lines(folder / "merges.txt") if line]
+    halves = [line.partition(" ") for line in lines if not line.startswith("#version")]
+    try:
+        backend = Tokenizer(models.BPE(vocabulary, [(left, right) for left, _, right in halves]))
+    except Exception as error:  # the package raises bare Exception
+        raise AttnvizError(
+            f"{folder / 'merges.txt'} does not fit vocab.json: {error}", "download both again"
+        ) from error
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=settings.get("add_prefix_space", False)
+    )
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _special(settings: Mapping[str, Any], default: Mapping[str, str]) -> dict[str, str]:
+    """The special tokens by name."""
+    named = {name: content(settings.get(f"{name}_token")) for name in NAMES}
+    return {**default, **{name: token for name, token in named.items() if token}}
+
+
+def content(token: Any) -> str:
+    """The text of a token, which settings write as a string or as an object."""
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
+
+
+def _add(
+    backend: Any, folder: Path, settings: Mapping[str, Any], special: Mapping[str, str]
+) -> None:
+    """Tokens that are found in a text before it is cut: those added later, and special ones."""
+    from tokenizers import AddedToken
+
+    for id, token, flags in _later(folder, settings):
+        backend.add_tokens([AddedToken(token, **flags)])
+        if backend.token_to_id(token) != id:
+            raise AttnvizError(
+                f"{folder}: the added token {token!r} has the id {id}, but the vocabulary leaves "
+                f"it {backend.token_to_id(token)}",
+                "the vocabulary is of another model: download it again",
+            )
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for name, token in special.items():
+        if token not in known and backend.token_to_id(token) is not None:
+            flags = {"normalized": False, **_flags(settings.get(f"{name}_token")), "special": True}
+            backend.add_special_tokens([AddedToken(token, **flags)])
+
+
+def _flags(token: Any) -> dict[str, bool]:
+    """How a token is found in a text, as far as the settings say."""
+    if not isinstance(token, dict):
+        return {}
+    return {key: bool(token[key]) for key in FLAGS if key in token}
+
+
+FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
+
+
+def _later(folder: Path, settings: Mapping[str, Any]) -> list[tuple[int, str, dict[str, bool]]]:
+    """What was added to the vocabulary, in the order of the ids: id, token, how it is found."""
+    added: dict[int, tuple[str, dict[str, bool]]] = {}
+    path = folder / "added_tokens.json"
+    if path.exists():
+        added = {id: (token, {}) for token, id in read_object(path).items()}
+    for id, token in (settings.get("added_tokens_decoder") or {}).items():
+        added[int(id)] = content(token), _flags(token)
+    return [(id, token, flags) for id, (token, flags) in sorted(added.items())]
+
+
+def _named(backend: Any, folder: Path, token: str) -> tuple[str, int]:
+    """A special token with its id."""
+    id = backend.token_to_id(token)
+    if id is None:
+        raise AttnvizError(f"{folder}: the vocabulary has no {token}", "download it again")
+    return token, id
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AttnvizError(f"{path} cannot be read: {error}", "download it again") from error
+    return text.removesuffix("\n").split("\n")  # not splitlines: pieces may be line separators

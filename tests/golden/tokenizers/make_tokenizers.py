@@ -1,0 +1,138 @@
+"""Train the small vocabularies of this folder and write what transformers reads with them.
+
+    pip install transformers==5.23.0 tokenizers sentencepiece
+    python tests/golden/tokenizers/make_tokenizers.py           # train, and write ids.json
+    python tests/golden/tokenizers/make_tokenizers.py --check   # compare with transformers live
+
+Every folder has the files of a tokenizer older than `tokenizer.json`, as checkpoints have them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from nasty import NASTY, PAIRS
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+HERE = Path(__file__).parent
+
+CORPUS = [
+    "I saw a saw. The keys to the cabinet are on the table; they aren't in the shed.",
+    "Where is the saw? It is on the bench, said the man who saw it in 2026 for 3.14 euros.",
+    "Élan, naïve, Ångström, crème brûlée, résumé, façade, über, señor",
+    "我看见了一把锯子 早上好 我在这里 你好",
+    "ひらがな カタカナ 한국어 שלום مرحبا नमस्ते 😀 👍",
+] * 4
+
+CLASSES = {
+    "bert": "BertTokenizer",
+    "bert-cased": "BertTokenizer",
+    "gpt2": "GPT2Tokenizer",
+    "opt": "GPT2Tokenizer",
+    "roberta": "RobertaTokenizer",
+    "marian": "MarianTokenizer",
+}
+
+
+def make_bert(folder: Path, settings: dict[str, Any], lower: bool) -> None:
+    """Written, not trained: the trainer breaks ties in another order each time."""
+    text = normalizers.BertNormalizer(lowercase=lower).normalize_str(" ".join(CORPUS))
+    words = {word for word, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)}
+    letters = {char for word in words for char in word}
+    halves = {word[: len(word) // 2] for word in words if len(word) > 4}
+    endings = {f"##{word[-2:]}" for word in words if len(word) > 5}
+    some = {word for word in words if len(word) % 2}
+    pieces = some | letters | {f"##{char}" for char in letters} | halves | endings
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join(special + sorted(pieces)) + "\n", "utf-8")
+    write(folder / "tokenizer_config.json", settings)
+
+
+def make_byte_level(folder: Path, settings: dict[str, Any], special: list[str]) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=340,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.model.save(str(folder))
+    write(folder / "tokenizer_config.json", settings)
+
+
+def make_marian(folder: Path) -> None:
+    import sentencepiece
+
+    pieces: dict[str, int] = {"</s>": 0, "<unk>": 1}
+    for side, lines in (("source", CORPUS[:3] * 4), ("target", CORPUS[1:] * 4)):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_prefix=str(folder / side),
+            vocab_size=150,
+            normalization_rule_name="identity",  # the others weigh 240 kB
+            model_type="bpe",
+            minloglevel=2,
+        )
+        (folder / f"{side}.model").rename(folder / f"{side}.spm")
+        for line in (folder / f"{side}.vocab").read_text("utf-8").splitlines():
+            piece = line.partition("\t")[0]
+            if piece not in ("<s>", "▁Élan"):  # what vocab.json lacks is unknown
+                pieces.setdefault(piece, len(pieces))
+        (folder / f"{side}.vocab").unlink()
+    pieces |= {">>fra<<": len(pieces), "<pad>": len(pieces) + 1}
+    write(folder / "vocab.json", pieces)
+    write(folder / "tokenizer_config.json", {"source_lang": "eng", "target_lang": "fra"})
+
+
+def make_all() -> None:
+    for name in CLASSES:
+        (HERE / name).mkdir(exist_ok=True)
+    make_bert(HERE / "bert", {"tokenizer_class": "BertTokenizer"}, lower=True)
+    make_bert(HERE / "bert-cased", {"do_lower_case": False}, lower=False)
+    make_byte_level(HERE / "gpt2", {}, ["<|endoftext|>"])
+    opt = {"add_bos_token": True, "bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>",
+           "pad_token": "<pad>", "tokenizer_class": "GPT2Tokenizer"}  # fmt: skip
+    make_byte_level(HERE / "opt", opt, ["<s>", "<pad>", "</s>", "<unk>"])
+    mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "normalized": True,
+            "rstrip": False, "single_word": False}  # fmt: skip
+    roberta = {"tokenizer_class": "RobertaTokenizerFast", "mask_token": mask}
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    make_byte_level(HERE / "roberta", roberta, special)
+    make_marian(HERE / "marian")
+
+
+def reference(name: str) -> dict[str, list[list[int]]]:
+    """The ids of NASTY and PAIRS; of Marian, of the decoder's side too."""
+    import transformers
+
+    tokenizer = getattr(transformers, CLASSES[name]).from_pretrained(HERE / name)
+    ids = {
+        "texts": [tokenizer(text)["input_ids"] for text in NASTY],
+        "pairs": [tokenizer([text], [pair])["input_ids"][0] for text, pair in PAIRS],
+    }
+    if name == "marian":
+        ids["targets"] = [tokenizer(text_target=text)["input_ids"] for text in NASTY]
+        ids["languages"] = [tokenizer(">>fra<< I saw a saw</s> saw")["input_ids"]]
+    return ids
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--check"]:
+        golden = json.loads((HERE / "ids.json").read_text("utf-8"))
+        return int(any(reference(name) != golden[name] for name in CLASSES))
+    make_all()
+    write(HERE / "ids.json", {name: reference(name) for name in CLASSES})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

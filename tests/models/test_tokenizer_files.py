@@ -1,0 +1,185 @@
+"""Tokenizers of folders without `tokenizer.json`, against what transformers reads with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from attnviz.errors import AttnvizError
+from attnviz.models.tokenizer_files import read_tokenizers
+from tests.conftest import GOLDEN
+from tests.golden.tokenizers.nasty import NASTY, PAIRS
+
+pytest.importorskip("tokenizers")
+
+FOLDER = GOLDEN / "tokenizers"
+IDS = json.loads((FOLDER / "ids.json").read_text("utf-8"))
+FAMILIES = {
+    "bert": "bert",
+    "bert-cased": "bert",
+    "gpt2": "gpt2",
+    "opt": "opt",
+    "roberta": "roberta",
+}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """`copy(name, family)`: a folder that a test may change, and its config."""
+
+    def make(name):
+        shutil.copytree(FOLDER / name, tmp_path / name)
+        return tmp_path / name, {"model_type": FAMILIES.get(name, name)}
+
+    return make
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_ids_are_those_of_transformers(name):
+    reader = read_tokenizers(FOLDER / name, {"model_type": FAMILIES[name]}).source
+    assert [list(reader.encode(text).ids) for text in NASTY] == IDS[name]["texts"]
+    assert [list(reader.encode(*pair).ids) for pair in PAIRS] == IDS[name]["pairs"]
+
+
+def test_marian_reads_both_sides_as_transformers_does():
+    pytest.importorskip("sentencepiece")
+    golden = IDS["marian"]
+    begin = golden["texts"][0][0] + 1
+    readers = read_tokenizers(
+        FOLDER / "marian", {"model_type": "marian", "decoder_start_token_id": begin}
+    )
+    assert [list(readers.source.encode(text).ids) for text in NASTY] == golden["texts"]
+    assert [list(readers.source.encode(*pair).ids) for pair in PAIRS] == golden["pairs"]
+    language = readers.source.encode(">>fra<< I saw a saw</s> saw")
+    assert [list(language.ids)] == golden["languages"]
+    assert language.labels[0] == ">>fra<<"
+    # the decoder begins with its first token and has not ended
+    targets = [list(readers.target.encode(text).ids) for text in NASTY]
+    assert targets == [[begin, *ids[:-1]] for ids in golden["targets"]]
+    assert (readers.target.begin, readers.target.end) == (begin, 0)
+    assert readers.source.join(golden["texts"][0]) == "I saw a saw"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_lone_surrogate_is_read_as_what_cannot_be_written(name):
+    reader = read_tokenizers(FOLDER / name, {"model_type": FAMILIES[name]}).source
+    assert reader.encode("saw \udc80").ids == reader.encode("saw ?").ids
+
+
+def test_special_tokens_and_unknown_ones_are_known_by_place():
+    tokens = read_tokenizers(FOLDER / "bert", {"model_type": "bert"}).source.encode("I 😺 saw", "a")
+    last = len(tokens) - 1
+    assert tokens.special == (0, tokens.tokens.index("[SEP]"), last)
+    assert tokens.unknown == (2,)
+    assert set(tokens.segments) == {0, 1}
+
+
+def test_where_texts_begin_and_end(copy):
+    folder, config = copy("gpt2")
+    found = read_tokenizers(folder, {**config, "bos_token_id": 5, "eos_token_id": 6})
+    assert (found.source.begin, found.source.end, found.target) == (5, 6, None)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [7, 8]}')
+    assert read_tokenizers(folder, {**config, "eos_token_id": 6}).source.end == 7
+    (folder / "generation_config.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"eos_token": {"content": "<|endoftext|>"}}')
+    assert read_tokenizers(folder, config).source.end == 0
+
+
+def test_the_decoder_of_an_encoder_decoder(copy):
+    folder, _ = copy("roberta")
+    config = {"model_type": "bart", "decoder_start_token_id": 2, "eos_token_id": 2}
+    readers = read_tokenizers(folder, config)
+    source = readers.source.encode("I saw")
+    target = readers.target.encode("I saw")
+    assert target.ids == (2, *source.ids[:-1])
+    assert target.special == (0, 1)
+    assert target.word_labels == ("</s>", "<s>", "I", "saw")
+    assert readers.target.take([2, 0]).ids == (2, 0)
+    assert readers.target.join(target.ids) == "I saw"
+
+
+def test_added_tokens_keep_their_ids(copy):
+    folder, config = copy("bert")
+    n = len((folder / "vocab.txt").read_text("utf-8").splitlines())
+    (folder / "added_tokens.json").write_text(json.dumps({"<later>": n + 1, "<new>": n}))
+    tokens = read_tokenizers(folder, config).source.encode("saw <later><new>")
+    assert tokens.ids[2:4] == (n + 1, n)
+    (folder / "added_tokens.json").write_text(json.dumps({"<new>": n + 3}))
+    with pytest.raises(AttnvizError, match=rf"'<new>' has the id {n + 3}, .* leaves it {n}"):
+        read_tokenizers(folder, config)
+
+
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text, "utf-8")
+
+
+DAMAGED = {
+    "a class that cuts in another way": (
+        "gpt2",
+        write("tokenizer_config.json", '{"tokenizer_class": "Qwen2Tokenizer"}'),
+        r"vocab\.json and no tokenizer\.json, and how the tokenizer of gpt2 reads it is not known",
+    ),
+    "merges of another vocabulary": (
+        "gpt2",
+        write("merges.txt", "#version: 0.2\nzq qz\n"),
+        r"merges\.txt does not fit vocab\.json",
+    ),
+    "no JSON": ("gpt2", write("vocab.json", "["), r"vocab\.json is damaged"),
+    "no [SEP]": (
+        "bert",
+        write("vocab.txt", "[UNK]\n[CLS]\nsaw\n"),
+        r"the vocabulary has no \[SEP\]",
+    ),
+    "no UTF-8": (
+        "bert",
+        lambda folder: (folder / "vocab.txt").write_bytes(b"\xff\n"),
+        r"vocab\.txt cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_refused(copy, name):
+    source, change, message = DAMAGED[name]
+    folder, config = copy(source)
+    change(folder)
+    with pytest.raises(AttnvizError, match=message):
+        read_tokenizers(folder, config)
+
+
+MARIAN = {
+    "no model": (write("source.spm", "nothing"), r"source\.spm is damaged or no SentencePiece"),
+    "no unknown": (write("vocab.json", '{"</s>": 0}'), r"vocab\.json has no <unk>"),
+    "no number": (write("vocab.json", '{"</s>": 0, "<unk>": "1"}'), "the id of '<unk>' is '1'"),
+}
+
+
+@pytest.mark.parametrize("name", MARIAN)
+def test_what_is_refused_of_marian(copy, name):
+    pytest.importorskip("sentencepiece")
+    change, message = MARIAN[name]
+    folder, config = copy("marian")
+    change(folder)
+    with pytest.raises(AttnvizError, match=message):
+        read_tokenizers(folder, config)
+
+
+@pytest.mark.parametrize(("package", "name"), [("sentencepiece", "marian"), ("tokenizers", "bert")])
+def test_a_missing_package_is_named(copy, monkeypatch, package, name):
+    monkeypatch.setitem(sys.modules, package, None)
+    folder, config = copy(name)
+    with pytest.raises(AttnvizError, match=f"needs the package `{package}`") as caught:
+        read_tokenizers(folder, config)
+    assert "pip install 'attnviz[" in caught.value.hint
+
+
+def test_a_sentencepiece_model_alone_says_how_to_convert_it(tmp_path):
+    (tmp_path / "spiece.model").write_bytes(b"")
+    reader = read_tokenizers(tmp_path, {"model_type": "t5"}).source
+    with pytest.raises(AttnvizError, match=r"has spiece\.model and no tokenizer\.json") as caught:
+        reader.encode("I saw")
+    assert "save_pretrained" in caught.value.hint
+    assert reader.take([4, 5]).labels == ("#4", "#5")
