@@ -1,8 +1,9 @@
-"""Which numbers of the input change an output: the gradient, by central differences."""
+"""What of the input an output hangs on: by its gradient, or by hiding parts of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -31,3 +32,30 @@ def gradient(function: Callable[[Array], Array], x: Array, step: float = STEP) -
         up, down = np.split(function(np.concatenate([x + shifts, x - shifts])), 2)
         slopes[places] = (up - down) / (2 * step)
     return slopes.reshape(x.shape)
+
+
+def occlusion(
+    function: Callable[[Array], Any],
+    image: Array,
+    patch: tuple[int, int],
+    progress: Callable[[int, int], None] | None = None,
+) -> Array:
+    """How much the output drops when a patch has the image's mean colour: [row, column].
+
+    Args:
+        function: an image [channel, height, width] -> a number.
+        image: in whole patches of this height and width.
+        progress: called as `progress(patches_done, patches)`.
+
+    Source: Zeiler & Fergus 2014, section 4.2.
+    """
+    (down, across), (_, height, width) = patch, image.shape
+    mean = image.mean((1, 2), keepdims=True)
+    drops = np.full((height // down, width // across), float(function(image)))
+    for done, (row, column) in enumerate(np.ndindex(drops.shape), 1):
+        hidden = image.copy()
+        hidden[:, row * down :, column * across :][:, :down, :across] = mean
+        drops[row, column] -= float(function(hidden))
+        if progress is not None:
+            progress(done, drops.size)
+    return drops

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, wants_data
-from attnviz.cli.options import OutputOptions, spread
-from attnviz.selection import parse_selection
+from attnviz.cli.emit import Report, check_outputs, emit, talk, wants_data
+from attnviz.cli.inputs import LARGE
+from attnviz.cli.loading import load
+from attnviz.cli.options import Download, OutputOptions, spread, whole_numbers
+from attnviz.cli.progress import progress
+from attnviz.errors import AttnvizError
+from attnviz.selection import Selection, parse_selection
+
+if TYPE_CHECKING:
+    from attnviz.models.images import Pixels
+    from attnviz.models.model import Model
+    from attnviz.models.vision import Seen
+    from attnviz.nn.types import Array
+    from attnviz.views.kinds import View
 
 app = typer.Typer(add_completion=False)
+
+FEW_NUMBERS = 256
+"""Up to so many numbers in an image, the gradient is taken for each."""
+
+AFFORDABLE = 50e9
+"""Operations that are done without being asked for: a second or two."""
 
 
 @app.command()
@@ -26,44 +44,141 @@ def image(
         list[str] | None,
         typer.Option("-s", "--select", help="Layers and heads: L1, L0.H2. Repeatable."),
     ] = None,
+    download: Download = False,
+    patch: Annotated[
+        str, typer.Option(help="Where this patch looks, ROW,COLUMN, not the class token")
+    ] = "",
+    saliency: Annotated[
+        bool | None,
+        typer.Option(
+            "--saliency/--no-saliency",
+            help="What the answer hangs on (default: where that is done in a moment)",
+        ),
+    ] = None,
 ) -> None:
     """Cut an image into patches and show where the class token looks, head by head; and beside
-    it which pixels the answer hangs on, so that the two kinds of map can be told apart.
+    it what of the image the answer hangs on, so that the two kinds of map can be told apart.
 
     attnviz image samples/digits/3.png
+    attnviz image photo.jpg -m MODEL_FOLDER -s L11
     """
     check_outputs(out)
-    from attnviz.analysis.saliency import gradient
-    from attnviz.models import load_model
-    from attnviz.models.images import patch_grid
-    from attnviz.models.vision import class_logit, see
+    from attnviz.models.vision import read_pixels
     from attnviz.views.image import image_views
 
     selection = parse_selection(select or ())
-    loaded = load_model(model)
-    seen = see(loaded, file, select=selection, fingerprint=wants_data(out))
-    selection.check(list(seen.trace))
-    label = int(seen.probabilities.argmax())
-    exact = load_model(model, {"dtype": "float64"})
-    slopes = abs(gradient(class_logit(exact, label), seen.pixels.values))
-    assert loaded.image is not None
+    loaded = load(model, download)
+    pixels = read_pixels(loaded, file)
+    query = _query(patch, pixels.grid)
+    seen = _see(loaded, pixels, selection, wants_data(out))
+    reason = _reason(model, loaded, pixels, seen, saliency)
     views = image_views(
         seen.trace,
         selection,
-        seen.pixels.values,
-        patch_grid(loaded.image),
-        seen.probabilities,
-        slopes,
+        pixels.shown,
+        pixels.grid,
+        query=query,
+        probabilities=seen.probabilities,
+        answer=reason.views,
     )
     trace = replace(seen.trace, command=("attnviz", *ctx.obj))
-    answer = {
-        "label": loaded.labels[label],
-        "probabilities": [float(p) for p in seen.probabilities],
-        "notes": list(seen.pixels.notes),
-    }
-    arrays = {
-        **trace.arrays(),
-        "image": seen.pixels.values,
-        "saliency": slopes,
-    }
+    answer = _answer(loaded, seen) | {"notes": list(pixels.notes)}
+    arrays = {**trace.arrays(), "image": pixels.shown}
+    if reason.values is not None:
+        arrays["saliency"] = reason.values
     emit([Report(views, {**trace.manifest(), "answer": answer}, arrays)], out)
+
+
+class _Reason(NamedTuple):
+    """What the answer hangs on: to be drawn, and as numbers."""
+
+    views: Sequence[View] = ()
+    values: Array | None = None
+
+
+def _query(patch: str, grid: tuple[int, int]) -> int:
+    """The token that is meant by ROW,COLUMN; without them the class token."""
+    if not patch:
+        return 0
+    place, (rows, columns) = whole_numbers("patch", patch), grid
+    if len(place) != 2 or not (0 <= place[0] < rows and 0 <= place[1] < columns):
+        raise AttnvizError(
+            f"--patch: expected a row below {rows} and a column below {columns}, got {patch!r}",
+            f"--patch {rows // 2},{columns // 2}",
+        )
+    return 1 + place[0] * columns + place[1]
+
+
+def _see(model: Model, pixels: Pixels, selection: Selection, fingerprint: bool) -> Seen:
+    from attnviz.models.memory import in_gib, plan_run
+    from attnviz.models.vision import see
+
+    plan = plan_run(model, {"source": pixels.tokens}, ("weights",), selection)
+    if plan.n_byte > LARGE:
+        n_token = len(pixels.tokens)
+        talk(f"{n_token} tokens: this needs about {in_gib(plan.n_byte)} of memory")
+    with progress("attention") as bar:
+        return see(model, pixels, select=selection, fingerprint=fingerprint, progress=bar)
+
+
+def _reason(name: str, model: Model, pixels: Pixels, seen: Seen, wanted: bool | None) -> _Reason:
+    """The gradient by pixel of small images, occlusion by patch of others, if they are cheap or
+    asked for."""
+    if seen.probabilities is None:
+        if wanted:
+            raise AttnvizError(
+                f"{model.name} has no classifier: there is no answer that could hang on anything",
+                "leave out --saliency",
+            )
+        return _Reason()
+    if wanted is False:
+        return _Reason()
+    label = int(seen.probabilities.argmax())
+    answer = seen.trace.model["outputs"][label]
+    if pixels.values.size <= FEW_NUMBERS:
+        return _slopes(name, pixels, label, answer)
+    return _drops(model, pixels, label, answer, asked=wanted is True)
+
+
+def _slopes(name: str, pixels: Pixels, label: int, answer: str) -> _Reason:
+    from attnviz.analysis.saliency import gradient
+    from attnviz.models import load_model
+    from attnviz.models.vision import class_logit
+    from attnviz.views.image import slope_picture
+
+    exact = load_model(name, {"dtype": "float64"})
+    slopes = abs(gradient(class_logit(exact, label), pixels.values)).sum(0)
+    return _Reason([slope_picture(pixels.shown, slopes, answer)], slopes)
+
+
+def _drops(model: Model, pixels: Pixels, label: int, answer: str, asked: bool) -> _Reason:
+    from attnviz.analysis.saliency import occlusion
+    from attnviz.models.vision import class_logit, operations
+    from attnviz.views.image import drop_picture
+    from attnviz.views.kinds import Line, Text
+
+    n_token = len(pixels.tokens)
+    n_operation = (n_token - 1) * operations(model, n_token)
+    if n_operation > AFFORDABLE and not asked:
+        told = (
+            f"left out, for it takes one pass for each of {n_token - 1} patches, "
+            f"about {n_operation / 1e9:.0f} billion operations; --saliency asks for it"
+        )
+        return _Reason([Text((Line(told, "saliency", "note"),))])
+    with progress("saliency") as bar:
+        drops = occlusion(
+            class_logit(model, label),
+            pixels.values.astype(model.dtype),
+            pixels.patch,
+            bar,
+        )
+    return _Reason([drop_picture(pixels.shown, drops, answer)], drops)
+
+
+def _answer(model: Model, seen: Seen) -> dict[str, Any]:
+    if seen.probabilities is None:
+        return {"label": None}
+    return {
+        "label": model.labels[int(seen.probabilities.argmax())],
+        "probabilities": [float(p) for p in seen.probabilities],
+    }

@@ -1,11 +1,10 @@
-"""Images as a vision transformer reads them: resized, in patches."""
+"""Images on their way into a vision transformer: what all readers of images share."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,35 +13,62 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
 MOST_PIXELS = 64_000_000
-BRIGHT = 0.5
-"""A border brighter than this is paper: the ink is made light on dark."""
-
 
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 """Pillow's names of what has no colour."""
+
+WIDE = ("I", "I;16", "I;16B", "F")
+"""Of these, what has more than 8 bits a pixel."""
 
 
 class Pixels(NamedTuple):
     """An image as the model sees it."""
 
     values: Array
-    """[height, width], 0 to 1."""
+    """[channel, height, width]: what the model reads."""
+    shown: Array
+    """[height, width] or [height, width, 3], 0 to 1: the same, for the eye."""
+    patch: tuple[int, int]
+    """The height and width of a patch."""
     notes: tuple[str, ...]
     """What was done to the user's image, a sentence each."""
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many patches there are below and beside one another."""
+        return self.values.shape[-2] // self.patch[0], self.values.shape[-1] // self.patch[1]
 
-def read_image(image: str | Path | Array, spec: Mapping[str, Any]) -> Pixels:
-    """Any image that Pillow reads, or an array, in the size that the model takes.
+    @property
+    def tokens(self) -> Tokens:
+        """The class token, then the patches by row and column."""
+        rows, columns = self.grid
+        names = [f"{row},{column}" for row in range(rows) for column in range(columns)]
+        return Tokens.of(["[CLS]", *names], special=[0])
 
-    Args:
-        image: a path; or an array [height, width] or [height, width, channel] of bytes or of
-            numbers from 0 to 1; or [channel, height, width], for one channel.
-        spec: height and width, of a model.
 
-    Raises:
-        AttnvizError: no image, or one too large.
-    """
-    size = (spec["height"], spec["width"])
+class ImageReader(Protocol):
+    """What makes of a user's image the one that the model sees."""
+
+    def read(self, image: str | Path | Array) -> Pixels:
+        """Any image that Pillow reads, or an array.
+
+        Raises:
+            AttnvizError: no image, or one too large.
+        """
+        ...
+
+
+class Opened(NamedTuple):
+    """A picture as Pillow has it, upright."""
+
+    picture: Any
+    name: str
+    notes: tuple[str, ...]
+
+
+def open_image(image: str | Path | Array) -> Opened:
+    """A picture from a path, or from an array [height, width], [height, width, channel] or
+    [channel, height, width] of bytes or of numbers from 0 to 1."""
     if isinstance(image, np.ndarray):
         picture, n_picture, name = _from_array(image), 1, "the array"
     else:
@@ -53,50 +79,38 @@ def read_image(image: str | Path | Array, spec: Mapping[str, Any]) -> Pixels:
     picture, turned = _upright(picture)
     if turned:
         notes.append(f"{name} was turned upright, as its EXIF data say")
-    width, height = picture.size
-    if picture.mode != "L":
-        if picture.mode not in GREY:
-            notes.append(f"{name} was made grey")
-        picture = _grey(picture)
-    if (height, width) != size:
-        squeezed = max(height * size[1], width * size[0]) >= 2 * min(
-            height * size[1], width * size[0]
+    return Opened(picture, name, tuple(notes))
+
+
+def is_transparent(picture: Any) -> bool:
+    """Whether pixels of the picture may be transparent."""
+    return "A" in picture.getbands() or "transparency" in picture.info
+
+
+def opaque(picture: Any) -> Any:
+    """8 bits a channel; what is transparent counts as white."""
+    from PIL import Image
+
+    if picture.mode in WIDE:
+        return _eight_bits(picture)
+    if not is_transparent(picture):
+        return picture
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+
+
+def resize(picture: Any, size: tuple[int, int], resample: int, name: str) -> tuple[Any, str]:
+    """The picture in `size`, height and width, and what to say of it."""
+    (width, height), (down, across) = picture.size, size
+    if down * across > MOST_PIXELS:
+        raise AttnvizError(
+            f"{name} would be resized to {across} × {down} pixels; at most "
+            f"{MOST_PIXELS // 10**6} million are read",
+            "cut it to a shape nearer to a square",
         )
-        notes.append(
-            f"{name} was resized from {width} × {height} to {size[1]} × {size[0]} pixels"
-            + (", which squeezes it" if squeezed else "")
-        )
-        from PIL import Image
-
-        picture = picture.resize((size[1], size[0]), Image.Resampling.BOX)
-    values = np.asarray(picture, np.float64) / 255
-    border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
-    plain = float(np.ptp(values)) < 1 / 255
-    if float(np.median(border)) > BRIGHT and not plain:
-        values = 1 - values
-        notes.append("dark on light was turned into light on dark, as the model was trained")
-    if plain:
-        notes.append("the image is of one brightness: there is nothing to see in it")
-    return Pixels(values, tuple(notes))
-
-
-def cut(values: Array, patch: int) -> Array:
-    """Patches, row by row: [height, width] -> [n_patch, patch·patch]."""
-    height, width = values.shape
-    blocks = values.reshape(height // patch, patch, width // patch, patch)
-    return blocks.swapaxes(1, 2).reshape(-1, patch * patch)
-
-
-def patch_tokens(spec: Mapping[str, Any]) -> Tokens:
-    """The class token, then the patches by row and column."""
-    rows, columns = patch_grid(spec)
-    names = ["[CLS]", *(f"{row},{column}" for row in range(rows) for column in range(columns))]
-    return Tokens.of(names, special=[0])
-
-
-def patch_grid(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """How many patches there are below and beside one another."""
-    return spec["height"] // spec["patch"], spec["width"] // spec["patch"]
+    squeezed = max(height * across, width * down) >= 2 * min(height * across, width * down)
+    told = f"{name} was resized from {width} × {height} to {across} × {down} pixels"
+    return picture.resize((across, down), resample), told + ", which squeezes it" * squeezed
 
 
 def _open(path: Path) -> tuple[Any, int]:
@@ -161,18 +175,7 @@ def _upright(picture: Any) -> tuple[Any, bool]:
     return (ImageOps.exif_transpose(picture) if turned else picture), turned
 
 
-def _grey(picture: Any) -> Any:
-    """Brightness; what is transparent counts as white."""
-    from PIL import Image
-
-    if "A" in picture.mode or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("L") if picture.mode not in ("I;16", "I", "F") else _wide(picture)
-
-
-def _wide(picture: Any) -> Any:
+def _eight_bits(picture: Any) -> Any:
     """More than 8 bits a pixel, scaled by what the format or the image holds at most."""
     from PIL import Image
 

@@ -44,7 +44,7 @@ def run(
         target: what the decoder of an encoder-decoder has so far; by default what the model
             writes when it decodes greedily, or the text itself if it has no output.
         image: instead of a text: a path, or an array [height, width(, channel)], of bytes or of
-            numbers from 0 to 1.
+            numbers from 0 to 1; or, prepared as a checkpoint wants it, [channel, height, width].
         model: a name or path as for `-m`, or a loaded model; by default `tagger`.
         stages: which stages to keep; the mask is kept with any of them.
         select: keep only these layers.
@@ -73,11 +73,11 @@ def run(
     if image is not None:
         if not (text is pair is target is None):
             raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
-        from attnviz.models.vision import see
+        from attnviz.models.vision import read_pixels, see
 
         seen = see(
             model,
-            image,
+            read_pixels(model, image),
             stages=stages,
             select=select,
             mask=own_mask,

@@ -11,7 +11,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.forward import forward
-from attnviz.models.images import Pixels, cut, patch_tokens, read_image
+from attnviz.models.images import Pixels
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask
@@ -23,15 +23,21 @@ from attnviz.trace import Trace
 class Seen(NamedTuple):
     """What a model made of an image."""
 
-    pixels: Pixels
     trace: Trace
-    probabilities: Array
-    """[n_class]"""
+    probabilities: Array | None
+    """[n_class], of a model that classifies."""
+
+
+def read_pixels(model: Model, image: str | Path | Array) -> Pixels:
+    """An image as the model sees it."""
+    if model.image is None:
+        raise AttnvizError(f"{model.name} reads text, no images", "attnviz image FILE -m digits")
+    return model.image.read(image)
 
 
 def see(
     model: Model,
-    image: str | Path | Array,
+    pixels: Pixels,
     *,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
@@ -41,14 +47,10 @@ def see(
     progress: Callable[[int, int], None] | None = None,
 ) -> Seen:
     """Run a vision model on an image; what was done to the image is among the trace's notes."""
-    if model.image is None:
-        raise AttnvizError(f"{model.name} reads text, no images", "attnviz image FILE -m digits")
-    pixels = read_image(image, model.image)
-    patches = cut(pixels.values, model.image["patch"]).astype(model.dtype)
     trace = forward(
         model,
-        {"source": patch_tokens(model.image)},
-        {"source": Input(pixels=patches, mask=mask)},
+        {"source": pixels.tokens},
+        {"source": Input(pixels=pixels.values.astype(model.dtype), mask=mask)},
         stages=stages,
         select=select,
         logits=True,
@@ -58,22 +60,26 @@ def see(
     )
     notes = [*trace.model["notes"], *pixels.notes]
     trace = replace(trace, model={**trace.model, "notes": notes})
-    assert trace.logits is not None
+    if trace.logits is None:
+        return Seen(trace, None)
     logits = trace.logits[0].astype(np.float64)
     exp = np.exp(logits - logits.max())
-    return Seen(pixels, trace, exp / exp.sum())
+    return Seen(trace, exp / exp.sum())
 
 
 def class_logit(model: Model, label: int) -> Callable[[Array], Array]:
-    """Images [n, height, width] -> the logits of `label` [n]: what a saliency map is of."""
-    assert model.image is not None
-    transformer, patch = model.transformer, model.image["patch"]
+    """Images [..., channel, height, width] -> logits [...] of `label`."""
 
     def logit(images: Array) -> Array:
-        patches = np.stack([cut(image, patch) for image in images])
-        output = transformer(Input(pixels=patches), logits=True).logits
+        output = model.transformer(Input(pixels=images), logits=True).logits
         assert output is not None
-        chosen: Array = output[:, 0, label]
+        chosen: Array = output[..., 0, label]
         return chosen
 
     return logit
+
+
+def operations(model: Model, n_token: int) -> int:
+    """About how many additions and multiplications a pass takes: two for each parameter and token,
+    those of the attention left out."""
+    return 2 * model.n_parameter * n_token

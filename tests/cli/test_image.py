@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 import attnviz
 from attnviz.analysis.saliency import gradient
 from attnviz.models import load_model
-from attnviz.models.images import read_image
-from attnviz.models.vision import class_logit, see
-from tests.conftest import HERE
+from attnviz.models.vision import class_logit, read_pixels, see
+from tests.conftest import GOLDEN, HERE
 
 DIGITS = sorted((HERE.parent / "samples" / "digits").glob("*.png"))
 
@@ -42,8 +44,8 @@ def test_json_and_python_say_the_same(call):
 def test_the_saliency_is_the_gradient():
     """Two step sizes agree, and the slope along a direction is the gradient times it."""
     model = load_model("digits", {"dtype": "float64"})
-    values = read_image(DIGITS[0], model.image).values
-    label = int(see(model, DIGITS[0]).probabilities.argmax())
+    pixels = read_pixels(model, DIGITS[0])
+    values, label = pixels.values, int(see(model, pixels).probabilities.argmax())
     logit = class_logit(model, label)
     slopes = gradient(logit, values)
     np.testing.assert_allclose(slopes, gradient(logit, values, 1e-5), rtol=1e-4, atol=1e-7)
@@ -54,7 +56,7 @@ def test_the_saliency_is_the_gradient():
 
 def test_a_batch_of_images_is_each_of_them():
     model = load_model("digits", {"dtype": "float64"})
-    images = np.random.default_rng(0).random((3, 8, 8))
+    images = np.random.default_rng(0).random((3, 1, 8, 8))
     logit = class_logit(model, 4)
     one_by_one = [logit(image[None])[0] for image in images]
     np.testing.assert_allclose(logit(images), one_by_one, atol=1e-12)
@@ -109,3 +111,83 @@ def test_bad_input(call, tmp_path):
     assert done.code == 0
     assert "one brightness" in " ".join(done.out.split())
     assert call("run", "hello", "-m", "digits").code == 2
+
+
+@pytest.fixture
+def vit(tmp_path):
+    """A ViT for 12 × 12 pixels in colour, cut into 4 × 4 patches, and an image for it."""
+    folder = tmp_path / "vit"
+    shutil.copytree(GOLDEN / "families" / "vit", folder)
+    (folder / "preprocessor_config.json").write_text('{"size": 12}')
+    shutil.copy(GOLDEN / "images" / "rgb.png", tmp_path / "photo.png")
+    return folder
+
+
+def test_a_checkpoint_in_colour(call, vit):
+    content = json.loads(call("image", "photo.png", "-m", "vit", "--json").out)
+    trace = attnviz.run(image="photo.png", model="vit")
+    np.testing.assert_allclose(
+        content["arrays"]["encoder.1.self/weights"], trace["encoder.1.self"].weights, atol=1e-6
+    )
+    assert np.shape(content["arrays"]["image"]) == (12, 12, 3)
+    assert np.shape(content["arrays"]["saliency"]) == (4, 4)
+    assert content["answer"]["label"] == f"LABEL_{int(trace.logits[0].argmax())}"
+    assert any("resized from 17 × 23 to 12 × 12" in note for note in content["answer"]["notes"])
+    done = call("image", "photo.png", "-m", "vit", "-o", "x.png")
+    assert (done.code, done.err) == (0, "wrote x.png\n")
+
+
+def test_the_saliency_is_the_drop_of_the_logit(call, vit):
+    content = json.loads(call("image", "photo.png", "-m", "vit", "--json").out)
+    model = load_model("vit")
+    values = read_pixels(model, "photo.png").values
+    label = model.labels.index(content["answer"]["label"])
+    hidden = values.copy()
+    hidden[:, 3:6, 9:12] = values.mean((1, 2))[:, None, None]
+    whole, without = (
+        attnviz.run(image=image, model=model).logits[0, label] for image in (values, hidden)
+    )
+    assert content["arrays"]["saliency"][1][3] == pytest.approx(whole - without, abs=1e-5)
+
+
+def test_what_costs_much_is_asked_for(call, vit, monkeypatch):
+    monkeypatch.setattr("attnviz.cli.image.AFFORDABLE", 1000)
+    left_out = call("image", "photo.png", "-m", "vit").out
+    assert "one pass for each of 16 patches" in " ".join(left_out.split())
+    assert "hangs on" not in left_out
+    assert "hangs on" in call("image", "photo.png", "-m", "vit", "--saliency").out
+    assert "saliency" not in call("image", "photo.png", "-m", "vit", "--no-saliency").out
+
+
+def test_where_a_patch_looks(call, vit):
+    call("image", "photo.png", "-m", "vit", "--patch", "2,1", "-o", "x.csv")
+    with open("x.csv", encoding="utf-8") as file:
+        shown = [float(row["value"]) for row in csv.DictReader(file) if row["view"] == "L1 H2"]
+    weights = attnviz.run(image="photo.png", model="vit")["encoder.1.self"].weights
+    np.testing.assert_allclose(shown, weights[2, 1 + 2 * 4 + 1, 1:], atol=1e-6)
+    assert "where patch 2,1 looks" in call("image", "photo.png", "-m", "vit", "--patch", "2,1").out
+    for wrong in ("4,0", "0,-1", "3", "a,b"):
+        done = call("image", "photo.png", "-m", "vit", "--patch", wrong)
+        assert done.code == 2
+        assert "--patch" in done.err
+
+
+def test_a_backbone(call, vit):
+    tensors = load_file(vit / "model.safetensors")
+    kept = {name: array for name, array in tensors.items() if "classifier" not in name}
+    save_file(kept, vit / "model.safetensors")
+    done = call("image", "photo.png", "-m", "vit")
+    assert "the model has no classifier" in done.out
+    assert "hangs on" not in done.out
+    assert "saliency" not in json.loads(call("image", "photo.png", "-m", "vit", "--json").out)
+    done = call("image", "photo.png", "-m", "vit", "--saliency")
+    assert done.code == 2
+    assert "no classifier" in done.err
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_it_fits_the_screen(call, vit, width):
+    for color in ("always", "never"):
+        out = call("image", "photo.png", "-m", "vit", "--width", width, "--color", color).out
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+        assert max(map(len, plain.splitlines())) <= width

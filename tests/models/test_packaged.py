@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from attnviz.models import PACKAGED, load_model, packaged
+from attnviz.models.ablate import ablate, zero
 from attnviz.models.decoding import generate
-from attnviz.models.images import cut
 from attnviz.models.reading import as_input, read_text
 from attnviz.models.running import run
 from attnviz.nn.embedding import Input
 from attnviz.nn.types import Array
+from attnviz.selection import Head
 from attnviz.trace import TraceRecorder
-from attnviz.views.catalogue import figure_text
+from attnviz.views.model import figure_text
 from tests.conftest import HERE
 
 HELD_OUT = HERE / "models" / "packaged"
@@ -76,6 +77,12 @@ def golden_texts(name: str) -> list[dict[str, Array]]:
     return [{key: a[i] for key, a in arrays.items()} for i in range(len(arrays["source"]))]
 
 
+def together(patches):
+    """[16, 4] -> [1, 8, 8]: the image that the patches of 2 × 2 pixels were cut from."""
+    rows = patches.reshape(4, 4, 2, 2)
+    return np.block([list(row) for row in rows])[None]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_numpy_stack_gives_the_logits_of_the_training_code(name):
     """Logits within 1e-4, as was asked; weights within 1e-5."""
@@ -83,7 +90,7 @@ def test_the_numpy_stack_gives_the_logits_of_the_training_code(name):
     sites = {site.id for site in model.transformer.sites()}
     for golden in golden_texts(name):
         if model.image is not None:
-            given = Input(pixels=golden["source"])
+            given = Input(pixels=together(golden["source"]))
         else:
             given = Input(ids=golden["source"], pieces=golden.get("pieces"))
         target = Input(ids=golden["target"]) if "target" in golden else None
@@ -99,8 +106,8 @@ class TestDigits:
         model = load_model("digits")
         with np.load(HELD_OUT / "digits-heldout.npz") as file:
             images, labels = file["images"] / 16, file["labels"]
-        patches = np.stack([cut(image, 2) for image in images]).astype(np.float32)
-        logits = model.transformer(Input(pixels=patches), logits=True).logits[:, 0]
+        given = Input(pixels=images[:, None].astype(np.float32))
+        logits = model.transformer(given, logits=True).logits[:, 0]
         accuracy = float((logits.argmax(-1) == labels).mean())
         assert accuracy == pytest.approx(card("digits")["figures"]["heldout_accuracy"], abs=1e-4)
         assert accuracy >= 0.98
@@ -133,12 +140,8 @@ class TestInduction:
 
     def test_without_the_previous_token_head(self, texts):
         model, figures = load_model("induction"), card("induction")["figures"]
-        gate = np.ones(4, np.float32)
-        gate[figures["previous_token_head"]] = 0
-        layers = iter([gate, np.ones(4, np.float32)])
-        cut_out = model.transformer.change_attention(
-            lambda stack, attention: attention._replace(gate=next(layers))
-        )
+        head = Head("decoder.0.self", figures["previous_token_head"])
+        cut_out = ablate(model.transformer, [head], zero)
         found = self.accuracy(model._replace(transformer=cut_out), texts)
         told = figures["accuracy_without_previous_token_head"]
         assert found == pytest.approx(told, abs=5e-4)

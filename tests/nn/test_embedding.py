@@ -8,6 +8,7 @@ import numpy as np
 
 from attnviz.nn.embedding import Embedding, Input, PatchEmbedding
 from attnviz.nn.linear import Linear
+from attnviz.nn.patches import GridPositions, cut
 
 
 def test_pieces_are_added_before_the_scale(generator):
@@ -26,11 +27,16 @@ def test_positions_go_on_where_a_cache_ends():
 
 
 def test_patches(generator):
-    weight, bias = generator.normal(size=(5, 4)), generator.normal(size=5)
-    first, positions = generator.normal(size=5), generator.normal(size=(7, 5))
-    embed = PatchEmbedding(Linear(weight, bias), first, positions)
-    pixels = generator.normal(size=(6, 4))
-    expected = np.concatenate([first[None], pixels @ weight.T + bias]) + positions
-    np.testing.assert_allclose(embed(Input(pixels=pixels)), expected, atol=1e-12)
-    both = embed(Input(pixels=np.stack([pixels, 2 * pixels])))
+    """The class token first, then each patch by itself, and where each of them is."""
+    weight, bias = generator.normal(size=(5, 12)), generator.normal(size=5)
+    first, grid = generator.normal(size=5), generator.normal(size=(2, 3, 5))
+    positions = GridPositions(generator.normal(size=5), grid)
+    embed = PatchEmbedding(Linear(weight, bias), first, positions, (2, 2))
+    image = generator.normal(size=(3, 4, 6))
+    expected = np.concatenate([first[None], cut(image, (2, 2)) @ weight.T + bias])
+    expected += positions(2, 3)
+    np.testing.assert_allclose(embed(Input(pixels=image)), expected, atol=1e-12)
+    both = embed(Input(pixels=np.stack([image, 2 * image])))
     np.testing.assert_allclose(both[0], expected, atol=1e-12)
+    larger = embed(Input(pixels=np.zeros((3, 7, 10))))
+    np.testing.assert_allclose(larger[1:], bias + positions(3, 5)[1:], atol=1e-12)

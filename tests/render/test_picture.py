@@ -8,7 +8,16 @@ import io
 import numpy as np
 
 from attnviz.render import render as render_file
-from attnviz.render.figure.picture import COLOUR, MOST, _panel
+from attnviz.render.figure.boxes import WIDEST
+from attnviz.render.figure.picture import (
+    BELOW,
+    COLOUR,
+    MOST,
+    _cover,
+    _panel,
+    _parts,
+    picture_box,
+)
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
 from attnviz.views.kinds import Picture, Scale
@@ -65,6 +74,70 @@ def test_a_value_covers_the_image_by_its_share():
     over = np.asarray(axes.images[1].get_array())
     np.testing.assert_allclose(over[..., 3], MOST * np.array([[0, 0.25], [0.5, 1]]))
     np.testing.assert_allclose(over[0, 0, :3], COLOUR)
+
+
+def test_what_is_below_zero_has_a_colour_of_its_own():
+    over = _cover(np.array([-0.5, 0.25]))
+    np.testing.assert_allclose(over[:, :3], [BELOW, COLOUR])
+    np.testing.assert_allclose(over[:, 3], [MOST / 2, MOST / 4])
+
+
+def test_maps_over_colours_are_over_their_brightness():
+    """Orange over an orange image would be taken for the image, or the image for a map."""
+    from matplotlib.figure import Figure
+
+    view = samples.picture()._replace(image=np.random.default_rng(0).random((8, 8, 3)))
+    axes = Figure().add_axes((0, 0, 1, 1))
+    _panel(axes, view, np.eye(4))
+    np.testing.assert_allclose(axes.images[0].get_array(), view.grey())
+    alone = Figure().add_axes((0, 0, 1, 1))
+    _panel(alone, view, None)
+    np.testing.assert_allclose(alone.images[0].get_array(), view.image)
+
+
+def many(n):
+    """A picture with n maps beside one another."""
+    names = tuple(f"L{i}" for i in range(n))
+    return Picture("t", np.zeros((8, 8)), ((np.eye(4),) * n,), ("",), names, Scale(0, 1))
+
+
+def test_maps_that_are_too_many_for_a_line_go_below():
+    assert picture_box(many(12)).width <= WIDEST
+    assert picture_box(many(12)).height > picture_box(many(6)).height
+    assert [len(part) for part in _parts(12, 7)] == [6, 6]
+    assert [len(part) for part in _parts(5, 7)] == [5]
+    assert [len(part) for part in _parts(3, 0)] == [1, 1, 1]
+
+
+def test_colours_are_those_of_the_image():
+    """Two pixels in each place, an upper and a lower one; the last row has nothing below it."""
+    image = np.zeros((41, 41, 3))
+    image[0], image[1] = (1, 0, 0), (0, 0, 1)
+    view = Picture("t", image, ((np.eye(4),),), ("",), ("H0",), Scale(0, 1))
+    lines = drawn(view, depth=16777216).splitlines()
+    assert lines[1].startswith("\x1b[38;2;255;0;0;48;2;0;0;255m▀")
+    assert len([line for line in lines if "▀" * 41 in line]) == 21
+    assert "the image" in lines[22]
+    small = view._replace(image=image[:3, :3])
+    assert "\x1b[48;2;255;0;0m" in drawn(small, depth=16777216).splitlines()[1]
+    assert "from black to white" in drawn(view)
+
+
+def test_an_image_stands_there_once():
+    view = samples.picture()
+    text = render([view, view._replace(title="again")], Screen(80, 0, True)).decode()
+    assert text.count("from black to white") == 1
+    assert "over the same image" in text
+    other = view._replace(image=view.image.copy())
+    assert render([view, other], Screen(80, 0, True)).decode().count("to white") == 2
+
+
+def test_maps_go_below_before_they_are_pooled():
+    view = many(9)._replace(overlays=((np.eye(14),) * 9,))
+    for width in (40, 80, 120):
+        text = drawn(view, width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "averaged" not in text
 
 
 def test_csv_holds_image_and_maps():

@@ -1,0 +1,48 @@
+"""Grey images of one small size, light on dark: what the packaged `digits` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.models.images import GREY, Pixels, opaque, open_image, resize
+from attnviz.nn.types import Array
+
+BRIGHT = 0.5
+"""A border brighter than this is paper: the ink is made light on dark."""
+
+
+class GreyReader(NamedTuple):
+    """Reads images of any kind as grey ones of one size, in pixels."""
+
+    height: int
+    width: int
+    patch: int
+
+    def read(self, image: str | Path | Array) -> Pixels:
+        """See `ImageReader`."""
+        from PIL import Image
+
+        picture, name, told = open_image(image)
+        notes, size = list(told), (self.height, self.width)
+        if picture.mode not in GREY:
+            notes.append(f"{name} was made grey")
+        picture = opaque(picture).convert("L")
+        if (picture.height, picture.width) != size:
+            picture, resized = resize(picture, size, Image.Resampling.BOX, name)
+            notes.append(resized)
+        values, lit = _light_on_dark(np.asarray(picture, np.float64) / 255)
+        return Pixels(values[None], values, (self.patch, self.patch), (*notes, *lit))
+
+
+def _light_on_dark(values: Array) -> tuple[Array, tuple[str, ...]]:
+    """[height, width] -> the same, turned if its border is bright; and what to say of it."""
+    if float(np.ptp(values)) < 1 / 255:
+        return values, ("the image is of one brightness: there is nothing to see in it",)
+    border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+    if float(np.median(border)) <= BRIGHT:
+        return values, ()
+    told = "dark on light was turned into light on dark, as the model was trained"
+    return 1 - values, (told,)
