@@ -38,13 +38,17 @@ MAY_IMPORT = {
     "models": TRACE | {"attnviz.decoded", "attnviz.models"},
     "analysis": TRACE | {"attnviz.decoded", "attnviz.analysis"},
     "views": TRACE | {"attnviz.decoded", "attnviz.analysis", "attnviz.views"},
+    "lessons": TRACE
+    | {"attnviz.decoded"}
+    | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
     "render": NN | {"attnviz.views", "attnviz.render"},
     "cli": None,
 }
 """What each part may import of attnviz; None: anything."""
 
 OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render"},
-           "tokenizers": {"models"}, "safetensors": {"models", "archive"}}  # fmt: skip
+           "tokenizers": {"models"}, "sentencepiece": {"models"}, "safetensors": {"models", "archive"},
+           "huggingface_hub": {"models"}, "gguf": {"models"}}  # fmt: skip
 
 
 def part_of(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.selection import parse_selection
@@ -50,14 +51,13 @@ def compare(
         raise AttnvizError("there is nothing to compare", "name two or more")
     from attnviz.analysis.comparison import compare_masks, compare_scores, sharpness_by_width
     from attnviz.cli.inputs import first_head, read_inputs, record
-    from attnviz.models import load_model
     from attnviz.nn import masks
     from attnviz.nn.scores import SCORES
     from attnviz.views.comparison import comparison_views, sharpness_views
 
     scores = what_is_compared(names) == "scores"
     (given,) = read_inputs([text], None)
-    model = load_model(stack.model, changes(stack))
+    model = load(stack.model, stack.download, changes(stack))
     selection = parse_selection([select])
     stages = ("q", "k", "v", "weights")
     trace = record(model, given, None, None, stages, selection, None, wants_data(out))

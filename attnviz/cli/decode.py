@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, wants_data
-from attnviz.cli.options import OutputOptions, spread
+from attnviz.cli.loading import load
+from attnviz.cli.options import Download, OutputOptions, spread
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
 from attnviz.selection import parse_selection
@@ -33,6 +34,7 @@ def decode(
     model: Annotated[
         str, typer.Option("-m", "--model", help="A trained decoder, alone or with an encoder")
     ] = "phrases",
+    download: Download = False,
     count: Annotated[
         int | None,
         typer.Option("-n", help="At most so many tokens (default: 64; 20 for a decoder alone)"),
@@ -58,15 +60,14 @@ def decode(
     attnviz decode "abcdefgabc" -m induction -n 6
     """
     check_outputs(out)
-    from attnviz.cli.inputs import read_inputs
-    from attnviz.models import load_model
+    from attnviz.cli.inputs import announce, read_inputs
     from attnviz.models.decoding import MOST, generate, whole_pass
-    from attnviz.models.memory import check_memory, plan_run
+    from attnviz.models.memory import check_memory, plan_decoding
     from attnviz.models.reading import read_text
     from attnviz.views.decoding import decoding_views
 
     (given,) = read_inputs(None if text is None else [text], ids)
-    loaded = load_model(model)
+    loaded = load(model, download)
     selection = parse_selection(select or ())
     alone = loaded.kind == "decoder"
     if alone and target is not None:
@@ -77,7 +78,9 @@ def decode(
     if most < 1:
         raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")
     source = read_text(loaded, given)
-    check_memory(plan_run(loaded, dict.fromkeys(("source", "target"), source), ("weights",)))
+    plan = plan_decoding(loaded, source, most, cache)
+    check_memory(plan)
+    announce(plan, f"{len(source)} tokens and {most} more")
     selection.check(loaded.transformer.sites())
     with progress("tokens") as bar:
         generated = generate(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, print_bytes, write
+from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
 from attnviz.errors import AttnvizError
 
@@ -101,13 +102,12 @@ def tokens(
     from attnviz.analysis.encoding import embedded
     from attnviz.cli.inputs import read_inputs
     from attnviz.cli.options import one_of
-    from attnviz.models import load_model
     from attnviz.models.running import run
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))
     (given,) = read_inputs([text], None)
-    model = load_model(stack.model, changes(stack))
+    model = load(stack.model, stack.download, changes(stack))
     trace = run(given, model=model, stages=(), hidden_states=True, fingerprint=False)
     states = next(iter(trace.hidden_states.values()))
     found = embedded(states[0 if where == "embedded" else -1])

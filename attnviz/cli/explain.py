@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.selection import parse_selection
@@ -46,11 +47,10 @@ def explain(
         raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
     from attnviz.analysis.cell import STAGES, explain_cell
     from attnviz.cli.inputs import first_head, read_inputs, read_pair, record
-    from attnviz.models import load_model
     from attnviz.views.cell import cell_views
 
     (given,) = read_inputs([text] if text else None, ids)
-    model = load_model(stack.model, changes(stack))
+    model = load(stack.model, stack.download, changes(stack))
     selection = parse_selection([select])
     trace = record(
         model, given, read_pair(pair, ids), target, STAGES, selection, None, wants_data(out)

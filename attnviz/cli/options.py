@@ -75,14 +75,36 @@ class ShowOptions:
     top: Annotated[
         int, typer.Option(help="How many heads are shown as matrices", rich_help_panel=SHOW)
     ] = 2
+    words: Annotated[
+        bool,
+        typer.Option(
+            "--words",
+            help="Pieces of words put together: sum over keys, mean over queries",
+            rich_help_panel=SHOW,
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
+        if self.words and self.stage != "weights":
+            raise AttnvizError(
+                f"--words: only weights can be merged; a word has no {self.stage}",
+                "leave out --words, or --stage",
+            )
         if self.top < 0:
             raise AttnvizError(f"--top: expected a number from 0, got {self.top}", "--top 2")
 
     @property
     def selection(self) -> Selection:
         return parse_selection(self.select or ())
+
+
+Download = Annotated[
+    bool,
+    typer.Option(
+        "--download",
+        help="Fetch -m org/name from the Hugging Face hub, as far as it is not in the cache",
+    ),
+]
 
 
 def _stack_field(name: str) -> tuple[str, Any, Any]:
@@ -117,12 +139,14 @@ StackOptions: Any = make_dataclass(
                     "-m",
                     "--model",
                     help="One that `attnviz models` lists (tagger, phrases, …), "
-                    "random:layers=2,heads=4,…, a .toml stack, or a folder with config.json and "
-                    "model.safetensors (default: tagger; random, if a flag asks for other weights)",
+                    "random:layers=2,heads=4,…, a .toml stack, a folder with config.json and "
+                    "model.safetensors, or org/name in Hugging Face's cache (default: tagger; "
+                    "random, if a flag asks for other weights)",
                 ),
             ],
             field(default=None),
         ),
+        ("download", Download, field(default=False)),
         *(_stack_field(name) for name in FIELDS),
     ],
     frozen=True,

@@ -12,8 +12,13 @@ PATIENCE = 1.0
 
 
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yields `update(done, total)`; None where nobody would see a bar."""
+def progress(
+    what: str, patience: float | None = None
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Yields `update(done, total)`; None where nobody would see a bar.
+
+    The bar appears with the first update after `patience` seconds, by default `PATIENCE`.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -23,7 +28,8 @@ def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
     def update(done: int, total: int) -> None:
         nonlocal bar, task
-        if bar is None and time.monotonic() - start > PATIENCE:
+        waits = PATIENCE if patience is None else patience
+        if bar is None and time.monotonic() - start >= waits:
             from rich.console import Console
             from rich.progress import Progress
 

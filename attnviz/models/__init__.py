@@ -10,6 +10,7 @@ from attnviz.errors import AttnvizError
 from attnviz.registry import nearest, parse_spec
 
 if TYPE_CHECKING:
+    from attnviz.models.hub import HubName
     from attnviz.models.model import Model
 
 DEFAULT = "tagger"
@@ -28,8 +29,19 @@ def is_packaged(name: str) -> bool:
     return name.replace("-", "").isalnum() and (PACKAGED / name / "config.json").exists()
 
 
+def hub_name(name: str) -> HubName | None:
+    """The model of the Hugging Face hub that `-m` means; None if it means something else."""
+    word = name.partition(":")[0]
+    if is_packaged(word) or word == RANDOM or name.endswith(".toml") or Path(name).exists():
+        return None
+    from attnviz.models.hub import parse_name
+
+    return parse_name(name)
+
+
 def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None) -> Model:
-    """The model that `-m` names: a packaged one, `random:layers=2,…`, a `.toml` stack, a folder.
+    """The model that `-m` names: a packaged one, `random:layers=2,…`, a `.toml` stack, a folder,
+    a `.gguf` file, `org/name` in Hugging Face's cache. The network is never used.
 
     Args:
         name: the name or path; None for `tagger`, or for `random` if the changes ask for other
@@ -40,48 +52,73 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
     changes = dict(changes or {})
     if name is None:
         name = RANDOM if _needs_other_weights(changes) else DEFAULT
-    word: str = name
-    options: dict[str, str] = {}
-    is_ours = is_packaged(name.partition(":")[0])  # ./tagger is a folder of the user's
-    if is_ours or name.partition(":")[0] == RANDOM or not Path(name).exists():
-        word, options = parse_spec(name)
-    if word == RANDOM:
-        from attnviz.models import stack
-        from attnviz.models.random import random_model
+    if name.partition(":")[0] == RANDOM or name.endswith(".toml"):
+        return _seeded(name, changes)
+    from attnviz.models import stack
+    from attnviz.models.intervene import intervene
 
-        config = stack.from_options(options)
-        return random_model(stack.from_values(changes, "the flags", config), name)
-    path = Path(name)
-    if path.suffix == ".toml":
-        from attnviz.models import stack
-        from attnviz.models.random import random_model
+    dtype = stack.from_values({"dtype": changes.pop("dtype", "float32")}, "the flags").dtype
+    model = _trained(name, dtype)
+    return intervene(model, changes) if changes else model
 
-        config = stack.from_toml(path)
-        return random_model(stack.from_values(changes, "the flags", config), path.stem)
-    if is_ours:
-        if options:
+
+def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
+    from attnviz.models import stack
+    from attnviz.models.random import random_model
+
+    if name.endswith(".toml"):
+        config, name = stack.from_toml(Path(name)), Path(name).stem
+    else:
+        config = stack.from_options(parse_spec(name)[1])
+    return random_model(stack.from_values(changes, "the flags", config), name)
+
+
+def _trained(name: str, dtype: str) -> Model:
+    from attnviz.models.checkpoint import load_checkpoint
+
+    word = name.partition(":")[0]
+    if is_packaged(word):  # ./tagger is a folder of the user's
+        if parse_spec(name)[1]:
             raise AttnvizError(f"{word} is trained: it has no options", f"-m {word}")
-        path = PACKAGED / word
+        return load_checkpoint(PACKAGED / word, dtype)
+    path = Path(name)
     if path.is_dir():
-        from attnviz.models import stack
-        from attnviz.models.checkpoint import load_checkpoint
-        from attnviz.models.intervene import intervene
+        return load_checkpoint(path, dtype)
+    if path.suffix == ".gguf" and path.is_file():
+        from attnviz.models.gguf import load_gguf
 
-        dtype = stack.from_values({"dtype": changes.pop("dtype", "float32")}, "the flags").dtype
-        model = load_checkpoint(path, dtype)
-        return intervene(model, changes) if changes else model
+        return load_gguf(path, dtype)
     if path.exists():
         raise AttnvizError(
-            f"{name} is no model: expected a folder with config.json, or a .toml stack",
-            "attnviz show draws files of arrays",
+            f"{name} is no model: expected a folder with config.json, a .gguf file "
+            "or a .toml stack",
+            f"name its folder: {path.parent}"
+            if path.suffix == ".safetensors"
+            else "attnviz show draws files of arrays",
         )
-    looks_like_path = "/" in name or "\\" in name or name.startswith(".")
-    raise AttnvizError(
-        f"no such {'model or folder' if looks_like_path else 'model'}: {name!r}",
-        "name a folder with config.json, a .toml stack, or a model that attnviz models lists"
-        if looks_like_path
-        else nearest(word, [RANDOM, *packaged(), "a .toml file", "a folder"]),
-    )
+    wanted = hub_name(name)
+    if wanted is not None:
+        from attnviz.models.hub import find
+
+        snapshot = find(wanted)
+        if snapshot is not None:
+            return load_checkpoint(snapshot, dtype, str(wanted))
+    raise _unknown(name, wanted)
+
+
+def _unknown(name: str, wanted: HubName | None) -> AttnvizError:
+    if wanted is not None and "/" in name:
+        return AttnvizError(
+            f"no such folder, and no such model in Hugging Face's cache: {name!r}",
+            "--download fetches a model by this name; attnviz models lists what is here",
+        )
+    if "/" in name or "\\" in name or name.startswith("."):
+        return AttnvizError(
+            f"no such model or folder: {name!r}",
+            "name a folder with config.json, a .toml stack, or a model that attnviz models lists",
+        )
+    known = [RANDOM, *packaged(), "a .toml file", "a folder"]
+    return AttnvizError(f"no such model: {name!r}", nearest(parse_spec(name)[0], known))
 
 
 def _needs_other_weights(changes: Mapping[str, Any]) -> bool:
@@ -98,4 +135,4 @@ def _needs_other_weights(changes: Mapping[str, Any]) -> bool:
     return score in SCORES and bool(parameters(score, 1, 1, 1))
 
 
-__all__ = ["DEFAULT", "load_model", "packaged"]
+__all__ = ["DEFAULT", "hub_name", "load_model", "packaged"]

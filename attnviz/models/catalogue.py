@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnviz.models import PACKAGED, packaged
 from attnviz.models.checkpoint import known_families, read_card
+from attnviz.models.folder import CONFIG
+from attnviz.models.hub import cached
 
 DEEPEST = 4
 """How far below a given folder checkpoints are looked for."""
@@ -30,28 +30,24 @@ def packaged_entries() -> list[Entry]:
 
 
 def cached_entries() -> list[Entry]:
-    """Checkpoints in Hugging Face's cache, by the path of their snapshot."""
-    root = Path(
-        os.environ.get("HF_HUB_CACHE")
-        or Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "hub"
-    )
-    return list(_entries(sorted(root.glob("models--*/snapshots/*/config.json"))))
+    """Checkpoints in Hugging Face's cache, by the names that `-m` takes."""
+    found = ((str(name), snapshot / CONFIG) for name, snapshot in cached())
+    return [entry for name, path in found if (entry := _entry(name, path)) is not None]
 
 
 def entries_below(folder: Path) -> list[Entry]:
     """Checkpoints in a folder and below it."""
     found: list[Path] = []
     for depth in range(DEEPEST + 1):
-        found += sorted(folder.glob("*/" * depth + "config.json"))
-    return list(_entries(found))
+        found += sorted(folder.glob("*/" * depth + CONFIG))
+    return [entry for path in found if (entry := _entry(str(path.parent), path)) is not None]
 
 
-def _entries(configs: list[Path]) -> Iterator[Entry]:
-    known = known_families()
-    for path in configs:
-        try:
-            config = json.loads(path.read_text("utf-8"))
-            family = str(config["model_type"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue  # other tools have config.json files too
-        yield Entry(str(path.parent), family, family in known, None)
+def _entry(name: str, path: Path) -> Entry | None:
+    """What its config.json tells of a checkpoint; other tools have files of that name too."""
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        family = str(config["model_type"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return Entry(name, family, family.replace("-", "_") in known_families(), None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,45 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models import families
-from attnviz.models.formats.safetensors import SafetensorsFile
-from attnviz.models.hf_tokenizer import HFTokenizer, NoTokenizer
+from attnviz.models.finite import check_tensors
+from attnviz.models.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
+from attnviz.models.json_object import read_object
 from attnviz.models.model import Model, Tokenizer
 from attnviz.models.tensors import TensorFile
+from attnviz.models.tokenizer_files import read_tokenizers
 from attnviz.registry import nearest
+from attnviz.tokens import label
 
 
-def load_checkpoint(folder: Path, dtype: str = "float32") -> Model:
-    """The model in a folder."""
-    config = _config(folder)
-    weights = _weights(folder)
-    tokenizer = folder / "tokenizer.json"
+def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = None) -> Model:
+    """The model in a folder, named by it unless `name` says otherwise."""
+    config = read_config(folder)
+    weights = open_weights(folder, config)
+    tokenizers = read_tokenizers(folder, config)
     model = assemble(
-        folder.resolve().name,
-        families.Config(config, str(folder / "config.json")),
+        name or folder.resolve().name,
+        families.Config(config, str(folder / CONFIG)),
         weights,
-        HFTokenizer(tokenizer) if tokenizer.exists() else NoTokenizer(folder),
+        tokenizers.source,
         dtype,
+        _preprocessor(folder / "preprocessor_config.json"),
+        tokenizers.target,
     )
     check_card(folder, weights)
+    taken = Path(weights.path).name
+    if taken not in (WEIGHTS, INDEX):
+        model = model._replace(notes=(*model.notes, f"its weights are those in {label(taken)}"))
     return model
 
 
 def assemble(
-    name: str, config: families.Config, weights: TensorFile, tokenizer: Tokenizer, dtype: str
+    name: str,
+    config: families.Config,
+    weights: TensorFile,
+    tokenizer: Tokenizer,
+    dtype: str,
+    preprocessor: families.Config | None = None,
+    target_tokenizer: Tokenizer | None = None,
 ) -> Model:
     """A model from what a file format holds: `config` and tensor names as Hugging Face's."""
     family = config.text("model_type", None)
@@ -45,37 +59,28 @@ def assemble(
         name=name,
         transformer=built.transformer,
         tokenizer=built.tokenizer or tokenizer,
-        target_tokenizer=built.target_tokenizer,
+        target_tokenizer=built.target_tokenizer or target_tokenizer,
         task=built.task,
         labels=built.labels,
-        image=built.image,
+        image=None if built.image is None else built.image(preprocessor),
         trained=True,
         shape={"family": family, **built.shape},
-        n_parameter=built.n_parameter,
+        n_parameter=built.tensors.n_parameter,
         max_tokens=built.max_tokens,
         trained_tokens=built.trained_tokens,
         n_vocabulary=built.n_vocabulary,
+        n_target=built.n_target,
         dtype=dtype,
+        n_disk=weights.n_byte,
         fingerprint=weights.sha256,
+        keep_weights=built.tensors.keep,
+        check_weights=partial(check_tensors, weights),
     )
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.exists():
-        raise AttnvizError(
-            f"{folder} is no checkpoint: it has no config.json",
-            "name the folder that holds config.json and model.safetensors",
-        )
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise AttnvizError(
-            f"{path} is damaged or no JSON file: {error}", "download it again"
-        ) from error
-    if not isinstance(config, dict):
-        raise AttnvizError(f"{path}: expected a JSON object", "download it again")
-    return config
+def _preprocessor(path: Path) -> families.Config | None:
+    """How images are prepared, of a model that reads them."""
+    return families.Config(read_object(path), str(path)) if path.exists() else None
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:
@@ -83,11 +88,8 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     path = folder / "card.json"
     if not path.exists():
         return None
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise AttnvizError(f"{path} is damaged: {error}", "install attnviz again") from error
-    if not isinstance(card, dict) or "sha256" not in card:
+    card = read_object(path, "install attnviz again")
+    if "sha256" not in card:
         return None  # somebody else's file of that name
     kinds: dict[str, type] = {
         "figures": dict,
@@ -124,18 +126,3 @@ def _family(name: str, where: str) -> Any:
             f"{where}: the architecture {name!r} is not supported", nearest(name, known_families())
         )
     return importlib.import_module(f"{families.__name__}.{module}")
-
-
-def _weights(folder: Path) -> TensorFile:
-    path = folder / "model.safetensors"
-    if path.exists():
-        return SafetensorsFile(path)
-    if (folder / "pytorch_model.bin").exists():
-        raise AttnvizError(
-            f"{folder} has its weights in pytorch_model.bin only, a pickle, which is never loaded",
-            "convert it where PyTorch is installed: "
-            "AutoModel.from_pretrained(folder).save_pretrained(folder)",
-        )
-    raise AttnvizError(
-        f"{folder} has no model.safetensors", "name the folder that holds the weights"
-    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from attnviz.models.finite import is_finite, quiet
 from attnviz.models.memory import check_memory, plan_run
 from attnviz.models.model import Model
 from attnviz.nn.attention import Keep
@@ -17,6 +18,7 @@ from attnviz.tokens import Tokens, label
 from attnviz.trace import Trace, TraceRecorder, read_only
 
 
+@quiet
 def forward(
     model: Model,
     streams: Mapping[str, Tokens],
@@ -41,7 +43,7 @@ def forward(
         hidden_states=hidden_states,
         logits=logits or model.task in ("tag", "classify"),
     )
-    return Trace(
+    trace = Trace(
         model=describe(model, fingerprint, max(len(tokens) for tokens in streams.values())),
         streams=_tagged(model, streams, output.logits),
         records=recorder.records(),
@@ -51,6 +53,9 @@ def forward(
         },
         logits=read_only(output.logits) if logits and output.logits is not None else None,
     )
+    if not is_finite(trace, output.logits):
+        model.check_weights()
+    return trace
 
 
 def _tagged(

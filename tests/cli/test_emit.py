@@ -98,6 +98,15 @@ def test_a_bar_appears_after_a_second_only(monkeypatch):
     assert "work" in seen.getvalue()
 
 
+def test_a_bar_at_once(monkeypatch):
+    seen = io.StringIO()
+    monkeypatch.setattr(seen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", seen)
+    with progress("work", patience=0) as update:
+        update(0, 10)
+        assert "work" in seen.getvalue()
+
+
 def test_no_bar_where_nobody_would_see_it(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with progress("work") as update:

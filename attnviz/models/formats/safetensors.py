@@ -3,86 +3,66 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import mmap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.models.formats.magic import N_BYTE, what_it_is
+from attnviz.models.formats.mapped import mapped, widened
+from attnviz.models.formats.safetensors_header import (
+    DTYPES,
+    LENGTH_BYTES,
+    NoHeader,
+    UnknownDtype,
+    header_length,
+    read_entries,
+)
 from attnviz.models.tensors import Rows
 from attnviz.nn.types import Array
 
-DTYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": np.uint16,  # NumPy has no bfloat16: widened on reading
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
-
 
 class SafetensorsFile:
-    """One file. The library checks the header; the data stay where they are."""
+    """One file. The header is checked on opening; the data stay where they are."""
 
     def __init__(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         self.path = str(path)
+        self._map = mapped(path)
+        head, n_byte = self._map[:N_BYTE], len(self._map)
         try:
-            with safe_open(path, framework="numpy"):
-                pass
-        except SafetensorError as error:
-            raise AttnvizError(
-                f"{path} is damaged or no safetensors file: {error}",
-                "download it again; a few hundred bytes are a Git LFS pointer: git lfs pull",
-            ) from error
-        except OSError as error:
-            raise AttnvizError(
-                f"cannot read {path}: {error.strerror or error}", "check who may read it"
-            ) from error
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        start = 8 + int.from_bytes(self._map[:8], "little")
-        header: dict[str, Any] = json.loads(self._map[8:start])
-        header.pop("__metadata__", None)
-        self._start = start
-        self._entries = header
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {name: tuple(entry["shape"]) for name, entry in self._entries.items()}
+            self._start = LENGTH_BYTES + header_length(head, n_byte)
+            header = self._map[LENGTH_BYTES : self._start]
+            self._entries = read_entries(header, n_byte - self._start)
+        except UnknownDtype as error:
+            raise AttnvizError(f"{path}: {error}", f"known: {', '.join(DTYPES)}") from None
+        except ValueError as error:
+            raise _refusal(path, head, error) from None
+        self.n_byte = n_byte
+        self.shapes = {name: entry.shape for name, entry in self._entries.items()}
 
     def copies(self, name: str) -> bool:
-        return str(self._entries[name]["dtype"]) != "F32"
+        return self._entries[name].dtype != "F32"
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
         """The tensor, or some of its rows, in the file's memory; bfloat16 comes as float32."""
         entry = self._entries[name]
-        if entry["dtype"] not in DTYPES:
-            raise AttnvizError(
-                f"{self.path}: the tensor {name} is of type {entry['dtype']}",
-                f"known: {', '.join(DTYPES)}",
-            )
-        first, last = entry["data_offsets"]
-        dtype = np.dtype(DTYPES[entry["dtype"]]).newbyteorder("<")
-        array = np.frombuffer(
-            self._map, dtype, (last - first) // dtype.itemsize, self._start + first
-        )
-        array = array.reshape(entry["shape"])
+        dtype = DTYPES[entry.dtype]
+        n_item = (entry.last - entry.first) // dtype.itemsize
+        array = np.frombuffer(self._map, dtype, n_item, self._start + entry.first)
+        array = array.reshape(entry.shape)
         if rows is not None:
             array = array[rows]
-        if entry["dtype"] == "BF16":
-            array = (array.astype(np.uint32) << 16).view(np.float32)
-        return array
+        return widened(array) if entry.dtype == "BF16" else array
 
     def sha256(self) -> str:
         """Of the whole file."""
         return hashlib.sha256(self._map).hexdigest()
+
+
+def _refusal(path: Path, head: bytes, error: ValueError) -> AttnvizError:
+    """What is wrong with the file, or what it is instead."""
+    other = what_it_is(head) if isinstance(error, NoHeader) else None
+    if other is None:
+        return AttnvizError(f"{path} is damaged: {error}", "download it again")
+    what, hint = other
+    return AttnvizError(f"{path} is no safetensors file, but {what}", hint)

@@ -1,0 +1,176 @@
+"""The header of a GGUF file, versions 2 and 3: metadata, and where each tensor lies.
+
+Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Every length is checked against
+the file before anything of that length is made.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models.formats.magic import N_BYTE, what_it_is
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+ALIGNMENT = "general.alignment"
+
+SCALARS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?",
+           10: "<u8", 11: "<i8", 12: "<f8"}  # fmt: skip
+"""NumPy's names for the types of metadata that have a fixed size."""
+STRING, ARRAY = 8, 9
+
+MOST_STRINGS = 1 << 21
+"""Strings in one array: a vocabulary has a quarter of a million, its merges twice as many."""
+MOST_AXES = 4
+
+
+class TensorInfo(NamedTuple):
+    """What the header says of a tensor."""
+
+    shape: tuple[int, ...]
+    """Slowest axis first: the other way round than in the file."""
+    type_number: int
+    """Of the enumeration `ggml_type`."""
+    offset: int
+    """Bytes from the start of the data."""
+
+
+class Header(NamedTuple):
+    """Everything in front of the numbers."""
+
+    metadata: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo]
+    start: int
+    """Where in the file the data of the tensors begin."""
+
+
+def read_header(data: Any, path: str) -> Header:
+    """The header of a file, `data` being its bytes or a map of them."""
+    cursor = _Cursor(data, path)
+    _check_kind(data, path)
+    cursor.at = len(MAGIC) + 4
+    n_tensor, n_metadata = cursor.whole(8), cursor.whole(8)
+    cursor.check_count(n_tensor, 24, "tensors")
+    cursor.check_count(n_metadata, 13, "fields of metadata")
+    metadata: dict[str, Any] = {}
+    for _ in range(n_metadata):
+        key = cursor.text()
+        if key in metadata:
+            raise cursor.damaged(f"the metadata {key} is there twice")
+        metadata[key] = cursor.value(cursor.whole(4))
+    tensors: dict[str, TensorInfo] = {}
+    for _ in range(n_tensor):
+        name = cursor.text()
+        if name in tensors:
+            raise cursor.damaged(f"the tensor {name} is there twice")
+        tensors[name] = cursor.tensor(name)
+    alignment = metadata.get(ALIGNMENT, 32)
+    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
+        raise cursor.damaged(f"{ALIGNMENT} is {alignment}, no power of two")
+    return Header(metadata, tensors, cursor.at + -cursor.at % alignment)
+
+
+def _check_kind(data: Any, path: str) -> None:
+    """Raise AttnvizError unless this is a GGUF file of a version that is read."""
+    first = bytes(data[:N_BYTE])
+    if first[:4] != MAGIC:
+        what, hint = what_it_is(first) or (
+            f"begins with {first[:4]!r}, not {MAGIC!r}",
+            "download it again; files from before August 2023 have to be converted anew",
+        )
+        raise AttnvizError(f"{path} is no GGUF file, but {what}", hint)
+    if len(first) < 24:
+        raise AttnvizError(f"{path} is damaged: it ends in its header", "download it again")
+    version = int.from_bytes(first[4:8], "little")
+    if version and not version & 0xFFFF:
+        raise AttnvizError(
+            f"{path} is a big-endian GGUF file", "convert it with gguf-convert-endian"
+        )
+    if version not in VERSIONS:
+        raise AttnvizError(
+            f"{path} is GGUF version {version}; known: {', '.join(map(str, VERSIONS))}",
+            "convert the model anew with llama.cpp's convert_hf_to_gguf.py",
+        )
+
+
+class _Cursor:
+    """Reads one value after the other, and never beyond the end."""
+
+    def __init__(self, data: Any, path: str) -> None:
+        self._data = data
+        self._end = len(data)
+        self._path = path
+        self.at = 0
+
+    def damaged(self, what: str) -> AttnvizError:
+        return AttnvizError(f"{self._path} is damaged: {what}", "download it again")
+
+    def check_count(self, count: int, n_byte: int, what: str) -> None:
+        """Raise AttnvizError unless so many things of at least `n_byte` each fit into the rest."""
+        if count * n_byte > self._end - self.at:
+            raise self.damaged(
+                f"it says that {count} {what} follow byte {self.at}, and ends at {self._end}"
+            )
+
+    def whole(self, n_byte: int) -> int:
+        self.check_count(1, n_byte, "whole number")
+        self.at += n_byte
+        return int.from_bytes(self._data[self.at - n_byte : self.at], "little")
+
+    def text(self) -> str:
+        return self._texts(1)[0]
+
+    def value(self, kind: int) -> Any:
+        """The metadata at the cursor: a number, a truth value, a text, or a list of such."""
+        if kind == STRING:
+            return self.text()
+        if kind != ARRAY:
+            return self._scalars(kind, 1)[0]
+        kind, count = self.whole(4), self.whole(8)
+        if kind != STRING:
+            return self._scalars(kind, count)
+        if count > MOST_STRINGS:
+            raise self.damaged(f"it has a list of {count} texts")
+        return self._texts(count)
+
+    def tensor(self, name: str) -> TensorInfo:
+        n_axis = self.whole(4)
+        if n_axis > MOST_AXES:
+            raise self.damaged(f"the tensor {name} has {n_axis} axes")
+        shape = tuple(self.whole(8) for _ in range(n_axis))[::-1]
+        if 0 in shape:
+            raise self.damaged(f"the tensor {name} has the shape {list(shape)}")
+        return TensorInfo(shape, self.whole(4), self.whole(8))
+
+    def _scalars(self, kind: int, count: int) -> list[Any]:
+        if kind not in SCALARS:
+            raise self.damaged(f"metadata of the unknown type {kind} before byte {self.at}")
+        dtype = np.dtype(SCALARS[kind])
+        self.check_count(count, dtype.itemsize, "numbers")
+        values: list[Any] = np.frombuffer(self._data, dtype, count, self.at).tolist()
+        self.at += count * dtype.itemsize
+        return values
+
+    def _texts(self, count: int) -> list[str]:
+        """Written out rather than call by call: a vocabulary has many."""
+        self.check_count(count, 8, "texts")
+        data, end, at, length = self._data, self._end, self.at, struct.Struct("<Q").unpack_from
+        texts = []
+        try:
+            for _ in range(count):
+                start = at + 8
+                at = start + length(data, at)[0]
+                if at > end:
+                    raise self.damaged(f"a text ends at byte {at}, the file at {end}")
+                texts.append(str(data[start:at], "utf-8"))
+        except struct.error:
+            raise self.damaged(f"it ends within a list of {count} texts") from None
+        except UnicodeDecodeError:
+            raise self.damaged(f"the text that ends at byte {at} is no UTF-8") from None
+        self.at = at
+        return texts

@@ -1,0 +1,302 @@
+"""What a GGUF file says of its model, by `general.architecture`: a config as Hugging Face writes
+it, and its tensors under Hugging Face's names.
+
+Sources: llama.cpp, convert_hf_to_gguf.py (what is stored how) and src/llama-model.cpp (what
+holds where the file does not say).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from attnviz.errors import AttnvizError
+from attnviz.models.config import Config
+from attnviz.models.gguf.layout import Change, Renamed, halves, side_by_side
+from attnviz.models.gguf.rope import TENSORS, rope_parameters
+from attnviz.models.tensors import TensorFile
+from attnviz.registry import nearest
+from attnviz.tokens import label
+
+PER_LAYER = ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
+"""Fields that may be a list with an entry for each layer."""
+
+SIZES = ("embedding_length", "feed_forward_length", "attention.head_count",
+         "attention.head_count_kv", "attention.key_length")  # fmt: skip
+"""Fields of which each unit costs a byte at least."""
+
+LAYER = "model.layers.{0}."
+LLAMA_NAMES = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": f"{LAYER}input_layernorm",
+    "attn_q": f"{LAYER}self_attn.q_proj",
+    "attn_k": f"{LAYER}self_attn.k_proj",
+    "attn_v": f"{LAYER}self_attn.v_proj",
+    "attn_q_norm": f"{LAYER}self_attn.q_norm",
+    "attn_k_norm": f"{LAYER}self_attn.k_norm",
+    "attn_output": f"{LAYER}self_attn.o_proj",
+    "ffn_norm": f"{LAYER}post_attention_layernorm",
+    "ffn_gate": f"{LAYER}mlp.gate_proj",
+    "ffn_up": f"{LAYER}mlp.up_proj",
+    "ffn_down": f"{LAYER}mlp.down_proj",
+}
+GEMMA_NAMES = LLAMA_NAMES | {
+    "post_attention_norm": f"{LAYER}post_attention_layernorm",
+    "ffn_norm": f"{LAYER}pre_feedforward_layernorm",
+    "post_ffw_norm": f"{LAYER}post_feedforward_layernorm",
+}
+PHI3_NAMES = LLAMA_NAMES | {
+    "attn_qkv": f"{LAYER}self_attn.qkv_proj",
+    "ffn_up": f"{LAYER}mlp.gate_up_proj",
+}
+GPT2_NAMES = {
+    "token_embd": "transformer.wte",
+    "position_embd": "transformer.wpe",
+    "output_norm": "transformer.ln_f",
+    "output": "lm_head",
+    "attn_norm": "transformer.h.{0}.ln_1",
+    "attn_qkv": "transformer.h.{0}.attn.c_attn",
+    "attn_output": "transformer.h.{0}.attn.c_proj",
+    "ffn_norm": "transformer.h.{0}.ln_2",
+    "ffn_up": "transformer.h.{0}.mlp.c_fc",
+    "ffn_down": "transformer.h.{0}.mlp.c_proj",
+}
+GPTNEOX_NAMES = {
+    "token_embd": "gpt_neox.embed_in",
+    "output_norm": "gpt_neox.final_layer_norm",
+    "output": "embed_out",
+    "attn_norm": "gpt_neox.layers.{0}.input_layernorm",
+    "attn_qkv": "gpt_neox.layers.{0}.attention.query_key_value",
+    "attn_output": "gpt_neox.layers.{0}.attention.dense",
+    "ffn_norm": "gpt_neox.layers.{0}.post_attention_layernorm",
+    "ffn_up": "gpt_neox.layers.{0}.mlp.dense_h_to_4h",
+    "ffn_down": "gpt_neox.layers.{0}.mlp.dense_4h_to_h",
+}
+
+Values = dict[str, Any]
+
+
+class Architecture(NamedTuple):
+    """How files of one `general.architecture` are read."""
+
+    config: Callable[[Config, TensorFile], Values]
+    names: Mapping[str, str]
+    changes: Callable[[Values], Mapping[str, Change]] = lambda values: {}
+
+
+def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, TensorFile]:
+    """Config and tensors as a family reads them; a field that is not understood is refused."""
+    name = str(metadata.get("general.architecture"))
+    if name not in ARCHITECTURES:
+        raise AttnvizError(
+            f"{file.path}: the architecture {label(name)} is not supported",
+            nearest(name, ARCHITECTURES),
+        )
+    if metadata.get("split.count", 1) not in (0, 1):
+        raise AttnvizError(
+            f"{file.path} is one of {metadata['split.count']} parts of a model",
+            "join them: llama-gguf-split --merge FIRST-PART NEW-FILE",
+        )
+    architecture = ARCHITECTURES[name]
+    given = _fields(metadata, name, file)
+    values = architecture.config(given, file)
+    given.inert("vocab_size", "tensor_data_layout", "pooling_type")
+    given.require("attention.causal", True)
+    given.require("expert_count", 0)
+    given.require("expert_used_count", 0)
+    given.finish()
+    renamed = Renamed(file, architecture.names, architecture.changes(values), TENSORS)
+    return Config(values, f"{file.path}: its config"), renamed
+
+
+def _fields(metadata: Mapping[str, Any], name: str, file: TensorFile) -> Config:
+    """The fields of the architecture, whose sizes are no larger than the file can hold."""
+    fields = {
+        key.removeprefix(f"{name}."): value
+        for key, value in metadata.items()
+        if key.startswith(f"{name}.")
+    }
+    for key in PER_LAYER:
+        if isinstance(fields.get(key), list) and len(set(fields[key])) == 1:
+            fields[key] = fields[key][0]
+    for key, most in {**dict.fromkeys(SIZES, file.n_byte), "block_count": len(file.shapes)}.items():
+        if isinstance(fields.get(key), int) and fields[key] > most:
+            raise AttnvizError(
+                f"{file.path}: {name}.{key} = {fields[key]} is more than the file holds",
+                "download it again",
+            )
+    return Config(fields, f"{file.path}: {name}.*")
+
+
+def _llama_like(
+    given: Config, file: TensorFile, model_type: str, *, partial: bool = False
+) -> Values:
+    """What all in the manner of Llama say; `partial` allows that not all features turn."""
+    n_head, d_model = given.count("attention.head_count"), given.count("embedding_length")
+    d_head = given.count("attention.key_length", max(1, d_model // n_head))
+    given.require("attention.value_length", d_head)
+    if d_head % 2:
+        raise AttnvizError(
+            f"{given.where}: heads of {d_head} features, an odd number, cannot turn in pairs",
+            "download it again",
+        )
+    rope = rope_parameters(given, file)
+    if partial:
+        rope["partial_rotary_factor"] = given.count("rope.dimension_count", d_head) / d_head
+    else:
+        given.require("rope.dimension_count", d_head)
+    return {
+        "model_type": model_type,
+        "hidden_size": d_model,
+        "intermediate_size": given.count("feed_forward_length"),
+        "num_hidden_layers": given.count("block_count"),
+        "num_attention_heads": n_head,
+        "num_key_value_heads": given.count("attention.head_count_kv", n_head),
+        "head_dim": d_head,
+        "rms_norm_eps": given.number("attention.layer_norm_rms_epsilon"),
+        "max_position_embeddings": given.count("context_length"),
+        "rope_parameters": rope,
+        **_vocabulary(file),
+    }
+
+
+def _vocabulary(file: TensorFile) -> Values:
+    shape = file.shapes.get("token_embd.weight", (1,))
+    return {"vocab_size": shape[0], "tie_word_embeddings": "output.weight" not in file.shapes}
+
+
+def _llama(given: Config, file: TensorFile) -> Values:
+    """Llama, and Mistral, whose files call themselves llama."""
+    window = given.whole("attention.sliding_window")
+    values = _llama_like(given, file, "mistral" if window else "llama")
+    if window:
+        return values | {"sliding_window": window}
+    biases = {
+        "attention_bias": "blk.0.attn_q.bias" in file.shapes,
+        "mlp_bias": "blk.0.ffn_up.bias" in file.shapes,
+    }
+    return values | biases
+
+
+def _llama_changes(values: Values) -> Mapping[str, Change]:
+    n_head, n_kv_head = values["num_attention_heads"], values["num_key_value_heads"]
+    return {
+        "attn_q": Change(order=partial(halves, n_head)),
+        "attn_k": Change(order=partial(halves, n_kv_head)),
+    }
+
+
+def _qwen2(given: Config, file: TensorFile) -> Values:
+    return _llama_like(given, file, "qwen2")
+
+
+def _qwen3(given: Config, file: TensorFile) -> Values:
+    return _llama_like(given, file, "qwen3")
+
+
+def _gemma(given: Config, file: TensorFile, model_type: str, window: int, every: int) -> Values:
+    """Gemma 2 and 3. Every so many layers, the last sees everything, the others slide."""
+    values = _llama_like(given, file, model_type)
+    n_layer = values["num_hidden_layers"]
+    window = given.whole("attention.sliding_window", window)
+    key = "attention.sliding_window_pattern"
+    if isinstance(given.get(key, every), list):
+        slides = given.get(key)
+    else:
+        every = given.count(key, every)
+        slides = [layer % every < every - 1 for layer in range(n_layer)]
+    kinds = ["sliding_attention" if near and window else "full_attention" for near in slides]
+    return values | {"layer_types": kinds, **({"sliding_window": window} if window else {})}
+
+
+def _scale(values: Values, n_layer_of_largest: int) -> Values:
+    """Only the largest Gemma of a generation divides the scores by something else than √d_head,
+    and files tell it from the others by its number of layers alone."""
+    largest = values["num_hidden_layers"] == n_layer_of_largest
+    d_mean = values["hidden_size"] // values["num_attention_heads"]
+    return {"query_pre_attn_scalar": d_mean if largest else values["head_dim"]}
+
+
+def _gemma2(given: Config, file: TensorFile) -> Values:
+    values = _gemma(given, file, "gemma2", window=4096, every=2)
+    usual = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+    caps = {key: given.number(key, cap) for key, cap in usual.items()}
+    return values | {key: cap for key, cap in caps.items() if cap} | _scale(values, 46)
+
+
+def _gemma3(given: Config, file: TensorFile) -> Values:
+    values = _gemma(given, file, "gemma3_text", window=0, every=6)
+    near = {"rope_type": "default", "rope_theta": given.number("rope.freq_base_swa", 10000.0)}
+    far = values["rope_parameters"]
+    values["rope_parameters"] = {"full_attention": far, "sliding_attention": near}
+    cap = given.number("final_logit_softcapping", 0.0)
+    return values | ({"final_logit_softcapping": cap} if cap else {}) | _scale(values, 62)
+
+
+def _gemma_changes(values: Values) -> Mapping[str, Change]:
+    norms = ("attn_norm", "attn_q_norm", "attn_k_norm", "post_attention_norm", "ffn_norm",
+             "post_ffw_norm", "output_norm")  # fmt: skip
+    return dict.fromkeys(norms, Change(above=1.0))
+
+
+def _phi3(given: Config, file: TensorFile) -> Values:
+    values = _llama_like(given, file, "phi3", partial=True)
+    window = given.whole("attention.sliding_window")
+    return values | ({"sliding_window": window} if window else {})
+
+
+def _gpt2(given: Config, file: TensorFile) -> Values:
+    return {
+        "model_type": "gpt2",
+        "n_embd": given.count("embedding_length"),
+        "n_inner": given.count("feed_forward_length"),
+        "n_layer": given.count("block_count"),
+        "n_head": given.count("attention.head_count"),
+        "n_positions": given.count("context_length"),
+        "layer_norm_epsilon": given.number("attention.layer_norm_epsilon"),
+        "activation_function": "gelu_new",
+        **_vocabulary(file),
+    }
+
+
+def _gpt2_changes(values: Values) -> Mapping[str, Change]:
+    matrices = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
+    return dict.fromkeys(matrices, Change(flipped=True))
+
+
+def _gptneox(given: Config, file: TensorFile) -> Values:
+    n_head, d_model = given.count("attention.head_count"), given.count("embedding_length")
+    d_head = max(1, d_model // n_head)
+    turning = given.count("rope.dimension_count", d_head) / d_head
+    return {
+        "model_type": "gpt_neox",
+        "hidden_size": d_model,
+        "intermediate_size": given.count("feed_forward_length"),
+        "num_hidden_layers": given.count("block_count"),
+        "num_attention_heads": n_head,
+        "max_position_embeddings": given.count("context_length"),
+        "layer_norm_eps": given.number("attention.layer_norm_epsilon"),
+        "use_parallel_residual": given.switch("use_parallel_residual", True),
+        "rope_parameters": rope_parameters(given, file) | {"partial_rotary_factor": turning},
+        "hidden_act": "gelu",
+        **_vocabulary(file),
+    }
+
+
+def _gptneox_changes(values: Values) -> Mapping[str, Change]:
+    return {"attn_qkv": Change(order=partial(side_by_side, values["num_attention_heads"]))}
+
+
+ARCHITECTURES = {
+    "llama": Architecture(_llama, LLAMA_NAMES, _llama_changes),
+    "qwen2": Architecture(_qwen2, LLAMA_NAMES),
+    "qwen3": Architecture(_qwen3, LLAMA_NAMES),
+    "gemma2": Architecture(_gemma2, GEMMA_NAMES, _gemma_changes),
+    "gemma3": Architecture(_gemma3, GEMMA_NAMES, _gemma_changes),
+    "phi3": Architecture(_phi3, PHI3_NAMES),
+    "gpt2": Architecture(_gpt2, GPT2_NAMES, _gpt2_changes),
+    "gptneox": Architecture(_gptneox, GPTNEOX_NAMES, _gptneox_changes),
+}

@@ -1,0 +1,91 @@
+"""A GGUF file's tensors as Hugging Face's checkpoints name them and lay them out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.models.tensors import Rows, TensorFile
+from attnviz.nn.types import Array
+
+BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+
+
+class Change(NamedTuple):
+    """How llama.cpp's converter stores a tensor otherwise than it found it."""
+
+    order: Callable[[int], Array] | None = None
+    """n_row -> [n_row]: Hugging Face's row i is the file's row order[i]."""
+    above: float = 0.0
+    """What was added to every number."""
+    flipped: bool = False
+    """Whether a matrix was transposed."""
+
+
+AS_IT_WAS = Change()
+
+
+class Renamed:
+    """A file under other names. A tensor whose name is not in the table keeps its own."""
+
+    def __init__(
+        self,
+        file: TensorFile,
+        names: Mapping[str, str],
+        changes: Mapping[str, Change],
+        hidden: frozenset[str],
+    ) -> None:
+        """
+        Args:
+            names: without `.weight` and `.bias`; a block's without the block: `attn_q`.
+            changes: by the file's names, spelled so.
+            hidden: tensors that are read elsewhere.
+        """
+        self.path = file.path
+        self.n_byte = file.n_byte
+        self.sha256 = file.sha256
+        self._file = file
+        self._stored: dict[str, tuple[str, Change]] = {}
+        for stored in file.shapes.keys() - hidden:
+            stem, dot, ending = stored.rpartition(".")
+            block = BLOCK.fullmatch(stem)
+            own = block[2] if block else stem
+            name = names.get(own, "").format(*block.groups() if block else ())
+            self._stored[name + dot + ending if name else stored] = (
+                stored,
+                changes.get(own, AS_IT_WAS),
+            )
+        self.shapes: Mapping[str, tuple[int, ...]] = {
+            name: file.shapes[stored][:: -1 if change.flipped else 1]
+            for name, (stored, change) in self._stored.items()
+        }
+
+    def copies(self, name: str) -> bool:
+        stored, change = self._stored[name]
+        return change is not AS_IT_WAS or self._file.copies(stored)
+
+    def read(self, name: str, rows: Rows | None = None) -> Array:
+        """The tensor or some of its rows, as float32."""
+        stored, change = self._stored[name]
+        if change.order is not None:
+            order = change.order(self.shapes[name][0])
+            rows = order if rows is None else order[rows]
+        if change.flipped and len(self.shapes[name]) > 1:
+            whole = self._file.read(stored).T
+            return whole if rows is None else whole[rows]
+        array = self._file.read(stored, rows)
+        return array - np.float32(change.above) if change.above else array
+
+
+def halves(n_head: int, n_row: int) -> Array:
+    """[n_row]: undoes the order of Meta's own files, where features 0, 2, 4, … of a head turn with
+    1, 3, 5, …, not its first half with its second."""
+    return np.arange(n_row).reshape(n_head, -1, 2).swapaxes(1, 2).reshape(-1)
+
+
+def side_by_side(n_head: int, n_row: int) -> Array:
+    """[n_row]: undoes query | key | value, each of all heads; GPT-NeoX has a head's together."""
+    return np.arange(n_row).reshape(3, n_head, -1).swapaxes(0, 1).reshape(-1)

@@ -1,0 +1,69 @@
+"""What a GGUF file says of rotary positions, as Hugging Face's `rope_parameters`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attnviz.errors import AttnvizError
+from attnviz.models.config import Config
+from attnviz.models.tensors import TensorFile
+
+FACTORS = "rope_freqs.weight"
+LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"
+TENSORS = frozenset({FACTORS, LONG, SHORT})
+"""Tensors of divisors, one a frequency."""
+
+
+def rope_parameters(given: Config, file: TensorFile) -> dict[str, Any]:
+    """The section, with the base; what share of a head turns is up to the architecture."""
+    rope: dict[str, Any] = {
+        "rope_type": "default",
+        "rope_theta": given.number("rope.freq_base", 10000.0),
+    }
+    kind = given.choice("rope.scaling.type", "linear", "none", "yarn", "longrope")
+    given.inert("rope.scaling.finetuned")
+    original = given.whole("rope.scaling.original_context_length")
+    factor = given.number("rope.scaling.factor", given.number("rope.scale_linear", 0.0))
+    scales = kind != "none" and factor not in (0.0, 1.0)
+    if LONG in file.shapes:
+        return rope | _longrope(given, file, original)
+    if kind == "longrope":
+        raise AttnvizError(
+            f"{given.where}: rope.scaling.type = longrope, but the file has no {LONG}",
+            "convert the model anew",
+        )
+    if FACTORS in file.shapes:
+        if scales:
+            raise AttnvizError(
+                f"{given.where}: rope.scaling.factor = {factor} besides {FACTORS} changes the "
+                "numbers and is not supported",
+                "take another conversion of the model",
+            )
+        return rope | {"rope_type": "factors", "factors": _divisors(file, FACTORS)}
+    if not scales:
+        return rope
+    if kind == "linear":
+        return rope | {"rope_type": "linear", "factor": factor}
+    return rope | {
+        "rope_type": "yarn",
+        "factor": factor,
+        "original_max_position_embeddings": original or given.count("context_length"),
+        "beta_fast": given.number("rope.scaling.yarn_beta_fast", 32.0),
+        "beta_slow": given.number("rope.scaling.yarn_beta_slow", 1.0),
+    }
+
+
+def _longrope(given: Config, file: TensorFile, original: int) -> dict[str, Any]:
+    return {
+        "rope_type": "longrope",
+        "long_factor": _divisors(file, LONG),
+        "short_factor": _divisors(file, SHORT),
+        "original_max_position_embeddings": original or given.count("context_length"),
+        "attention_factor": given.number("rope.scaling.attn_factor", 1.0),
+    }
+
+
+def _divisors(file: TensorFile, name: str) -> list[float]:
+    if name not in file.shapes:
+        raise AttnvizError(f"{file.path}: the tensor {name} is missing", "download it again")
+    return [float(factor) for factor in file.read(name).reshape(-1)]

@@ -1,0 +1,109 @@
+"""Names `org/name`: checkpoints in the local cache of the Hugging Face hub.
+
+Nothing here touches the network. `HF_HUB_CACHE/models--ORG--NAME` holds a folder of links for each
+commit, `snapshots/COMMIT`, and what branches and tags stand for, `refs/main`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from attnviz.errors import AttnvizError
+from attnviz.models.folder import missing_files
+from attnviz.tokens import label
+
+MAIN = "main"
+
+NAME = re.compile(r"((?:[\w.-]{1,96}/)?[\w.-]{1,96})(?:@([\w./-]{1,200}))?", re.ASCII)
+COMMIT = re.compile(r"\w{1,64}", re.ASCII)
+
+
+class HubName(NamedTuple):
+    """A model of the hub at one of its revisions."""
+
+    repository: str
+    """`org/name`; the oldest models have no org."""
+    revision: str = MAIN
+    """A branch, a tag or a commit."""
+
+    def __str__(self) -> str:
+        at = "" if self.revision == MAIN else f"@{self.revision}"
+        return f"{self.repository}{at}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the cache has it, if it has it."""
+        return cache_folder() / f"models--{self.repository.replace('/', '--')}"
+
+
+def parse_name(text: str) -> HubName | None:
+    """`org/name` or `org/name@revision`; None for what cannot be one, as most paths."""
+    match = NAME.fullmatch(text)
+    if match is None or "--" in match[1] or ".." in text:
+        return None
+    if any(part[0] in ".-" or part[-1] in ".-" for part in match[1].split("/")):
+        return None
+    return HubName(match[1], match[2] or MAIN)
+
+
+def cache_folder() -> Path:
+    """The hub's cache, where the package huggingface_hub has it."""
+    home = os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/huggingface"
+    hub = os.environ.get("HF_HOME", home) + "/hub"
+    place = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", hub))
+    return Path(os.path.expandvars(os.path.expanduser(place)))
+
+
+def find(name: HubName) -> Path | None:
+    """The snapshot in the cache, None if there is nothing of this model.
+
+    Raises AttnvizError for a revision that is not there, and for a snapshot that lacks files.
+    """
+    known = dict(_revisions(name.folder))
+    if not known:
+        return None
+    snapshot = known.get(name.revision)
+    if snapshot is None:
+        here = ", ".join(f"{name.repository}@{revision}" for revision in list(known)[:3])
+        raise AttnvizError(
+            f"the revision {name.revision!r} of {name.repository} is not in the cache",
+            f"--download fetches it; here is {label(here)}",
+        )
+    missing = missing_files(snapshot)
+    if missing:
+        more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
+        raise AttnvizError(
+            f"{name} is incomplete in the cache {cache_folder()}: it lacks "
+            f"{label(missing[0])}{more}",
+            "--download fetches what is missing",
+        )
+    return snapshot
+
+
+def cached() -> Iterator[tuple[HubName, Path]]:
+    """All snapshots in the cache, each under one name."""
+    for folder in sorted(cache_folder().glob("models--*")):
+        repository = folder.name.removeprefix("models--").replace("--", "/")
+        named: dict[Path, str] = {}
+        for revision, snapshot in _revisions(folder):
+            named.setdefault(snapshot, revision)
+        for snapshot, revision in named.items():
+            yield HubName(repository, revision), snapshot
+
+
+def _revisions(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(revision, snapshot) of a model in the cache: main, other branches and tags, commits."""
+    refs = folder / "refs"
+    files = sorted(path for path in refs.rglob("*") if path.is_file())
+    for path in sorted(files, key=lambda path: path != refs / MAIN):
+        commit = path.read_bytes()[:100].decode("ascii", "replace").strip()
+        snapshot = folder / "snapshots" / commit
+        if COMMIT.fullmatch(commit) and snapshot.is_dir():
+            yield path.relative_to(refs).as_posix(), snapshot
+    for snapshot in sorted((folder / "snapshots").glob("*")):
+        if snapshot.is_dir():
+            yield snapshot.name, snapshot

@@ -1,0 +1,61 @@
+"""JSON objects: what json itself reads, and no others."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnviz.errors import AttnvizError
+from attnviz.models.json_object import parse_object, read_object
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=9,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
+def test_what_was_written_comes_back(value):
+    assert parse_object(json.dumps(value).encode()) == value
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes(content):
+    try:
+        expected = json.loads(content.decode())
+    except ValueError:
+        expected = None
+    try:
+        found = parse_object(content)
+    except ValueError:
+        found = None
+    assert found == (expected if isinstance(expected, dict) else None)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"a": 1, "b": 2, "a": 1}', "the key 'a' stands there twice"),
+        (b'{"x": [{"a": 1, "a": 2}]}', "the key 'a' stands there twice"),
+        (b"[1]", "expected a JSON object"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b'{"a": "\xff"}', "codec can't decode"),
+    ],
+)
+def test_reasons(content, reason):
+    with pytest.raises(ValueError, match=reason):
+        parse_object(content)
+
+
+def test_the_file_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    with pytest.raises(AttnvizError, match=r"cannot read .*a\.json: No such file"):
+        read_object(path)
+    path.write_bytes(b"[]")
+    with pytest.raises(AttnvizError, match=r"a\.json is damaged or no JSON file") as error:
+        read_object(path, "write it again")
+    assert error.value.hint == "write it again"
