@@ -18,9 +18,14 @@ COMMANDS = {
     "decode": "Let a decoder write, and show where it looks",
     "image": "Show where a vision model looks",
     "compare": "Put scoring functions or masks side by side",
+    "diff": "Compare two texts, models, heads or files",
     "encode": "Show what positions and tokens look like to the model",
     "explain": "Give every number behind one weight",
+    "ablate": "Take heads out, and measure what the output loses",
+    "flow": "Show which inputs reach which outputs through all layers",
+    "heads": "Measure every head, and say what it does",
     "show": "Draw a saved trace, or your own arrays of weights",
+    "learn": "Take a lesson: an idea of attention, live, its claims checked",
     "models": "List the models that are here, or describe one",
 }
 

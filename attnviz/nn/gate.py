@@ -22,7 +22,8 @@ class Gate(NamedTuple):
 
     def __call__(self, context: Array) -> Array:
         opening = np.asarray(self.opening, context.dtype)[:, None, None]
-        passed = np.where(opening == 0, opening, context) * opening
+        passed: Array = np.where(opening == 0, opening, context) * opening
         if self.instead is None:
             return passed
-        return passed + (1 - opening) * np.asarray(self.instead, context.dtype)[:, None]
+        passed += (1 - opening) * np.asarray(self.instead, context.dtype)[:, None]
+        return passed

@@ -1,0 +1,98 @@
+"""Which heads of two traces are compared with each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attnviz.errors import AttnvizError
+from attnviz.selection import Head, Selection
+from attnviz.trace import Trace
+
+PLAIN = "array"
+"""The kind of a trace that was read from a plain file of weights."""
+
+
+class Pair(NamedTuple):
+    """A head of A and the one of B that it is compared with."""
+
+    a: Head
+    b: Head
+
+    @property
+    def name(self) -> str:
+        """One name if both have the same."""
+        return str(self.a) if self.a == self.b else f"{self.a} | {self.b}"
+
+
+class Pairing(NamedTuple):
+    """The heads that are compared, and those that only one side has."""
+
+    pairs: tuple[Pair, ...]
+    only_a: tuple[Head, ...] = ()
+    only_b: tuple[Head, ...] = ()
+
+
+def pair_by_place(a: Trace, b: Trace, select: Selection) -> Pairing:
+    """The selected heads of the records of one id; where a side is a plain file of weights,
+    which knows no encoder or decoder, of one layer and kind.
+
+    Raises:
+        AttnvizError: no head of one side has a counterpart.
+    """
+    kinds = a.model.get("kind"), b.model.get("kind")
+    loose = kinds.count(PLAIN) == 1
+    left, right = (_by_place(trace, _selected(trace, select), loose) for trace in (a, b))
+    pairs = tuple(Pair(head, right[place]) for place, head in left.items() if place in right)
+    if not pairs:
+        raise AttnvizError(
+            f"A and B have no head in common: A has {_some_names(left)}, B {_some_names(right)}",
+            "name two that stand for each other: "
+            f"-s {next(iter(left.values()))} --with select={next(iter(right.values()))}",
+        )
+    return Pairing(
+        pairs,
+        tuple(head for place, head in left.items() if place not in right),
+        tuple(head for place, head in right.items() if place not in left),
+    )
+
+
+def pair_in_order(a: Trace, b: Trace, select_a: Selection, select_b: Selection) -> Pairing:
+    """The selected heads of A with those of B, first with first.
+
+    Raises:
+        AttnvizError: they are not equally many.
+    """
+    left, right = _selected(a, select_a), _selected(b, select_b)
+    if len(left) != len(right):
+        raise AttnvizError(
+            f"A has {len(left)} selected heads, B {len(right)}; expected equally many",
+            "name one head on each side: -s L0.H1 --with select=L1.H2",
+        )
+    return Pairing(tuple(Pair(x, y) for x, y in zip(left, right, strict=True)))
+
+
+def _selected(trace: Trace, select: Selection) -> list[Head]:
+    if not trace.records:
+        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
+    select.check(list(trace))
+    return [Head(record.id, head) for record in trace for head in select.heads(record)]
+
+
+def _by_place(trace: Trace, heads: list[Head], loose: bool) -> dict[tuple[object, ...], Head]:
+    """By id and number; or, loosely, by layer, kind and number."""
+    found: dict[tuple[object, ...], Head] = {}
+    for head in heads:
+        record = trace[head.id]
+        place = (record.layer, record.kind) if loose else (record.id,)
+        same = found.setdefault((*place, head.number), head)
+        if same is not head:
+            raise AttnvizError(
+                f"a plain file of weights could be {same.id} or {head.id}",
+                f"say which: -s {same.id} --with select=L{record.layer}",
+            )
+    return found
+
+
+def _some_names(heads: dict[tuple[object, ...], Head]) -> str:
+    names = list(dict.fromkeys(head.id for head in heads.values()))
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")

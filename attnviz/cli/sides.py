@@ -1,0 +1,153 @@
+"""The two sides of `attnviz diff`: each a file, or a text with the model that reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attnviz.cli.inputs import read_inputs, read_pair, record
+from attnviz.cli.loading import load
+from attnviz.cli.show import words
+from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
+from attnviz.models.stack import FIELDS
+from attnviz.registry import convert, nearest
+from attnviz.selection import Head, Selection, parse_selection
+
+if TYPE_CHECKING:
+    from attnviz.models.model import Model
+    from attnviz.trace import Trace
+
+OF_FILES = ("array", "batch", "tokens", "key-tokens")
+OF_TEXTS = ("model", "ids", "pair", "target")
+SELECT = "select"
+
+
+class Side(NamedTuple):
+    """What one trace is read or run from."""
+
+    name: str
+    """A or B."""
+    source: str | None
+    """A file or a text; None for token ids."""
+    options: Mapping[str, str]
+    """By the names in OF_FILES and OF_TEXTS."""
+    changes: Mapping[str, Any]
+    """Fields of the stack."""
+    select: Selection
+    without: Selection = Selection()
+    """Heads whose contexts are 0."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the source names: by its suffix, and by being there or one word."""
+        known = (*DATA_FORMATS, ".npy")
+        if self.source is None or not self.source.lower().endswith(known):
+            return None
+        is_one = os.path.exists(self.source) or not any(map(str.isspace, self.source))
+        return Path(self.source) if is_one else None
+
+    @property
+    def uses(self) -> Sequence[str]:
+        """The options that this kind of side has."""
+        return OF_FILES if self.file else (*OF_TEXTS, *FIELDS, "without")
+
+
+def side_b(a: Side, source: str | None, given: Sequence[str], without: Sequence[str]) -> Side:
+    """A side like A, but for another source, for what `--with KEY=VALUE` says, and without some
+    heads."""
+    b = a._replace(name="B", source=a.source if source is None else source)
+    pairs = dict(_key_and_value(text) for text in given)
+    if "ids" in pairs:
+        b = b._replace(source=None)
+    known = (SELECT, *(name for name in b.uses if name != "without"))
+    for key in pairs:
+        if key not in known:
+            what = f"{b.file} is a file" if b.file else "B is a text"
+            raise AttnvizError(f"--with {key}: {what}", nearest(key, known))
+    changes = {
+        key: convert(value, str(FIELDS[key].type), f"--with {key}")
+        for key, value in pairs.items()
+        if key in FIELDS
+    }
+    options = {key: value for key, value in pairs.items() if key in (*OF_FILES, *OF_TEXTS)}
+    return b._replace(
+        options={**a.options, **options},
+        changes={**a.changes, **changes},
+        select=parse_selection([pairs[SELECT]]) if SELECT in pairs else a.select,
+        without=parse_selection(without),
+    )
+
+
+def check_uses(a: Side, b: Side) -> None:
+    """Raise AttnvizError for an option that neither side uses, or that B cannot use."""
+    given = {*b.options, *b.changes, *(["without"] if b.without.clauses else [])}
+    for key in sorted(given - {*a.uses, *b.uses}):
+        kind = "plain files of weights" if key in OF_FILES else "texts, which a model reads"
+        raise AttnvizError(f"--{key.replace('_', '-')} is for {kind}", f"leave out --{key}")
+    if b.without.clauses and b.file:
+        raise AttnvizError(f"--without: {b.file} is a file", "only a model can lose heads: B")
+
+
+def read_sides(
+    a: Side, b: Side, stages: tuple[str, ...], download: bool, fingerprint: bool
+) -> tuple[Trace, Trace]:
+    """Both traces; what is the same for both is loaded and run once."""
+    if a._replace(name="B", select=b.select) == b:
+        both = Selection(a.select.clauses + b.select.clauses)
+        every = a.select.clauses and b.select.clauses
+        trace = _read(
+            a._replace(select=both if every else Selection()), stages, download, fingerprint
+        )
+        return trace, trace
+    return _read(a, stages, download, fingerprint), _read(b, stages, download, fingerprint)
+
+
+def _read(side: Side, stages: tuple[str, ...], download: bool, fingerprint: bool) -> Trace:
+    options = side.options
+    if side.file is not None:
+        from attnviz.foreign import load as load_file
+
+        return load_file(
+            side.file,
+            array=options.get("array"),
+            batch=options.get("batch"),
+            tokens=words("tokens", options["tokens"]) if "tokens" in options else None,
+            key_tokens=words("key-tokens", options["key-tokens"])
+            if "key-tokens" in options
+            else None,
+        )
+    ids = options.get("ids")
+    (text,) = read_inputs(None if side.source is None else [side.source], ids)
+    model = load(options.get("model"), download, side.changes)
+    if side.without.clauses:
+        model = _without(model, side.without)
+    pair = read_pair(options.get("pair"), ids)
+    return record(model, text, pair, options.get("target"), stages, side.select, None, fingerprint)
+
+
+def _without(model: Model, select: Selection) -> Model:
+    """The model with some heads taken out: their contexts are 0."""
+    from attnviz.models.ablate import ablate, zero
+
+    sites = model.transformer.sites()
+    select.check(sites)
+    heads = [Head(site.id, head) for site in sites for head in select.heads(site)]
+    names = ", ".join(map(str, heads))
+    return model._replace(
+        transformer=ablate(model.transformer, heads, zero),
+        shape={**model.shape, "without": names},
+        notes=(*model.notes, f"without {names}: what they give is 0"),
+    )
+
+
+def _key_and_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise AttnvizError(
+            f"--with {text}: expected KEY=VALUE", "--with mask=causal, --with select=L1.H2"
+        )
+    key = key.strip()
+    return (key if key in OF_FILES else key.replace("-", "_")), value

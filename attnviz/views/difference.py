@@ -1,0 +1,280 @@
+"""Two traces: what both have, how far the heads differ, the most different ones whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attnviz.analysis.agreement import (
+    broken,
+    cell_names,
+    cell_text,
+    counted,
+    hidden_once,
+    lacking,
+    place_text,
+    streams_text,
+)
+from attnviz.analysis.align import Alignment, Step
+from attnviz.analysis.difference import (
+    REASONS,
+    Difference,
+    HeadDifference,
+    Matrix,
+    matrix,
+)
+from attnviz.analysis.pairing import PLAIN
+from attnviz.nn.types import Array
+from attnviz.selection import Head
+from attnviz.tokens import Tokens, label
+from attnviz.trace import Trace
+from attnviz.views.attention import MOST_TOKENS, model_line, token_axis, tokens_line
+from attnviz.views.kinds import (
+    Heatmap,
+    Line,
+    Scale,
+    Table,
+    Text,
+    Value,
+    View,
+    around_zero,
+    indices,
+)
+
+ROWS = 12
+"""Heads in the table; of the others the largest difference is said."""
+
+CONTEXT = 3
+"""Shared tokens that are shown around others, where a text is long."""
+
+SMALL = 0.05
+"""Differences below it are drawn in units of a power of ten: two decimals would show zeros."""
+
+
+def difference_views(
+    a: Trace, b: Trace, difference: Difference, names: tuple[str, str], top: int
+) -> list[View]:
+    """Both sides and their tokens, the verdict, all heads at a glance, and as numbers; the `top`
+    most different ones as matrices.
+
+    Args:
+        names: of the files that A and B were read from; empty for what was run.
+    """
+    ranked = difference.ranked
+    views: list[View] = [_header(a, b, difference, names), _verdict(a, b, difference)]
+    if len(ranked) > 1 and any(map(_differs, ranked)):
+        views += _overviews(difference)
+    views.append(_table(a, b, difference, max(top, ROWS)))
+    return views + _matrices(a, b, difference, [h for h in ranked if _differs(h)][:top])
+
+
+def _header(a: Trace, b: Trace, difference: Difference, names: tuple[str, str]) -> Text:
+    lines = []
+    for term, trace, name in zip("AB", (a, b), names, strict=True):
+        told = not name or trace.model.get("kind") == PLAIN  # the line of a plain file names it
+        about = model_line(trace) if told else f"{label(name)} · {model_line(trace)}"
+        lines.append(Line(about, term, "head"))
+        lines += [Line(label(str(note)), "", "note") for note in trace.model.get("notes", ())]
+    single = len(difference.alignments) == 1
+    for streams, alignment in difference.alignments.items():
+        term = "tokens" if single else streams_text(streams)
+        tokens = a.streams[streams[0]], b.streams[streams[1]]
+        lines += tokens_lines(*tokens, alignment, term)
+    return Text(tuple(lines))
+
+
+def tokens_lines(a: Tokens, b: Tokens, alignment: Alignment, term: str) -> list[Line]:
+    """The tokens of both: `0 I  -1 saw  +1 see`; what is left out of a long text is said."""
+    if alignment.whole:
+        line = tokens_line(a, term)
+        by_place = "B's tokens have other names: compared by their places"
+        return [line] if a.labels == b.labels else [line, Line(by_place, "", "note")]
+    steps = list(alignment.steps())
+    words: list[str] = []
+    faint = set()
+    for place in _shown(steps):
+        step = None if place is None else steps[place]
+        if step is None or step.kind == "same":
+            faint.add(2 * len(words))
+        words += ["…"] if step is None else _step_words(step, a, b)
+    rest = len(words) - MOST_TOKENS
+    text = "  ".join(words[:MOST_TOKENS]) + (f"  … and {rest} more" if rest > 0 else "")
+    told = "-: only in A, +: only in B; their rows and columns are not compared"
+    moved = "; 4/5: place 4 in A, 5 in B" if alignment.moved else ""
+    return [Line(text, term, faint=frozenset(faint)), Line(told + moved, "", "note")]
+
+
+def _shown(steps: Sequence[Step]) -> list[int | None]:
+    """All steps of a short text; of a long one those around a change, None for what is between."""
+    changed = np.array([step.kind != "same" for step in steps])
+    if len(steps) <= MOST_TOKENS:
+        return list(range(len(steps)))
+    near = np.convolve(changed, np.ones(2 * CONTEXT + 1, int), "same") > 0
+    shown: list[int | None] = []
+    for place, keep in enumerate(near):
+        if keep:
+            shown.append(place)
+        elif not shown or shown[-1] is not None:
+            shown.append(None)
+    return shown
+
+
+def _step_words(step: Step, a: Tokens, b: Tokens) -> list[str]:
+    if step.a is not None and step.b is not None and step.kind == "same":
+        return [f"{place_text(step.a, step.b)}\u00a0{a.labels[step.a]}"]
+    left = [] if step.a is None else [f"-{step.a}\u00a0{a.labels[step.a]}"]
+    right = [] if step.b is None else [f"+{step.b}\u00a0{b.labels[step.b]}"]
+    return left + right
+
+
+def _verdict(a: Trace, b: Trace, difference: Difference) -> Text:
+    """What was compared, and the worst of it."""
+    heads = difference.heads
+    worst = max(heads, key=lambda head: head.largest)
+    n_cell = sum(head.n_cell for head in heads)
+    what = f"{counted(n_cell, 'cell')} of {counted(len(heads), 'head')}"
+    if worst.at is None:
+        lines = [Line(f"no difference in {what}", "B - A", "head")]
+    else:
+        where = f"{worst.pair.name} {cell_text(a, b, worst, worst.at)}"
+        lines = [Line(f"at most {worst.largest:.3g} apart in {what}: {where}", "B - A", "head")]
+    if not difference.whole and difference.stage == "weights":
+        lines.append(
+            Line(
+                "keys that one side lacks are left out: rows need not sum to 1, and variation and "
+                "divergence are those of the rest",
+                "",
+                "note",
+            )
+        )
+    if masked := hidden_once(difference):
+        told = "; they count as weights of 0" if difference.stage == "weights" else ""
+        lines.append(Line(masked + told, "", "warning"))
+    warnings = broken(a, b, difference) + lacking(difference)
+    lines += [Line(text, "warning", "warning") for text in warnings]
+    return Text(tuple(lines))
+
+
+def _differs(head: HeadDifference) -> bool:
+    return bool(head.largest or head.n_broken or head.hidden_once)
+
+
+def _overviews(difference: Difference) -> list[Heatmap]:
+    """Layers × heads of A, one for each block and kind."""
+    groups: dict[str, list[HeadDifference]] = {}
+    for head in difference.heads:
+        groups.setdefault(_where(head.pair.a), []).append(head)
+    sizes = np.array([head.largest for head in difference.heads])
+    unit = _unit(sizes)
+    scale = Scale(0.0, float(sizes[np.isfinite(sizes)].max(initial=0)) / unit)
+    return [_overview(*group, unit, scale) for group in groups.items() if len(group[1]) > 1]
+
+
+def _overview(where: str, heads: Sequence[HeadDifference], unit: float, scale: Scale) -> Heatmap:
+    layers = [_layer(head.pair.a) for head in heads]
+    first, n_head = min(layers), 1 + max(head.pair.a.number for head in heads)
+    values = np.zeros((max(layers) - first + 1, n_head))
+    absent = np.ones(values.shape, np.uint8)
+    for layer, head in zip(layers, heads, strict=True):
+        place = layer - first, head.pair.a.number
+        values[place] = np.nan if head.n_broken else head.largest / unit
+        absent[place] = 0
+    return Heatmap(
+        title=f"{where} · largest |B - A| of each head{_in_units(unit)}",
+        values=values,
+        rows=indices("layer", len(values), first),
+        columns=indices("head", n_head),
+        scale=scale,
+        masked=absent,
+        reasons=("not compared",),
+    )
+
+
+def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
+    """The most different heads first."""
+    ranked = difference.ranked
+    pairs = [each.pair for each in ranked]
+    places = [{_where(pair.a) for pair in pairs}, {_where(pair.b) for pair in pairs}]
+    short = all(len(place) == 1 for place in places)
+    of_rows = ("variation", "divergence") if difference.stage == "weights" else ()
+    rows = tuple(_row(a, b, head, short) for head in ranked[:count])
+    notes = ["RMS: √ of the mean of (B - A)²"]
+    if of_rows:
+        notes.append(
+            "variation: ½ Σ |B - A| of a row; divergence: Jensen-Shannon, in nats, at most ln 2 = "
+            "0.693; both are means over the rows"
+        )
+    if rest := ranked[count:]:
+        most = max(head.largest for head in rest)
+        notes.append(
+            f"{len(rest)} more {'head' if len(rest) == 1 else 'heads'}, at most {most:.3g} apart"
+        )
+    title = f"heads, most different first · {difference.stage}"
+    if short:
+        title += " · " + " | ".join(dict.fromkeys(place.pop() for place in places))
+    columns = ("head", "largest", "query", "key", "A", "B", "RMS", *of_rows)
+    return Table(title, columns, rows, tuple(notes))
+
+
+def _row(a: Trace, b: Trace, head: HeadDifference, short: bool) -> tuple[Value, ...]:
+    """NaN is the largest difference that there is."""
+    names = [_short(each) if short else str(each) for each in (head.pair.a, head.pair.b)]
+    cell = head.broken or head.at
+    place = ("", "") if cell is None else cell_names(a, b, head, cell)
+    values = (None, None) if cell is None else (cell.a, cell.b)
+    of_rows = () if head.variation is None else (head.variation, head.divergence)
+    largest = float("nan") if head.broken else head.largest
+    return (" | ".join(dict.fromkeys(names)), largest, *place, *values, head.rms, *of_rows)
+
+
+def _matrices(
+    a: Trace, b: Trace, difference: Difference, heads: Sequence[HeadDifference]
+) -> list[Heatmap]:
+    """B less A of some heads, all on one scale around zero."""
+    found = [matrix(a, b, difference, head.pair) for head in heads]
+    unit = _unit(np.concatenate([np.zeros(0), *(each.values.ravel() for each in found)]))
+    scale = around_zero(*(each.values / unit for each in found))
+    return [
+        _matrix(a, difference.stage, head, each, unit, scale)
+        for head, each in zip(heads, found, strict=True)
+    ]
+
+
+def _matrix(
+    a: Trace, stage: str, head: HeadDifference, found: Matrix, unit: float, scale: Scale
+) -> Heatmap:
+    record = a[head.pair.a.id]
+    return Heatmap(
+        title=f"{head.pair.name} · {stage} · B - A{_in_units(unit)}",
+        values=found.values / unit,
+        rows=token_axis("query", a.streams[record.queries]),
+        columns=token_axis("key", a.streams[record.keys]),
+        scale=scale,
+        masked=found.reasons,
+        reasons=REASONS,
+    )
+
+
+def _unit(values: Array) -> float:
+    """1, or a power of ten for values that are all small."""
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0))
+    return 1.0 if largest == 0 or largest >= SMALL else 10.0 ** np.floor(np.log10(largest))
+
+
+def _in_units(unit: float) -> str:
+    return "" if unit == 1 else f" · in units of {unit:g}"
+
+
+def _where(head: Head) -> str:
+    """`encoder self-attention`."""
+    block, _, kind = head.id.split(".")
+    return f"{block} {kind}-attention"
+
+
+def _layer(head: Head) -> int:
+    return int(head.id.split(".")[1])
+
+
+def _short(head: Head) -> str:
+    return f"L{_layer(head)}.H{head.number}"
