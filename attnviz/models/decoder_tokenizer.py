@@ -14,6 +14,7 @@ class DecoderTokenizer(Tokenizer):
     def __init__(self, inner: Tokenizer, begin: int | None, end: int | None) -> None:
         self._inner = inner
         self.begin, self.end, self.where = begin, end, inner.where
+        self.other_ends = inner.other_ends
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         tokens = self._inner.encode(text, pair)

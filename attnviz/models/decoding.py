@@ -61,7 +61,6 @@ def generate(
     if transformer.encoder is not None:
         memory = transformer.encode(as_input(model, source), RecordNothing())
         given = _first_target(model, target)
-    end = reader.end
     room = most if model.max_tokens is None else min(most, model.max_tokens - len(given) + 1)
     cache = Cache() if cached and can_cache(transformer.decoder) else None
     read = new = given
@@ -78,7 +77,7 @@ def generate(
         if not np.isfinite(probability):
             model.check_weights()
         steps.append(Step(id, probability, recorder.records() if recorder else ()))
-        ended = id == end
+        ended = reader.stops_at(id)
         new = reader.take([id])
         read = read.followed_by(new)
         if progress is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from attnviz.models.finite import is_finite, quiet
+from attnviz.models.filling import expectations, masked_places
 from attnviz.models.memory import check_memory, plan_run
 from attnviz.models.model import Model
 from attnviz.nn.attention import Keep
@@ -41,8 +42,13 @@ def forward(
         inputs.get("target"),
         recorder=counted,
         hidden_states=hidden_states,
-        logits=logits or model.task in ("tag", "classify"),
+        logits=logits
+        or model.task in ("tag", "classify")
+        or bool(masked_places(model, streams["source"])),
     )
+    if output.logits is not None and masked_places(model, streams["source"]):
+        told = expectations(model, streams["source"], output.logits)
+        model = model._replace(notes=(*model.notes, *told))
     trace = Trace(
         model=describe(model, fingerprint, max(len(tokens) for tokens in streams.values())),
         streams=_tagged(model, streams, output.logits),

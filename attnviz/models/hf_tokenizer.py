@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from attnviz.tokens import Tokens
 
 NOWHERE = "\U0010fffd"
 """A character without a meaning, which no vocabulary has."""
+
+MASKS = ("[MASK]", "<mask>")
+"""How the token to be guessed is spelled."""
 
 LARGEST_ID = 2**32 - 1
 """Of the ids that the package can look up."""
@@ -27,12 +30,15 @@ class HFTokenizer(Tokenizer):
         begin: int | None = None,
         end: int | None = None,
         where: str = "the tokenizer",
+        other_ends: Collection[int] = (),
     ) -> None:
         backend.no_padding()
         backend.no_truncation()
         self._backend = backend
         self.begin, self.end, self.where = begin, end, where
+        self.other_ends = frozenset(other_ends)
         self.n_entry = backend.get_vocab_size()
+        self.mask = next(filter(None, map(backend.token_to_id, MASKS)), None)
         added = backend.get_added_tokens_decoder()
         self._added = set(added)
         self._special = {id for id, token in added.items() if token.special}

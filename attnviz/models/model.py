@@ -19,7 +19,11 @@ class Tokenizer(Protocol):
     begin: int | None = None
     """The id that a decoder starts from."""
     end: int | None = None
-    """The id at which decoding stops."""
+    """The id that closes a text."""
+    other_ends: frozenset[int] = frozenset()
+    """Ids besides `end` at which decoding stops: the end of a turn, say."""
+    mask: int | None = None
+    """The id that stands for a token to be guessed."""
     n_entry: int | None = None
     """How many ids there are, if it knows."""
     where: str = "the tokenizer"
@@ -34,6 +38,10 @@ class Tokenizer(Protocol):
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         """Token ids as they are: nothing is added; a pair becomes the second segment."""
         ...
+
+    def stops_at(self, id: int) -> bool:
+        """Whether nothing is written after this id."""
+        return id == self.end or id in self.other_ends
 
     def join(self, ids: Sequence[int]) -> str:
         """The text of ids, without what marks its beginning and end."""
@@ -78,7 +86,7 @@ class Model(NamedTuple):
     """Of what the decoder of an encoder-decoder writes."""
     task: str = ""
     """What the output is: `tag` (of every token), `classify` (at the first), `continue` (the
-    next token); empty where nothing is known."""
+    next token), `fill` (masked tokens); empty where nothing is known."""
     labels: tuple[str, ...] = ()
     """The names of the outputs, for `tag` and `classify`."""
     image: ImageReader | None = None

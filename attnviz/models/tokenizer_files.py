@@ -27,7 +27,7 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
     """The tokenizers in a folder whose `config.json` says `config`; without any, the folder can
     still be given token ids."""
     ids = _ids(folder, config)
-    begin, end = ids.get("decoder_start_token_id"), ids.get("eos_token_id")
+    begin, end = _first(ids, "decoder_start_token_id"), _first(ids, "eos_token_id")
     if _holds(folder, "source.spm", "target.spm", "vocab.json") and not _holds(
         folder, "tokenizer.json"
     ):
@@ -38,8 +38,8 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
     return Tokenizers(source, DecoderTokenizer(source, begin, end))
 
 
-def _of_text(folder: Path, family: str, ids: Mapping[str, int]) -> Tokenizer:
-    begin, end = ids.get("bos_token_id"), ids.get("eos_token_id")
+def _of_text(folder: Path, family: str, ids: Mapping[str, list[int]]) -> Tokenizer:
+    begin, end = _first(ids, "bos_token_id"), _first(ids, "eos_token_id")
     path = folder / "tokenizer.json"
     settings = read_settings(folder)
     if path.exists():
@@ -51,7 +51,7 @@ def _of_text(folder: Path, family: str, ids: Mapping[str, int]) -> Tokenizer:
         return _nothing(folder)
     if end is None and content(settings.get("eos_token")):
         end = backend.token_to_id(content(settings["eos_token"]))
-    return HFTokenizer(backend, begin, end, str(path))
+    return HFTokenizer(backend, begin, end, str(path), ids.get("eos_token_id", []))
 
 
 def _marian(folder: Path, begin: int | None) -> Tokenizers:
@@ -74,18 +74,21 @@ def _nothing(folder: Path) -> NoTokenizer:
     )
 
 
-def _ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
-    """The ids of first and last tokens: what generation_config.json says, else config.json. Of
-    several that end a text, the first."""
+def _ids(folder: Path, config: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The ids of first and last tokens: what generation_config.json says, else config.json."""
     path = folder / "generation_config.json"
-    found: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
     for about in (config, read_object(path) if path.exists() else {}):
         for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = about.get(key)
-            value = value[0] if isinstance(value, list) and value else value
-            if isinstance(value, int):
-                found[key] = value
+            ids = value if isinstance(value, list) else [value]
+            if ids and all(isinstance(id, int) for id in ids):
+                found[key] = ids
     return found
+
+
+def _first(ids: Mapping[str, list[int]], key: str) -> int | None:
+    return ids[key][0] if key in ids else None
 
 
 def _holds(folder: Path, *names: str) -> bool:

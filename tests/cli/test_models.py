@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -66,9 +67,25 @@ def test_a_folder_without_models(call, tmp_path):
 
 
 def test_one_checkpoint(call):
-    out = call("models", GOLDEN / "bert-tiny").out
-    assert "encoder.0.self" in out
+    out = call("models", GOLDEN / "bert-tiny", "--width", "100").out
+    assert "encoder.0-1.self" in out
     assert "3 heads of width 4" in out
+    for line in ("family     bert", "positions  learned, 23", "reads      at most 23 tokens"):
+        assert f"\n{line}\n" in out
+    assert re.search(r"encoder self +0-1 +3 +each its own +none +dot × 0.5\n", out)
+
+
+def test_how_a_decoder_attends(call):
+    folder = GOLDEN / "families" / "gemma2"
+    out = call("models", folder, "--tokens", "4096", "--width", "120").out
+    assert "verified   against transformers" in out
+    assert re.search(r"decoder self +0 +4 +2: head h uses h // 2 +causal, window:size=4 ", out)
+    assert re.search(r"decoder self +1 +4 +2: head h uses h // 2 +causal +dot", out)
+    assert re.search(r"\n +4096 +\S+ [KMG]iB\n", out)
+    content = json.loads(call("models", folder, "--json").out)
+    assert [group["layers"] for group in content["attention"]] == [[0], [1]]
+    assert content["verified"]["attentions"] <= 2e-5
+    assert content["n_disk"] == (folder / "model.safetensors").stat().st_size
 
 
 def test_an_unknown_name(call):

@@ -75,7 +75,7 @@ SPELLINGS = {
         ): v
         for k, v in t.items()
     },
-    "heads that are not used": lambda t: t | {"cls.predictions.bias": np.ones(3, np.float32)},
+    "heads that are not used": lambda t: t | {"cls.seq_relationship.bias": np.ones(2, np.float32)},
     "position ids": lambda t: t | {"bert.embeddings.position_ids": np.arange(23)[None]},
 }
 

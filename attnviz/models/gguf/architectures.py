@@ -224,7 +224,7 @@ def _gemma2(given: Config, file: TensorFile) -> Values:
     values = _gemma(given, file, "gemma2", window=4096, every=2)
     usual = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
     caps = {key: given.number(key, cap) for key, cap in usual.items()}
-    return values | {key: cap for key, cap in caps.items() if cap} | _scale(values, 46)
+    return values | caps | _scale(values, 46)
 
 
 def _gemma3(given: Config, file: TensorFile) -> Values:
@@ -281,7 +281,7 @@ def _gptneox(given: Config, file: TensorFile) -> Values:
         "layer_norm_eps": given.number("attention.layer_norm_epsilon"),
         "use_parallel_residual": given.switch("use_parallel_residual", True),
         "rope_parameters": rope_parameters(given, file) | {"partial_rotary_factor": turning},
-        "hidden_act": "gelu",
+        "hidden_act": "gelu",  # Pythia's; files do not say
         **_vocabulary(file),
     }
 

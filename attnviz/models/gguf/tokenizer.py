@@ -50,7 +50,8 @@ def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
         raise AttnvizError(
             f"{path}: its tokenizer is damaged: {error}", "download it again"
         ) from error
-    return HFTokenizer(backend, begin, end, str(path))
+    turn = _id(given, "eot_token_id", tokens)
+    return HFTokenizer(backend, begin, end, str(path), [] if turn is None else [turn])
 
 
 def _problem(kind: str, pre: str) -> str:
