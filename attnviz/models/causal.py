@@ -55,27 +55,27 @@ def read_sizes(config: Config) -> Sizes:
         d_ff=config.count("intermediate_size"),
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
-        eps=config.number("rms_norm_eps", 1e-6),
+        eps=config.above(0, "rms_norm_eps", 1e-6),
     )
 
 
 def read_windows(
     config: Config, n_layer: int, size: int | None, slides: Callable[[int], bool]
-) -> list[int | None]:
+) -> Callable[[int], int | None]:
     """The sliding window of each layer, None where it sees all that came before.
 
     `layer_types` says which layers slide, or else `slides(layer)`.
     """
-    sliding = [slides(layer) for layer in range(n_layer)]
     if config.has("layer_types"):
         kinds = config.kinds("layer_types", n_layer, "full_attention", "sliding_attention")
         sliding = [kind == "sliding_attention" for kind in kinds]
+        slides = sliding.__getitem__
         if size is None and any(sliding):
             raise AttnvizError(
                 f"{config.where}: layer_types has sliding layers, but no sliding_window is used",
                 "take the config.json that came with the weights",
             )
-    return [size if slide else None for slide in sliding]
+    return lambda layer: size if slides(layer) else None
 
 
 def causal(window: int | None = None) -> Mask:

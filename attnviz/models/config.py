@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ INERT = frozenset(
     model_type architectures transformers_version _name_or_path name_or_path _model_name_or_path
     torch_dtype dtype cache_implementation transformers.js_config is_llama_config _num_labels
     use_cache use_bfloat16 gradient_checkpointing output_past tf_legacy_loss auto_map
-    pad_token_id bos_token_id eos_token_id decoder_start_token_id sep_token_id cls_token_id unk_token_id
+    pad_token_id bos_token_id eos_token_id decoder_start_token_id
+    sep_token_id cls_token_id unk_token_id
     id2label label2id num_labels problem_type finetuning_task task_specific_params
     output_attentions output_hidden_states return_dict use_return_dict torchscript
     _attn_implementation _attn_implementation_autoset attn_implementation
@@ -40,6 +42,7 @@ class Config:
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
         self._values = {key: value for key, value in values.items() if value is not None}
+        self._nulls = values.keys() - self._values.keys()
         self.where = where
         self._read: set[str] = set()
 
@@ -75,9 +78,23 @@ class Config:
     def number(self, key: str, default: float | None = None) -> float:
         """A finite number."""
         value = self.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
             raise self._wrong(key, "a number", value)
         return float(value)
+
+    def above_zero_or_null(self, key: str, default: float | None) -> float | None:
+        """A number above 0, None for a null, or the default if the field is not there."""
+        if key in self._nulls or (key not in self._values and default is None):
+            return None
+        return self.above(0, key, default)
+
+    def above(self, least: float, key: str, default: float | None = None) -> float:
+        """A finite number larger than `least`."""
+        value = self.number(key, default)
+        if value <= least:
+            raise self._wrong(key, f"a number above {least:g}", value)
+        return value
 
     def numbers(self, key: str, n: int) -> tuple[float, ...]:
         """A list of n numbers."""

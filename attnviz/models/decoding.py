@@ -13,7 +13,7 @@ from attnviz.models.forward import forward
 from attnviz.models.memory import available_memory
 from attnviz.models.model import Model
 from attnviz.models.reading import Text, as_input, read_target
-from attnviz.nn.cache import Cache
+from attnviz.nn.cache import Cache, ContiguousCache
 from attnviz.nn.multi_head import Recorder, RecordNothing
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.transformer import Stack, attentions
@@ -33,7 +33,7 @@ def generate(
     target: Text | None = None,
     most: int = MOST,
     stages: tuple[str, ...] = (),
-    cached: bool = True,
+    cache: Callable[[], Cache] | None = ContiguousCache,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generated:
     """Decode greedily.
@@ -43,7 +43,8 @@ def generate(
         target: what the decoder of an encoder-decoder is given (default: its first token).
         most: stop after so many tokens.
         stages: stages of the decoder to record at every step.
-        cached: keep keys and values between steps; without, everything is computed anew.
+        cache: makes what keeps keys and values between steps; without, or where no cache would
+            be right, everything is computed anew.
 
     Raises:
         AttnvizError: the model has no decoder, or no output.
@@ -62,17 +63,17 @@ def generate(
         memory = transformer.encode(as_input(model, source), RecordNothing())
         given = _first_target(model, target)
     room = most if model.max_tokens is None else min(most, model.max_tokens - len(given) + 1)
-    cache = Cache() if cached and can_cache(transformer.decoder) else None
+    kept = cache() if cache is not None and can_cache(transformer.decoder) else None
     read = new = given
     steps: list[Step] = []
     silent: Recorder = RecordNothing()
     ended = False
     while len(steps) < room and not ended:
         recorder = TraceRecorder([*stages, "mask"]) if stages else None
-        step_input = as_input(model, read if cache is None else new, target=memory is not None)
-        if cache is not None:
+        step_input = as_input(model, read if kept is None else new, target=memory is not None)
+        if kept is not None:
             step_input = step_input._replace(first=len(read) - len(new))
-        x = transformer.decode(step_input, memory, recorder or silent, cache=cache)
+        x = transformer.decode(step_input, memory, recorder or silent, cache=kept)
         id, probability = _best(unembed(x[-1:])[0])
         if not np.isfinite(probability):
             model.check_weights()
@@ -84,7 +85,7 @@ def generate(
             progress(len(steps), room)
     written = reader.take([step.id for step in steps])
     read = given.followed_by(reader.take([step.id for step in steps[:-1]]))
-    return Generated(read, written, len(given), tuple(steps), ended)
+    return Generated(read, written, len(given), tuple(steps), ended, kept)
 
 
 def whole_pass(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from attnviz.models.finite import is_finite, quiet
 from attnviz.models.filling import expectations, masked_places
+from attnviz.models.finite import is_finite, quiet
 from attnviz.models.memory import check_memory, plan_run
 from attnviz.models.model import Model
 from attnviz.nn.attention import Keep

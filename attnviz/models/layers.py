@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.tensors import Rows, Tensors
 from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
@@ -34,6 +35,16 @@ def activation(config: Config, key: str, default: str) -> Activation:
     """The activation that the config names."""
     others = (name for name in ACTIVATIONS if name != default)
     return ACTIVATIONS[config.choice(key, default, *others)]
+
+
+def head_width(config: Config, d_model: int, n_head: int) -> int:
+    """The width of each of the heads that share `d_model` evenly."""
+    if d_model % n_head:
+        raise AttnvizError(
+            f"{config.where}: {n_head} heads do not share a width of {d_model} evenly",
+            "take the config.json that came with the weights",
+        )
+    return d_model // n_head
 
 
 def linear(
@@ -80,7 +91,7 @@ def attention(
     query, key, value, output = (
         linear(tensors, f"{at}.{name}", d_model, d_model, bias=bias) for name in names
     )
-    scale = (d_model // n_head) ** -0.5
+    scale = (d_model / n_head) ** -0.5  # an odd width is refused where heads are split
     settings = {"n_head": n_head, "n_kv_head": n_head, "scale": scale} | fields
     return MultiHeadAttention(query, key, value, output, **settings)
 
@@ -119,7 +130,10 @@ def masked_head(
     """The output of a model that predicts masked tokens; None if its file has none."""
     dense, norm, output, own_activation = head
     n_vocabulary, d = table.shape
-    if not tensors.has(f"{dense}.weight"):
+    tensors = tensors.outside
+    if not any(
+        tensors.has(name) for name in (f"{dense}.weight", f"{norm}.weight", f"{output}.bias")
+    ):
         return None
     own = next(
         (name for name in (f"{output}.decoder", output) if tensors.has(f"{name}.weight")), ""
@@ -150,6 +164,7 @@ def unembedding(
     `tied` is what the family does if its config does not say.
     """
     n_vocabulary, d_model = table.shape
+    tensors = tensors.outside
     shared = config.switch("tie_word_embeddings", tied)
     has_output = any("LM" in architecture for architecture in config.texts("architectures"))
     if tensors.has(f"{name}.weight") or (has_output and not shared):

@@ -55,7 +55,7 @@ def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resize
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
         d_model=d_model,
-        eps=config.number("layer_norm_eps", eps),
+        eps=config.above(0, "layer_norm_eps", eps),
         qkv_bias=config.switch("qkv_bias", True),
         labels=_labels(config),
         takes=Takes(config.count("num_channels", 3), *size, shape, resizes, processor),
@@ -94,7 +94,7 @@ def attention(tensors: Tensors, at: str, sizes: Sizes) -> MultiHeadAttention:
         output=linear(tensors, f"{at}.output.dense", d, d),
         n_head=n_head,
         n_kv_head=n_head,
-        scale=(d // n_head) ** -0.5,
+        scale=(d / n_head) ** -0.5,
     )
 
 

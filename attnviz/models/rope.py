@@ -68,10 +68,10 @@ def from_parameters(
     fraction: float | None = None,
 ) -> tuple[Turn, str]:
     """As `rope`, from one section: Gemma 3 has one for each kind of layer."""
-    base = given.number("rope_theta", base)
+    base = given.above(0, "rope_theta", base)
     if fraction is None:
         given.require("partial_rotary_factor", 1.0)
-    share = given.number("partial_rotary_factor", fraction or 1.0)
+    share = given.above(0, "partial_rotary_factor", fraction or 1.0)
     if int(d_head * share) % 2:
         raise AttnvizError(
             f"{given.where}: {share:g} of {d_head} features turn, an odd number",
@@ -93,43 +93,43 @@ def _default(config: Config, given: Config, plain: Array, base: float) -> Turn:
 
 
 def _linear(config: Config, given: Config, plain: Array, base: float) -> Turn:
-    return Rotary(plain / given.number("factor"))
+    return Rotary(plain / given.above(0, "factor"))
 
 
 def _llama3(config: Config, given: Config, plain: Array, base: float) -> Turn:
     return Rotary(
         llama3_frequencies(
             plain,
-            given.number("factor"),
-            given.number("low_freq_factor"),
-            given.number("high_freq_factor"),
-            given.number(ORIGINAL),
+            given.above(0, "factor"),
+            given.above(0, "low_freq_factor"),
+            given.above(0, "high_freq_factor"),
+            given.above(1, ORIGINAL),
         )
     )
 
 
 def _yarn(config: Config, given: Config, plain: Array, base: float) -> Turn:
-    factor = given.number("factor")
+    factor = given.above(0, "factor")
     turned = yarn_frequencies(
         plain,
         base,
         factor,
-        given.number("beta_fast", 32.0),
-        given.number("beta_slow", 1.0),
+        given.above(0, "beta_fast", 32.0),
+        given.above(0, "beta_slow", 1.0),
         _original(config, given),
         given.switch("truncate", True),
     )
     gain = yarn_gain(factor)
     if given.has("mscale") and given.has("mscale_all_dim"):
-        gain = yarn_gain(factor, given.number("mscale"))
-        gain /= yarn_gain(factor, given.number("mscale_all_dim"))
-    return Rotary(turned, given.number("attention_factor", gain))
+        gain = yarn_gain(factor, given.above(0, "mscale"))
+        gain /= yarn_gain(factor, given.above(0, "mscale_all_dim"))
+    return Rotary(turned, given.above(0, "attention_factor", gain))
 
 
 def _longrope(config: Config, given: Config, plain: Array, base: float) -> Turn:
     original = _original(config, given)
-    factor = given.number("factor", config.count("max_position_embeddings") / original)
-    gain = given.number("attention_factor", longrope_gain(factor, original))
+    factor = given.above(0, "factor", config.count("max_position_embeddings") / original)
+    gain = given.above(0, "attention_factor", longrope_gain(factor, original))
     short, long = (
         Rotary(plain / _factors(given, key, len(plain)), gain)
         for key in ("short_factor", "long_factor")
@@ -148,7 +148,7 @@ def _factors(given: Config, key: str, n: int) -> Array:
 
 def _original(config: Config, given: Config) -> float:
     own = config.count("max_position_embeddings")
-    return given.number(ORIGINAL, own)
+    return given.above(1, ORIGINAL, own)
 
 
 _SCALED: Mapping[str, Any] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.files import read_toml
 from attnviz.registry import convert, nearest, parse_spec
 
 KINDS = ("encoder", "decoder", "encoder-decoder")
@@ -141,19 +142,7 @@ def from_options(options: Mapping[str, str], base: StackConfig | None = None) ->
 
 def from_toml(path: Path) -> StackConfig:
     """A config from a TOML file: the fields of StackConfig, at the top level."""
-    import tomllib
-
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise AttnvizError(
-            f"cannot read {path}: {error.strerror}", "check who may read it"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AttnvizError(
-            f"{path} is no TOML file: {error}", "samples/paper-base.toml is one"
-        ) from error
-    return from_values(values, str(path))
+    return from_values(read_toml(path, "samples/paper-base.toml"), str(path))
 
 
 def from_values(

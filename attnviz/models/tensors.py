@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,7 +59,18 @@ class Tensors:
         self._prefix = next(
             (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
         )
-        self.n_parameter = 0
+
+    @property
+    def outside(self) -> Tensors:
+        """The same tensors by names without the model's prefix: those of its output."""
+        bare = copy(self)
+        bare._prefix = ""
+        return bare
+
+    @property
+    def n_parameter(self) -> int:
+        """The numbers in all tensors that were taken."""
+        return sum(math.prod(self._file.shapes[name]) for name in self._taken)
 
     def take(self, name: str, *shape: int, spellings: Mapping[str, str] | None = None) -> Array:
         """The tensor `name` of exactly this shape, in the dtype of the run.
@@ -137,9 +149,7 @@ class Tensors:
                 f"the config asks for {list(shape)}",
                 "config.json and the weights are of different models",
             )
-        if full not in self._taken:
-            self._taken.add(full)
-            self.n_parameter += math.prod(shape)
+        self._taken.add(full)
         return full
 
     def _read(self, full: str, rows: Rows | None) -> Array:
@@ -156,6 +166,6 @@ class Tensors:
                     if older in self._file.shapes:
                         return older
         raise AttnvizError(
-            f"{self._file.path}: the tensor {self._prefix + name} is missing",
+            f"{self._file.path}: the tensor {self._prefix}{name} is missing",
             "the file is incomplete, or of another architecture than config.json says",
         )

@@ -81,7 +81,7 @@ def _ids(folder: Path, config: Mapping[str, Any]) -> dict[str, list[int]]:
     for about in (config, read_object(path) if path.exists() else {}):
         for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = about.get(key)
-            ids = value if isinstance(value, list) else [value]
+            ids: list[Any] = value if isinstance(value, list) else [value]
             if ids and all(isinstance(id, int) for id in ids):
                 found[key] = ids
     return found

@@ -12,6 +12,7 @@ from attnviz.models.decoding import generate
 from attnviz.models.memory import Plan, check_memory, plan_decoding, plan_run
 from attnviz.models.reading import read_text
 from attnviz.models.running import run
+from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.weights import Deferred
 from attnviz.selection import parse_selection
@@ -66,17 +67,17 @@ def test_a_matrix_that_is_converted_counts():
     )
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_what_decoding_takes(cached):
+@pytest.mark.parametrize("cache", [ContiguousCache, None])
+def test_what_decoding_takes(cache):
     """Each step keeps its rows; without a cache, its matrix."""
     model, most = load_model("induction"), 40
     source = read_text(model, "abcdefghijklmnop")
     generate(model, source, most=1, stages=("weights",))
     tracemalloc.start()
-    generated = generate(model, source, most=most, stages=("weights",), cached=cached)
+    generated = generate(model, source, most=most, stages=("weights",), cache=cache)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    planned = plan_decoding(model, source, len(generated.steps), cached).n_byte
+    planned = plan_decoding(model, source, len(generated.steps), cache is not None).n_byte
     assert len(generated.steps) == most
     assert 0.2 < peak / planned < 1.5
 

@@ -34,7 +34,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
     n_layer, d_ff = config.count("num_hidden_layers"), config.count("intermediate_size")
     n_group, n_inner = config.count("num_hidden_groups", 1), config.count("inner_group_num", 1)
-    eps, d = config.number("layer_norm_eps", 1e-12), config.count("embedding_size", 128)
+    eps, d = config.above(0, "layer_norm_eps", 1e-12), config.count("embedding_size", 128)
     act = activation(config, "hidden_act", "gelu_new")
     config.inert("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
     config.require("layers_to_keep", [])

@@ -37,7 +37,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
 
 def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
     """Tokens, positions and segments, [n_token, d], with a norm over their sum."""
-    at, eps = "embeddings", config.number("layer_norm_eps", 1e-12)
+    at, eps = "embeddings", config.above(0, "layer_norm_eps", 1e-12)
     config.require("position_embedding_type", "absolute")
     words = tensors.weight(f"{at}.word_embeddings.weight", config.count("vocab_size"), d)
     n_position, n_segment = config.count("max_position_embeddings"), config.whole("type_vocab_size")
@@ -64,7 +64,7 @@ def encoder(
     """
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
     n_layer, d_ff = config.count("num_hidden_layers"), config.count("intermediate_size")
-    eps, act = config.number("layer_norm_eps", 1e-12), activation(config, "hidden_act", "gelu")
+    eps, act = config.above(0, "layer_norm_eps", 1e-12), activation(config, "hidden_act", "gelu")
     n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
     config.require("is_decoder", False)
     config.require("add_cross_attention", False)

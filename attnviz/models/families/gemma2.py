@@ -36,10 +36,10 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     turn, positions = rope(config, sizes.d_head)
     config.require("use_bidirectional_attention", False)
     bias = config.switch("attention_bias")
-    scale = config.number("query_pre_attn_scalar", 256) ** -0.5
-    softcap = read_cap(config, "attn_logit_softcapping")
+    scale = config.above(0, "query_pre_attn_scalar", 256) ** -0.5
+    softcap = config.above_zero_or_null("attn_logit_softcapping", 50.0)
     size = config.count("sliding_window", 4096)
-    windows = read_windows(config, sizes.n_layer, size, lambda layer: layer % 2 == 0)
+    window = read_windows(config, sizes.n_layer, size, lambda layer: layer % 2 == 0)
     table = embedding_table(tensors, sizes)
     unembed = unembedding(
         config,
@@ -47,7 +47,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         table,
         "lm_head",
         tied=True,
-        softcap=read_cap(config, "final_logit_softcapping"),
+        softcap=config.above_zero_or_null("final_logit_softcapping", 30.0),
     )
     config.finish()
 
@@ -60,7 +60,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             bias=bias,
             scale=scale,
             softcap=softcap,
-            mask=causal(windows[layer]),
+            mask=causal(window(layer)),
             turn=turn,
         )
         return sandwich(tensors, at, sizes, attention, gated(tensors, f"{at}.mlp", sizes, act))
@@ -74,10 +74,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         unembed,
         positions,
     )
-
-
-def read_cap(config: Config, key: str) -> float | None:
-    return config.number(key) if config.has(key) else None
 
 
 def gain_from_one(tensors: Tensors, name: str, d: int, eps: float) -> RMSNorm:

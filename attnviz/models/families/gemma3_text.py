@@ -18,7 +18,7 @@ from attnviz.models.causal import (
     token_embedding,
 )
 from attnviz.models.families import Built, Config
-from attnviz.models.families.gemma2 import gain_from_one, read_cap, sandwich
+from attnviz.models.families.gemma2 import gain_from_one, sandwich
 from attnviz.models.layers import activation, unembedding
 from attnviz.models.rope import from_parameters, rope
 from attnviz.models.tensors import TensorFile, Tensors
@@ -32,12 +32,12 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     act = activation(config, "hidden_activation", "gelu_pytorch_tanh")
     config.require("use_bidirectional_attention", False)
     bias = config.switch("attention_bias")
-    scale = config.number("query_pre_attn_scalar", 256) ** -0.5
+    scale = config.above(0, "query_pre_attn_scalar", 256) ** -0.5
     config.refuse("attn_logit_softcapping")
     old = config.count("sliding_window_pattern", 6)
     every = config.count("_sliding_window_pattern", old)
     size = config.count("sliding_window", 4096)
-    windows = read_windows(config, sizes.n_layer, size, lambda layer: (layer + 1) % every > 0)
+    window = read_windows(config, sizes.n_layer, size, lambda layer: (layer + 1) % every > 0)
     (near, near_name), (far, far_name) = _turns(config, sizes.d_head)
     table = embedding_table(tensors, sizes)
     unembed = unembedding(
@@ -46,7 +46,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         table,
         "lm_head",
         tied=True,
-        softcap=read_cap(config, "final_logit_softcapping"),
+        softcap=config.above_zero_or_null("final_logit_softcapping", None),
     )
     config.finish()
 
@@ -58,8 +58,8 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             sizes,
             bias=bias,
             scale=scale,
-            mask=causal(windows[layer]),
-            turn=far if windows[layer] is None else near,
+            mask=causal(window(layer)),
+            turn=far if window(layer) is None else near,
             query_norm=gain_from_one(tensors, f"{at}.self_attn.q_norm", sizes.d_head, sizes.eps),
             key_norm=gain_from_one(tensors, f"{at}.self_attn.k_norm", sizes.d_head, sizes.eps),
         )
@@ -86,5 +86,5 @@ def _turns(config: Config, d_head: int) -> tuple[tuple[Turn, str], tuple[Turn, s
         )
         nested.finish()
         return near, far
-    local = Config({"rope_theta": config.number("rope_local_base_freq", 10000.0)}, config.where)
+    local = Config({"rope_theta": config.above(0, "rope_local_base_freq", 10000.0)}, config.where)
     return from_parameters(config, local, d_head), rope(config, d_head, base=1e6)

@@ -9,7 +9,7 @@ import numpy as np
 
 from attnviz.models.causal import Sizes, causal, language_model, with_heads
 from attnviz.models.families import Built, Config
-from attnviz.models.layers import activation, layer_norm, unembedding
+from attnviz.models.layers import activation, head_width, layer_norm, unembedding
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
@@ -28,12 +28,12 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         n_layer=config.count("n_layer"),
         n_head=n_head,
         n_kv_head=n_head,
-        d_head=d_model // n_head,
+        d_head=head_width(config, d_model, n_head),
         d_model=d_model,
         d_ff=config.count("n_inner", 4 * d_model),
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("n_positions"),
-        eps=config.number("layer_norm_epsilon", 1e-5),
+        eps=config.above(0, "layer_norm_epsilon", 1e-5),
     )
     act = activation(config, "activation_function", "gelu_new")
     scale = sizes.d_head**-0.5 if config.switch("scale_attn_weights", True) else 1.0

@@ -10,7 +10,14 @@ import numpy as np
 
 from attnviz.models.causal import Sizes, causal, language_model, with_heads
 from attnviz.models.families import Built, Config
-from attnviz.models.layers import activation, feed_forward, layer_norm, linear, unembedding
+from attnviz.models.layers import (
+    activation,
+    feed_forward,
+    head_width,
+    layer_norm,
+    linear,
+    unembedding,
+)
 from attnviz.models.rope import rope
 from attnviz.models.tensors import TensorFile, Tensors
 from attnviz.nn.embedding import Embedding
@@ -30,12 +37,12 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
         n_kv_head=n_head,
-        d_head=d_model // n_head,
+        d_head=head_width(config, d_model, n_head),
         d_model=d_model,
         d_ff=config.count("intermediate_size"),
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
-        eps=config.number("layer_norm_eps", 1e-5),
+        eps=config.above(0, "layer_norm_eps", 1e-5),
     )
     act = activation(config, "hidden_act", "gelu")
     bias = config.switch("attention_bias", True)
@@ -43,8 +50,8 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     turn, positions = rope(
         config,
         sizes.d_head,
-        base=config.number("rotary_emb_base", 10000.0),
-        fraction=config.number("rotary_pct", 0.25),
+        base=config.above(0, "rotary_emb_base", 10000.0),
+        fraction=config.above(0, "rotary_pct", 0.25),
     )
     config.require("is_decoder", False, True)
     config.require("is_encoder_decoder", False)

@@ -30,7 +30,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     act = activation(config, "hidden_act", "silu")
     turn, positions = rope(config, sizes.d_head)
     size = config.count("sliding_window") if config.has("sliding_window") else None
-    windows = read_windows(config, sizes.n_layer, size, lambda layer: True)
+    window = read_windows(config, sizes.n_layer, size, lambda layer: True)
     table = embedding_table(tensors, sizes)
     unembed = unembedding(config, tensors, table, "lm_head", tied=False)
     config.finish()
@@ -38,7 +38,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     def block(layer: int) -> Block:
         at = f"layers.{layer}"
         attention = grouped_attention(
-            tensors, f"{at}.self_attn", sizes, mask=causal(windows[layer]), turn=turn
+            tensors, f"{at}.self_attn", sizes, mask=causal(window(layer)), turn=turn
         )
         net = gated(tensors, f"{at}.mlp", sizes, act)
         return pre_norm_block(tensors, at, sizes, attention, net)

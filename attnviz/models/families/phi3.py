@@ -32,7 +32,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     turn, positions = rope(config, sizes.d_head, fraction=1.0)
     config.require("attention_bias", False)
     size = config.count("sliding_window") if config.has("sliding_window") else None
-    windows = read_windows(config, sizes.n_layer, size, lambda layer: True)
+    window = read_windows(config, sizes.n_layer, size, lambda layer: True)
     table = embedding_table(tensors, sizes)
     unembed = unembedding(config, tensors, table, "lm_head", tied=False)
     config.finish()
@@ -51,7 +51,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             fused(name, width, width + kv_width, total),
             fused(name, width + kv_width, total, total),
             linear(tensors, f"{at}.self_attn.o_proj", width, d_model, bias=False),
-            mask=causal(windows[layer]),
+            mask=causal(window(layer)),
             turn=turn,
         )
         name = f"{at}.mlp.gate_up_proj"

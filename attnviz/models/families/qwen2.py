@@ -3,6 +3,7 @@ Source: Yang et al. 2024, section 2."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     sizes = read_sizes(config)
     act = activation(config, "hidden_act", "silu")
     turn, positions = rope(config, sizes.d_head)
-    windows = upper_windows(config, sizes)
+    window = upper_windows(config, sizes)
     table = embedding_table(tensors, sizes)
     unembed = unembedding(config, tensors, table, "lm_head", tied=False)
     config.finish()
@@ -44,7 +45,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             sizes,
             bias=True,
             output_bias=False,
-            mask=causal(windows[layer]),
+            mask=causal(window(layer)),
             turn=turn,
         )
         net = gated(tensors, f"{at}.mlp", sizes, act)
@@ -54,7 +55,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     return language_model(tensors, sizes, block, token_embedding(table), norm, unembed, positions)
 
 
-def upper_windows(config: Config, sizes: Sizes) -> list[int | None]:
+def upper_windows(config: Config, sizes: Sizes) -> Callable[[int], int | None]:
     """The window of each layer: those from `max_window_layers` on slide, if any do."""
     first = config.whole("max_window_layers", 28)
     size = config.count("sliding_window") if config.has("sliding_window") else None

@@ -30,7 +30,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     act = activation(config, "hidden_act", "silu")
     turn, positions = rope(config, sizes.d_head)
     bias = config.switch("attention_bias")
-    windows = upper_windows(config, sizes)
+    window = upper_windows(config, sizes)
     table = embedding_table(tensors, sizes)
     unembed = unembedding(config, tensors, table, "lm_head", tied=False)
     config.finish()
@@ -42,7 +42,7 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             f"{at}.self_attn",
             sizes,
             bias=bias,
-            mask=causal(windows[layer]),
+            mask=causal(window(layer)),
             turn=turn,
             query_norm=rms_norm(tensors, f"{at}.self_attn.q_norm", sizes.d_head, sizes.eps),
             key_norm=rms_norm(tensors, f"{at}.self_attn.k_norm", sizes.d_head, sizes.eps),

@@ -98,7 +98,7 @@ def _sizes(config: Config) -> Sizes:
         d_head=config.count("d_kv"),
         d_ff=config.count("d_ff"),
         n_head=config.count("num_heads"),
-        eps=config.number("layer_norm_epsilon", 1e-6),
+        eps=config.above(0, "layer_norm_epsilon", 1e-6),
         n_bucket=config.count("relative_attention_num_buckets", 32),
         max_distance=config.count("relative_attention_max_distance", 128),
         activation=ACTIVATIONS[name],

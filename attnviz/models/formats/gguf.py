@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,12 +99,8 @@ def _dequantised(data: Array, packing: Packing) -> Array:
 
 def _check_package(path: str) -> None:
     """Raise AttnvizError if gguf, which is an extra, is not there."""
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise AttnvizError(
-            f"{path} needs the package `gguf`", "pip install 'attnviz[models]'"
-        ) from None
+    if find_spec("gguf") is None:
+        raise AttnvizError(f"{path} needs the package `gguf`", "pip install 'attnviz[models]'")
 
 
 def _placed(header: Header, size: int, path: str) -> dict[str, Stored]:

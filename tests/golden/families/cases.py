@@ -1,0 +1,87 @@
+"""What each model is given: one function for each kind of model.
+
+Every array keeps its batch axis; `mask` is 1 where a token is no padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Case = dict[str, np.ndarray]
+
+FIRST = 5
+"""Lower ids are kept for the special tokens."""
+
+SINGLE, LONG, SHORTER, TARGET = 11, 17, 8, 7
+
+
+def decoder(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """One text, one longer than any window, and two of different length in one batch."""
+    single, long = n.get("single", SINGLE), n.get("long", LONG)
+
+    def ids(*shape: int) -> np.ndarray:
+        return generator.integers(FIRST, config.vocab_size - 2, shape)
+
+    mask = np.ones((2, single), np.int64)
+    mask[1, SHORTER:] = 0
+    padding = 0 if config.pad_token_id is None else config.pad_token_id
+    return {
+        "single": {"ids": ids(1, single)},
+        "long": {"ids": ids(1, long)},
+        "padded": {"ids": np.where(mask == 1, ids(2, single), padding), "mask": mask},
+    }
+
+
+def encoder(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """The same, where nothing depends on how long the long one is."""
+    return decoder(config, generator, {"long": 13, **n})
+
+
+def segments(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """The same, and a pair of texts."""
+    cases = encoder(config, generator, n)
+    ids = generator.integers(FIRST, config.vocab_size - 2, (1, 10))
+    return cases | {"pair": {"ids": ids, "segments": np.array([[0] * 6 + [1] * 4])}}
+
+
+def roberta(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """The same as for an encoder, and a text with the padding's id inside: it gets no position."""
+    cases = encoder(config, generator, n)
+    ids = generator.integers(FIRST, config.vocab_size - 2, (1, 9))
+    ids[0, 3] = ids[0, 5] = config.pad_token_id
+    return cases | {"inside": {"ids": ids}}
+
+
+def seq2seq(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """The same as for an encoder, each with what the decoder has so far."""
+    cases = encoder(config, generator, n)
+    for name, case in cases.items():
+        n_target = 13 if name == "long" else TARGET
+        shape = (len(case["ids"]), n_target)
+        last = getattr(config, "decoder_vocab_size", None) or config.vocab_size
+        case["target"] = generator.integers(FIRST, last - 2, shape)
+        case["target"][:, 0] = config.decoder_start_token_id
+    return cases
+
+
+def vit(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """An image of the size that the model is made for."""
+    sides = config.image_size
+    height, width = sides if isinstance(sides, list | tuple) else (sides, sides)
+    return {"single": {"pixels": _pixels(generator, height, width)}}
+
+
+def dinov2(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """That, and images smaller and larger, for which the table of positions is resized."""
+    return vit(config, generator, n) | {
+        "smaller": {"pixels": _pixels(generator, 12, 9)},
+        "larger": {"pixels": _pixels(generator, 9, 18)},
+    }
+
+
+def _pixels(generator: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """[1, channel, height, width]"""
+    return generator.standard_normal((1, 3, height, width)).astype(np.float32)

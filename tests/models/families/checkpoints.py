@@ -1,0 +1,53 @@
+"""Copies of a checkpoint with something changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+Stored = tuple[str, np.ndarray]
+"""The name of a number format in a safetensors header, and its bits."""
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """config and tensors"""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return config, load_file(folder / "model.safetensors")
+
+
+def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Path:
+    """A checkpoint of float32, or of whatever numbers the tensors have."""
+    formats = {"float32": "F32", "float16": "F16", "int64": "I64", "bool": "BOOL"}
+    stored = {name: (formats[str(array.dtype)], array) for name, array in tensors.items()}
+    return write_stored(folder, config, stored)
+
+
+def write_stored(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Stored]) -> Path:
+    """A checkpoint whose tensors may be of formats that NumPy does not have."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    header, start = {}, 0
+    for name, (format, array) in tensors.items():
+        end = start + array.nbytes
+        header[name] = {"dtype": format, "shape": array.shape, "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    data = b"".join(np.ascontiguousarray(array).tobytes() for _, array in tensors.values())
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return folder
+
+
+def with_config(folder: Path, config: Mapping[str, Any], original: Path) -> Path:
+    """The weights of `original` with another config."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        weights.write_bytes((original / "model.safetensors").read_bytes())
+    return folder

@@ -1,0 +1,322 @@
+"""The same checkpoints as the hub has them from before transformers 5: other config fields, other
+names of tensors, and tensors that are there twice or for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Config = dict[str, Any]
+TensorsByName = dict[str, np.ndarray]
+
+
+def old_config(config: Config) -> Config:
+    """config.json as transformers 4 wrote it."""
+    old = dict(config)
+    old["torch_dtype"] = old.pop("dtype")
+    family = old["model_type"]
+    if "layer_types" in old and family != "gemma3_text":
+        del old["layer_types"]
+    if family in FIELDS:
+        FIELDS[family](old)
+    if "rope_parameters" in old:
+        _old_rope(old, old.pop("rope_parameters"))
+    return old
+
+
+def _old_rope(old: Config, rope: Config) -> None:
+    """rope_theta and partial_rotary_factor at the top; rope_scaling has the rest, or is null."""
+    rope = dict(rope)
+    old["rope_theta"] = rope.pop("rope_theta")
+    if "partial_rotary_factor" in rope:
+        old["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+    kind = rope.pop("rope_type")
+    word = "rope_type" if kind == "llama3" else "type"  # the older word of the two
+    old["rope_scaling"] = None if kind == "default" else {word: kind, **rope}
+
+
+def _llama(old: Config) -> None:
+    if old["head_dim"] * old["num_attention_heads"] == old["hidden_size"]:
+        del old["head_dim"]
+    if not old["attention_bias"]:
+        del old["attention_bias"], old["mlp_bias"]
+    if old["num_key_value_heads"] == old["num_attention_heads"]:
+        del old["num_key_value_heads"]
+
+
+def _qwen(old: Config) -> None:
+    """Without a sliding window its size is there nevertheless."""
+    if not old["use_sliding_window"]:
+        old["sliding_window"] = 3
+
+
+def _gemma2(old: Config) -> None:
+    old |= {"hidden_act": old["hidden_activation"], "cache_implementation": "hybrid"}
+    del old["use_bidirectional_attention"]
+
+
+def _gemma3(old: Config) -> None:
+    """How often a layer sees everything, and two rotary bases instead of two sections."""
+    rope = old.pop("rope_parameters")
+    layers = old.pop("layer_types")
+    old["sliding_window_pattern"] = layers.index("full_attention") + 1
+    del old["_sliding_window_pattern"], old["use_bidirectional_attention"]
+    old["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+    old["cache_implementation"] = "hybrid"
+    _old_rope(old, rope["full_attention"])
+    old["rope_scaling"]["rope_type"] = old["rope_scaling"].pop("type")
+
+
+def _phi3(old: Config) -> None:
+    old["attention_bias"] = False
+    old["auto_map"] = {"AutoConfig": "configuration_phi3.Phi3Config"}
+    old["rope_parameters"] = dict(old["rope_parameters"])
+    old["rope_parameters"].pop("original_max_position_embeddings", None)
+    if old["rope_parameters"]["rope_type"] == "longrope":
+        old["rope_parameters"]["rope_type"] = "su"
+    if old["rope_parameters"]["partial_rotary_factor"] == 1.0:
+        del old["rope_parameters"]["partial_rotary_factor"]
+
+
+def _gpt2(old: Config) -> None:
+    old |= {"n_ctx": old["n_positions"], "_num_labels": 1}
+    old |= {"task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}}}
+    for key in ("add_cross_attention", "reorder_and_upcast_attn", "scale_attn_weights"):
+        del old[key]
+    if not old["scale_attn_by_inverse_layer_idx"]:
+        del old["scale_attn_by_inverse_layer_idx"]
+
+
+def _opt(old: Config) -> None:
+    old |= {"activation_dropout": 0.0, "prefix": "</s>"}
+    del old["enable_bias"], old["layer_norm_elementwise_affine"]
+
+
+def _gpt_neox(old: Config) -> None:
+    rope = old.pop("rope_parameters")
+    old |= {"rotary_emb_base": rope["rope_theta"], "rotary_pct": rope["partial_rotary_factor"]}
+    old["rope_scaling"] = None
+    del old["attention_bias"]
+
+
+def _bert(old: Config) -> None:
+    old |= {"position_embedding_type": "absolute", "gradient_checkpointing": False}
+
+
+def _distilbert(old: Config) -> None:
+    old["tie_weights_"] = True
+
+
+def _albert(old: Config) -> None:
+    old |= {"down_scale_factor": 1, "gap_size": 0, "net_structure_type": 0, "num_memory_blocks": 0}
+    old |= {"layers_to_keep": [], "position_embedding_type": "absolute"}
+
+
+def _t5(old: Config) -> None:
+    old |= {"n_positions": 512, "output_past": True}
+    old |= {"task_specific_params": {"summarization": {"prefix": "summarize: "}}}
+    if not old.pop("scale_decoder_outputs"):
+        old["tie_word_embeddings"] = False
+    del old["dense_act_fn"], old["is_gated_act"]
+
+
+def _bart(old: Config) -> None:
+    old |= {"normalize_before": False, "normalize_embedding": True}
+    old |= {"static_position_embeddings": False, "extra_pos_embeddings": 2}
+    _fairseq(old)
+
+
+def _marian(old: Config) -> None:
+    old |= {"normalize_before": False, "normalize_embedding": False}
+    old |= {"static_position_embeddings": True, "bad_words_ids": [[46]]}
+    if old["share_encoder_decoder_embeddings"]:
+        del old["share_encoder_decoder_embeddings"], old["decoder_vocab_size"]
+    _fairseq(old)
+
+
+def _fairseq(old: Config) -> None:
+    old |= {"add_bias_logits": False, "add_final_layer_norm": False, "classif_dropout": 0.0}
+    old |= {"num_hidden_layers": old["encoder_layers"], "num_beams": 4}
+    del old["tie_word_embeddings"]
+
+
+def _dinov2(old: Config) -> None:
+    del old["use_mask_token"]
+
+
+FIELDS: dict[str, Callable[[Config], None]] = {
+    "llama": _llama,
+    "qwen2": _qwen,
+    "qwen3": _qwen,
+    "gemma2": _gemma2,
+    "gemma3_text": _gemma3,
+    "phi3": _phi3,
+    "gpt2": _gpt2,
+    "opt": _opt,
+    "gpt_neox": _gpt_neox,
+    "bert": _bert,
+    "roberta": _bert,
+    "electra": _bert,
+    "distilbert": _distilbert,
+    "albert": _albert,
+    "t5": _t5,
+    "bart": _bart,
+    "marian": _marian,
+    "dinov2": _dinov2,
+}
+"""What changes in the config of a family, besides `dtype`, `layer_types` and the rotary fields."""
+
+
+def old_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """The tensors as older programs wrote them."""
+    family = config["model_type"]
+    return TENSORS[family](config, dict(tensors)) if family in TENSORS else tensors
+
+
+def _renamed(tensors: TensorsByName, *changes: tuple[str, str]) -> TensorsByName:
+    """Every name with each `old` replaced by `new`; `^` stands for the name's beginning."""
+    found = {}
+    for name, tensor in tensors.items():
+        marked = f"^{name}"
+        for old, new in changes:
+            marked = marked.replace(old, new)
+        found[marked.removeprefix("^")] = tensor
+    return found
+
+
+def _with_inverse_frequencies(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """Each layer had the frequencies of the rotary positions."""
+    frequencies = np.ones(3, np.float32)
+    layers = range(config["num_hidden_layers"])
+    names = (f"model.layers.{layer}.self_attn.rotary_emb.inv_freq" for layer in layers)
+    return tensors | dict.fromkeys(names, frequencies)
+
+
+def _gpt2_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """No prefix, and each layer's causal mask."""
+    n = config["n_positions"]
+    mask = np.tril(np.ones((1, 1, n, n), np.float32))
+    layers = range(config["n_layer"])
+    tensors |= {f"transformer.h.{layer}.attn.bias": mask for layer in layers}
+    tensors |= {
+        f"transformer.h.{layer}.attn.masked_bias": np.array(-1e4, np.float32) for layer in layers
+    }
+    return _renamed(tensors, ("^transformer.", ""))
+
+
+def _opt_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """Written by OPTModel, not yet below `model.`, with the output beside it."""
+    tensors["lm_head.weight"] = tensors["model.decoder.embed_tokens.weight"]
+    return _renamed(tensors, ("^model.", ""))
+
+
+def _gpt_neox_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    n = config["max_position_embeddings"]
+    for layer in range(config["num_hidden_layers"]):
+        at = f"gpt_neox.layers.{layer}.attention"
+        tensors[f"{at}.bias"] = np.tril(np.ones((1, 1, n, n), bool))
+        tensors[f"{at}.masked_bias"] = np.array(-1e9, np.float32)
+        tensors[f"{at}.rotary_emb.inv_freq"] = np.ones(2, np.float32)
+    return tensors
+
+
+def _bert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """TensorFlow's names of norms, both heads of the pretraining, the pooler."""
+    d = config["hidden_size"]
+    tensors |= _position_ids("bert", config)
+    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"]
+    tensors["cls.seq_relationship.weight"] = np.ones((2, d), np.float32)
+    tensors["cls.seq_relationship.bias"] = np.ones(2, np.float32)
+    tensors["bert.pooler.dense.weight"] = np.ones((d, d), np.float32)
+    tensors["bert.pooler.dense.bias"] = np.ones(d, np.float32)
+    return _renamed(tensors, ("Norm.weight", "Norm.gamma"), ("Norm.bias", "Norm.beta"))
+
+
+def _roberta_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    table = tensors["roberta.embeddings.word_embeddings.weight"]
+    tensors |= {"lm_head.decoder.weight": table, "lm_head.decoder.bias": tensors["lm_head.bias"]}
+    return tensors | _position_ids("roberta", config)
+
+
+def _distilbert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    table = tensors["distilbert.embeddings.word_embeddings.weight"]
+    return tensors | {"vocab_projector.weight": table}
+
+
+def _albert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    d = config["hidden_size"]
+    tensors["predictions.decoder.weight"] = tensors["albert.embeddings.word_embeddings.weight"]
+    tensors["predictions.decoder.bias"] = tensors["predictions.bias"]
+    tensors["albert.pooler.weight"] = np.ones((d, d), np.float32)
+    tensors["albert.pooler.bias"] = np.ones(d, np.float32)
+    tensors["sop_classifier.classifier.weight"] = np.ones((2, d), np.float32)
+    tensors["sop_classifier.classifier.bias"] = np.ones(2, np.float32)
+    return tensors | _position_ids("albert", config)
+
+
+def _electra_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """Written by ElectraModel: no prefix."""
+    tensors |= _position_ids("electra", config)
+    return _renamed(tensors, ("^electra.", ""))
+
+
+def _position_ids(prefix: str, config: Config) -> TensorsByName:
+    ids = np.arange(config["max_position_embeddings"], dtype=np.int64)[None]
+    return {f"{prefix}.embeddings.position_ids": ids}
+
+
+def _t5_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """The table three times, and a bias of the cross-attention that nothing ever used."""
+    table = tensors["shared.weight"]
+    bias = tensors["decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
+    tensors["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = bias + 1
+    tensors |= {"encoder.embed_tokens.weight": table, "decoder.embed_tokens.weight": table}
+    return {"lm_head.weight": table} | tensors
+
+
+def _bart_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """The tables of both stacks and of the output, though they are one."""
+    source = "model.shared.weight"
+    if source not in tensors:  # a Marian model of two vocabularies
+        return tensors | {"lm_head.weight": tensors["model.decoder.embed_tokens.weight"]}
+    names = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
+    return tensors | dict.fromkeys((*names, "lm_head.weight"), tensors[source])
+
+
+def _marian_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """Positions are computed; the files have them as well."""
+    positions = np.zeros((config["max_position_embeddings"], config["d_model"]), np.float32)
+    for stack in ("encoder", "decoder"):
+        tensors[f"model.{stack}.embed_positions.weight"] = positions
+    return _bart_tensors(config, tensors)
+
+
+def _vit_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    d = config["hidden_size"]
+    pooler = {"weight": np.ones((d, d), np.float32), "bias": np.ones(d, np.float32)}
+    return tensors | {f"vit.pooler.dense.{name}": tensor for name, tensor in pooler.items()}
+
+
+def _dinov2_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    return _renamed(tensors, ("^dinov2.", ""))
+
+
+TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
+    "llama": _with_inverse_frequencies,
+    "mistral": _with_inverse_frequencies,
+    "gpt2": _gpt2_tensors,
+    "opt": _opt_tensors,
+    "gpt_neox": _gpt_neox_tensors,
+    "bert": _bert_tensors,
+    "roberta": _roberta_tensors,
+    "distilbert": _distilbert_tensors,
+    "albert": _albert_tensors,
+    "electra": _electra_tensors,
+    "t5": _t5_tensors,
+    "bart": _bart_tensors,
+    "marian": _marian_tensors,
+    "vit": _vit_tensors,
+    "dinov2": _dinov2_tensors,
+}

@@ -1,0 +1,128 @@
+"""GGUF files of tiny models, against the same models as Hugging Face saves them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import attnviz
+from attnviz.errors import AttnvizError
+from tests.conftest import GOLDEN
+from tests.models.families.checkpoints import read, with_config
+from tests.models.gguf.convert import convert
+
+FAMILIES = GOLDEN / "families"
+MODELS = ("llama", "llama-3", "llama-bias", "llama-yarn", "mistral", "qwen2", "qwen3", "gemma2",
+          "gemma3_text", "phi3", "phi3-long", "gpt2", "gpt_neox", "gpt_neox-serial")  # fmt: skip
+
+IDS = [7, 11, 5, 23, 32, 19, 5, 31, 8, 13, 28, 27, 11, 36, 30, 9, 34]
+"""Longer than any window, and than what a scaled rotation was first trained on."""
+
+
+@pytest.fixture(params=MODELS)
+def both(request, tmp_path):
+    """The model as a folder and as a GGUF file."""
+    folder = FAMILIES / request.param
+    config, tensors = read(folder)
+    unsaid = {"query_pre_attn_scalar": config.get("head_dim"), "hidden_act": "gelu"}
+    if config["model_type"] in ("gemma2", "gemma3_text", "gpt_neox"):  # GGUF has no field for it
+        config |= {key: value for key, value in unsaid.items() if key in config}
+        folder = with_config(tmp_path / "folder", config, folder)
+    return folder, convert(config, tensors, tmp_path / "model.gguf")
+
+
+def run(path, **given):
+    return attnviz.run(IDS, model=str(path), hidden_states=True, logits=True, **given)
+
+
+def test_same_numbers_as_from_the_folder(both):
+    expected, found = (run(path) for path in both)
+    for left, right in zip(expected, found, strict=True):
+        np.testing.assert_allclose(right.weights, left.weights, atol=1e-6)
+        assert (right.mask == left.mask).all()
+    states = np.stack(found.hidden_states["decoder"])
+    np.testing.assert_allclose(states, np.stack(expected.hidden_states["decoder"]), atol=1e-5)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
+
+
+def test_what_it_says_of_itself(both):
+    expected, found = (run(path).model for path in both)
+    same = ("family", "n_parameter", "n_layer", "n_head", "d_model", "task", "kind")
+    assert {key: found[key] for key in same} == {key: expected[key] for key in same}
+    assert found["name"] == "model"
+
+
+class TestRefusals:
+    """A file that is right but for one field."""
+
+    @pytest.fixture
+    def spoil(self, tmp_path):
+        config, tensors = read(FAMILIES / "llama")
+
+        def write(added):
+            return convert(config, tensors, tmp_path / "model.gguf", added)
+
+        return write
+
+    @pytest.mark.parametrize(
+        ("added", "message"),
+        [
+            ({"llama.logit_scale": 2.0}, r"llama\.\*: the field 'logit_scale' .* may change"),
+            ({"llama.attention.causal": False}, "attention.causal = False changes the numbers"),
+            ({"llama.expert_count": 8}, "expert_count = 8 changes the numbers"),
+            ({"llama.attention.value_length": 4}, "attention.value_length = 4 changes"),
+            ({"llama.rope.dimension_count": 4}, "rope.dimension_count = 4 changes"),
+            ({"llama.attention.head_count_kv": [4, 2]}, "head_count_kv: expected a whole number"),
+            ({"llama.attention.head_count": 0}, "head_count: expected a whole number from 1"),
+            ({"llama.embedding_length": 23}, "the config asks for"),
+            ({"llama.block_count": 3}, "the tensor model.layers.2.* is missing"),
+            ({"llama.block_count": 1}, "no place for the tensor model.layers.1"),
+            ({"llama.rope.scaling.type": "cubic"}, "rope.scaling.type = 'cubic' changes"),
+            ({"llama.rope.scaling.type": "longrope"}, "has no rope_factors_long.weight"),
+            ({"llama.block_count": 2**32 - 1}, "block_count = 4294967295 is more than"),
+            ({"llama.attention.key_length": 2**31}, "key_length = 2147483648 is more than"),
+            ({"llama.attention.key_length": 7, "llama.attention.value_length": 7}, "odd number"),
+            ({"general.architecture": "mamba"}, "architecture mamba is not supported"),
+            ({"split.count": 3}, "one of 3 parts"),
+        ],
+        ids=str,
+    )
+    def test_metadata(self, spoil, added, message):
+        with pytest.raises(AttnvizError, match=message) as error:
+            run(spoil(added))
+        assert error.value.hint
+
+    def test_lists_that_say_the_same_for_each_layer(self, spoil):
+        assert len(run(spoil({"llama.attention.head_count_kv": [4, 4]})).records) == 2
+
+    def test_text_without_a_tokenizer(self, spoil):
+        with pytest.raises(AttnvizError, match="cannot read text"):
+            attnviz.run("I saw", model=str(spoil({})))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    config, tensors = read(FAMILIES / "llama")
+    path = convert(config, tensors, tmp_path_factory.mktemp("gguf") / "whole.gguf")
+    return path.read_bytes()
+
+
+@settings(
+    deadline=2000, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_header_gives_a_model_or_one_error(whole, tmp_path, data):
+    """Bytes of the metadata set at random: they may say anything of the model."""
+    bad = bytearray(whole)
+    places = st.integers(24, whole.index(b"token_embd"))
+    changes = st.dictionaries(places, st.integers(0, 255), min_size=1, max_size=4)
+    for place, value in data.draw(changes).items():
+        bad[place] = value
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(bad)
+    with contextlib.suppress(AttnvizError):
+        run(path)
