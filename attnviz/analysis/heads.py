@@ -81,10 +81,10 @@ def most_telling(
 
 
 def entropy(weights: Array) -> Array:
-    """-Σ w ln w over the last axis, in nats: [n_q, n_k] -> [n_q]."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        terms = np.where(weights > 0, weights * np.log(weights), 0)
-    total: Array = np.where(np.isnan(weights), np.nan, terms).sum(-1)
+    """-Σ w ln w over the last axis, in nats, summed in float64: [..., n_k] -> [...]."""
+    terms = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
+    terms *= np.maximum(weights, 0)
+    total: Array = terms.sum(-1, dtype=np.float64)
     return -total
 
 

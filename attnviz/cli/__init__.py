@@ -24,6 +24,7 @@ COMMANDS = {
     "ablate": "Take heads out, and measure what the output loses",
     "flow": "Show which inputs reach which outputs through all layers",
     "heads": "Measure every head, and say what it does",
+    "scan": "Measure every head over a whole corpus",
     "show": "Draw a saved trace, or your own arrays of weights",
     "learn": "Take a lesson: an idea of attention, live, its claims checked",
     "models": "List the models that are here, or describe one",

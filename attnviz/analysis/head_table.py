@@ -1,0 +1,176 @@
+"""Every metric of every head beside its null, and the file that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.metrics import METRICS
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array
+from attnviz.selection import Selection
+
+FORMAT = "attnviz-heads"
+SCAN = "attnviz-scan"
+"""The format of what a scan of a corpus writes: the same, and more besides."""
+VERSION = 1
+
+COLUMNS = ("value", "null", "rows", "deviation")
+"""What a table can hold of every metric; quantiles come besides."""
+
+
+@dataclass(frozen=True)
+class HeadTable:
+    """One row a head; every array [n_row], or with a further axis of quantiles."""
+
+    ids: tuple[str, ...]
+    """`encoder.0.self`, of each row."""
+    heads: Array
+    """The head's number in its layer."""
+    value: Mapping[str, Array]
+    """By metric; NaN where it is not defined."""
+    null: Mapping[str, Array]
+    """The same of an even spread under the same masks and lengths."""
+    rows: Mapping[str, Array]
+    """Of how many queries each is the mean."""
+    places: Mapping[str, Array] = field(default_factory=dict)
+    """Positions that belong to a metric; of one text only."""
+    deviation: Mapping[str, Array] = field(default_factory=dict)
+    """Over the texts of a scan."""
+    quantiles: Mapping[str, Array] = field(default_factory=dict)
+    """Over the texts of a scan, [n_row, n_quantile]."""
+    levels: tuple[float, ...] = ()
+    """Which quantiles these are."""
+    notes: tuple[str, ...] = ()
+    """What has to be known of how it was measured."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def layers(self) -> Array:
+        """[n_row]"""
+        return np.array([int(id.split(".")[1]) for id in self.ids], np.int64)
+
+    def defined(self) -> list[str]:
+        """The metrics that have a value for some head."""
+        return [name for name, values in self.value.items() if np.isfinite(values).any()]
+
+    def columns(self) -> dict[str, Array]:
+        """All numbers of a head, [n_row] each: `entropy`, `entropy_null`, `entropy_rows`, of a scan
+        `entropy_deviation` and `entropy_q5`, …"""
+        named: dict[str, Array] = {}
+        for metric, values in self.value.items():
+            named[metric] = values
+            named[f"{metric}_null"] = self.null[metric]
+            named[f"{metric}_rows"] = self.rows[metric]
+            if metric in self.deviation:
+                named[f"{metric}_deviation"] = self.deviation[metric]
+            if metric in self.quantiles:
+                for number, level in enumerate(self.levels):
+                    named[f"{metric}_q{100 * level:g}"] = self.quantiles[metric][:, number]
+        return {"layer": self.layers, "head": self.heads, **named, **self.places}
+
+    def select(self, selection: Selection) -> HeadTable:
+        """The rows of the selected heads."""
+        n_head = {id: 1 + int(self.heads[places].max()) for id, places in self._by_id().items()}
+        records = [_Named(id, int(id.split(".")[1]), count) for id, count in n_head.items()]
+        selection.check(records)
+        chosen = {(record.id, head) for record in records for head in selection.heads(record)}
+        pairs = zip(self.ids, self.heads.tolist(), strict=True)
+        return self.take([row for row, pair in enumerate(pairs) if pair in chosen])
+
+    def _by_id(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, id in enumerate(self.ids):
+            rows.setdefault(id, []).append(row)
+        return rows
+
+    def take(self, which: Sequence[int]) -> HeadTable:
+        """Some rows, in this order."""
+        places = np.array(which, np.int64)
+        taken: dict[str, Any] = {
+            name: {key: array[places] for key, array in getattr(self, name).items()}
+            for name in (*COLUMNS, "places", "quantiles")
+        }
+        ids = tuple(self.ids[place] for place in which)
+        return HeadTable(
+            ids=ids, heads=self.heads[places], levels=self.levels, notes=self.notes, **taken
+        )
+
+    def manifest(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """What a file says besides the arrays."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": dict(model),
+            "ids": list(self.ids),
+            "levels": list(self.levels),
+            "notes": list(self.notes),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """Under the names that they have in a file: `heads`, `value/entropy`, `null/entropy`, …"""
+        named = {"heads": self.heads}
+        for name in (*COLUMNS, "places", "quantiles"):
+            named |= {f"{name}/{key}": array for key, array in getattr(self, name).items()}
+        return named
+
+
+class _Named(NamedTuple):
+    """What a selection has to know of a record."""
+
+    id: str
+    layer: int
+    n_head: int
+
+
+def table_from_arrays(
+    path: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array]
+) -> HeadTable:
+    """What `manifest` and `arrays` of a table gave, back; also of a scan, which writes the same.
+
+    Raises:
+        AttnvizError: a higher version, or arrays that do not fit together.
+    """
+    if manifest.get("version") != VERSION:
+        raise AttnvizError(
+            f"{path} has version {manifest.get('version')!r} of {FORMAT}; this reads {VERSION}",
+            "update attnviz",
+        )
+    ids = manifest.get("ids")
+    if not isinstance(ids, list) or any(len(str(id).split(".")) != 3 for id in ids):
+        raise AttnvizError(f"{path}: the manifest names no heads", "write the file again")
+    groups: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        if array.shape[:1] != (len(ids),) or array.dtype.kind not in "fiu":
+            raise AttnvizError(
+                f"{path}: {name} has the shape {list(array.shape)}; expected [{len(ids)}] numbers, "
+                "one a head",
+                "write the file again",
+            )
+        kind, _, metric = name.partition("/")
+        groups.setdefault(kind, {})[metric] = array
+    missing = [kind for kind in ("heads", "value", "null", "rows") if kind not in groups]
+    if missing:
+        raise AttnvizError(f"{path} lacks {', '.join(missing)}", "write the file again")
+    alone = [
+        f"{kind}/{metric}"
+        for metric in (*METRICS, *groups["value"])
+        for kind in ("value", "null", "rows")
+        if metric not in groups[kind]
+    ]
+    if alone:
+        raise AttnvizError(f"{path} lacks {', '.join(alone[:4])}", "write the file again")
+    known = {kind: groups.get(kind, {}) for kind in (*COLUMNS, "places", "quantiles")}
+    return HeadTable(
+        ids=tuple(map(str, ids)),
+        heads=groups["heads"][""],
+        levels=tuple(map(float, manifest.get("levels", ()))),
+        notes=tuple(map(str, manifest.get("notes", ()))),
+        **known,
+    )

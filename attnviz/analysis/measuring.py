@@ -1,0 +1,160 @@
+"""Every head of a trace measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from attnviz.analysis.head_table import HeadTable
+from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
+from attnviz.analysis.metrics import METRICS, Pattern, Setting
+from attnviz.analysis.metrics.distance import best_offset
+from attnviz.analysis.metrics.keys import sink_place
+from attnviz.analysis.metrics.repeats import period
+from attnviz.analysis.metrics.tokens import (
+    are_patches,
+    punctuation_marks,
+    same_tokens,
+    special_places,
+)
+from attnviz.analysis.metrics.values import value_norms
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array, Bool
+from attnviz.nn.weights import Weight
+from attnviz.selection import Selection
+from attnviz.trace import Record, Trace
+
+PLACES = {"sink_place": sink_place, "best_offset": best_offset, "period": period}
+"""Where the key is that `sink_share` is about, at which offset `positional` holds, and how far
+apart copies are, if all are equally far."""
+
+
+def measure_heads(
+    trace: Trace,
+    selection: Selection | None = None,
+    outputs: Mapping[str, Weight] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> HeadTable:
+    """Every metric of the selected heads.
+
+    Args:
+        outputs: W_O of the attentions by record id, see `output_weights`; with it and the stage
+            `v`, what the heads move is measured too.
+    """
+    selection = selection or Selection()
+    if not trace.records:
+        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
+    selection.check(list(trace))
+    records = [record for record in trace if selection.covers(record)]
+    settings = Settings(trace)
+    found: dict[str, list[Array]] = {}
+    ids: list[str] = []
+    heads: list[int] = []
+    for done, record in enumerate(records):
+        if progress is not None:
+            progress(done, len(records))
+        norms = _norms(record, (outputs or {}).get(record.id))
+        chosen = list(selection.heads(record))
+        for some in _blocks(record, chosen):
+            pattern = Pattern(
+                settings.of(record, some),
+                record.stage("weights")[some],
+                None if norms is None else norms[some],
+            )
+            for name, array in _measured(pattern).items():
+                found.setdefault(name, []).append(array)
+        ids += [record.id] * len(chosen)
+        heads += chosen
+    columns = {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def column(kind: str) -> dict[str, Array]:
+        start = f"{kind}/"
+        return {n.removeprefix(start): a for n, a in columns.items() if n.startswith(start)}
+
+    return HeadTable(
+        ids=tuple(ids),
+        heads=np.array(heads, np.int64),
+        value=column("value"),
+        null=column("null"),
+        rows=column("rows"),
+        places=column("places"),
+        notes=tuple(settings.notes),
+    )
+
+
+class Settings:
+    """The settings of a trace's records, each made once, and what was assumed for them."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._made: dict[tuple[str, str, bytes], Setting] = {}
+        self.notes: dict[str, None] = {}
+
+    def of(self, record: Record, heads: Sequence[int]) -> Setting:
+        """What these heads work in."""
+        if record.mask is not None and record.mask.ndim == 3:
+            visible = np.stack([visible_cells(record, head) for head in heads])
+        else:
+            visible = visible_cells(record, 0)
+            if record.mask is None and _looks_causal(record):
+                visible = np.tril(visible)
+                self.notes["no mask is known; no weight lies above the diagonal, so the nulls are "
+                           "those of a causal mask"] = None  # fmt: skip
+        key = (record.queries, record.keys, visible.tobytes())
+        if key not in self._made:
+            self._made[key] = self._setting(record, visible)
+        return self._made[key]
+
+    def _setting(self, record: Record, visible: Bool) -> Setting:
+        keys = self._trace.streams[record.keys]
+        plane = are_patches(keys)
+        if plane:
+            self.notes["the patches of an image lie in a plane: what is measured along a row of "
+                       "tokens is not defined"] = None  # fmt: skip
+        special = special_places(keys)
+        named = self._trace.model.get("kind") == "array"
+        n_q, n_k = visible.shape[-2:]
+        in_row = record.queries == record.keys and not plane
+        return Setting(
+            visible=visible,
+            first=n_k - n_q if in_row else None,
+            ids=None if plane else same_tokens(keys) if named else np.array(keys.ids),
+            special=special if special.any() else None,
+            punctuation=None if plane else punctuation_marks(keys),
+        )
+
+
+def _looks_causal(record: Record) -> bool:
+    weights = record.stage("weights")
+    n_q, n_k = weights.shape[-2:]
+    above = np.triu(np.ones((n_q, n_k), bool), 1)
+    return n_q == n_k > 2 and record.kind == "self" and not weights[:, above].any()
+
+
+def _norms(record: Record, output: Weight | None) -> Array | None:
+    if output is None or record.v is None:
+        return None
+    return value_norms(record.v, np.asarray(output))
+
+
+def _blocks(record: Record, heads: list[int]) -> list[list[int]]:
+    """Heads that are measured together, so that no copy is ever large."""
+    weights = record.stage("weights")
+    step = max(1, BLOCK_CELLS // max(1, weights.shape[-2] * weights.shape[-1]))
+    return [heads[start : start + step] for start in range(0, len(heads), step)]
+
+
+def _measured(pattern: Pattern) -> dict[str, Array]:
+    """`value/NAME`, `null/NAME`, `rows/NAME` and `places/NAME`, [n_head] each."""
+    n_head = len(pattern.weights)
+    found: dict[str, Array] = {}
+    for name, metric in METRICS.items():
+        value, rows = metric(pattern)
+        found[f"value/{name}"] = value
+        found[f"null/{name}"] = np.broadcast_to(metric(pattern.null).value, n_head)
+        found[f"rows/{name}"] = np.broadcast_to(rows, n_head)
+    for name, place in PLACES.items():
+        where = place(pattern)
+        found[f"places/{name}"] = np.full(n_head, np.nan) if where is None else where
+    return found

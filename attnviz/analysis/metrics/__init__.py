@@ -1,0 +1,30 @@
+"""Numbers that say what a head does, each beside that of a head that spreads evenly.
+
+    setting = Setting(visible, ids=ids)
+    pattern = Pattern(setting, weights)
+    value, rows = METRICS["induction"](pattern)  # [..., n_head]
+    null, _ = METRICS["induction"](pattern.null)
+
+There may be any axes before n_head: texts of one length, say. Layers under one mask can be put
+together as one long axis of heads. Arrays that fit into the processor's cache, some megabytes,
+are fastest.
+"""
+
+from __future__ import annotations
+
+from attnviz.analysis.metrics import breadth, distance, keys, repeats, values
+from attnviz.analysis.metrics.pattern import Measure, Pattern, Setting
+from attnviz.analysis.metrics.registry import METRICS, UNITS
+
+__all__ = [
+    "METRICS",
+    "UNITS",
+    "Measure",
+    "Pattern",
+    "Setting",
+    "breadth",
+    "distance",
+    "keys",
+    "repeats",
+    "values",
+]

@@ -1,0 +1,56 @@
+"""How many keys a head looks at."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.analysis.metrics.pattern import Measure, Pattern
+from attnviz.analysis.metrics.registry import METRICS
+
+
+@METRICS.add
+def entropy(pattern: Pattern) -> Measure:
+    """-Σ_j w_ij ln w_ij, mean over the queries i that see two keys.
+
+    From 0 (one key) to the mean of ln m_i (all m_i visible keys alike); in nats.
+    Source: Clark et al. 2019
+    """
+    return pattern.over_rows(pattern.entropies)
+
+
+@METRICS.add
+def normalised_entropy(pattern: Pattern) -> Measure:
+    """The entropy of each query as a share of the most it can be, ln m_i; mean over the queries.
+
+    From 0 (one key) to 1 (all visible keys alike), which is its null.
+    """
+    most = np.log(np.maximum(pattern.setting.n_visible, 2))
+    return pattern.over_rows(pattern.entropies / most)
+
+
+@METRICS.add
+def effective_tokens(pattern: Pattern) -> Measure:
+    """exp(entropy): as if a head looked at so many keys, all alike.
+
+    From 1 to the number of visible keys. It is the exponential of the mean entropy (the
+    geometric mean over the queries of Hill's number of order 1), not the mean of exponentials.
+    Source: Hill 1973; Clark et al. 2019 read their entropies so.
+    """
+    mean, rows = pattern.over_rows(pattern.entropies)
+    return Measure(np.exp(mean), rows)
+
+
+@METRICS.add
+def confidence(pattern: Pattern) -> Measure:
+    """Each query's largest weight on a token that the tokenizer did not add; mean over the
+    queries that have a choice and see such a token.
+
+    From 0 to 1. Where nothing is known of special tokens, all tokens count.
+    Source: Voita et al. 2019, who leave out the end of the sentence.
+    """
+    setting = pattern.setting
+    if setting.special is None:
+        return pattern.over_rows(pattern.weights.max(-1))
+    ordinary = ~setting.special[..., None, None, :]
+    rows = (setting.cells & ordinary).any(-1) & setting.choosing
+    return pattern.over_rows(np.where(ordinary, pattern.weights, 0).max(-1), rows)

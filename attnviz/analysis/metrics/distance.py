@@ -1,0 +1,127 @@
+"""Where a head looks, seen from the query."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
+from attnviz.analysis.metrics.registry import METRICS
+from attnviz.nn.types import Array, Bool
+
+
+@METRICS.add
+def mean_distance(pattern: Pattern) -> Measure:
+    """Σ_ij w_ij |i - j| / Σ_ij w_ij over all queries: how far away, in tokens.
+
+    From 0 to the number of tokens. An even spread over n tokens has (n² - 1) / 3n, under a causal
+    mask (n - 1) / 4. Source: Vig and Belinkov 2019
+    """
+    offset = pattern.setting.offset
+    if offset is None:
+        return pattern.undefined()
+    return matched(pattern, np.abs(offset), pattern.setting.cells)
+
+
+@METRICS.add
+def previous_token(pattern: Pattern) -> Measure:
+    """The weight on the token before the query; mean over the queries that see one.
+
+    From 0 to 1. Clark et al. 2019 divide by all queries, which gives less.
+    """
+    return pattern.mass(_at(pattern, -1))
+
+
+@METRICS.add
+def next_token(pattern: Pattern) -> Measure:
+    """The weight on the token after the query; mean over the queries that see one.
+
+    From 0 to 1; not defined under a causal mask. Source: as previous_token.
+    """
+    return pattern.mass(_at(pattern, 1))
+
+
+@METRICS.add
+def self_token(pattern: Pattern) -> Measure:
+    """The weight on the query's own token; mean over the queries that have a choice.
+
+    From 0 to 1. Source: as previous_token.
+    """
+    return pattern.mass(_at(pattern, 0))
+
+
+@METRICS.add
+def diagonality(pattern: Pattern) -> Measure:
+    """1 - Σ_j w_ij |i - j| / max_j |i - j|, the largest distance being among the visible keys;
+    mean over the queries that have a choice.
+
+    From 0 (always the farthest key) to 1 (always the query's own). Source: Zhang et al. 2021,
+    who follow Yang, Liu and Lee 2020; theirs is -Σ_ij w_ij |i - j| / n².
+    """
+    setting = pattern.setting
+    if setting.offset is None:
+        return pattern.undefined()
+    distance = np.where(setting.cells, np.abs(setting.offset), 0)
+    nearness = 1 - distance / np.maximum(distance.max(-1, keepdims=True), 1)
+    return pattern.mean_of(np.where(setting.cells, nearness, 0), setting.choosing)
+
+
+@METRICS.add
+def positional(pattern: Pattern) -> Measure:
+    """The share of queries whose largest weight lies at one fixed offset, the best one; a query
+    that has no key there counts as a miss, and of k equal largest weights each counts 1/k.
+
+    From 0 to 1. Source: Voita et al. 2019: a head is positional from 0.9.
+    """
+    shares = _offset_shares(pattern)
+    if shares is None:
+        return pattern.undefined()
+    return Measure(shares.max(-1), pattern.setting.choosing.sum(-1))
+
+
+def best_offset(pattern: Pattern) -> Array | None:
+    """The offset that `positional` is about, -1 for the token before: [..., n_head]."""
+    shares = _offset_shares(pattern)
+    if shares is None or pattern.setting.first is None:
+        return None
+    n_q = pattern.weights.shape[-2]
+    best: Array = shares.argmax(-1) - (n_q - 1) - pattern.setting.first
+    return best
+
+
+def matched(pattern: Pattern, template: Array, counted: Bool) -> Measure:
+    """Σ_ij w_ij t_ij / Σ_ij w_ij over the cells that are `counted`, [..., n_head or 1, n_q, n_k].
+
+    With a template of zeros and ones it is the score of a pattern: the "mul" measure of
+    TransformerLens' detect_head.
+    """
+    cells = counted & pattern.setting.queries[..., None]
+    total = inner(pattern.wide, cells)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = inner(pattern.wide, np.where(cells, template, 0)) / total
+    return Measure(share, cells.any(-1).sum(-1))
+
+
+def _at(pattern: Pattern, offset: int) -> Bool | None:
+    found = pattern.setting.offset
+    return None if found is None else np.equal(found, offset)
+
+
+def _offset_shares(pattern: Pattern) -> Array | None:
+    """[..., n_head, n_q + n_k - 1]: from the last query on the first key upwards."""
+    rows = pattern.setting.choosing
+    if pattern.setting.first is None or not rows.any():
+        return None
+    *lead, n_q, n_k = pattern.weights.shape
+    largest = pattern.weights.max(-1, keepdims=True)
+    row, key = np.divmod(np.flatnonzero(pattern.weights == largest), n_k)
+    counted = np.broadcast_to(rows, (*lead, n_q)).reshape(-1)[row]
+    row, key = row[counted], key[counted]
+    head, query = np.divmod(row, n_q)
+    n_offset = n_q + n_k - 1
+    slots = head * n_offset + (key - query + n_q - 1)
+    one = 1 / np.bincount(row)[row]
+    found = np.bincount(slots, one, minlength=int(np.prod(lead)) * n_offset)
+    count = rows.sum(-1)
+    shares: Array = found.reshape(*lead, n_offset) / np.where(count, count, np.nan)[..., None]
+    shares[np.isnan(largest).any((-2, -1))] = np.nan
+    return shares

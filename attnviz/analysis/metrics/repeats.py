@@ -1,0 +1,56 @@
+"""What a head does where tokens come again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
+from attnviz.analysis.metrics.registry import METRICS
+from attnviz.nn.types import Array
+
+
+@METRICS.add
+def duplicate_token(pattern: Pattern) -> Measure:
+    """The weight on all earlier copies of the query's token together; mean over the queries that
+    see one.
+
+    From 0 to 1. Not defined where no token comes again; special tokens are nobody's copy.
+    Source: the duplicate-token pattern of TransformerLens, summed over copies.
+    """
+    return pattern.mass(pattern.setting.copies)
+
+
+@METRICS.add
+def induction(pattern: Pattern) -> Measure:
+    """The weight on all tokens right behind earlier copies of the query's token together; mean
+    over the queries that see one.
+
+    From 0 to 1, whatever the period. Not defined where no token comes again. The query itself is
+    not counted as behind a copy, nor are copies of special tokens.
+    Source: Olsson et al. 2022, prefix matching, summed over copies; see prefix_matching.
+    """
+    return pattern.mass(pattern.setting.followers)
+
+
+@METRICS.add
+def prefix_matching(pattern: Pattern) -> Measure:
+    """The mean weight of every single cell that `induction` adds up.
+
+    From 0 to the number of its queries divided by that of its cells: 0.5 for a block of tokens
+    that comes four times. Never compare it with induction.
+    Source: Olsson et al. 2022, appendix, with their erratum (the token behind the copy).
+    """
+    behind = pattern.setting.followers
+    if behind is None:
+        return pattern.undefined()
+    cells = behind & pattern.setting.cells & pattern.setting.choosing[..., None]
+    count = cells.sum((-2, -1))
+    total = inner(pattern.wide, cells)
+    return Measure(total / np.where(count, count, np.nan), cells.any(-1).sum(-1))
+
+
+def period(pattern: Pattern) -> Array | None:
+    """The distance of which those of all copies are multiples, [..., n_head]; where there is one,
+    induction cannot be told from a look at a fixed offset."""
+    found = pattern.setting.period
+    return None if found is None else np.full(pattern.weights.shape[:-2], float(found))

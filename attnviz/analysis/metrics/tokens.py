@@ -1,0 +1,48 @@
+"""What the metrics have to know of tokens."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import numpy as np
+
+from attnviz.nn.types import Array, Bool
+from attnviz.tokens import Tokens
+
+PIECE_MARKS = "Ġ▁␣ ·"
+"""What tokenizers put before or for the space."""
+
+PATCH = re.compile(r"\d+,\d+")
+
+
+def is_punctuation(token: str) -> bool:
+    """Whether a token holds signs of punctuation only, besides what marks it as a piece."""
+    inner = token.removeprefix("##").strip(PIECE_MARKS)
+    return bool(inner) and all(unicodedata.category(char).startswith("P") for char in inner)
+
+
+def punctuation_marks(tokens: Tokens) -> Bool:
+    """[n_token]; what the tokenizer added is none, [SEP] for example."""
+    found = np.array([is_punctuation(label) for label in tokens.labels], bool)
+    found[list(tokens.special)] = False
+    return found
+
+
+def special_places(tokens: Tokens) -> Bool:
+    """[n_token]: the tokens that the tokenizer added."""
+    found = np.zeros(len(tokens), bool)
+    found[list(tokens.special)] = True
+    return found
+
+
+def same_tokens(tokens: Tokens) -> Array:
+    """[n_token]: numbers that are equal where the tokens are, for tokens without ids."""
+    found: Array = np.unique(np.array(tokens.tokens), return_inverse=True)[1]
+    return found
+
+
+def are_patches(tokens: Tokens) -> bool:
+    """Whether these are the patches of an image, which lie in a plane and not in a row."""
+    names = [name for i, name in enumerate(tokens.tokens) if i not in tokens.special]
+    return bool(names) and all(PATCH.fullmatch(name) for name in names)

@@ -1,0 +1,118 @@
+"""What a head is called, by rules that are stated and that an even spread must not meet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.head_table import HeadTable
+from attnviz.nn.types import Bool
+
+MIXED = "mixed"
+
+LEAST_ROWS = 4
+"""Fewer queries are no ground for a name."""
+
+MARGIN = 0.25
+
+
+class Role(NamedTuple):
+    """A name and what a head must do to have it."""
+
+    name: str
+    metric: str
+    least: float
+    """The metric must be this at least, and its null less."""
+    margin: float = MARGIN
+    """By so much the metric must exceed its null."""
+
+    @property
+    def rule(self) -> str:
+        return (
+            f"{self.metric} ≥ {self.least:g}, its null below that and at least {self.margin:g} "
+            "lower than the head's"
+        )
+
+    def holds(self, table: HeadTable) -> Bool:
+        """[n_row]; a metric that is not defined meets no rule."""
+        value, null = table.value[self.metric], table.null[self.metric]
+        return np.asarray(
+            (table.rows[self.metric] >= LEAST_ROWS)
+            & (value >= self.least)
+            & (null < self.least)
+            & (value - null >= self.margin)
+        )
+
+
+class Broad(NamedTuple):
+    """The role of heads that are like their null."""
+
+    name: str = "broad"
+    metric: str = "normalised_entropy"
+    least: float = 0.9
+    tokens: float = 8.0
+
+    @property
+    def rule(self) -> str:
+        return (
+            f"normalised_entropy ≥ {self.least:g}, where an even spread looks at "
+            f"{self.tokens:g} tokens or more: on fewer every head is broad"
+        )
+
+    def holds(self, table: HeadTable) -> Bool:
+        """[n_row]"""
+        return np.asarray(
+            (table.rows["normalised_entropy"] >= LEAST_ROWS)
+            & (table.value["normalised_entropy"] >= self.least)
+            & (table.null["effective_tokens"] >= self.tokens)
+        )
+
+
+ROLES: tuple[Role | Broad, ...] = (
+    Role("induction", "induction", 0.5),
+    Role("duplicate-token", "duplicate_token", 0.5),
+    Role("previous-token", "previous_token", 0.5),
+    Role("next-token", "next_token", 0.5),
+    Role("self", "self_token", 0.5),
+    Role("sink", "first_token", 0.5),
+    Role("special-token", "special_tokens", 0.6),
+    Role("other sink", "sink_share", 0.5),
+    Role("punctuation", "punctuation", 0.5),
+    Role("positional", "positional", 0.9),
+    Broad(),
+)
+"""In the order in which they are asked: a head has the first that fits. Clark et al. 2019 cluster
+with 0.5 for a position and 0.6 for special tokens, Voita et al. 2019 call a head positional from
+0.9; the other thresholds, and all margins, are this program's own."""
+
+
+def doubts(table: HeadTable) -> list[str]:
+    """What speaks against taking the roles for more than they are, if anything does."""
+    named = np.array(roles(table), dtype=object) == "induction"
+    periods = table.places.get("period", np.full(len(table), np.nan))[named]
+    apart = sorted({int(period) for period in periods[np.isfinite(periods)]})
+    return [
+        f"induction: all that comes again here does so every {period} tokens, so that a head that "
+        "looks at a fixed offset passes for one"
+        for period in apart
+    ]
+
+
+def roles(table: HeadTable) -> list[str]:
+    """The role of every row; `mixed` where no rule holds."""
+    found = np.full(len(table), MIXED, dtype=object)
+    for role in reversed(ROLES):
+        found[role.holds(table)] = role.name
+    return [str(name) for name in found]
+
+
+def leading(table: HeadTable, count: int) -> list[int]:
+    """Of each role the rows of the `count` heads that have it most clearly, role by role."""
+    found = np.array(roles(table), dtype=object)
+    chosen: list[int] = []
+    for role in ROLES:
+        rows = np.flatnonzero(found == role.name)
+        clearest = np.argsort(-table.value[role.metric][rows], kind="stable")
+        chosen += rows[clearest[:count]].tolist()
+    return chosen

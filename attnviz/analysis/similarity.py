@@ -1,0 +1,146 @@
+"""How alike heads are, and an order in which like heads stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.heads import entropy, visible_cells
+from attnviz.nn.types import Array, Bool
+from attnviz.trace import Trace
+
+
+class Group(NamedTuple):
+    """Heads whose rows and columns are the same tokens."""
+
+    places: tuple[int, ...]
+    """Where they stand in the list that was given."""
+    weights: Array
+    """[n_head, n_q, n_k]"""
+    rows: Bool
+    """[n_q]: the queries that see two keys."""
+
+
+FARTHEST = float(np.sqrt(np.log(2)))
+"""The Jensen-Shannon distance of two rows that share no key."""
+
+
+def comparable(trace: Trace, heads: Sequence[tuple[str, int]]) -> list[Group]:
+    """Heads by record id and number, in groups that can be compared."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, (id, _) in enumerate(heads):
+        record = trace[id]
+        places.setdefault((record.queries, record.keys), []).append(place)
+    groups = []
+    for members in places.values():
+        chosen = [(trace[heads[place][0]], heads[place][1]) for place in members]
+        weights = np.stack([record.stage("weights")[head] for record, head in chosen])
+        seen = [visible_cells(record, head).sum(-1) > 1 for record, head in chosen]
+        groups.append(Group(tuple(members), weights, np.any(seen, axis=0)))
+    return groups
+
+
+def head_distances(
+    weights: Array, rows: Bool, progress: Callable[[int, int], None] | None = None
+) -> Array:
+    """The Jensen-Shannon distance of every two heads, [n_head, n_q, n_k] -> [n_head, n_head].
+
+    Of each row √(H((p + q) / 2) - (H(p) + H(q)) / 2), from 0 (the same) to √ln 2 = 0.833 (no key
+    in common); mean over the `rows` [n_q]. Source: Endres and Schindelin 2003; Clark et al. 2019
+    sum the divergences instead.
+    """
+    weights = np.asarray(weights[:, rows], np.float64)
+    own = entropy(weights)
+    n_head = len(weights)
+    found = np.zeros((n_head, n_head))
+    for head in range(n_head - 1):
+        if progress is not None:
+            progress(head, n_head - 1)
+        for other in range(head + 1, n_head):
+            mixed = entropy((weights[head] + weights[other]) / 2)
+            divergence = np.maximum(mixed - (own[head] + own[other]) / 2, 0)
+            found[head, other] = found[other, head] = np.sqrt(divergence).mean()
+    return found
+
+
+class _Cluster(NamedTuple):
+    """Leaves in two halves, and for every two ends the shortest walk over the leaves of both."""
+
+    leaves: Array
+    """[n]: the left half's, then the right half's."""
+    n_left: int
+    walks: Array
+    """[n, n]: the length of the shortest order with these leaves at its ends; inf where both are
+    of one half."""
+    halves: tuple[_Cluster, _Cluster] | None = None
+
+
+def leaf_order(distances: Array) -> list[int]:
+    """The heads in the order of the leaves of their tree (average linkage), turned so that
+    neighbours are as near as the tree allows: [n, n] -> n places.
+
+    Source: Sokal and Michener 1958; Bar-Joseph, Gifford and Jaakkola 2001.
+    """
+    if len(distances) < 2:
+        return list(range(len(distances)))
+    root = _tree(distances)
+    ends = np.unravel_index(np.argmin(root.walks), root.walks.shape)
+    order = _walk(root, int(ends[0]), int(ends[1]), distances)
+    return order if order[0] < order[-1] else order[::-1]
+
+
+def _tree(distances: Array) -> _Cluster:
+    """Join the two clusters whose members are nearest on average, until there is one."""
+    n = len(distances)
+    clusters = {place: _Cluster(np.array([place]), 1, np.zeros((1, 1))) for place in range(n)}
+    between = np.array(distances, np.float64)
+    np.fill_diagonal(between, np.inf)
+    for _ in range(n - 1):
+        first, second = divmod(int(np.argmin(between)), n)
+        one, two = clusters[first], clusters.pop(second)
+        sizes = len(one.leaves), len(two.leaves)
+        mean = (sizes[0] * between[first] + sizes[1] * between[second]) / sum(sizes)
+        between[first], between[:, first] = mean, mean
+        between[second], between[:, second] = np.inf, np.inf
+        between[first, first] = np.inf
+        clusters[first] = _joined(one, two, distances)
+    return next(iter(clusters.values()))
+
+
+def _joined(left: _Cluster, right: _Cluster, distances: Array) -> _Cluster:
+    gaps = distances[np.ix_(left.leaves, right.leaves)]
+    across = _shortest(_shortest(left.walks, gaps), right.walks)
+    n_left, n = len(left.leaves), len(left.leaves) + len(right.leaves)
+    walks = np.full((n, n), np.inf)
+    walks[:n_left, n_left:] = across
+    walks[n_left:, :n_left] = across.T
+    return _Cluster(np.concatenate([left.leaves, right.leaves]), n_left, walks, (left, right))
+
+
+def _shortest(a: Array, b: Array) -> Array:
+    """min_j a_ij + b_jk: [n, m], [m, l] -> [n, l]."""
+    return np.array([(row[:, None] + b).min(0) for row in a])
+
+
+def _walk(root: _Cluster, start: int, end: int, distances: Array) -> list[int]:
+    """The leaves on the shortest walk between two of them, by their places in the cluster."""
+    order: list[int] = []
+    waiting = [(root, start, end)]
+    while waiting:
+        cluster, first, last = waiting.pop()
+        if cluster.halves is None:
+            order.append(int(cluster.leaves[0]))
+            continue
+        left, right = cluster.halves
+        if first >= cluster.n_left:  # the right half comes first
+            left, right = right, left
+            first, last = first - cluster.n_left, last
+        else:
+            last -= cluster.n_left
+        gaps = distances[np.ix_(left.leaves, right.leaves)]
+        lengths = left.walks[first][:, None] + gaps + right.walks[:, last]
+        middle = np.unravel_index(np.argmin(lengths), lengths.shape)
+        waiting += [(right, int(middle[1]), last), (left, first, int(middle[0]))]
+    return order

@@ -1,0 +1,311 @@
+"""`attnviz heads`: what every head does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.inputs import read_inputs, read_pair, record
+from attnviz.cli.loading import load
+from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
+from attnviz.cli.progress import progress
+from attnviz.cli.show import words
+from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
+from attnviz.selection import Selection, parse_selection
+
+if TYPE_CHECKING:
+    from attnviz.analysis.head_table import HeadTable
+    from attnviz.trace import Trace
+    from attnviz.views.kinds import View
+
+app = typer.Typer(add_completion=False)
+
+ORDERS = ("like", "layer")
+
+
+class Source(NamedTuple):
+    """What was measured; without a trace, it was measured before."""
+
+    table: HeadTable
+    model: dict[str, Any]
+    trace: Trace | None
+
+
+@app.command()
+@spread
+def heads(
+    stack: StackOptions,
+    out: OutputOptions,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A text, or a file: a trace, weights as `attnviz show` reads them, or what this "
+            "command or `attnviz scan` wrote; - reads a text from stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Which metrics: entropy,induction,…, or all")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="By a column, largest first; -COLUMN smallest first")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Only such heads: 'induction > 0.5 and layer >= 2'")
+    ] = None,
+    top: Annotated[int | None, typer.Option(help="Only the first so many")] = None,
+    map_: Annotated[
+        str | None, typer.Option("--map", metavar="METRIC", help="A metric by layer and head")
+    ] = None,
+    similarity: Annotated[
+        bool, typer.Option("--similarity", help="How far heads are apart, head by head")
+    ] = False,
+    order: Annotated[
+        str, typer.Option(help="Of --similarity: like (like heads side by side) or layer")
+    ] = "like",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What the metrics and roles are; needs no SOURCE")
+    ] = False,
+    select: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--select", help="Layers and heads: L1, L1.H3, … Repeatable."),
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="A second text, for models that read two")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What the decoder of an encoder-decoder has so far")
+    ] = None,
+    ids: Annotated[str | None, typer.Option(help="Token ids instead of a text")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Of the queries of plain files")] = None,
+    key_tokens: Annotated[str | None, typer.Option(help="Of their keys")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="The batch axis of plain files: 0; or 0:3 for its item 3")
+    ] = None,
+    array: Annotated[
+        str | None, typer.Option(help="Which array of a plain file holds the weights")
+    ] = None,
+) -> None:
+    """Measure every head, beside what a head would have that spreads evenly; name what it does.
+
+    attnviz heads "I saw a saw"
+    attnviz heads "BDFKQWXZBDFKQWXZBDFK" -m induction --where "induction > 0.5"
+    attnviz heads trace.npz --map entropy -o entropy.png
+    attnviz heads --explain
+    """
+    check_outputs(out)
+    from attnviz.views.heads import explain_view, full_table
+
+    if top is not None and top < 0:
+        raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 10")
+    one_of("order", order, ORDERS)
+    if explain and source is None and ids is None:
+        emit([Report([explain_view()], {"format": "attnviz-explanation", "version": 1}, {})], out)
+        return
+    selection = parse_selection(select or ())
+    file = _file(source)
+    of_text = {"pair": pair, "target": target, "ids": ids, "model": stack.model, **changes(stack)}
+    of_file = {"tokens": tokens, "key-tokens": key_tokens, "batch": batch, "array": array}
+    _refuse(*(("files", of_file) if file is None else ("texts", of_text)))
+    if file is None:
+        found = _of_text(source, ids, pair, target, stack, selection, wants_data(out))
+    else:
+        found = _of_file(file, selection, of_file)
+    shown, roles, said = _chosen(found.table, where, sort, top)
+    views: list[View] = _header(found)
+    if map_ is not None:
+        views += _map(shown, map_)
+    if similarity:
+        views += _similarity(found, shown, order)
+    full = None
+    if map_ is None and not similarity:
+        full = full_table(shown, roles)
+        views += _tables(found, shown, roles, columns, said, selection)
+    if explain:
+        views.append(explain_view())
+    manifest = {**shown.manifest(found.model), "roles": roles}
+    _emit(Report(views, manifest, shown.arrays()), full, out)
+
+
+def _file(source: str | None) -> Path | None:
+    """The file that the source names: by its suffix, and by being there or one word."""
+    if source is None or not source.lower().endswith((*DATA_FORMATS, ".npy")):
+        return None
+    path = Path(source)
+    return path if path.exists() or len(source.split()) == 1 else None
+
+
+def _refuse(kind: str, options: Mapping[str, Any]) -> None:
+    """Options that are for another kind of source."""
+    for name, value in options.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise AttnvizError(f"{option} is for {kind}", f"leave out {option}")
+
+
+def _of_text(
+    text: str | None,
+    ids: str | None,
+    pair: str | None,
+    target: str | None,
+    stack: Any,
+    selection: Selection,
+    fingerprint: bool,
+) -> Source:
+    from attnviz.analysis.measuring import measure_heads
+    from attnviz.analysis.metrics.values import output_weights
+
+    (given,) = read_inputs(None if text is None else [text], ids)
+    model = load(stack.model, stack.download, changes(stack))
+    stages = ("weights", "v")
+    second = read_pair(pair, ids)
+    trace = record(model, given, second, target, stages, selection, None, fingerprint)
+    with progress("heads") as bar:
+        table = measure_heads(trace, selection, output_weights(model.transformer), bar)
+    return Source(table, dict(trace.model), trace)
+
+
+def _of_file(file: Path, selection: Selection, options: Mapping[str, str | None]) -> Source:
+    """A table that was saved, a trace, or plain weights."""
+    from attnviz import archive
+    from attnviz.analysis.head_table import FORMAT, SCAN, table_from_arrays
+    from attnviz.analysis.measuring import measure_heads
+    from attnviz.foreign import load as load_weights
+
+    manifest, arrays = archive.read(file)
+    if manifest is not None and manifest.get("format") in (FORMAT, SCAN):
+        if any(options.values()):
+            raise AttnvizError(
+                f"{file} holds what was measured of heads, no weights",
+                "leave out --tokens, --key-tokens, --batch and --array",
+            )
+        table = table_from_arrays(file, manifest, arrays)
+        return Source(table.select(selection), dict(manifest.get("model", {})), None)
+    tokens, key_tokens = (
+        words(name, text) if (text := options[name]) is not None else None
+        for name in ("tokens", "key-tokens")
+    )
+    trace = load_weights(
+        file,
+        array=options["array"],
+        batch=options["batch"],
+        tokens=tokens,
+        key_tokens=key_tokens,
+    )
+    with progress("heads") as bar:
+        table = measure_heads(trace, selection, progress=bar)
+    return Source(table, dict(trace.model), trace)
+
+
+def _header(found: Source) -> list[View]:
+    from attnviz.trace import Trace
+    from attnviz.views.attention import header
+
+    return [header(found.trace or Trace(found.model, {}, ()))]
+
+
+def _chosen(
+    table: HeadTable, where: str | None, sort: str | None, top: int | None
+) -> tuple[HeadTable, list[str], list[str]]:
+    """The rows that are wanted in the order that is wanted, their roles, and what was left out."""
+    import numpy as np
+
+    from attnviz.analysis.conditions import fulfil, parse_conditions
+    from attnviz.analysis.roles import roles
+    from attnviz.registry import nearest
+
+    columns = table.columns() | {"role": np.array(roles(table), dtype=object)}
+    which = np.arange(len(table))
+    said = []
+    if where is not None:
+        which = which[fulfil(parse_conditions(where, columns), columns)]
+        said.append(f"{len(which)} of {len(table)} heads fulfil {where}")
+    if sort is not None:
+        name = sort.removeprefix("-")
+        if name not in columns or name == "role":
+            raise AttnvizError(f"--sort: there is no column of numbers {name!r}",
+                               nearest(name, columns))  # fmt: skip
+        keys = columns[name][which] * (1.0 if sort.startswith("-") else -1.0)
+        which = which[np.argsort(keys, kind="stable")]
+        said.append(f"sorted by {name}, {'smallest' if sort.startswith('-') else 'largest'} first")
+    if top is not None and top < len(which):
+        said.append(f"the first {top} of {len(which)} heads shown")
+        which = which[:top]
+    return table.take(which.tolist()), columns["role"][which].tolist(), said
+
+
+def _tables(
+    found: Source,
+    shown: HeadTable,
+    roles: Sequence[str],
+    columns: str | None,
+    said: Sequence[str],
+    selection: Selection,
+) -> list[View]:
+    from attnviz.views.attention import found_text
+    from attnviz.views.heads import head_table_view, roles_view, usual_columns
+
+    if columns is None:
+        names = usual_columns(shown)
+    elif columns == "all":
+        names = shown.defined()
+    else:
+        names = [
+            one_of("columns", name.strip(), (*shown.value, *shown.columns()))
+            for name in columns.split(",")
+        ]
+    views: list[View] = [head_table_view(shown, roles, names, said), roles_view(shown, roles)]
+    if found.trace is not None and (text := found_text(found.trace, selection)):
+        views.append(text)
+    return views
+
+
+def _map(shown: HeadTable, metric: str) -> list[View]:
+    from attnviz.views.heads import map_views
+
+    return map_views(shown, _metric("map", metric, shown))
+
+
+def _similarity(found: Source, shown: HeadTable, order: str) -> list[View]:
+    from attnviz.analysis.similarity import comparable, head_distances, leaf_order
+    from attnviz.views.heads import head_names, similarity_view
+
+    if found.trace is None:
+        raise AttnvizError(
+            "--similarity compares weights, and this file holds only what was measured of them",
+            "give the text, or the trace",
+        )
+    names = head_names(shown)
+    views: list[View] = []
+    for group in comparable(found.trace, list(zip(shown.ids, shown.heads.tolist(), strict=True))):
+        with progress("pairs of heads") as bar:
+            distances = head_distances(group.weights, group.rows, bar)
+        places = leaf_order(distances) if order == "like" else list(range(len(distances)))
+        views.append(
+            similarity_view(
+                [names[group.places[place]] for place in places],
+                distances[places][:, places],
+                liked=order == "like",
+            )
+        )
+    return views
+
+
+def _metric(option: str, name: str, table: HeadTable) -> str:
+    return one_of(option, name, tuple(table.value))
+
+
+def _emit(report: Report, full: View | None, out: OutputOptions) -> None:
+    """The report; where a table goes to CSV, `full`, with all that is known, in its place."""
+    tables = [path for path in out.output or () if path.suffix.lower() == ".csv" and full]
+    others = [path for path in out.output or () if path not in tables]
+    if tables and full is not None:
+        emit([report._replace(views=[full])], replace(out, output=tables, json=False))
+    if others or out.json or not tables:
+        emit([report], replace(out, output=others))

@@ -1,0 +1,127 @@
+"""Roles: rules that an even spread never meets, and short input neither."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from attnviz import Record, Trace
+from attnviz.analysis.head_table import HeadTable
+from attnviz.analysis.heads import spread_evenly
+from attnviz.analysis.measuring import measure_heads
+from attnviz.analysis.metrics import METRICS
+from attnviz.analysis.roles import LEAST_ROWS, MARGIN, ROLES, Broad, Role, doubts, roles
+from attnviz.nn.masks import parse
+from attnviz.tokens import Tokens
+
+
+def trace(*weights, mask=None, tokens=None, special=()):
+    n = len(weights[0])
+    array = np.array(weights, np.float64)
+    record = Record("decoder.0.self", "self", 0, len(array), len(array), "x", "x", mask or "none",
+                    weights=array, mask=parse(mask or "none").visible(np.arange(n), np.arange(n)))  # fmt: skip
+    names = tokens or [f"t{i}" for i in range(n)]
+    ids = [names.index(name) for name in names]
+    return Trace({"name": "made"}, {"x": Tokens.of(names, ids, special=special)}, (record,))
+
+
+def named(*weights, **about):
+    return roles(measure_heads(trace(*weights, **about)))
+
+
+def at(n, *columns):
+    """One-hot rows."""
+    return np.eye(n)[list(columns)]
+
+
+N = 16
+
+
+def test_each_role():
+    before, after = [0, *range(N - 1)], [*range(1, N), N - 1]
+    places = range(N)
+    found = named(
+        at(N, *before),
+        at(N, *after),
+        at(N, *places),
+        at(N, *[0] * N),
+        at(N, *[9] * N),
+        np.full((N, N), 1 / N),
+        at(N, *[max(i - 3, 0) for i in places]),
+    )
+    assert found == ["previous-token", "next-token", "self", "sink", "other sink", "broad", "mixed"]
+    three_back = at(N, *[max(i - 1, 0) if i < 2 else i - 2 for i in places])
+    assert named(three_back, mask="causal") == ["positional"]
+    tokens = [*"abcdefg", ";", ",", *"ijklmn", "."]
+    marks = [[7, 8, 15][i % 3] for i in places]
+    assert named(at(N, *marks), tokens=tokens) == ["punctuation"]
+    assert named(at(N, *marks), tokens=tokens, special=[7, 8, 15]) == ["special-token"]
+
+
+def test_induction_and_duplicates_need_repeats_at_several_distances():
+    tokens = [*"abcdabcdefaef"]
+    n = len(tokens)
+    earlier = [max((j for j in range(i) if tokens[j] == tokens[i]), default=None) for i in range(n)]
+    behind = at(n, *[0 if j is None else j + 1 for j in earlier])
+    copies = at(n, *[0 if j is None else j for j in earlier])
+    table = measure_heads(trace(behind, copies, mask="causal", tokens=tokens))
+    assert roles(table) == ["induction", "duplicate-token"]
+    assert doubts(table) == []
+
+
+def test_one_period_is_doubted():
+    """A head at a fixed offset passes for induction where all repeats are equally far."""
+    tokens = [*"abcd" * 4]
+    offset = at(N, *[max(i - 3, 0) for i in range(N)])
+    table = measure_heads(trace(offset, mask="causal", tokens=tokens))
+    assert roles(table) == ["induction"]
+    (doubt,) = doubts(table)
+    assert "every 4 tokens" in doubt
+
+
+@pytest.mark.parametrize("mask", [None, "causal", "causal+window:size=3", "window:size=2"])
+@pytest.mark.parametrize("n", range(1, 12))
+def test_an_even_spread_is_nothing_but_broad(n, mask):
+    visible = parse(mask or "none").visible(np.arange(n), np.arange(n))
+    even = spread_evenly(np.ones((n, n), bool) if visible is None else visible)
+    for tokens in (None, ["a"] * n, [*"a,b,c,d,e,f,g"][:n]):
+        for special in ((), (0,), (0, n - 1)):
+            assert set(named(even, mask=mask, tokens=tokens, special=special)) <= {"mixed", "broad"}
+    if n < 8:
+        assert named(even, mask=mask) == ["mixed"]
+
+
+@pytest.mark.parametrize("n", range(1, 5))
+def test_few_queries_are_no_ground_for_a_name(n):
+    before = at(n, *[max(i - 1, 0) for i in range(n)])
+    assert named(before, at(n, *[0] * n), mask="causal") == ["mixed", "mixed"]
+
+
+def table(**values):
+    """One head with these values, and nulls of 0."""
+    none = {name: np.array([np.nan]) for name in METRICS}
+    value = none | {name: np.array([x]) for name, x in values.items()}
+    return HeadTable(("encoder.0.self",), np.array([0]), value, {name: np.array([0.0]) for name in METRICS},
+                     {name: np.array([LEAST_ROWS]) for name in METRICS})  # fmt: skip
+
+
+@pytest.mark.parametrize("role", [r for r in ROLES if isinstance(r, Role)], ids=lambda r: r.name)
+def test_every_rule_at_its_threshold(role):
+    meets = table(**{role.metric: role.least})
+    assert roles(meets) == [role.name]
+    assert roles(table(**{role.metric: np.nextafter(role.least, 0)})) == ["mixed"]
+    for null in (role.least, role.least - MARGIN + 0.01):
+        close = replace(meets, null={**meets.null, role.metric: np.array([null])})
+        assert roles(close) == ["mixed"]
+    few = replace(meets, rows={**meets.rows, role.metric: np.array([LEAST_ROWS - 1])})
+    assert roles(few) == ["mixed"]
+    assert f"{role.metric} ≥ {role.least:g}" in role.rule
+
+
+def test_broad_needs_keys_to_spread_over():
+    broad = table(normalised_entropy=0.95)
+    assert roles(broad) == ["mixed"]
+    wide = replace(broad, null={**broad.null, "effective_tokens": np.array([Broad().tokens])})
+    assert roles(wide) == ["broad"]
