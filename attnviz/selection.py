@@ -29,6 +29,17 @@ class Selectable(Protocol):
     def n_head(self) -> int: ...
 
 
+class Head(NamedTuple):
+    """One head of one attention."""
+
+    id: str
+    """Of its record: `encoder.0.self`."""
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.id}.H{self.number}"
+
+
 class Clause(NamedTuple):
     """Some layers, of one block and kind or of any, with all heads (None) or some."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnviz.cli.emit import talk
 from attnviz.cli.options import ShowOptions, whole_numbers
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
 
 if TYPE_CHECKING:
     from attnviz.models.memory import Plan
@@ -35,6 +37,15 @@ def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int
 def read_pair(pair: str | None, ids: str | None) -> str | list[int] | None:
     """The second text; token ids where the first was given as ids."""
     return whole_numbers("pair", pair) if pair and ids else pair
+
+
+def named_file(source: str | None) -> Path | None:
+    """The file that a source names, of which it could also be a text: by its suffix, and by being
+    there or one word."""
+    if source is None or not source.lower().endswith((*DATA_FORMATS, ".npy")):
+        return None
+    path = Path(source)
+    return path if path.exists() or len(source.split()) == 1 else None
 
 
 def record(

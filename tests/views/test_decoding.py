@@ -8,6 +8,7 @@ from attnviz.analysis.heads import head_facts
 from attnviz.models import load_model
 from attnviz.models.decoding import generate, whole_pass
 from attnviz.models.reading import read_target, read_text
+from attnviz.nn.cache import ContiguousCache
 from attnviz.selection import Selection, parse_selection
 from attnviz.views.decoding import alignment_head, decoding_views
 from attnviz.views.kinds import Heatmap, Links, Table
@@ -105,6 +106,6 @@ def test_decoding_stops_where_the_model_does():
 def test_a_cache_is_used_unless_it_is_not_wanted():
     model = load_model("induction")
     source = read_text(model, "abcab")
-    for cached, n_row in ((True, 1), (False, 8)):
-        generated = generate(model, source, most=3, stages=("weights",), cached=cached)
+    for cache, n_row in ((ContiguousCache, 1), (None, 8)):
+        generated = generate(model, source, most=3, stages=("weights",), cache=cache)
         assert generated.steps[-1].records[0].weights.shape[1:] == (n_row, 8)

@@ -1,0 +1,168 @@
+"""Which inputs reach which outputs, through all attentions of a model one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.heads import spread_evenly
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array, Bool
+from attnviz.trace import Record
+
+RESIDUAL = 0.5
+"""What the residual keeps, of which the weights say nothing. Source: Abnar & Zuidema 2020."""
+
+
+class Mix(NamedTuple):
+    """What one attention makes of the states that it reads: shares, which sum to 1 in each row."""
+
+    keys: Array
+    """[n_q, n_k]: of each key's state."""
+    own: Array
+    """[n_q]: of the token's own, which the residual brings past the attention."""
+
+
+class Flow(NamedTuple):
+    """Of each output, the share of each input. Over all streams, each row sums to 1."""
+
+    outputs: str
+    """The stream whose tokens are the rows."""
+    shares: Mapping[str, Array]
+    """By stream: [n_output, n_input]."""
+
+    def largest(self, row: int, count: int) -> list[tuple[str, int, float]]:
+        """The inputs with the largest shares of one output: (stream, place, share)."""
+        every = [
+            (stream, place, float(share))
+            for stream, shares in self.shares.items()
+            for place, share in enumerate(shares[row])
+            if share > 0
+        ]
+        return sorted(every, key=lambda each: -each[2])[:count]
+
+
+def rollout_mix(record: Record) -> Mix:
+    """0.5 W + 0.5 I, with W the mean of the heads' weights; of cross-attention, half of what the
+    row sees and half of itself. Source: Abnar & Zuidema 2020."""
+    weights = record.stage("weights")
+    return normalised(
+        (1 - RESIDUAL) * weights.mean(0, dtype=np.float64), np.full(weights.shape[-2], RESIDUAL)
+    )
+
+
+def even_mix(record: Record) -> Mix:
+    """The same of heads that spread evenly over the keys that they see."""
+    even = spread_evenly(sees(record))
+    return normalised((1 - RESIDUAL) * even, np.full(len(even), RESIDUAL))
+
+
+def normalised(keys: Array, own: Array) -> Mix:
+    """Shares that sum to 1 in each row; a row of nothing but zeros is all the token's own."""
+    totals = keys.sum(-1) + own
+    empty = totals == 0
+    totals = np.where(empty, 1, totals)
+    return Mix(keys / totals[:, None], np.where(empty, 1, own / totals))
+
+
+def flow(
+    records: Sequence[Record], mix: Callable[[Record], Mix], last_layer: int | None = None
+) -> Flow:
+    """Multiply the mixes of all layers, from the inputs up to `last_layer` of the last stack.
+
+    Self-attention: R ← (M + diag(own)) R, from R = I. Cross-attention adds M E to diag(own) R,
+    with E the encoder's whole flow: so the decoder's outputs have shares of both streams.
+    Source of the product: Abnar & Zuidema 2020, attention rollout; of its way through an
+    encoder-decoder: Ferrando et al. 2022, "Towards Opening the Black Box of Neural Machine
+    Translation".
+    """
+    blocks = _blocks(records, last_layer)
+    done: dict[str, Mapping[str, Array]] = {}
+    outputs = ""
+    for members in blocks:
+        outputs = members[0].queries
+        shares: dict[str, Array] = {outputs: np.eye(members[0].stage("weights").shape[-2])}
+        for record in members:
+            keys, own = mix(record)
+            read = shares if record.kind == "self" else _memory(record, done)
+            kept = {stream: own[:, None] * share for stream, share in shares.items()}
+            for stream, share in read.items():
+                kept[stream] = kept.get(stream, 0) + keys @ share
+            shares = kept
+        done[outputs] = shares
+    return Flow(outputs, done[outputs])
+
+
+def relative(found: Flow, even: Flow) -> Flow:
+    """Each share over that of heads that spread evenly, with rows that sum to 1 again.
+
+    Behind a causal mask the first tokens can be reached by more paths than the last ones, so
+    that even heads would seem to prefer them; Abnar & Zuidema 2020 warn of it and ask for a
+    normalisation by the receptive field, without a formula. Here heads that spread evenly give
+    an even map, and later tokens do not change the rows of earlier ones.
+    """
+    ratios = {
+        stream: np.divide(share, even.shares[stream], out=np.zeros_like(share),
+                          where=even.shares[stream] > 0)
+        for stream, share in found.shares.items()
+    }  # fmt: skip
+    totals = sum(ratio.sum(-1, keepdims=True) for ratio in ratios.values())
+    return Flow(found.outputs, {stream: ratio / totals for stream, ratio in ratios.items()})
+
+
+def is_causal(records: Sequence[Record]) -> bool:
+    """Whether any self-attention lets no query see a later key."""
+    return any(
+        record.kind == "self" and len(seen := sees(record)) > 1 and not np.triu(seen, 1).any()
+        for record in records
+    )
+
+
+def sees(record: Record) -> Bool:
+    """[n_q, n_k]: which keys a query sees with any head. Where no mask was kept, weights that are
+    all 0 above the diagonal are taken for causal."""
+    if record.mask is not None:
+        return np.asarray(record.mask.any(0) if record.mask.ndim == 3 else record.mask, bool)
+    weights = record.stage("weights")
+    shape = weights.shape[-2:]
+    if record.kind == "self" and not np.triu(weights, 1).any():
+        return np.tril(np.ones(shape, bool))
+    return np.ones(shape, bool)
+
+
+def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Record]]:
+    """The records of each stack, checked to be whole; the last one up to a layer."""
+    by_block: dict[str, list[Record]] = {}
+    for record in records:
+        by_block.setdefault(record.id.partition(".")[0], []).append(record)
+    blocks = list(by_block.values())
+    if not blocks:
+        raise AttnvizError("there is no attention that anything could flow through", "-m tagger")
+    for members in blocks:
+        layers = sorted({record.layer for record in members if record.kind == "self"})
+        if layers != list(range(1 + max(record.layer for record in members))):
+            raise AttnvizError(
+                f"the self-attention of every layer from 0 on is needed; there are layers "
+                f"{', '.join(map(str, layers)) or 'none'} of {members[0].id.partition('.')[0]}",
+                "save the trace without -s",
+            )
+    most = max(record.layer for record in blocks[-1])
+    if last_layer is not None and not 0 <= last_layer <= most:
+        raise AttnvizError(
+            f"--layer: there is no layer {last_layer}", f"the layers count from 0 to {most}"
+        )
+    if last_layer is not None:
+        blocks[-1] = [record for record in blocks[-1] if record.layer <= last_layer]
+    return blocks
+
+
+def _memory(record: Record, done: Mapping[str, Mapping[str, Array]]) -> Mapping[str, Array]:
+    """What has flowed into the stream that a cross-attention looks at."""
+    if record.keys not in done:
+        raise AttnvizError(
+            f"{record.id} looks at the stream {record.keys!r}, whose attention is not there",
+            "save the trace without -s",
+        )
+    return done[record.keys]

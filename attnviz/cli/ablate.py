@@ -1,0 +1,291 @@
+"""`attnviz ablate`: what a model loses without some of its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.loading import load
+from attnviz.cli.options import Download, OutputOptions, one_of, spread
+from attnviz.cli.progress import progress
+from attnviz.errors import AttnvizError
+from attnviz.selection import Head, Selection, parse_selection
+
+if TYPE_CHECKING:
+    from attnviz.analysis.ablation import Ablations
+    from attnviz.models.ablate import Ablation
+    from attnviz.models.model import Model
+    from attnviz.models.questions import Question
+    from attnviz.nn.types import Array
+    from attnviz.trace import Trace
+    from attnviz.views.kinds import Line
+
+app = typer.Typer(add_completion=False)
+
+KINDS = {
+    "zero": "a head's context is 0",
+    "mean": "a head's context is what it is on average",
+    "uniform": "a head's weights are spread evenly over the keys that a query sees",
+}
+
+TRIALS = ("one", "alone", "pruning")
+
+EXACT = {"dtype": "float64"}
+"""What the model is loaded with for differences as small as those of a gradient."""
+
+SAID = 4
+"""Changed outputs that are told of a head."""
+
+
+@app.command()
+@spread
+def ablate(
+    ctx: typer.Context,
+    out: OutputOptions,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            help="The text, - for stdin; an image for a vision model.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option("-m", "--model", help="As for `attnviz run`")] = "tagger",
+    download: Download = False,
+    pair: Annotated[
+        str | None, typer.Option(help="A second text, for models that read two.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="What the decoder of an encoder-decoder has so far (default: what it writes)"
+        ),
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Examples instead of a text, one a line: SOURCE<TAB>TARGET of models that write, "
+            'JSON {"text": …, "tags": […]} of taggers'
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What becomes of a head: zero, mean or uniform")
+    ] = "zero",
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="--kind mean: texts to average over, one a line (default: the text)"),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--select", help="Only these layers and heads: L1, L0.H2. Repeatable."),
+    ] = None,
+    effect: Annotated[
+        str, typer.Option(help="By what heads are ranked and drawn (default: the first measured)")
+    ] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            help="What heads are ranked by: effect, or importance, the gradient of the loss"
+        ),
+    ] = "effect",
+    token: Annotated[
+        str | None,
+        typer.Option(help="The output whose probability is told (default: the model's own)"),
+    ] = None,
+    trials: Annotated[
+        str, typer.Option(help="one: each head out; alone: all others of its attention; pruning")
+    ] = ",".join(TRIALS),
+    seed: Annotated[int, typer.Option(help="Of the random order that pruning is held against")] = 0,
+    top: Annotated[int, typer.Option(help="How many heads the table has")] = 12,
+) -> None:
+    """Take heads out, and measure what the model's output loses: one head at a time, all but one
+    of each attention, and more and more in the order of their importance.
+
+    Head 2 of layer 0 of `induction` looks at the previous token. Without it, the model cannot go
+    on with what it has read before; see L0.H2 in the first of these:
+
+    attnviz ablate "abcdefghabcdefgh" -m induction
+    attnviz ablate "I saw a saw" -m tagger --kind uniform
+    attnviz ablate --data held-out.jsonl -m tagger --by importance
+    """
+    check_outputs(out)
+    from attnviz.cli.trials import Wanted, run_trials
+    from attnviz.views.ablation import ablation_views
+    from attnviz.views.attention import header
+
+    one_of("kind", kind, tuple(KINDS))
+    one_of("by", by, ("effect", "importance"))
+    chosen = {one_of("trials", name, TRIALS) for name in trials.replace(" ", "").split(",")}
+    if reference is not None and kind != "mean":
+        raise AttnvizError(f"--reference is for --kind mean, not for {kind}", "leave it out")
+    if top < 1 or seed < 0:
+        raise AttnvizError("--top and --seed: expected numbers from 1 and from 0", "--top 12")
+    selection = parse_selection(select or ())
+    loaded = load(model, download)
+    heads = _heads(loaded, selection)
+    questions = _questions(loaded, text, ids, pair, target, token, data)
+    how, what = _kind(loaded, kind, reference, questions)
+    asked = Wanted(
+        effect=effect,
+        alone="alone" in chosen,
+        pruning="pruning" in chosen,
+        by_importance=None if by == "effect" else partial(load, model, changes=EXACT),
+        seed=seed,
+    )
+    with progress("passes") as bar:
+        found = run_trials(loaded, how, questions, heads, asked, bar)
+    said = _said(loaded, how, questions[0], found, top) if data is None else {}
+    trace = replace(_trace(loaded, questions, wants_data(out)), command=("attnviz", *ctx.obj))
+    views = ablation_views(header(trace), found, _told(kind, what, questions), said, top)
+    emit([Report(views, _manifest(trace, found, kind), _arrays(found))], out)
+
+
+def _heads(model: Model, selection: Selection) -> list[Head]:
+    sites = model.transformer.sites()
+    if not sites:
+        raise AttnvizError(f"{model.name} has no attention: no heads to take out", "-m tagger has")
+    selection.check(sites)
+    return [Head(site.id, head) for site in sites for head in selection.heads(site)]
+
+
+def _questions(
+    model: Model,
+    text: str | None,
+    ids: str | None,
+    pair: str | None,
+    target: str | None,
+    token: str | None,
+    data: Path | None,
+) -> list[Question]:
+    from attnviz.cli.inputs import named_file, read_inputs, read_pair
+    from attnviz.models.examples import read_examples
+    from attnviz.models.questions import ask
+
+    if (file := named_file(text)) is not None:
+        raise AttnvizError(
+            f"{file} holds arrays: heads can only be taken out of a model that runs",
+            "give the text itself, and -m MODEL",
+        )
+    if data is None:
+        (given,) = read_inputs(None if text is None else [text], ids)
+        return [ask(model, given, pair=read_pair(pair, ids), target=target, token=token)]
+    if any(each is not None for each in (text, ids, pair, target, token)):
+        raise AttnvizError("--data holds the texts and what is right", "give it alone")
+    return read_examples(model, data)
+
+
+def _kind(
+    model: Model, kind: str, reference: Path | None, questions: Sequence[Question]
+) -> tuple[Ablation, str]:
+    """The ablation, and what is averaged over if anything is."""
+    from attnviz.models.ablate import Mean, mean_contexts, uniform, zero
+
+    if kind != "mean":
+        return (zero if kind == "zero" else uniform), ""
+    told = "the text" if len(questions) == 1 else f"the {len(questions)} texts"
+    if reference is not None:
+        from attnviz.models.examples import lines
+        from attnviz.models.questions import ask
+
+        questions = [ask(model, line) for _, line in lines(reference)]
+        told = f"the {len(questions)} texts of {reference}"
+    given = [question.given for question in questions]
+    return Mean(mean_contexts(model.transformer, given)), f"over all positions of {told}"
+
+
+def _trace(model: Model, questions: Sequence[Question], fingerprint: bool) -> Trace:
+    """The model and the text, or the model alone if there are many, as a trace of no attention."""
+    from attnviz.models.forward import describe, forward
+    from attnviz.trace import Trace
+
+    if len(questions) > 1:
+        n_token = max(len(tokens) for q in questions for tokens in q.streams.values())
+        return Trace(model=describe(model, fingerprint, n_token), streams={}, records=())
+    question = questions[0]
+    given = dict(zip(("source", "target"), question.given, strict=True))
+    inputs = {name: each for name, each in given.items() if each is not None}
+    return forward(model, question.streams, inputs, stages=(), fingerprint=fingerprint)
+
+
+def _said(
+    model: Model, how: Ablation, question: Question, found: Ablations, top: int
+) -> dict[Head, str]:
+    """What the model says without each of the most missed heads, where it is another thing."""
+    import numpy as np
+
+    from attnviz.models.ablate import ablate as take_out
+    from attnviz.models.passes import Passes
+
+    if not model.task:
+        return {}
+    passes = Passes(model, question)
+    watched = question.watched
+    places = np.arange(len(question.places)) if watched is None else np.flatnonzero(watched)
+    before = passes(model.transformer).argmax(-1)
+    said = {}
+    for head in (found.heads[i] for i in found.ranking()[:top]):
+        after = passes(take_out(model.transformer, [head], how)).argmax(-1)
+        others = [int(i) for i in places if before[i] != after[i]]
+        texts = [_change(model, question, i, int(before[i]), int(after[i])) for i in others[:SAID]]
+        said[head] = ", ".join(texts) + (" …" if len(others) > SAID else "")
+    return said
+
+
+def _change(model: Model, question: Question, place: int, before: int, after: int) -> str:
+    """`saw VERB→NOUN`; of models that write, what comes next without the token before it."""
+    from attnviz.models.questions import output_name
+
+    change = f"{output_name(model, before)}→{output_name(model, after)}"
+    if model.task != "tag":
+        return change
+    return f"{question.streams['source'].labels[question.places[place]]} {change}"
+
+
+def _told(kind: str, what: str, questions: Sequence[Question]) -> list[Line]:
+    from attnviz.views.kinds import Line
+
+    lines = [Line(f"{kind} ablation: {KINDS[kind]}" + (f", {what}" if what else ""), "taken out")]
+    if len(questions) > 1:
+        lines.append(Line(f"{len(questions)} texts", "examples"))
+    if questions[0].about:
+        lines.append(Line(questions[0].about, "", "note"))
+    return lines
+
+
+def _manifest(trace: Trace, found: Ablations, kind: str) -> dict[str, Any]:
+    return {
+        "format": "attnviz-ablation",
+        "version": 1,
+        "model": dict(trace.model),
+        "command": list(trace.command),
+        "tokens": {name: list(stream.tokens) for name, stream in trace.streams.items()},
+        "kind": kind,
+        "effects": list(found.effects),
+        "intact": [float(value) for value in found.intact],
+        "heads": [str(head) for head in found.heads],
+        "ranking": [str(found.heads[i]) for i in found.ranking()],
+        "prunings": [
+            {"name": each.name, "about": each.about, "order": [str(head) for head in each.order]}
+            for each in found.prunings
+        ],
+    }
+
+
+def _arrays(found: Ablations) -> dict[str, Array]:
+    """[n_head, n_effect] of single heads, [n_step, n_effect] of prunings."""
+    arrays = {"without": found.without, "shares": found.shares()}
+    if found.alone is not None:
+        arrays["alone"] = found.alone
+    if found.importance is not None:
+        arrays["importance"] = found.importance
+    for number, pruning in enumerate(found.prunings):
+        arrays[f"prunings/{number}/counts"] = pruning.counts
+        arrays[f"prunings/{number}/values"] = pruning.values
+    return arrays

@@ -1,0 +1,213 @@
+"""`attnviz flow`: which inputs reach which outputs, through all layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.inputs import announce, named_file, read_inputs, read_pair
+from attnviz.cli.loading import load
+from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
+from attnviz.cli.progress import progress
+from attnviz.errors import AttnvizError
+
+if TYPE_CHECKING:
+    from attnviz.analysis.flow import Flow, Mix
+    from attnviz.models.model import Model
+    from attnviz.trace import Trace
+
+app = typer.Typer(add_completion=False)
+
+METHODS = ("rollout", "contributions")
+
+ROLLOUT = (
+    "half of each row is the token's own state, half the mean weights of the heads; the layers "
+    "multiplied (Abnar & Zuidema 2020)"
+)
+CONTRIBUTIONS = (
+    "a token's share is what its value, weighted, projected and with the residual, brings into "
+    "the output of an attention, in the L1 norm; the layers multiplied (Ferrando et al. 2022)"
+)
+RELATIVE = (
+    "relative to heads that spread evenly, as a causal mask alone already favours early tokens; "
+    "--absolute leaves that out"
+)
+
+
+class Source(NamedTuple):
+    """What flows: a trace and, unless it is from a file, the model."""
+
+    trace: Trace
+    model: Model | None
+
+
+@app.command()
+@spread
+def flow(
+    ctx: typer.Context,
+    stack: StackOptions,
+    out: OutputOptions,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A text, - for stdin, the file of a trace or of weights; an image for a vision "
+            "model.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="rollout, of the weights; contributions, of weighted values")
+    ] = METHODS[0],
+    layer: Annotated[
+        int | None, typer.Option(help="Up to this layer of the last stack (default: all)")
+    ] = None,
+    token: Annotated[
+        int | None, typer.Option(help="List the inputs of the output at this position")
+    ] = None,
+    absolute: Annotated[
+        bool,
+        typer.Option(
+            "--absolute", help="The bare product, also where a causal mask favours early tokens"
+        ),
+    ] = False,
+    scale: Annotated[str, typer.Option(help="Colours: all (0 to 1), row, head or log")] = "all",
+    pair: Annotated[
+        str | None, typer.Option(help="A second text, for models that read two.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="What the decoder has so far (default: what it writes)"),
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
+    ] = None,
+) -> None:
+    """Follow the attention of all layers from the outputs back to the inputs.
+
+    What it draws is a map of where attention could have carried something, no explanation of an
+    answer.
+
+    attnviz flow "I saw a saw"
+    attnviz flow "I saw a saw" --method contributions --token 2
+    attnviz flow trace.npz --layer 0
+    """
+    check_outputs(out)
+    from attnviz.analysis.flow import even_mix, is_causal, relative
+    from attnviz.analysis.flow import flow as follow
+    from attnviz.views.attention import SCALES
+    from attnviz.views.flow import flow_views
+
+    one_of("method", method, METHODS)
+    by: Any = one_of("scale", scale, SCALES)
+    file = named_file(source)
+    if file is not None and any((stack.model, changes(stack), ids, pair, target)):
+        raise AttnvizError(
+            f"{file} holds a run that is done: it takes no model and no second text",
+            "give the text itself",
+        )
+    wanted = method if file is None else METHODS[0]
+    read = (
+        _run(source, ids, pair, target, stack, wanted, wants_data(out))
+        if file is None
+        else _read(file)
+    )
+    trace = replace(read.trace, command=("attnviz", *ctx.obj))
+    told = [CONTRIBUTIONS if wanted == "contributions" else ROLLOUT]
+    if wanted != method:
+        told.append(f"{method} need the model: a trace has neither projections nor residuals")
+    found = follow(trace.records, _mix(read, wanted), layer)
+    even = follow(trace.records, even_mix, layer)
+    if wanted == "rollout" and is_causal(trace.records) and not absolute:
+        found = relative(found, even)
+        told.append(RELATIVE)
+    _check_token(token, len(trace.streams[found.outputs]))
+    views = flow_views(trace, found, even, method=wanted, told=told, by=by, token=token)
+    manifest = _manifest(trace, found, wanted, layer, told)
+    emit([Report(views, manifest, {f"{s}/shares": a for s, a in found.shares.items()})], out)
+
+
+def _read(file: Path) -> Source:
+    from attnviz.foreign import load as load_trace
+
+    return Source(load_trace(file), None)
+
+
+def _run(
+    text: str | None,
+    ids: str | None,
+    pair: str | None,
+    target: str | None,
+    stack: Any,
+    method: str,
+    fingerprint: bool,
+) -> Source:
+    from attnviz.analysis.contributions import STAGES
+    from attnviz.models.memory import plan_run
+    from attnviz.models.reading import read_text
+    from attnviz.models.running import run
+
+    (given,) = read_inputs(None if text is None else [text], ids)
+    model = load(stack.model, stack.download, changes(stack))
+    stages = STAGES if method == "contributions" else ("weights",)
+    what: dict[str, Any] = {"image": given}
+    if model.image is not None and not isinstance(given, str):
+        raise AttnvizError(f"{model.name} reads images, no ids", "attnviz flow FILE.png")
+    if model.image is None:
+        what = {"text": given, "pair": read_pair(pair, ids), "target": target}
+        tokens = read_text(model, given, what["pair"])
+        plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages)
+        announce(plan, f"{len(tokens)} tokens")
+    with progress("attention") as bar:
+        trace = run(
+            **what,
+            model=model,
+            stages=stages,
+            hidden_states=method == "contributions",
+            fingerprint=fingerprint,
+            progress=bar,
+        )
+    return Source(trace, model)
+
+
+def _mix(read: Source, method: str) -> Any:
+    """The function that says what each record makes of what it reads."""
+    from attnviz.analysis.flow import rollout_mix
+
+    if method == "rollout":
+        return rollout_mix
+    from attnviz.analysis.contributions import contribution_mixes
+
+    assert read.model is not None
+    mixes = contribution_mixes(read.model.transformer, read.trace)
+
+    def mix(record: Any) -> Mix:
+        return mixes[record.id]
+
+    return mix
+
+
+def _check_token(token: int | None, n_token: int) -> None:
+    if token is not None and not 0 <= token < n_token:
+        raise AttnvizError(
+            f"--token: there is no output {token}", f"they count from 0 to {n_token - 1}"
+        )
+
+
+def _manifest(
+    trace: Trace, found: Flow, method: str, layer: int | None, told: list[str]
+) -> dict[str, Any]:
+    return {
+        "format": "attnviz-flow",
+        "version": 1,
+        "model": dict(trace.model),
+        "command": list(trace.command),
+        "tokens": {name: list(stream.tokens) for name, stream in trace.streams.items()},
+        "outputs": found.outputs,
+        "method": method,
+        "layer": layer,
+        "notes": told,
+    }

@@ -1,0 +1,215 @@
+"""What a model loses without its heads: the heads that are missed most, one head against many,
+and what is left as more and more of them go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from attnviz.analysis.ablation import Ablations
+from attnviz.analysis.effects import EFFECTS
+from attnviz.nn.types import Array
+from attnviz.selection import Head
+from attnviz.views.kinds import (
+    Curves,
+    Heatmap,
+    Line,
+    Scale,
+    Table,
+    Text,
+    Value,
+    View,
+    around_zero,
+    indices,
+    value_text,
+)
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def ablation_views(
+    top: Text, found: Ablations, told: Sequence[Line], said: Mapping[Head, str], most: int
+) -> list[View]:
+    """The model and what was done to it; layers × heads; a table; curves.
+
+    Args:
+        top: the model and the text. told: what was done.
+        said: what the model says instead, without some of the heads.
+        most: how many heads the table has.
+    """
+    views: list[View] = [Text((*top.lines, *told, *_measured(found)))]
+    first = found.effects[0]
+    views += _maps(f"{first}: harm without each head", found, found.without)
+    if found.alone is not None:
+        note = "alone: the others of its attention are out"
+        views += _maps(f"{first}: harm with each head alone", found, found.alone, (note,))
+    views.append(_table(found, said, most))
+    if found.alone is not None:
+        views.append(_one_kept(found, found.alone))
+    if found.prunings:
+        views.append(_curves(found))
+    return views
+
+
+def _measured(found: Ablations) -> list[Line]:
+    """The effects, and what they are of the whole model where that is not 0 by definition."""
+    lines = []
+    for number, name in enumerate(found.effects):
+        whole = found.intact[number]
+        about = EFFECTS[name].about
+        if EFFECTS[name].falls:
+            about += f"; of the whole model {value_text(float(whole))}"
+        lines.append(Line(about, name))
+    return lines
+
+
+def _maps(
+    title: str, found: Ablations, values: Array, notes: tuple[str, ...] = ()
+) -> list[Heatmap]:
+    """Layers × heads of the first effect's harm, a map for each block and kind."""
+    harm = found.harm(values)[:, 0]
+    exponent = _exponent(harm)
+    harm = harm * 10.0**-exponent
+    scale = around_zero(harm) if (harm < 0).any() else Scale(0.0, float(harm.max(initial=0)))
+    unit = f" · in 10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
+    groups = _groups(found.heads)
+    maps = []
+    for group in groups:
+        members = [(head, h) for head, h in zip(found.heads, harm, strict=True)
+                   if _group(head) == group]  # fmt: skip
+        layers = [_layer(head) for head, _ in members]
+        first, n_layer = min(layers), max(layers) - min(layers) + 1
+        cells = np.zeros((n_layer, 1 + max(head.number for head, _ in members)))
+        masked = np.ones(cells.shape, np.uint8)
+        for head, value in members:
+            place = _layer(head) - first, head.number
+            cells[place], masked[place] = value, 0
+        block, kind = group
+        where = "" if len(groups) == 1 else f"{block} {kind} · "
+        maps.append(
+            Heatmap(
+                f"{where}{title}{unit}",
+                cells,
+                indices("layer", n_layer, first),
+                indices("head", cells.shape[1]),
+                scale,
+                masked if masked.any() else None,
+                ("not looked at",),
+                notes,
+            )
+        )
+    return maps
+
+
+def _table(found: Ablations, said: Mapping[Head, str], most: int) -> Table:
+    """The heads that are missed most, below the whole model."""
+    ranking = found.ranking()[:most]
+    columns = _columns(found, said)
+    rows = [tuple(whole for _, whole, _ in columns)]
+    rows += [tuple(of(i) for _, _, of in columns) for i in ranking]
+    notes = [f"share: of the harm of all {len(found.heads)} heads, by {found.effects[0]}"]
+    if found.alone is not None:
+        notes.append(
+            f"alone: {found.effects[0]} with this head left, the others of its attention out"
+        )
+    if found.importance is not None:
+        notes.append(
+            "importance: E|∂loss/∂ξ|, ξ a factor on the head's context; by central differences"
+        )
+    if len(ranking) < len(found.heads):
+        notes.append(f"{len(ranking)} of {len(found.heads)} heads; --top shows more")
+    order = "most missed" if found.importance is None else "most important"
+    names = tuple(name for name, _, _ in columns)
+    return Table(f"heads, the {order} first", names, tuple(rows), tuple(notes))
+
+
+Column = tuple[str, Value, Callable[[int], Value]]
+"""Its name, what it says of the whole model, and of the model without the i-th head."""
+
+
+def _columns(found: Ablations, said: Mapping[Head, str]) -> list[Column]:
+    heads, first, shares = found.heads, found.effects[0], found.shares()
+    alone, gradient = found.alone, found.importance
+    many = len(_groups(heads)) > 1
+    columns: list[Column] = [("without", "nothing", lambda i: _name(heads[i], many))]
+    columns.append((first, float(found.intact[0]), lambda i: float(found.without[i, 0])))
+    columns.append(("share", "", lambda i: f"{shares[i]:.1%}"))
+    if alone is not None:
+        columns.append(("alone", None, lambda i: float(alone[i, 0])))
+    if gradient is not None:
+        columns.append(("importance", None, lambda i: float(gradient[i])))
+    if any(said.values()):
+        columns.append(("says instead", "", lambda i: said.get(heads[i], "")))
+    for number, name in enumerate(found.effects[1:], 1):
+        columns.append((name, float(found.intact[number]), partial(_effect, found, number)))
+    return columns
+
+
+def _effect(found: Ablations, number: int, i: int) -> Value:
+    return float(found.without[i, number])
+
+
+def _one_kept(found: Ablations, alone: Array) -> Table:
+    """Of every attention, the head with which the model does best when it is the only one."""
+    harm = found.harm(alone)[:, 0]
+    rows: list[tuple[Value, ...]] = []
+    for id in dict.fromkeys(head.id for head in found.heads):
+        members = [i for i, head in enumerate(found.heads) if head.id == id]
+        best = min(members, key=lambda i: harm[i])
+        worst = max(members, key=lambda i: harm[i])
+        rows.append(
+            (id, f"H{found.heads[best].number}", float(alone[best, 0]),
+             f"H{found.heads[worst].number}", float(alone[worst, 0]))
+        )  # fmt: skip
+    first = found.effects[0]
+    return Table(
+        "are all heads of an attention better than one?",
+        ("attention", "best alone", first, "worst alone", first),
+        tuple(rows),
+        ("one head is kept, the others of its attention are taken out; all else stays whole",),
+    )
+
+
+def _curves(found: Ablations) -> Curves:
+    name = found.effects[0]
+    orders = "; ".join(f"{pruning.name}: {pruning.about}" for pruning in found.prunings)
+    return Curves(
+        f"{name} as more and more heads are taken out",
+        found.prunings[0].counts,
+        "heads out",
+        tuple((pruning.name, pruning.values[:, 0]) for pruning in found.prunings),
+        name,
+        notes=(orders, "an order is that of single heads, not found anew after each"),
+    )
+
+
+def _exponent(values: Array) -> int:
+    """A multiple of 3, so that the largest number is from 1 to 1000 in its power of ten; 0 where
+    two decimals tell the numbers apart."""
+    largest = float(np.abs(values).max(initial=0))
+    if largest == 0 or not np.isfinite(largest) or largest >= 0.1:
+        return 0
+    return int(np.floor(np.log10(largest) / 3)) * 3
+
+
+def _groups(heads: Sequence[Head]) -> list[tuple[str, str]]:
+    """The kinds of attention that the heads are of, (block, kind)."""
+    return list(dict.fromkeys(map(_group, heads)))
+
+
+def _name(head: Head, many: bool) -> str:
+    """`L0.H2`; `encoder L0.H2`, `cross L0.H2`, where there are many kinds of attention."""
+    block, kind = _group(head)
+    where = f"{block if kind == 'self' else kind} " if many else ""
+    return f"{where}L{_layer(head)}.H{head.number}"
+
+
+def _group(head: Head) -> tuple[str, str]:
+    block, _, kind = head.id.split(".")
+    return block, kind
+
+
+def _layer(head: Head) -> int:
+    return int(head.id.split(".")[1])

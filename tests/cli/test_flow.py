@@ -1,0 +1,137 @@
+"""`attnviz flow`: which inputs reach which outputs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import attnviz
+from attnviz.analysis.flow import even_mix, flow, relative, rollout_mix
+from tests.conftest import HERE
+
+IMAGE = HERE.parent / "samples" / "digits" / "3.png"
+
+
+def found(call, *arguments):
+    done = call("flow", *arguments, "--json")
+    assert done.code == 0, done.err
+    content = json.loads(done.out)
+    return content, {name: np.array(array) for name, array in content["arrays"].items()}
+
+
+def test_one_layer(call):
+    weights = attnviz.run("I saw a saw", model="tagger")["encoder.0.self"].weights
+    _, arrays = found(call, "I saw a saw", "--layer", "0")
+    expected = 0.5 * weights.mean(0) + 0.5 * np.eye(6)
+    np.testing.assert_allclose(arrays["source/shares"], expected, atol=1e-6)
+
+
+def test_a_causal_model_is_held_against_an_even_spread(call):
+    records = attnviz.run("abcabc", model="induction").records
+    bare, even = flow(records, rollout_mix), flow(records, even_mix)
+    content, arrays = found(call, "abcabc", "-m", "induction")
+    expected = relative(bare, even).shares["source"]
+    np.testing.assert_allclose(arrays["source/shares"], expected, atol=1e-6)
+    assert any("relative to heads that spread evenly" in note for note in content["notes"])
+    content, arrays = found(call, "abcabc", "-m", "induction", "--absolute")
+    np.testing.assert_allclose(arrays["source/shares"], bare.shares["source"], atol=1e-6)
+    assert not any("relative" in note for note in content["notes"])
+
+
+@pytest.mark.parametrize("method", ["rollout", "contributions"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("I saw a saw",),
+        ("abcdabcd", "-m", "induction"),
+        ("我看见了一把锯子", "-m", "phrases"),
+        (IMAGE, "-m", "digits"),
+        ("I", "-m", "random:kind=decoder"),
+    ],
+    ids=["encoder", "decoder", "both", "image", "one token"],
+)
+def test_rows_sum_to_one(call, arguments, method):
+    content, arrays = found(call, *arguments, "--method", method)
+    assert content["method"] == method
+    total = sum(array.sum(-1) for array in arrays.values())
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert len(total) == len(content["tokens"][content["outputs"]])
+
+
+def test_the_verb_saw_comes_from_its_subject(call):
+    """What is moved shows it, weights alone hardly."""
+    _, moved = found(call, "I saw a saw", "--method", "contributions")
+    _, seen = found(call, "I saw a saw")
+    assert moved["source/shares"][2].argmax() == 1
+    assert seen["source/shares"][2, 1] < 0.5 * moved["source/shares"][2, 1]
+
+
+def test_a_trace_gives_what_its_text_gave(call, tmp_path):
+    assert call("run", "I saw a saw", "-o", "t.npz").code == 0
+    before = (tmp_path / "t.npz").read_bytes()
+    _, of_text = found(call, "I saw a saw")
+    _, of_trace = found(call, "t.npz")
+    np.testing.assert_array_equal(of_text["source/shares"], of_trace["source/shares"])
+    content, fallen_back = found(call, "t.npz", "--method", "contributions")
+    assert content["method"] == "rollout"
+    assert any("contributions need the model" in note for note in content["notes"])
+    np.testing.assert_array_equal(fallen_back["source/shares"], of_trace["source/shares"])
+    assert (tmp_path / "t.npz").read_bytes() == before
+
+
+def test_weights_of_somebody_else(call, tmp_path, generator):
+    weights = generator.random((2, 3, 5, 5))
+    np.save(tmp_path / "w.npy", weights / weights.sum(-1, keepdims=True))
+    _, arrays = found(call, "w.npy")
+    assert arrays["queries/shares"].shape == (5, 5)
+    np.save(tmp_path / "cross.npy", generator.random((2, 3, 5)))
+    assert call("flow", "cross.npy").code == 2
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_screen(call, width):
+    done = call("flow", "I saw a saw", "--width", width, "--token", "2")
+    assert (done.code, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= width
+    words = " ".join(done.out.split())
+    assert "not what it moved nor why the model answered" in words
+    assert "the largest shares of output 2 saw" in words
+    assert "explanation" not in words
+
+
+def test_files(call, tmp_path):
+    for suffix in (".png", ".svg", ".md", ".csv", ".npz"):
+        assert call("flow", "I saw a saw", "-o", f"x{suffix}").code == 0
+        assert (tmp_path / f"x{suffix}").stat().st_size > 500
+
+
+def test_bad_input(call, tmp_path):
+    call("run", "I saw", "-o", "t.npz")
+    call("run", "I saw", "-s", "L1", "-o", "part.npz")
+    for arguments, message in (
+        ((), "there is no text"),
+        (("I", "--method", "magic"), "unknown value 'magic'"),
+        (("I", "--scale", "big"), "unknown value 'big'"),
+        (("I", "--layer", "2"), "there is no layer 2"),
+        (("I", "--token", "3"), "there is no output 3"),
+        (("none.npz",), "none.npz"),
+        (("t.npz", "-m", "tagger"), "it takes no model"),
+        (("part.npz",), "the self-attention of every layer from 0 on"),
+        (("I", "-m", "tagger-word"), "no attention"),
+        (("--ids", "1,2", "-m", "digits"), "reads images, no ids"),
+    ):
+        done = call("flow", *arguments)
+        assert done.code == 2, arguments
+        assert message in done.err
+        assert done.err.count("\n") == 2
+
+
+def test_the_process(cli):
+    done = cli("flow", "I saw a saw", "--method", "contributions")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"contributions" in done.stdout
+    done = cli("flow", "-", "-m", "induction", stdin=b"abcabc")
+    assert done.returncode == 0
+    assert "out of reach" in done.stdout.decode()
