@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Writing files so that nobody ever finds half of one; reading TOML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from attnviz.errors import AttnvizError
 
@@ -31,6 +31,20 @@ def check_writable(path: Path) -> None:
         raise AttnvizError(
             f"cannot write {path}: no permission to write to {target}", "choose another folder"
         )
+
+
+def read_toml(path: Path, example: str) -> dict[str, Any]:
+    """The values of a TOML file. Raises AttnvizError, which names `example`, if it is none."""
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise AttnvizError(
+            f"cannot read {path}: {error.strerror}", "check its name, and who may read it"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AttnvizError(f"{path} is no TOML file: {error}", f"{example} is one") from error
 
 
 @contextlib.contextmanager

@@ -128,23 +128,27 @@ def encode_positions(
 def _sinusoidal_checks(where: Array, added: Array, base: float) -> tuple[Check, ...]:
     """PE(p + k) = R(k) PE(p) for every shift k, ‖PE(p)‖² = d/2, and the Toeplitz similarity."""
     n, d_model = added.shape
-    shifts = range(1, n)
-    error = max(
-        (
-            float(
-                np.abs(added[k:] - added[: n - k] @ numbers.shift_matrix(k, d_model, base).T).max()
-            )
-            for k in shifts
-        ),
-        default=0.0,
-    )
     norms = (added * added).sum(-1)
     rounding = 1e-12 * max(1, float(np.abs(where).max(initial=0)))
     return (
-        Check(f"PE(p + k) is PE(p) turned by R(k), k = 1 to {max(n - 1, 1)}", error, rounding),
+        Check(
+            f"PE(p + k) is PE(p) turned by R(k), k = 1 to {max(n - 1, 1)}",
+            rotation_error(added, base),
+            rounding,
+        ),
         Check(f"‖PE(p)‖² = d/2 = {d_model / 2:g}", float(np.abs(norms - d_model / 2).max()), 1e-9),
         _depends_on_distance("PE(p) · PE(p + k)", (added @ added.T)[None], 1e-9),
     )
+
+
+def rotation_error(added: Array, base: float = 10000.0) -> float:
+    """The largest |PE(p + k) - R(k) PE(p)| of all positions p and shifts k of [n, d_model]."""
+    n, d_model = added.shape
+    errors = (
+        np.abs(added[k:] - added[: n - k] @ numbers.shift_matrix(k, d_model, base).T).max()
+        for k in range(1, n)
+    )
+    return max(map(float, errors), default=0.0)
 
 
 def _rotation(where: Array, added: Array, base: float) -> Rotation:
@@ -159,16 +163,11 @@ def _rotation(where: Array, added: Array, base: float) -> Rotation:
 
 def _rotary(spec: str, where: Array, d_k: int, options: Mapping[str, Any]) -> Positions:
     q, k = normal((2, 1, d_k), 0, "rope").astype(np.float64)
-    settings = dict(options)
-    turned = [numbers.rope(np.repeat(x, len(where), 0)[None], where, **settings)[0] for x in (q, k)]
-    similarity = turned[0] @ turned[1].T
+    similarity = turned_scores(q, k, where, **options)
+    shifted = turned_scores(q, k, where + 1000, **options)
+    norms = np.linalg.norm(turned_to(q, where, **options), axis=-1)
     base = options.get("base", 10000.0)
     width = numbers.rotary_width(d_k, options.get("fraction", 1.0))
-    norms = np.linalg.norm(turned[0], axis=-1)
-    shifted = (
-        numbers.rope(np.repeat(q, len(where), 0)[None], where + 1000, **settings)[0]
-        @ numbers.rope(np.repeat(k, len(where), 0)[None], where + 1000, **settings)[0].T
-    )
     return Positions(
         scheme=spec,
         positions=where,
@@ -187,13 +186,26 @@ def _rotary(spec: str, where: Array, d_k: int, options: Mapping[str, Any]) -> Po
     )
 
 
-def _depends_on_distance(what: str, matrices: Array, allowed: float = 1e-6) -> Check:
-    """The largest spread along any diagonal of [n_head, n, n]."""
+def turned_to(x: Array, where: Array, **settings: Any) -> Array:
+    """One vector [1, d_k], turned to every position [n]: [n, d_k]."""
+    return np.asarray(numbers.rope(np.repeat(x, len(where), 0)[None], where, **settings)[0])
+
+
+def turned_scores(q: Array, k: Array, where: Array, **settings: Any) -> Array:
+    """[n, n]: the dot products of a query and a key, [1, d_k] each, turned to every position."""
+    return turned_to(q, where, **settings) @ turned_to(k, where, **settings).T
+
+
+def diagonal_spread(matrices: Array) -> float:
+    """The largest spread along any diagonal of [n_head, n, n]: 0 where only the distance counts."""
     n = matrices.shape[-1]
-    spread = max(
+    return max(
         float(np.ptp(np.diagonal(matrices, k, -2, -1), axis=-1).max()) for k in range(1 - n, n)
     )
-    return Check(f"{what} depends on the distance only", spread, allowed)
+
+
+def _depends_on_distance(what: str, matrices: Array, allowed: float = 1e-6) -> Check:
+    return Check(f"{what} depends on the distance only", diagonal_spread(matrices), allowed)
 
 
 def _buckets(where: Array, options: Mapping[str, Any], causal: bool) -> Array:

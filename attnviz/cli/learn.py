@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +16,7 @@ from attnviz.errors import AttnvizError
 if TYPE_CHECKING:
     from attnviz.lessons import Chosen, Lesson
     from attnviz.lessons.language import Say
+    from attnviz.views.kinds import View
 
 app = typer.Typer(add_completion=False)
 
@@ -29,7 +32,7 @@ def learn(
         str | None,
         typer.Argument(
             help="A lesson, with options of your own: scaling, retrieval:similarities=1,1,8,0,0; "
-            "or all",
+            "a .toml file with them, as in samples/lessons; or all",
             show_default=False,
         ),
     ] = None,
@@ -44,75 +47,81 @@ def learn(
 
     attnviz learn scaling
     attnviz learn steps --text "the cat sat"
+    attnviz learn samples/lessons/retrieval.toml
     attnviz learn all -o handout.md
     """
     check_outputs(out)
-    from attnviz.lessons import LESSONS, choose
     from attnviz.lessons.language import speak
-    from attnviz.lessons.pages import lesson_views, list_views
-    from attnviz.registry import parse_spec
+    from attnviz.lessons.pages import lesson_views
 
     say = speak(lang)
     if name is None:
-        titles = [say(choose(each, {}).title) for each in LESSONS]
-        manifest = {
-            "format": "attnviz-lessons",
-            "version": 1,
-            "lessons": dict(zip(LESSONS, titles, strict=True)),
-        }
-        emit([Report(list_views(titles, say), manifest, {})], out)
+        emit([_list(say)], out)
         return
-    word, options = parse_spec(name)
-    if text is not None:
-        options["text"] = text
-    if word == ALL:
-        if options:
-            raise AttnvizError(f"all lessons take no options, got {name!r}", "attnviz learn all")
-        chosen = [choose(each, {}) for each in LESSONS]
-    else:
-        chosen = [choose(word, options)]
+    chosen = _choose(name, text)
     given = [lesson.give(say) for lesson in chosen]
     pages = [
         lesson_views(say(each.title), lesson, say)
         for each, lesson in zip(chosen, given, strict=True)
     ]
-    documents = [path for path in out.output or () if path.suffix.lower() == ".md"]
-    if word == ALL and documents:
-        for path in documents:
-            _write_handout(path, list(zip(LESSONS, pages, strict=True)))
-    else:
+    files = out.output or []
+    documents = [path for path in files if len(chosen) > 1 and path.suffix.lower() == ".md"]
+    for path in documents:
+        _write_handout(path, [(each.name, page) for each, page in zip(chosen, pages, strict=True)])
+    others = [path for path in files if path not in documents]
+    if others or out.json or not documents:
         reports = [
-            Report(page, _manifest(each, lesson, say), _arrays(lesson))
+            _report(page, each, lesson, say)
             for page, each, lesson in zip(pages, chosen, given, strict=True)
         ]
-        emit(reports, out)
+        emit(reports, replace(out, output=others))
     if any(not claim.holds for lesson in given for claim in lesson.claims):
         raise typer.Exit(FAILED)
 
 
-def _manifest(chosen: Chosen, lesson: Lesson, say: Say) -> dict[str, Any]:
-    return {
+def _list(say: Say) -> Report:
+    """All lessons, by name and title."""
+    from attnviz.lessons import LESSONS, choose
+    from attnviz.lessons.pages import list_views
+
+    titles = [say(choose(each, {}).title) for each in LESSONS]
+    lessons = dict(zip(LESSONS, titles, strict=True))
+    manifest = {"format": "attnviz-lessons", "version": 1, "lessons": lessons}
+    return Report(list_views(titles, say), manifest, {})
+
+
+def _choose(name: str, text: str | None) -> list[Chosen]:
+    """The lesson that is named, with the reader's own input; or all of them."""
+    from attnviz.lessons import LESSONS, choose
+    from attnviz.lessons.inputs import read_input
+    from attnviz.registry import parse_spec
+
+    word, options = read_input(Path(name)) if name.endswith(".toml") else parse_spec(name)
+    if text is not None:
+        options["text"] = text
+    if word != ALL:
+        return [choose(word, options)]
+    if options:
+        raise AttnvizError(f"all lessons take no options, got {name!r}", "attnviz learn all")
+    return [choose(each, {}) for each in LESSONS]
+
+
+def _report(page: Sequence[View], chosen: Chosen, lesson: Lesson, say: Say) -> Report:
+    from attnviz.lessons.data import arrays, words
+
+    manifest = {
         "format": "attnviz-lesson",
         "version": 1,
         "lesson": chosen.name,
         "title": say(chosen.title),
         "options": dict(chosen.options),
         "claims": [claim._asdict() for claim in lesson.claims],
+        "shown": words(lesson.views),
     }
+    return Report(page, manifest, arrays(lesson.views))
 
 
-def _arrays(lesson: Lesson) -> dict[str, Any]:
-    """The numbers of the lesson's matrices, by their place and title."""
-    from attnviz.views.kinds import Heatmap
-
-    return {
-        f"{place} {view.title}": view.values
-        for place, view in enumerate(lesson.views)
-        if isinstance(view, Heatmap)
-    }
-
-
-def _write_handout(path: Path, chapters: list[tuple[str, Any]]) -> None:
+def _write_handout(path: Path, chapters: Sequence[tuple[str, Sequence[View]]]) -> None:
     """The document, and its pictures in a folder beside it."""
     from attnviz.files import whole_file
     from attnviz.render.handout import render

@@ -15,7 +15,24 @@ from attnviz.lessons.language import Say
 from attnviz.registry import nearest, read_options
 from attnviz.views.kinds import View
 
-LESSONS = ("retrieval",)
+LESSONS = (
+    "steps",
+    "context",
+    "retrieval",
+    "pooling",
+    "scores",
+    "scaling",
+    "masks",
+    "heads",
+    "three",
+    "positions",
+    "embedding",
+    "norms",
+    "block",
+    "cost",
+    "cache",
+    "caveats",
+)
 """In the order in which they are best read."""
 
 

@@ -7,15 +7,16 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.language import Say
+from attnviz.lessons.words import prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.types import Array
 from attnviz.tokens import label
-from attnviz.views.kinds import Axis, Heatmap, Line, Table, Text
+from attnviz.views.kinds import Axis, Heatmap, Table
 
 TITLE = "A dictionary that answers with a mixture"
 
-SHARP = 50.0
-"""A scale at which the softmax is a choice."""
+CHOSEN = 1e-6
+"""What a key that is not chosen may keep, of the weight of the one that is."""
 
 
 def lesson(
@@ -29,31 +30,27 @@ def lesson(
     keys = tuple(label(item.strip()) for item in items.split(","))
     similarity = _numbers(similarities, len(keys))
     shares = similarity / similarity.sum()
-    soft, hard = _look_up(similarity, 1.0), _look_up(similarity, SHARP)
-    answer, best = soft.context[0, 0], keys[int(shares.argmax())]
+    sharp = _sharp(similarity)
+    soft, hard = _look_up(similarity, 1.0), _look_up(similarity, sharp)
     asked = Axis(say("query"), (label(query),))
     rows = tuple(
         (key, float(s), float(w), float(a))
-        for key, s, w, a in zip(keys, similarity, soft.weights[0, 0], answer, strict=True)
+        for key, s, w, a in zip(
+            keys, similarity, soft.weights[0, 0], soft.context[0, 0], strict=True
+        )
     )
     views = (
-        Text(
-            (
-                Line(
-                    say(
-                        "A dictionary gives the value of the key that is asked for. Attention has "
-                        "a key that fits a little, another that fits more, and answers with all "
-                        "of their values, each in the measure in which its key fits."
-                    )
-                ),
-                Line(
-                    say(
-                        "The query is {query}; the values are the keys themselves, one number "
-                        "each, so that the answer shows what it is mixed of.",
-                        query=label(query),
-                    )
-                ),
-            )
+        prose(
+            say(
+                "A dictionary gives the value of the key that is asked for. Attention has a key "
+                "that fits a little, another that fits more, and answers with all of their "
+                "values, each in the measure in which its key fits."
+            ),
+            say(
+                "The query is {query}; the values are the keys themselves, one number each, so "
+                "that the answer shows what it is mixed of.",
+                query=label(query),
+            ),
         ),
         Table(
             say("the answer to {query}", query=label(query)),
@@ -61,15 +58,23 @@ def lesson(
             rows,
             (say("weight = softmax of ln similarity = similarity / sum of all similarities"),),
         ),
-        Heatmap(say("weights"), soft.weights[0], asked, Axis(say("key"), keys), notes=()),
+        Heatmap(say("weights"), soft.weights[0], asked, Axis(say("key"), keys)),
         Heatmap(
-            say("the same, with scores {scale:g} times as large: a hard look-up", scale=SHARP),
+            say("the same, with scores {scale:.4g} times as large: a hard look-up", scale=sharp),
             hard.weights[0],
             asked,
             Axis(say("key"), keys),
         ),
     )
-    claims = (
+    return Lesson(views, _claims(keys, shares, soft, hard, say))
+
+
+def _claims(
+    keys: tuple[str, ...], shares: Array, soft: Attention, hard: Attention, say: Say
+) -> tuple[Claim, ...]:
+    answer, choice = soft.context[0, 0], hard.context[0, 0]
+    best = np.isclose(shares, shares.max())
+    return (
         Claim(
             say("The answer is the mixture of the values by their shares"),
             ", ".join(f"{key} {a:.4g}" for key, a in zip(keys, answer, strict=True)),
@@ -81,12 +86,14 @@ def lesson(
             bool(abs(soft.weights.sum() - 1) < 1e-12),
         ),
         Claim(
-            say("With large scores the softmax chooses: the answer is {best} alone", best=best),
-            f"{hard.context[0, 0].max():.6f}",
-            bool(np.isclose(hard.context[0, 0, shares.argmax()], 1 / _ties(shares), atol=1e-4)),
+            say(
+                "With large scores the softmax chooses: all weight is on {best}",
+                best=", ".join(key for key, is_best in zip(keys, best, strict=True) if is_best),
+            ),
+            f"{choice[best].sum():.6f}",
+            bool(np.allclose(choice[best], 1 / best.sum(), atol=1e-4)),
         ),
     )
-    return Lesson(views, claims)
 
 
 def _look_up(similarity: Array, scale: float) -> Attention:
@@ -101,8 +108,11 @@ def _look_up(similarity: Array, scale: float) -> Attention:
     )
 
 
-def _ties(shares: Array) -> int:
-    return int(np.isclose(shares, shares.max()).sum())
+def _sharp(similarity: Array) -> float:
+    """A factor on the scores at which the softmax is a choice between the largest of them."""
+    weaker = similarity[(similarity > 0) & ~np.isclose(similarity, similarity.max())]
+    gap = np.log(similarity.max() / weaker.max()) if weaker.size else 1.0
+    return float(np.ceil(-np.log(CHOSEN) / gap))
 
 
 def _numbers(text: str, n: int) -> Array:

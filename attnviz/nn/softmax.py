@@ -19,6 +19,13 @@ def softmax(logits: Array, axis: int = -1) -> Array:
     return np.moveaxis(softmax_in_place(rows), -1, axis)
 
 
+def jacobian(weights: Array) -> Array:
+    """How weights [..., n_k] move with their logits: ∂w_i/∂x_j = w_i (δ_ij - w_j),
+    [..., n_k, n_k]."""
+    diagonal = weights[..., :, None] * np.eye(weights.shape[-1], dtype=weights.dtype)
+    return np.asarray(diagonal - weights[..., :, None] * weights[..., None, :])
+
+
 def masked_softmax(scores: Array, visible: Bool | None, sinks: Array | None = None) -> Array:
     """Softmax over the visible keys: scores [n_head, n_q, n_k] -> weights [n_head, n_q, n_k].
 

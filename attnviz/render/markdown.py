@@ -34,7 +34,8 @@ def _view(view: View) -> str:
     if isinstance(view, Heatmap):
         return _heatmap(view)
     if isinstance(view, Grid):
-        return "\n\n".join(_heatmap(panel) for panel in view.present())
+        panels = "\n\n".join(_heatmap(panel) for panel in view.present())
+        return _section(view.title, panels, view.notes)
     if isinstance(view, Links):
         return _links(view)
     if isinstance(view, Picture):

@@ -1,0 +1,236 @@
+"""Words as vectors: how long they are when positions are added, and how they come out again."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.encoding import embedded
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size, check_text
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.model import Model
+from attnviz.models.reading import as_input, read_text
+from attnviz.nn.embedding import Embedding
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+from attnviz.views.attention import token_axis
+from attnviz.views.kinds import Heatmap, Scale, Table
+
+TITLE = "Embedding: words as vectors, scaled, tied and normalised"
+
+MOST_WORDS = 32
+
+
+class Entered(NamedTuple):
+    """A text on its way into the first block, [n_token, d_model] each."""
+
+    tokens: Tokens
+    words: Array
+    """Rows of the table."""
+    scaled: Array
+    """Times √d_model."""
+    positions: Array
+    sum: Array
+    """The scaled words with their positions: what enters."""
+    unscaled_sum: Array
+    """The same without the factor."""
+
+
+class Returned(NamedTuple):
+    """The words' vectors, put straight into the output."""
+
+    logits: Array
+    """[n_token, n_vocabulary]"""
+    n_tied: int
+    """The parameters of the model."""
+    n_untied: int
+    """And of one whose output has a table of its own."""
+
+
+def lesson(
+    say: Say, *, text: str = "I saw a saw", width: int = 64, vocabulary: int = 1000
+) -> Lesson:
+    """What becomes of a word's vector before the first block, and after the last?"""
+    check_size("width", width, 2, 512)
+    check_size("vocabulary", vocabulary, 2, 5000)
+    if width % 2:
+        raise AttnvizError(
+            f"width: expected an even number, got {width}", f"write for example width={width + 1}"
+        )
+    model = _model(width, vocabulary)
+    entered = _enter(model, text)
+    returned = _return(model, entered, _model(width, vocabulary, tied=False))
+    unit = entered.words / _lengths(entered.words)[:, None]
+    views = (
+        prose(
+            say(
+                "A word is looked up in a table: its row is its vector. This table is random, not "
+                "learned; its numbers have the variance 1/d, so that a row has a length near 1."
+            ),
+            say(
+                "The position's vector PE has the length √(d/2) = {length:.2f}: the wider the "
+                "model, the more it drowns the word. Vaswani et al. (2017) multiply the word's "
+                "vector by √d = {root:.2f} before they add it.",
+                length=math.sqrt(width / 2),
+                root=math.sqrt(width),
+            ),
+        ),
+        _lengths_table(say, entered, unit),
+        _alike(
+            say, say("cosines of word + position, without √d"), entered.tokens, entered.unscaled_sum
+        ),
+        _alike(say, say("cosines of √d · word + position"), entered.tokens, entered.sum),
+        prose(
+            say(
+                "At the other end the same table can turn a vector into scores of all words "
+                "(tied weights). Here the words' vectors go straight into the output: each word "
+                "should come back as itself."
+            ),
+        ),
+        _output_table(say, entered, returned),
+    )
+    return Lesson(views, _claims(say, entered, returned, unit))
+
+
+def _model(width: int, vocabulary: int, tied: bool = True) -> Model:
+    shape = f"d_model={width},heads=1,layers=1,vocabulary={vocabulary}"
+    return load_model(f"random:{shape},tied={tied},dtype=float64")
+
+
+def _enter(model: Model, text: str) -> Entered:
+    tokens = read_text(model, text)
+    check_text(len(tokens), "words", 1, MOST_WORDS)
+    embedding, given = model.transformer.source, as_input(model, tokens)
+    assert isinstance(embedding, Embedding)
+    assert embedding.positions is not None
+    return Entered(
+        tokens=tokens,
+        words=embedding.tokens(np.array(tokens.ids)),
+        scaled=embedding._replace(positions=None)(given),
+        positions=embedding.positions(np.arange(len(tokens))),
+        sum=embedding(given),
+        unscaled_sum=embedding._replace(scale=1.0)(given),
+    )
+
+
+def _return(model: Model, entered: Entered, untied: Model) -> Returned:
+    unembed = model.transformer.unembed
+    assert unembed is not None
+    return Returned(unembed(entered.words), model.n_parameter, untied.n_parameter)
+
+
+def _lengths(vectors: Array) -> Array:
+    """[n, d] -> [n]: the L2 norms."""
+    return np.asarray(np.linalg.norm(vectors, axis=-1))
+
+
+def _lengths_table(say: Say, entered: Entered, unit: Array) -> Table:
+    columns = (entered.words, entered.scaled, entered.positions, entered.sum, unit)
+    lengths = np.stack([_lengths(vectors) for vectors in columns], -1).tolist()
+    rows = tuple((i, name, *lengths[i]) for i, name in enumerate(entered.tokens.labels))
+    return Table(
+        say("lengths (L2 norms)"),
+        (
+            say("position"),
+            say("word"),
+            say("row"),
+            say("√d · row"),
+            "PE",
+            say("√d · row + PE"),
+            say("row, normalised"),
+        ),
+        rows,
+        (
+            say(
+                "of the squared lengths the word has {before:.0%} without √d, {after:.0%} with it",
+                before=_share(entered.words, entered.positions),
+                after=_share(entered.scaled, entered.positions),
+            ),
+        ),
+        decimals=3,
+    )
+
+
+def _share(words: Array, positions: Array) -> float:
+    """Of the sum of all squared lengths, the words' part."""
+    squares, others = float((words**2).sum()), float((positions**2).sum())
+    return squares / (squares + others)
+
+
+def _alike(say: Say, title: str, tokens: Tokens, vectors: Array) -> Heatmap:
+    similarity = embedded(vectors).similarity
+    rows, columns = token_axis(say("word"), tokens), token_axis(say("other word"), tokens)
+    return Heatmap(title, similarity, rows, columns, Scale(-1, 1, "diverging"))
+
+
+def _output_table(say: Say, entered: Entered, returned: Returned) -> Table:
+    rows = []
+    for name, id, logits in zip(
+        entered.tokens.labels, entered.tokens.ids, returned.logits, strict=True
+    ):
+        others = np.delete(logits, id)
+        back = say("itself") if int(logits.argmax()) == id else say("another word")
+        rows.append((name, id, float(logits[id]), float(others.max()), back))
+    return Table(
+        say("from vector to word, with one table for both"),
+        (
+            say("word"),
+            say("row's number"),
+            say("its own score"),
+            say("the next best"),
+            say("comes back as"),
+        ),
+        tuple(rows),
+        decimals=3,
+    )
+
+
+def _claims(say: Say, entered: Entered, returned: Returned, unit: Array) -> tuple[Claim, ...]:
+    d_model = entered.words.shape[-1]
+    before, after = _lengths(entered.words), _lengths(entered.scaled)
+    factors, root = after / before, math.sqrt(d_model)
+    squares = _lengths(entered.positions) ** 2
+    scores = returned.logits[:, entered.tokens.ids]
+    tied = float(np.abs(scores - entered.words @ entered.words.T).max())
+    saved, table = returned.n_untied - returned.n_tied, returned.logits.shape[-1] * d_model
+    distances = ((unit[:, None] - unit) ** 2).sum(-1)
+    off = float(np.abs(distances - (2 - 2 * unit @ unit.T)).max())
+    far = float(np.abs(_lengths(unit) - 1).max())
+    return (
+        Claim(
+            say("Scaling makes every word's vector √d = {root:.4g} times as long", root=root),
+            say(
+                "mean length {before:.3f} before, {after:.3f} after: {factor:.4g} times",
+                before=before.mean(),
+                after=after.mean(),
+                factor=factors.mean(),
+            ),
+            bool(np.allclose(factors, root, rtol=1e-12)),
+        ),
+        Claim(
+            say("‖PE(p)‖² = d/2 = {half:g} at every position", half=d_model / 2),
+            say("{low:.6f} to {high:.6f}", low=squares.min(), high=squares.max()),
+            bool(np.allclose(squares, d_model / 2, rtol=1e-12)),
+        ),
+        Claim(
+            say("With tied weights a word's score is the dot product with its own row"),
+            say("off by {tied:.1g} at most", tied=tied),
+            tied < 1e-12,
+        ),
+        Claim(
+            say("Tying saves a table of {n} words × {d} numbers", n=table // d_model, d=d_model),
+            say("{saved} parameters fewer", saved=saved),
+            saved == table,
+        ),
+        Claim(
+            say("After L2 normalisation all lengths are 1, and ‖a - b‖² = 2 - 2 a · b"),
+            say("lengths off by {far:.1g}, distances by {off:.1g}", far=far, off=off),
+            max(far, off) < 1e-12,
+        ),
+    )

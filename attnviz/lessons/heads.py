@@ -1,0 +1,250 @@
+"""Many heads: one width, split and merged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.ablation import measure
+from attnviz.analysis.anatomy import count
+from attnviz.analysis.effects import Case, Outcome
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.alone import around
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size, check_text
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.ablate import ablate, zero
+from attnviz.models.passes import Passes
+from attnviz.models.questions import ask
+from attnviz.models.running import run
+from attnviz.nn.heads import merge_heads, split_heads
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.transformer import attentions
+from attnviz.nn.types import Array
+from attnviz.selection import Head
+from attnviz.tokens import Tokens
+from attnviz.trace import Record
+from attnviz.views.attention import token_axis
+from attnviz.views.kinds import Grid, Heatmap, Table, Text, View, indices
+
+TITLE = "Heads: one width, split and merged"
+
+ID = "encoder.0.self"
+TRAINED = "induction"
+SHOWN = 4
+"""Heads whose weights are drawn."""
+FEWEST_WORDS, MOST_WORDS = 1, 16
+FEWEST_LETTERS, MOST_LETTERS = 2, 100
+EXACT = 1e-12
+
+
+class Asked(NamedTuple):
+    """One attention over a text, by so many heads."""
+
+    attention: MultiHeadAttention
+    tokens: Tokens
+    x: Array
+    """[n_token, d_model]"""
+    record: Record
+
+
+class Ablated(NamedTuple):
+    """Shares of letters that a trained model foretells."""
+
+    whole: float
+    without: Array
+    """[n_layer, n_head]: without this head."""
+    n_letter: int
+
+
+def lesson(say: Say, *, text: str = "I saw a saw", width: int = 32, heads: int = 4) -> Lesson:
+    """What do several heads do that one does not, and what do they cost?"""
+    check_size("width", width, 2, 256)
+    check_size("heads", heads, 2, 32)
+    divisors = [h for h in range(1, width + 1) if width % h == 0]
+    if width % 2 or heads not in divisors:
+        raise AttnvizError(
+            f"width: expected an even number that {heads} heads divide, got {width}",
+            f"write for example width={8 * heads}",
+        )
+    many, one = _ask(text, width, heads), _ask(text, width, 1)
+    counts = {h: count(_ask(text, width, h).attention) for h in divisors}
+    views = (
+        _explanation(say, width, heads),
+        _shapes_table(say, many),
+        _counts_table(say, counts, width, len(many.x)),
+        _patterns_grid(say, one, many),
+        *_ablation_views(say, _ablate(text)),
+    )
+    return Lesson(views, _claims(say, many, counts))
+
+
+def _ask(text: str, width: int, heads: int) -> Asked:
+    model = load_model(f"random:layers=1,d_model={width},heads={heads},dtype=float64")
+    trace = run(text, model=model, stages=("q", "weights", "context"), hidden_states=True)
+    tokens = trace.streams["source"]
+    check_text(len(tokens), "words", FEWEST_WORDS, MOST_WORDS)
+    encoder = model.transformer.encoder
+    assert encoder is not None
+    (attention,) = attentions(encoder.blocks[0])
+    return Asked(attention, tokens, trace.hidden_states["encoder"][0], trace[ID])
+
+
+def _ablate(text: str) -> Ablated:
+    """The text said twice: which letters of the second time are foretold, without each head?
+
+    The first of them cannot be known; what comes after has been said before.
+    """
+    model = load_model(TRAINED)
+    question = ask(model, f"{text} {text}")
+    ids = np.array(question.streams["source"].ids)
+    n_letter = len(ids) // 2
+    check_text(n_letter, "letters", FEWEST_LETTERS, MOST_LETTERS)
+    places = np.arange(len(ids) - n_letter, len(ids) - 1)
+    passes = Passes(model, question._replace(places=places))
+
+    def without(heads: Collection[Head]) -> Array:
+        return passes(ablate(model.transformer, heads, zero))
+
+    sites = model.transformer.sites()
+    heads = [Head(site.id, head) for site in sites for head in range(site.n_head)]
+    case = Case(Outcome(without(())), right=ids[places + 1])
+    shares = measure([(case, without)], [(), *((head,) for head in heads)], ["accuracy"])[:, 0]
+    return Ablated(float(shares[0]), shares[1:].reshape(len(sites), -1), len(places))
+
+
+def _explanation(say: Say, width: int, heads: int) -> Text:
+    return prose(
+        say(
+            "One head has one set of weights: each word gets one mixture of the others. {heads} "
+            "heads cut queries, keys and values of width {width} into pieces of width {d_k}, "
+            "attend in each piece by itself, and put the contexts side by side again.",
+            heads=heads,
+            width=width,
+            d_k=width // heads,
+        ),
+        say("(Seeded random weights, up to the trained model at the end.)"),
+    )
+
+
+def _shapes_table(say: Say, many: Asked) -> Table:
+    q, weights, context = (many.record.stage(stage) for stage in ("q", "weights", "context"))
+    merged = merge_heads(context)
+    steps = (
+        (say("words"), "x", "[n, d]", many.x),
+        (say("queries, projected"), "x W_Q", "[n, d]", merge_heads(q)),
+        (say("split"), "Q_1 … Q_h", "[h, n, d/h]", q),
+        (say("weights of each head"), "softmax(Q_i K_iᵀ / √(d/h))", "[h, n, n]", weights),
+        (say("context of each head"), "A_i V_i", "[h, n, d/h]", context),
+        (say("merged"), "C = (C_1 … C_h)", "[n, d]", merged),
+        (say("output"), "C W_O", "[n, d]", many.attention.output(merged)),
+    )
+    rows = tuple((name, formula, axes, str(list(x.shape))) for name, formula, axes, x in steps)
+    return Table(
+        say("from words to words, through {heads} heads", heads=len(q)),
+        (say("step"), say("computes"), say("axes"), say("here")),
+        rows,
+    )
+
+
+def _counts_table(say: Say, counts: dict[int, int], width: int, n_word: int) -> Table:
+    rows = tuple((h, width // h, n, h * n_word) for h, n in counts.items())
+    return Table(
+        say("the same width, cut into more and more heads"),
+        (say("heads"), say("width of each"), say("parameters"), say("weights for each word")),
+        rows,
+    )
+
+
+def _patterns_grid(say: Say, one: Asked, many: Asked) -> Grid:
+    n_head = min(SHOWN, many.record.n_head)
+    single = (_pattern(say, one, 0), *([None] * (n_head - 1)))
+    several = tuple(_pattern(say, many, head) for head in range(n_head))
+    left = many.record.n_head - n_head
+    return Grid(
+        say("who looks at whom: one head, and several on the same width"),
+        (single, several),
+        (say("1 head"), say("{heads} heads", heads=many.record.n_head)),
+        tuple(f"H{head}" for head in range(n_head)),
+        notes=(say("{left} heads more are not drawn", left=left),) if left else (),
+    )
+
+
+def _pattern(say: Say, asked: Asked, head: int) -> Heatmap:
+    return Heatmap(
+        say("{heads} heads: H{head}", heads=asked.record.n_head, head=head),
+        asked.record.stage("weights")[head],
+        token_axis(say("query"), asked.tokens),
+        token_axis(say("key"), asked.tokens),
+    )
+
+
+def _ablation_views(say: Say, ablated: Ablated) -> tuple[View, ...]:
+    n_layer, n_head = ablated.without.shape
+    return (
+        prose(
+            say(
+                "What is one head worth? A trained model (`{name}`) reads the letters of your "
+                "text twice; the second time it can foretell each letter but the first. The whole "
+                "model gets {whole:.0%} of {n} right. Then heads are taken out, one at a time.",
+                name=TRAINED,
+                whole=ablated.whole,
+                n=ablated.n_letter,
+            )
+        ),
+        Heatmap(
+            say("share of letters foretold without this head"),
+            ablated.without,
+            indices(say("layer"), n_layer),
+            indices(say("head"), n_head),
+        ),
+    )
+
+
+def _claims(say: Say, many: Asked, counts: dict[int, int]) -> tuple[Claim, ...]:
+    x = many.x
+    changed = max(float(np.abs(merge_heads(split_heads(x, h)) - x).max()) for h in counts)
+    parts = _parts(many)
+    whole = many.attention(x, around(x))
+    off = float(np.abs(parts.sum(0) - whole).max())
+    n_head = many.attention.n_head
+    left = [zero(ID, many.attention, [head])(x, around(x)) for head in range(n_head)]
+    missed = float(np.abs(whole - np.stack(left) - parts).max())
+    return (
+        Claim(
+            say("Splitting and merging is the identity, for every number of heads"),
+            say("largest change: {changed:.1g}", changed=changed),
+            changed == 0,
+        ),
+        Claim(
+            say("The number of parameters does not depend on the number of heads"),
+            say(
+                "fewest {fewest}, most {most}, of {n} numbers of heads",
+                fewest=min(counts.values()),
+                most=max(counts.values()),
+                n=len(counts),
+            ),
+            len(set(counts.values())) == 1,
+        ),
+        Claim(
+            say("The output is the sum of what each head adds through its rows of W_O"),
+            say("off by {off:.1g}", off=off),
+            off < EXACT,
+        ),
+        Claim(
+            say("Taking a head out takes away its part of that sum and nothing else"),
+            say("off by {missed:.1g}, over all heads", missed=missed),
+            missed < EXACT,
+        ),
+    )
+
+
+def _parts(asked: Asked) -> Array:
+    """What each head adds to the output, [n_head, n_token, d_model]."""
+    context = asked.record.stage("context")
+    rows = split_heads(np.asarray(asked.attention.output.weight), len(context))
+    return np.asarray(context @ rows.mT)

@@ -1,0 +1,305 @@
+"""Which key may a query see, and how is a key really hidden?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.nn import masks
+from attnviz.nn.attention import Attention, attend
+from attnviz.nn.scores import scaled_dot
+from attnviz.nn.seeded import normal
+from attnviz.nn.softmax import masked_softmax, softmax
+from attnviz.nn.types import Array, Bool
+from attnviz.tokens import label, split_words
+from attnviz.views.kinds import Axis, Grid, Heatmap, Table, View
+
+TITLE = "Masks: which key may a query see, and how a key is really hidden"
+
+FEWEST_WORDS, MOST_WORDS = 2, 12
+WIDTH = 8
+FILL = -1e9
+LOW = -2e9
+"""Added to every score, which changes no weight; but FILL lies above such scores."""
+LOUD = 1000.0
+"""A hidden score beside which exp of the others is nothing."""
+LEAKS = 1e-6
+
+Way = Callable[[Array, Bool], Array]
+"""scores [n_q, n_k], visible [n_q, n_k] -> weights [n_q, n_k]"""
+
+
+class Sentence(NamedTuple):
+    """One head on the words of a text: random vectors, the same for the same word."""
+
+    words: tuple[str, ...]
+    """As they are shown."""
+    q: Array
+    """[1 head, n, WIDTH], and so k and v."""
+    k: Array
+    v: Array
+
+    def attend(self, visible: Bool) -> Attention:
+        return attend(self.q, self.k, self.v, mask=visible)
+
+
+class Leaks(NamedTuple):
+    """By how much the outputs change if hidden keys and values become others."""
+
+    ordinary: float
+    low: float
+    """With LOW added to all scores."""
+    loud: float
+    """With LOUD as the hidden keys' new score."""
+    blind: Array
+    """[n_k]: the weights of a query that sees no key."""
+
+    @property
+    def worst(self) -> float:
+        return max(self.ordinary, self.low, self.loud)
+
+
+def lesson(
+    say: Say,
+    *,
+    text: str = "I saw a saw",
+    length: int = 3,
+    window: int = 2,
+    prefix: int = 2,
+    seed: int = 0,
+) -> Lesson:
+    """What do masks hide, and do they?"""
+    sentence = _sentence(text, seed)
+    n = len(sentence.words)
+    check_size("length", length, 1, n - 1)
+    check_size("window", window, 1, n)
+    check_size("prefix", prefix, 1, n)
+    rules = {
+        "padding": masks.padded((length,)),
+        "causal": masks.CAUSAL,
+        "window": masks.parse(f"window:size={window}"),
+        "prefix": masks.parse(f"prefix:length={prefix}"),
+    }
+    leaks = {name: _leaks(way, sentence, length) for name, way in _ways(say).items()}
+    views: tuple[View, ...] = (
+        prose(
+            say(
+                "A mask says which keys a query may see. Valid lengths hide the padding behind a "
+                "text; a causal mask hides what comes later; a window shows the neighbours only; "
+                "a prefix is causal, but its first words are seen by all."
+            ),
+            say(
+                "A key is hidden if it changes nothing: neither what it says nor how well it "
+                "fits. The table below replaces the keys behind the valid length by others and "
+                "measures how much the outputs of the words before them change."
+            ),
+        ),
+        _grid(sentence, rules, say),
+        _leaks_table(leaks, length, say),
+    )
+    claims = (
+        _rules_claim(sentence, rules, (length, window, prefix), say),
+        _leaks_claim(leaks, say),
+        _blind_claim(leaks, say),
+        _broken_claim(sentence, length, say),
+    )
+    return Lesson(views, claims)
+
+
+def _sentence(text: str, seed: int) -> Sentence:
+    words = split_words(text)
+    if not FEWEST_WORDS <= len(words) <= MOST_WORDS:
+        raise AttnvizError(
+            f"text: expected {FEWEST_WORDS} to {MOST_WORDS} words, got {len(words)}",
+            "every cell is shown: take a short sentence",
+        )
+    q, k, v = (
+        np.stack([normal((WIDTH,), seed, name, word) for word in words]).astype(np.float64)[None]
+        for name in "qkv"
+    )
+    return Sentence(tuple(map(label, words)), q, k, v)
+
+
+def _visible(mask: masks.Mask, n: int) -> Bool:
+    visible = mask.visible(np.arange(n), np.arange(n))
+    assert visible is not None
+    return visible
+
+
+def _ways(say: Say) -> dict[str, Way]:
+    """Ways to hide keys that are met in programs; the first is that of attnviz."""
+    return {
+        say("hidden scores become -∞"): masked_softmax,
+        say("hidden scores become {fill:g}", fill=FILL): _filled,
+        say("scores × 0 or 1"): lambda scores, visible: softmax(scores * visible),
+        say("weights × 0 or 1"): _multiplied,
+        say("the same, divided by the row's sum"): _renormalised,
+    }
+
+
+def _filled(scores: Array, visible: Bool) -> Array:
+    return softmax(np.where(visible, scores, FILL))
+
+
+def _multiplied(scores: Array, visible: Bool) -> Array:
+    return np.asarray(softmax(scores) * visible)
+
+
+def _renormalised(scores: Array, visible: Bool) -> Array:
+    weights = _multiplied(scores, visible)
+    total = weights.sum(-1, keepdims=True)
+    return np.asarray(weights / np.where(total == 0, 1, total))
+
+
+def _leaks(way: Way, sentence: Sentence, length: int) -> Leaks:
+    scores, v = scaled_dot(sentence.q, sentence.k)[0], sentence.v[0]
+    n = len(v)
+    visible = _visible(masks.padded((length,)), n)
+    other_scores = np.where(visible, scores, -scores - 1)
+    other_v = np.where(np.arange(n)[:, None] < length, v, -v - 1)
+
+    def change(before: Array, after: Array) -> float:
+        outputs = way(before, visible) @ v, way(after, visible) @ other_v
+        return float(np.abs(outputs[0] - outputs[1]).max())
+
+    return Leaks(
+        ordinary=change(scores, other_scores),
+        low=change(scores + LOW, other_scores + LOW),
+        loud=change(scores, np.where(visible, scores, LOUD)),
+        blind=way(scores[:1], np.zeros((1, n), bool))[0],
+    )
+
+
+def _grid(sentence: Sentence, rules: dict[str, masks.Mask], say: Say) -> Grid:
+    n = len(sentence.words)
+    rows, columns = Axis(say("query"), sentence.words), Axis(say("key"), sentence.words)
+    names = {
+        "padding": say("padding"),
+        "causal": say("causal"),
+        "window": say("window"),
+        "prefix": say("prefix"),
+    }
+    panels = tuple(
+        Heatmap(
+            names[name],
+            sentence.attend(_visible(mask, n)).weights[0],
+            rows,
+            columns,
+            masked=(~_visible(mask, n)).astype(np.uint8),
+            reasons=(say("by the rule above the panel"),),
+        )
+        for name, mask in rules.items()
+    )
+    return Grid(
+        say("the weights of one head under four masks"), (panels,), ("",), tuple(names.values())
+    )
+
+
+def _leaks_table(leaks: dict[str, Leaks], length: int, say: Say) -> Table:
+    return Table(
+        say("how a key is hidden, and how much of it comes through"),
+        (
+            say("way"),
+            say("ordinary"),
+            say("near {low:g}", low=LOW),
+            say("hidden {loud:g}", loud=LOUD),
+            say("no key"),
+        ),
+        tuple(
+            (name, found.ordinary, found.low, found.loud, float(found.blind.sum()))
+            for name, found in leaks.items()
+        ),
+        (
+            say(
+                "the largest change of an output, with valid length {length}: for ordinary "
+                "scores, for scores near {low:g}, and if the other keys' scores are {loud:g}",
+                length=length,
+                low=LOW,
+                loud=LOUD,
+            ),
+            say("last column: the sum of the weights of a query that may see no key"),
+        ),
+    )
+
+
+def _rules_claim(
+    sentence: Sentence,
+    rules: dict[str, masks.Mask],
+    sizes: tuple[int, int, int],
+    say: Say,
+) -> Claim:
+    """Cell by cell, against the rules in words."""
+    length, window, prefix = sizes
+    allowed: dict[str, Callable[[int, int], bool]] = {
+        "padding": lambda i, j: j < length,
+        "causal": lambda i, j: j <= i,
+        "window": lambda i, j: abs(i - j) < window,
+        "prefix": lambda i, j: j <= i or j < prefix,
+    }
+    n = len(sentence.words)
+    wrong = 0
+    off = 0.0
+    for name, mask in rules.items():
+        weights = sentence.attend(_visible(mask, n)).weights[0]
+        wrong += sum((weights[i, j] > 0) != allowed[name](i, j) for i in range(n) for j in range(n))
+        off = max(off, float(np.abs(weights.sum(-1) - 1).max()))
+    return Claim(
+        say("A hidden cell's weight is exactly 0, every other is above 0, and each row sums to 1"),
+        say(
+            "{n} masks, {cells} cells, {wrong} of them wrong; sums at most {off:.1e} off",
+            n=len(rules), cells=len(rules) * n * n, wrong=wrong, off=off,
+        ),
+        wrong == 0 and off < 1e-12,
+    )  # fmt: skip
+
+
+def _leaks_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
+    true, *others = leaks.values()
+    least = min(found.worst for found in others)
+    return Claim(
+        say("Only -∞ lets nothing through, whatever the scores are"),
+        say(
+            "-∞: {true:g}; each of the others, at its worst: {least:.3g} or more",
+            true=true.worst,
+            least=least,
+        ),
+        true.worst == 0 and least > LEAKS,
+    )
+
+
+def _blind_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
+    true, filled, *_ = (found.blind for found in leaks.values())
+    even = 1 / len(filled)
+    return Claim(
+        say(
+            "A query that may see no key has weights of 0; with {fill:g} it looks at all of them "
+            "instead",
+            fill=FILL,
+        ),
+        say(
+            "-∞: at most {true:g} each; {fill:g}: {low:.3g} to {high:.3g} each",
+            true=true.max(), fill=FILL, low=filled.min(), high=filled.max(),
+        ),
+        bool(not true.any() and np.allclose(filled, even, atol=1e-12)),
+    )  # fmt: skip
+
+
+def _broken_claim(sentence: Sentence, length: int, say: Say) -> Claim:
+    """NaN spreads through any product; a hidden key must not take part in one."""
+    visible = _visible(masks.padded((length,)), len(sentence.words))
+    hidden = np.arange(len(sentence.words))[:, None] >= length
+    k, v = (np.where(hidden, np.nan, array) for array in (sentence.k, sentence.v))
+    whole, broken = sentence.attend(visible), sentence._replace(k=k, v=v).attend(visible)
+    changed = int((whole.context != broken.context).sum())
+    return Claim(
+        say("Even hidden keys and values that are no numbers (NaN) change nothing"),
+        say("{changed} of {all} output numbers change", changed=changed, all=whole.context.size),
+        changed == 0,
+    )

@@ -1,0 +1,313 @@
+"""Layer, batch and RMS norm: which numbers share a mean?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.running import run
+from attnviz.nn.norms import batch_norm, layer_norm, rms_norm
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, Value, indices
+
+TITLE = "Norms: which numbers share a mean?"
+
+Norm = Callable[[Array], Array]
+"""[n_batch, n_token, n_feature] -> the same."""
+
+N_SEEN = 100
+"""Texts in whose training the running statistics were collected."""
+EXACT = 1e-9
+FELT = 1e-6
+
+
+class Facts(NamedTuple):
+    """What a norm leaves of the means and variances, and what reaches its output."""
+
+    token: tuple[Array, Array]
+    """The mean and the variance of each token's features, [n_batch, n_token]."""
+    feature: tuple[Array, Array]
+    """Of each feature over all tokens, [n_feature]."""
+    touched: Array
+    """[n_batch, n_token, n_feature], bool: the outputs that change with the first number."""
+    from_others: float
+    """The largest change of the first text's output when the other texts are others."""
+    shift: float
+    """The largest change when the same is added to all numbers."""
+    factor: float
+    """The largest change when all numbers are multiplied by the same."""
+
+
+def lesson(
+    say: Say,
+    *,
+    text: str = "I saw a saw",
+    batch: int = 2,
+    length: int = 3,
+    features: int = 6,
+    layers: int = 8,
+    shift: float = 3.0,
+    factor: float = 2.0,
+    seed: int = 0,
+) -> Lesson:
+    """Over which numbers are mean and variance taken, and what follows from that?"""
+    _check(batch, length, features, layers, shift, factor)
+    x = normal((batch, length, features), seed, "texts").astype(np.float64)
+    facts = {
+        name: _facts(norm, x, shift, factor, seed) for name, norm in _norms(features, seed).items()
+    }
+    post, pre = (_sizes_by_block(text, place, layers, seed) for place in ("post", "pre"))
+    views = (
+        _explanation(say, batch, length, features),
+        _touched_grid(say, facts),
+        _moments_table(say, facts),
+        _changes_table(say, facts, shift, factor),
+        Curves(
+            say("how large the numbers of the residual stream are, block by block"),
+            np.arange(layers + 1),
+            say("blocks passed"),
+            ((say("post-norm"), post), (say("pre-norm"), pre)),
+            say("root mean square"),
+            notes=(
+                say("post-norm: norm(x + f(x)); pre-norm: x + f(norm(x)), before its last norm"),
+            ),
+        ),
+    )
+    return Lesson(views, (*_claims(say, facts), _claim_of_places(say, post, pre)))
+
+
+def _check(
+    batch: int, length: int, features: int, layers: int, shift: float, factor: float
+) -> None:
+    check_size("batch", batch, 2, 4)
+    check_size("length", length, 2, 8)
+    check_size("features", features, 3, 16)
+    check_size("layers", layers, 2, 32)
+    check_size("shift", shift, -100, 100)
+    check_size("factor", factor, 0.01, 100)
+    if abs(shift) < 0.01 or factor == 1:
+        raise AttnvizError(
+            f"shift={shift:g} and factor={factor:g}: one of them changes nothing",
+            "write for example shift=3,factor=2",
+        )
+
+
+def _norms(features: int, seed: int) -> Mapping[str, Norm]:
+    """By name, without ε, which would blur what is shown. The batch norm of testing has seen
+    other texts before."""
+    seen = normal((N_SEEN, 1, features), seed, "seen").astype(np.float64)
+    mean, variance = seen.mean((0, 1)), seen.var((0, 1))
+    return {
+        "layer": lambda x: layer_norm(x, eps=0),
+        "RMS": lambda x: rms_norm(x, eps=0),
+        "batch, training": lambda x: batch_norm(x, eps=0),
+        "batch, testing": lambda x: batch_norm(x, mean=mean, variance=variance, eps=0),
+    }
+
+
+def _facts(norm: Norm, x: Array, shift: float, factor: float, seed: int) -> Facts:
+    y = norm(x)
+    one, others = x.copy(), x.copy()
+    one[0, 0, 0] += 1
+    others[1:] = normal(others[1:].shape, seed, "other texts")
+    return Facts(
+        token=(y.mean(-1), y.var(-1)),
+        feature=(y.mean((0, 1)), y.var((0, 1))),
+        touched=np.abs(norm(one) - y) > EXACT,
+        from_others=_largest(norm(others)[0] - y[0]),
+        shift=_largest(norm(x + shift) - y),
+        factor=_largest(norm(x * factor) - y),
+    )
+
+
+def _sizes_by_block(text: str, place: str, layers: int, seed: int) -> Array:
+    """The root mean square of the residual stream before and after each block, [layers + 1]."""
+    model = load_model(f"random:layers={layers},norm_place={place},seed={seed},dtype=float64")
+    encoder = model.transformer.encoder
+    assert encoder is not None
+    bare = model.transformer._replace(encoder=encoder._replace(norm=None))
+    trace = run(text, model=model._replace(transformer=bare), stages=(), hidden_states=True)
+    return np.array([np.sqrt((x**2).mean()) for x in trace.hidden_states["encoder"]])
+
+
+def _explanation(say: Say, batch: int, length: int, features: int) -> Text:
+    return prose(
+        say(
+            "A norm divides numbers by how far they spread; most take their mean away first. "
+            "The question is: of which numbers? Here are {batch} texts of {length} words with "
+            "{features} features each, [batch, length, feature], all random. (The small ε that "
+            "layers add to the variance is left out.)",
+            batch=batch,
+            length=length,
+            features=features,
+        ),
+        say(
+            "To see which numbers share a mean, the very first one is made larger by 1. Besides "
+            "its own output, those change that share a mean or a spread with it."
+        ),
+    )
+
+
+def _touched_grid(say: Say, facts: Mapping[str, Facts]) -> Grid:
+    """Which outputs change with the first number, a panel for each norm and text."""
+    titles = {name: _name(say, name) for name in facts}
+    n_batch, n_token, n_feature = next(iter(facts.values())).touched.shape
+    rows, columns = indices(say("word"), n_token), indices(say("feature"), n_feature)
+    panels = tuple(
+        tuple(
+            Heatmap(
+                say("{norm}, text {number}", norm=titles[name], number=i),
+                cells.astype(float),
+                rows,
+                columns,
+            )
+            for i, cells in enumerate(found.touched)
+        )
+        for name, found in facts.items()
+    )
+    return Grid(
+        say("outputs that change with the first number of text 0"),
+        panels,
+        tuple(titles.values()),
+        tuple(say("text {number}", number=i) for i in range(n_batch)),
+        notes=(say("1: it changes, 0: it does not"),),
+    )
+
+
+def _name(say: Say, norm: str) -> str:
+    return {
+        "layer": say("layer norm"),
+        "RMS": say("RMS norm"),
+        "batch, training": say("batch norm, training"),
+        "batch, testing": say("batch norm, testing"),
+    }[norm]
+
+
+def _moments_table(say: Say, facts: Mapping[str, Facts]) -> Table:
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (_name(say, name), *(_range(say, values) for values in (*found.token, *found.feature)))
+        for name, found in facts.items()
+    )
+    return Table(
+        say("means and variances of the output, smallest to largest"),
+        (
+            say("norm"),
+            say("word's mean"),
+            say("its variance"),
+            say("feature's mean"),
+            say("its variance"),
+        ),
+        rows,
+    )
+
+
+def _range(say: Say, values: Array) -> str:
+    """`0.00` where all are alike."""
+    low, high = (round(float(end), 2) + 0.0 for end in (values.min(), values.max()))
+    if low == high:
+        return f"{low:.2f}"
+    return say("{low:.2f} to {high:.2f}", low=low, high=high)
+
+
+def _changes_table(say: Say, facts: Mapping[str, Facts], shift: float, factor: float) -> Table:
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (_name(say, name), *(float(round(c, 6)) for c in (f.shift, f.factor, f.from_others)))
+        for name, f in facts.items()
+    )
+    return Table(
+        say("what changes the output of text 0, and by how much"),
+        (
+            say("norm"),
+            say("all numbers + {shift:g}", shift=shift),
+            say("all numbers × {factor:g}", factor=factor),
+            say("other texts beside it"),
+        ),
+        rows,
+        decimals=3,
+    )
+
+
+def _claims(say: Say, facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
+    layer, rms, batch = facts["layer"], facts["RMS"], facts["batch, training"]
+    square = rms.token[0] ** 2 + rms.token[1]
+    off_layer, off_batch = _from_standard(layer.token), _from_standard(batch.feature)
+    off_rms = _largest(square - 1)
+    return (
+        Claim(
+            say("Layer norm: each word's features have mean 0 and variance 1"),
+            say("off by {off:.1g}", off=off_layer),
+            off_layer < EXACT,
+        ),
+        Claim(
+            say("Batch norm in training: each feature has them, over all words of all texts"),
+            say("off by {off:.1g}", off=off_batch),
+            off_batch < EXACT,
+        ),
+        Claim(
+            say("RMS norm: each word's features have the mean square 1; it leaves them a mean"),
+            say(
+                "off by {off:.1g}; means up to {mean:.2f}",
+                off=off_rms,
+                mean=_largest(rms.token[0]),
+            ),
+            off_rms < EXACT < _largest(rms.token[0]),
+        ),
+        Claim(
+            say("Layer norm feels no shift and no factor; RMS norm no factor, but a shift"),
+            say(
+                "layer {a:.1g} and {b:.1g}; RMS {c:.1g} and {d:.2f}",
+                a=layer.shift,
+                b=layer.factor,
+                c=rms.factor,
+                d=rms.shift,
+            ),
+            max(layer.shift, layer.factor, rms.factor) < EXACT and rms.shift > FELT,
+        ),
+        _claim_of_testing(say, facts),
+    )
+
+
+def _claim_of_testing(say: Say, facts: Mapping[str, Facts]) -> Claim:
+    training, testing = (facts[name].from_others for name in ("batch, training", "batch, testing"))
+    return Claim(
+        say("Batch norm mixes the texts in training, not in testing; layer norm never does"),
+        say(
+            "training {training:.2f}, testing {testing:.2f}; layer {layer:.2f}",
+            training=training,
+            testing=testing,
+            layer=facts["layer"].from_others,
+        ),
+        training > FELT > max(testing, facts["layer"].from_others),
+    )
+
+
+def _claim_of_places(say: Say, post: Array, pre: Array) -> Claim:
+    return Claim(
+        say("Post-norm keeps the residual stream at size 1; with pre-norm it grows"),
+        say(
+            "after all blocks {post:.3f}; {first:.2f} grows to {last:.2f}",
+            post=post[-1],
+            first=pre[0],
+            last=pre[-1],
+        ),
+        bool(np.abs(post[1:] - 1).max() < 1e-3 and pre[-1] > pre[0]),
+    )
+
+
+def _from_standard(moments: tuple[Array, Array]) -> float:
+    """How far means are from 0 and variances from 1."""
+    mean, variance = moments
+    return max(_largest(mean), _largest(variance - 1))
+
+
+def _largest(x: Array) -> float:
+    return float(np.abs(x).max())

@@ -1,0 +1,209 @@
+"""From the average over kernel regression to attention."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.nn.attention import attend
+from attnviz.nn.kernels import KERNELS, Kernel, constant, gaussian, regression_weights
+from attnviz.nn.scores import gaussian as gaussian_score
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.views.kinds import Axis, Curves, Heatmap, Scale, Table, Value, View
+
+TITLE = "Pooling: from an average to attention"
+
+END, STEP = 5.0, 0.1
+"""Keys lie between 0 and END, and so do queries, a STEP from one to the next."""
+WIDTHS = (0.1, 0.2, 0.5, 1.0)
+SHOWN = 5
+"""Every so manieth query is a row of the picture."""
+WIDEST = 1e6
+"""A width beside which all distances are nothing."""
+EXACT, NEAR = 1e-9, 1e-6
+APART = 1e-3
+
+AVERAGES = (4.5, 14.5)
+"""Of 0 … 9 and 10 … 19. Source: Zhang et al., Dive into Deep Learning, average pooling."""
+
+
+class Points(NamedTuple):
+    """Noisy values at known places, as in Dive into Deep Learning, section 11.2."""
+
+    keys: Array
+    """[n]: the places, in order."""
+    values: Array
+    """[n]: what was measured there."""
+    queries: Array
+    """[n_q]: where a value is asked for."""
+    truth: Array
+    """[n_q]: the value that a measurement without noise would give."""
+
+
+def lesson(
+    say: Say, *, n: int = 40, width: float = 0.5, noise: float = 1.0, d_k: int = 4, seed: int = 0
+) -> Lesson:
+    """What value stands where nobody has measured?"""
+    check_size("n", n, 10, 200)
+    check_size("width", width, 0.1, 10)
+    check_size("noise", noise, 0, 10)
+    check_size("d_k", d_k, 1, 256)
+    points = _draw(n, noise, seed)
+    views: tuple[View, ...] = (
+        prose(
+            say(
+                "Values were measured at {n} places, the keys, with noise. What is the value at "
+                "another place, the query? The plain average answers every query alike. A kernel "
+                "lets near keys count more: boxcar (all within the width alike), triangle (less "
+                "and less), Gaussian (every key, far ones hardly).",
+                n=n,
+            ),
+            say(
+                "Attention is the same with vectors for places. The Gaussian's weights are the "
+                "softmax of -‖q - k‖² / 2σ². That is q·k / σ² - ‖k‖² / 2σ², plus a number that "
+                "is the same for all keys and drops out. If the keys have equal norms, so does "
+                "the second part: what is left is the scaled dot product, with σ² = √d_k."
+            ),
+        ),
+        _curves(points, width, say),
+        _weights_map(points, width, say),
+        _errors(points, width, say),
+    )
+    claims = (
+        _softmax_claim(points, width, say),
+        _dot_claim(n, d_k, seed, say),
+        _average_claim(points, say),
+    )
+    return Lesson(views, claims)
+
+
+def truth(x: Array) -> Array:
+    return np.asarray(2 * np.sin(x) + x)
+
+
+def _draw(n: int, noise: float, seed: int) -> Points:
+    # the squared radius of two normal numbers is exponential, so this is uniform
+    pairs = normal((n, 2), seed, "places").astype(np.float64)
+    keys = np.sort(END * np.exp(-(pairs * pairs).sum(-1) / 2))
+    values = truth(keys) + noise * normal((n,), seed, "noise").astype(np.float64)
+    queries = np.arange(0, END, STEP)
+    return Points(keys, values, queries, truth(queries))
+
+
+def _answers(points: Points, kernel: Kernel, width: float) -> Array:
+    """[n_q]: the weighted means; NaN where no key is in reach."""
+    weights = regression_weights(kernel, points.queries, points.keys, width)
+    return np.where(weights.any(-1), weights @ points.values, np.nan)
+
+
+def _curves(points: Points, width: float, say: Say) -> Curves:
+    answers = [(name, _answers(points, kernel, width)) for name, kernel in KERNELS.items()]
+    return Curves(
+        say("the answers, with kernels of width {width:g}", width=width),
+        points.queries,
+        say("query"),
+        (
+            (say("truth"), points.truth),
+            (say("average"), _answers(points, constant, width)),
+            *answers,
+        ),
+        say("value"),
+        notes=(say("truth is 2 sin x + x: what the values are without noise"),),
+    )
+
+
+def _weights_map(points: Points, width: float, say: Say) -> Heatmap:
+    rows = slice(None, None, SHOWN)
+    weights = regression_weights(gaussian, points.queries, points.keys, width)[rows]
+    return Heatmap(
+        say("Gaussian kernel: each key's share of the answer, at every {step}th query", step=SHOWN),
+        weights,
+        Axis(say("query"), tuple(f"x = {x:.1f}" for x in points.queries[rows])),
+        Axis(say("key, by its place"), ("",) * len(points.keys)),
+        Scale(0, float(weights.max())),
+        pooling="mass",
+    )
+
+
+def _errors(points: Points, width: float, say: Say) -> Table:
+    widths = sorted({*WIDTHS, width})
+    rows: list[tuple[Value, ...]] = []
+    unanswered = []
+    for name, kernel in ((say("average"), constant), *KERNELS.items()):
+        answers = [_answers(points, kernel, each) for each in widths]
+        errors = [float(np.sqrt(np.nanmean((a - points.truth) ** 2))) for a in answers]
+        rows.append((name, *errors))
+        unanswered += [
+            say("{kernel}, width {width:g}: {n} of {all} queries without a key in reach: no answer",
+                kernel=name, width=each, n=int(np.isnan(a).sum()), all=len(a))
+            for each, a in zip(widths, answers, strict=True)
+            if np.isnan(a).any()
+        ]  # fmt: skip
+    return Table(
+        say("how far from the truth: root of the mean squared error, by width"),
+        (say("kernel"), *(f"{each:g}" for each in widths)),
+        tuple(rows),
+        tuple(unanswered),
+        decimals=3,
+    )
+
+
+def _softmax_claim(points: Points, width: float, say: Say) -> Claim:
+    weights = regression_weights(gaussian, points.queries, points.keys, width)
+    q, k, v = (x[None, :, None] for x in (points.queries, points.keys, points.values))
+    attention = attend(q, k, v, score=partial(gaussian_score, sigma=width))
+    apart = float(np.abs(attention.weights[0] - weights).max())
+    return Claim(
+        say("The weights of a Gaussian kernel are attention: a softmax of -(q - k)² / 2σ²"),
+        say("largest difference between the weights {apart:.1e}", apart=apart),
+        apart < EXACT,
+    )
+
+
+def _dot_claim(n: int, d_k: int, seed: int, say: Say) -> Claim:
+    """σ² = √d_k makes the factor of q·k that of the scaled dot product."""
+    q = normal((1, n, d_k), seed, "q").astype(np.float64)
+    k = normal((1, n, d_k), seed, "k").astype(np.float64)
+    even = k * np.sqrt(d_k) / np.linalg.norm(k, axis=-1, keepdims=True)
+    kernel = partial(gaussian_score, sigma=d_k**0.25)
+
+    def difference(keys: Array) -> float:
+        as_kernel, as_dot = (
+            attend(q, keys, keys, score=score).weights for score in (kernel, "scaled_dot")
+        )
+        return float(np.abs(as_kernel - as_dot).max())
+
+    equal, unequal = difference(even), difference(k)
+    return Claim(
+        say("With keys of equal norm, it is also the scaled dot product; else it is not"),
+        say(
+            "largest difference {equal:.1e} with equal norms, {unequal:.2g} with others "
+            "(d_k = {d_k})",
+            equal=equal, unequal=unequal, d_k=d_k,
+        ),
+        equal < EXACT and unequal > APART,
+    )  # fmt: skip
+
+
+def _average_claim(points: Points, say: Say) -> Claim:
+    values = np.arange(20.0).reshape(2, 10)
+    ones = regression_weights(constant, np.zeros(2), np.arange(10.0), 1)
+    first, second = (ones * values).sum(-1)
+    wide = _answers(points, gaussian, WIDEST)
+    apart = float(np.abs(wide - points.values.mean()).max())
+    return Claim(
+        say("The average is pooling with equal weights, and what a very wide kernel gives"),
+        say(
+            "of 0 to 9: {first:g}, of 10 to 19: {second:g}; with a Gaussian of width {width:g}, "
+            "at most {apart:.1e} from the average",
+            first=first, second=second, width=WIDEST, apart=apart,
+        ),
+        bool(np.allclose((first, second), AVERAGES, atol=EXACT)) and apart < NEAR,
+    )  # fmt: skip

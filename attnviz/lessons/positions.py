@@ -1,0 +1,268 @@
+"""How attention learns where a word stands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.encoding import diagonal_spread, rotation_error, turned_scores
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size, check_text
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.reading import read_text
+from attnviz.models.running import run
+from attnviz.nn import positions
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
+
+TITLE = "Positions: how attention learns where a word stands"
+
+FEWEST_WORDS, MOST_WORDS = 3, 32
+ROWS = 16
+"""Positions that are shown one by one."""
+BITS = 4
+FAR = 1000
+"""How far both positions of a RoPE score move on."""
+
+
+class Shuffled(NamedTuple):
+    """A text whose last word went to the front, and how far each scheme noticed."""
+
+    labels: tuple[str, ...]
+    changes: dict[str, float]
+    """By scheme: the largest |difference of a word's vectors| / |that vector|."""
+
+
+class ByDistance(NamedTuple):
+    """What the schemes make of distances 0, 1, …; [n] each but for the biases."""
+
+    sinusoidal: Array
+    """PE(p) · PE(p + k), 1 at distance 0."""
+    rope: Array
+    """The score of a key that equals the query, 1 at distance 0."""
+    alibi: Array
+    """[n_head, n]"""
+    t5: Array
+
+
+def lesson(
+    say: Say, *, text: str = "I saw a saw", length: int = 64, width: int = 32, heads: int = 4
+) -> Lesson:
+    """What does attention know of the order of words, and how is it told?"""
+    _check_sizes(length, width, heads)
+    shuffled = _shuffle(text, width, heads)
+    where = np.arange(length)
+    added = positions.sinusoidal(where, width)
+    distances = _by_distance(where, added, heads)
+    views = (
+        prose(
+            say(
+                "Attention adds up values over all keys, and a sum does not care about the order "
+                "of its terms. Without positions, a text in another order gives the same vectors "
+                "in another order."
+            ),
+            say(
+                "Here the last word goes to the front: {text}. How much does a word's vector "
+                "change by that? (One block with seeded random weights.)",
+                text=" ".join(shuffled.labels),
+            ),
+        ),
+        _schemes_table(say, shuffled),
+        Heatmap(
+            say("sinusoidal: what is added at the first {n} positions", n=min(ROWS, length)),
+            added[:ROWS],
+            indices(say("position"), min(ROWS, length)),
+            indices(say("dimension"), width),
+            Scale(-1, 1, "diverging"),
+        ),
+        _clocks_table(say, added, width),
+        _distance_table(say, distances),
+        _distance_curves(say, where, distances),
+    )
+    return Lesson(views, _claims(say, shuffled, where, added, width))
+
+
+def _check_sizes(length: int, width: int, heads: int) -> None:
+    check_size("length", length, 8, 512)
+    check_size("width", width, 4, 128)
+    check_size("heads", heads, 1, 16)
+    if width % (2 * heads):
+        raise AttnvizError(
+            f"width: {heads} heads need a multiple of {2 * heads}, got {width}: "
+            "each turns its features in pairs",
+            f"write for example width={8 * heads}",
+        )
+
+
+def _shuffle(text: str, width: int, heads: int) -> Shuffled:
+    changes = {}
+    for scheme in ("none", "sinusoidal", "learned", "rope", "alibi", "t5"):
+        stack = f"positions={scheme},layers=1,d_model={width},heads={heads},dtype=float64"
+        model = load_model(f"random:{stack}")
+        tokens = read_text(model, text)
+        check_text(len(tokens), "words", FEWEST_WORDS, MOST_WORDS)
+        order = np.roll(np.arange(len(tokens)), 1)
+        before, after = (
+            run([tokens.ids[i] for i in places], model=model, stages=(), hidden_states=True)
+            for places in (range(len(tokens)), order)
+        )
+        old, new = (trace.hidden_states["encoder"][-1] for trace in (before, after))
+        moved = np.linalg.norm(new - old[order], axis=-1) / np.linalg.norm(old[order], axis=-1)
+        changes[scheme] = float(moved.max())
+    return Shuffled(tuple(tokens.labels[i] for i in order), changes)
+
+
+def _by_distance(where: Array, added: Array, heads: int) -> ByDistance:
+    """Seen from position 0; T5's buckets as in a decoder, which looks back."""
+    query = normal((1, added.shape[-1]), 0, "rope").astype(np.float64)
+    scores = turned_scores(query, query, where)[0]
+    products = added @ added[0]
+    return ByDistance(
+        sinusoidal=products / products[0],
+        rope=scores / scores[0],
+        alibi=positions.alibi(where[:1], where, heads)[:, 0] + 0.0,  # no -0
+        t5=positions.t5_buckets(where, where[:1], bidirectional=False)[:, 0],
+    )
+
+
+def _schemes_table(say: Say, shuffled: Shuffled) -> Table:
+    enters = {
+        "none": say("nowhere"),
+        "sinusoidal": say("sines and cosines, added to the words' vectors"),
+        "learned": say("a learned vector for each position, added likewise"),
+        "rope": say("queries and keys are turned by their positions"),
+        "alibi": say("scores are lowered in proportion to the distance"),
+        "t5": say("scores get a learned bias for each range of distances"),
+    }
+    rows = tuple(
+        (scheme, enters[scheme], say("{change:.1%}", change=change))
+        for scheme, change in shuffled.changes.items()
+    )
+    return Table(
+        say("six schemes and a shuffled text"),
+        (say("scheme"), say("where positions enter"), say("largest change of a vector")),
+        rows,
+    )
+
+
+def _clocks_table(say: Say, added: Array, width: int) -> Table:
+    """The digits of a binary number beside the signs of sines: clocks of different speeds."""
+    waves = 2 * np.pi / positions.frequencies(width)
+    places = np.arange(min(ROWS, len(added)))
+    rows = tuple(
+        (
+            pair,
+            "".join(str(p >> pair & 1) for p in places.tolist()),
+            2 ** (pair + 1),
+            "".join("-0+"[int(sign) + 1] for sign in np.sign(added[places, 2 * pair])),
+            float(waves[pair]),
+        )
+        for pair in sorted({*range(min(BITS, len(waves))), len(waves) - 1})
+    )
+    return Table(
+        say("two ways to write a position: binary digits and sines"),
+        (say("number"), say("digit"), say("period"), say("sign of the sine"), say("wavelength")),
+        rows,
+        (
+            say(
+                "each row: one digit (0 is the last) and one sine at positions 0 to {last}; the "
+                "first ones change fast, the later ones slowly",
+                last=int(places[-1]),
+            ),
+        ),
+    )
+
+
+def _distance_table(say: Say, found: ByDistance) -> Table:
+    n_head, n = found.alibi.shape
+    shown = [0, *(2**i for i in range(n.bit_length()) if 2**i < n)]
+    rows = tuple(
+        (
+            k,
+            float(found.sinusoidal[k]),
+            float(found.rope[k]),
+            float(found.alibi[0, k]),
+            float(found.alibi[-1, k]),
+            int(found.t5[k]),
+        )
+        for k in shown
+    )
+    return Table(
+        say("what the schemes make of a distance"),
+        (
+            say("distance"),
+            say("sinusoidal"),
+            say("RoPE"),
+            say("ALiBi H0"),
+            say("ALiBi H{last}", last=n_head - 1),
+            say("T5 bucket"),
+        ),
+        rows,
+        (
+            say("sinusoidal: PE(p) · PE(p + k), RoPE: the score of a key that equals the query"),
+            say("both in units of their value at distance 0; ALiBi: what is added to the score"),
+            say("learned positions know nothing of distances until they are trained"),
+        ),
+        decimals=3,
+    )
+
+
+def _distance_curves(say: Say, where: Array, found: ByDistance) -> Curves:
+    steps = np.diff(found.sinusoidal)
+    return Curves(
+        say("farther is fainter, but not at every step"),
+        where,
+        say("distance"),
+        (
+            (say("sinusoidal"), found.sinusoidal),
+            (say("RoPE"), found.rope),
+            (say("ALiBi H0: factor on the weight"), np.exp(found.alibi[0])),
+        ),
+        say("share of the value at distance 0"),
+        notes=(
+            say(
+                "the sinusoidal curve rises again at {rising} of {n} steps",
+                rising=int((steps > 0).sum()),
+                n=len(steps),
+            ),
+        ),
+    )
+
+
+def _claims(
+    say: Say, shuffled: Shuffled, where: Array, added: Array, width: int
+) -> tuple[Claim, ...]:
+    unordered = shuffled.changes["none"]
+    turned = rotation_error(added)
+    query, key = normal((2, 1, width), 0, "rope").astype(np.float64)
+    scores = turned_scores(query, key, where)
+    spread = diagonal_spread(scores[None])
+    moved = float(np.abs(turned_scores(query, key, where + FAR) - scores).max())
+    last = int(where[-1])
+    return (
+        Claim(
+            say("Without positions, shuffling the words only shuffles the vectors"),
+            say("largest change of a vector: {change:.1g} of its length", change=unordered),
+            unordered < 1e-12,
+        ),
+        Claim(
+            say("PE(p + k) is PE(p), turned by a rotation that depends on k alone"),
+            say("all p and k up to {last}: off by {error:.1g} at most", last=last, error=turned),
+            turned < 1e-12 * len(where),
+        ),
+        Claim(
+            say("A RoPE score depends on m - n alone, the query's position minus the key's"),
+            say(
+                "the same m - n elsewhere: off by {spread:.1g}; both {far} further: {moved:.1g}",
+                spread=spread,
+                far=FAR,
+                moved=moved,
+            ),
+            max(spread, moved) < 1e-9,
+        ),
+    )

@@ -1,0 +1,260 @@
+"""Why attention divides by √d_k."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.heads import entropy
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.nn.scores import dot, scaled_dot
+from attnviz.nn.seeded import normal
+from attnviz.nn.softmax import jacobian, softmax
+from attnviz.nn.types import Array
+from attnviz.views.kinds import Curves, Table, View
+
+TITLE = "Scaling: why attention divides by √d_k"
+
+N_KEY = 10
+MOST_WIDTHS = 8
+N_NUMBER = 1 << 18
+"""How many numbers the queries of one width have together; as many have the keys."""
+
+WITHIN = 0.03
+"""The variances' standard error is at most 0.7 %: 3 % is four of them."""
+
+REFERENCE = {
+    1: (0.320, 1.926, 0.348),
+    4: (0.532, 1.333, 0.344),
+    16: (0.742, 0.702, 0.254),
+    64: (0.865, 0.347, 0.158),
+    256: (0.935, 0.164, 0.087),
+    512: (0.952, 0.118, 0.061),
+    1024: (0.967, 0.080, 0.050),
+}
+"""By width: largest weight, entropy in nats and ‖J‖ of the softmax of 10 logits N(0, d_k), means
+of 4000 draws; from another program with another generator."""
+REFERENCE_DRAWS = 4000
+ROUNDING = 0.0005
+ERRORS = 4.5
+"""Standard errors between two means of the same: 1 in 150,000 differ by more."""
+
+COLDEST, HOTTEST = 1e-4, 1e4
+TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+
+
+class Spread(NamedTuple):
+    """The variance of the scores of one width, over all pairs of a query and a key."""
+
+    d_k: int
+    plain: float
+    """Of q·k."""
+    scaled: float
+    """Of q·k / √d_k."""
+
+
+class Sharpness(NamedTuple):
+    """What the softmax makes of rows of logits, [3]: largest weight, entropy, ‖J‖."""
+
+    means: Array
+    deviations: Array
+    """From row to row."""
+
+
+def lesson(
+    say: Say,
+    *,
+    widths: tuple[int, ...] = (1, 4, 16, 64, 256, 512, 1024),
+    draws: int = 4000,
+    seed: int = 0,
+) -> Lesson:
+    """What happens to the softmax when queries and keys get wider?"""
+    _check(widths, draws)
+    spreads = [_spread(d_k, seed) for d_k in widths]
+    sharp = {d_k: _sharpness(_logits(d_k, draws, seed)) for d_k in widths}
+    rows = _logits(1, draws, seed)
+    views: tuple[View, ...] = (
+        prose(
+            say(
+                "q·k is a sum of d_k products. If the numbers in q and k are independent, with "
+                "mean 0 and variance 1, each product has variance 1, and the sum has d_k."
+            ),
+            say(
+                "Large scores make the softmax choose one key. Then its Jacobian J, which says "
+                "how the weights answer to a change of the scores, is nearly 0: nothing is left "
+                "to learn from. Divided by √d_k, the scores have variance 1 at every width."
+            ),
+        ),
+        _spread_table(spreads, say),
+        _sharpness_table(sharp, say),
+        _temperature_curves(rows, say),
+    )
+    claims = (
+        *_variance_claims(spreads, say),
+        *_reference_claim(sharp, draws, say),
+        _jacobian_claim(rows, say),
+        _temperature_claim(rows, say),
+    )
+    return Lesson(views, claims)
+
+
+def _check(widths: Sequence[int], draws: int) -> None:
+    if len(widths) > MOST_WIDTHS or len(set(widths)) < len(widths):
+        raise AttnvizError(
+            f"widths: expected at most {MOST_WIDTHS} different ones, got {len(widths)}",
+            "write for example widths=4,64,1024",
+        )
+    for d_k in widths:
+        check_size("widths", d_k, 1, 4096)
+    check_size("draws", draws, 100, 20_000)
+
+
+def _spread(d_k: int, seed: int) -> Spread:
+    """All pairs within groups of queries and keys: few numbers make many scores."""
+    size = min(max(d_k, 32), 256)
+    shape = (math.ceil(N_NUMBER / (size * d_k)), size, d_k)
+    q, k = normal(shape, seed, "q", d_k), normal(shape, seed, "k", d_k)
+    plain, scaled = (float(score(q, k).var()) for score in (dot, scaled_dot))
+    return Spread(d_k, plain, scaled)
+
+
+def _logits(d_k: int, draws: int, seed: int) -> Array:
+    """Rows of logits with variance d_k, [draws, n_key]."""
+    return math.sqrt(d_k) * normal((draws, N_KEY), seed, "logits", d_k).astype(np.float64)
+
+
+def _sharpness(logits: Array) -> Sharpness:
+    weights = softmax(logits)
+    norms = np.linalg.norm(jacobian(weights), axis=(-2, -1))
+    values = np.stack([weights.max(-1), entropy(weights), norms])
+    return Sharpness(values.mean(-1), values.std(-1, ddof=1))
+
+
+def _spread_table(spreads: Sequence[Spread], say: Say) -> Table:
+    return Table(
+        say("variance of the scores of random queries and keys"),
+        ("d_k", "q·k", say("q·k, as a multiple of d_k"), "q·k / √d_k"),
+        tuple((s.d_k, s.plain, s.plain / s.d_k, s.scaled) for s in spreads),
+    )
+
+
+def _sharpness_table(sharp: dict[int, Sharpness], say: Say) -> Table:
+    rows = []
+    for d_k, found in sharp.items():
+        known = REFERENCE.get(d_k, (None, None, None))
+        pairs = zip((float(mean) for mean in found.means), known, strict=True)
+        rows.append((d_k, *(value for pair in pairs for value in pair)))
+    again = say("reference")
+    return Table(
+        say("the softmax of {n} scores of variance d_k, without the division", n=N_KEY),
+        ("d_k", say("largest weight"), again, say("entropy"), again, "‖J‖", again),
+        tuple(rows),
+        (
+            say("with the division, every width is like d_k = 1"),
+            say("‖J‖ is the root of the sum of the squares in the Jacobian"),
+            say(
+                "entropy in nats: {most:.3f} is an even spread, 0 is one key", most=math.log(N_KEY)
+            ),
+            say(
+                "reference: means of {n} draws, by another program with other random numbers",
+                n=REFERENCE_DRAWS,
+            ),
+        ),
+        decimals=3,
+    )
+
+
+def _temperature_curves(rows: Array, say: Say) -> Curves:
+    means = np.array([_sharpness(rows / t).means for t in TEMPERATURES])
+    means[:, 1] /= math.log(N_KEY)
+    names = (say("largest weight"), say("entropy / ln {n}", n=N_KEY), "‖J‖")
+    return Curves(
+        say("temperature: the softmax of scores of variance 1, divided by T"),
+        np.array(TEMPERATURES),
+        "T",
+        tuple(zip(names, means.T, strict=True)),
+        say("value"),
+        log_x=True,
+        notes=(say("to leave out the division by √d_k is a temperature of T = 1/√d_k"),),
+    )
+
+
+def _variance_claims(spreads: Sequence[Spread], say: Say) -> tuple[Claim, Claim]:
+    off, worst = max((abs(s.plain / s.d_k - 1), s.d_k) for s in spreads)
+    scaled = max(abs(s.scaled - 1) for s in spreads)
+    return (
+        Claim(
+            say("The variance of q·k is d_k, to within {within:.0%}", within=WITHIN),
+            say("at most {off:.2%} off, at d_k = {worst}", off=off, worst=worst),
+            off < WITHIN,
+        ),
+        Claim(
+            say(
+                "The variance of q·k / √d_k is 1 at every width, to within {within:.0%}",
+                within=WITHIN,
+            ),
+            say("at most {off:.2%} off", off=scaled),
+            scaled < WITHIN,
+        ),
+    )
+
+
+def _reference_claim(sharp: dict[int, Sharpness], draws: int, say: Say) -> tuple[Claim, ...]:
+    """Both are means of draws, so that they may differ as two such means do."""
+    known = [d_k for d_k in sharp if d_k in REFERENCE]
+    if not known:
+        return ()
+    worst = 0.0
+    for d_k in known:
+        errors = sharp[d_k].deviations * math.sqrt(1 / draws + 1 / REFERENCE_DRAWS)
+        beyond = np.abs(sharp[d_k].means - np.array(REFERENCE[d_k])) - ROUNDING
+        worst = max(worst, float((beyond / errors).max()))
+    return (
+        Claim(
+            say(
+                "Wider queries and keys give a larger weight, less entropy and a smaller "
+                "Jacobian, as in the reference"
+            ),
+            say(
+                "at {n} widths, at most {worst:.1f} standard errors from it ({most:g} allowed)",
+                n=len(known), worst=worst, most=ERRORS,
+            ),
+            worst < ERRORS,
+        ),
+    )  # fmt: skip
+
+
+def _jacobian_claim(rows: Array, say: Say) -> Claim:
+    """Pushes one score a little up and a little down."""
+    row, push = rows[0], 1e-5
+    moved = np.stack(
+        [softmax(row + push * up) - softmax(row - push * up) for up in np.eye(len(row))], axis=-1
+    )
+    apart = float(np.abs(moved / (2 * push) - jacobian(softmax(row))).max())
+    return Claim(
+        say("J = diag(w) - w wᵀ says how the weights w move when a score is pushed"),
+        say("largest difference from the weights' real movement {apart:.1e}", apart=apart),
+        apart < 1e-8,
+    )
+
+
+def _temperature_claim(rows: Array, say: Say) -> Claim:
+    coldest = float(_sharpness(rows / COLDEST).means[0])
+    hottest = float(_sharpness(rows / HOTTEST).means[1])
+    even = math.log(N_KEY)
+    return Claim(
+        say("Cold, the softmax chooses one key; hot, it spreads evenly"),
+        say(
+            "largest weight {largest:.4f} at T = {coldest:g}; entropy {entropy:.4f} of "
+            "{most:.4f} at T = {hottest:g}",
+            largest=coldest, coldest=COLDEST, entropy=hottest, most=even, hottest=HOTTEST,
+        ),
+        coldest > 0.99 and even - hottest < 1e-4,
+    )  # fmt: skip

@@ -1,0 +1,262 @@
+"""Scoring functions beside one another, and the classic example with two times ten pairs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.nn.attention import Attention, attend
+from attnviz.nn.masks import padded
+from attnviz.nn.scores import SCORES, Score, parameters
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.views.kinds import Axis, Heatmap, Table, Value, View, indices
+
+TITLE = "Scores: ways to say how well a key answers a query"
+
+N_KEY, D_VALUE = 10, 4
+LENGTHS = (2, 6)
+PUBLISHED = ((2.0, 3.0, 4.0, 5.0), (10.0, 11.0, 12.0, 13.0))
+"""The classic example's outputs. Source: Zhang et al., Dive into Deep Learning, attention
+scoring functions; printed there for additive and for scaled dot-product attention."""
+
+FORMULAS = {
+    "additive": "w_v · tanh(W_q q + W_k k)",
+    "dot": "q · k",
+    "scaled_dot": "q · k / √d_k",
+    "general": "q W k",
+    "cosine": "q · k / (‖q‖ ‖k‖)",
+}
+EXACT = 1e-12
+LONGER = 3.0
+
+
+class Tried(NamedTuple):
+    """One score on the query and the keys that all scores are tried on."""
+
+    scores: Array
+    """[n_key]"""
+    weights: Array
+    """[n_key]"""
+    longer: Array
+    """[n_key]: the weights if every key is LONGER times as long."""
+    refusal: str
+    """What it says to queries and keys of different widths; empty if it takes them."""
+
+
+def lesson(
+    say: Say,
+    *,
+    d_q: int = 20,
+    d_k: int = 2,
+    hidden: int = 8,
+    lengths: tuple[int, ...] = LENGTHS,
+    seed: int = 0,
+) -> Lesson:
+    """What does it mean that a key fits a query?"""
+    _check(d_q, d_k, hidden, lengths)
+    classic = {name: _classic(name, d_q, d_k, hidden, lengths, seed) for name in FORMULAS}
+    tried = {name: _try(name, d_q, d_k, hidden, seed) for name in FORMULAS}
+    views: tuple[View, ...] = (
+        prose(
+            say(
+                "A score says how well a key fits a query; the softmax makes weights of a query's "
+                "scores. The dot products need queries and keys of one width. Additive attention "
+                "and the general score have learned matrices that bring different widths together."
+            ),
+            say(
+                "The classic example: queries {d_q} wide, {n} keys {d_k} wide that are all alike, "
+                "and values that count up from 0. Whatever the score is, keys that are alike get "
+                "equal weights.",
+                d_q=d_q, n=N_KEY, d_k=d_k,
+            ),
+        ),
+        _formulas_table(tried, d_q, d_k, say),
+        _classic_map(classic["additive"], lengths, say),
+        _classic_table(classic["additive"], lengths, say),
+        _side_by_side(tried, d_q, say),
+    )  # fmt: skip
+    claims = (
+        _uniform_claim(classic, lengths, say),
+        _published_claim(d_q, d_k, hidden, seed, say),
+        _widths_claim(tried, say),
+        _length_claim(tried, say),
+    )
+    return Lesson(views, claims)
+
+
+def _check(d_q: int, d_k: int, hidden: int, lengths: tuple[int, ...]) -> None:
+    for name, size in (("d_q", d_q), ("d_k", d_k), ("hidden", hidden)):
+        check_size(name, size, 1, 256)
+    check_size("lengths: how many", len(lengths), 1, 6)
+    for length in lengths:
+        check_size("lengths", length, 1, N_KEY)
+    if d_q == d_k:
+        raise AttnvizError(
+            f"d_q and d_k: expected two different widths, got {d_q} twice",
+            "the lesson shows which scores bring two widths together: d_q=20,d_k=2",
+        )
+
+
+def _bound(name: str, d_q: int, d_k: int, hidden: int, seed: int) -> Score:
+    """The score with random arrays where it has learned ones."""
+    shapes = parameters(name, d_q, d_k, hidden)
+    return partial(
+        SCORES[name],
+        **{
+            key: _random(shape, seed, name, key) / np.sqrt(shape[-1])
+            for key, shape in shapes.items()
+        },
+    )
+
+
+def _random(shape: tuple[int, ...], *key: int | str) -> Array:
+    return normal(shape, *key).astype(np.float64)
+
+
+def _classic(
+    name: str, d_q: int, d_k: int, hidden: int, lengths: tuple[int, ...], seed: int
+) -> Attention:
+    """One random query a text, keys of ones: [n_text, 1 head, 1 query, …]."""
+    n_text = len(lengths)
+    width = d_q if parameters(name, 1, 1, 1) else d_k
+    values = np.arange(float(N_KEY * D_VALUE)).reshape(1, 1, N_KEY, D_VALUE)
+    return attend(
+        _random((n_text, 1, 1, width), seed, "classic"),
+        np.ones((n_text, 1, N_KEY, d_k)),
+        np.broadcast_to(values, (n_text, 1, N_KEY, D_VALUE)),
+        score=_bound(name, width, d_k, hidden, seed),
+        mask=padded(lengths).visible(np.arange(1), np.arange(N_KEY)),
+    )
+
+
+def _try(name: str, d_q: int, d_k: int, hidden: int, seed: int) -> Tried:
+    q, k = _random((1, 1, d_q), seed, "q"), _random((1, N_KEY, d_q), seed, "k")
+    score = _bound(name, d_q, d_q, hidden, seed)
+    once, longer = (attend(q, keys, keys, score=score) for keys in (k, LONGER * k))
+    try:
+        _bound(name, d_q, d_k, hidden, seed)(q, k[..., :1] * np.ones(d_k))
+        refusal = ""
+    except AttnvizError as error:
+        refusal = error.message
+    return Tried(once.scores[0, 0], once.weights[0, 0], longer.weights[0, 0], refusal)
+
+
+def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int, say: Say) -> Table:
+    return Table(
+        say("scores, on a random query and {n} random keys", n=N_KEY),
+        (
+            say("score"),
+            say("formula"),
+            say("{d_q} wide with {d_k} wide", d_q=d_q, d_k=d_k),
+            say("lowest"),
+            say("highest"),
+        ),
+        tuple(
+            (
+                name,
+                FORMULAS[name],
+                say("no") if found.refusal else say("yes"),
+                float(found.scores.min()),
+                float(found.scores.max()),
+            )
+            for name, found in tried.items()
+        ),
+        decimals=2,
+    )
+
+
+def _classic_map(classic: Attention, lengths: tuple[int, ...], say: Say) -> Heatmap:
+    beyond = np.arange(N_KEY) >= np.array(lengths)[:, None]
+    names = tuple(say("valid {length}", length=length) for length in lengths)
+    return Heatmap(
+        say("the classic example: additive attention with keys that are all alike"),
+        classic.weights[:, 0, 0],
+        Axis(say("query"), names),
+        indices(say("key"), N_KEY),
+        masked=beyond.astype(np.uint8),
+        reasons=(say("beyond the valid length"),),
+    )
+
+
+def _classic_table(classic: Attention, lengths: tuple[int, ...], say: Say) -> Table:
+    rows: list[tuple[Value, ...]] = [
+        (place, length, *map(float, row))
+        for place, (length, row) in enumerate(zip(lengths, classic.context[:, 0, 0], strict=True))
+    ]
+    return Table(
+        say("its outputs: the means of the values of the valid keys"),
+        (say("query"), say("valid keys"), *(f"[{i}]" for i in range(D_VALUE))),
+        tuple(rows),
+        (say("the value of key j is the row 4j, 4j + 1, 4j + 2, 4j + 3"),),
+    )
+
+
+def _side_by_side(tried: dict[str, Tried], d_q: int, say: Say) -> Heatmap:
+    return Heatmap(
+        say("the same query and keys, {d_q} wide, under each score: the weights", d_q=d_q),
+        np.stack([found.weights for found in tried.values()]),
+        Axis(say("score"), tuple(tried)),
+        indices(say("key"), N_KEY),
+    )
+
+
+def _uniform_claim(classic: dict[str, Attention], lengths: tuple[int, ...], say: Say) -> Claim:
+    even = np.array([[(j < length) / length for j in range(N_KEY)] for length in lengths])
+    off = max(float(np.abs(done.weights[:, 0, 0] - even).max()) for done in classic.values())
+    return Claim(
+        say("Keys that are alike get equal weights, whatever the score; hidden ones get none"),
+        say("{n} scores, at most {off:.1e} off", n=len(classic), off=off),
+        off < EXACT,
+    )
+
+
+def _published_claim(d_q: int, d_k: int, hidden: int, seed: int, say: Say) -> Claim:
+    outputs = {
+        name: _classic(name, d_q, d_k, hidden, LENGTHS, seed).context[:, 0, 0] for name in FORMULAS
+    }
+    first, second = (" ".join(f"{x:g}" for x in row) for row in outputs["additive"].round(9))
+    off = max(float(np.abs(output - np.array(PUBLISHED)).max()) for output in outputs.values())
+    return Claim(
+        say("With 2 and 6 valid keys, the outputs are those published: 2 3 4 5 and 10 11 12 13"),
+        say(
+            "{first} and {second}; any score, at most {off:.1e} off",
+            first=first,
+            second=second,
+            off=off,
+        ),
+        off < EXACT * N_KEY * D_VALUE,
+    )
+
+
+def _widths_claim(tried: dict[str, Tried], say: Say) -> Claim:
+    takes = {name for name, found in tried.items() if not found.refusal}
+    return Claim(
+        say("Only the scores with learned matrices take queries and keys of different widths"),
+        say(
+            "{n} take them: {names}; dot says: {refusal}",
+            n=len(takes), names=", ".join(sorted(takes)), refusal=tried["dot"].refusal or "-",
+        ),
+        takes == {name for name in FORMULAS if parameters(name, 1, 1, 1)},
+    )  # fmt: skip
+
+
+def _length_claim(tried: dict[str, Tried], say: Say) -> Claim:
+    moved = {name: float(np.abs(t.longer - t.weights).max()) for name, t in tried.items()}
+    others = min(change for name, change in moved.items() if name != "cosine")
+    return Claim(
+        say("Only the cosine does not care how long the keys are"),
+        say(
+            "keys {times:g} times as long change its weights by {cosine:.1e} at most, those of "
+            "each other score by {others:.2g} or more",
+            times=LONGER, cosine=moved["cosine"], others=others,
+        ),
+        moved["cosine"] < EXACT and others > 1e-6,
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""Attention from the sentence to the output, with the shape at each arrow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.nn.attention import Attention, attend
+from attnviz.nn.linear import linear
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.tokens import label, split_words
+from attnviz.views.kinds import Axis, Heatmap, Table, View, around_zero, indices
+
+TITLE = "Attention step by step: from a sentence to its output"
+
+MOST_WORDS = 12
+EXACT = 1e-12
+
+
+class Steps(NamedTuple):
+    """One head, and what stands before and behind it."""
+
+    words: tuple[str, ...]
+    """As they are shown."""
+    x: Array
+    """[n_token, d_model]"""
+    matrices: dict[str, Array]
+    """q, k, v: [d_k, d_model]; o: [d_model, d_k]."""
+    attention: Attention
+    """[1 head, n_token, …]"""
+    output: Array
+    """[n_token, d_model]"""
+
+
+def lesson(
+    say: Say, *, text: str = "I saw a saw", d_model: int = 8, d_k: int = 3, seed: int = 0
+) -> Lesson:
+    """What happens to a sentence between the input and the output of one attention head?"""
+    check_size("d_model", d_model, 1, 64)
+    check_size("d_k", d_k, 1, 64)
+    steps = _compute(_words(text), d_model, d_k, seed)
+    views: tuple[View, ...] = (
+        prose(
+            say(
+                "Each word is a vector, a row of d_model = {d_model} numbers. Attention gives "
+                "each word a new vector of the same length, which is mixed from all words.",
+                d_model=d_model,
+            ),
+            say(
+                "Here the vectors and matrices are random: the arithmetic is that of a trained "
+                "model, the numbers mean nothing. Rows are queries: the words that ask."
+            ),
+        ),
+        _shapes(steps, say),
+        _one_row(steps, say),
+        Heatmap(
+            say("weights: who looks at whom"),
+            steps.attention.weights[0],
+            Axis(say("query"), steps.words),
+            Axis(say("key"), steps.words),
+            notes=_repeated(steps.words, say),
+        ),
+        Heatmap(
+            say("output: a new vector for each word"),
+            steps.output,
+            Axis(say("word"), steps.words),
+            indices(say("dimension"), d_model),
+            around_zero(steps.output),
+        ),
+    )
+    return Lesson(views, _claims(steps, say))
+
+
+def _words(text: str) -> list[str]:
+    words = split_words(text)
+    if not 0 < len(words) <= MOST_WORDS:
+        raise AttnvizError(
+            f"text: expected 1 to {MOST_WORDS} words, got {len(words)}",
+            "every number is shown: take a short sentence",
+        )
+    return words
+
+
+def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
+    """The same word has the same vector wherever it stands: there are no positions."""
+    x = np.stack([normal((d_model,), seed, "word", word) for word in words]).astype(np.float64)
+    shapes = dict.fromkeys("qkv", (d_k, d_model)) | {"o": (d_model, d_k)}
+    matrices = {
+        name: normal(shape, seed, name).astype(np.float64) / math.sqrt(shape[1])
+        for name, shape in shapes.items()
+    }
+    q, k, v = (linear(x, matrices[name])[None] for name in "qkv")
+    attention = attend(q, k, v)
+    output = linear(attention.context[0], matrices["o"])
+    return Steps(tuple(map(label, words)), x, matrices, attention, output)
+
+
+def _shapes(steps: Steps, say: Say) -> Table:
+    x, a = steps.x, steps.attention
+    rows = (
+        (say("the words' vectors"), "x", "[n, d_model]", x),
+        (say("what each word asks for"), "q = x W_q", "[n, d_k]", a.q[0]),
+        (say("what each word offers"), "k = x W_k", "[n, d_k]", a.k[0]),
+        (say("what each word hands over"), "v = x W_v", "[n, d_k]", a.v[0]),
+        (say("every query with every key"), "q kᵀ", "[n, n]", a.scores[0]),
+        (say("made smaller (see the lesson scaling)"), "s = q kᵀ / √d_k", "[n, n]", a.scores[0]),
+        (say("each row made to sum to 1"), "w = softmax(s)", "[n, n]", a.weights[0]),
+        (say("the values, mixed by the weights"), "c = w v", "[n, d_k]", a.context[0]),
+        (say("back to the input's width"), "y = c W_o", "[n, d_model]", steps.output),
+    )
+    return Table(
+        say("the steps, with the shape of what comes out"),
+        (say("step"), say("formula"), say("axes"), say("shape")),
+        tuple((what, formula, axes, str(list(a.shape))) for what, formula, axes, a in rows),
+    )
+
+
+def _one_row(steps: Steps, say: Say) -> Table:
+    """The last word's query, from its products with the keys to its weights."""
+    a = steps.attention
+    products = a.q[0, -1] @ a.k[0].T
+    scores, weights = a.scores[0, -1], a.weights[0, -1]
+    powers = np.exp(scores)
+    columns = (products, scores, powers, weights, a.v[0, :, 0], weights * a.v[0, :, 0])
+    return Table(
+        say("one row by hand: the query of {word}, the last word", word=steps.words[-1]),
+        (say("key"), "q·k", "q·k/√d_k", "exp", say("weight"), "v[0]", say("weight × v[0]")),
+        tuple(
+            (f"{j} {word}", *(float(column[j]) for column in columns))
+            for j, word in enumerate(steps.words)
+        ),
+        (
+            say("weight = exp / {total:.4f}, the sum of that column", total=powers.sum()),
+            say(
+                "the last column adds up to {sum:.4f}, the first number of the mixture c",
+                sum=a.context[0, -1, 0],
+            ),
+        ),
+        decimals=4,
+    )
+
+
+def _repeated(words: Sequence[str], say: Say) -> tuple[str, ...]:
+    if len(set(words)) == len(words):
+        return ()
+    return (
+        say(
+            "a word that stands twice has the same row twice: nothing here says where a word "
+            "stands (see the lesson positions)"
+        ),
+    )
+
+
+def _claims(steps: Steps, say: Say) -> tuple[Claim, ...]:
+    sums = steps.attention.weights[0].sum(-1)
+    by_hand = _by_loops(steps)
+    same_shape = steps.output.shape == steps.x.shape
+    apart = float(np.abs(steps.output - by_hand).max()) if same_shape else math.inf
+    return (
+        Claim(
+            say("Each row of the weights sums to 1"),
+            say("largest distance of a sum from 1: {apart:.1e}", apart=np.abs(sums - 1).max()),
+            bool(np.abs(sums - 1).max() < EXACT),
+        ),
+        Claim(
+            say("The output has the shape of the input"),
+            say(
+                "input {input}, output {output}",
+                input=list(steps.x.shape),
+                output=list(steps.output.shape),
+            ),
+            same_shape,
+        ),
+        Claim(
+            say("The formulas, worked out number by number, give the same output"),
+            say("largest difference {apart:.1e}", apart=apart),
+            apart < EXACT,
+        ),
+    )
+
+
+def _by_loops(steps: Steps) -> Array:
+    """The output [n_token, d_model] as the table of steps has it, in plain numbers."""
+    w_q, w_k, w_v, w_o = (steps.matrices[name].tolist() for name in "qkvo")
+    x = steps.x.tolist()
+
+    def times(matrix: list[list[float]], vector: list[float]) -> list[float]:
+        return [sum(m * v for m, v in zip(row, vector, strict=True)) for row in matrix]
+
+    queries, keys, values = ([times(w, row) for row in x] for w in (w_q, w_k, w_v))
+    rows = []
+    for query in queries:
+        scores = [s / math.sqrt(len(query)) for s in times(keys, query)]
+        powers = [math.exp(score) for score in scores]
+        weights = [power / sum(powers) for power in powers]
+        context = times([list(column) for column in zip(*values, strict=True)], weights)
+        rows.append(times(w_o, context))
+    return np.array(rows)

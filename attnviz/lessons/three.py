@@ -1,0 +1,302 @@
+"""Three attentions of one translation: who asks whom?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.effects import Outcome
+from attnviz.decoded import Generated
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_text
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.decoding import generate
+from attnviz.models.model import Model
+from attnviz.models.readers import Reader
+from attnviz.models.reading import as_input, read_text
+from attnviz.models.running import run
+from attnviz.nn.heads import split_heads
+from attnviz.nn.transformer import attentions
+from attnviz.nn.types import Array
+from attnviz.selection import Selection
+from attnviz.tokens import Tokens
+from attnviz.trace import Record, Trace
+from attnviz.views.attention import head_heatmap, token_axis
+from attnviz.views.decoding import alignment_head
+from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
+
+TITLE = "Three attentions of one translation: who asks whom?"
+
+MODEL = "phrases"
+FEWEST, MOST = 2, 20
+"""Characters of the text."""
+ROUNDING = 1e-5
+"""Of float32, in numbers of size 1."""
+
+
+class Translated(NamedTuple):
+    """A phrase, what the model made of it, and its attention."""
+
+    model: Model
+    source: Tokens
+    generated: Generated
+    trace: Trace
+    """Of one pass over all that the decoder read."""
+    records: tuple[Record, Record, Record]
+    """The last layer's: the encoder's, the decoder's own, cross-attention."""
+    head: int
+    """The one that was trained to align."""
+
+
+class Hidden(NamedTuple):
+    """What it costs each word if a character becomes unknown, in nats of its probability."""
+
+    places: Array
+    """[n_word]: the character that the head looks at most."""
+    it: Array
+    """[n_word]: if that one is hidden."""
+    others: Array
+    """[n_word]: if one of the others is, on average."""
+
+
+def lesson(say: Say, *, text: str = "昨天我们在公园里看书") -> Lesson:
+    """Which attention reads the phrase, which the translation so far, which both?"""
+    translated = _translate(text)
+    hidden = _hide(translated)
+    views = (
+        _explanation(say, translated),
+        _who_table(say, translated),
+        _weights_grid(say, translated),
+        _links(say, translated),
+        _hidden_table(say, translated, hidden),
+    )
+    return Lesson(
+        views,
+        (
+            _claim_of_keys(say, translated),
+            _claim_of_sight(say, translated),
+            _claim_of_alignment(say, hidden),
+        ),
+    )
+
+
+def _translate(text: str) -> Translated:
+    model = load_model(MODEL)
+    source = read_text(model, text)
+    check_text(len(source) - len(source.special), "characters", FEWEST, MOST)
+    if source.unknown:
+        strange = " ".join(source.labels[i] for i in source.unknown)
+        raise AttnvizError(
+            f"text: the model does not know {strange}",
+            f"short Chinese phrases: attnviz models {MODEL} tells which",
+        )
+    generated = generate(model, source)
+    trace = run(
+        text,
+        model=model,
+        target=generated.read.ids,
+        stages=("k", "v", "weights"),
+        hidden_states=True,
+        fingerprint=False,
+    )
+    found = alignment_head(trace, Selection())
+    assert found is not None
+    cross, head = found
+    records = (trace[f"encoder.{cross.layer}.self"], trace[f"decoder.{cross.layer}.self"], cross)
+    return Translated(model, source, generated, trace, records, head)
+
+
+def _hide(translated: Translated) -> Hidden:
+    source = translated.source
+    own = np.array([i for i in range(len(source)) if i not in source.special])
+    costs = _costs(translated, own.tolist())
+    weights = translated.records[2].stage("weights")[translated.head]
+    places = weights[: len(costs), own].argmax(-1)
+    it = costs[np.arange(len(costs)), places]
+    return Hidden(own[places], it, (costs.sum(-1) - it) / (len(own) - 1))
+
+
+def _costs(translated: Translated, own: list[int]) -> Array:
+    """How far ln p of every word falls as each of these characters is made unknown, while the
+    translation stays what it was: [n_word, n_character]."""
+    model, source, generated = translated[:3]
+    reader = model.tokenizer
+    assert isinstance(reader, Reader)
+    words = np.array(generated.written.ids[: _n_word(generated)])
+    target = as_input(model, generated.read, target=True)
+
+    def chances(ids: tuple[int, ...]) -> Array:
+        logits = model.transformer(as_input(model, reader.take(ids)), target, logits=True).logits
+        assert logits is not None
+        return np.asarray(Outcome(logits).log_shares[np.arange(len(words)), words])
+
+    whole = chances(source.ids)
+    hidden = [(*source.ids[:i], reader.unknown, *source.ids[i + 1 :]) for i in own]
+    return np.stack([whole - chances(ids) for ids in hidden], -1)
+
+
+def _n_word(generated: Generated) -> int:
+    """How many words were written, without the end."""
+    return len(generated.written) - generated.ended
+
+
+def _explanation(say: Say, translated: Translated) -> Text:
+    written = translated.generated.written
+    return prose(
+        say(
+            "A translator has an encoder, which reads, and a decoder, which writes. Each word "
+            "that is written asks two: the words written so far, and the phrase."
+        ),
+        say(
+            "The model `{name}` reads {source} and writes: {target}",
+            name=MODEL,
+            source="".join(
+                label
+                for i, label in enumerate(translated.source.labels)
+                if i not in translated.source.special
+            ),
+            target=" ".join(written.labels[: _n_word(translated.generated)]),
+        ),
+    )
+
+
+def _who_table(say: Say, translated: Translated) -> Table:
+    encoder, own, cross = translated.records
+    written, phrase = say("the words written so far"), say("the phrase, in the encoder")
+    asks = (
+        (encoder, say("encoder self-attention"), phrase, phrase),
+        (own, say("masked decoder self-attention"), written, written),
+        (cross, say("cross-attention"), written, say("the encoder's output")),
+    )
+    rows = tuple(
+        (
+            name,
+            queries,
+            keys,
+            "{} × {}".format(*record.stage("weights").shape[1:]),
+            int((~record.stage("mask")).sum()),
+        )
+        for record, name, queries, keys in asks
+    )
+    return Table(
+        say("who asks whom"),
+        (say("attention"), say("queries"), say("keys and values"), say("cells"), say("masked")),
+        rows,
+    )
+
+
+def _weights_grid(say: Say, translated: Translated) -> Grid:
+    trace, head = translated.trace, translated.head
+    layer = translated.records[2].layer
+    panels = tuple(
+        head_heatmap(trace, record, head, "weights", WEIGHTS) for record in translated.records
+    )
+    return Grid(
+        say("their weights, in head {head} of layer {layer}", head=head, layer=layer),
+        (panels,),
+        ("",),
+        (say("encoder"), say("decoder"), say("cross")),
+        notes=(say("above its diagonal the decoder sees nothing: those words come later"),),
+    )
+
+
+def _links(say: Say, translated: Translated) -> Links:
+    generated, cross = translated.generated, translated.records[2]
+    n_word = _n_word(generated)
+    return Links(
+        say("alignment: where cross-attention looks as each word is written"),
+        cross.stage("weights")[translated.head, :n_word],
+        Axis(say("written"), generated.written.labels[:n_word]),
+        token_axis(say("phrase"), translated.source),
+        notes=(say("this head was trained to look where a word comes from; the others were not"),),
+    )
+
+
+def _hidden_table(say: Say, translated: Translated, hidden: Hidden) -> Table:
+    weights = translated.records[2].stage("weights")[translated.head]
+    rows = tuple(
+        (
+            word,
+            translated.source.labels[place],
+            float(weights[i, place]),
+            float(it),
+            float(others),
+        )
+        for i, (word, place, it, others) in enumerate(
+            zip(translated.generated.written.labels, *hidden, strict=False)
+        )
+    )
+    return Table(
+        say("does the word hang on it? a character is made unknown, and the word less probable"),
+        (
+            say("word"),
+            say("looks at"),
+            say("weight"),
+            say("without it"),
+            say("without another"),
+        ),
+        rows,
+        (say("in nats: how far ln p of the word falls; another: the mean of all others"),),
+        decimals=2,
+    )
+
+
+def _claim_of_keys(say: Say, translated: Translated) -> Claim:
+    states = translated.trace.hidden_states["encoder"]
+    off = _mismatch(translated, states[-1])
+    before = _mismatch(translated, states[0])
+    return Claim(
+        say("Cross-attention's keys and values are made of the encoder's output"),
+        say(
+            "off by {off:.1g}; made of what the encoder reads: by {before:.2g}",
+            off=off,
+            before=before,
+        ),
+        off < ROUNDING < before,
+    )
+
+
+def _mismatch(translated: Translated, states: Array) -> float:
+    """How far keys and values of all cross-attentions are from those made of these states."""
+    decoder = translated.model.transformer.decoder
+    assert decoder is not None
+    found = [
+        (linear(states), translated.trace[f"decoder.{layer}.cross"].stage(stage))
+        for layer, block in enumerate(decoder.blocks)
+        for attention in attentions(block)
+        if attention.kind == "cross"
+        for stage, linear in (("k", attention.key), ("v", attention.value))
+    ]
+    return max(float(np.abs(split_heads(made, len(own)) - own).max()) for made, own in found)
+
+
+def _claim_of_sight(say: Say, translated: Translated) -> Claim:
+    encoder, own, _ = (
+        float(np.triu(record.stage("weights"), 1).max()) for record in translated.records
+    )
+    return Claim(
+        say("The encoder looks ahead; the decoder never sees words that come later"),
+        say(
+            "largest weight on what comes later: encoder {encoder:.2f}, decoder {own:g}",
+            encoder=encoder,
+            own=own,
+        ),
+        own == 0 < encoder,
+    )
+
+
+def _claim_of_alignment(say: Say, hidden: Hidden) -> Claim:
+    it, others = float(hidden.it.mean()), float(hidden.others.mean())
+    return Claim(
+        say("A word hangs more on the character that this head looks at than on others"),
+        say(
+            "ln p falls by {it:.1f} without it, by {others:.1f} without another",
+            it=it,
+            others=others,
+        ),
+        it > others,
+    )

@@ -1,0 +1,26 @@
+"""Lessons in English, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from attnviz.lessons import Lesson
+from attnviz.lessons.language import speak
+
+Take = Callable[..., Lesson]
+
+
+@pytest.fixture(scope="session")
+def take() -> Take:
+    """`take("retrieval", query="moose")`: the lesson with options of one's own."""
+    say = speak()
+
+    def give(name: str, **options: Any) -> Lesson:
+        lesson: Lesson = import_module(f"attnviz.lessons.{name}").lesson(say, **options)
+        return lesson
+
+    return give

@@ -1,0 +1,169 @@
+"""What holds of every lesson."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import json
+import re
+import resource
+import string
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+import attnviz.lessons
+from attnviz.cli import run_cli
+from attnviz.lessons import LESSONS, choose
+from attnviz.lessons.data import arrays, words
+from attnviz.lessons.inputs import read_input
+from attnviz.lessons.language import speak
+from attnviz.lessons.pages import lesson_views
+from attnviz.render.terminal import render
+from attnviz.render.terminal.screen import Screen
+from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Table, Text
+from tests.conftest import HERE
+
+FOLDER = Path(attnviz.lessons.__file__).parent
+SAMPLES = HERE.parent / "samples" / "lessons"
+SECONDS = 2.0
+
+every = pytest.mark.parametrize("name", LESSONS)
+
+
+@pytest.fixture(scope="module")
+def default(take):
+    """`default("steps")`: the lesson with its defaults, given once."""
+    return functools.cache(take)
+
+
+def page(lesson, name):
+    return lesson_views(choose(name, {}).title, lesson, speak())
+
+
+def test_every_file_with_a_lesson_is_listed():
+    files = [path.stem for path in FOLDER.glob("*.py") if "\ndef lesson(" in path.read_text()]
+    assert sorted(files) == sorted(LESSONS)
+    assert len(set(LESSONS)) == len(LESSONS)
+
+
+@every
+def test_shows_something_and_its_claims_hold(default, name):
+    lesson = default(name)
+    assert lesson.views
+    assert lesson.claims
+    for claim in lesson.claims:
+        assert claim.holds is True, claim
+        assert claim.text
+        assert any(char.isdigit() for char in claim.measured), "no value was measured"
+
+
+@every
+def test_the_same_twice(take, default, name):
+    pages = (page(lesson, name) for lesson in (take(name), default(name)))
+    assert len({render(views, Screen(80)) for views in pages}) == 1
+
+
+@every
+def test_takes_less_than_two_seconds(cli, name):
+    """Of a processor: what else the machine does at the time is no fault of the lesson's."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert cli("learn", name).returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
+
+
+@every
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_fits_the_screen(default, name, width):
+    for line in render(page(default(name), name), Screen(width)).decode().splitlines():
+        assert cell_len(line) <= width, line
+
+
+@every
+def test_the_sample_holds_the_defaults(name):
+    lesson, given = read_input(SAMPLES / f"{name}.toml")
+    chosen = choose(lesson, given)
+    parameters = inspect.signature(chosen.function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert (lesson, dict(chosen.options)) == (name, defaults)
+
+
+def test_no_sample_without_a_lesson():
+    assert sorted(path.stem for path in SAMPLES.iterdir()) == sorted(LESSONS)
+
+
+@every
+def test_goes_to_every_format(default, tmp_path, name):
+    kinds = (".md", ".txt", ".csv", ".png", ".svg", ".json", ".npz")
+    files = {kind: tmp_path / f"lesson{kind}" for kind in kinds}
+    assert run_cli(["learn", name, *(f"-o{path}" for path in files.values())]) == 0
+    views = default(name).views
+    for kind in (".md", ".txt"):
+        text = flat(files[kind].read_text("utf-8").replace("\\", ""))
+        for view in views:
+            for part in (
+                [line.text for line in view.lines] if isinstance(view, Text) else [view.title]
+            ):
+                assert flat(part) in text
+    csv = files[".csv"].read_text("utf-8")
+    for view in views:
+        for part in csv_names(view):
+            assert part in csv.replace('""', '"')
+    assert files[".png"].read_bytes().startswith(b"\x89PNG")
+    assert files[".svg"].read_bytes().startswith(b"<?xml")
+    content = json.loads(files[".json"].read_text("utf-8"))
+    assert (content["format"], content["lesson"]) == ("attnviz-lesson", name)
+    assert all(claim["holds"] for claim in content["claims"])
+    assert content["shown"] == json.loads(json.dumps(words(views)))
+    with np.load(files[".npz"]) as archive:
+        for key, array in arrays(views).items():
+            np.testing.assert_array_equal(archive[key], array)
+            assert np.shape(content["arrays"][key]) == array.shape
+
+
+def flat(text):
+    """Without line breaks and what Markdown puts round words."""
+    return " ".join(text.replace("|", " ").replace("`", " ").split())
+
+
+def csv_names(view):
+    if isinstance(view, Grid):
+        return [panel.title for panel in view.present()]
+    return [view.title] if isinstance(view, Heatmap | Links | Curves | Table) else []
+
+
+def said(path):
+    """Every call of `say` in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say":
+            yield node
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_messages_are_literals_with_their_fields(path):
+    for call in said(path):
+        (message,) = call.args
+        where = f"{path.name}, line {call.lineno}"
+        assert isinstance(message, ast.Constant), f"{where}: only a literal can be translated"
+        fields = {name for _, name, _, _ in string.Formatter().parse(message.value) if name}
+        given = {keyword.arg for keyword in call.keywords}
+        assert None in given or fields == given, where  # None: **fields, seen when it is said
+
+
+@every
+def test_all_that_is_shown_goes_through_say(name):
+    """With each message replaced by a mark, no English is left where prose stands."""
+    module = import_module(f"attnviz.lessons.{name}")
+    lesson = module.lesson(lambda message, **fields: f"⟨{len(message)}⟩")
+    for view in lesson.views:
+        for text in [line.text for line in view.lines] if isinstance(view, Text) else [view.title]:
+            assert text.startswith("⟨"), text
+        for column in view.columns if isinstance(view, Table) else ():
+            assert not re.search("[a-z]{3,} [a-z]{3,}", column), column
+    for claim in lesson.claims:
+        assert claim.text.startswith("⟨")
