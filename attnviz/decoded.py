@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from attnviz.nn.cache import Cache
 from attnviz.tokens import Tokens
 from attnviz.trace import Record
 
@@ -28,3 +29,5 @@ class Generated(NamedTuple):
     """One for each token written."""
     ended: bool
     """Whether it wrote the end itself; else it was stopped."""
+    cache: Cache | None = None
+    """What it kept of the tokens that it read, if anything."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.caching import CacheOptions
 from attnviz.cli.emit import Report, check_outputs, emit, wants_data
 from attnviz.cli.loading import load
 from attnviz.cli.options import Download, OutputOptions, spread
@@ -27,6 +28,7 @@ app = typer.Typer(add_completion=False)
 def decode(
     ctx: typer.Context,
     out: OutputOptions,
+    caching: CacheOptions,
     text: Annotated[
         str | None, typer.Argument(help="The text; - reads stdin.", show_default=False)
     ] = None,
@@ -50,14 +52,11 @@ def decode(
     steps: Annotated[
         bool, typer.Option("--steps", help="The attention after each token, row by row")
     ] = False,
-    cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep keys and values between the steps")
-    ] = True,
 ) -> None:
     """Decode greedily and show every attention: encoder, masked decoder, cross, alignment.
 
     attnviz decode "早上好！" -m phrases
-    attnviz decode "abcdefgabc" -m induction -n 6
+    attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
     check_outputs(out)
     from attnviz.cli.inputs import announce, read_inputs
@@ -78,7 +77,7 @@ def decode(
     if most < 1:
         raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")
     source = read_text(loaded, given)
-    plan = plan_decoding(loaded, source, most, cache)
+    plan = plan_decoding(loaded, source, most, caching.cache != "none")
     check_memory(plan)
     announce(plan, f"{len(source)} tokens and {most} more")
     selection.check(loaded.transformer.sites())
@@ -89,7 +88,7 @@ def decode(
             target=target,
             most=most,
             stages=("weights",),
-            cached=cache,
+            cache=caching.factory,
             progress=bar,
         )
     trace = whole_pass(loaded, source, generated, select=selection, fingerprint=wants_data(out))

@@ -30,7 +30,9 @@ LESSONS = (
     "norms",
     "block",
     "cost",
+    "sequence",
     "cache",
+    "image",
     "caveats",
 )
 """In the order in which they are best read."""

@@ -187,7 +187,7 @@ def _accuracies(say: Say) -> Table:
     )
     return Table(
         say("share tagged right, in texts held out from training"),
-        (say("words"), say("number"), *TAGGERS),
+        (say("words"), say("how many"), *TAGGERS),
         tuple(
             (what, int(figures[WORD][n]), *(figures[name][key] for name in TAGGERS))
             for what, key, n in kinds

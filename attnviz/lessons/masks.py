@@ -193,7 +193,7 @@ def _grid(sentence: Sentence, rules: dict[str, masks.Mask], say: Say) -> Grid:
             rows,
             columns,
             masked=(~_visible(mask, n)).astype(np.uint8),
-            reasons=(say("by the rule above the panel"),),
+            reasons=(names[name],),
         )
         for name, mask in rules.items()
     )

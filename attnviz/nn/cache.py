@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -14,13 +15,39 @@ Pair = tuple[Array, Array]
 FIRST_ROOM = 32
 
 
-class Cache:
+class Cache(Protocol):
     """Keys and values by attention, so that each new token costs one row and not all rows."""
 
+    def extend(self, id: str, k: Array, v: Array) -> Pair:
+        """Add the keys and values of new tokens to those of the attention `id`; return all."""
+        ...
+
+    def once(self, id: str, make: Callable[[], Pair]) -> Pair:
+        """The keys and values of an encoder's output: made by the first call, then kept."""
+        ...
+
+
+class FixedPairs:
+    """What no token adds to: the keys and values of an encoder's output."""
+
     def __init__(self) -> None:
+        self._fixed: dict[str, Pair] = {}
+
+    def once(self, id: str, make: Callable[[], Pair]) -> Pair:
+        """The keys and values of the attention `id`: made by the first call, then kept."""
+        if id not in self._fixed:
+            k, v = make()
+            self._fixed[id] = k.copy(), v.copy()
+        return self._fixed[id]
+
+
+class ContiguousCache(FixedPairs):
+    """Each attention's keys and values in one array, with room for more."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._rooms: dict[str, Pair] = {}
         self._used: dict[str, int] = {}
-        self._fixed: dict[str, Pair] = {}
 
     def extend(self, id: str, k: Array, v: Array) -> Pair:
         """Add the keys and values of new tokens to those of the attention `id`; return all."""
@@ -30,13 +57,6 @@ class Cache:
         keys[..., used:total, :], values[..., used:total, :] = k, v
         self._used[id] = total
         return keys[..., :total, :], values[..., :total, :]
-
-    def once(self, id: str, make: Callable[[], Pair]) -> Pair:
-        """The keys and values of an encoder's output: made by the first call, then kept."""
-        if id not in self._fixed:
-            k, v = make()
-            self._fixed[id] = k.copy(), v.copy()
-        return self._fixed[id]
 
     def _room(self, id: str, k: Array, v: Array, total: int) -> Pair:
         """Arrays that hold `total` tokens; they double, so that copying stays cheap."""

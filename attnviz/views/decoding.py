@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from attnviz.analysis.caching import cache_error
-from attnviz.analysis.heads import head_facts, most_telling
+from attnviz.analysis.heads import facts_of_heads, head_facts, most_telling
 from attnviz.decoded import Generated, Step
 from attnviz.errors import AttnvizError
+from attnviz.nn.paged import PagedCache
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
+from attnviz.tokens import label
 from attnviz.trace import Record, Trace
 from attnviz.views.attention import (
     attention_views,
@@ -43,7 +45,7 @@ def decoding_views(
         text: what the written tokens read as.
     """
     first, *rest = header(trace).lines
-    lines = (first, _wrote(generated, text), *rest, *_checked(trace, generated))
+    lines = (first, _wrote(generated, text), *rest, *_paged(generated), *_checked(trace, generated))
     views: list[View] = [Text(lines)]
     head = alignment_head(trace, selection)
     if steps:
@@ -86,7 +88,7 @@ def _telling(trace: Trace, selection: Selection) -> tuple[Record, int]:
     if not records:
         raise AttnvizError("the selection has none of the decoder's attention", "-s decoder.1.self")
     last = [r for r in records if r.layer == records[-1].layer]
-    facts = most_telling(last, selection, 1)[0]
+    facts = most_telling(facts_of_heads(last, selection), 1)[0]
     return trace[facts.id], facts.head
 
 
@@ -120,8 +122,20 @@ def alignment_views(
 
 def _wrote(generated: Generated, text: str) -> Line:
     how = "" if generated.ended else f" … stopped after {len(generated.steps)} tokens"
-    text = text or "nothing but the end"
+    text = label(text.strip(" ") or text) if text else "nothing but the end"
     return Line(f"{text}{how}", "wrote", "head")
+
+
+def _paged(generated: Generated) -> tuple[Line, ...]:
+    cache = generated.cache
+    if not isinstance(cache, PagedCache):
+        return ()
+    pool = cache.pool
+    told = (
+        f"{pool.n_used} of {pool.n_block} blocks of {pool.block_size} tokens hold "
+        f"{cache.n_token} tokens; {cache.n_empty} places are empty"
+    )
+    return (Line(told, "cache"),)
 
 
 def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
@@ -152,7 +166,7 @@ def _table(trace: Trace, generated: Generated, head: tuple[Record, int] | None) 
             number,
             f"{place} {stream.labels[place]}",
             generated.written.labels[number],
-            _probability(step.probability),
+            probability_text(step.probability),
         )
         if head is not None:
             row = (*row, _most(trace, *head, place))
@@ -162,7 +176,7 @@ def _table(trace: Trace, generated: Generated, head: tuple[Record, int] | None) 
     return Table("step by step", (*columns, *looks), tuple(rows))
 
 
-def _probability(value: float) -> str:
+def probability_text(value: float) -> str:
     """Four decimals; what is below 1 does not become 1."""
     return ">0.9999" if 0.99995 <= value < 1 else f"{value:.4f}"
 
@@ -195,7 +209,7 @@ def _steps(trace: Trace, generated: Generated, record: Record, head: int) -> lis
                     Line(
                         f"reads {last} {stream.labels[last]}, writes "
                         f"{generated.written.labels[number]} "
-                        f"with probability {_probability(step.probability)}",
+                        f"with probability {probability_text(step.probability)}",
                         f"step {number}",
                         "head",
                     ),

@@ -14,6 +14,7 @@ import attnviz
 from attnviz.models import load_model
 from attnviz.models.decoding import generate
 from attnviz.models.reading import read_text
+from attnviz.nn.cache import ContiguousCache
 
 PHRASES = [
     ("早上好！", "Good morning!"),
@@ -65,13 +66,29 @@ def test_steps_of_a_decoder_alone(call):
 
 def test_without_a_cache_the_same(call):
     cached, plain = (
-        json.loads(call("decode", "我看见了一把锯子", "--json", *flags).out)
-        for flags in ((), ("--no-cache",))
+        json.loads(call("decode", "我看见了一把锯子", "--json", "--cache", cache).out)
+        for cache in ("contiguous", "none")
     )
     assert cached["decoded"]["ids"] == plain["decoded"]["ids"]
     np.testing.assert_allclose(
         cached["decoded"]["probabilities"], plain["decoded"]["probabilities"], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("model", [("早上好！", "-m", "phrases"), ("abcab", "-m", "induction")])
+def test_a_paged_cache_changes_nothing_but_the_header(call, model):
+    """Not one digit of any number: only how it was kept is said."""
+    plain = call("decode", *model).out.splitlines()
+    paged = call("decode", *model, "--cache", "paged", "--block-size", "3").out.splitlines()
+    (told,) = [line for line in paged if line not in plain]
+    n_token = len(json.loads(call("decode", *model, "--json").out)["decoded"]["ids"])
+    n_token += 5 if "induction" in model else 0  # [BOS] and five letters, less the last written
+    n_block = -(-n_token // 3)
+    assert told == (
+        f"cache    {n_block} of 64 blocks of 3 tokens hold {n_token} tokens; "
+        f"{3 * n_block - n_token} places are empty"
+    )
+    assert [line for line in paged if line != told] == plain
 
 
 @pytest.mark.parametrize(
@@ -81,8 +98,8 @@ def test_cached_and_uncached_weights_agree(name, text):
     model = load_model(name)
     source = read_text(model, text)
     cached, plain = (
-        generate(model, source, most=12, stages=("weights",), cached=cached)
-        for cached in (True, False)
+        generate(model, source, most=12, stages=("weights",), cache=cache)
+        for cache in (ContiguousCache, None)
     )
     assert cached.written.ids == plain.written.ids
     for with_cache, without in zip(cached.steps, plain.steps, strict=True):
@@ -195,6 +212,14 @@ def test_files(call, tmp_path):
         (("abc", "-m", "induction", "--target", "x"), "reads no target"),
         (("早上好", "--steps", "-s", "L7"), "no such layer"),
         (("早上好", "--steps", "-s", "encoder.0.self"), "none of the decoder's attention"),
+        (("abc", "-m", "induction", "--cache", "page"), "unknown value 'page'"),
+        (("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "0"), "0 blocks"),
+        (("abc", "-m", "induction", "--cache", "paged", "--block-size", "-1"), "-1 tokens"),
+        (("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "9" * 20), "no memory"),
+        (
+            ("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "2", "--block-size", "3"),
+            "blocks of 3 tokens needed: 1, free: 0 of 2",
+        ),
         (("",), "empty"),
         (("早" * 500,), "reads at most"),
     ],

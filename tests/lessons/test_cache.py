@@ -72,7 +72,7 @@ def test_bytes_of_known_models(take):
     assert rows["Llama-2-7B"] * 4096 / 2**20 == 2  # GiB at its full length
     assert rows["Llama-3-8B"] == 128
     assert rows["Falcon-7B"] == 8
-    assert rows["OPT-13B"] / rows["OPT-13B, 8 key/value heads"] == 5
+    assert rows["OPT-13B"] / rows["OPT-13B, GQA"] == 5
 
 
 def holds(take):

@@ -20,7 +20,7 @@ def slow_but_sure(monkeypatch):
     """Times that follow the multiplications exactly: for tests that are about something else."""
 
     def times(function, texts):
-        return np.array([0.0, *(1e-6 * len(text) for text in texts[1:])])
+        return np.array([1e-6 * len(text) for text in texts])
 
     monkeypatch.setattr(cost_layers, "least_times", times)
 

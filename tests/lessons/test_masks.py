@@ -45,6 +45,11 @@ def test_the_panels(take):
         np.testing.assert_allclose(panel.values.sum(-1), 1)
 
 
+def test_every_panel_names_its_rule(take):
+    grid = one(take("masks"), Grid)
+    assert [panel.masked_by() for panel in grid.present()] == [[name] for name in grid.column_names]
+
+
 def test_the_leaks(take):
     by_fill, by_score, by_weight, by_share = one(take("masks"), Table).rows[1:]
     true = one(take("masks"), Table).rows[0]

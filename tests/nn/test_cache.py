@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnviz.models import load_model
-from attnviz.nn.cache import FIRST_ROOM, Cache
+from attnviz.nn.cache import FIRST_ROOM, ContiguousCache
 from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import RecordNothing
 from attnviz.trace import TraceRecorder
@@ -22,7 +22,7 @@ def pairs(generator, n):
 @given(st.lists(st.integers(1, 3 * FIRST_ROOM), min_size=1, max_size=6))
 def test_all_that_came_is_there_in_order(sizes):
     generator = np.random.default_rng(0)
-    cache, given_pairs = Cache(), [pairs(generator, n) for n in sizes]
+    cache, given_pairs = ContiguousCache(), [pairs(generator, n) for n in sizes]
     for k, v in given_pairs:
         keys, values = cache.extend("decoder.0.self", k, v)
     np.testing.assert_array_equal(keys, np.concatenate([k for k, _ in given_pairs], 1))
@@ -30,7 +30,7 @@ def test_all_that_came_is_there_in_order(sizes):
 
 
 def test_attentions_do_not_mix(generator):
-    cache = Cache()
+    cache = ContiguousCache()
     first, second = pairs(generator, 3), pairs(generator, 4)
     cache.extend("decoder.0.self", *first)
     keys, _ = cache.extend("decoder.1.self", *second)
@@ -38,7 +38,7 @@ def test_attentions_do_not_mix(generator):
 
 
 def test_an_encoder_s_keys_are_made_once(generator):
-    cache, made = Cache(), []
+    cache, made = ContiguousCache(), []
 
     def make():
         made.append(1)
@@ -61,7 +61,7 @@ def test_cached_and_whole_agree(positions, pieces, kind):
     recorder = TraceRecorder(["weights", "mask"])
     whole = transformer.decode(Input(ids), memory, recorder)
     expected = recorder.records()
-    cache, start = Cache(), 0
+    cache, start = ContiguousCache(), 0
     for size in pieces:
         recorder = TraceRecorder(["weights", "mask"])
         part = Input(ids[start : start + size], first=start)

@@ -42,6 +42,13 @@ def test_the_alignment_is_of_the_rows_that_wrote(decoded):
     assert links.left.labels == trace.streams["source"].labels
 
 
+def test_what_was_written_moves_no_cursor(decoded):
+    trace, generated = decoded
+    hostile = " a\n\x1b[2Jb"
+    (text, *_) = decoding_views(trace, Selection(), generated, hostile, top=0, steps=False)
+    assert text.lines[1].text == "a⏎␛[2Jb"
+
+
 def test_the_table(decoded):
     trace, generated = decoded
     table = next(t for t in views(decoded, Table) if t.title == "step by step")

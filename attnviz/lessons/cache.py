@@ -1,0 +1,268 @@
+"""The key/value cache: decoding without computing the same keys twice, and where to keep them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.decoded import Generated
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.cache_memory import memory_claims, memory_views
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.decoding import generate
+from attnviz.models.model import Model
+from attnviz.models.reading import as_input, read_text
+from attnviz.nn.blocks import BlockPool
+from attnviz.nn.cache import ContiguousCache
+from attnviz.nn.multi_head import RecordNothing
+from attnviz.nn.paged import PagedCache
+from attnviz.tokens import Tokens
+from attnviz.views.kinds import Table, Text, Value
+
+TITLE = "The key/value cache: nothing is computed twice"
+
+ALLOWED = 1e-6
+
+OWN = 2
+"""Tokens that each of two texts reads for itself."""
+
+
+class State(NamedTuple):
+    """A paged cache after a step of decoding."""
+
+    table: tuple[int, ...]
+    n_token: int
+    n_empty: int
+
+
+class Decoded(NamedTuple):
+    """The same text, continued in three ways."""
+
+    without: Generated
+    contiguous: Generated
+    paged: Generated
+    states: tuple[State, ...]
+    """Of the paged cache, after each step."""
+
+
+class Forked(NamedTuple):
+    """Two sequences that began as one, after each has read tokens of its own."""
+
+    pool: BlockPool
+    before: tuple[int, ...]
+    """The table of both."""
+    texts: tuple[Tokens, Tokens]
+    caches: tuple[PagedCache, PagedCache]
+    error: float
+    """By how much their outputs differ from those of the texts read alone."""
+
+
+def lesson(say: Say, *, text: str = "abcdefgabc", tokens: int = 5, block_size: int = 4) -> Lesson:
+    """What has a decoder to compute for one more token, and where does it keep the rest?"""
+    check_size("tokens", tokens, 1, 32)
+    check_size("block_size", block_size, 1, 64)
+    model = load_model("induction", {"dtype": "float64"})
+    source = read_text(model, text)
+    check_size("text: number of tokens", len(source), 1, 64)
+    decoded = _decode(model, source, tokens, block_size)
+    forked = _fork(model, decoded.paged)
+    views = (
+        prose(
+            say(
+                "A decoder writes one token at a time. The keys and values of the tokens that it "
+                "has read do not change when one more comes, so it keeps them: that is the "
+                "key/value cache. Each step then computes one row, not all rows."
+            )
+        ),
+        _work_table(say, decoded),
+        *_paged_views(say, decoded, block_size),
+        *_forked_views(say, forked),
+        *memory_views(say),
+    )
+    return Lesson(views, (*_claims(say, decoded, forked), *memory_claims(say)))
+
+
+def _decode(model: Model, source: Tokens, most: int, block_size: int) -> Decoded:
+    paged = PagedCache(BlockPool(len(source) + most + 2 * OWN, block_size))
+    states: list[State] = []
+
+    def note(done: int, total: int) -> None:
+        states.append(State(paged.table, paged.n_token, paged.n_empty))
+
+    stages = ("weights",)
+    return Decoded(
+        generate(model, source, most=most, stages=stages, cache=None),
+        generate(model, source, most=most, stages=stages, cache=ContiguousCache),
+        generate(model, source, most=most, stages=stages, cache=lambda: paged, progress=note),
+        tuple(states),
+    )
+
+
+def _fork(model: Model, generated: Generated) -> Forked:
+    """One goes on with the token that was written, the other with the text's last one; they take
+    turns, so that each would meet what the other has done to it."""
+    first = generated.cache
+    assert isinstance(first, PagedCache)
+    before, second = first.table, first.fork()
+    read, take = generated.read, model.tokenizer.take
+    own = (take(generated.written.ids[-1:]), take(read.ids[-1:]))
+    texts, caches, errors = [read, read], (first, second), []
+    for turn in range(2 * OWN):
+        which = turn % 2
+        new = as_input(model, own[which])._replace(first=len(texts[which]))
+        row = model.transformer.decode(new, None, RecordNothing(), cache=caches[which])
+        texts[which] = texts[which].followed_by(own[which])
+        alone = model.transformer.decode(as_input(model, texts[which]), None, RecordNothing())
+        errors.append(float(np.abs(row[-1] - alone[-1]).max()))
+    return Forked(first.pool, before, (texts[0], texts[1]), caches, float(np.max(errors)))
+
+
+def _difference(generated: Generated, without: Generated) -> float:
+    """The largest difference of the weights of all steps. Without a cache a step computes all
+    rows; those that are new stand last."""
+    errors = [0.0]
+    for some, whole in zip(generated.steps, without.steps, strict=True):
+        for new, old in zip(some.records, whole.records, strict=True):
+            rows = new.stage("weights")
+            errors.append(float(np.abs(rows - old.stage("weights")[:, -rows.shape[1] :]).max()))
+    return float(np.max(errors))
+
+
+def _work(generated: Generated) -> list[tuple[int, int]]:
+    """Of each step, the tokens that passed through the model, and the scores of one head."""
+    shapes = [step.records[0].stage("weights").shape for step in generated.steps]
+    return [(n_q, n_q * n_k) for _, n_q, n_k in shapes]
+
+
+def _work_table(say: Say, decoded: Decoded) -> Table:
+    pairs = zip(_work(decoded.contiguous), _work(decoded.without), strict=True)
+    rows: list[tuple[Value, ...]] = [
+        (step, label, *(number for pair in zip(kept, anew, strict=True) for number in pair))
+        for step, (label, (kept, anew)) in enumerate(
+            zip(decoded.without.written.labels, pairs, strict=True)
+        )
+    ]
+    return Table(
+        say("what each step computes"),
+        (
+            say("step"),
+            say("writes"),
+            say("tokens, cache"),
+            say("tokens, none"),
+            say("scores, cache"),
+            say("scores, none"),
+        ),
+        tuple(rows),
+        (
+            say("tokens that the model reads and scores of one head, with a cache and with none"),
+            say("the model `induction` has read {text}", text=_text(decoded.without.read)),
+        ),
+    )
+
+
+def _paged_views(say: Say, decoded: Decoded, block_size: int) -> tuple[Text, Table]:
+    rows: list[tuple[Value, ...]] = []
+    for step, state in enumerate(decoded.states):
+        block, place = state.table[-1], (state.n_token - 1) % block_size
+        rows.append((step, state.n_token, f"{block}.{place}", _numbers(state.table), state.n_empty))
+    return (
+        prose(
+            say(
+                "A contiguous cache needs one piece of memory for each text, as long as the text "
+                "may become. A paged cache takes small blocks when it needs them, here for {size} "
+                "tokens each, and remembers their numbers in a table: token i is in block "
+                "table[i // {size}]. The attention reads the same numbers from other places.",
+                size=block_size,
+            )
+        ),
+        Table(
+            say("the block table grows"),
+            (
+                say("step"),
+                say("tokens kept"),
+                say("the last is in block.place"),
+                say("block table"),
+                say("empty places"),
+            ),
+            tuple(rows),
+        ),
+    )
+
+
+def _forked_views(say: Say, forked: Forked) -> tuple[Text, Table]:
+    names = ("A", "B")
+    size = forked.pool.block_size
+    rows: list[tuple[Value, ...]] = []
+    for block in sorted({block for cache in forked.caches for block in cache.table}):
+        holders = [name for name, cache in zip(names, forked.caches, strict=True)
+                   if block in cache.table]  # fmt: skip
+        which = names.index(holders[0])
+        start = forked.caches[which].table.index(block) * size
+        rows.append((block, " ".join(holders), _text(forked.texts[which], start, start + size)))
+    both = sum(len(cache.table) for cache in forked.caches)
+    return (
+        prose(
+            say(
+                "Now a second text B begins as A does: it takes over A's table ({table}), and no "
+                "key is copied. Then each in turn reads {own} tokens of its own. Where the first "
+                "of them falls into a block that both hold, A, the first to write, gets a copy of "
+                "the block (copy-on-write).",
+                own=OWN,
+                table=_numbers(forked.before),
+            )
+        ),
+        Table(
+            say("blocks of A and B"),
+            (say("block"), say("held by"), say("tokens in it")),
+            tuple(rows),
+            (
+                say(
+                    "{used} blocks instead of {both}: what is the same is kept once",
+                    used=forked.pool.n_used,
+                    both=both,
+                ),
+            ),
+        ),
+    )
+
+
+def _claims(say: Say, decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
+    errors = [_difference(each, decoded.without) for each in (decoded.contiguous, decoded.paged)]
+    kept, anew = (sum(n for n, _ in _work(each)) for each in (decoded.contiguous, decoded.without))
+    empty = [state.n_empty for state in decoded.states]
+    empty += [cache.n_empty for cache in forked.caches]
+    size = forked.pool.block_size
+    return (
+        Claim(
+            say("With a cache, contiguous or paged, all weights are those without, to 1e-6"),
+            say("largest difference {one:.0e} and {other:.0e}", one=errors[0], other=errors[1]),
+            max(errors) <= ALLOWED,
+        ),
+        Claim(
+            say("With a cache the model reads each token once"),
+            say("{kept} tokens read, {anew} without", kept=kept, anew=anew),
+            kept == len(decoded.without.read),
+        ),
+        Claim(
+            say("A text wastes less than one block"),
+            say("at most {empty} empty places of {size}", empty=max(empty), size=size),
+            max(empty) < size,
+        ),
+        Claim(
+            say("Two texts that share blocks get what each gets alone, to 1e-6"),
+            say("largest difference of their outputs {error:.0e}", error=forked.error),
+            forked.error <= ALLOWED,
+        ),
+    )
+
+
+def _numbers(blocks: tuple[int, ...]) -> str:
+    return " ".join(map(str, blocks))
+
+
+def _text(tokens: Tokens, start: int = 0, stop: int | None = None) -> str:
+    return " ".join(tokens.labels[start:stop])

@@ -1,0 +1,214 @@
+"""Images: patches are tokens, and where a model looks is not what its answer hangs on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.saliency import gradient
+from attnviz.errors import AttnvizError
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.drawing import THREE, read_drawing
+from attnviz.lessons.language import Say
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.images import Pixels
+from attnviz.models.model import Model
+from attnviz.models.vision import class_logit, read_pixels, see
+from attnviz.nn.embedding import Embed, Input
+from attnviz.nn.patches import cut
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.trace import Trace
+from attnviz.views.kinds import Heatmap, Picture, Scale, Table, indices
+
+TITLE = "Images: patches as tokens"
+
+ALLOWED = 1e-6
+LAST = "encoder.1.self"
+"""The attention whose class token is looked at: the answer is read from it."""
+
+
+class Permuted(NamedTuple):
+    """An embedding whose tokens, each with its position, come in another order."""
+
+    embed: Embed
+    order: Array
+    """[n_token]: which token comes at each place."""
+
+    def __call__(self, given: Input) -> Array:
+        return self.embed(given)[..., self.order, :]
+
+
+class Moved(NamedTuple):
+    """What another order of the patches changes."""
+
+    image: Array
+    """[height, width]: patches in that order, each at a new place."""
+    answer: int
+    """What the model makes of it."""
+    with_positions: float
+    """The largest difference of the class logits where each patch keeps its position."""
+    weights: float
+    """And of the weights, back in the first order."""
+    without: float
+    """The largest difference of the class logits of `image`."""
+
+
+def lesson(say: Say, *, drawing: str = THREE, seed: int = 1) -> Lesson:
+    """What does a transformer make of an image?"""
+    model = load_model("digits", {"dtype": "float64"})
+    pixels = read_pixels(model, read_drawing(drawing))
+    seen = see(model, pixels)
+    assert seen.probabilities is not None
+    label = int(seen.probabilities.argmax())
+    looks = seen.trace[LAST].stage("weights")[:, 0, 1:]
+    slopes = np.abs(gradient(class_logit(model, label), pixels.values)).sum(0)
+    hangs = _by_patch(slopes, pixels)
+    moved = _move(model, pixels, seen.trace, seed)
+    rows, columns = pixels.grid
+    views = (
+        prose(
+            say(
+                "An image is cut into {count} patches of {down} × {across} pixels. Each becomes a "
+                "token: its pixels, through a linear map, and a vector for its place. One token "
+                "more, the class token, collects what it needs from them, and gives the answer: "
+                "here {answer}, with probability {probability:.2f}.",
+                count=rows * columns,
+                down=pixels.patch[0],
+                across=pixels.patch[1],
+                answer=model.labels[label],
+                probability=float(seen.probabilities[label]),
+            )
+        ),
+        Picture(
+            say("where the class token looks in the last layer, by head"),
+            pixels.shown,
+            (tuple(head.reshape(pixels.grid) for head in looks),),
+            ("",),
+            tuple(f"H{head}" for head in range(len(looks))),
+            Scale(0.0, float(looks.max())),
+            (say("the image as the model sees it: light on dark"),),
+        ),
+        Picture(
+            say("what the answer hangs on: its slope by each pixel"),
+            pixels.shown,
+            ((slopes,),),
+            ("",),
+            (say("slope"),),
+            Scale(0.0, float(slopes.max())),
+            (say("how much the answer's logit changes when a pixel does; by differences"),),
+        ),
+        _patches_table(say, pixels, looks.mean(0), hangs),
+        prose(
+            say(
+                "Attention does not know in which order its tokens come, but for their positions. "
+                "So patches may change places among the tokens, if each keeps its own position "
+                "vector. In the image below they changed places, and the positions did not go "
+                "with them: this is another image."
+            )
+        ),
+        Heatmap(
+            say(
+                "the patches in another order, read as {answer}", answer=model.labels[moved.answer]
+            ),
+            moved.image,
+            indices(say("row"), len(moved.image)),
+            indices(say("column"), len(moved.image.T)),
+            Scale(0.0, 1.0),
+        ),
+    )
+    return Lesson(views, _claims(say, moved, looks, hangs))
+
+
+def _by_patch(slopes: Array, pixels: Pixels) -> Array:
+    """[height, width] -> [n_patch]: each patch's share."""
+    sums = cut(slopes[None], pixels.patch).sum(-1)
+    return np.asarray(sums / sums.sum())
+
+
+def _move(model: Model, pixels: Pixels, trace: Trace, seed: int) -> Moved:
+    rows, columns = pixels.grid
+    patches = np.argsort(normal((rows * columns,), seed, "order"))
+    order = np.concatenate([[0], 1 + patches])
+    embed = model.transformer.source
+    assert embed is not None
+    transformer = model.transformer._replace(source=Permuted(embed, order))
+    permuted = see(model._replace(transformer=transformer), pixels).trace
+    image = pixels._replace(values=_in_order(pixels.values, pixels, patches))
+    if np.array_equal(image.values, pixels.values):
+        raise AttnvizError("the drawing is the same in another order", "seed=2, or draw more")
+    other = see(model, image)
+    assert other.probabilities is not None
+    return Moved(
+        _in_order(pixels.shown[None], pixels, patches)[0],
+        int(other.probabilities.argmax()),
+        _difference(_class_logits(permuted), _class_logits(trace)),
+        max(
+            _difference(new.stage("weights"), old.stage("weights")[:, order][:, :, order])
+            for new, old in zip(permuted, trace, strict=True)
+        ),
+        _difference(_class_logits(other.trace), _class_logits(trace)),
+    )
+
+
+def _in_order(values: Array, pixels: Pixels, order: Array) -> Array:
+    """[channel, height, width] with its patches in another order."""
+    (rows, columns), (down, across) = pixels.grid, pixels.patch
+    patches = cut(values, pixels.patch)[order]
+    blocks = patches.reshape(rows, columns, len(values), down, across)
+    return blocks.transpose(2, 0, 3, 1, 4).reshape(values.shape)
+
+
+def _patches_table(say: Say, pixels: Pixels, looks: Array, hangs: Array) -> Table:
+    """The patches that get most of one or the other."""
+    most = np.argsort(-np.maximum(looks / looks.sum(), hangs), kind="stable")[:8]
+    names = pixels.tokens.labels[1:]
+    rows = tuple((names[i], float(looks[i] / looks.sum()), float(hangs[i])) for i in most)
+    return Table(
+        say("the two maps, patch by patch"),
+        (say("patch"), say("attention"), say("slope")),
+        rows,
+        (
+            say("shares of all patches; attention is the mean over the heads of the last layer"),
+            say("shown are {shown} of {count} patches", shown=len(rows), count=len(names)),
+        ),
+        decimals=3,
+    )
+
+
+def _claims(say: Say, moved: Moved, looks: Array, hangs: Array) -> tuple[Claim, ...]:
+    error = max(moved.with_positions, moved.weights)
+    mean = looks.mean(0) / looks.mean(0).sum()
+    apart = float(np.abs(mean - hangs).sum() / 2)
+    return (
+        Claim(
+            say("Patches that change places with their positions change nothing, to 1e-6"),
+            say(
+                "logits differ by {logits:.0e}, weights by {weights:.0e}",
+                logits=moved.with_positions,
+                weights=moved.weights,
+            ),
+            error <= ALLOWED,
+        ),
+        Claim(
+            say("Patches that change places without them make another image"),
+            say("logits differ by {without:.2f}", without=moved.without),
+            moved.without > ALLOWED,
+        ),
+        Claim(
+            say("Where the model looks is not what its answer hangs on"),
+            say("{apart:.0%} of the one map lies on other patches than the other's", apart=apart),
+            apart > 0.1,
+        ),
+    )
+
+
+def _class_logits(trace: Trace) -> Array:
+    assert trace.logits is not None
+    return np.asarray(trace.logits[0])
+
+
+def _difference(one: Array, other: Array) -> float:
+    return float(np.abs(one - other).max())

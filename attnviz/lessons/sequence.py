@@ -1,0 +1,205 @@
+"""Three shapes of tasks: an answer for each token, one for all, and a text of another length."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.decoded import Generated
+from attnviz.lessons import Claim, Lesson
+from attnviz.lessons.drawing import THREE, read_drawing
+from attnviz.lessons.language import Say
+from attnviz.lessons.sizes import check_size
+from attnviz.lessons.words import prose
+from attnviz.models import load_model
+from attnviz.models.decoding import generate
+from attnviz.models.model import Model
+from attnviz.models.reading import read_text
+from attnviz.models.running import run
+from attnviz.models.vision import read_pixels, see
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+from attnviz.views.decoding import probability_text
+from attnviz.views.kinds import Table, Value
+
+TITLE = "Sequences: n to n, n to 1, n to m"
+
+MOST = 64
+"""Tokens of a text that is shown."""
+BEST = 3
+ALLOWED = 1e-6
+
+
+class Answer(NamedTuple):
+    """What a model made of n tokens."""
+
+    model: Model
+    read: Tokens
+    output: Array
+    """[n_answer, n_label]: logits."""
+    error: float = 0.0
+    """By how much they differ from those of a pass that computes all tokens' outputs."""
+
+
+class Written(NamedTuple):
+    """What a decoder made of n tokens."""
+
+    model: Model
+    read: Tokens
+    generated: Generated
+
+    @property
+    def text(self) -> str:
+        reader = self.model.target_tokenizer or self.model.tokenizer
+        return reader.join(self.generated.written.ids)
+
+
+def lesson(
+    say: Say, *, text: str = "I saw a saw", drawing: str = THREE, phrase: str = "我看见了一把锯子"
+) -> Lesson:
+    """How many answers does a model give to n tokens?"""
+    tagged, classified, translated = _tag(text), _classify(drawing), _translate(phrase)
+    views = (
+        prose(
+            say(
+                "Attention gives every token a vector that knows of the others. What is made of "
+                "these vectors decides the shape of the task: all of them are read, or one, or "
+                "a decoder looks at them and writes as much as it wants."
+            )
+        ),
+        _shapes_table(say, tagged, classified, translated),
+        _tags_table(say, tagged),
+        _classes_table(say, classified),
+        _steps_table(say, translated),
+    )
+    return Lesson(views, _claims(say, tagged, classified, translated))
+
+
+def _tag(text: str) -> Answer:
+    model = load_model("tagger")
+    read = read_text(model, text)
+    check_size("text: number of tokens", len(read), 1, MOST)
+    trace = run(text, model=model, stages=(), logits=True)
+    assert trace.logits is not None
+    return Answer(model, read, trace.logits)
+
+
+def _classify(drawing: str) -> Answer:
+    model = load_model("digits", {"dtype": "float64"})
+    pixels = read_pixels(model, read_drawing(drawing))
+    trace = see(model, pixels, stages=(), hidden_states=True).trace
+    unembed = model.transformer.unembed
+    assert unembed is not None
+    assert trace.logits is not None
+    output = unembed(trace.hidden_states["encoder"][-1][:1])
+    return Answer(model, pixels.tokens, output, float(np.abs(output - trace.logits[:1]).max()))
+
+
+def _translate(phrase: str) -> Written:
+    model = load_model("phrases")
+    read = read_text(model, phrase)
+    check_size("phrase: number of tokens", len(read), 1, MOST)
+    return Written(model, read, generate(model, read))
+
+
+def _shapes_table(say: Say, tagged: Answer, classified: Answer, translated: Written) -> Table:
+    m = len(translated.generated.written)
+    rows: list[tuple[Value, ...]] = [
+        ("n → n", say("tag every word"), "tagger", len(tagged.read), len(tagged.output)),
+        ("n → 1", say("classify an image"), "digits", len(classified.read), len(classified.output)),
+        ("n → m", say("translate"), "phrases", len(translated.read), m),
+    ]
+    return Table(
+        say("three tasks"),
+        (say("shape"), say("task"), say("model"), say("tokens in"), say("answers out")),
+        tuple(rows),
+        (say("tokens in: with those that mark the beginning and end, and the class token"),),
+    )
+
+
+def _tags_table(say: Say, tagged: Answer) -> Table:
+    labels, read = tagged.model.labels, tagged.read
+    rows = tuple(
+        (place, label, "" if place in read.special else labels[best])
+        for place, (label, best) in enumerate(
+            zip(read.labels, tagged.output.argmax(-1), strict=True)
+        )
+    )
+    return Table(
+        say("n to n: a tag for each token"),
+        (say("place"), say("token"), say("tag")),
+        rows,
+        (say("what marks the beginning and end is no word: its tag means nothing"),),
+    )
+
+
+def _classes_table(say: Say, classified: Answer) -> Table:
+    (logits,) = classified.output.astype(np.float64)
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    order = np.argsort(-probabilities, kind="stable")[:BEST]
+    rows = tuple((classified.model.labels[i], float(probabilities[i])) for i in order)
+    return Table(
+        say("n to 1: the class token answers for all patches"),
+        (say("class"), say("probability")),
+        rows,
+        (say("shown are {shown} of {count} classes", shown=BEST, count=len(probabilities)),),
+    )
+
+
+def _steps_table(say: Say, translated: Written) -> Table:
+    generated = translated.generated
+    rows = tuple(
+        (place, label, probability_text(step.probability))
+        for place, (label, step) in enumerate(
+            zip(generated.written.labels, generated.steps, strict=True)
+        )
+    )
+    return Table(
+        say("n to m: {text}", text=translated.text),
+        (say("step"), say("writes"), say("probability")),
+        rows,
+        (
+            say(
+                "from {tokens}; each step reads all that was written, until the end is written",
+                tokens=" ".join(translated.read.labels),
+            ),
+        ),
+    )
+
+
+def _claims(say: Say, tagged: Answer, classified: Answer, translated: Written) -> tuple[Claim, ...]:
+    n, m = len(translated.read), len(translated.generated.written)
+    counts = [(len(each.read), each.output.shape) for each in (tagged, classified)]
+    labels = [len(each.model.labels) for each in (tagged, classified)]
+    return (
+        Claim(
+            say("n to n: as many answers as tokens"),
+            say(
+                "{n} tokens, {answers} answers of {labels} tags",
+                n=counts[0][0],
+                answers=counts[0][1][0],
+                labels=labels[0],
+            ),
+            counts[0][1] == (counts[0][0], labels[0]),
+        ),
+        Claim(
+            say("n to 1: the class token's vector alone gives the answer, to 1e-6"),
+            say(
+                "{n} tokens, {answers} answer of {labels} classes; differs by {error:.0e}",
+                n=counts[1][0],
+                answers=counts[1][1][0],
+                labels=labels[1],
+                error=classified.error,
+            ),
+            counts[1][1] == (1, labels[1]) and classified.error <= ALLOWED,
+        ),
+        Claim(
+            say("n to m: the decoder itself ends the text, whatever length it has read"),
+            say("{n} tokens read, the end written as number {m}", n=n, m=m)
+            if translated.generated.ended
+            else say("{n} tokens read, stopped after {m}", n=n, m=m),
+            translated.generated.ended,
+        ),
+    )

@@ -1,0 +1,91 @@
+"""The messages of the lessons and their catalogues, one a language.
+
+    python tests/lessons/catalogue.py
+
+brings the catalogues up to date: new messages come in without a translation, those that no lesson
+says any more go out, and the .mo files that gettext reads are written anew. It ends with the
+messages that are still to be translated, and exit code 1 if there are any.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+import attnviz.lessons
+from attnviz.lessons.language import DOMAIN, LOCALES
+
+SOURCES = Path(attnviz.lessons.__file__).parent
+
+Places = list[tuple[str, int]]
+
+
+def messages() -> dict[str, Places]:
+    """Every message, and the files and lines that it stands in."""
+    found: dict[str, Places] = {}
+    for path in sorted(SOURCES.glob("*.py")):
+        for line, message in sorted(_said(ast.parse(path.read_text("utf-8")))):
+            found.setdefault(message, []).append((path.name, line))
+    return found
+
+
+def _said(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """What `say` is called with, and a `TITLE`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name("say"), args=[ast.Constant(str(message)), *_]):
+                yield node.lineno, message
+            case ast.Assign(targets=[ast.Name("TITLE")], value=ast.Constant(str(message))):
+                yield node.lineno, message
+
+
+def catalogues() -> list[Path]:
+    """The .po files that translators write."""
+    return sorted(LOCALES.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
+
+
+def read(path: Path) -> Catalog:
+    with path.open("rb") as file:
+        return read_po(file, domain=DOMAIN, abort_invalid=True)
+
+
+def translations(catalogue: Catalog) -> dict[str, str]:
+    return {str(entry.id): str(entry.string) for entry in catalogue if entry.id}
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """The .mo file."""
+    file = io.BytesIO()
+    write_mo(file, catalogue)
+    return file.getvalue()
+
+
+def _update(path: Path) -> list[str]:
+    """Both files of a language written anew; what is still to be translated."""
+    catalogue, said = read(path), messages()
+    known = translations(catalogue)
+    for message in known:
+        catalogue.delete(message)
+    for message, places in said.items():
+        catalogue.add(message, known.get(message, ""), locations=places)
+    for entry in catalogue:
+        entry.flags.discard("python-format")  # "96 % of" looks like one
+    with path.open("wb") as file:
+        write_po(file, catalogue, width=98, sort_by_file=True, include_lineno=False)
+    path.with_suffix(".mo").write_bytes(compiled(catalogue))
+    return [message for message in said if not known.get(message)]
+
+
+if __name__ == "__main__":
+    missing = {path: _update(path) for path in catalogues()}
+    for path, untranslated in missing.items():
+        for message in untranslated:
+            print(f"{path}: not translated: {message}")
+    sys.exit(any(missing.values()))

@@ -1,0 +1,185 @@
+"""Lessons in other languages: nothing is missing, and nothing of it runs off the screen."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from importlib import import_module
+
+import pytest
+from babel.messages.mofile import read_mo
+from rich.cells import cell_len
+
+from attnviz.cli import run_cli
+from attnviz.errors import AttnvizError
+from attnviz.lessons import LESSONS
+from attnviz.lessons.language import OWN, languages, speak
+from attnviz.lessons.pages import lesson_views, list_views
+from attnviz.render.terminal import render
+from attnviz.render.terminal.screen import Screen
+from attnviz.views.kinds import Text
+from attnviz.views.texts import texts
+from tests.lessons.catalogue import catalogues, messages, read, translations
+
+CHINESE = "[\u4e00-\u9fff]"
+ENGLISH = "[a-z]{2,}"
+
+# the field's words, each of which has one translation in all lessons
+TERMS = {
+    "quer(y|ies)": "查询",
+    "keys?": "键",
+    "values?": "值",
+    "weights?": "权重",
+    "scores?": "分数",
+    "heads?": "头",
+    "layers?": "层",
+    "blocks?": "块",
+    "attention": "注意力",
+    "self-attention": "自注意力",
+    "cross-attention": "交叉注意力",
+    "dot product": "点积",
+    "scaled dot product": "缩放点积",
+    "feed-forward": "前馈网络",
+    "encoder": "编码器",
+    "decoders?": "解码器",
+    "masks?": "掩码",
+    "causal": "因果",
+    "padding": "填充",
+    "window": "窗口",
+    "prefix": "前缀",
+    "tokens?": "词元",
+    "patch(es)?": "图像块",
+    "positions?": "位置",
+    "sinusoidal": "正弦",
+    "embedding": "嵌入",
+    "layer norm": "层归一化",
+    "batch norm": "批量归一化",
+    "kernels?": "核",
+    "vectors?": "向量",
+    "variances?": "方差",
+    "entropy": "熵",
+    "temperature": "温度",
+    "cache": "缓存",
+    "features?": "特征",
+    "parameters?": "参数",
+}
+
+every = pytest.mark.parametrize("name", LESSONS)
+each_file = pytest.mark.parametrize("path", catalogues(), ids=lambda path: path.parts[-3])
+
+
+def fields(message):
+    """`{n}` and `{off:.1e}`, each as often as it stands there."""
+    parts = string.Formatter().parse(message)
+    return Counter((name, spec, conversion) for _, name, spec, conversion in parts if name)
+
+
+def without_fields(message):
+    return re.sub(r"\{.*?\}", "", message)
+
+
+def page(name, say):
+    module = import_module(f"attnviz.lessons.{name}")
+    return lesson_views(say(module.TITLE), module.lesson(say), say)
+
+
+def test_every_language_has_a_catalogue():
+    assert [OWN, *(path.parts[-3] for path in catalogues())] == languages() == ["en", "zh"]
+
+
+@each_file
+def test_every_message_is_translated_and_none_is_obsolete(path):
+    translated, said = translations(read(path)), messages()
+    assert [message for message in said if not translated.get(message)] == []
+    assert sorted(translated.keys() - said.keys()) == []
+
+
+@each_file
+def test_translations_have_the_fields_of_their_messages(path):
+    for message, translation in translations(read(path)).items():
+        assert fields(translation) == fields(message), message
+
+
+@each_file
+def test_what_gettext_reads_is_what_translators_wrote(path):
+    with path.with_suffix(".mo").open("rb") as file:
+        assert translations(read_mo(file)) == translations(read(path))
+    assert not read(path).fuzzy
+
+
+def chinese():
+    (path,) = (path for path in catalogues() if path.parts[-3] == "zh")
+    return translations(read(path)).items()
+
+
+def test_chinese_is_chinese():
+    for message, translation in chinese():
+        if re.search(ENGLISH, without_fields(message)):
+            assert re.search(CHINESE, translation), message
+
+
+def test_chinese_terms_are_the_same_everywhere():
+    for message, translation in chinese():
+        for english, term in TERMS.items():
+            if re.search(rf"\b{english}\b", without_fields(message), re.IGNORECASE):
+                assert term in translation, (message, translation)
+
+
+def test_chinese_sentences_have_chinese_punctuation():
+    for _, translation in chinese():
+        assert not re.search(rf"{CHINESE} ?[,;?!]|[,;?!] ?{CHINESE}", translation), translation
+
+
+@every
+def test_no_english_sentence_is_shown_in_chinese(name):
+    """Names, the reader's own text and what other programs say apart: they come as fields."""
+    given = set()
+    chinese = speak("zh")
+
+    def say(message, **fields):
+        given.update(value for value in fields.values() if isinstance(value, str))
+        return chinese(message, **fields)
+
+    views = page(name, say)
+    for text in (text for view in views for text in texts(view)):
+        for value in sorted(given, key=len, reverse=True):
+            text = text.replace(value, "")
+        for source in re.findall(r"[A-Z]\w+ (?:et al\.|and [A-Z]\w+) \(?\d{4}|`.*?`", text):
+            text = text.replace(source, "")
+        assert not re.search(rf"\b{ENGLISH} {ENGLISH}\b", text) or "attnviz models" in text, text
+    assert all(
+        re.search(CHINESE, line.text)
+        for view in views
+        if isinstance(view, Text)
+        for line in view.lines
+    )
+
+
+@every
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_fits_the_screen(name, width):
+    for line in render(page(name, speak("zh")), Screen(width)).decode().splitlines():
+        assert cell_len(line) <= width, line
+        assert not re.match(r" *[，。；：！？、）]", line), "a line begins with punctuation"
+
+
+def test_the_list_of_lessons():
+    say = speak("zh")
+    titles = [say(import_module(f"attnviz.lessons.{name}").TITLE) for name in LESSONS]
+    shown = render(list_views(titles, say), Screen(80)).decode()
+    assert all(title in shown for title in titles)
+
+
+def test_the_command_speaks_chinese(cli):
+    done = cli("learn", "retrieval", "--lang", "zh")
+    assert done.returncode == 0
+    assert "以混合作答的字典" in done.stdout.decode()
+    assert b"answer" not in done.stdout
+
+
+def test_an_unknown_language(capsys):
+    with pytest.raises(AttnvizError, match="unknown language 'tlh'"):
+        speak("tlh")
+    assert run_cli(["learn", "steps", "--lang", "tlh"]) == 2
+    assert "hint: en, zh" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Shapes of tasks: as many answers as the models themselves give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import attnviz
+from attnviz.cli import run_cli
+from attnviz.errors import AttnvizError
+from attnviz.lessons import sequence
+from attnviz.lessons.drawing import THREE, read_drawing
+from attnviz.models import load_model
+from attnviz.models.decoding import generate
+from attnviz.models.reading import read_text
+from attnviz.views.kinds import Table
+
+
+def tables(lesson):
+    return [view for view in lesson.views if isinstance(view, Table)]
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.sampled_from(["I", "saw", "a", "dog", "who", "slept"]), min_size=1, max_size=30))
+def test_a_tag_for_every_word(take, words):
+    lesson = take("sequence", text=" ".join(words))
+    assert all(claim.holds for claim in lesson.claims)
+    rows = tables(lesson)[1].rows
+    assert [row[1] for row in rows] == ["[BOS]", *words, "[EOS]"]
+    assert [bool(row[2]) for row in rows] == [False, *[True] * len(words), False]
+
+
+def test_the_three_answers(take):
+    lesson = take("sequence")
+    shapes, tags, classes, steps = tables(lesson)
+    assert [row[2] for row in tags.rows] == ["", "PRON", "VERB", "DET", "NOUN", ""]
+    trace = attnviz.run(image=read_drawing(THREE), model="digits", dtype="float64", logits=True)
+    exps = np.exp(trace.logits[0])
+    assert classes.rows[0] == ("3", pytest.approx(exps[3] / exps.sum(), abs=1e-9))
+    assert steps.title == "n to m: I saw a saw"
+    assert [row[3:] for row in shapes.rows] == [(6, 6), (17, 1), (len("我看见了一把锯子") + 1, 5)]
+
+
+@pytest.mark.parametrize("phrase", ["你好！", "早上好！"])
+def test_other_phrases_have_other_lengths(take, phrase):
+    model = load_model("phrases")
+    written = generate(model, read_text(model, phrase)).written
+    lesson = take("sequence", phrase=phrase)
+    assert [row[1] for row in tables(lesson)[3].rows] == list(written.labels)
+    assert tables(lesson)[0].rows[2][4] == len(written)
+
+
+def test_a_tag_that_is_missing_is_found(take, monkeypatch):
+    right = sequence.run
+
+    def fewer(text, **options):
+        trace = right(text, **options)
+        object.__setattr__(trace, "logits", trace.logits[:, :-1])
+        return trace
+
+    monkeypatch.setattr(sequence, "run", fewer)
+    assert [claim.holds for claim in take("sequence").claims] == [False, True, True]
+
+
+def test_claims_that_fail(capsys, monkeypatch):
+    """A classifier that answers from the last patch, and a decoder that is stopped."""
+    right = sequence.see
+
+    def late(model, pixels, **options):
+        seen = right(model, pixels, **options)
+        states = {"encoder": [each[::-1] for each in seen.trace.hidden_states["encoder"]]}
+        object.__setattr__(seen.trace, "hidden_states", states)
+        return seen
+
+    monkeypatch.setattr(sequence, "see", late)
+    monkeypatch.setattr(sequence, "generate", lambda *given: generate(*given, most=2))
+    assert run_cli(["learn", "sequence"]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("NO") - out.count("NOUN") == 2
+    assert "stopped after 2" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": "a " * 99}, "text: number of tokens: expected 1 to 64"),
+        ({"phrase": ""}, "no tokens|empty"),
+        ({"drawing": "3"}, "expected 8 rows"),
+    ],
+)
+def test_what_does_not_fit(take, options, message):
+    with pytest.raises(AttnvizError, match=message):
+        take("sequence", **options)
