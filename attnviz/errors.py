@@ -14,3 +14,6 @@ class AttnvizError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[type[AttnvizError], tuple[str, str]]:
+        return type(self), (self.message, self.hint)  # so that it can come out of another process

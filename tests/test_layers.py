@@ -42,13 +42,15 @@ MAY_IMPORT = {
     | {"attnviz.decoded"}
     | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
     "render": NN | {"attnviz.views", "attnviz.render"},
+    "scan": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "scan")},
     "cli": None,
 }
 """What each part may import of attnviz; None: anything."""
 
 OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render"},
            "tokenizers": {"models"}, "sentencepiece": {"models"}, "safetensors": {"models", "archive"},
-           "huggingface_hub": {"models"}, "gguf": {"models"}}  # fmt: skip
+           "huggingface_hub": {"models"}, "gguf": {"models"}, "distributed": {"scan"},
+           "threadpoolctl": {"scan"}}  # fmt: skip
 
 
 def part_of(path: Path) -> str:

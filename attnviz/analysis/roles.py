@@ -1,4 +1,5 @@
-"""What a head is called, by rules that are stated and that an even spread must not meet."""
+"""What a head is called, by rules that are stated and that neither an even spread nor chance on a
+short text meets."""
 
 from __future__ import annotations
 
@@ -11,10 +12,15 @@ from attnviz.nn.types import Bool
 
 MIXED = "mixed"
 
+OF_REPEATS = ("induction", "duplicate-token")
+"""Roles of heads that find tokens that come again."""
+
 LEAST_ROWS = 4
 """Fewer queries are no ground for a name."""
 
 MARGIN = 0.25
+
+DEVIATIONS = 3.0
 
 
 class Role(NamedTuple):
@@ -26,22 +32,28 @@ class Role(NamedTuple):
     """The metric must be this at least, and its null less."""
     margin: float = MARGIN
     """By so much the metric must exceed its null."""
+    deviations: float = DEVIATIONS
+    """And by so many standard deviations of a head whose queries look at one key each, at random:
+    over m queries they are √(null (1 - null) / m) at most."""
 
     @property
     def rule(self) -> str:
         return (
-            f"{self.metric} ≥ {self.least:g}, its null below that and at least {self.margin:g} "
-            "lower than the head's"
+            f"{self.metric} ≥ {self.least:g}, its null below that and lower than the head's by "
+            f"{self.margin:g} at least, and by {self.deviations:g} √(null (1 - null) / queries), "
+            "deviations of a head whose queries look at one key each, at random"
         )
 
     def holds(self, table: HeadTable) -> Bool:
         """[n_row]; a metric that is not defined meets no rule."""
         value, null = table.value[self.metric], table.null[self.metric]
+        rows = table.rows[self.metric]
+        deviation = np.sqrt(np.maximum(null * (1 - null), 0) / np.maximum(rows, 1))
         return np.asarray(
-            (table.rows[self.metric] >= LEAST_ROWS)
+            (rows >= LEAST_ROWS)
             & (value >= self.least)
             & (null < self.least)
-            & (value - null >= self.margin)
+            & (value - null >= np.maximum(self.margin, self.deviations * deviation))
         )
 
 
@@ -77,7 +89,7 @@ ROLES: tuple[Role | Broad, ...] = (
     Role("self", "self_token", 0.5),
     Role("sink", "first_token", 0.5),
     Role("special-token", "special_tokens", 0.6),
-    Role("other sink", "sink_share", 0.5),
+    Role("other sink", "sink_share", 0.5, deviations=5.0),  # the best of many keys
     Role("punctuation", "punctuation", 0.5),
     Role("positional", "positional", 0.9),
     Broad(),
@@ -86,17 +98,23 @@ ROLES: tuple[Role | Broad, ...] = (
 with 0.5 for a position and 0.6 for special tokens, Voita et al. 2019 call a head positional from
 0.9; the other thresholds, and all margins, are this program's own."""
 
+NAMES = (*(role.name for role in ROLES), MIXED)
+
 
 def doubts(table: HeadTable) -> list[str]:
     """What speaks against taking the roles for more than they are, if anything does."""
-    named = np.array(roles(table), dtype=object) == "induction"
-    periods = table.places.get("period", np.full(len(table), np.nan))[named]
-    apart = sorted({int(period) for period in periods[np.isfinite(periods)]})
-    return [
-        f"induction: all that comes again here does so every {period} tokens, so that a head that "
-        "looks at a fixed offset passes for one"
-        for period in apart
-    ]
+    found = np.array(roles(table), dtype=object)
+    periods = table.places.get("period", np.full(len(table), np.nan))
+    said = []
+    for name in OF_REPEATS:
+        its = periods[found == name]
+        for period in sorted({int(period) for period in its[np.isfinite(its)]}):
+            every = "token" if period == 1 else f"{period} tokens"
+            said.append(
+                f"{name}: all that comes again here does so every {every}, so that a head that "
+                "looks at a fixed offset passes for one"
+            )
+    return said
 
 
 def roles(table: HeadTable) -> list[str]:

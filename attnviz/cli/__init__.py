@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -12,6 +13,7 @@ import typer.core
 
 from attnviz import __version__
 from attnviz.errors import AttnvizError
+from attnviz.tokens import label
 
 COMMANDS = {
     "run": "Show the attention of a text",
@@ -94,7 +96,9 @@ def run_cli(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if os.environ.get("ATTNVIZ_DEBUG"):
             raise
-        return _fail(f"cannot read or write: {error.strerror or error}", "is the disk full?")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free some space" if full else "check the path, and who may read and write it"
+        return _fail(f"cannot read or write: {error.strerror or error}", hint)
     except MemoryError:
         return _fail("not enough memory", "shorten the text, or keep fewer layers: -s L0")
     except Exception as error:
@@ -118,7 +122,8 @@ def _usage(error: Any) -> int:
 
 
 def _fail(message: str, hint: str | None) -> int:
+    """Say what went wrong; what a message quotes of a file or a name may hold anything."""
     lines = [f"error: {' '.join(message.split())}"] + ([f"hint: {hint}"] if hint else [])
     for line in lines:
-        print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+        print(label(line), file=sys.stderr)
     return 2

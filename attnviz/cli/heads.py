@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, wants_data
-from attnviz.cli.inputs import read_inputs, read_pair, record
+from attnviz.cli.inputs import named_file, read_inputs, read_pair, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
 from attnviz.cli.progress import progress
 from attnviz.cli.show import words
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS
 from attnviz.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
@@ -45,8 +44,9 @@ def heads(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A text, or a file: a trace, weights as `attnviz show` reads them, or what this "
-            "command or `attnviz scan` wrote; - reads a text from stdin.",
+            help="A text, or a file: a trace, weights as `attnviz show` reads them, what this "
+            "command or `attnviz scan` wrote, an image for a vision model; - reads a text from "
+            "stdin.",
             show_default=False,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def heads(
     attnviz heads --explain
     """
     check_outputs(out)
-    from attnviz.views.heads import explain_view, full_table
+    from attnviz.views.heads import chosen_view, explain_view, full_table
 
     if top is not None and top < 0:
         raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 10")
@@ -109,7 +109,7 @@ def heads(
         emit([Report([explain_view()], {"format": "attnviz-explanation", "version": 1}, {})], out)
         return
     selection = parse_selection(select or ())
-    file = _file(source)
+    file = named_file(source)
     of_text = {"pair": pair, "target": target, "ids": ids, "model": stack.model, **changes(stack)}
     of_file = {"tokens": tokens, "key-tokens": key_tokens, "batch": batch, "array": array}
     _refuse(*(("files", of_file) if file is None else ("texts", of_text)))
@@ -119,6 +119,8 @@ def heads(
         found = _of_file(file, selection, of_file)
     shown, roles, said = _chosen(found.table, where, sort, top)
     views: list[View] = _header(found)
+    if said and (map_ is not None or similarity):
+        views.append(chosen_view(said))
     if map_ is not None:
         views += _map(shown, map_)
     if similarity:
@@ -131,14 +133,6 @@ def heads(
         views.append(explain_view())
     manifest = {**shown.manifest(found.model), "roles": roles}
     _emit(Report(views, manifest, shown.arrays()), full, out)
-
-
-def _file(source: str | None) -> Path | None:
-    """The file that the source names: by its suffix, and by being there or one word."""
-    if source is None or not source.lower().endswith((*DATA_FORMATS, ".npy")):
-        return None
-    path = Path(source)
-    return path if path.exists() or len(source.split()) == 1 else None
 
 
 def _refuse(kind: str, options: Mapping[str, Any]) -> None:
@@ -165,7 +159,7 @@ def _of_text(
     model = load(stack.model, stack.download, changes(stack))
     stages = ("weights", "v")
     second = read_pair(pair, ids)
-    trace = record(model, given, second, target, stages, selection, None, fingerprint)
+    trace = record_source(model, given, second, target, stages, selection, fingerprint)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, output_weights(model.transformer), bar)
     return Source(table, dict(trace.model), trace)
@@ -217,27 +211,26 @@ def _chosen(
     import numpy as np
 
     from attnviz.analysis.conditions import fulfil, parse_conditions
-    from attnviz.analysis.roles import roles
-    from attnviz.registry import nearest
+    from attnviz.analysis.roles import NAMES, roles
 
-    columns = table.columns() | {"role": np.array(roles(table), dtype=object)}
+    own = np.array(roles(table), dtype=object)
+    columns = table.columns()
+    numbers = tuple(dict.fromkeys((*table.value, *columns)))  # metrics first, to be offered
     which = np.arange(len(table))
     said = []
     if where is not None:
-        which = which[fulfil(parse_conditions(where, columns), columns)]
+        every = {name: columns[name] for name in numbers} | {"role": own}
+        which = which[fulfil(parse_conditions(where, every, {"role": NAMES}), every)]
         said.append(f"{len(which)} of {len(table)} heads fulfil {where}")
     if sort is not None:
-        name = sort.removeprefix("-")
-        if name not in columns or name == "role":
-            raise AttnvizError(f"--sort: there is no column of numbers {name!r}",
-                               nearest(name, columns))  # fmt: skip
+        name = one_of("sort", sort.removeprefix("-"), numbers)
         keys = columns[name][which] * (1.0 if sort.startswith("-") else -1.0)
         which = which[np.argsort(keys, kind="stable")]
         said.append(f"sorted by {name}, {'smallest' if sort.startswith('-') else 'largest'} first")
     if top is not None and top < len(which):
         said.append(f"the first {top} of {len(which)} heads shown")
         which = which[:top]
-    return table.take(which.tolist()), columns["role"][which].tolist(), said
+    return table.take(which.tolist()), own[which].tolist(), said
 
 
 def _tables(
@@ -257,7 +250,7 @@ def _tables(
         names = shown.defined()
     else:
         names = [
-            one_of("columns", name.strip(), (*shown.value, *shown.columns()))
+            one_of("columns", name.strip(), tuple(dict.fromkeys((*shown.value, *shown.columns()))))
             for name in columns.split(",")
         ]
     views: list[View] = [head_table_view(shown, roles, names, said), roles_view(shown, roles)]
@@ -273,6 +266,8 @@ def _map(shown: HeadTable, metric: str) -> list[View]:
 
 
 def _similarity(found: Source, shown: HeadTable, order: str) -> list[View]:
+    import numpy as np
+
     from attnviz.analysis.similarity import comparable, head_distances, leaf_order
     from attnviz.views.heads import head_names, similarity_view
 
@@ -286,7 +281,9 @@ def _similarity(found: Source, shown: HeadTable, order: str) -> list[View]:
     for group in comparable(found.trace, list(zip(shown.ids, shown.heads.tolist(), strict=True))):
         with progress("pairs of heads") as bar:
             distances = head_distances(group.weights, group.rows, bar)
-        places = leaf_order(distances) if order == "like" else list(range(len(distances)))
+        layers, numbers = (of[list(group.places)] for of in (shown.layers, shown.heads))
+        by_layer = np.lexsort((numbers, layers)).tolist()
+        places = leaf_order(distances) if order == "like" else by_layer
         views.append(
             similarity_view(
                 [names[group.places[place]] for place in places],

@@ -13,11 +13,12 @@ PATIENCE = 1.0
 
 @contextlib.contextmanager
 def progress(
-    what: str, patience: float | None = None
+    what: str, patience: float | None = None, unit: str | None = None
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Yields `update(done, total)`; None where nobody would see a bar.
 
-    The bar appears with the first update after `patience` seconds, by default `PATIENCE`.
+    The bar appears with the first update after `patience` seconds, by default `PATIENCE`. With a
+    `unit` it says how many of them are done in a second. A total of 0 is unknown.
     """
     if not sys.stderr.isatty():
         yield None
@@ -30,17 +31,24 @@ def progress(
         nonlocal bar, task
         waits = PATIENCE if patience is None else patience
         if bar is None and time.monotonic() - start >= waits:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            bar = Progress(console=Console(stderr=True), transient=True)
+            bar = _bar(unit)
             bar.start()
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(what, total=total or None, speed="")
         if bar is not None:
-            bar.update(task, completed=done)
+            speed = done / max(time.monotonic() - start, 1e-9)
+            bar.update(task, completed=done, total=total or None, speed=f"{speed:.0f}")
 
     try:
         yield update
     finally:
         if bar is not None:
             bar.stop()
+
+
+def _bar(unit: str | None) -> Any:
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    speed = [] if unit is None else [TextColumn(f"{{task.fields[speed]}} {unit}/s")]
+    columns = (*Progress.get_default_columns(), *speed)
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -114,9 +114,10 @@ def _logistic(x: Array, coefficients: tuple[float, ...], out: Array | None) -> A
 
 
 def _flat(x: Array) -> Array:
-    """The elements in the order of memory: the results of `linear` are transposed views."""
-    transposed = x.ndim > 1 and not x.flags.c_contiguous and x.mT.flags.c_contiguous
-    return (x.mT if transposed else x).reshape(-1)
+    """The elements in the order of memory: the results of `linear` have their features first."""
+    first = np.moveaxis(x, -1, 0) if x.ndim else x
+    transposed = not x.flags.c_contiguous and first.flags.c_contiguous
+    return (first if transposed else x).reshape(-1)
 
 
 def _erf(x: Array) -> Array:

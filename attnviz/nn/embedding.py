@@ -75,7 +75,7 @@ class Embedding(NamedTuple):
                 positions = self.place(ids, given.first)
             x = x + self.positions(positions).astype(x.dtype, copy=False)
         # feature-major, as `linear` leaves its results
-        x = np.asfortranarray(x) if x.ndim == 2 else x
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
         x = x if self.norm is None else self.norm(x)
         return x if self.widen is None else self.widen(x)
 

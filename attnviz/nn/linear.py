@@ -17,8 +17,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None
 
     Computed as (W xᵀ)ᵀ: BLAS runs that way round up to twice as fast for few tokens, and as the
     result is a transposed view, a chain of linear maps finds its inputs laid out as it needs them.
-    `out` [d_out, n_token] is memory that may be used for the result.
+    `out` [d_out, n_token] is memory that may be used for the result. Leading axes are so many
+    more tokens: one large product is faster than several small ones.
     """
+    if x.ndim > 2:
+        room = None if out is None else out.reshape(len(weight), -1)
+        flat = linear(x.reshape(-1, x.shape[-1]), weight, bias, room)
+        return flat.reshape(*x.shape[:-1], -1)
     if x.shape[-2] < FEW:
         return _few(x, weight, bias)
     y = np.matmul(weight, x.mT, out=out)
@@ -30,10 +35,10 @@ def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None
 def _few(x: Array, weight: Array, bias: Array | None) -> Array:
     """BLAS multiplies 8 columns in less time than 6; and rows of few numbers are slow to add to,
     so the result is laid out token by token."""
-    *lead, n_token, d_in = x.shape
-    wide = np.zeros((*lead, d_in, n_token + -n_token % 8), x.dtype)
-    wide[..., :n_token] = x.mT
-    y = (weight @ wide)[..., :n_token].mT
+    n_token, d_in = x.shape
+    wide = np.zeros((d_in, n_token + -n_token % 8), x.dtype)
+    wide[:, :n_token] = x.T
+    y = (weight @ wide)[:, :n_token].T
     return np.ascontiguousarray(y) if bias is None else np.add(y, bias, order="C")
 
 

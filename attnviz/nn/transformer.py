@@ -113,6 +113,8 @@ class Output(NamedTuple):
 
     hidden_states: Mapping[str, list[Array]]
     """By stack: the embeddings, then each block's output, [n_token, d_model] each."""
+    last: Array
+    """[n_token, d_model]: what comes out of the last stack."""
     logits: Array | None
     """[n_token, n_vocabulary], where there is an output projection and it was asked for."""
 
@@ -159,7 +161,8 @@ class Transformer(NamedTuple):
                 )
             states = hidden.setdefault("decoder", []) if hidden_states else None
             x = self.decode(source if target is None else target, memory, recorder, states)
-        return Output(hidden, self.unembed(x) if logits and self.unembed is not None else None)
+        unembed = self.unembed if logits else None
+        return Output(hidden, x, None if unembed is None else unembed(x))
 
     def encode(
         self, source: Input, recorder: Recorder, hidden: list[Array] | None = None

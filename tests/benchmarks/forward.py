@@ -1,9 +1,11 @@
-"""A forward pass of MiniLM that keeps all weights, against transformers' eager mode.
+"""A forward pass that keeps all weights, against transformers' eager mode.
 
-    pip install torch==2.13.0 transformers==5.23.0
+    pip install torch==2.13.0 transformers==5.23.0 accelerate
     python tests/benchmarks/forward.py FOLDER_OF_MINILM
+    python tests/benchmarks/forward.py SmolLM2-135M-Instruct.Q4_1.gguf
 
 Each side runs in processes of its own, in turn: their thread pools would slow each other down.
+Quantised weights are converted once on both sides, before the clock starts.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 SIZES = (6, 32, 128, 512)
 ROUNDS, REPEATS = 7, 25
@@ -26,7 +29,9 @@ def ours(folder: str, n: int) -> Callable[[], object]:
     from attnviz.nn.transformer import Input
     from attnviz.trace import TraceRecorder
 
-    transformer = attnviz.load_model(folder).transformer
+    model = attnviz.load_model(folder)
+    model.keep_weights(1 << 40)
+    transformer = model.transformer
     ids = Input(np.arange(1000, 1000 + n))
 
     def forward() -> object:
@@ -40,7 +45,10 @@ def theirs(folder: str, n: int) -> Callable[[], object]:
     import torch
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    path = Path(folder)
+    where = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
+    base = path.parent if where else path
+    model = AutoModel.from_pretrained(base, attn_implementation="eager", **where).eval()
     ids = torch.arange(1000, 1000 + n)[None]
 
     def forward() -> object:

@@ -1,0 +1,111 @@
+"""The workers of a Dask cluster that is running already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from attnviz.errors import AttnvizError
+from attnviz.scan.corpus import Chunk
+from attnviz.scan.tally import Job, Tally, check_worker, tally
+from attnviz.scan.workers import Crew
+
+PATIENCE = 10
+"""Seconds in which a scheduler answers, and has a worker."""
+
+
+@contextlib.contextmanager
+def cluster(address: str, job: Job) -> Iterator[Crew]:
+    """The workers of the scheduler at `address`; they need attnviz and the model's files.
+
+    A chunk whose worker is lost goes to another one.
+
+    Raises:
+        AttnvizError: no scheduler, no workers, or workers that cannot run the job.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise AttnvizError(
+            "--dask needs the package distributed", "pip install 'attnviz[dask]'"
+        ) from error
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said here
+    with contextlib.ExitStack() as stack:
+        try:
+            connect: Any = distributed.Client
+            client = stack.enter_context(connect(address, timeout=PATIENCE, set_as_default=False))
+        except (OSError, ValueError, TypeError) as error:
+            raise AttnvizError(
+                f"no Dask scheduler answers at {address}: {error}", "dask scheduler starts one"
+            ) from error
+        n_thread = _wait_for_workers(client, address)
+        job = job._replace(sharing=n_thread)
+        with _explained(address):
+            client.run(check_worker, job)
+
+        def submit(chunk: Chunk) -> _Told:
+            with _explained(address):
+                return _Told(client.submit(tally_alone, job, chunk, pure=False), address)
+
+        yield Crew(submit, n_thread)
+
+
+def tally_alone(job: Job, chunk: Chunk) -> Tally:
+    """What a chunk gives, computed with one thread, as by the processes of one machine: a cluster
+    has as many tasks at once as its workers have cores."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return tally(job, chunk)
+
+
+class _Told(NamedTuple):
+    """A result whose failures are told in our words."""
+
+    future: Any
+    address: str
+
+    def result(self) -> Tally:
+        with _explained(self.address):
+            found: Tally = self.future.result()
+        return found
+
+
+def _wait_for_workers(client: Any, address: str) -> int:
+    """How many threads there are together."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except OSError as error:
+        raise AttnvizError(
+            f"the Dask scheduler at {address} has no workers", f"dask worker {address} starts one"
+        ) from error
+    return sum(client.nthreads().values())
+
+
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Every failure of a cluster as an AttnvizError; those of attnviz itself as they are."""
+    from distributed import CancelledError, KilledWorker
+
+    try:
+        yield
+    except AttnvizError:
+        raise
+    except KilledWorker as error:
+        raise AttnvizError(
+            f"the Dask workers at {address} die of a chunk: {error}",
+            "more memory for each, or a smaller --longest",
+        ) from error
+    except (CancelledError, OSError) as error:
+        raise AttnvizError(
+            f"the Dask scheduler at {address} is gone: {error}",
+            "--resume goes on from what is counted",
+        ) from error
+    except Exception as error:
+        raise AttnvizError(
+            f"a Dask worker of {address} cannot run attnviz: {type(error).__name__}: {error}",
+            "install the same attnviz on every worker",
+        ) from error

@@ -1,0 +1,144 @@
+"""Texts of one length -> every metric of every head of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.metrics import METRICS, Pattern, Setting
+from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_places
+from attnviz.analysis.metrics.values import output_weights, value_norms
+from attnviz.models.finite import quiet
+from attnviz.models.model import Model
+from attnviz.nn.attention import Keep
+from attnviz.nn.multi_head import Site
+from attnviz.nn.norms import BatchNorm
+from attnviz.nn.transformer import Stack, Transformer, attentions
+from attnviz.nn.types import Array, Bool
+from attnviz.nn.weights import Weight
+from attnviz.scan.texts import Text, batch_inputs
+
+METRIC_NAMES = tuple(METRICS)
+
+
+class Measures(NamedTuple):
+    """Of some texts, [n_text, n_metric, n_row] each; the rows are the heads of all attentions."""
+
+    values: Array
+    nulls: Array
+    rows: Array
+
+
+class Meter:
+    """Measures texts with one model; of its attentions nothing stays but the numbers."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._transformer = to_last_attention(model.transformer)
+        self._outputs = output_weights(model.transformer)
+
+    @quiet
+    def __call__(self, texts: Sequence[Text]) -> Measures:
+        """Of texts of one length."""
+        recorder = _Measuring(texts, self._outputs)
+        inputs = batch_inputs(self._model, texts)
+        self._transformer(inputs["source"], inputs.get("target"), recorder=recorder)
+        return Measures(*(np.concatenate(parts, -1) for parts in zip(*recorder.found, strict=True)))
+
+
+def heads_of(transformer: Transformer) -> tuple[tuple[str, ...], Array]:
+    """The record id and the number in its layer of each row."""
+    sites = transformer.sites()
+    ids = tuple(site.id for site in sites for _ in range(site.n_head))
+    return ids, np.array([head for site in sites for head in range(site.n_head)], np.int64)
+
+
+def alone(transformer: Transformer) -> bool:
+    """Whether texts that are read together would change one another."""
+    return any(
+        isinstance(norm, BatchNorm) and norm.mean is None
+        for stack in (transformer.encoder, transformer.decoder)
+        if stack is not None
+        for block in stack.blocks
+        for sublayer in block
+        for norm in (sublayer.before, sublayer.within, sublayer.after, stack.norm)
+    )
+
+
+def to_last_attention(transformer: Transformer) -> Transformer:
+    """The same without what comes after its last attention, which no attention sees."""
+    if transformer.decoder is not None:
+        return transformer._replace(decoder=_shortened(transformer.decoder), unembed=None)
+    assert transformer.encoder is not None
+    return transformer._replace(encoder=_shortened(transformer.encoder), unembed=None)
+
+
+def _shortened(stack: Stack) -> Stack:
+    *blocks, last = stack.blocks
+    looking = [place for place, part in enumerate(last) if any(attentions((part,)))]
+    return stack._replace(blocks=(*blocks, last[: max(looking, default=-1) + 1]), norm=None)
+
+
+class _Measuring:
+    """A recorder that measures each attention as soon as its weights are there."""
+
+    def __init__(self, texts: Sequence[Text], outputs: Mapping[str, Weight]) -> None:
+        self.found: list[Measures] = []
+        self._texts, self._outputs = texts, outputs
+        self._settings: dict[tuple[str, str, bytes], Setting] = {}
+
+    def open(self, site: Site) -> Keep:
+        return _Attention(self, site)
+
+    def measure(self, site: Site, visible: Bool, weights: Array, v: Array) -> None:
+        norms = value_norms(v, np.asarray(self._outputs[site.id]))
+        setting = self._setting(site, visible)
+        pattern = Pattern(setting, weights, norms)
+        shape = weights.shape[:2]
+        own = [metric(pattern) for metric in METRICS.values()]
+        even = [metric(pattern.null) for metric in METRICS.values()]
+        self.found.append(
+            Measures(
+                values=_by_metric([measure.value for measure in own], shape),
+                nulls=_by_metric([measure.value for measure in even], shape),
+                rows=_by_metric([measure.rows for measure in own], shape),
+            )
+        )
+
+    def _setting(self, site: Site, visible: Bool) -> Setting:
+        key = (site.queries, site.keys, visible.tobytes())
+        if key not in self._settings:
+            keys = [text.streams[site.keys] for text in self._texts]
+            self._settings[key] = Setting(
+                visible=visible,
+                first=0 if site.queries == site.keys else None,
+                ids=np.stack([known_ids(tokens) for tokens in keys]),
+                special=np.stack([special_places(tokens) for tokens in keys]),
+                punctuation=np.stack([punctuation_marks(tokens) for tokens in keys]),
+            )
+        return self._settings[key]
+
+
+class _Attention:
+    """One attention on its way: the weights come after the values and the mask."""
+
+    def __init__(self, measuring: _Measuring, site: Site) -> None:
+        self._measuring, self._site = measuring, site
+        self._kept: dict[str, Array] = {}
+
+    def wants(self, stage: str) -> bool:
+        return stage in ("v", "mask", "weights")
+
+    def keep(self, stage: str, array: Array) -> None:
+        if self.wants(stage):
+            self._kept[stage] = array
+        if stage == "weights":
+            kept = self._kept
+            self._measuring.measure(self._site, kept["mask"], kept["weights"], kept["v"])
+
+
+def _by_metric(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array:
+    """[n_text or 1, n_head or 1] each -> [n_text, n_metric, n_head]."""
+    return np.stack([np.broadcast_to(array, shape) for array in arrays], 1)

@@ -1,0 +1,122 @@
+"""The state of a finished scan -> the table of heads, and what a file says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from attnviz import __version__
+from attnviz.analysis.head_table import SCAN, HeadTable
+from attnviz.analysis.statistics import LEVELS, N_BIN, quantiles
+from attnviz.errors import AttnvizError
+from attnviz.models.model import Model
+from attnviz.nn.types import Array
+from attnviz.scan.corpus import LINE_BYTES
+from attnviz.scan.measure import METRIC_NAMES
+from attnviz.scan.state import State
+from attnviz.scan.tally import Complaint, Counts, metric_bins
+
+MANY_UNKNOWN = 0.2
+
+
+def check_result(state: State, name: str, model: Model) -> None:
+    """Raise AttnvizError if nothing of the corpus was measured."""
+    counts, complaint = state.tally.counts, state.tally.complaint
+    if counts.lines == 0:
+        raise AttnvizError(f"{name} is empty", "one text a line")
+    if counts.texts == 0 and complaint is not None:
+        raise AttnvizError(
+            f"{name}: no line could be read; line {complaint.line}: {complaint.reason}",
+            "one text a line, in the language of the model",
+        )
+    if counts.texts == 0:
+        raise AttnvizError(f"{name}: no line holds a text", "one text a line")
+    if counts.texts == counts.broken:
+        model.check_weights()
+        raise AttnvizError(
+            f"{name}: what {model.name} computes is NaN on every text", "attnviz run shows where"
+        )
+
+
+def scan_table(state: State, ids: tuple[str, ...], heads: Array, longest: int) -> HeadTable:
+    """Means over texts, with their deviations and quantiles."""
+    found = state.tally.statistics
+    known = found.texts > 0
+    return HeadTable(
+        ids=ids,
+        heads=heads,
+        value=_by_name(np.where(known, found.mean, np.nan)),
+        null=_by_name(np.where(known, found.null, np.nan)),
+        rows=_by_name(found.rows),
+        deviation=_by_name(found.deviation),
+        quantiles=_by_name(quantiles(found, metric_bins(longest), LEVELS)),
+        levels=LEVELS,
+        notes=tuple(notes(state.tally.counts, state.tally.complaint, longest)),
+    )
+
+
+def scan_arrays(state: State, table: HeadTable) -> dict[str, Array]:
+    """The table's arrays, and in how many texts each metric is defined, its least and its most."""
+    found = state.tally.statistics
+    known = found.texts > 0
+    extra = {
+        "texts": found.texts,
+        "least": np.where(known, found.least, np.nan),
+        "most": np.where(known, found.most, np.nan),
+    }
+    return table.arrays() | {
+        f"{kind}/{name}": array
+        for kind, arrays in extra.items()
+        for name, array in _by_name(arrays).items()
+    }
+
+
+def scan_manifest(
+    state: State, table: HeadTable, model: Mapping[str, Any], longest: int
+) -> dict[str, Any]:
+    """What a file says besides the arrays."""
+    return {
+        **table.manifest(model),
+        "format": SCAN,
+        "attnviz": __version__,
+        "corpus": {"sha256": state.digest, **state.tally.counts._asdict()},
+        "options": {"longest": longest},
+    }
+
+
+def notes(counts: Counts, complaint: Complaint | None, longest: int) -> list[str]:
+    """What has to be known of how it was measured."""
+    told = [
+        f"means over {counts.texts - counts.broken} texts with {counts.tokens} tokens, every text "
+        f"counting the same; quantiles are exact to 1/{N_BIN} of their range"
+    ]
+    if counts.windowed:
+        told.append(
+            f"{_lines(counts.windowed)} cut into windows of at most {longest} tokens, each a text"
+        )
+    if counts.empty:
+        told.append(f"{_lines(counts.empty)} skipped: empty")
+    if counts.huge:
+        told.append(f"{_lines(counts.huge)} skipped: longer than {LINE_BYTES >> 20} MiB")
+    if complaint is not None:
+        told.append(
+            f"{_lines(counts.unreadable)} skipped, the first of them line {complaint.line}: "
+            f"{complaint.reason}"
+        )
+    if counts.broken:
+        told.append(f"{counts.broken} texts skipped: their weights are NaN")
+    if counts.unknown > MANY_UNKNOWN * counts.tokens:
+        share = counts.unknown / counts.tokens
+        told.append(f"{share:.0%} of the tokens are unknown to the tokenizer")
+    return told
+
+
+def _lines(count: int) -> str:
+    return f"{count} line was" if count == 1 else f"{count} lines were"
+
+
+def _by_name(array: Array) -> dict[str, Array]:
+    """[n_metric, …] -> by metric."""
+    return dict(zip(METRIC_NAMES, array, strict=True))

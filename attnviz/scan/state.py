@@ -1,0 +1,127 @@
+"""How far a scan has come, in a file that is always whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attnviz import __version__, archive
+from attnviz.analysis.statistics import Statistics, nothing
+from attnviz.errors import AttnvizError
+from attnviz.files import whole_file
+from attnviz.scan.corpus import CHUNK_BYTES, CHUNK_LINES, LINE_BYTES, Chunk
+from attnviz.scan.measure import METRIC_NAMES
+from attnviz.scan.tally import Complaint, Counts, Tally, merge
+
+FORMAT = "attnviz-scan-state"
+VERSION = 1
+
+EMPTY = ""
+
+
+class State(NamedTuple):
+    """What was counted so far."""
+
+    n_chunk: int
+    digest: str
+    """The SHA-256 of the corpus as far as it was counted."""
+    tally: Tally
+
+    def plus(self, chunk: Chunk, tally: Tally) -> State:
+        """With the next chunk of the corpus."""
+        return State(self.n_chunk + 1, chunk.digest, merge(self.tally, tally))
+
+
+def beginning(n_row: int) -> State:
+    """Nothing was counted."""
+    return State(0, EMPTY, Tally(nothing(len(METRIC_NAMES), n_row), Counts()))
+
+
+def identity(model: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """What two runs must have in common so that one can go on where the other stopped.
+
+    A trained model may have been moved: it is known by its weights.
+    """
+    ignored = {"notes"} if model["sha256"] is None else {"notes", "name"}
+    return {
+        "model": {key: value for key, value in model.items() if key not in ignored},
+        "longest": longest,
+        "metrics": list(METRIC_NAMES),
+        "chunks": [CHUNK_LINES, CHUNK_BYTES, LINE_BYTES],
+        "attnviz": __version__,
+    }
+
+
+def save(path: Path, state: State, of: Mapping[str, Any]) -> None:
+    """Write the state, whole or not at all; one that was there stays until then."""
+    tally = state.tally
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "of": dict(of),
+        "n_chunk": state.n_chunk,
+        "digest": state.digest,
+        "counts": tally.counts._asdict(),
+        "complaint": tally.complaint,
+    }
+    with whole_file(path) as file:
+        archive.write(file, ".npz", manifest, tally.statistics._asdict())
+
+
+def load(path: Path, of: Mapping[str, Any]) -> State:
+    """The state that `save` wrote.
+
+    Raises:
+        AttnvizError: it is of another model, or of other options.
+    """
+    manifest, arrays = archive.read(path)
+    if manifest is None or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+        raise AttnvizError(f"{path} is no state of a scan", "start anew, without --resume")
+    _check(path, manifest["of"], of)
+    complaint = manifest["complaint"]
+    return State(
+        manifest["n_chunk"],
+        manifest["digest"],
+        Tally(
+            Statistics(**arrays),
+            Counts(**manifest["counts"]),
+            None if complaint is None else Complaint(*complaint),
+        ),
+    )
+
+
+def remaining(path: Path, state: State, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The chunks that were not counted yet.
+
+    Raises:
+        AttnvizError: the corpus does not begin with what was counted.
+    """
+    every = iter(chunks)
+    digest = EMPTY
+    for chunk in itertools.islice(every, state.n_chunk):
+        digest = chunk.digest
+    if digest != state.digest:
+        raise AttnvizError(
+            f"{path} is of another corpus: its first {state.tally.counts.lines} lines had the "
+            f"SHA-256 {state.digest}, these have {digest}",
+            "give the same corpus, or start anew: delete the file",
+        )
+    return every
+
+
+def _check(path: Path, had: Mapping[str, Any], have: Mapping[str, Any]) -> None:
+    before, now = had["model"].get("sha256"), have["model"].get("sha256")
+    if before != now:
+        raise AttnvizError(
+            f"{path} is of another model: its weights had the SHA-256 {before}, these have {now}",
+            "give the same model, or start anew: delete the file",
+        )
+    before_all, now_all = ({**of, **of["model"], "model": None} for of in (had, have))
+    for key in before_all | now_all:
+        if before_all.get(key) != now_all.get(key):
+            raise AttnvizError(
+                f"{path} was made with {key} = {before_all.get(key)}; now it is {now_all.get(key)}",
+                "give the same options, or start anew: delete the file",
+            )

@@ -1,0 +1,175 @@
+"""What a chunk gave, and how chunks add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from socket import gethostname
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnviz.analysis import statistics
+from attnviz.analysis.statistics import Bins, Statistics, bins_of
+from attnviz.errors import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.memory import available_memory
+from attnviz.models.model import Model
+from attnviz.scan.corpus import Chunk
+from attnviz.scan.measure import METRIC_NAMES, Measures, Meter, alone, heads_of
+from attnviz.scan.texts import Text, batches, read_line
+
+BATCH_CELLS = 1 << 19
+"""Weights of one layer that are measured together: they stay in a processor's cache."""
+
+FOLD_CELLS = 1 << 22
+"""Measured values that are kept before they become statistics."""
+
+
+class Counts(NamedTuple):
+    """How a corpus fared."""
+
+    lines: int = 0
+    empty: int = 0
+    huge: int = 0
+    """Skipped lines of more bytes than are read at once."""
+    unreadable: int = 0
+    """Skipped lines that the model cannot read."""
+    windowed: int = 0
+    """Lines that were cut into windows."""
+    texts: int = 0
+    """What was measured: lines and windows."""
+    broken: int = 0
+    """Texts whose weights are not numbers; they do not enter the statistics."""
+    tokens: int = 0
+    unknown: int = 0
+    """Tokens that stand for what the tokenizer does not know."""
+
+    def plus(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Complaint(NamedTuple):
+    """Why the first unreadable line was skipped."""
+
+    line: int
+    reason: str
+
+
+class Tally(NamedTuple):
+    """What some lines gave."""
+
+    statistics: Statistics
+    counts: Counts
+    complaint: Complaint | None = None
+
+
+def merge(a: Tally, b: Tally) -> Tally:
+    """Of `a` and then `b`."""
+    return Tally(
+        statistics.merge(a.statistics, b.statistics),
+        a.counts.plus(b.counts),
+        a.complaint or b.complaint,
+    )
+
+
+def metric_bins(longest: int) -> list[Bins]:
+    """The bins of all metrics."""
+    return [bins_of(name, longest) for name in METRIC_NAMES]
+
+
+class Worker:
+    """Tallies chunks with one model."""
+
+    def __init__(self, model: Model, longest: int) -> None:
+        self._model, self._longest = model, longest
+        self._meter = Meter(model)
+        self._bins = metric_bins(longest)
+        n_head = max(site.n_head for site in model.transformer.sites())
+        self._capacity = 0 if alone(model.transformer) else BATCH_CELLS // n_head
+
+    def __call__(self, chunk: Chunk) -> Tally:
+        texts, counts, complaint = self._read(chunk)
+        n_row = len(heads_of(self._model.transformer)[0])
+        total = statistics.nothing(len(METRIC_NAMES), n_row)
+        pending: list[Measures] = []
+        n_broken = 0
+        for batch in batches(texts, self._capacity):
+            pending.append(self._meter(batch))
+            if sum(some.values.size for some in pending) > FOLD_CELLS:
+                total, n_broken = self._folded(total, pending, n_broken)
+                pending = []
+        total, n_broken = self._folded(total, pending, n_broken)
+        return Tally(total, counts._replace(broken=n_broken), complaint)
+
+    def _read(self, chunk: Chunk) -> tuple[list[Text], Counts, Complaint | None]:
+        texts: list[Text] = []
+        complaint: Complaint | None = None
+        n_unreadable = n_windowed = 0
+        for number, line in chunk.lines:
+            try:
+                read = read_line(self._model, line, self._longest)
+            except AttnvizError as error:
+                n_unreadable += 1
+                complaint = complaint or Complaint(number, error.message)
+                continue
+            n_windowed += len(read) > 1
+            texts += read
+        counts = Counts(
+            lines=chunk.n_line,
+            empty=chunk.n_empty,
+            huge=chunk.n_huge,
+            unreadable=n_unreadable,
+            windowed=n_windowed,
+            texts=len(texts),
+            tokens=sum(sum(text.lengths) for text in texts),
+            unknown=sum(len(t.unknown) for text in texts for t in text.streams.values()),
+        )
+        return texts, counts, complaint
+
+    def _folded(
+        self, total: Statistics, pending: Sequence[Measures], n_broken: int
+    ) -> tuple[Statistics, int]:
+        if not pending:
+            return total, n_broken
+        values, nulls, rows = (np.concatenate(parts) for parts in zip(*pending, strict=True))
+        broken = (np.isnan(values) & ~np.isnan(nulls)).any((1, 2))
+        kept = ~broken
+        found = statistics.measured(values[kept], nulls[kept], rows[kept], self._bins)
+        return statistics.merge(total, found), n_broken + int(broken.sum())
+
+
+class Job(NamedTuple):
+    """What a process has to know to tally chunks."""
+
+    model: str | None
+    changes: tuple[tuple[str, Any], ...]
+    longest: int
+    """Tokens of a window."""
+    sharing: int = 1
+    """How many processes share the memory of a machine."""
+    sha256: str | None = None
+    """What the model's weights must have, where the file may be another one."""
+
+
+def tally(job: Job, chunk: Chunk) -> Tally:
+    """What a chunk gives, in whatever process; the model is loaded once in each."""
+    return _worker(job)(chunk)
+
+
+def check_worker(job: Job) -> None:
+    """Raise AttnvizError if this process cannot do the job."""
+    _worker(job)
+
+
+@lru_cache(maxsize=1)
+def _worker(job: Job) -> Worker:
+    model = load_model(job.model, dict(job.changes))
+    if job.sha256 is not None and model.fingerprint() != job.sha256:
+        raise AttnvizError(
+            f"the weights of {job.model} differ on {gethostname()}: expected the SHA-256 "
+            f"{job.sha256}, got {model.fingerprint()}",
+            "put the same files at the same path on every machine",
+        )
+    model.keep_weights((available_memory() or 0) // (2 * job.sharing))
+    return Worker(model, job.longest)
