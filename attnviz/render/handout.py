@@ -23,15 +23,14 @@ def render(chapters: Sequence[tuple[str, Sequence[View]]], folder: str) -> Hando
     """
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
-    warnings: list[str] = []
+    drawn: list[View] = []
     for name, views in chapters:
         for number, view in enumerate(views):
             if isinstance(view, Text | Table):
                 parts.append(markdown.render([view], ".md")[0].decode().strip())
                 continue
-            content, missing = figure.render([view], ".png")
+            drawn.append(view)
             file = f"{name}-{number}.png"
-            pictures[file] = content
-            warnings += [w for w in missing if w not in warnings]
+            pictures[file], _ = figure.render([view], ".png")
             parts.append(f"![{markdown.escaped(view.title)}]({folder}/{file})")
-    return Handout(("\n\n".join(parts) + "\n").encode(), pictures, tuple(warnings))
+    return Handout(("\n\n".join(parts) + "\n").encode(), pictures, figure.missing_fonts(drawn))
