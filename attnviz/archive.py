@@ -62,7 +62,10 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     if not path.exists():
         raise AttnvizError(f"no such file: {path}", "attnviz run TEXT -o trace.npz writes one")
     if path.is_dir():
-        raise AttnvizError(f"{path} is a folder; expected a file of arrays", "name a file in it")
+        raise AttnvizError(
+            f"{path} is a folder; expected a file of arrays",
+            "name a file in it; the attention of a model: attnviz run TEXT -m FOLDER",
+        )
     readers = {
         ".npz": _read_npz,
         ".npy": _read_npy,
@@ -73,7 +76,7 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     if reader is None:
         raise AttnvizError(
             f"{path}: cannot tell the format of {path.suffix or 'a name without suffix'!r}",
-            f"known: {', '.join(readers)}",
+            f"known: {', '.join(readers)}; the attention of a model: attnviz run TEXT -m MODEL",
         )
     try:
         return reader(path)

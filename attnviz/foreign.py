@@ -20,6 +20,9 @@ from attnviz.restore import from_archive
 from attnviz.tokens import Tokens
 from attnviz.trace import Record, Trace, read_only
 
+LISTED = 4
+"""Shapes that an error names."""
+
 NAMES = ("weights", "attn", "attention", "attentions", "attn_weights", "probs", "pattern")
 
 
@@ -58,9 +61,11 @@ def load(
     layers = _layers(path, _chosen(path, arrays, array), batch)
     n_q, n_k = layers[0].shape[-2:]
     if any(layer.shape[-2:] != (n_q, n_k) for layer in layers):
-        shapes = ", ".join(str(list(layer.shape)) for layer in layers)
+        shapes = list(dict.fromkeys(str(list(layer.shape)) for layer in layers))
+        more = f" and {len(shapes) - LISTED} more" if len(shapes) > LISTED else ""
         raise AttnvizError(
-            f"{path}: the layers have different shapes: {shapes}", "show one of them: --array NAME"
+            f"{path}: the layers have different shapes: {', '.join(shapes[:LISTED])}{more}",
+            "show one of them: --array NAME; weights of a model: attnviz run TEXT -m FOLDER",
         )
     queries = _stream(path, "queries", "--tokens", tokens, n_q)
     same = n_q == n_k and key_tokens is None

@@ -11,14 +11,19 @@ from attnviz.errors import AttnvizError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+LISTED = 40
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint for an unknown name: the nearest known one, if any is near, and all of them."""
+    """The hint for an unknown name: the nearest known one, if any is near, and all of them, or the
+    first of very many."""
     from difflib import get_close_matches
 
     known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean `{close[0]}`? " if close else ""
-    return f"{guess}known: {', '.join(known)}"
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f"{guess}known: {', '.join(known[:LISTED])}{more}"
 
 
 class Registry(Mapping[str, F], Generic[F]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from attnviz.errors import AttnvizError
@@ -40,10 +41,12 @@ class Head(NamedTuple):
         return f"{self.id}.H{self.number}"
 
 
-class Clause(NamedTuple):
+@dataclass(frozen=True)
+class Clause:
     """Some layers, of one block and kind or of any, with all heads (None) or some."""
 
-    text: str
+    text: str = field(compare=False)
+    """As it was written, with its option: `-s L1`."""
     layers: range | None = None
     block: str | None = None
     kind: str | None = None
@@ -59,7 +62,7 @@ class Clause(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What the options `-s` ask for; without any, everything."""
+    """What options like `-s` ask for; without any, everything."""
 
     clauses: tuple[Clause, ...] = ()
 
@@ -89,19 +92,20 @@ class Selection(NamedTuple):
                 known = ", ".join(record.id for record in records[:8])
                 more = ", …" if len(records) > 8 else ""
                 raise AttnvizError(
-                    f"-s {clause.text}: there is no such layer or record",
+                    f"{clause.text}: there is no such layer or record",
                     f"there are {known}{more}" if known else "this model has no attention",
                 )
             most = max(record.n_head for record in covered)
             if clause.heads and max(clause.heads) >= most:
                 raise AttnvizError(
-                    f"-s {clause.text}: there is no head {max(clause.heads)}",
+                    f"{clause.text}: there is no head {max(clause.heads)}",
                     f"the heads count from H0 to H{most - 1}",
                 )
 
 
-def parse_selection(texts: Iterable[str]) -> Selection:
-    """Read the arguments of all `-s` options."""
+def parse_selection(texts: Iterable[str], option: str = "-s ") -> Selection:
+    """Read the arguments of all `-s` options, or of another `option` as it is written before
+    them: `--without `, `--with select=`."""
     clauses: list[Clause] = []
     for text in texts:
         follows = False  # whether a lone H… adds to the clause before it
@@ -109,19 +113,20 @@ def parse_selection(texts: Iterable[str]) -> Selection:
             if match := re.fullmatch(RECORD, piece):
                 block, low, high, kind, *heads = match.groups()
                 layers, chosen = _range(piece, low, high), _numbers(piece, *heads)
-                clauses.append(Clause(piece, layers, block.lower(), kind.lower(), chosen))
+                block, kind = block.lower(), kind.lower()
+                clauses.append(Clause(option + piece, layers, block, kind, chosen))
             elif match := re.fullmatch(LAYERS, piece):
                 low, high, *heads = match.groups()
                 layers, chosen = _range(piece, low, high), _numbers(piece, *heads)
-                clauses.append(Clause(piece, layers, heads=chosen))
+                clauses.append(Clause(option + piece, layers, heads=chosen))
             elif match := re.fullmatch(HEADS, piece):
                 more = _numbers(piece, *match.groups())
                 if follows and clauses[-1].heads is not None and more is not None:
                     before = clauses.pop()
                     both = (before.heads or ()) + more
-                    clauses.append(before._replace(text=f"{before.text},{piece}", heads=both))
+                    clauses.append(replace(before, text=f"{before.text},{piece}", heads=both))
                 else:
-                    clauses.append(Clause(piece, heads=more))
+                    clauses.append(Clause(option + piece, heads=more))
             else:
                 raise AttnvizError(f"cannot read the selection {piece!r}", EXAMPLES)
             follows = True

@@ -79,6 +79,17 @@ def test_what_is_not_there(text, message):
         parse_selection([text]).check(SITES)
 
 
+@pytest.mark.parametrize("option", ["--without ", "--with select="])
+def test_another_option_is_named(option):
+    with pytest.raises(AttnvizError, match=f"^{option}L9: there is no such layer"):
+        parse_selection(["L9"], option).check(SITES)
+
+
+def test_what_selects_the_same_is_the_same():
+    assert parse_selection(["l0.h1"]) == parse_selection(["L0-0.H1"], "--with select=")
+    assert parse_selection(["L0.H1"]) != parse_selection(["L0.H2"])
+
+
 @pytest.mark.parametrize("text", ["", "foo", "L", "L1.", "L2-1", "L1.H", "L0.H99999999999", "1.2"])
 def test_what_cannot_be_read(text):
     with pytest.raises(AttnvizError, match="cannot read the selection"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -59,15 +60,18 @@ def by_place(n_token: int) -> Alignment:
 
 
 def align(a: Sequence[str], b: Sequence[str]) -> Alignment:
-    """A longest common subsequence, and of several one that leaves most tokens a counterpart to
-    be replaced by; `align(b, a)` is the same, turned round.
+    """A longest common subsequence that begins with what both begin with, and of several one that
+    leaves most tokens a counterpart to be replaced by; `align(b, a)` is the same, turned round.
 
     Time and memory grow as n_a · n_b. Source: Wagner & Fischer 1974, with gains for costs.
     """
     if list(a) == list(b):
         return by_place(len(a))
+    start = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))))
     turned = list(b) < list(a)
-    pairs = _shared(b, a) if turned else _shared(a, b)
+    rests = (b[start:], a[start:]) if turned else (a[start:], b[start:])
+    pairs = [(i, i) for i in range(start)]
+    pairs += [(start + i, start + j) for i, j in _shared(*rests)]
     first, second = tuple(i for i, _ in pairs), tuple(j for _, j in pairs)
     return Alignment(*((second, first) if turned else (first, second)), len(a), len(b))
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.causality import looks_causal
 from attnviz.analysis.heads import row_blocks, spread_evenly
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
@@ -105,11 +106,14 @@ def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Find
     by_stream: dict[str, list[tuple[Array, Array]]] = {}
     for record in records:
         assert record.weights is not None
+        guessed = looks_causal(record)
         for head in selection.heads(record):
             got, even = np.zeros((2, record.weights.shape[-1]))
+            row = 0
             for weights, visible in row_blocks(record, head):
                 got += weights.sum(0, dtype=np.float64)
-                even += spread_evenly(visible).sum(0)
+                even += spread_evenly(np.tril(visible, row) if guessed else visible).sum(0)
+                row += len(weights)
             n_q = record.weights.shape[-2]
             by_stream.setdefault(record.keys, []).append((got / n_q, even / n_q))
     for stream, heads in by_stream.items():

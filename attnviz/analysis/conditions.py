@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,13 +44,17 @@ class Condition(NamedTuple):
         return found
 
 
-def parse_conditions(text: str, columns: Mapping[str, Array]) -> list[Condition]:
+def parse_conditions(
+    text: str, columns: Mapping[str, Array], words: Mapping[str, Sequence[str]]
+) -> list[Condition]:
     """The conditions of a text, joined by `and` or commas, about columns that there are.
 
-    Columns of words can be compared with = and != only.
+    Args:
+        words: of columns of words, all that can stand there, whether or not it does; they can be
+            compared with = and != only.
     """
     parts = re.split(r"\s+and\s+|,", text)
-    return [_condition(text, part, columns) for part in parts]
+    return [_condition(text, part, columns, words) for part in parts]
 
 
 def fulfil(conditions: list[Condition], columns: Mapping[str, Array]) -> Bool:
@@ -61,28 +66,32 @@ def fulfil(conditions: list[Condition], columns: Mapping[str, Array]) -> Bool:
     return found
 
 
-def _condition(text: str, part: str, columns: Mapping[str, Array]) -> Condition:
+def _condition(
+    text: str, part: str, columns: Mapping[str, Array], words: Mapping[str, Sequence[str]]
+) -> Condition:
     match = CONDITION.fullmatch(part)
     if match is None or re.search(r"\b(and|or|not)\b|[()]", part):
         raise AttnvizError(f"--where {text!r}: cannot read {part.strip()!r}", EXAMPLE)
     name, sign, value = match.groups()
     if name not in columns:
         raise AttnvizError(f"--where {text!r}: there is no column {name!r}", nearest(name, columns))
-    if columns[name].dtype.kind in "OU":
+    if name in words:
         if sign not in ("=", "==", "!="):
             raise AttnvizError(
                 f"--where {text!r}: {name} is a word; {sign} compares numbers",
                 f"{name} = {value}",
             )
-        words = sorted(set(columns[name].tolist()))
-        if value not in words and sign != "!=":
+        if value not in words[name]:
             raise AttnvizError(
-                f"--where {text!r}: no head has the {name} {value!r}", nearest(value, words)
+                f"--where {text!r}: there is no {name} {value!r}", nearest(value, words[name])
             )
         return Condition(name, sign, value)
     try:
-        return Condition(name, sign, float(value))
+        number = float(value)
     except ValueError:
+        number = math.nan
+    if math.isnan(number):
         raise AttnvizError(
             f"--where {text!r}: {name} is compared with a number, got {value!r}", EXAMPLE
-        ) from None
+        )
+    return Condition(name, sign, number)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.align import Alignment, align, by_place
-from attnviz.analysis.heads import BLOCK_CELLS, entropy, visible_cells
+from attnviz.analysis.divergence import jensen_shannon
+from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
 from attnviz.analysis.pairing import PLAIN, Pair, Pairing
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
@@ -285,17 +286,6 @@ def _part(block: _Block, stage: str, columns: tuple[Array, Array]) -> _Part:
         worst=cell(np.abs(numbers)),
         broken=cell(broken),
     )
-
-
-def jensen_shannon(a: Array, b: Array) -> Array:
-    """The divergence of the rows of two matrices of weights, in nats: [n_q, n_k] twice -> [n_q].
-
-    0 to ln 2; NaN where a weight is negative. Source: Lin 1991, with equal shares.
-    """
-    with np.errstate(invalid="ignore"):
-        gap: Array = entropy((a + b) / 2) - (entropy(a) + entropy(b)) / 2
-    negative = (a < 0).any(-1) | (b < 0).any(-1)
-    return np.where(negative, np.nan, np.maximum(gap, 0))
 
 
 def _size(cell: Cell) -> float:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.causality import later, looks_causal
 from attnviz.analysis.heads import spread_evenly
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
@@ -48,6 +49,7 @@ def rollout_mix(record: Record) -> Mix:
     """0.5 W + 0.5 I, with W the mean of the heads' weights; of cross-attention, half of what the
     row sees and half of itself. Source: Abnar & Zuidema 2020."""
     weights = record.stage("weights")
+    _check_shares(record, weights)
     return normalised(
         (1 - RESIDUAL) * weights.mean(0, dtype=np.float64), np.full(weights.shape[-2], RESIDUAL)
     )
@@ -115,21 +117,29 @@ def relative(found: Flow, even: Flow) -> Flow:
 def is_causal(records: Sequence[Record]) -> bool:
     """Whether any self-attention lets no query see a later key."""
     return any(
-        record.kind == "self" and len(seen := sees(record)) > 1 and not np.triu(seen, 1).any()
+        record.kind == "self" and len(seen := sees(record)) > 1 and not seen[later(len(seen))].any()
         for record in records
     )
 
 
 def sees(record: Record) -> Bool:
-    """[n_q, n_k]: which keys a query sees with any head. Where no mask was kept, weights that are
-    all 0 above the diagonal are taken for causal."""
+    """[n_q, n_k]: which keys a query sees with any head."""
     if record.mask is not None:
         return np.asarray(record.mask.any(0) if record.mask.ndim == 3 else record.mask, bool)
-    weights = record.stage("weights")
-    shape = weights.shape[-2:]
-    if record.kind == "self" and not np.triu(weights, 1).any():
-        return np.tril(np.ones(shape, bool))
-    return np.ones(shape, bool)
+    every = np.ones(record.stage("weights").shape[-2:], bool)
+    return np.tril(every) if looks_causal(record) else every
+
+
+def _check_shares(record: Record, weights: Array) -> None:
+    """What is negative or not finite is no share of anything, and would spread over all layers."""
+    wrong = ~np.isfinite(weights) | (weights < 0)
+    if wrong.any():
+        head, row, column = np.argwhere(wrong)[0]
+        raise AttnvizError(
+            f"{record.id}: weights are shares from 0 on; head {head} row {row} column {column} is "
+            f"{weights[head, row, column]:.4g}",
+            "attnviz show says what else is wrong with them",
+        )
 
 
 def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Record]]:
@@ -142,10 +152,16 @@ def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Reco
         raise AttnvizError("there is no attention that anything could flow through", "-m tagger")
     for members in blocks:
         layers = sorted({record.layer for record in members if record.kind == "self"})
+        if not layers:
+            raise AttnvizError(
+                f"{members[0].id}: queries and keys are not the same tokens; what flows from layer "
+                "to layer needs self-attention",
+                "save a trace without -s; attnviz heads and attnviz show take this as it is",
+            )
         if layers != list(range(1 + max(record.layer for record in members))):
             raise AttnvizError(
                 f"the self-attention of every layer from 0 on is needed; there are layers "
-                f"{', '.join(map(str, layers)) or 'none'} of {members[0].id.partition('.')[0]}",
+                f"{', '.join(map(str, layers))} of {members[0].id.partition('.')[0]}",
                 "save the trace without -s",
             )
     most = max(record.layer for record in blocks[-1])

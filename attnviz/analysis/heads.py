@@ -26,7 +26,7 @@ class HeadFacts(NamedTuple):
     telling: float
     """The mutual information of query and key, every query equally likely: the entropy of the
     mean row less the mean entropy of the rows (their Jensen-Shannon divergence), above what an
-    even spread under the same mask has. 0 if all rows are alike."""
+    even spread under the same mask has. At most 0 if all rows are alike."""
 
 
 def head_facts(record: Record, head: int) -> HeadFacts:
@@ -56,16 +56,12 @@ def head_facts(record: Record, head: int) -> HeadFacts:
     )
 
 
-def most_telling(
+def facts_of_heads(
     records: Iterable[Record],
     selection: Selection,
-    count: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[HeadFacts]:
-    """The `count` heads whose rows differ most from one another, most telling first.
-
-    A head that sends every query to one key (a sink) or to all keys alike tells nothing.
-    """
+    """The facts of all selected heads whose weights are there, in the order of the records."""
     heads = [
         (record, head)
         for record in records
@@ -77,6 +73,14 @@ def most_telling(
         if progress is not None:
             progress(done, len(heads))
         facts.append(head_facts(record, head))
+    return facts
+
+
+def most_telling(facts: Iterable[HeadFacts], count: int) -> list[HeadFacts]:
+    """The `count` heads whose rows differ most from one another, most telling first.
+
+    A head that sends every query to one key (a sink) or to all keys alike tells nothing.
+    """
     return sorted(facts, key=lambda f: -np.nan_to_num(f.telling, nan=-1))[:count]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from attnviz.analysis.causality import GUESSED, looks_causal
 from attnviz.analysis.head_table import HeadTable
 from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
 from attnviz.analysis.metrics import METRICS, Pattern, Setting
@@ -14,6 +15,7 @@ from attnviz.analysis.metrics.keys import sink_place
 from attnviz.analysis.metrics.repeats import period
 from attnviz.analysis.metrics.tokens import (
     are_patches,
+    known_ids,
     punctuation_marks,
     same_tokens,
     special_places,
@@ -59,7 +61,7 @@ def measure_heads(
         for some in _blocks(record, chosen):
             pattern = Pattern(
                 settings.of(record, some),
-                record.stage("weights")[some],
+                _shares_or_nan(record.stage("weights")[some]),
                 None if norms is None else norms[some],
             )
             for name, array in _measured(pattern).items():
@@ -97,10 +99,9 @@ class Settings:
             visible = np.stack([visible_cells(record, head) for head in heads])
         else:
             visible = visible_cells(record, 0)
-            if record.mask is None and _looks_causal(record):
+            if looks_causal(record):
                 visible = np.tril(visible)
-                self.notes["no mask is known; no weight lies above the diagonal, so the nulls are "
-                           "those of a causal mask"] = None  # fmt: skip
+                self.notes[f"{GUESSED}, so the nulls are those of a causal mask"] = None
         key = (record.queries, record.keys, visible.tobytes())
         if key not in self._made:
             self._made[key] = self._setting(record, visible)
@@ -119,17 +120,16 @@ class Settings:
         return Setting(
             visible=visible,
             first=n_k - n_q if in_row else None,
-            ids=None if plane else same_tokens(keys) if named else np.array(keys.ids),
+            ids=None if plane else same_tokens(keys) if named else known_ids(keys),
             special=special if special.any() else None,
             punctuation=None if plane else punctuation_marks(keys),
         )
 
 
-def _looks_causal(record: Record) -> bool:
-    weights = record.stage("weights")
-    n_q, n_k = weights.shape[-2:]
-    above = np.triu(np.ones((n_q, n_k), bool), 1)
-    return n_q == n_k > 2 and record.kind == "self" and not weights[:, above].any()
+def _shares_or_nan(weights: Array) -> Array:
+    """The weights, but NaN for heads with what can be no share: nothing is told of them."""
+    wrong = (~np.isfinite(weights) | (weights < 0)).any((-2, -1), keepdims=True)
+    return np.where(wrong, np.nan, weights) if wrong.any() else weights
 
 
 def _norms(record: Record, output: Weight | None) -> Array | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.divergence import MOST, jensen_shannon
 from attnviz.analysis.heads import entropy, visible_cells
 from attnviz.nn.types import Array, Bool
 from attnviz.trace import Trace
@@ -23,7 +24,7 @@ class Group(NamedTuple):
     """[n_q]: the queries that see two keys."""
 
 
-FARTHEST = float(np.sqrt(np.log(2)))
+FARTHEST = float(np.sqrt(MOST))
 """The Jensen-Shannon distance of two rows that share no key."""
 
 
@@ -47,9 +48,9 @@ def head_distances(
 ) -> Array:
     """The Jensen-Shannon distance of every two heads, [n_head, n_q, n_k] -> [n_head, n_head].
 
-    Of each row √(H((p + q) / 2) - (H(p) + H(q)) / 2), from 0 (the same) to √ln 2 = 0.833 (no key
-    in common); mean over the `rows` [n_q]. Source: Endres and Schindelin 2003; Clark et al. 2019
-    sum the divergences instead.
+    Of each row the root of the divergence, from 0 (the same) to √ln 2 = 0.833 (no key in common);
+    mean over the `rows` [n_q]. Source: Endres and Schindelin 2003; Clark et al. 2019 sum the
+    divergences instead.
     """
     weights = np.asarray(weights[:, rows], np.float64)
     own = entropy(weights)
@@ -59,9 +60,9 @@ def head_distances(
         if progress is not None:
             progress(head, n_head - 1)
         for other in range(head + 1, n_head):
-            mixed = entropy((weights[head] + weights[other]) / 2)
-            divergence = np.maximum(mixed - (own[head] + own[other]) / 2, 0)
-            found[head, other] = found[other, head] = np.sqrt(divergence).mean()
+            pair = weights[head], weights[other]
+            apart = np.sqrt(jensen_shannon(*pair, (own[head], own[other]))).mean()
+            found[head, other] = found[other, head] = apart
     return found
 
 

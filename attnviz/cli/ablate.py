@@ -119,14 +119,16 @@ def ablate(
     from attnviz.cli.trials import Wanted, run_trials
     from attnviz.views.ablation import ablation_views
     from attnviz.views.attention import header
+    from attnviz.views.kinds import Line
 
     one_of("kind", kind, tuple(KINDS))
     one_of("by", by, ("effect", "importance"))
     chosen = {one_of("trials", name, TRIALS) for name in trials.replace(" ", "").split(",")}
     if reference is not None and kind != "mean":
         raise AttnvizError(f"--reference is for --kind mean, not for {kind}", "leave it out")
-    if top < 1 or seed < 0:
-        raise AttnvizError("--top and --seed: expected numbers from 1 and from 0", "--top 12")
+    for name, number in (("top", top), ("seed", seed)):
+        if number < 0:
+            raise AttnvizError(f"--{name}: expected a number from 0, got {number}", "--top 12")
     selection = parse_selection(select or ())
     loaded = load(model, download)
     heads = _heads(loaded, selection)
@@ -143,7 +145,10 @@ def ablate(
         found = run_trials(loaded, how, questions, heads, asked, bar)
     said = _said(loaded, how, questions[0], found, top) if data is None else {}
     trace = replace(_trace(loaded, questions, wants_data(out)), command=("attnviz", *ctx.obj))
-    views = ablation_views(header(trace), found, _told(kind, what, questions), said, top)
+    told = _told(kind, what, questions)
+    if data is None and (watched := _watched(loaded, questions[0])):
+        told.append(Line(f"the watched output is {watched}", "", "note"))
+    views = ablation_views(header(trace), found, told, said, top)
     emit([Report(views, _manifest(trace, found, kind), _arrays(found))], out)
 
 
@@ -236,6 +241,24 @@ def _said(
         texts = [_change(model, question, i, int(before[i]), int(after[i])) for i in others[:SAID]]
         said[head] = ", ".join(texts) + (" …" if len(others) > SAID else "")
     return said
+
+
+def _watched(model: Model, question: Question) -> str:
+    """The output whose probability is told, where it is one."""
+    import numpy as np
+
+    from attnviz.models.passes import Passes
+    from attnviz.models.questions import output_name
+
+    if not model.task or question.watched is None:
+        return ""
+    if question.choice is not None:
+        return output_name(model, question.choice)
+    places = np.flatnonzero(question.watched)
+    if len(places) != 1:
+        return ""
+    answer = Passes(model, question)(model.transformer)[places[0]]
+    return output_name(model, int(answer.argmax()))
 
 
 def _change(model: Model, question: Question, place: int, before: int, after: int) -> str:

@@ -78,7 +78,7 @@ def decode(
         raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")
     source = read_text(loaded, given)
     plan = plan_decoding(loaded, source, most, caching.cache != "none")
-    check_memory(plan)
+    check_memory(plan, "shorten the text, or write fewer tokens: -n 10")
     announce(plan, f"{len(source)} tokens and {most} more")
     selection.check(loaded.transformer.sites())
     with progress("tokens") as bar:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.emit import Report, check_outputs, emit, talk, wants_data
-from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
+from attnviz.cli.inputs import as_shown
+from attnviz.cli.options import LookOptions, OutputOptions, StackOptions, changes, one_of, spread
 from attnviz.cli.progress import progress
 from attnviz.cli.sides import Side, check_uses, read_sides, side_b
 from attnviz.errors import AttnvizError
-from attnviz.selection import parse_selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.difference import Cell, Difference, HeadDifference
@@ -29,6 +29,7 @@ VERSION = 1
 @spread
 def diff(
     stack: StackOptions,
+    look: LookOptions,
     out: OutputOptions,
     sources: Annotated[
         list[str] | None,
@@ -61,18 +62,6 @@ def diff(
             "has no counterpart, a mask hides a cell on one side only, or anything is NaN.",
         ),
     ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--select", help="Layers and heads: L1, L1.H3, … Repeatable."),
-    ] = None,
-    stage: Annotated[str, typer.Option(help="weights, scores or logits")] = "weights",
-    top: Annotated[int, typer.Option(help="How many heads are shown as matrices")] = 2,
-    words: Annotated[
-        bool,
-        typer.Option(
-            "--words", help="Pieces of words put together: sum over keys, mean over queries"
-        ),
-    ] = False,
     ids: Annotated[str | None, typer.Option(help="Token ids instead of the text A")] = None,
     pair: Annotated[
         str | None, typer.Option(help="A second text, for models that read two")
@@ -106,8 +95,8 @@ def diff(
     from attnviz.analysis.pairing import pair_by_place, pair_in_order
     from attnviz.views.difference import difference_views
 
-    one_of("stage", stage, STAGES)
-    _check_numbers(top, fail_above)
+    stage = one_of("stage", look.stage, STAGES)
+    _check_limit(fail_above)
     named = {"model": stack.model, "ids": ids, "pair": pair, "target": target, "array": array,
              "batch": batch, "tokens": tokens, "key-tokens": key_tokens}  # fmt: skip
     source_a, source_b = _two(sources or [], ids)
@@ -116,7 +105,7 @@ def diff(
         source=source_a,
         options={key: value for key, value in named.items() if value is not None},
         changes=changes(stack),
-        select=parse_selection(select or ()),
+        select=look.selection,
     )
     b = side_b(a, source_b, with_ or (), without or ())
     if source_b is None and b == a._replace(name="B"):
@@ -125,9 +114,8 @@ def diff(
             "name a second text or file, or what differs: --with mask=causal, --without L0.H1",
         )
     check_uses(a, b)
-    traces = read_sides(a, b, (stage,), stack.download, wants_data(out))
-    if words:
-        traces = _words(*traces, stage)
+    read = read_sides(a, b, (stage,), stack.download, wants_data(out))
+    traces = as_shown(read[0], look), as_shown(read[1], look)
     if a.select == b.select:
         pairing = pair_by_place(*traces, a.select)
     else:
@@ -136,7 +124,7 @@ def diff(
         found = compare(*traces, pairing, stage, bar)
     failed = None if fail_above is None else disagreements(*traces, found, fail_above)
     files = [str(side.file or "") for side in (a, b)]
-    views = difference_views(*traces, found, (files[0], files[1]), top)
+    views = difference_views(*traces, found, (files[0], files[1]), look.top)
     manifest = {**_manifest(*traces, found), "fail_above": fail_above, "disagreements": failed}
     arrays = _arrays(*traces, found) if wants_data(out) else {}
     emit([Report(views, manifest, arrays)], out)
@@ -146,9 +134,7 @@ def diff(
         raise typer.Exit(1)
 
 
-def _check_numbers(top: int, fail_above: float | None) -> None:
-    if top < 0:
-        raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 2")
+def _check_limit(fail_above: float | None) -> None:
     if fail_above is not None and not 0 <= fail_above < math.inf:
         raise AttnvizError(
             f"--fail-above: expected a number from 0, got {fail_above:g}", "--fail-above 1e-5"
@@ -172,17 +158,6 @@ def _two(sources: list[str], ids: str | None) -> tuple[str | None, str | None]:
         )
     first, second = [*sources, None, None][:2]
     return first, second
-
-
-def _words(a: Trace, b: Trace, stage: str) -> tuple[Trace, Trace]:
-    from attnviz.analysis.words import merge_words
-
-    if stage != "weights":
-        raise AttnvizError(
-            f"--words: only weights can be merged; a word has no {stage}",
-            "leave out --words, or --stage",
-        )
-    return merge_words(a), merge_words(b)
 
 
 def _manifest(a: Trace, b: Trace, found: Difference) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
+from attnviz.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.flow import Flow, Mix
@@ -96,9 +97,10 @@ def flow(
     attnviz flow trace.npz --layer 0
     """
     check_outputs(out)
+    from attnviz.analysis.causality import GUESSED, looks_causal
     from attnviz.analysis.flow import even_mix, is_causal, relative
     from attnviz.analysis.flow import flow as follow
-    from attnviz.views.attention import SCALES
+    from attnviz.views.attention import SCALES, found_text
     from attnviz.views.flow import flow_views
 
     one_of("method", method, METHODS)
@@ -125,7 +127,11 @@ def flow(
         found = relative(found, even)
         told.append(RELATIVE)
     _check_token(token, len(trace.streams[found.outputs]))
+    if any(map(looks_causal, trace.records)):
+        told.append(f"{GUESSED}: taken for causal")
     views = flow_views(trace, found, even, method=wanted, told=told, by=by, token=token)
+    if file is not None and (warnings := found_text(trace, Selection())):
+        views.append(warnings)
     manifest = _manifest(trace, found, wanted, layer, told)
     emit([Report(views, manifest, {f"{s}/shares": a for s, a in found.shares.items()})], out)
 
@@ -149,18 +155,21 @@ def _run(
     from attnviz.models.memory import plan_run
     from attnviz.models.reading import read_text
     from attnviz.models.running import run
+    from attnviz.models.vision import read_pixels
 
     (given,) = read_inputs(None if text is None else [text], ids)
     model = load(stack.model, stack.download, changes(stack))
     stages = STAGES if method == "contributions" else ("weights",)
     what: dict[str, Any] = {"image": given}
-    if model.image is not None and not isinstance(given, str):
-        raise AttnvizError(f"{model.name} reads images, no ids", "attnviz flow FILE.png")
     if model.image is None:
         what = {"text": given, "pair": read_pair(pair, ids), "target": target}
         tokens = read_text(model, given, what["pair"])
-        plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages)
-        announce(plan, f"{len(tokens)} tokens")
+    elif isinstance(given, str):
+        tokens = read_pixels(model, given).tokens
+    else:
+        raise AttnvizError(f"{model.name} reads images, no ids", "attnviz flow FILE.png")
+    plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages)
+    announce(plan, f"{len(tokens)} tokens")
     with progress("attention") as bar:
         trace = run(
             **what,

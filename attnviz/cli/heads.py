@@ -212,6 +212,7 @@ def _chosen(
 
     from attnviz.analysis.conditions import fulfil, parse_conditions
     from attnviz.analysis.roles import NAMES, roles
+    from attnviz.registry import nearest
 
     own = np.array(roles(table), dtype=object)
     columns = table.columns()
@@ -223,7 +224,10 @@ def _chosen(
         which = which[fulfil(parse_conditions(where, every, {"role": NAMES}), every)]
         said.append(f"{len(which)} of {len(table)} heads fulfil {where}")
     if sort is not None:
-        name = one_of("sort", sort.removeprefix("-"), numbers)
+        name = sort.removeprefix("-")
+        if name not in columns:
+            hint = nearest(name, numbers)
+            raise AttnvizError(f"--sort: there is no column of numbers {name!r}", hint)
         keys = columns[name][which] * (1.0 if sort.startswith("-") else -1.0)
         which = which[np.argsort(keys, kind="stable")]
         said.append(f"sorted by {name}, {'smallest' if sort.startswith('-') else 'largest'} first")

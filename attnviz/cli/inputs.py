@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnviz.cli.emit import talk
-from attnviz.cli.options import ShowOptions, whole_numbers
+from attnviz.cli.options import LookOptions, whole_numbers
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
@@ -44,8 +45,8 @@ def named_file(source: str | None) -> Path | None:
     there or one word."""
     if source is None or not source.lower().endswith((*DATA_FORMATS, ".npy")):
         return None
-    path = Path(source)
-    return path if path.exists() or len(source.split()) == 1 else None
+    is_one = os.path.exists(source) or len(source.split()) == 1  # a long text is no error there
+    return Path(source) if is_one else None
 
 
 def record(
@@ -59,7 +60,7 @@ def record(
     fingerprint: bool,
 ) -> Trace:
     """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.models.memory import plan_run
+    from attnviz.models.memory import check_memory, plan_run
     from attnviz.models.reading import read_text
     from attnviz.models.running import run as run_model
 
@@ -72,6 +73,7 @@ def record(
             "use a model for this language, or give token ids: --ids",
         )
     plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages, selection)
+    check_memory(plan)
     announce(plan, f"{len(tokens)} tokens")
     with progress("attention") as bar:
         return run_model(
@@ -87,6 +89,34 @@ def record(
         )
 
 
+def record_source(
+    model: Model,
+    given: str | list[int],
+    pair: str | list[int] | None,
+    target: str | None,
+    stages: tuple[str, ...],
+    selection: Selection,
+    fingerprint: bool,
+) -> Trace:
+    """Run a model on a text, or if it reads images on the file of one."""
+    if model.image is None:
+        return record(model, given, pair, target, stages, selection, None, fingerprint)
+    if not isinstance(given, str) or pair is not None or target is not None:
+        raise AttnvizError(
+            f"{model.name} reads images, no ids and no second text", "give the file of an image"
+        )
+    from attnviz.models.memory import plan_run
+    from attnviz.models.vision import read_pixels, see
+
+    pixels = read_pixels(model, given)
+    plan = plan_run(model, {"source": pixels.tokens}, stages, selection)
+    announce(plan, f"{len(pixels.tokens)} tokens")
+    with progress("attention") as bar:
+        return see(
+            model, pixels, stages=stages, select=selection, fingerprint=fingerprint, progress=bar
+        ).trace
+
+
 def announce(plan: Plan, what: str) -> None:
     """Say how much memory the work will need, if that is much."""
     from attnviz.models.memory import in_gib
@@ -95,7 +125,7 @@ def announce(plan: Plan, what: str) -> None:
         talk(f"{what}: this needs about {in_gib(plan.n_byte)} of memory")
 
 
-def as_shown(trace: Trace, show: ShowOptions) -> Trace:
+def as_shown(trace: Trace, show: LookOptions) -> Trace:
     """The trace of tokens, or with --words that of words."""
     if not show.words:
         return trace

@@ -86,7 +86,7 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
         for n in ([tokens] if tokens else lengths_to_plan(model))
     ]
     proof = verified().get(str(model.shape.get("family", "")))
-    proven = "by the tests of the packaged models" if card else "no"
+    proven = "by the tests of the packaged models" if is_packaged(name) else "no"
     facts = [
         ("model", f"{model.name}, {model.kind}"),
         ("family", str(model.shape.get("family", "random weights"))),

@@ -50,8 +50,8 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
-class ShowOptions:
-    """What of the attention is shown."""
+class LookOptions:
+    """What of the attention is looked at."""
 
     select: Annotated[
         list[str] | None,
@@ -65,13 +65,6 @@ class ShowOptions:
     stage: Annotated[str, typer.Option(help="weights, scores or logits", rich_help_panel=SHOW)] = (
         "weights"
     )
-    scale: Annotated[
-        str,
-        typer.Option(
-            help="Colours: all (0 to 1 everywhere), row or head (0 to the largest), log",
-            rich_help_panel=SHOW,
-        ),
-    ] = "all"
     top: Annotated[
         int, typer.Option(help="How many heads are shown as matrices", rich_help_panel=SHOW)
     ] = 2
@@ -96,6 +89,19 @@ class ShowOptions:
     @property
     def selection(self) -> Selection:
         return parse_selection(self.select or ())
+
+
+@dataclass(frozen=True)
+class ShowOptions(LookOptions):
+    """What of the attention is shown, and how weights become colours."""
+
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="Colours: all (0 to 1 everywhere), row or head (0 to the largest), log",
+            rich_help_panel=SHOW,
+        ),
+    ] = "all"
 
 
 Download = Annotated[
@@ -140,8 +146,8 @@ StackOptions: Any = make_dataclass(
                     "--model",
                     help="One that `attnviz models` lists (tagger, phrases, …), "
                     "random:layers=2,heads=4,…, a .toml stack, a folder with config.json and "
-                    "model.safetensors, or org/name in Hugging Face's cache (default: tagger; "
-                    "random, if a flag asks for other weights)",
+                    "model.safetensors, a .gguf file, or org/name in Hugging Face's cache "
+                    "(default: tagger; random, if a flag asks for other weights)",
                 ),
             ],
             field(default=None),

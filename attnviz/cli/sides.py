@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attnviz.cli.inputs import read_inputs, read_pair, record
+from attnviz.cli.inputs import named_file, read_inputs, read_pair, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.show import words
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS
 from attnviz.models.stack import FIELDS
 from attnviz.registry import convert, nearest
 from attnviz.selection import Head, Selection, parse_selection
@@ -42,12 +40,8 @@ class Side(NamedTuple):
 
     @property
     def file(self) -> Path | None:
-        """The file that the source names: by its suffix, and by being there or one word."""
-        known = (*DATA_FORMATS, ".npy")
-        if self.source is None or not self.source.lower().endswith(known):
-            return None
-        is_one = os.path.exists(self.source) or not any(map(str.isspace, self.source))
-        return Path(self.source) if is_one else None
+        """The file that the source names, if it names one."""
+        return named_file(self.source)
 
     @property
     def uses(self) -> Sequence[str]:
@@ -76,9 +70,13 @@ def side_b(a: Side, source: str | None, given: Sequence[str], without: Sequence[
     return b._replace(
         options={**a.options, **options},
         changes={**a.changes, **changes},
-        select=parse_selection([pairs[SELECT]]) if SELECT in pairs else a.select,
-        without=parse_selection(without),
+        select=_selected(pairs[SELECT]) if SELECT in pairs else a.select,
+        without=parse_selection(without, "--without "),
     )
+
+
+def _selected(text: str) -> Selection:
+    return parse_selection([text], f"--with {SELECT}=")
 
 
 def check_uses(a: Side, b: Side) -> None:
@@ -125,7 +123,8 @@ def _read(side: Side, stages: tuple[str, ...], download: bool, fingerprint: bool
     if side.without.clauses:
         model = _without(model, side.without)
     pair = read_pair(options.get("pair"), ids)
-    return record(model, text, pair, options.get("target"), stages, side.select, None, fingerprint)
+    target = options.get("target")
+    return record_source(model, text, pair, target, stages, side.select, fingerprint)
 
 
 def _without(model: Model, select: Selection) -> Model:

@@ -56,7 +56,6 @@ def _matrix(heatmap: Heatmap) -> Iterator[Sequence[object]]:
     for i, values in enumerate(heatmap.values):
         for j, value in enumerate(values):
             reason = 0 if heatmap.masked is None else int(heatmap.masked[i, j])
-            names = heatmap.reasons or ("custom",)
             yield (
                 heatmap.title,
                 rows.index(i),
@@ -64,7 +63,7 @@ def _matrix(heatmap: Heatmap) -> Iterator[Sequence[object]]:
                 columns.index(j),
                 columns.labels[j],
                 "" if reason else _number(value),
-                names[min(reason, len(names)) - 1] if reason else "",
+                heatmap.reason(reason) if reason else "",
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attnviz.render.terminal.heatmap import number_text, reason_of
+from attnviz.render.numbers import number_text
 from attnviz.views.kinds import (
     Curves,
     Grid,
@@ -40,7 +40,8 @@ def _view(view: View) -> str:
         return _links(view)
     if isinstance(view, Picture):
         image = _heatmap(view.heatmap("the image, brightness 0 to 1", view.grey()))
-        return "\n\n".join([image, *(_heatmap(panel) for panel in view.grid().present())])
+        panels = "\n\n".join([image, *(_heatmap(panel) for panel in view.grid().present())])
+        return _section(view.title, panels, view.notes)
     if isinstance(view, Table):
         rows = [[escaped(text) for text in row] for row in view.texts()]
         words = [
@@ -107,10 +108,8 @@ def _cell(heatmap: Heatmap, row: int, column: int) -> str:
 
 
 def _reasons(heatmap: Heatmap) -> tuple[str, ...]:
-    if heatmap.masked is None or not heatmap.masked.any():
-        return ()
-    numbers = [int(number) for number in np.unique(heatmap.masked) if number]
-    return (f"╱ masked: {', '.join(reason_of(heatmap, number) for number in numbers)}",)
+    names = heatmap.masked_by()
+    return (f"╱ masked: {', '.join(names)}",) if names else ()
 
 
 def _section(title: str, body: str, notes: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from attnviz.analysis.ablation import Ablations
 from attnviz.analysis.effects import EFFECTS
 from attnviz.nn.types import Array
 from attnviz.selection import Head
+from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     Curves,
     Heatmap,
@@ -22,7 +23,6 @@ from attnviz.views.kinds import (
     Value,
     View,
     around_zero,
-    indices,
     value_text,
 )
 
@@ -74,33 +74,17 @@ def _maps(
     harm = harm * 10.0**-exponent
     scale = around_zero(harm) if (harm < 0).any() else Scale(0.0, float(harm.max(initial=0)))
     unit = f" · in 10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
-    groups = _groups(found.heads)
-    maps = []
-    for group in groups:
-        members = [(head, h) for head, h in zip(found.heads, harm, strict=True)
-                   if _group(head) == group]  # fmt: skip
-        layers = [_layer(head) for head, _ in members]
-        first, n_layer = min(layers), max(layers) - min(layers) + 1
-        cells = np.zeros((n_layer, 1 + max(head.number for head, _ in members)))
-        masked = np.ones(cells.shape, np.uint8)
-        for head, value in members:
-            place = _layer(head) - first, head.number
-            cells[place], masked[place] = value, 0
-        block, kind = group
-        where = "" if len(groups) == 1 else f"{block} {kind} · "
-        maps.append(
-            Heatmap(
-                f"{where}{title}{unit}",
-                cells,
-                indices("layer", n_layer, first),
-                indices("head", cells.shape[1]),
-                scale,
-                masked if masked.any() else None,
-                ("not looked at",),
-                notes,
-            )
+    heads = np.array([head.number for head in found.heads])
+    maps = list(
+        head_maps([head.id for head in found.heads], heads, harm, scale, reason="not looked at")
+    )
+    return [
+        each.heatmap._replace(
+            title=("" if len(maps) == 1 else f"{each.block} {each.kind} · ") + title + unit,
+            notes=notes,
         )
-    return maps
+        for each in maps
+    ]
 
 
 def _table(found: Ablations, said: Mapping[Head, str], most: int) -> Table:

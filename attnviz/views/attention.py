@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 
 from attnviz.analysis.checks import findings
-from attnviz.analysis.heads import HeadFacts, head_facts, most_telling
+from attnviz.analysis.heads import HeadFacts, facts_of_heads, head_facts, most_telling
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.selection import Selection
 from attnviz.tokens import Tokens, label
 from attnviz.trace import Record, Trace
+from attnviz.views.head_map import telling_maps
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
@@ -33,6 +34,9 @@ SCALES: tuple[By, ...] = ("all", "row", "head", "log")
 MATRIX_STAGES = ("weights", "scores", "logits")
 
 TOP = 2
+
+MOST_PANELS = 200
+"""Heads whose matrices fit into one overview."""
 
 
 def attention_views(
@@ -56,13 +60,15 @@ def attention_views(
         record.stage(stage)
     scale = stage_scale(records, stage, by)
     heads = [(record, head) for record in records for head in selection.heads(record)]
+    few = len(heads) <= max(top, 1)
+    facts = [] if few else facts_of_heads(records, selection, progress)
     views: list[View] = [header(trace)]
     if len(heads) > 1:
-        views += overviews(trace, records, selection, stage, scale)
-    if len(heads) <= max(top, 1):
+        views += overviews(trace, records, selection, stage, scale, facts)
+    if few:
         chosen = [(*pair, _about(_facts(*pair), telling=False)) for pair in heads]
     else:
-        told = most_telling(records, selection, top, progress)
+        told = most_telling(facts, top)
         chosen = [(trace[f.id], f.head, _about(f, telling=True)) for f in told]
     views += [
         head_heatmap(trace, record, head, stage, scale, note) for record, head, note in chosen
@@ -194,9 +200,25 @@ def head_heatmap(
 
 
 def overviews(
+    trace: Trace,
+    records: Sequence[Record],
+    selection: Selection,
+    stage: str,
+    scale: Scale,
+    facts: Sequence[HeadFacts] = (),
+) -> Sequence[View]:
+    """Layers × heads for each block and kind: a grid of panels, or of more than `MOST_PANELS`
+    heads one number each, out of their `facts` if these are known already."""
+    if sum(len(selection.heads(record)) for record in records) > MOST_PANELS:
+        facts = facts or facts_of_heads(records, selection)
+        if any(np.isfinite(each.most) for each in facts):  # else no query has a choice
+            return telling_maps(facts)
+    return _grids(trace, records, selection, stage, scale)
+
+
+def _grids(
     trace: Trace, records: Sequence[Record], selection: Selection, stage: str, scale: Scale
 ) -> list[Grid]:
-    """Layers × heads, a grid for each block and kind."""
     grids = []
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:

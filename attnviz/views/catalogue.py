@@ -24,7 +24,10 @@ def catalogue_views(
         rows = tuple(
             (name, str(card.get("title", "")), card.get("n_parameter")) for name, card in own
         )
-        note = "-m NAME; `attnviz models NAME` tells more. Besides: random, a .toml stack, a folder"
+        note = (
+            "-m NAME; `attnviz models NAME` tells more. Besides: random, a .toml stack, a folder, "
+            "a .gguf file, org/name; `attnviz models FOLDER` looks for checkpoints"
+        )
         views.append(Table("packaged", ("name", "what it does", "parameters"), rows, (note,)))
     if found:
         rows_found: tuple[tuple[Value, ...], ...] = tuple(

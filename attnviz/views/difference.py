@@ -30,6 +30,7 @@ from attnviz.selection import Head
 from attnviz.tokens import Tokens, label
 from attnviz.trace import Trace
 from attnviz.views.attention import MOST_TOKENS, model_line, token_axis, tokens_line
+from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     Heatmap,
     Line,
@@ -39,7 +40,6 @@ from attnviz.views.kinds import (
     Value,
     View,
     around_zero,
-    indices,
 )
 
 ROWS = 12
@@ -162,33 +162,25 @@ def _differs(head: HeadDifference) -> bool:
 
 def _overviews(difference: Difference) -> list[Heatmap]:
     """Layers × heads of A, one for each block and kind."""
-    groups: dict[str, list[HeadDifference]] = {}
-    for head in difference.heads:
-        groups.setdefault(_where(head.pair.a), []).append(head)
+    heads = [head.pair.a for head in difference.heads]
     sizes = np.array([head.largest for head in difference.heads])
     unit = _unit(sizes)
     scale = Scale(0.0, float(sizes[np.isfinite(sizes)].max(initial=0)) / unit)
-    return [_overview(*group, unit, scale) for group in groups.items() if len(group[1]) > 1]
-
-
-def _overview(where: str, heads: Sequence[HeadDifference], unit: float, scale: Scale) -> Heatmap:
-    layers = [_layer(head.pair.a) for head in heads]
-    first, n_head = min(layers), 1 + max(head.pair.a.number for head in heads)
-    values = np.zeros((max(layers) - first + 1, n_head))
-    absent = np.ones(values.shape, np.uint8)
-    for layer, head in zip(layers, heads, strict=True):
-        place = layer - first, head.pair.a.number
-        values[place] = np.nan if head.n_broken else head.largest / unit
-        absent[place] = 0
-    return Heatmap(
-        title=f"{where} · largest |B - A| of each head{_in_units(unit)}",
-        values=values,
-        rows=indices("layer", len(values), first),
-        columns=indices("head", n_head),
-        scale=scale,
-        masked=absent,
-        reasons=("not compared",),
+    maps = head_maps(
+        [head.id for head in heads],
+        np.array([head.number for head in heads]),
+        np.where([head.n_broken > 0 for head in difference.heads], np.nan, sizes / unit),
+        scale,
+        reason="not compared",
     )
+    return [
+        each.heatmap._replace(
+            title=f"{_where(heads[each.rows[0]])} · largest |B - A| of each head{_in_units(unit)}",
+            pooling="largest",
+        )
+        for each in maps
+        if len(each.rows) > 1
+    ]
 
 
 def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
@@ -253,6 +245,7 @@ def _matrix(
         scale=scale,
         masked=found.reasons,
         reasons=REASONS,
+        pooling="largest",
     )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from attnviz.analysis.head_table import HeadTable
 from attnviz.analysis.layers import ranges
 from attnviz.analysis.metrics import METRICS, UNITS
-from attnviz.analysis.roles import LEAST_ROWS, MIXED, ROLES, doubts
+from attnviz.analysis.roles import LEAST_ROWS, MIXED, NAMES, ROLES, doubts
 from attnviz.analysis.similarity import FARTHEST
 from attnviz.nn.types import Array
+from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
@@ -23,7 +24,6 @@ from attnviz.views.kinds import (
     Text,
     Value,
     View,
-    indices,
     short,
 )
 
@@ -99,6 +99,8 @@ def _table_notes(
     if own := [c for c in metrics if any(np.ptp(table.null[c][rows]) > 1e-9 for rows in groups)]:
         named = _listed([HEADINGS.get(c, c) for c in own])
         notes.append(f"{named}: the null differs by head; {EVEN} has its mean")
+    if few := [HEADINGS.get(c, c) for c in metrics if 0 < table.rows[c].max() < LEAST_ROWS]:
+        notes.append(f"over fewer than {LEAST_ROWS} queries, which name no role: {_listed(few)}")
     defined = table.defined()
     if missing := [name for name in table.value if name not in defined]:
         notes.append(f"not defined here: {_listed(missing)}; --explain says when they are")
@@ -116,11 +118,16 @@ def full_table(table: HeadTable, roles: Sequence[str]) -> Table:
     return Table("heads", ("id", "role", *columns), rows)
 
 
+def chosen_view(said: Sequence[str]) -> Text:
+    """Which heads are shown and in what order, where no table says it."""
+    return Text(tuple(Line(text, "", "note") for text in said))
+
+
 def roles_view(table: HeadTable, roles: Sequence[str]) -> Text:
     """Which heads have a role."""
     names = head_names(table)
     lines: list[Line] = []
-    for role in (*(role.name for role in ROLES), MIXED):
+    for role in NAMES:
         having = [name for name, its in zip(names, roles, strict=True) if its == role]
         if having:
             which = "" if role == MIXED else f" ({_listed(having)})"
@@ -130,32 +137,13 @@ def roles_view(table: HeadTable, roles: Sequence[str]) -> Text:
 
 def map_views(table: HeadTable, metric: str) -> list[View]:
     """Layers × heads, a heatmap for each block and kind."""
-    views: list[View] = []
-    values, layers = table.value[metric], table.layers
+    values = table.value[metric]
+    defined = np.isfinite(values) | np.isfinite(table.null[metric])
     scale = _scale(metric, values)
-    for block, kind in dict.fromkeys(_stack(id) for id in table.ids):
-        rows = np.array([_stack(id) == (block, kind) for id in table.ids])
-        own = sorted(set(layers[rows].tolist()))
-        heads = int(table.heads[rows].max()) + 1
-        cells = np.full((len(own), heads), np.nan)
-        places = np.searchsorted(own, layers[rows]), table.heads[rows]
-        cells[places] = values[rows]
-        shown = np.zeros(cells.shape, bool)
-        shown[places] = np.isfinite(values[rows]) | np.isfinite(table.null[metric][rows])
-        named = "" if block == "array" else f"{block} {kind} · "
-        views.append(
-            Heatmap(
-                title=f"{named}{metric} by layer and head",
-                values=cells,
-                rows=Axis("layer", tuple(f"L{layer}" for layer in own)),
-                columns=indices("head", heads),
-                scale=scale,
-                masked=np.where(shown, 0, 1) if not shown.all() else None,
-                reasons=("not shown or not defined",),
-                notes=(*_map_notes(table, metric, rows), *table.notes),
-            )
-        )
-    return views
+    return [
+        each.titled(metric, *_map_notes(table, metric, each.rows), *table.notes)
+        for each in head_maps(table.ids, table.heads, values, scale, defined)
+    ]
 
 
 def similarity_view(names: Sequence[str], distances: Array, liked: bool) -> Heatmap:
@@ -255,14 +243,17 @@ def _plain(value: np.generic) -> Value:
 
 
 def _map_notes(table: HeadTable, metric: str, rows: Array) -> tuple[str, ...]:
-    """What the metric is, and what an even spread has."""
+    """What the metric is, of how many queries it is the mean, and what an even spread has."""
     about = " ".join((getdoc(METRICS[metric]) or metric).split("\n\n")[0].split())
     nulls = table.null[metric][rows]
     nulls = nulls[np.isfinite(nulls)]
     if not nulls.size:
         return (about,)
     ends = dict.fromkeys(short(float(end)) for end in (nulls.min(), nulls.max()))
-    return f"an even spread has {' to '.join(ends)}", about
+    counts = table.rows[metric][rows]
+    over = " to ".join(map(str, dict.fromkeys((int(counts.min()), int(counts.max())))))
+    queries = "query" if over == "1" else "queries"
+    return f"an even spread has {' to '.join(ends)}; over {over} {queries}", about
 
 
 def _scale(metric: str, values: Array) -> Scale:

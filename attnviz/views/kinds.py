@@ -5,12 +5,14 @@ A view carries its values, labels, colour scale, mask and notes; a renderer deci
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, Bool
 
 LOG_FLOOR = 1e-4
 
@@ -89,6 +91,9 @@ def around_zero(*arrays: Array) -> Scale:
     return Scale(-largest, largest, "diverging")
 
 
+Pooling = Literal["mass", "mean", "largest"]
+
+
 class Heatmap(NamedTuple):
     """A matrix, [n_row, n_column]."""
 
@@ -101,8 +106,9 @@ class Heatmap(NamedTuple):
     """[n_row, n_column]: 0 = visible, i = masked for the i-th reason counted from 1."""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pooling: Literal["mass", "mean"] = "mean"
-    """How cells are put together where there are too many: weights add up over keys."""
+    pooling: Pooling = "mean"
+    """How cells are put together where there are too many: weights add up over keys; differences
+    that cancel must not vanish."""
 
     def shades(self) -> Array:
         """Each cell's place on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
@@ -126,6 +132,22 @@ class Heatmap(NamedTuple):
         else:
             places = (safe - low) / (high - low) if high > low else safe * 0
         return np.where(shown, np.clip(places, 0, 1), np.nan)
+
+    def reason(self, number: int) -> str:
+        """The name of the rule behind the number of a masked cell."""
+        names = self.reasons or ("custom",)
+        return names[min(number, len(names)) - 1]
+
+    def masked_by(self) -> list[str]:
+        """The names of all rules that mask a cell."""
+        if self.masked is None:
+            return []
+        return [self.reason(int(number)) for number in np.unique(self.masked) if number]
+
+    def is_broken(self) -> bool:
+        """Whether a cell that is not masked is not a number."""
+        broken = ~np.isfinite(self.values)
+        return bool((broken if self.masked is None else broken & (self.masked == 0)).any())
 
 
 class Grid(NamedTuple):
@@ -267,35 +289,54 @@ View = Heatmap | Grid | Links | Curves | Table | Picture | Text
 
 
 def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
-    """The heatmap with `rows` × `columns` cells in one.
+    """The heatmap with `rows` × `columns` cells in one; it is said how they are put together.
 
-    Masses add up over columns and are averaged over rows; other values are averaged over the
-    cells that are visible. A block is masked if all of it is, for its first reason.
+    A block is masked if all of it is, for its first reason.
     """
     if rows == columns == 1:
         return heatmap
-    values, masked = heatmap.values, heatmap.masked
-    n_row, n_column = values.shape
-    if masked is not None:
-        values = np.where(masked == 0, values, values.dtype.type(0))
-    total = _block_sums(values, rows, columns)
-    if heatmap.pooling == "mass":
-        total /= _block_sums(np.ones((n_row, 1)), rows, 1)
-    elif masked is None:
-        total /= _block_sums(np.ones((n_row, 1)), rows, 1) * _block_sums(
-            np.ones((1, n_column)), 1, columns
-        )
-    else:
-        total /= np.maximum(_block_sums(masked == 0, rows, columns), 1)
-    how = "summed over keys, averaged over queries" if heatmap.pooling == "mass" else "averaged"
+    n_row, n_column = heatmap.values.shape
+    masked = heatmap.masked
+    visible = np.broadcast_to(np.True_, (n_row, n_column)) if masked is None else masked == 0
+    pooled, how = _POOLINGS[heatmap.pooling]
     note = f"each cell: {rows} × {columns} of {n_row} × {n_column}, {how}"
     return heatmap._replace(
-        values=total,
+        values=pooled(heatmap.values, visible, rows, columns),
         rows=_pool_axis(heatmap.rows, rows),
         columns=_pool_axis(heatmap.columns, columns),
         masked=None if masked is None else _pool_mask(masked, rows, columns),
         notes=(*heatmap.notes, note),
     )
+
+
+def _masses(values: Array, visible: Bool, rows: int, columns: int) -> Array:
+    """What is visible, added up over columns and averaged over rows."""
+    total = _block_sums(_or_zero(values, visible), rows, columns)
+    return np.asarray(total / _block_sums(np.ones((len(values), 1)), rows, 1))
+
+
+def _means(values: Array, visible: Bool, rows: int, columns: int) -> Array:
+    """Over the cells that are visible."""
+    total = _block_sums(_or_zero(values, visible), rows, columns)
+    return np.asarray(total / np.maximum(_block_sums(visible, rows, columns), 1))
+
+
+def _largest(values: Array, visible: Bool, rows: int, columns: int) -> Array:
+    """The visible value of the largest magnitude, with its sign; NaN if one is in the block."""
+    seen = _or_zero(values, visible)
+    low, high = (_blocks(pick.reduceat, seen, rows, columns) for pick in (np.minimum, np.maximum))
+    return np.where(high >= -low, high, low)
+
+
+_POOLINGS = {
+    "mass": (_masses, "summed over keys, averaged over queries"),
+    "mean": (_means, "averaged"),
+    "largest": (_largest, "the value farthest from 0"),
+}
+
+
+def _or_zero(values: Array, visible: Bool) -> Array:
+    return values if visible.all() else np.where(visible, values, values.dtype.type(0))
 
 
 def block_means(image: Array, step: int) -> Array:
@@ -306,18 +347,20 @@ def block_means(image: Array, step: int) -> Array:
 
 def _block_sums(array: Array, rows: int, columns: int) -> Array:
     """The sums of blocks of rows × columns, float64; the last blocks may be smaller."""
+    return _blocks(partial(np.add.reduceat, dtype=np.float64), array, rows, columns)
+
+
+def _blocks(reduce: Callable[..., Array], array: Array, rows: int, columns: int) -> Array:
+    """Blocks of rows × columns as one value each; the last blocks may be smaller."""
     n_row, n_column = array.shape[:2]
-    by_column = np.add.reduceat(array, np.arange(0, n_column, columns), axis=1, dtype=np.float64)
-    sums: Array = np.add.reduceat(by_column, np.arange(0, n_row, rows), axis=0)
-    return sums
+    by_column = reduce(array, np.arange(0, n_column, columns), axis=1)
+    return reduce(by_column, np.arange(0, n_row, rows), axis=0)
 
 
 def _pool_mask(masked: Array, rows: int, columns: int) -> Array:
     """0 where any cell of a block is visible, else the largest number of a reason in it."""
-    starts = np.arange(0, masked.shape[0], rows), np.arange(0, masked.shape[1], columns)
     lowest, highest = (
-        pick.reduceat(pick.reduceat(masked, starts[1], axis=1), starts[0], axis=0)
-        for pick in (np.minimum, np.maximum)
+        _blocks(pick.reduceat, masked, rows, columns) for pick in (np.minimum, np.maximum)
     )
     return np.where(lowest == 0, np.uint8(0), highest)
 
@@ -337,13 +380,19 @@ def short(value: float) -> str:
     return f"{value:.1e}"
 
 
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals; what rounds to zero has no sign."""
+    text = f"{value:.{decimals}f}"
+    return text[1:] if text.startswith("-") and float(text) == 0 else text
+
+
 def value_text(value: Value, decimals: int | None = None) -> str:
     """Numbers with four significant digits, or so many decimals; nothing for None."""
     if value is None:
         return ""
     if isinstance(value, float):
         if decimals is not None and np.isfinite(value):
-            return f"{value:.{decimals}f}"
+            return fixed(value, decimals)
         if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
             return f"{value:.2e}"
         if 1e4 <= abs(value) < 1e6:

@@ -97,7 +97,7 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
             title=f"{record.id} H{head} · with {name} - without",
             values=difference,
             scale=around_zero(difference),
-            pooling="mean",
+            pooling="largest",
         ),
     ]
 

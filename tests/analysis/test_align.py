@@ -47,6 +47,18 @@ def test_shared_tokens_are_equal_and_in_order(a, b):
         assert list(places) == sorted(set(places))
 
 
+@given(words, words, words)
+def test_what_both_begin_with_stays_together(same, a, b):
+    """What a causal model has read before the texts part is the same in both."""
+    n = len(same)
+    found = align(same + a, same + b)
+    assert found.a[:n] == found.b[:n] == tuple(range(n))
+
+
+def test_a_text_that_goes_on():
+    assert align(list("ab"), list("abab"))[:2] == ((0, 1), (0, 1))
+
+
 @given(words, words)
 def test_turned_round(a, b):
     there, back = align(a, b), align(b, a)

@@ -13,6 +13,8 @@ COLUMNS = {
     "entropy": np.array([0.5, np.nan, 1.5, -2.0]),
     "role": np.array(["sink", "mixed", "other sink", "sink"], dtype=object),
 }
+WORDS = {"role": ("sink", "mixed", "other sink", "induction")}
+"""A role that no head has is one that can be asked for."""
 
 
 @pytest.mark.parametrize(
@@ -30,10 +32,11 @@ COLUMNS = {
         ("role = other sink", [2]),
         ("role != mixed and layer > 0", [2, 3]),
         ("layer > 9", []),
+        ("role = induction", []),
     ],
 )
 def test_rows(text, rows):
-    found = fulfil(parse_conditions(text, COLUMNS), COLUMNS)
+    found = fulfil(parse_conditions(text, COLUMNS, WORDS), COLUMNS)
     assert np.flatnonzero(found).tolist() == rows
 
 
@@ -53,18 +56,20 @@ def test_rows(text, rows):
         ("layer > 1 > 0", "got '1 > 0'"),
         ("entropi > 1", "there is no column 'entropi'"),
         ("role > sink", "role is a word"),
-        ("role = snk", "no head has the role 'snk'"),
+        ("role = snk", "there is no role 'snk'"),
+        ("role != snk", "there is no role 'snk'"),
+        ("entropy < nan", "compared with a number, got 'nan'"),
         ("entropy > __import__('os')", "cannot read"),
     ],
 )
 def test_errors(text, message):
     with pytest.raises(AttnvizError) as error:
-        parse_conditions(text, COLUMNS)
+        parse_conditions(text, COLUMNS, WORDS)
     assert message in error.value.message
     assert error.value.hint
 
 
 def test_the_nearest_name_is_offered():
     with pytest.raises(AttnvizError) as error:
-        parse_conditions("entropi > 1", COLUMNS)
+        parse_conditions("entropi > 1", COLUMNS, WORDS)
     assert "did you mean `entropy`" in str(error.value.hint)

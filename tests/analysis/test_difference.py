@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import attnviz
-from attnviz.analysis.difference import BOTH, IN_A, IN_B, LACKS, compare, jensen_shannon, matrix
+from attnviz.analysis.difference import BOTH, IN_A, IN_B, LACKS, compare, matrix
 from attnviz.analysis.pairing import pair_by_place
 from attnviz.errors import AttnvizError
 from attnviz.selection import Selection
@@ -170,31 +170,6 @@ def test_infinity_differs_from_numbers_and_not_from_itself():
     a, b = (trace_of(each, list("ab"), stage="scores") for each in (x, y))
     (head,) = differences(a, b, "scores").heads
     assert (head.largest, head.at.key, head.n_broken) == (np.inf, (1, 1), 0)
-
-
-@given(
-    arrays(float, (3, 6), elements=st.floats(0, 1)), arrays(float, (3, 6), elements=st.floats(0, 1))
-)
-def test_jensen_shannon_by_its_definition(x, y):
-    x, y = (each / np.maximum(each.sum(-1, keepdims=True), 1e-9) for each in (x, y))
-    expected = [
-        sum((p * math.log(2 * p / (p + q)) if p else 0) + (q * math.log(2 * q / (p + q)) if q else 0)
-            for p, q in zip(row, other, strict=True)) / 2
-        for row, other in zip(x, y, strict=True)
-    ]  # fmt: skip
-    np.testing.assert_allclose(jensen_shannon(x, y), expected, atol=1e-12)
-    assert (jensen_shannon(x, y) >= 0).all()
-
-
-def test_jensen_shannon_of_rows_without_a_common_key_is_ln_2():
-    assert jensen_shannon(np.eye(2), np.eye(2)[::-1]) == pytest.approx([math.log(2)] * 2)
-    assert np.isnan(jensen_shannon(np.array([[-0.5, 1.5]]), np.array([[0.5, 0.5]]))).all()
-
-
-@given(weights, weights, st.integers(0, N_TOKEN))
-def test_keys_left_out_can_only_make_the_divergence_smaller(x, y, n):
-    x, y = np.float64(x[0]), np.float64(y[0])
-    assert (jensen_shannon(x[:, :n], y[:, :n]) <= jensen_shannon(x, y) + 1e-12).all()
 
 
 def test_blocks_of_rows_say_what_one_says(monkeypatch, generator):

@@ -173,6 +173,14 @@ def test_the_trace_stays_as_it_was():
         assert (array == before[name]).all(), name
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.25])
+def test_what_is_no_share_of_anything_is_refused(generator, wrong):
+    array = weights(generator, 4, 4)
+    array[1, 2, 3] = wrong
+    with pytest.raises(AttnvizError, match="head 1 row 2 column 3"):
+        flow([record("encoder.0.self", array)], rollout_mix)
+
+
 def test_what_is_missing(generator):
     records = stack(generator, 3)
     with pytest.raises(AttnvizError, match="there are layers 0, 2 of encoder"):
@@ -182,7 +190,7 @@ def test_what_is_missing(generator):
     with pytest.raises(AttnvizError, match="no attention"):
         flow([], rollout_mix)
     cross = record("decoder.0.cross", weights(generator, 3, 4), "target", "source")
-    with pytest.raises(AttnvizError, match="layers none of decoder"):
+    with pytest.raises(AttnvizError, match="needs self-attention"):
         flow([cross], rollout_mix)
     own = record("decoder.0.self", weights(generator, 3, 3), "target", "target")
     with pytest.raises(AttnvizError, match="'source', whose attention is not there"):

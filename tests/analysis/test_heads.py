@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from attnviz.analysis import heads
-from attnviz.analysis.heads import entropy, head_facts, most_telling, row_blocks, spread_evenly
+from attnviz.analysis.heads import (
+    entropy,
+    facts_of_heads,
+    head_facts,
+    most_telling,
+    row_blocks,
+    spread_evenly,
+)
 from attnviz.nn.masks import parse
 from attnviz.selection import Selection
 from attnviz.trace import Record
@@ -55,7 +62,9 @@ def test_an_even_spread_under_a_mask_tells_nothing():
 
 
 def test_the_most_telling_head_is_the_diagonal():
-    found = most_telling([record(UNIFORM, SINK, DIAGONAL, UNIFORM)], Selection(), 2)
+    facts = facts_of_heads([record(UNIFORM, SINK, DIAGONAL, UNIFORM)], Selection())
+    assert [f.head for f in facts] == [0, 1, 2, 3]
+    found = most_telling(facts, 2)
     assert found[0].head == 2
     assert len(found) == 2
 
@@ -75,6 +84,6 @@ def test_blocks_change_nothing(monkeypatch, generator):
 
 def test_reading_leaves_every_array_as_it_was(saw):
     before = {name: array.copy() for name, array in saw.arrays().items()}
-    most_telling(saw.records, Selection(), 3)
+    facts_of_heads(saw.records, Selection())
     for name, array in saw.arrays().items():
         np.testing.assert_array_equal(array, before[name])

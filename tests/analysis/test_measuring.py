@@ -97,6 +97,10 @@ def test_what_heads_move_is_the_context_they_write(induction):
         written = record.context[head] @ weight[:, columns].T
         lengths = np.linalg.norm(written, axis=-1)[1:]
         assert table.value["value_norm"][head] >= lengths.mean() * (1 - 1e-6)
+    moved = np.einsum("hjd,mhd->hjm", record.v, weight.reshape(64, 4, 16))
+    lengths = np.linalg.norm(moved, axis=-1)
+    even = [lengths[:, : i + 1].mean(-1) for i in range(1, lengths.shape[1])]
+    np.testing.assert_allclose(table.null["value_norm"][:4], np.mean(even, axis=0), rtol=1e-5)
     sink = np.linalg.norm(record.context[1] @ weight[:, 16:32].T, axis=-1)[1:].mean()
     assert table.value["first_token"][1] > 0.99
     assert table.value["value_norm"][1] == pytest.approx(sink, rel=0.01)
@@ -145,3 +149,23 @@ def test_minilm_says_the_same_of_two_halves_of_a_corpus(minilm):
     for name in stable:
         correlation = np.corrcoef(halves[0][name], halves[1][name])[0, 1]
         assert correlation > 0.9, f"{name}: {correlation}"
+
+
+def test_what_the_vocabulary_lacks_is_nobody_s_copy():
+    """Five unknown characters are one id, and need not be one character."""
+    table = measure_heads(run("∀∃∀∃a∀a", model="induction", fingerprint=False))
+    assert set(table.rows["duplicate_token"]) == {1}
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.5])
+def test_nothing_is_told_of_a_head_whose_weights_are_no_shares(tmp_path, generator, wrong):
+    weights = generator.dirichlet(np.ones(9), (3, 9))
+    np.save(tmp_path / "w.npy", weights)
+    sound = measure_heads(load(tmp_path / "w.npy"))
+    weights[1, 4, 4] = wrong
+    np.save(tmp_path / "w.npy", weights)
+    table = measure_heads(load(tmp_path / "w.npy"))
+    assert roles(table)[1] == "mixed"
+    for name in table.defined():
+        assert np.isnan(table.value[name][1]), name
+        np.testing.assert_array_equal(table.value[name][[0, 2]], sound.value[name][[0, 2]])

@@ -72,6 +72,15 @@ def test_no_turn_of_the_tree_is_shorter(n, seed):
     assert length(order, distances) == pytest.approx(min(length(o, distances) for o in allowed))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_every_pair_of_leaves_counts_the_same(seed):
+    """Numbers that are nobody's distances: here means over pairs and means of means part."""
+    distances = np.random.default_rng(seed).random((8, 8))
+    distances = distances + distances.T
+    np.fill_diagonal(distances, 0)
+    assert leaf_order(distances) in orders(clusters(distances))
+
+
 def test_groups_that_lie_apart_stay_together(generator):
     kinds = np.array([0, 1, 2] * 30)
     places = kinds * 10.0 + generator.random(90)

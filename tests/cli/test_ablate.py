@@ -174,6 +174,9 @@ def test_long_work_is_announced(call, monkeypatch):
 def test_bad_input(call, tmp_path):
     (tmp_path / "t.npz").write_bytes(b"")
     (tmp_path / "bad.jsonl").write_text('{"text": "I saw"}\n')
+    (tmp_path / "null.jsonl").write_text(
+        '{"text": "I saw", "tags": ["PRON", null]}\n{"text": "I", "tags": [null]}\n'
+    )
     for arguments, message in (
         ((), "there is no text"),
         (("I", "--kind", "zeros"), "unknown value 'zeros'"),
@@ -184,7 +187,9 @@ def test_bad_input(call, tmp_path):
         (("I", "--reference", "bad.jsonl"), "--reference is for --kind mean"),
         (("I", "-s", "L7"), "no such layer"),
         (("I", "-m", "tagger-word"), "has no attention"),
-        (("I", "--top", "0"), "--top and --seed"),
+        (("I", "--top", "-1"), "--top: expected a number from 0, got -1"),
+        (("I", "--seed", "-2"), "--seed: expected a number from 0, got -2"),
+        (("--data", "null.jsonl"), "null.jsonl, line 2: no tag is known"),
         (("I", "--data", "bad.jsonl"), "--data holds the texts"),
         (("--data", "bad.jsonl"), "bad.jsonl, line 1: expected an object"),
         (("--data", "none.jsonl"), "No such file"),
@@ -236,3 +241,24 @@ def test_importance_is_the_slope_of_the_models_own_loss(call):
         slope = (loss(number, 1.001) - loss(number, 0.999)) / 0.002
         place = content["heads"].index(f"encoder.1.self.H{number}")
         assert arrays["importance"][place] == pytest.approx(abs(slope), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "watched"),
+    [
+        ((CONTINUED, "-m", "induction"), "a"),
+        ((CONTINUED, "-m", "induction", "--token", "z"), "z"),
+        (("I saw a saw", "--token", "NOUN"), "NOUN"),
+        (("I saw a saw",), None),
+    ],
+)
+def test_what_is_watched_is_named(call, arguments, watched):
+    out = call("ablate", *arguments, "--trials", "one").out
+    lines = [line.strip() for line in out.splitlines() if "the watched output is" in line]
+    assert lines == ([] if watched is None else [f"the watched output is {watched}"])
+
+
+def test_nothing_is_right_after_one_token(call):
+    done = call("ablate", "--ids", "5", "-m", "induction", "--trials", "one")
+    assert "watched: the next token" in done.out
+    assert "right" not in done.out

@@ -28,7 +28,9 @@ BAD = [
     (("run", "hi", "-o", "."), "unknown format"),
     (("run", "hi", "-o", "x.png", "-o", "no/x.png"), "the folder no does not exist"),
     (("run", "hi", "-m", "ranom"), "no such model: 'ranom'"),
-    (("run", "hi", "-m", "./nope"), "no such model or folder"),
+    (("run", "hi", "-m", "./nope"), "no such model, file or folder"),
+    (("run", "hi", "-m", "org/nope.gguf"), "no such model, file or folder"),
+    (("run", "hi", "-m", "x" * 5000), "cannot read or write: File name too long"),
     (("run", "hi", "-m", "."), "is no checkpoint: it has no config.json"),
     (("run", "hi", "-m", "weights.npy"), "is no model"),
     (("run", "hi", "-m", "random:layer=2"), "unknown field 'layer'"),
@@ -116,6 +118,13 @@ def test_hostile_text_in_an_error_moves_no_cursor(call):
     done = call("run", "hi", "-m", "\x1b[31m\n[red]\udc80")
     assert done.code == 2
     assert len(done.err.splitlines()) == 2
+    assert "\x1b" not in done.err
+
+
+def test_a_hostile_name_within_a_file_moves_no_cursor(call, tmp_path):
+    np.savez(tmp_path / "two.npz", **{"\x1b[2Ja": np.ones((2, 2)), "\x1b[2Jb": np.ones((3, 3))})
+    done = call("show", "two.npz", "--array", "c")
+    assert done.code == 2
     assert "\x1b" not in done.err
 
 

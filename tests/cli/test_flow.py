@@ -87,7 +87,29 @@ def test_weights_of_somebody_else(call, tmp_path, generator):
     _, arrays = found(call, "w.npy")
     assert arrays["queries/shares"].shape == (5, 5)
     np.save(tmp_path / "cross.npy", generator.random((2, 3, 5)))
-    assert call("flow", "cross.npy").code == 2
+    done = call("flow", "cross.npy")
+    assert done.code == 2
+    assert "queries and keys are not the same tokens" in done.err
+
+
+def test_weights_that_are_none_are_not_drawn_as_if_they_were(call, tmp_path, generator):
+    weights = generator.dirichlet(np.ones(5), (2, 5))
+    np.save(tmp_path / "w.npy", 3 * weights)
+    assert "10 of 10 rows do not sum to 1" in call("flow", "w.npy").out
+    np.save(tmp_path / "w.npy", weights - 0.3)
+    done = call("flow", "w.npy")
+    assert done.code == 2
+    assert "weights are shares from 0 on" in done.err
+
+
+def test_a_guessed_mask_is_said(call, tmp_path, generator):
+    weights = np.tril(generator.random((2, 5, 5)))
+    np.save(tmp_path / "w.npy", weights / weights.sum(-1, keepdims=True))
+    content, _ = found(call, "w.npy")
+    assert content["notes"][-1].startswith("no mask is known; no weight lies above the diagonal")
+    np.save(tmp_path / "w.npy", np.full((2, 5, 5), 0.2))
+    content, _ = found(call, "w.npy")
+    assert not any("no mask" in note for note in content["notes"])
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.roles import ROLES
 from attnviz.views.kinds import short
+
+IMAGE = Path(__file__).parents[2] / "samples" / "digits" / "3.png"
 
 REPEATED = "KXQWJDKXQMWJDZKXQWBJDMZKXQW"
 
@@ -150,9 +153,9 @@ def test_map(call, saved):
     done = call("heads", "h.npz", "--map", "induction", "-o", "m.csv")
     assert done.code == 0
     cells = [r for r in rows_of((saved / "m.csv").read_text()) if "induction" in r["view"]]
-    values = {(f"L{r['layer']}", r["head"]): r["induction"]
+    values = {(r["layer"], r["head"]): r["induction"]
               for r in rows_of((saved / "h.csv").read_text())}  # fmt: skip
-    assert {(c["row_label"], c["column"]): c["value"] for c in cells} == values
+    assert {(c["row"], c["column"]): c["value"] for c in cells} == values
     out = call("heads", "h.npz", "--map", "induction").out
     (null,) = {r["induction_null"] for r in rows_of((saved / "h.csv").read_text())}
     assert f"an even spread has {short(float(null))}" in out
@@ -253,3 +256,40 @@ def test_errors(call, tmp_path, arguments, message):
     assert done.err.startswith("error: ")
     assert message in done.err
     assert "\nhint: " in done.err
+
+
+def test_what_a_filter_leaves_out_is_said_above_maps_too(call):
+    for view in (("--map", "entropy"), ("--similarity",)):
+        out = call("heads", "I saw a saw", *view, "--where", "layer = 1", "--sort", "head").out
+        assert "4 of 8 heads fulfil layer = 1" in out
+        assert "sorted by head" in out
+    out = call("heads", "I saw a saw", "--map", "entropy", "--where", "role = sink").out
+    assert "0 of 8 heads fulfil role = sink" in out
+
+
+@pytest.mark.parametrize("sort", ["entropy", "-entropy", "-head"])
+def test_layers_are_in_order_whatever_the_table_is_sorted_by(call, tmp_path, sort):
+    call("heads", "I saw a saw", "--similarity", "--order", "layer", "--sort", sort, "-o", "s.csv")
+    cells = rows_of((tmp_path / "s.csv").read_text())
+    labels = list(dict.fromkeys(c["row_label"] for c in cells if c["view"].startswith("Jensen")))
+    assert labels == [f"L{layer}.H{head}" for layer in range(2) for head in range(4)]
+
+
+def test_how_many_queries_a_number_is_of(call):
+    """One token comes again in "I saw a saw", with a follower."""
+    out = call("heads", "I saw a saw", "--map", "induction").out
+    assert "an even spread has 0.17; over 1 query" in out
+    words = " ".join(call("heads", "I saw a saw", "--columns", "entropy,induction").out.split())
+    assert "over fewer than 4 queries, which name no role: ind" in words
+
+
+def test_an_image(call):
+    done = call("heads", IMAGE, "-m", "digits")
+    assert (done.code, done.err) == (0, "")
+    assert "the patches of an image lie in a plane" in " ".join(done.out.split())
+    done = call("diff", IMAGE, IMAGE.with_name("5.png"), "-m", "digits", "--top", "0")
+    assert (done.code, done.err) == (0, "")
+    for wrong in (("--pair", "x"), ("--target", "x")):
+        done = call("heads", IMAGE, "-m", "digits", *wrong)
+        assert done.code == 2
+        assert "digits reads images" in done.err

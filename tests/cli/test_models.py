@@ -10,6 +10,8 @@ import pytest
 
 from attnviz.models import PACKAGED, packaged
 from tests.conftest import GOLDEN
+from tests.models.families.checkpoints import read
+from tests.models.gguf.convert import convert
 
 
 def test_the_packaged_ones_are_listed(call, monkeypatch, tmp_path):
@@ -59,6 +61,20 @@ def test_a_folder_of_models(call, tmp_path):
     out = call("models", "all").out
     assert "all/mine/bert" in out
     assert "broken" not in out
+
+
+def test_gguf_files_in_a_folder(call, tmp_path):
+    config, tensors = read(GOLDEN / "families" / "llama")
+    (tmp_path / "all").mkdir()
+    for name, architecture in (("a.gguf", "llama"), ("b.gguf", "mamba")):
+        convert(config, tensors, tmp_path / "all" / name, {"general.architecture": architecture})
+    (tmp_path / "all" / "c.gguf").write_bytes((tmp_path / "all" / "a.gguf").read_bytes()[:40])
+    found = json.loads(call("models", "all", "--json").out)["found"]
+    assert found == [
+        {"name": "all/a.gguf", "family": "llama", "supported": True},
+        {"name": "all/b.gguf", "family": "mamba", "supported": False},
+    ]
+    assert "llama" in call("models", found[0]["name"]).out
 
 
 def test_a_folder_without_models(call, tmp_path):

@@ -147,3 +147,17 @@ def test_hostile_tokens(width):
     text = render(views_of(a, b), Screen(width)).decode()
     assert not re.search("[\x1b\x07\r\t\u202e]", text)
     assert max(map(cell_len, text.splitlines())) <= width
+
+
+def test_opposite_differences_do_not_cancel_where_cells_are_put_together():
+    n = 200
+    even = np.full((1, n, n), 1 / n)
+    moved = even.copy()
+    moved[0, 100, 100:102] += [0.003, -0.003]
+    words = [f"w{i}" for i in range(n)]
+    views = views_of(trace_of(even, words), trace_of(moved, words), top=1)
+    (heatmap,) = (view for view in views if isinstance(view, Heatmap))
+    out = render([heatmap], Screen(60)).decode()
+    assert "the value farthest from 0" in out
+    cells = [line.split()[-1] for line in out.splitlines() if re.match(r" *\d+-\d+ ", line)]
+    assert "".join(cells).replace(".", "") == "5"

@@ -5,21 +5,38 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from attnviz.errors import AttnvizError
 from attnviz.render.figure import fonts, render
 from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out, left_to_right
 from attnviz.render.figure.colours import BROKEN, MASKED, ink, pixels
-from attnviz.render.figure.heatmap import colour_bar
-from attnviz.render.figure.words import LINE, TITLE, table_box
-from attnviz.views.kinds import Grid, Heatmap, Scale, Table, around_zero, indices
+from attnviz.render.figure.heatmap import colour_bar, heatmap_box
+from attnviz.render.figure.lines import lines_of, width_of
+from attnviz.render.figure.words import HEAD, HEADING, LINE, TERM, curves_box, table_box, text_box
+from attnviz.render.figure.words import WIDEST as WIDEST_TEXT
+from attnviz.views.kinds import (
+    Curves,
+    Grid,
+    Heatmap,
+    Line,
+    Scale,
+    Table,
+    Text,
+    around_zero,
+    indices,
+)
 from tests.render import samples
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -223,5 +240,89 @@ def test_indices_stay_at_the_left_of_words_that_run_left():
 def test_a_wide_table_wraps_and_stays_on_the_page():
     text = " ".join(f"word{i}" for i in range(120))
     box = table_box(Table("t", ("name", "value", "of what"), (("a", 0.5, text), ("b", 1.0, "x"))))
-    assert box.width <= WIDEST
-    assert box.height > TITLE + 6 * LINE  # a head, two rows, and lines of the one that wraps
+    assert box.width <= WIDEST_TEXT + 0.1
+    assert box.height > HEAD + 6 * LINE  # a head, two rows, and lines of the one that wraps
+
+
+class Drawn(list):
+    """A page that keeps what is written on it: (x, y, text, style)."""
+
+    def text(self, x, y, text, **style):
+        self.append((x, y, text, style))
+
+
+def written(box):
+    page = Drawn()
+    box.draw(page, 0, 0)
+    return [each for each in page if each[2]]
+
+
+def test_prose_stands_at_the_margin_below_its_heading():
+    text = Text((Line("A title", tone="head"), Line("A paragraph."), Line("Another one.")))
+    title, first, second = written(text_box(text))
+    assert [each[0] for each in (title, first, second)] == [0, 0, 0]
+    assert (title[3]["weight"], title[3]["fontsize"]) == ("bold", HEADING)
+    assert second[1] - first[1] > LINE
+
+
+def test_terms_have_a_column():
+    term, words = written(text_box(Text((Line("a model", "model", "head"),))))
+    assert (term[0], words[0]) == (0, TERM)
+    assert words[3]["fontsize"] < HEADING
+
+
+def test_columns_of_words_never_overlap():
+    rows = (("W" * 30, 1.5, "a claim " * 20, "yes"), ("i" * 30, -22.25, "measured " * 9, "no"))
+    words = written(table_box(Table("t", ("name", "a number", "claim", "holds"), rows)))
+    ends: dict[float, list[tuple[float, float]]] = {}
+    for x, y, text, style in words[1:]:
+        left = x - width_of(text) if style["ha"] == "right" else x
+        ends.setdefault(y, []).append((left, left + width_of(text)))
+    for line in ends.values():
+        assert all(a[1] < b[0] for a, b in pairwise(sorted(line)))
+
+
+def test_no_column_of_numbers_is_cut_off():
+    table = Table("t", tuple(f"column {i}" for i in range(30)), (tuple(range(30)),))
+    assert table_box(table).width > 30 * width_of("column 1")
+
+
+@given(st.text(max_size=60), st.floats(0.3, 3))
+def test_lines_keep_every_character(text, width):
+    kept = "".join(lines_of(text, width))
+    assert re.sub("[ \u00a0]", "", kept) == re.sub("[ \u00a0]", "", text)
+
+
+def test_widths_are_those_that_are_drawn():
+    text, font = "Every key, 0.25 of it: (A) wide & narrow", FontProperties(size=8)
+    drawn, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    assert width_of(text, 8) == pytest.approx(drawn / 72, rel=0.03)
+
+
+def test_notes_of_curves_are_written():
+    x = np.arange(3.0)
+    curves = Curves("c", x, "x", (("a name " * 12, x),), "y", notes=("what it means",))
+    content, _ = render([curves], ".svg")
+    assert b"what it means" in content
+    assert curves_box(curves).width < 8.5
+
+
+def test_long_titles_wrap():
+    narrow = square()
+    long = narrow._replace(title="a title of many words " * 9)
+    assert heatmap_box(long).width < 6
+    assert heatmap_box(long).height > heatmap_box(narrow).height
+
+
+def test_a_grid_names_the_masks_of_all_its_panels():
+    masked = np.array([[0, 1], [0, 0]])
+    panels = tuple(square(masked=masked, reasons=(name,)) for name in ("causal", "padding"))
+    content, _ = render([Grid("g", (panels,), ("L0",), ("H0", "H1"))], ".svg")
+    assert b"grey: masked (causal, padding)" in content
+
+
+def test_numbers_that_round_to_zero_have_no_sign():
+    values = np.array([[-0.001, 1.0], [1.0, -1.0]])
+    content, _ = render([square(values, scale=around_zero(values))], ".svg")
+    assert b"<!-- 0.00 -->" in content
+    assert b"-0.00" not in content

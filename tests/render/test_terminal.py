@@ -16,7 +16,7 @@ from rich.color import Color
 from attnviz.render.terminal import render
 from attnviz.render.terminal.heatmap import fitted
 from attnviz.render.terminal.screen import ABOVE, BELOW, SEQUENTIAL, Screen, fit, luminance
-from attnviz.views.kinds import Curves, Grid, Heatmap, Table, indices
+from attnviz.views.kinds import Axis, Curves, Grid, Heatmap, Table, indices
 from tests.conftest import HERE
 from tests.render import samples
 
@@ -99,6 +99,16 @@ def test_long_texts_are_never_blank_and_say_what_was_put_together(n, width, dept
     assert pooled == (
         f"of {n} × {n}, summed over keys, averaged over queries" in plain(text).replace("\n", " ")
     )
+
+
+@pytest.mark.parametrize("n", [300, 301])
+def test_labels_of_pooled_rows_are_there(n):
+    """Also where the last row stands for one place, and its index is the shorter one."""
+    labels = tuple("word" for _ in range(n))
+    drawing = drawn([Heatmap("t", np.zeros((n, n)), Axis("q", labels), Axis("k", labels))])
+    lines = [line for line in plain(drawing).splitlines() if re.match(r" *\d+-\d+ ", line)]
+    assert len(lines) == 60
+    assert all(" word " in line for line in lines)
 
 
 def test_masked_is_neither_zero_nor_blank():
@@ -211,6 +221,56 @@ def test_tables_never_drop_a_column():
 def test_long_tables_say_so():
     table = Table("t", ("a",), tuple((i,) for i in range(100)))
     assert "60 of 100 rows shown" in drawn([table])
+
+
+def rules(*names):
+    """A grid of one panel a rule, whose last cell it hides."""
+    masked, axis = np.array([[0, 0], [0, 1]]), indices("", 2)
+    panels = tuple(
+        Heatmap(name, np.full((2, 2), 0.5), axis, axis, masked=masked, reasons=(name,))
+        for name in names
+    )
+    return Grid("g", (panels,), ("",), names)
+
+
+def test_a_grid_names_the_masks_of_all_its_panels():
+    out = drawn([rules("causal", "padding", "prefix:length=1", "causal")])
+    assert re.findall("(.) masked (.*)", out) == [
+        ("╱", "(causal)"), ("╲", "(padding)"), ("┆", "(prefix:length=1)")
+    ]  # fmt: skip
+    painted = plain(drawn([rules(*["causal", "padding"] * 7)], 40, 256))
+    assert "grey: masked (causal, padding)" in painted
+
+
+def test_long_names_stand_above_their_panels():
+    lines = drawn([rules("causal", "a longer name", "of two")]).splitlines()
+    names, row = lines[1:3]
+    assert [names.index(name) for name in ("causal", "a longer", "of")] == [
+        place.start() for place in re.finditer("▒+", row)
+    ]
+
+
+def test_rules_of_one_sign_share_a_line():
+    assert "╳ masked (a, b)" in drawn([rules("a", "b")])
+
+
+def test_what_is_masked_is_not_called_broken():
+    values, masked = np.array([[0.5, np.nan]] * 2), np.array([[0, 1]] * 2)
+    axis = indices("", 2)
+    grid = Grid("g", ((Heatmap("h", values, axis, axis, masked=masked),),), ("",), ("H0",))
+    assert "not a number" not in drawn([grid])
+    whole = grid.panels[0][0]._replace(masked=None)
+    assert "not a number" in drawn([grid._replace(panels=((whole,),))])
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(50, ""), (100, "every 2nd"), (200, "every 3rd"), (300, "every 4th"), (840, "every 11th"),
+     (1600, "every 21st"), (1680, "every 22nd"), (8700, "every 112th")],
+)  # fmt: skip
+def test_curves_say_which_points_are_shown(n, said):
+    out = drawn([Curves("c", np.arange(n), "x", (("y", np.arange(n)),), "y")])
+    assert re.findall(r"every \d+\w\w", out) == ([said] if said else [])
 
 
 def test_flat_and_empty_curves():

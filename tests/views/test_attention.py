@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import attnviz
+from attnviz.analysis.heads import head_facts
 from attnviz.errors import AttnvizError
 from attnviz.selection import Selection, parse_selection
 from attnviz.tokens import Tokens
 from attnviz.trace import Trace
-from attnviz.views.attention import attention_views, tokens_line
+from attnviz.views.attention import MOST_PANELS, attention_views, tokens_line
 from attnviz.views.kinds import Grid, Heatmap, Text
 
 
@@ -52,6 +53,50 @@ def test_kinds_of_attention_have_a_grid_each():
     grids = of_kind(attention_views(trace, Selection()), Grid)
     assert [grid.title.split(" · ")[0] for grid in grids] == [
         "encoder self-attention", "decoder self-attention", "decoder cross-attention",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """26 layers of 8 heads: too many to draw each."""
+    return attnviz.run("I saw a saw", model="random:kind=decoder,layers=26,heads=8,d_model=16")
+
+
+@pytest.mark.parametrize("stage", ["weights", "scores"])
+def test_of_too_many_heads_it_is_shown_how_much_each_tells(stage):
+    trace = attnviz.run(
+        "I saw a saw",
+        model="random:kind=decoder,layers=26,heads=8,d_model=16",
+        stages=("weights", "scores"),
+    )
+    views = attention_views(trace, Selection(), stage=stage)
+    assert of_kind(views, Grid) == []
+    told, first = of_kind(views, Heatmap)[:2]
+    expected = [[head_facts(record, head).telling for head in range(8)] for record in trace]
+    np.testing.assert_array_equal(told.values, expected)
+    layer, head = np.unravel_index(np.argmax(expected), (26, 8))
+    assert first.title == f"decoder.{layer}.self L{layer}.H{head} · {stage}"
+    assert any("208 heads are too many" in note for note in told.notes)
+    assert told.notes[-1].startswith(f"-s L{layer} draws")
+
+
+def test_what_is_suggested_then_draws_panels(deep):
+    told = of_kind(attention_views(deep, Selection()), Heatmap)[0]
+    selection = parse_selection([told.notes[-1].split()[1]])
+    (grid,) = of_kind(attention_views(deep, selection), Grid)
+    assert len(grid.present()) == 8
+
+
+def test_up_to_the_limit_panels_are_drawn(deep):
+    (grid,) = of_kind(attention_views(deep, parse_selection(["L0-24"])), Grid)
+    assert len(grid.present()) == MOST_PANELS == 200
+
+
+def test_too_many_heads_of_several_kinds():
+    model = "random:kind=encoder-decoder,layers=9,heads=8,d_model=16"
+    views = attention_views(attnviz.run("I saw", model=model), Selection(), top=0)
+    assert [view.title.partition(" · ")[0] for view in of_kind(views, Heatmap)] == [
+        "encoder self", "decoder self", "decoder cross",
     ]  # fmt: skip
 
 

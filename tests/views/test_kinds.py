@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Scale, around_zero, indices, pool, short
+from attnviz.views.kinds import (
+    WEIGHTS,
+    Axis,
+    Heatmap,
+    Scale,
+    Table,
+    around_zero,
+    fixed,
+    indices,
+    pool,
+    short,
+)
 
 VALUES = arrays(
     np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(0, 1, width=32)
@@ -82,6 +93,41 @@ def test_pooling_against_loops(values, rows, columns, data):
             np.testing.assert_allclose(pooled.values[i, j], seen.mean(), atol=1e-6)
 
 
+SIGNED = arrays(
+    np.float64, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(-1, 1)
+)
+
+
+@given(SIGNED, st.integers(1, 4), st.integers(1, 4), st.data())
+def test_the_largest_of_a_block_against_loops(values, rows, columns, data):
+    masked = data.draw(arrays(np.uint8, values.shape, elements=st.integers(0, 2)))
+    pooled = pool(heatmap(values, masked=masked, pooling="largest"), rows, columns)
+    for i, j in np.ndindex(pooled.values.shape):
+        block = np.s_[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+        seen = values[block][masked[block] == 0]
+        if seen.size:
+            assert pooled.values[i, j] in seen
+            assert abs(pooled.values[i, j]) == abs(seen).max()
+
+
+@given(SIGNED, st.integers(1, 4), st.integers(1, 4))
+def test_the_largest_of_all_survives_and_changes_its_sign_with_the_values(values, rows, columns):
+    first, second = (
+        pool(heatmap(signed, pooling="largest"), rows, columns).values
+        for signed in (values, -values)
+    )
+    assert abs(first).max() == abs(values).max()
+    np.testing.assert_array_equal(abs(first), abs(second))
+
+
+def test_differences_that_cancel_do_not_vanish():
+    values = np.array([[0.5, -0.5, 0.1, -0.2], [0.0, 0.0, np.nan, 0.0]])
+    pooled = pool(heatmap(values, pooling="largest"), 1, 2)
+    np.testing.assert_array_equal(pooled.values, [[0.5, -0.2], [0.0, np.nan]])
+    assert pooled.notes == ("each cell: 1 × 2 of 2 × 4, the value farthest from 0",)
+    assert not pool(heatmap(values[:, :2]), 1, 2).values.any()
+
+
 def test_pooling_says_so_and_names_its_ranges():
     pooled = pool(heatmap(np.ones((7, 5)), pooling="mass"), 3, 2)
     assert pooled.notes == ("each cell: 3 × 2 of 7 × 5, summed over keys, averaged over queries",)
@@ -105,6 +151,25 @@ def test_axis_index():
 )  # fmt: skip
 def test_short(value, text):
     assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "-0.01"), (-12.0, "-12.00")]
+)
+def test_what_rounds_to_zero_has_no_sign(value, text):
+    assert fixed(value, 2) == text
+    assert Table("t", ("x",), ((value,),), decimals=2).texts() == [[text]]
+
+
+def test_who_masks_and_what_is_broken():
+    masked = np.array([[0, 2, 2], [0, 0, 1]])
+    values = np.array([[0.1, np.nan, 0.2], [0.3, 0.4, 0.5]])
+    found = heatmap(values, masked=masked, reasons=("causal", "padding"))
+    assert found.masked_by() == ["causal", "padding"]
+    assert not found.is_broken()
+    assert heatmap(values).is_broken()
+    assert heatmap(values).masked_by() == []
+    assert heatmap(values, masked=masked).masked_by() == ["custom", "custom"]
 
 
 def test_every_scale_says_what_it_is():

@@ -11,6 +11,9 @@ import numpy as np
 from attnviz.analysis import heads
 from attnviz.nn.types import Array, Bool
 
+NOBODY = -1
+"""The id of what is nobody's copy."""
+
 
 class Measure(NamedTuple):
     """A metric of every head."""
@@ -35,7 +38,7 @@ class Setting:
     """The position of the first query among the keys; None where queries and keys are not one
     sequence, as in cross-attention or among the patches of an image."""
     ids: Array | None = None
-    """[..., n_k]: the keys' token ids."""
+    """[..., n_k]: the keys' token ids; `NOBODY` for those that no other can be the same as."""
     special: Bool | None = None
     """[..., n_k]: which keys the tokenizer added."""
     punctuation: Bool | None = None
@@ -78,9 +81,9 @@ class Setting:
         if self.ids is None or self.offset is None:
             return None
         n_q = self.visible.shape[-2]
-        ids = self.ids if self.special is None else np.where(self.special, -1, self.ids)
+        ids = self.ids if self.special is None else np.where(self.special, NOBODY, self.ids)
         own = ids[..., self.first : self.first + n_q, None]
-        same: Bool = (ids[..., None, :] == own) & (own != -1) & (self.offset < 0)
+        same: Bool = (ids[..., None, :] == own) & (own != NOBODY) & (self.offset < 0)
         return same[..., None, :, :]
 
     @cached_property

@@ -14,7 +14,8 @@ def duplicate_token(pattern: Pattern) -> Measure:
     """The weight on all earlier copies of the query's token together; mean over the queries that
     see one.
 
-    From 0 to 1. Not defined where no token comes again; special tokens are nobody's copy.
+    From 0 to 1. Not defined where no token comes again; special tokens, and tokens that stand for
+    what the vocabulary lacks, are nobody's copy.
     Source: the duplicate-token pattern of TransformerLens, summed over copies.
     """
     return pattern.mass(pattern.setting.copies)
@@ -26,7 +27,7 @@ def induction(pattern: Pattern) -> Measure:
     over the queries that see one.
 
     From 0 to 1, whatever the period. Not defined where no token comes again. The query itself is
-    not counted as behind a copy, nor are copies of special tokens.
+    not counted as behind a copy; what is nobody's copy is as in duplicate_token.
     Source: Olsson et al. 2022, prefix matching, summed over copies; see prefix_matching.
     """
     return pattern.mass(pattern.setting.followers)

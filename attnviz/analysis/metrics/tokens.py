@@ -7,6 +7,7 @@ import unicodedata
 
 import numpy as np
 
+from attnviz.analysis.metrics.pattern import NOBODY
 from attnviz.nn.types import Array, Bool
 from attnviz.tokens import Tokens
 
@@ -33,6 +34,14 @@ def special_places(tokens: Tokens) -> Bool:
     """[n_token]: the tokens that the tokenizer added."""
     found = np.zeros(len(tokens), bool)
     found[list(tokens.special)] = True
+    return found
+
+
+def known_ids(tokens: Tokens) -> Array:
+    """[n_token]: the tokens' ids, `NOBODY` where one stands for whatever the vocabulary lacks:
+    two of them need not be the same."""
+    found = np.array(tokens.ids)
+    found[list(tokens.unknown)] = NOBODY
     return found
 
 

@@ -19,6 +19,7 @@ from attnviz.render.figure.links import links_box
 from attnviz.render.figure.picture import picture_box
 from attnviz.render.figure.words import curves_box, table_box, text_box
 from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
+from attnviz.views.texts import texts
 
 MOST_PIXELS = 30_000
 
@@ -32,7 +33,7 @@ METADATA: dict[str, dict[str, str | None]] = {
 
 def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
     """One figure with all views, and what fonts were missing."""
-    names, missing = families(_texts(views))
+    names, missing = families(_said(views))
     settings: dict[Any, Any] = {
         "font.family": names,
         "text.parse_math": False,  # one $ in a token would abort the figure
@@ -59,6 +60,15 @@ def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
     return file.getvalue(), missing
 
 
+def missing_fonts(views: Sequence[View]) -> tuple[str, ...]:
+    """A word on the characters that no installed font has, once for all these views."""
+    return families(_said(views))[1]
+
+
+def _said(views: Sequence[View]) -> Iterator[str]:
+    return (text for view in views for text in texts(view))
+
+
 def _box(view: View) -> Box:
     if isinstance(view, Heatmap):
         return heatmap_box(view)
@@ -73,20 +83,3 @@ def _box(view: View) -> Box:
     if isinstance(view, Curves):
         return curves_box(view)
     return text_box(view)
-
-
-def _texts(views: Sequence[View]) -> Iterator[str]:
-    """Every text that may hold a user's characters."""
-    for view in views:
-        if isinstance(view, Heatmap):
-            yield from (*view.rows.labels, *view.columns.labels, view.title, *view.notes)
-        elif isinstance(view, Links):
-            yield from (*view.left.labels, *view.right.labels, view.title, *view.notes)
-        elif isinstance(view, Grid | Picture):
-            yield from (view.title, *view.notes)
-        elif isinstance(view, Table):
-            yield from (str(value) for row in view.rows for value in row)
-        elif isinstance(view, Curves):
-            yield view.title
-        else:
-            yield from (line.text for line in view.lines)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
+from rich.cells import cell_len
 
 from attnviz.nn.types import Array
 from attnviz.render.figure.boxes import LEFT_TO_RIGHT, Box, Page, left_to_right
@@ -21,6 +21,8 @@ from attnviz.render.figure.colours import (
     pixels,
     token_colour,
 )
+from attnviz.render.figure.lines import SMALL, lines_of, title_lines, title_width
+from attnviz.render.numbers import number_text
 from attnviz.views.kinds import Axis, Grid, Heatmap, Scale, pool, short
 
 MOST_NUMBERS = 20
@@ -32,6 +34,7 @@ LETTER = 0.072
 BAR_WIDTH, BAR_ROOM = 0.12, 0.75
 TITLE, LINE = 0.24, 0.15
 LONGEST_LABEL = 18
+LEAST_NOTE = 1.2
 
 
 def heatmap_box(heatmap: Heatmap) -> Box:
@@ -43,13 +46,15 @@ def heatmap_box(heatmap: Heatmap) -> Box:
     cell = min(CELL, LARGEST / max(n_row, n_column, 1))
     width, height = max(n_column * cell, cell), max(n_row * cell, cell)
     left = 0.2 + _longest(heatmap.rows) * LETTER
-    turned = any(len(label) * LETTER > cell - 0.04 for label in _labels(heatmap.columns))
-    above = TITLE + 0.2 + (_longest(heatmap.columns) * LETTER if turned else 0.1)
-    total = max(left + width + BAR_ROOM, min(len(heatmap.title) * LETTER * 1.1, LARGEST))
-    notes = _notes(heatmap, total)
+    turned = any(cell_len(label) * LETTER > cell - 0.04 for label in _labels(heatmap.columns))
+    total = max(left + width + BAR_ROOM, min(title_width(heatmap.title), LARGEST))
+    title = title_lines(heatmap.title, total)
+    names = _longest(heatmap.columns) * LETTER if turned else 0.1
+    above = TITLE + LINE * (len(title) - 1) + 0.2 + names
+    notes = _wrapped((*heatmap.notes, *_reasons([heatmap])), total)
 
     def draw(page: Page, x: float, y: float) -> None:
-        page.text(x, y, heatmap.title, fontsize=9, weight="bold")
+        page.text(x, y, "\n".join(title), fontsize=9, weight="bold")
         axes = page.axes(x + left, y + above, width, height)
         colours = pixels(heatmap)
         axes.imshow(colours, aspect="auto", interpolation="nearest")
@@ -82,26 +87,27 @@ def grid_box(grid: Grid) -> Box:
     zoom = max(1, PANEL_PIXELS // max(n_row, n_column))
     cells = (n_row * zoom + PANEL_GAP, n_column * zoom + PANEL_GAP)
     rows, columns = len(small), max(len(row) for row in small)
-    left = 0.1 + max((len(name) for name in grid.row_names), default=0) * LETTER
+    left = 0.1 + max((cell_len(name) for name in grid.row_names), default=0) * LETTER
     width, height = columns * cells[1] / DOTS, rows * cells[0] / DOTS
-    above = TITLE + 0.22
-    total = max(left + width + BAR_ROOM, len(grid.title) * LETTER * 1.1)
-    example = next((p for p in shown if p.masked is not None and p.masked.any()), shown[0])
-    axes_note = f"each panel: rows {example.rows.name}, columns {example.columns.name}"
-    notes = _wrapped((*grid.notes, axes_note, *shown[0].notes, *_reasons(example)), total)
+    total = max(left + width + BAR_ROOM, min(title_width(grid.title), LARGEST))
+    title = title_lines(grid.title, total)
+    top = TITLE + LINE * (len(title) - 1)
+    above = top + 0.22
+    first = shown[0]
+    axes_note = f"each panel: rows {first.rows.name}, columns {first.columns.name}"
+    notes = _wrapped((*grid.notes, axes_note, *first.notes, *_reasons(shown)), total)
 
     def draw(page: Page, x: float, y: float) -> None:
-        page.text(x, y, grid.title, fontsize=9, weight="bold")
+        page.text(x, y, "\n".join(title), fontsize=9, weight="bold")
         axes = page.axes(x + left, y + above, width, height)
         axes.imshow(_composed(small, zoom, cells), aspect="auto", interpolation="nearest")
         axes.set_axis_off()
         for number, name in enumerate(grid.row_names):
             page.text(x, y + above + number * cells[0] / DOTS, name)
         for number, name in enumerate(grid.column_names):
-            page.text(x + left + number * cells[1] / DOTS, y + TITLE, name)
-        colour_bar(
-            page, x + left + width + 0.05, y + above, min(max(height, 0.9), 2), shown[0].scale
-        )
+            page.text(x + left + number * cells[1] / DOTS, y + top, name)
+        bar_height = min(max(height, 0.9), 2)
+        colour_bar(page, x + left + width + 0.05, y + above, bar_height, first.scale)
         for number, line in enumerate(notes):
             at = y + above + max(height, 0.9) + LINE * number
             page.text(x, at, line, fontsize=7, color="0.35")
@@ -201,7 +207,7 @@ def _numbers(axes: Axes, heatmap: Heatmap, colours: Array) -> None:
         for j, value in enumerate(row):
             if heatmap.masked is not None and heatmap.masked[i, j]:
                 continue
-            text = f"{value:.{decimals}f}" if np.isfinite(value) else short(float(value))
+            text = number_text(float(value), heatmap.scale, decimals)
             axes.text(j, i, text, ha="center", va="center", fontsize=size, color=ink(colours[i, j]))
 
 
@@ -212,7 +218,7 @@ def _hatch(axes: Axes, heatmap: Heatmap) -> None:
     for number in np.unique(heatmap.masked):
         if number:
             cells = np.argwhere(heatmap.masked == number)
-            name = _reason(heatmap, int(number))
+            name = heatmap.reason(int(number))
             axes.add_patch(
                 PathPatch(
                     _squares(cells),
@@ -231,26 +237,15 @@ def _squares(cells: Array) -> Path:
     return Path(vertices, codes)
 
 
-def _reason(heatmap: Heatmap, number: int) -> str:
-    names = heatmap.reasons or ("custom",)
-    return names[min(number, len(names)) - 1]
-
-
-def _reasons(heatmap: Heatmap) -> tuple[str, ...]:
+def _reasons(heatmaps: Sequence[Heatmap]) -> tuple[str, ...]:
+    """What the colours mean that are not on the scale."""
     notes = []
-    if heatmap.masked is not None and heatmap.masked.any():
-        names = [_reason(heatmap, int(n)) for n in np.unique(heatmap.masked) if n]
+    if names := dict.fromkeys(name for heatmap in heatmaps for name in heatmap.masked_by()):
         notes.append(f"grey: masked ({', '.join(names)})")
-    shown = heatmap.values if heatmap.masked is None else heatmap.values[heatmap.masked == 0]
-    if not np.isfinite(shown).all():
+    if any(heatmap.is_broken() for heatmap in heatmaps):
         notes.append("purple: not a number")
     return tuple(notes)
 
 
-def _notes(heatmap: Heatmap, width: float) -> list[str]:
-    return _wrapped((*heatmap.notes, *_reasons(heatmap)), width)
-
-
 def _wrapped(texts: Sequence[str], width: float) -> list[str]:
-    letters = max(20, int(width / (LETTER * 0.82)))
-    return [line for text in texts for line in wrap(text, letters) or [""]]
+    return [line for text in texts for line in lines_of(text, max(width, LEAST_NOTE), SMALL)]

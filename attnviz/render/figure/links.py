@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
+from rich.cells import cell_len
 
+from attnviz.render.breaking import wrapped
 from attnviz.render.figure.boxes import Box, Page
 from attnviz.render.figure.colours import colour_map, token_colour
 from attnviz.views.kinds import Axis, Links
@@ -22,10 +23,10 @@ def links_box(links: Links) -> Box:
     widths = [max(map(_size, labels), default=1) * LETTER for labels in (left, right)]
     n_line = max(len(left), len(right), 2)
     height = n_line * LINE
-    width = max(widths[0] + MIDDLE + widths[1] + WEIGHT, len(links.title) * LETTER * 1.05)
+    width = max(widths[0] + MIDDLE + widths[1] + WEIGHT, cell_len(links.title) * LETTER * 1.05)
     about = ("line: thickness and shade by weight; the number: a token's largest weight",)
     notes = [
-        line for note in (*about, *links.all_notes()) for line in wrap(note, int(width / 0.06))
+        line for note in (*about, *links.all_notes()) for line in wrapped(note, int(width / 0.06))
     ]
 
     def draw(page: Page, x: float, y: float) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 import numpy as np
 from matplotlib.axes import Axes
+from rich.cells import cell_len
 
 from attnviz.nn.types import Array
+from attnviz.render.breaking import wrapped
 from attnviz.render.figure.boxes import WIDEST, Box, Page
 from attnviz.render.figure.colours import limits
 from attnviz.render.figure.heatmap import BAR_ROOM, BAR_WIDTH, LETTER, LINE, TITLE
@@ -24,11 +24,11 @@ over black as over white."""
 def picture_box(picture: Picture) -> Box:
     """The image alone at the left, the overlays in rows and columns beside it; columns that are
     too many go below."""
-    left = PANEL + 0.35 + max((len(name) for name in picture.row_names), default=0) * LETTER
+    left = PANEL + 0.35 + max((cell_len(name) for name in picture.row_names), default=0) * LETTER
     parts = _parts(len(picture.column_names), int((WIDEST - left - BAR_ROOM) / (PANEL + GAP)))
     part_height = NAMES + len(picture.overlays) * (PANEL + GAP)
     end = left + max(len(part) for part in parts) * (PANEL + GAP)
-    width = max(end + BAR_ROOM, len(picture.title) * LETTER * 1.1)
+    width = max(end + BAR_ROOM, cell_len(picture.title) * LETTER * 1.1)
     notes = _notes(picture, width)
     height = TITLE + len(parts) * part_height
 
@@ -56,9 +56,8 @@ def _notes(picture: Picture, width: float) -> list[str]:
     laid = "the more orange covers the image, the higher the value; the bar: over black, over white"
     if picture.scale.kind == "diverging":
         laid = "orange above zero, blue below; the bar: over black, over white"
-    return [
-        line for note in (*picture.notes, laid) for line in wrap(note, int(width / LETTER / 0.82))
-    ]
+    letters = int(width / LETTER / 0.82)
+    return [line for note in (*picture.notes, laid) for line in wrapped(note, letters)]
 
 
 def _part(page: Page, x: float, y: float, left: float, picture: Picture, columns: range) -> None:

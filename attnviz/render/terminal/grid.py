@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from attnviz.render.terminal.heatmap import (
     Layout,
     cell_places,
@@ -11,7 +13,7 @@ from attnviz.render.terminal.heatmap import (
     notes,
     row_width,
 )
-from attnviz.render.terminal.screen import Block, Row, Screen, segment, style
+from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
 from attnviz.views.kinds import Grid, Heatmap, pool
 
 LARGEST = 32
@@ -23,27 +25,27 @@ def draw_grid(grid: Grid, screen: Screen, smallest: int = SMALLEST) -> Block:
     """Rows of panels, each panel on the same scale; panels that do not fit go below, and so do
     those that would have fewer cells on a side than `smallest` and than they could have."""
     panels = grid.present()
-    gutter = max((len(name) for name in grid.row_names), default=0) + 1
+    longest = max((cell_len(screen.text(name)) for name in grid.row_names), default=0)
+    gutter = min(longest, screen.width // 2) + 1
     halves = screen.paints and screen.unicode
     cell, side = _panel_size(grid, screen.width - gutter, smallest)
     rows = heading(grid.title, screen)
     small = [[None if p is None else _shrunk(p, side) for p in row] for row in grid.panels]
     layout = Layout("dots", cell, gutter, halves and cell == 1)
-    width = (
-        max((p.values.shape[1] for row in small for p in row if p is not None), default=1) * cell
-    )
+    shown = [p for row in small for p in row if p is not None]
+    names = max(cell_len(screen.text(name)) for name in grid.column_names)
+    width = max(max(p.values.shape[1] for p in shown) * cell, names)
+    width = min(width, screen.width - gutter - 1)
     per_line = max(1, (screen.width - gutter) // (width + 1))
     for start in range(0, len(grid.column_names), per_line):
         part = slice(start, start + per_line)
-        names = "".join(name.ljust(width + 1) for name in grid.column_names[part])
-        rows.append([segment(" " * gutter + names.rstrip(), style(dim=True))])
+        heads = " ".join(fit(name, width, screen) for name in grid.column_names[part])
+        rows.append([segment(" " * gutter + heads.rstrip(), style(dim=True))])
         for name, line in zip(grid.row_names, small, strict=True):
             rows += _line(name, line[part], width, gutter, layout, screen)
-    shown = [p for row in small for p in row if p is not None]
-    masked = next((p for p in shown if p.masked is not None and p.masked.any()), shown[0])
     axes = f"each panel: rows {panels[0].rows.name}, columns {panels[0].columns.name}"
     rows += notes((*grid.notes, axes, *shown[0].notes), screen.width, screen)
-    rows += legend(masked, layout, screen.width, screen)
+    rows += legend(shown, layout, screen.width, screen)
     return Block(rows, max(row_width(row) for row in rows))
 
 
@@ -75,7 +77,7 @@ def _line(
     places = [None if p is None else cell_places(p) for p in panels]
     lines: list[Row] = []
     for row in range(0, height, 2 if layout.halves else 1):
-        line: Row = [segment((name if row == 0 else "").ljust(gutter))]
+        line: Row = [segment(fit(name if row == 0 else "", gutter - 1, screen) + " ")]
         for panel, cells in zip(panels, places, strict=True):
             drawn: Row = []
             if panel is not None and cells is not None and row < len(cells):

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from attnviz.render.breaking import Word, fill
+from attnviz.render.numbers import number_text
 from attnviz.render.terminal.screen import (
     BROKEN_PLACE,
     DIGITS,
@@ -76,7 +78,7 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
     room = screen.width if alone else max(width, NOTE_WIDTH)
     axes = f"rows: {heatmap.rows.name}, columns: {heatmap.columns.name}"
     rows += notes((axes, *heatmap.notes), room, screen)
-    rows += legend(heatmap, layout, room, screen)
+    rows += legend([heatmap], layout, room, screen)
     return Block(rows, max([width, *(row_width(row) for row in rows)]))
 
 
@@ -148,7 +150,7 @@ def _cell_text(
 ) -> str:
     if place == MASKED_PLACE:
         assert heatmap.masked is not None
-        sign = screen.hatch(reason_of(heatmap, int(heatmap.masked[row, column])))
+        sign = screen.hatch(heatmap.reason(int(heatmap.masked[row, column])))
         return (sign * max(1, layout.cell - 1)).rjust(layout.cell)
     value = float(heatmap.values[row, column])
     if layout.mode == "numbers":
@@ -172,20 +174,6 @@ def shade_text(place: float, screen: Screen) -> str:
     return DIGITS[min(int(place * len(DIGITS)), len(DIGITS) - 1)]
 
 
-def reason_of(heatmap: Heatmap, number: int) -> str:
-    """The name of the rule behind the number of a masked cell."""
-    names = heatmap.reasons or ("custom",)
-    return names[min(number, len(names)) - 1]
-
-
-def number_text(value: float, scale: Scale, decimals: int) -> str:
-    """A value in as few characters as its column has."""
-    if not np.isfinite(value) or scale.by == "log":  # decades need more than fixed decimals
-        return short(value)
-    text = f"{value:.{decimals}f}"
-    return text[1:] if text.startswith("-") and float(text) == 0 else text
-
-
 def wrap(text: str, width: int, screen: Screen, indent: int = 0, whole: bool = False) -> list[str]:
     """Lines of at most `width` cells, broken between words; a word that is longer is cut, or
     with `whole` broken, so that it can be copied."""
@@ -196,28 +184,11 @@ def wrap(text: str, width: int, screen: Screen, indent: int = 0, whole: bool = F
     return [lines[0], *(" " * indent + rest for rest in lines[1:])]
 
 
-def wrapped_words(
-    text: str, width: int, screen: Screen, whole: bool = False
-) -> list[list[tuple[int, str]]]:
+def wrapped_words(text: str, width: int, screen: Screen, whole: bool = False) -> list[list[Word]]:
     """The words of `wrap`, a list a line, each with its number in the text."""
-    lines: list[list[tuple[int, str]]] = []
-    line: list[tuple[int, str]] = []
-    size = 0
     words = screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0")
-    for number, word in enumerate(word.replace("\1", " ") for word in words):
-        while whole and cell_len(word) > width:
-            part = set_cell_size(word, width)
-            lines += [line, [(number, part)]] if line else [[(number, part)]]
-            line, word = [], word[len(part.rstrip()) :]
-        word = fit(word, width, screen) if cell_len(word) > width else word
-        if line and size + 1 + cell_len(word) > width:
-            lines.append(line)
-            line = []
-        if line or word:
-            size = cell_len(word) + (size + 1 if line else 0)
-            line.append((number, word))
-    lines.append(line)
-    return lines
+    shorten = None if whole else lambda word: fit(word, width, screen)
+    return fill((word.replace("\1", " ") for word in words), width, shorten)
 
 
 def row_width(row: Row) -> int:
@@ -242,13 +213,18 @@ def _number_width(heatmap: Heatmap) -> int:
 
 
 def _gutter(axis: Axis, screen: Screen) -> int:
-    index = max((len(axis.index(place)) for place in (0, len(axis) - 1)), default=1)
+    index = _index_width(axis)
     words = max((cell_len(screen.text(label)) for label in axis.labels), default=0)
     return index + (1 + min(words, LABEL_WIDTH, max(4, screen.width // 5)) if words else 0)
 
 
+def _index_width(axis: Axis) -> int:
+    """Of the longest index: the last, or after pooling the one before it, `295-299` and `300`."""
+    return max((len(axis.index(place)) for place in range(len(axis))[-2:]), default=1)
+
+
 def _row_label(axis: Axis, row: int, gutter: int, screen: Screen) -> str:
-    index = max(len(axis.index(place)) for place in (0, len(axis) - 1))
+    index = _index_width(axis)
     label = axis.labels[row]
     return fit(axis.index(row).rjust(index) + (f" {label}" if label else ""), gutter, screen)
 
@@ -298,22 +274,20 @@ def notes(texts: Sequence[str], width: int, screen: Screen) -> list[Row]:
     ]
 
 
-def legend(heatmap: Heatmap, layout: Layout, width: int, screen: Screen) -> list[Row]:
-    """The scale, and the signs that the drawing used."""
+def legend(heatmaps: Sequence[Heatmap], layout: Layout, width: int, screen: Screen) -> list[Row]:
+    """The one scale of all, and the signs that the drawings used."""
+    scale = heatmaps[0].scale
     rows: list[Row] = []
     texts = []
     if screen.paints:
-        rows.append(_colour_bar(heatmap.scale, screen))
+        rows.append(_colour_bar(scale, screen))
     elif layout.mode != "numbers":
-        texts = [heatmap.scale.text, _signs(heatmap.scale, screen)]
-    if heatmap.masked is not None and (heatmap.masked != 0).any():
-        used = sorted({int(n) for n in np.unique(heatmap.masked)} - {0})
-        names = [reason_of(heatmap, number) for number in used]
-        if layout.halves:
-            texts.append(f"grey: masked ({', '.join(names)})")
-        else:
-            texts += [f"{screen.hatch(name)} masked ({name})" for name in names]
-    if layout.mode != "numbers" and not np.isfinite(heatmap.values).all():
+        texts = [scale.text, _signs(scale, screen)]
+    names: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name for heatmap in heatmaps for name in heatmap.masked_by()):
+        names.setdefault("grey:" if layout.halves else screen.hatch(name), []).append(name)
+    texts += [f"{sign} masked ({', '.join(alike)})" for sign, alike in names.items()]
+    if layout.mode != "numbers" and any(heatmap.is_broken() for heatmap in heatmaps):
         texts.append("! not a number" if not layout.halves else "purple: not a number")
     return rows + notes(texts, width, screen)
 

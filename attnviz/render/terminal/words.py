@@ -92,10 +92,16 @@ def draw_curves(curves: Curves, screen: Screen) -> Block:
         text = "".join(sign * cell for sign in signs)
         rows.append([segment(fit(name, names, screen) + " "), segment(text)])
     ends = f"{curves.x_name} {short(float(curves.x[0]))} to {short(float(curves.x[-1]))}"
-    skipped = f", every {step}th" if step > 1 else ""
+    skipped = f", every {_ordinal(step)}" if step > 1 else ""
     scale = f"{curves.y_name} from {short(low)} ({bars[0]}) to {short(high)} ({bars[-1]})"
     rows += notes((f"{scale}; {ends}{skipped}", *curves.notes), screen.width, screen)
     return Block(rows, max(row_width(row) for row in rows))
+
+
+def _ordinal(number: int) -> str:
+    """`2nd`, `3rd`, `4th`, `11th`, `22nd`."""
+    endings = {} if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{endings.get(number % 10, 'th')}"
 
 
 def _groups(widths: Sequence[int], room: int) -> list[list[int]]:

@@ -1,0 +1,95 @@
+"""A number of every head as layers × heads, a heatmap for each block and kind of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.heads import HeadFacts, most_telling
+from attnviz.nn.types import Array, Bool
+from attnviz.views.kinds import Axis, Heatmap, Scale, around_zero, indices
+
+LEFT_OUT = "not shown or not defined"
+
+
+class HeadMap(NamedTuple):
+    """The heads of one block and kind."""
+
+    block: str
+    kind: str
+    rows: Array
+    """[n_of_map]: their places among all that were given."""
+    heatmap: Heatmap
+
+    def titled(self, what: str, *notes: str) -> Heatmap:
+        """With a title that says which heads these are, and with notes."""
+        named = "" if self.block == "array" else f"{self.block} {self.kind} · "
+        return self.heatmap._replace(title=f"{named}{what} by layer and head", notes=notes)
+
+
+def head_maps(
+    ids: Sequence[str],
+    heads: Array,
+    values: Array,
+    scale: Scale,
+    defined: Bool | None = None,
+    reason: str = LEFT_OUT,
+) -> Iterator[HeadMap]:
+    """The maps of [n_head] values, without titles.
+
+    Args:
+        ids: of each head's record, `encoder.0.self`. heads: the number of each in its record.
+        defined: where not, a cell looks like that of a head that is not there.
+        reason: why there is nothing in a cell.
+    """
+    defined = np.ones(len(ids), bool) if defined is None else defined
+    parts = [id.split(".") for id in ids]
+    layers = np.array([int(layer) for _, layer, _ in parts])
+    for block, kind in dict.fromkeys((block, kind) for block, _, kind in parts):
+        rows = np.flatnonzero([(own, its) == (block, kind) for own, _, its in parts])
+        own = sorted(set(layers[rows].tolist()))
+        cells = np.full((len(own), int(heads[rows].max()) + 1), np.nan)
+        places = np.searchsorted(own, layers[rows]), heads[rows]
+        cells[places] = values[rows]
+        shown = np.zeros(cells.shape, bool)
+        shown[places] = defined[rows]
+        heatmap = Heatmap(
+            title="",
+            values=cells,
+            rows=_layers(own),
+            columns=indices("head", cells.shape[1]),
+            scale=scale,
+            masked=np.where(shown, 0, 1) if not shown.all() else None,
+            reasons=(reason,),
+        )
+        yield HeadMap(block, kind, rows, heatmap)
+
+
+def telling_maps(facts: Sequence[HeadFacts]) -> list[Heatmap]:
+    """How much each head tells: of heads that are too many to be drawn."""
+    telling = np.array([f.telling for f in facts])
+    defined = np.isfinite([f.most for f in facts])
+    heads = np.array([f.head for f in facts])
+    maps = head_maps([f.id for f in facts], heads, telling, around_zero(telling), defined)
+    about = (
+        f"{len(facts)} heads are too many to draw; shown is how much each tells: the mutual "
+        "information of query and key, in nats, less that of an even spread over visible keys; "
+        "below 0, its rows are more alike than the mask makes them"
+    )
+    return [each.titled("mutual information", about, _closer(facts, each.rows)) for each in maps]
+
+
+def _closer(facts: Sequence[HeadFacts], rows: Array) -> str:
+    """How to see heads of one of the maps, for example those of its most telling one's layer."""
+    (best,) = most_telling([facts[row] for row in rows], 1)
+    layer = best.id.split(".")[1]
+    return f"-s L{layer} draws the heads of layer {layer}, where the most telling one is"
+
+
+def _layers(own: Sequence[int]) -> Axis:
+    """Named where there are gaps; else the indices are the layers' numbers."""
+    if own[-1] - own[0] < len(own):
+        return indices("layer", len(own), own[0])
+    return Axis("layer", tuple(f"L{layer}" for layer in own))
