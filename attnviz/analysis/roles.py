@@ -96,7 +96,7 @@ ROLES: tuple[Role | Broad, ...] = (
 )
 """In the order in which they are asked: a head has the first that fits. Clark et al. 2019 cluster
 with 0.5 for a position and 0.6 for special tokens, Voita et al. 2019 call a head positional from
-0.9; the other thresholds, and all margins, are this program's own."""
+0.9; the other thresholds, and all margins and deviations, are this program's own."""
 
 NAMES = (*(role.name for role in ROLES), MIXED)
 

@@ -132,6 +132,11 @@ def _state_file(out: OutputOptions, resume: bool) -> Path | None:
             f"{kept} holds what a scan had counted before it was ended",
             "--resume goes on from there; to start anew, delete the file",
         )
+    if resume and not kept.exists() and data[0].exists():
+        raise AttnvizError(
+            f"{data[0]} is the result of a scan that came to its end: there is nothing to resume",
+            "without --resume it is made anew",
+        )
     return kept
 
 

@@ -270,6 +270,8 @@ def test_a_full_disk_leaves_what_was_counted(cli, tmp_path):
     assert (tmp_path / "s.part.npz").read_bytes() == kept
     assert sorted(os.listdir(tmp_path)) == ["c.txt", "s.part.npz", "whole.npz"]
     assert cli("scan", "c.txt", "-o", "s.npz", "--resume").returncode == 0
+    again = cli("scan", "c.txt", "-o", "s.npz", "--resume")
+    assert (again.returncode, b"nothing to resume" in again.stderr) == (2, True)
     assert (tmp_path / "s.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
