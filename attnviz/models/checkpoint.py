@@ -16,6 +16,7 @@ from attnviz.models.finite import check_tensors
 from attnviz.models.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Model, Tokenizer
+from attnviz.models.preprocessor import RIGHT
 from attnviz.models.tensors import TensorFile
 from attnviz.models.tokenizer_files import read_tokenizers
 from attnviz.registry import nearest
@@ -75,12 +76,23 @@ def assemble(
         fingerprint=weights.sha256,
         keep_weights=built.tensors.keep,
         check_weights=partial(check_tensors, weights),
+        notes=_doubts(built, tokenizer),
+    )
+
+
+def _doubts(built: families.Built, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """That the tokenizer may be of another model, whose ids happen to be low enough."""
+    n_entry, n_vocabulary = tokenizer.n_entry, built.n_vocabulary
+    if built.tokenizer or n_entry is None or n_vocabulary is None or n_entry <= n_vocabulary:
+        return ()
+    return (
+        f"its tokenizer has {n_entry} tokens, its table {n_vocabulary}: are they of one model?",
     )
 
 
 def _preprocessor(path: Path) -> families.Config | None:
     """How images are prepared, of a model that reads them."""
-    return families.Config(read_object(path), str(path)) if path.exists() else None
+    return families.Config(read_object(path), str(path), RIGHT) if path.exists() else None
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:

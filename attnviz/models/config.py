@@ -12,8 +12,9 @@ INERT = frozenset(
     """
     model_type architectures transformers_version _name_or_path name_or_path _model_name_or_path
     torch_dtype dtype cache_implementation transformers.js_config is_llama_config _num_labels
-    use_cache use_bfloat16 gradient_checkpointing output_past tf_legacy_loss auto_map
-    pad_token_id bos_token_id eos_token_id decoder_start_token_id
+    _commit_hash xla_device use_cache use_bfloat16 gradient_checkpointing output_past
+    tf_legacy_loss auto_map
+    pad_token_id bos_token_id eos_token_id eos_token_ids decoder_start_token_id
     sep_token_id cls_token_id unk_token_id
     id2label label2id num_labels problem_type finetuning_task task_specific_params
     output_attentions output_hidden_states return_dict use_return_dict torchscript
@@ -32,18 +33,35 @@ INERT = frozenset(
 )
 """Keys that change no number of a forward pass without dropout."""
 
+PLAIN: Mapping[str, Any] = {
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "add_cross_attention": False,
+    "tie_encoder_decoder": False,
+    "pruned_heads": {},
+}
+"""What old files of every family say of a stack that is nothing but what its family makes it."""
+
 INERT_ENDINGS = ("dropout", "dropout_prob", "pdrop", "layerdrop", "dropout_rate", "init_std",
                  "initializer_range", "initializer_factor")  # fmt: skip
 """Endings of such keys: what only training uses."""
 
 
+RIGHT = "take the config.json that came with the weights"
+"""What to do about a wrong one."""
+
+
 class Config:
     """The fields of a JSON object, checked as they are read. A null is as good as no field."""
 
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+    def __init__(self, values: Mapping[str, Any], where: str, hint: str = RIGHT) -> None:
+        """
+        Args:
+            where: what is read, for errors. hint: what to do if it is wrong.
+        """
         self._values = {key: value for key, value in values.items() if value is not None}
         self._nulls = values.keys() - self._values.keys()
-        self.where = where
+        self.where, self.hint = where, hint
         self._read: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -52,20 +70,21 @@ class Config:
         if key in self._values:
             return self._values[key]
         if default is None:
-            raise AttnvizError(
-                f"{self.where} has no {key!r}", "take the config.json that came with the weights"
-            )
+            raise AttnvizError(f"{self.where} has no {key!r}", self.hint)
         return default
 
     def has(self, key: str) -> bool:
         """Whether the field is there, and not null."""
         return key in self._values
 
-    def count(self, key: str, default: int | None = None) -> int:
-        """A whole number of at least 1."""
+    def count(self, key: str, default: int | None = None, most: int | None = None) -> int:
+        """A whole number of at least 1. One that no tensor of the file holds in check has a
+        bound of its own: it may say anything."""
         value = self.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise self._wrong(key, "a whole number from 1", value)
+        if most is not None and value > most:
+            raise self._wrong(key, f"a whole number up to {most}", value)
         return value
 
     def whole(self, key: str, default: int = 0) -> int:
@@ -123,7 +142,7 @@ class Config:
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise self._wrong(key, "a list of texts", value)
         if len(set(value)) != len(value):
-            raise AttnvizError(f"{self.where}: {key} names something twice", "write it again")
+            raise self.error(f"{key} names something twice")
         return tuple(value)
 
     def kinds(self, key: str, n: int, *known: str) -> tuple[str, ...]:
@@ -144,7 +163,11 @@ class Config:
         value = self.get(key)
         if not isinstance(value, dict):
             raise self._wrong(key, "a JSON object", value)
-        return Config(value, f"{self.where}: {key}")
+        return self.part(value, key)
+
+    def part(self, values: Mapping[str, Any], name: str = "") -> Config:
+        """Other fields out of the same file: errors call them `name`."""
+        return Config(values, f"{self.where}: {name}" if name else self.where, self.hint)
 
     def values(self) -> Mapping[str, Any]:
         """All fields, for whoever checks them itself."""
@@ -152,11 +175,11 @@ class Config:
         return self._values
 
     def _wrong(self, key: str, expected: str, value: Any) -> AttnvizError:
-        shown = str(value)[:40]
-        return AttnvizError(
-            f"{self.where}: {key}: expected {expected}, got {shown}",
-            "take the config.json that came with the weights",
-        )
+        return self.error(f"{key}: expected {expected}, got {str(value)[:40]}")
+
+    def error(self, problem: str) -> AttnvizError:
+        """That this cannot be read, and why."""
+        return AttnvizError(f"{self.where}: {problem}", self.hint)
 
     def require(self, key: str, *values: Any) -> None:
         """Refuse any value but these, the first of which is the default."""
@@ -187,6 +210,8 @@ class Config:
 
     def finish(self) -> None:
         """Raise AttnvizError for a key that was neither read nor is known to change nothing."""
+        for key in PLAIN.keys() - self._read:
+            self.require(key, PLAIN[key])
         known = self._read | INERT
         for key, value in self._values.items():
             if key not in known and not key.endswith(INERT_ENDINGS):
@@ -194,5 +219,5 @@ class Config:
                     f"{self.where}: the field {key!r} (here {value!r}) is unknown and may change "
                     "the numbers",
                     "attnviz refuses what it does not understand, so that no picture is wrong; "
-                    "if the field changes nothing, delete it from a copy of config.json",
+                    "if the field changes nothing, leave it out of a copy",
                 )

@@ -81,6 +81,8 @@ def _tagged(model: Model, line: str) -> Question:
         raise AttnvizError(
             f"{len(tags)} tags for {len(question.places)} tokens", "a tag, or null, for each token"
         )
+    if all(tag is None for tag in tags):
+        raise AttnvizError("no tag is known: nothing could be right", "leave out the line")
     for tag in tags:
         if tag is not None and tag not in model.labels:
             raise AttnvizError(f"{model.name} has no tag {tag!r}", nearest(str(tag), model.labels))

@@ -10,6 +10,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.tensors import TensorFile
+from attnviz.nn.transformer import Output
 from attnviz.nn.types import Array
 from attnviz.tokens import label
 from attnviz.trace import Trace
@@ -34,7 +35,7 @@ class Broken(NamedTuple):
     """What is there."""
 
 
-def is_finite(trace: Trace, logits: Array | None) -> bool:
+def is_finite(trace: Trace, output: Output) -> bool:
     """Whether what was kept of a run, and the model's output, hold neither NaN nor infinity."""
     kept = [
         array
@@ -43,8 +44,8 @@ def is_finite(trace: Trace, logits: Array | None) -> bool:
         if stage not in MAY_BE_INFINITE and array.dtype.kind == "f"
     ]
     states = [state for stack in trace.hidden_states.values() for state in stack]
-    output = [] if logits is None else [logits]
-    return all(np.isfinite(array).all() for array in (*kept, *states, *output))
+    results = [output.last] if output.logits is None else [output.last, output.logits]
+    return all(np.isfinite(array).all() for array in (*kept, *states, *results))
 
 
 def check_tensors(file: TensorFile) -> None:

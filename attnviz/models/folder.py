@@ -120,7 +120,7 @@ def _no_config(folder: Path) -> AttnvizError:
         )
     return AttnvizError(
         f"{folder} is no checkpoint: it has no {CONFIG}",
-        f"name the folder that holds {CONFIG} and {WEIGHTS}",
+        f"name the folder that holds {CONFIG} and {WEIGHTS}; attnviz models FOLDER looks below it",
     )
 
 

@@ -59,7 +59,7 @@ def forward(
         },
         logits=read_only(output.logits) if logits and output.logits is not None else None,
     )
-    if not is_finite(trace, output.logits):
+    if not is_finite(trace, output):
         model.check_weights()
     return trace
 

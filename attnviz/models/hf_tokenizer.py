@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.json_object import other_kind, read_bytes
 from attnviz.models.model import Tokenizer
 from attnviz.models.spelling import show, spelling_of
 from attnviz.tokens import Tokens
@@ -121,12 +122,15 @@ class NoTokenizer(Tokenizer):
 def read_tokenizer(path: Path) -> Any:
     """The `tokenizers.Tokenizer` in a `tokenizer.json`."""
     tokenizers = tokenizers_package(path)
+    content = read_bytes(path)
     try:
-        return tokenizers.Tokenizer.from_file(str(path))
+        return tokenizers.Tokenizer.from_buffer(content)
     except Exception as error:  # the package raises bare Exception
-        raise AttnvizError(
-            f"{path} is damaged or no tokenizer file: {error}", "download it again"
-        ) from error
+        reason = str(error).removeprefix("Cannot instantiate Tokenizer from buffer: ")
+        damaged = AttnvizError(
+            f"{path} is damaged or no tokenizer file: {reason}", "download it again"
+        )
+        raise other_kind(path, content) or damaged from error
 
 
 def tokenizers_package(path: Path) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.tensors import Rows, Tensors
 from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
@@ -40,10 +39,7 @@ def activation(config: Config, key: str, default: str) -> Activation:
 def head_width(config: Config, d_model: int, n_head: int) -> int:
     """The width of each of the heads that share `d_model` evenly."""
     if d_model % n_head:
-        raise AttnvizError(
-            f"{config.where}: {n_head} heads do not share a width of {d_model} evenly",
-            "take the config.json that came with the weights",
-        )
+        raise config.error(f"{n_head} heads do not share a width of {d_model} evenly")
     return d_model // n_head
 
 

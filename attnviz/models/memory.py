@@ -62,11 +62,15 @@ def lengths_to_plan(model: Model) -> list[int]:
 
 
 def plan_decoding(model: Model, source: Sized, most: int, cached: bool) -> Plan:
-    """What it takes to write `most` tokens: the weights of each step, and of all at the end.
+    """What it takes to write `most` tokens, or as many as the model has room for: the weights of
+    each step, and of all at the end.
 
     With a cache the steps are the rows of one matrix; without, a matrix each.
     """
-    if model.transformer.encoder is None:
+    alone = model.transformer.encoder is None
+    if model.max_tokens is not None:
+        most = min(most, model.max_tokens - (len(source) if alone else 0) + 1)
+    if alone:
         streams: dict[str, Sized] = {"source": range(len(source) + most)}
     else:
         streams = {"source": source, "target": range(most)}
@@ -110,13 +114,13 @@ def _parts(part: object) -> Iterator[object]:
             yield from _parts(each)
 
 
-def check_memory(plan: Plan) -> None:
+def check_memory(plan: Plan, hint: str = "shorten the text, or keep fewer layers: -s L0") -> None:
     """Raise AttnvizError if the machine has clearly not enough memory for the plan."""
     available = available_memory()
     if available is not None and plan.n_byte > available:
         raise AttnvizError(
             f"this needs about {in_gib(plan.n_byte)} of memory; {in_gib(available)} are free",
-            "shorten the text, or keep fewer layers: -s L0",
+            hint,
         )
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.families import Built
-from attnviz.models.layers import layer_norm, linear
+from attnviz.models.layers import head_width, layer_norm, linear
 from attnviz.models.preprocessor import Takes, read_preprocessor
 from attnviz.models.readers import NoText
 from attnviz.models.tensors import Tensors
@@ -23,6 +22,7 @@ from attnviz.nn.transformer import Block, Stack, Transformer
 from attnviz.nn.types import Array
 
 LARGEST_SIDE = 1 << 14
+MOST_LABELS = 1 << 20
 
 
 class Sizes(NamedTuple):
@@ -40,17 +40,10 @@ class Sizes(NamedTuple):
 def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resizes: bool) -> Sizes:
     """`eps` and `patch` are the defaults of the family; for the others see `Takes`."""
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
-    if d_model % n_head:
-        raise AttnvizError(
-            f"{config.where}: {n_head} heads do not share a hidden_size of {d_model} evenly",
-            "take the config.json that came with the weights",
-        )
+    head_width(config, d_model, n_head)
     size, shape = _sides(config, "image_size", 224), _sides(config, "patch_size", patch)
     if size[0] < shape[0] or size[1] < shape[1]:
-        raise AttnvizError(
-            f"{config.where}: patch_size {list(shape)} is larger than image_size {list(size)}",
-            "take the config.json that came with the weights",
-        )
+        raise config.error(f"patch_size {list(shape)} is larger than image_size {list(size)}")
     return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
@@ -147,22 +140,17 @@ def _sides(config: Config, key: str, default: int) -> tuple[int, int]:
     height, width = value if isinstance(value, list) and len(value) == 2 else (value, value)
     for side in (height, width):
         if not isinstance(side, int) or isinstance(side, bool) or not 0 < side <= LARGEST_SIDE:
-            raise AttnvizError(
-                f"{config.where}: {key}: expected a height and a width in pixels, up to "
-                f"{LARGEST_SIDE}, got {str(value)[:40]}",
-                "take the config.json that came with the weights",
+            raise config.error(
+                f"{key}: expected a height and a width in pixels, up to {LARGEST_SIDE}, "
+                f"got {str(value)[:40]}"
             )
     return height, width
 
 
 def _labels(config: Config) -> tuple[str, ...]:
     """The names of the classes; without names there are two, as transformers has it."""
-    names = config.get(
-        "id2label", {str(i): f"LABEL_{i}" for i in range(config.count("num_labels", 2))}
-    )
+    n_label = config.count("num_labels", 2, most=MOST_LABELS)
+    names = config.get("id2label", {str(i): f"LABEL_{i}" for i in range(n_label)})
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
-        raise AttnvizError(
-            f"{config.where}: id2label: expected a name for every class, counted from 0",
-            "take the config.json that came with the weights",
-        )
+        raise config.error("id2label: expected a name for every class, counted from 0")
     return tuple(str(names[str(i)]) for i in range(len(names)))

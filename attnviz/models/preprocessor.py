@@ -1,7 +1,7 @@
 """`preprocessor_config.json`: how an image becomes what a checkpoint was trained on.
 
-The numbers are those of transformers' image processors on Pillow. Those on torchvision round the
-resized image differently, by up to one of 255 steps a pixel.
+The numbers are those of transformers' image processors on Pillow. Those on torchvision resize in
+another way, so that their pixels may differ a little.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from attnviz.nn.types import Array
 BILINEAR, BICUBIC = 2, 3
 """Pillow's numbers of its filters, as the files have them."""
 FILTERS = range(6)
+
+RIGHT = "take the preprocessor_config.json that came with the weights"
+"""What to do about a wrong one."""
 
 VIT: Mapping[str, Any] = {
     "size": {"height": 224, "width": 224},
@@ -167,7 +170,7 @@ class Preprocessor(NamedTuple):
             raise AttnvizError(
                 f"the prepared image is {width} × {height} pixels; the model takes "
                 f"{right[1]} × {right[0]}",
-                "take the preprocessor_config.json that came with the weights",
+                RIGHT,
             )
         if height < down or width < across:
             raise AttnvizError(
@@ -241,7 +244,7 @@ def _crop(config: Config, defaults: Mapping[str, Any]) -> Size | None:
 def _factor(config: Config) -> float | None:
     factor = config.number("rescale_factor", 1 / 255)
     if not 0 < factor < np.inf:
-        raise _not_above_zero(config, "rescale_factor")
+        raise config.error("rescale_factor has to be above 0")
     return factor if config.switch("do_rescale", True) else None
 
 
@@ -250,15 +253,8 @@ def _normal(config: Config, defaults: Mapping[str, Any], n_channel: int) -> Norm
         _by_channel(config, key, defaults[key], n_channel) for key in ("image_mean", "image_std")
     )
     if not (deviation > 0).all():
-        raise _not_above_zero(config, "image_std")
+        raise config.error("image_std has to be above 0")
     return Normal(mean, deviation) if config.switch("do_normalize", True) else None
-
-
-def _not_above_zero(config: Config, key: str) -> AttnvizError:
-    return AttnvizError(
-        f"{config.where}: {key} has to be above 0",
-        "take the preprocessor_config.json that came with the weights",
-    )
 
 
 def _size(config: Config, key: str, default: Mapping[str, int]) -> Size | ShortestEdge:
@@ -274,17 +270,15 @@ def _size(config: Config, key: str, default: Mapping[str, int]) -> Size | Shorte
             f"{config.where}: {key}: expected a height and a width, got {str(value)[:40]}",
             '{"height": 224, "width": 224}',
         )
-    fields = Config(value, f"{config.where}: {key}")
+    fields = config.part(value, key)
     if fields.has("shortest_edge"):
         size: Size | ShortestEdge = ShortestEdge(fields.count("shortest_edge"))
     else:
         size = Size(fields.count("height"), fields.count("width"))
     fields.finish()
     if size[0] * size[-1] > MOST_PIXELS:
-        raise AttnvizError(
-            f"{config.where}: {key} {str(value)[:40]} is more than {MOST_PIXELS // 10**6} million "
-            "pixels",
-            "take the preprocessor_config.json that came with the weights",
+        raise config.error(
+            f"{key} {str(value)[:40]} is more than {MOST_PIXELS // 10**6} million pixels"
         )
     return size
 
@@ -298,10 +292,7 @@ def _by_channel(config: Config, key: str, default: Any, n_channel: int) -> Array
         value = [config.number(key, value)] * n_channel
     array = np.array(value, np.float32)
     if array.shape != (n_channel,):
-        raise AttnvizError(
-            f"{config.where}: {key} has {len(array)} numbers; the model reads {n_channel} channels",
-            "take the preprocessor_config.json that came with the weights",
-        )
+        raise config.error(f"{key} has {len(array)} numbers; the model reads {n_channel} channels")
     return array
 
 

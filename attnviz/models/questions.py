@@ -128,10 +128,13 @@ def _of_image(model: Model, path: Text) -> Question:
 def _of_next(question: Question, tokens: Tokens) -> Question:
     """At each token, which comes next? Watched is the last, after which nobody knows."""
     last = question.places == len(tokens) - 1
+    watched = "watched: the next token after the text"
+    if len(tokens) == 1:
+        return question._replace(watched=last, about=watched)
     return question._replace(
-        right=np.array([*tokens.ids[1:], UNKNOWN]) if len(tokens) > 1 else None,
+        right=np.array([*tokens.ids[1:], UNKNOWN]),
         watched=last,
-        about="watched: the next token after the text; right: what the text itself has next",
+        about=f"{watched}; right: what the text itself has next",
     )
 
 

@@ -104,7 +104,7 @@ class NoText(Tokenizer):
     """Of a model that reads images."""
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
-        raise AttnvizError("this model reads images, no text", "attnviz image FILE.png -m digits")
+        raise AttnvizError("this model reads images, no text", "attnviz image FILE -m MODEL")
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         return self.encode("")

@@ -79,7 +79,7 @@ def _read(
                     f"{tokenizer.where} is the tokenizer of another model: it reads "
                     f"{tokens.labels[place]} as {id}, and by the config of {model.name} ids go "
                     f"from 0{upper}",
-                    "take config.json, the weights and the tokenizer from one model",
+                    "take the config, the weights and the tokenizer from one model",
                 )
             raise AttnvizError(
                 f"{model.name} has no token {id}: its ids go from 0{upper}", "are these ids of it?"

@@ -25,6 +25,9 @@ ORIGINAL = "original_max_position_embeddings"
 BESIDE = ("rope_theta", "partial_rotary_factor", ORIGINAL)
 """What may stand in the section or beside it."""
 
+WIDEST = 1 << 16
+"""Of the heads that are rotated: frequencies are made before any tensor is looked at."""
+
 KINDS = ("default", "linear", "llama3", "yarn", "longrope", "factors")
 
 
@@ -49,10 +52,10 @@ def _parameters(config: Config) -> Config:
             f"{config.where} has both {' and '.join(spellings)}", "delete the one that is wrong"
         )
     if not spellings:
-        return Config(beside, config.where)
+        return config.part(beside)
     section = config.section(spellings[0])
     # the original length beside the section is what transformers goes by
-    return Config({**beside, **section.values(), **_only(beside, ORIGINAL)}, section.where)
+    return section.part({**beside, **section.values(), **_only(beside, ORIGINAL)})
 
 
 def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -71,11 +74,12 @@ def from_parameters(
     base = given.above(0, "rope_theta", base)
     if fraction is None:
         given.require("partial_rotary_factor", 1.0)
+    if d_head > WIDEST:
+        raise config.error(f"heads of {d_head} features are wider than {WIDEST}")
     share = given.above(0, "partial_rotary_factor", fraction or 1.0)
     if int(d_head * share) % 2:
-        raise AttnvizError(
-            f"{given.where}: {share:g} of {d_head} features turn, an odd number",
-            "features turn in pairs: take the config.json that came with the weights",
+        raise given.error(
+            f"{share:g} of {d_head} features turn, an odd number; features turn in pairs"
         )
     old_kind = given.choice("type", "default", "su", *KINDS[1:]).replace("su", "longrope")
     others = (known for known in KINDS if known != old_kind)

@@ -137,7 +137,7 @@ class Tensors:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise AttnvizError(
                 f"{self._file.path}: the model has no place for the tensor {left[0]}{more}",
-                "the weights belong to another architecture than config.json says",
+                "the weights belong to another architecture than the config says",
             )
 
     def _checked(self, name: str, shape: tuple[int, ...], spellings: Mapping[str, str]) -> str:
@@ -147,7 +147,7 @@ class Tensors:
             raise AttnvizError(
                 f"{self._file.path}: the tensor {full} has the shape {list(found)}; "
                 f"the config asks for {list(shape)}",
-                "config.json and the weights are of different models",
+                "the config and the weights are of different models",
             )
         self._taken.add(full)
         return full
@@ -167,5 +167,5 @@ class Tensors:
                         return older
         raise AttnvizError(
             f"{self._file.path}: the tensor {self._prefix}{name} is missing",
-            "the file is incomplete, or of another architecture than config.json says",
+            "the file is incomplete, or of another architecture than the config says",
         )

@@ -47,6 +47,12 @@ def _of_text(folder: Path, family: str, ids: Mapping[str, list[int]]) -> Tokeniz
     elif _holds(folder, "vocab.txt") or _holds(folder, "vocab.json", "merges.txt"):
         path = folder / ("vocab.txt" if _holds(folder, "vocab.txt") else "vocab.json")
         backend = read_vocabulary(folder, settings, family)
+        if backend is None:
+            return NoTokenizer(
+                f"{folder} has {path.name} and no tokenizer.json, and how the tokenizer of "
+                f"{family} reads it is not known",
+                f"{CONVERT}; or give token ids: --ids 101,1045,102",
+            )
     else:
         return _nothing(folder)
     if end is None and content(settings.get("eos_token")):

@@ -50,16 +50,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def read_vocabulary(folder: Path, settings: Mapping[str, Any], family: str) -> Any:
-    """The `tokenizers.Tokenizer` of a folder that has only its vocabulary."""
+    """The `tokenizers.Tokenizer` of a folder that has only its vocabulary; None if it is not
+    known how that is read."""
     named = str(settings.get("tokenizer_class") or OF_FAMILY.get(family)).removesuffix("Fast")
     file, build = CLASSES.get(named, ("", None))
     if build is None or not (folder / file).exists():
-        found = "vocab.txt" if (folder / "vocab.txt").exists() else "vocab.json"
-        raise AttnvizError(
-            f"{folder} has {found} and no tokenizer.json, and how the tokenizer of {family} "
-            "reads it is not known",
-            CONVERT,
-        )
+        return None
     tokenizers_package(folder / file)
     return build(folder, settings)
 

@@ -166,3 +166,21 @@ def test_the_original_stays_as_it_was():
     assert own.gate is None
     assert cut.gate is not None
     assert own.query is cut.query  # the weights are shared, not copied
+
+
+def test_uniform_leaves_hidden_what_a_bias_hides():
+    """A bias of -inf masks, for the head that is taken out as for the others."""
+    transformer, given = loaded(MODELS["encoder"])
+
+    def hide_later(q_pos, k_pos):
+        return np.where(k_pos > q_pos[:, None], -np.inf, 0.1 * k_pos)[None]
+
+    biased = transformer.change_attention(
+        lambda stack, attention: attention._replace(bias=hide_later)
+    )
+    head = Head("encoder.0.self", 1)
+    _, records = states(ablate(biased, [head], uniform), given, ["weights"])
+    weights = records[head.id].weights
+    n = weights.shape[-1]
+    np.testing.assert_allclose(weights[1], np.tri(n) / np.arange(1, n + 1)[:, None], atol=1e-12)
+    assert not np.triu(weights[0], 1).any()

@@ -49,13 +49,15 @@ def test_the_tensor_is_named(copy, value):
     assert error.value.hint
 
 
-def test_in_hidden_states(copy):
-    """The last block's output reaches no attention."""
+@pytest.mark.parametrize("kept", [{}, {"hidden_states": True}, {"stages": ()}])
+def test_behind_the_last_attention(copy, kept):
+    """No weight that is shown depends on the last block's output: the model is broken all the
+    same."""
     spoil(copy, "bert.encoder.layer.1.output.dense.bias", (3,))
     with pytest.raises(
         AttnvizError, match=r"layer\.1\.output\.dense\.bias holds .* first is \[3\]"
     ):
-        attnviz.run([2, 7, 3], model=str(copy), hidden_states=True)
+        attnviz.run([2, 7, 3], model=str(copy), **kept)
 
 
 def test_a_row_that_is_not_read_does_not_matter(copy):

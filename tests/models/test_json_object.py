@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -59,3 +60,17 @@ def test_the_file_is_named(tmp_path):
     with pytest.raises(AttnvizError, match=r"a\.json is damaged or no JSON file") as error:
         read_object(path, "write it again")
     assert error.value.hint == "write it again"
+
+
+def test_what_stands_there_instead_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    with pytest.raises(AttnvizError, match=r"config\.json is no JSON file, but a Git LFS") as error:
+        read_object(path)
+    assert error.value.hint == "git lfs pull"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(AttnvizError, match=r"config\.json is no file"):
+        read_object(tmp_path / "config.json")

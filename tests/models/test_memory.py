@@ -16,6 +16,7 @@ from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.weights import Deferred
 from attnviz.selection import parse_selection
+from tests.conftest import GOLDEN
 
 N_TOKEN = 293
 
@@ -80,6 +81,14 @@ def test_what_decoding_takes(cache):
     planned = plan_decoding(model, source, len(generated.steps), cache is not None).n_byte
     assert len(generated.steps) == most
     assert 0.2 < peak / planned < 1.5
+
+
+@pytest.mark.parametrize("name", ["llama", "marian"])
+def test_no_more_is_planned_than_the_model_has_room_for(name):
+    model = load_model(str(GOLDEN / "families" / name))
+    assert model.max_tokens is not None
+    asked = [plan_decoding(model, range(3), most, True).n_byte for most in (1, 10**3, 10**6)]
+    assert asked[0] < asked[1] == asked[2]
 
 
 def test_more_than_there_is():

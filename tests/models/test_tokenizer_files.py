@@ -117,11 +117,6 @@ def write(name, text):
 
 
 DAMAGED = {
-    "a class that cuts in another way": (
-        "gpt2",
-        write("tokenizer_config.json", '{"tokenizer_class": "Qwen2Tokenizer"}'),
-        r"vocab\.json and no tokenizer\.json, and how the tokenizer of gpt2 reads it is not known",
-    ),
     "merges of another vocabulary": (
         "gpt2",
         write("merges.txt", "#version: 0.2\nzq qz\n"),
@@ -139,6 +134,33 @@ DAMAGED = {
         r"vocab\.txt cannot be read",
     ),
 }
+
+
+def test_a_class_that_cuts_in_another_way(copy):
+    """Its texts cannot be read, its ids can."""
+    folder, config = copy("gpt2")
+    write("tokenizer_config.json", '{"tokenizer_class": "Qwen2Tokenizer"}')(folder)
+    tokenizer = read_tokenizers(folder, config).source
+    with pytest.raises(AttnvizError, match="how the tokenizer of gpt2 reads it is not known"):
+        tokenizer.encode("I saw")
+    assert tokenizer.take([5, 7]).ids == (5, 7)
+
+
+INSTEAD = {
+    "[": r"tokenizer\.json is damaged or no tokenizer file: invalid type",
+    "{}": r"tokenizer\.json is damaged or no tokenizer file: Model missing",
+    "version https://git-lfs.github.com/spec/v1\n": r"tokenizer\.json .* a Git LFS pointer",
+    "<!doctype html>": r"tokenizer\.json .* a web page",
+}
+
+
+@pytest.mark.parametrize("content", INSTEAD)
+def test_no_tokenizer_json(copy, content):
+    folder, config = copy("bert")
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(AttnvizError, match=INSTEAD[content]) as error:
+        read_tokenizers(folder, config)
+    assert error.value.hint
 
 
 @pytest.mark.parametrize("name", DAMAGED)

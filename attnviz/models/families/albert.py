@@ -23,6 +23,9 @@ from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 HEAD = Head("predictions.dense", "predictions.LayerNorm", "predictions")
 PROJECTIONS = ("query", "key", "value", "dense")
 
+MOST_LAYERS = 1024
+"""They share weights, so that the file would do for any number of them."""
+
 IGNORED = (
     r"(albert\.)?(embeddings\.position_ids|pooler(_activation)?\..*)"
     r"|predictions\.decoder\.bias|(sop_classifier|classifier|qa_outputs)\..*"
@@ -32,13 +35,13 @@ IGNORED = (
 def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     tensors = Tensors(file, ("albert.",), dtype)
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
-    n_layer, d_ff = config.count("num_hidden_layers"), config.count("intermediate_size")
+    n_layer = config.count("num_hidden_layers", most=MOST_LAYERS)
+    d_ff = config.count("intermediate_size")
     n_group, n_inner = config.count("num_hidden_groups", 1), config.count("inner_group_num", 1)
     eps, d = config.above(0, "layer_norm_eps", 1e-12), config.count("embedding_size", 128)
     act = activation(config, "hidden_act", "gelu_new")
     config.inert("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
     config.require("layers_to_keep", [])
-    config.require("is_encoder_decoder", False)
     source = embedding(config, tensors, d)
     config.finish()
     source = source._replace(

@@ -109,16 +109,11 @@ def _image(config: Config) -> GreyReader:
     config.require("n_pixel", image.patch**2)
     config.finish()
     if image.height % image.patch or image.width % image.patch:
-        raise AttnvizError(
-            f"{config.where}: patches of {image.patch} do not fill an image of "
-            f"{image.height} × {image.width}",
-            "take the config.json that came with the weights",
+        raise config.error(
+            f"patches of {image.patch} do not fill an image of {image.height} × {image.width}"
         )
     if max(image) > LARGEST_SIDE:
-        raise AttnvizError(
-            f"{config.where}: no side may be longer than {LARGEST_SIDE} pixels",
-            "take the config.json that came with the weights",
-        )
+        raise config.error(f"no side may be longer than {LARGEST_SIDE} pixels")
     return image
 
 

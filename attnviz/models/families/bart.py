@@ -95,7 +95,6 @@ def finish_config(config: Config) -> None:
     config.require("add_final_layer_norm", False)
     config.require("add_bias_logits", False)
     config.require("is_encoder_decoder", True)
-    config.require("is_decoder", False)
     config.inert("force_bos_token_to_be_generated")
     config.finish()
 

@@ -66,9 +66,6 @@ def encoder(
     n_layer, d_ff = config.count("num_hidden_layers"), config.count("intermediate_size")
     eps, act = config.above(0, "layer_norm_eps", 1e-12), activation(config, "hidden_act", "gelu")
     n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
-    config.require("is_decoder", False)
-    config.require("add_cross_attention", False)
-    config.require("is_encoder_decoder", False)
     config.finish()
 
     def block(layer: int) -> Block:

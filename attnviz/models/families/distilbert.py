@@ -33,7 +33,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     act = activation(config, "activation", "gelu")
     config.switch("sinusoidal_pos_embds")  # the file holds the table in either case
     config.inert("tie_weights_")
-    config.require("is_encoder_decoder", False)
     config.finish()
 
     def block(layer: int) -> Block:

@@ -86,5 +86,5 @@ def _turns(config: Config, d_head: int) -> tuple[tuple[Turn, str], tuple[Turn, s
         )
         nested.finish()
         return near, far
-    local = Config({"rope_theta": config.above(0, "rope_local_base_freq", 10000.0)}, config.where)
+    local = config.part({"rope_theta": config.above(0, "rope_local_base_freq", 10000.0)})
     return from_parameters(config, local, d_head), rope(config, d_head, base=1e6)

@@ -39,8 +39,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     scale = sizes.d_head**-0.5 if config.switch("scale_attn_weights", True) else 1.0
     by_layer = config.switch("scale_attn_by_inverse_layer_idx")
     config.inert("n_ctx", "reorder_and_upcast_attn", "summary_first_dropout")
-    config.require("add_cross_attention", False)
-    config.require("is_encoder_decoder", False)
     words = tensors.weight("wte.weight", sizes.n_vocabulary, d_model)
     unembed = unembedding(config, tensors, words, "lm_head", tied=True)
     config.finish()

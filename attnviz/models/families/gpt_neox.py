@@ -54,7 +54,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         fraction=config.above(0, "rotary_pct", 0.25),
     )
     config.require("is_decoder", False, True)
-    config.require("is_encoder_decoder", False)
     words = tensors.weight("embed_in.weight", sizes.n_vocabulary, d_model)
     unembed = unembedding(config, tensors, words, "embed_out", tied=False)
     config.finish()

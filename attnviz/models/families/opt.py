@@ -55,7 +55,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     d = config.count("word_embed_proj_dim", d_model)
     config.require("enable_bias", True)
     config.require("layer_norm_elementwise_affine", True)
-    config.require("is_encoder_decoder", False)
     words = tensors.weight("embed_tokens.weight", sizes.n_vocabulary, d)
     unembed = unembedding(config, tensors, words, "lm_head", tied=True)
     config.finish()

@@ -54,7 +54,6 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     scaled = config.switch("scale_decoder_outputs", tied)
     config.inert("n_positions")
     config.require("is_encoder_decoder", True)
-    config.require("is_decoder", False)
     words = tensors.weight("shared.weight", n_vocabulary, sizes.d_model)
     output = Linear(words)
     if tensors.has("lm_head.weight"):

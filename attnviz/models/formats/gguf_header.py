@@ -7,7 +7,7 @@ the file before anything of that length is made.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from attnviz.models.formats.magic import N_BYTE, what_it_is
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-ALIGNMENT = "general.alignment"
+ALIGNMENT, ARCHITECTURE = "general.alignment", "general.architecture"
 
 SCALARS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?",
            10: "<u8", 11: "<i8", 12: "<f8"}  # fmt: skip
@@ -51,18 +51,12 @@ class Header(NamedTuple):
 
 def read_header(data: Any, path: str) -> Header:
     """The header of a file, `data` being its bytes or a map of them."""
-    cursor = _Cursor(data, path)
-    _check_kind(data, path)
-    cursor.at = len(MAGIC) + 4
-    n_tensor, n_metadata = cursor.whole(8), cursor.whole(8)
-    cursor.check_count(n_tensor, 24, "tensors")
-    cursor.check_count(n_metadata, 13, "fields of metadata")
+    cursor, n_tensor, n_metadata = _opened(data, path)
     metadata: dict[str, Any] = {}
-    for _ in range(n_metadata):
-        key = cursor.text()
+    for key, value in cursor.fields(n_metadata):
         if key in metadata:
             raise cursor.damaged(f"the metadata {key} is there twice")
-        metadata[key] = cursor.value(cursor.whole(4))
+        metadata[key] = value
     tensors: dict[str, TensorInfo] = {}
     for _ in range(n_tensor):
         name = cursor.text()
@@ -73,6 +67,23 @@ def read_header(data: Any, path: str) -> Header:
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
         raise cursor.damaged(f"{ALIGNMENT} is {alignment}, no power of two")
     return Header(metadata, tensors, cursor.at + -cursor.at % alignment)
+
+
+def read_architecture(data: Any, path: str) -> str | None:
+    """What the file says its model is; of the metadata only what stands before it is read."""
+    cursor, _, n_metadata = _opened(data, path)
+    return next((str(v) for key, v in cursor.fields(n_metadata) if key == ARCHITECTURE), None)
+
+
+def _opened(data: Any, path: str) -> tuple[_Cursor, int, int]:
+    """A cursor at the metadata; how many tensors and fields of metadata there are."""
+    _check_kind(data, path)
+    cursor = _Cursor(data, path)
+    cursor.at = len(MAGIC) + 4
+    n_tensor, n_metadata = cursor.whole(8), cursor.whole(8)
+    cursor.check_count(n_tensor, 24, "tensors")
+    cursor.check_count(n_metadata, 13, "fields of metadata")
+    return cursor, n_tensor, n_metadata
 
 
 def _check_kind(data: Any, path: str) -> None:
@@ -124,6 +135,11 @@ class _Cursor:
 
     def text(self) -> str:
         return self._texts(1)[0]
+
+    def fields(self, count: int) -> Iterator[tuple[str, Any]]:
+        """So many fields of metadata, each as it is read."""
+        for _ in range(count):
+            yield self.text(), self.value(self.whole(4))
 
     def value(self, kind: int) -> Any:
         """The metadata at the cursor: a number, a truth value, a text, or a list of such."""

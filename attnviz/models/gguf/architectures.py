@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
+from attnviz.models.formats.gguf_header import ARCHITECTURE
 from attnviz.models.gguf.layout import Change, Renamed, halves, side_by_side
 from attnviz.models.gguf.rope import TENSORS, rope_parameters
 from attnviz.models.tensors import TensorFile
 from attnviz.registry import nearest
 from attnviz.tokens import label
+
+RIGHT = "download it again, or take another conversion of the model"
+"""What to do about wrong metadata."""
 
 PER_LAYER = ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
 """Fields that may be a list with an entry for each layer."""
@@ -89,7 +93,7 @@ class Architecture(NamedTuple):
 
 def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, TensorFile]:
     """Config and tensors as a family reads them; a field that is not understood is refused."""
-    name = str(metadata.get("general.architecture"))
+    name = str(metadata.get(ARCHITECTURE))
     if name not in ARCHITECTURES:
         raise AttnvizError(
             f"{file.path}: the architecture {label(name)} is not supported",
@@ -109,7 +113,7 @@ def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, Te
     given.require("expert_used_count", 0)
     given.finish()
     renamed = Renamed(file, architecture.names, architecture.changes(values), TENSORS)
-    return Config(values, f"{file.path}: its config"), renamed
+    return Config(values, f"{file.path}: its config", RIGHT), renamed
 
 
 def _fields(metadata: Mapping[str, Any], name: str, file: TensorFile) -> Config:
@@ -128,7 +132,7 @@ def _fields(metadata: Mapping[str, Any], name: str, file: TensorFile) -> Config:
                 f"{file.path}: {name}.{key} = {fields[key]} is more than the file holds",
                 "download it again",
             )
-    return Config(fields, f"{file.path}: {name}.*")
+    return Config(fields, f"{file.path}: {name}.*", RIGHT)
 
 
 def _llama_like(
@@ -139,10 +143,7 @@ def _llama_like(
     d_head = given.count("attention.key_length", max(1, d_model // n_head))
     given.require("attention.value_length", d_head)
     if d_head % 2:
-        raise AttnvizError(
-            f"{given.where}: heads of {d_head} features, an odd number, cannot turn in pairs",
-            "download it again",
-        )
+        raise given.error(f"heads of {d_head} features, an odd number, cannot turn in pairs")
     rope = rope_parameters(given, file)
     if partial:
         rope["partial_rotary_factor"] = given.count("rope.dimension_count", d_head) / d_head

@@ -28,16 +28,12 @@ def rope_parameters(given: Config, file: TensorFile) -> dict[str, Any]:
     if LONG in file.shapes:
         return rope | _longrope(given, file, original)
     if kind == "longrope":
-        raise AttnvizError(
-            f"{given.where}: rope.scaling.type = longrope, but the file has no {LONG}",
-            "convert the model anew",
-        )
+        raise given.error(f"rope.scaling.type = longrope, but the file has no {LONG}")
     if FACTORS in file.shapes:
         if scales:
-            raise AttnvizError(
-                f"{given.where}: rope.scaling.factor = {factor} besides {FACTORS} changes the "
-                "numbers and is not supported",
-                "take another conversion of the model",
+            raise given.error(
+                f"rope.scaling.factor = {factor} besides {FACTORS} changes the numbers and is not "
+                "supported"
             )
         return rope | {"rope_type": "factors", "factors": _divisors(file, FACTORS)}
     if not scales:

@@ -25,7 +25,7 @@ UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
     """The tokenizer; if the file has none, one that takes token ids only."""
     fields = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
-    given = Config(fields, f"{path}: {PREFIX}*")
+    given = Config(fields, f"{path}: {PREFIX}*", "download it again")
     kind = given.text("model", "none")
     problem = _problem(kind, given.text("pre", "default"))
     if problem:
@@ -161,10 +161,7 @@ def _id(given: Config, key: str, tokens: Sequence[str], default: int | None = No
     """A token id of the vocabulary; `default` where the file names none."""
     id = given.whole(key) if given.has(key) else default
     if id is not None and id >= len(tokens):
-        raise AttnvizError(
-            f"{given.where}: {key} is {id}, but there are {len(tokens)} tokens",
-            "download it again",
-        )
+        raise given.error(f"{key} is {id}, but there are {len(tokens)} tokens")
     return id
 
 
@@ -172,11 +169,7 @@ def _list(given: Config, key: str, kind: type, n: int | None = None) -> list[Any
     """A list of values of one kind, n of them."""
     value = given.get(key)
     if not isinstance(value, list) or not all(isinstance(entry, kind) for entry in value):
-        raise AttnvizError(
-            f"{given.where}: {key} is no list of {kind.__name__}", "download it again"
-        )
+        raise given.error(f"{key} is no list of {kind.__name__}")
     if n is not None and len(value) != n:
-        raise AttnvizError(
-            f"{given.where}: {key} has {len(value)} entries for {n} tokens", "download it again"
-        )
+        raise given.error(f"{key} has {len(value)} entries for {n} tokens")
     return value

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
 from attnviz.models.formats.gguf import GGUFFile
+from attnviz.models.formats.gguf_header import read_architecture
 
 KINDS = (Kind.F32, Kind.F16, Kind.BF16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0,
          Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.IQ4_NL, Kind.IQ2_XXS,
@@ -115,6 +116,13 @@ class TestHeader:
     def test_metadata(self, tmp_path):
         file = GGUFFile(write(tmp_path / "x.gguf", {}, **METADATA))
         assert {key: file.metadata[key] for key in METADATA} == METADATA
+
+    def test_the_architecture_without_what_comes_after_it(self, tmp_path):
+        path = write(tmp_path / "x.gguf", {}, **METADATA)
+        content = path.read_bytes()
+        cut = content[: content.index(b"llama") + 5]  # the counts promise more
+        padded = cut + b"\xff" * (len(content) - len(cut))
+        assert read_architecture(padded, "x.gguf") == "llama"
 
     @pytest.mark.parametrize("alignment", [8, 32, 64])
     def test_alignment(self, tmp_path, alignment):

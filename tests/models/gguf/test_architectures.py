@@ -56,6 +56,13 @@ def test_what_it_says_of_itself(both):
     assert found["name"] == "model"
 
 
+@pytest.mark.parametrize("name", ["model.GGUF", "sha256-0123"])
+def test_a_file_is_known_by_its_first_bytes(tmp_path, name):
+    config, tensors = read(FAMILIES / "llama")
+    path = convert(config, tensors, tmp_path / "model.gguf").rename(tmp_path / name)
+    assert len(run(path).records) == 2
+
+
 class TestRefusals:
     """A file that is right but for one field."""
 
@@ -95,6 +102,7 @@ class TestRefusals:
         with pytest.raises(AttnvizError, match=message) as error:
             run(spoil(added))
         assert error.value.hint
+        assert "config.json" not in error.value.hint  # there is none
 
     def test_lists_that_say_the_same_for_each_layer(self, spoil):
         assert len(run(spoil({"llama.attention.head_count_kv": [4, 4]})).records) == 2
