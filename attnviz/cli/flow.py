@@ -155,7 +155,7 @@ def _run(
     from attnviz.models.memory import plan_run
     from attnviz.models.reading import read_text
     from attnviz.models.running import run
-    from attnviz.models.vision import read_pixels
+    from attnviz.models.vision.seeing import read_pixels
 
     (given,) = read_inputs(None if text is None else [text], ids)
     model = load(stack.model, stack.download, changes(stack))

@@ -18,9 +18,9 @@ from attnviz.errors import AttnvizError
 from attnviz.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
-    from attnviz.models.images import Pixels
     from attnviz.models.model import Model
-    from attnviz.models.vision import Seen
+    from attnviz.models.vision.images import Pixels
+    from attnviz.models.vision.seeing import Seen
     from attnviz.nn.types import Array
     from attnviz.views.kinds import View
 
@@ -63,7 +63,7 @@ def image(
     attnviz image photo.jpg -m MODEL_FOLDER -s L11
     """
     check_outputs(out)
-    from attnviz.models.vision import read_pixels
+    from attnviz.models.vision.seeing import read_pixels
     from attnviz.views.image import image_views
 
     selection = parse_selection(select or ())
@@ -111,7 +111,7 @@ def _query(patch: str, grid: tuple[int, int]) -> int:
 
 def _see(model: Model, pixels: Pixels, selection: Selection, fingerprint: bool) -> Seen:
     from attnviz.models.memory import in_gib, plan_run
-    from attnviz.models.vision import see
+    from attnviz.models.vision.seeing import see
 
     plan = plan_run(model, {"source": pixels.tokens}, ("weights",), selection)
     if plan.n_byte > LARGE:
@@ -143,7 +143,7 @@ def _reason(name: str, model: Model, pixels: Pixels, seen: Seen, wanted: bool | 
 def _slopes(name: str, pixels: Pixels, label: int, answer: str) -> _Reason:
     from attnviz.analysis.saliency import gradient
     from attnviz.models import load_model
-    from attnviz.models.vision import class_logit
+    from attnviz.models.vision.seeing import class_logit
     from attnviz.views.image import slope_picture
 
     exact = load_model(name, {"dtype": "float64"})
@@ -153,7 +153,7 @@ def _slopes(name: str, pixels: Pixels, label: int, answer: str) -> _Reason:
 
 def _drops(model: Model, pixels: Pixels, label: int, answer: str, asked: bool) -> _Reason:
     from attnviz.analysis.saliency import occlusion
-    from attnviz.models.vision import class_logit, operations
+    from attnviz.models.vision.seeing import class_logit, operations
     from attnviz.views.image import drop_picture
     from attnviz.views.kinds import Line, Text
 

@@ -106,7 +106,7 @@ def record_source(
             f"{model.name} reads images, no ids and no second text", "give the file of an image"
         )
     from attnviz.models.memory import plan_run
-    from attnviz.models.vision import read_pixels, see
+    from attnviz.models.vision.seeing import read_pixels, see
 
     pixels = read_pixels(model, given)
     plan = plan_run(model, {"source": pixels.tokens}, stages, selection)

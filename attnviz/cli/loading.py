@@ -23,7 +23,7 @@ def load(
 
     wanted = hub_name(name) if download and name is not None else None
     if wanted is not None:
-        from attnviz.models.download import download as fetch
+        from attnviz.models.sources.download import download as fetch
 
         with progress(f"fetching {wanted}", patience=0) as bar:
             fetch(wanted, bar)

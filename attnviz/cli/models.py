@@ -48,7 +48,7 @@ def models(
 
 
 def _list(folder: Path | None) -> Report:
-    from attnviz.models.catalogue import cached_entries, entries_below, packaged_entries
+    from attnviz.models.sources.catalogue import cached_entries, entries_below, packaged_entries
     from attnviz.views.catalogue import catalogue_views
 
     own = packaged_entries() if folder is None else []

@@ -13,9 +13,9 @@ from attnviz.lessons.drawing import THREE, read_drawing
 from attnviz.lessons.language import Say
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.images import Pixels
 from attnviz.models.model import Model
-from attnviz.models.vision import class_logit, read_pixels, see
+from attnviz.models.vision.images import Pixels
+from attnviz.models.vision.seeing import class_logit, read_pixels, see
 from attnviz.nn.embedding import Embed, Input
 from attnviz.nn.patches import cut
 from attnviz.nn.seeded import normal

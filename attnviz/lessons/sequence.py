@@ -17,7 +17,7 @@ from attnviz.models.decoding import generate
 from attnviz.models.model import Model
 from attnviz.models.reading import read_text
 from attnviz.models.running import run
-from attnviz.models.vision import read_pixels, see
+from attnviz.models.vision.seeing import read_pixels, see
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.views.decoding import probability_text

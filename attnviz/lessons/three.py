@@ -16,9 +16,9 @@ from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.decoding import generate
 from attnviz.models.model import Model
-from attnviz.models.readers import Reader
 from attnviz.models.reading import as_input, read_text
 from attnviz.models.running import run
+from attnviz.models.tokenizers.readers import Reader
 from attnviz.nn.heads import split_heads
 from attnviz.nn.transformer import attentions
 from attnviz.nn.types import Array

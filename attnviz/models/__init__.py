@@ -10,8 +10,8 @@ from attnviz.errors import AttnvizError
 from attnviz.registry import nearest, parse_spec
 
 if TYPE_CHECKING:
-    from attnviz.models.hub import HubName
     from attnviz.models.model import Model
+    from attnviz.models.sources.hub import HubName
 
 DEFAULT = "tagger"
 RANDOM = "random"
@@ -52,7 +52,7 @@ def hub_name(name: str) -> HubName | None:
         return None
     if name.lower().endswith(FILES) or Path(name).exists():
         return None
-    from attnviz.models.hub import parse_name
+    from attnviz.models.sources.hub import parse_name
 
     return parse_name(name)
 
@@ -116,7 +116,7 @@ def _trained(name: str, dtype: str) -> Model:
         )
     wanted = hub_name(name)
     if wanted is not None:
-        from attnviz.models.hub import find
+        from attnviz.models.sources.hub import find
 
         snapshot = find(wanted)
         if snapshot is not None:

@@ -13,12 +13,12 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models import families
 from attnviz.models.finite import check_tensors
-from attnviz.models.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Model, Tokenizer
-from attnviz.models.preprocessor import RIGHT
+from attnviz.models.sources.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
 from attnviz.models.tensors import TensorFile
-from attnviz.models.tokenizer_files import read_tokenizers
+from attnviz.models.tokenizers.files import read_tokenizers
+from attnviz.models.vision.preprocessor import RIGHT
 from attnviz.registry import nearest
 from attnviz.tokens import label
 

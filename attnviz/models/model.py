@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from attnviz.models.images import ImageReader
+from attnviz.models.vision.images import ImageReader
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens

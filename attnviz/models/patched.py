@@ -9,9 +9,9 @@ from typing import NamedTuple
 from attnviz.models.config import Config
 from attnviz.models.families import Built
 from attnviz.models.layers import head_width, layer_norm, linear
-from attnviz.models.preprocessor import Takes, read_preprocessor
-from attnviz.models.readers import NoText
 from attnviz.models.tensors import Tensors
+from attnviz.models.tokenizers.readers import NoText
+from attnviz.models.vision.preprocessor import Takes, read_preprocessor
 from attnviz.nn.embedding import PatchEmbedding
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention

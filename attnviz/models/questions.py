@@ -114,7 +114,7 @@ def output_name(model: Model, id: int) -> str:
 
 
 def _of_image(model: Model, path: Text) -> Question:
-    from attnviz.models.vision import read_pixels
+    from attnviz.models.vision.seeing import read_pixels
 
     if not isinstance(path, str):
         raise AttnvizError(f"{model.name} reads images, no ids", "attnviz ablate FILE.png")

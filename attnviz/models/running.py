@@ -73,7 +73,7 @@ def run(
     if image is not None:
         if not (text is pair is target is None):
             raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
-        from attnviz.models.vision import read_pixels, see
+        from attnviz.models.vision.seeing import read_pixels, see
 
         seen = see(
             model,

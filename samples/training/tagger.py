@@ -30,7 +30,7 @@ from tagger_wordnet import WordNet
 from torch import Tensor
 from torch.nn import functional as F
 
-from attnviz.models.pieces import N_PIECE_OF_WORD, word_pieces
+from attnviz.models.tokenizers.pieces import N_PIECE_OF_WORD, word_pieces
 from attnviz.tokens import split_words
 
 STACKS: dict[str, dict[str, Any]] = {

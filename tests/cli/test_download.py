@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from attnviz.errors import AttnvizError
-from attnviz.models.download import download
-from attnviz.models.hub import HubName
+from attnviz.models.sources.download import download
+from attnviz.models.sources.hub import HubName
 from tests.cli.hub_server import COMMIT, Hub, serve
 from tests.conftest import GOLDEN
 
@@ -234,7 +234,7 @@ def test_the_package_is_missing(call, monkeypatch):
 def test_the_bytes_are_counted(hub, tmp_path):
     """A process of its own, as the package reads its settings once."""
     code = (
-        "from attnviz.models.download import download; from attnviz.models.hub import HubName;"
+        "from attnviz.models.sources.download import download; from attnviz.models.sources.hub import HubName;"
         "download(HubName('some/bert'), lambda done, total: print(done, total))"
     )
     environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "PATH": "/usr/bin"}

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 import attnviz
 from attnviz.analysis.saliency import gradient
 from attnviz.models import load_model
-from attnviz.models.vision import class_logit, read_pixels, see
+from attnviz.models.vision.seeing import class_logit, read_pixels, see
 from tests.conftest import GOLDEN, HERE
 
 DIGITS = sorted((HERE.parent / "samples" / "digits").glob("*.png"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from attnviz.models.pieces import N_PIECE_OF_WORD, word_pieces
+from attnviz.models.tokenizers.pieces import N_PIECE_OF_WORD, word_pieces
 
 pytest.importorskip("torch")
 

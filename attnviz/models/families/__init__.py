@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnviz.models.config import Config
-from attnviz.models.images import ImageReader
 from attnviz.models.model import Tokenizer
 from attnviz.models.tensors import Tensors
+from attnviz.models.vision.images import ImageReader
 from attnviz.nn.transformer import Transformer
 
 

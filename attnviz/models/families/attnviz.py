@@ -9,12 +9,12 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.families import Built, Config
-from attnviz.models.grey import GreyReader
 from attnviz.models.model import Tokenizer
 from attnviz.models.parts import build_scheme, build_stack, linear
-from attnviz.models.readers import NoText, Reader
 from attnviz.models.stack import StackConfig, from_values
 from attnviz.models.tensors import TensorFile, Tensors
+from attnviz.models.tokenizers.readers import NoText, Reader
+from attnviz.models.vision.grey import GreyReader
 from attnviz.nn.embedding import Embed, Embedding, PatchEmbedding
 from attnviz.nn.patches import GridPositions
 from attnviz.nn.schemes import Scheme

@@ -13,9 +13,9 @@ from typing import Any
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.gguf.splits import SPLITS
-from attnviz.models.hf_tokenizer import HFTokenizer, NoTokenizer, tokenizers_package
 from attnviz.models.model import Tokenizer
-from attnviz.models.spelling import SPACE
+from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, tokenizers_package
+from attnviz.models.tokenizers.spelling import SPACE
 
 PREFIX = "tokenizer.ggml."
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4

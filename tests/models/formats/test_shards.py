@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 import attnviz
 from attnviz.errors import AttnvizError
-from attnviz.models.folder import INDEX
 from attnviz.models.formats.shards import Shards
+from attnviz.models.sources.folder import INDEX
 from tests.conftest import GOLDEN
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnviz.models.spelling import (
+from attnviz.models.tokenizers.spelling import (
     Spelling,
     byte_level,
     sentence_piece,
@@ -19,7 +19,7 @@ from attnviz.models.spelling import (
 from attnviz.tokens import label, split_words
 
 tokenizers = pytest.importorskip("tokenizers")
-from attnviz.models.hf_tokenizer import HFTokenizer  # noqa: E402
+from attnviz.models.tokenizers.hugging_face import HFTokenizer  # noqa: E402
 
 CORPUS = ["I saw a saw, didn't I? The keys to the cabinet are on the table. 地上 地下 résumé"] * 3
 

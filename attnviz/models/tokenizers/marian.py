@@ -10,7 +10,7 @@ from typing import Any
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Tokenizer
-from attnviz.models.spelling import Spelling, sentence_piece, show
+from attnviz.models.tokenizers.spelling import Spelling, sentence_piece, show
 from attnviz.tokens import Tokens
 
 END, UNKNOWN, PADDING = "</s>", "<unk>", "<pad>"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.models.images import GREY, Pixels, opaque, open_image, resize
+from attnviz.models.vision.images import GREY, Pixels, opaque, open_image, resize
 from attnviz.nn.types import Array
 
 BRIGHT = 0.5

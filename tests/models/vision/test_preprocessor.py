@@ -12,7 +12,7 @@ from PIL import Image
 
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
-from attnviz.models.preprocessor import ShortestEdge, Takes, read_preprocessor
+from attnviz.models.vision.preprocessor import ShortestEdge, Takes, read_preprocessor
 from tests.conftest import GOLDEN
 
 IMAGES = GOLDEN / "images"

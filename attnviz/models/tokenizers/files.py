@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attnviz.models.decoder_tokenizer import DecoderTokenizer
-from attnviz.models.hf_tokenizer import HFTokenizer, NoTokenizer, read_tokenizer
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Tokenizer
-from attnviz.models.vocabulary_files import CONVERT, content, read_settings, read_vocabulary
+from attnviz.models.tokenizers.decoder import DecoderTokenizer
+from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, read_tokenizer
+from attnviz.models.tokenizers.vocabulary import CONVERT, content, read_settings, read_vocabulary
 
 SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
@@ -61,7 +61,7 @@ def _of_text(folder: Path, family: str, ids: Mapping[str, list[int]]) -> Tokeniz
 
 
 def _marian(folder: Path, begin: int | None) -> Tokenizers:
-    from attnviz.models.marian_tokenizer import MarianTokenizer
+    from attnviz.models.tokenizers.marian import MarianTokenizer
 
     source = MarianTokenizer(folder / "source.spm", folder / "vocab.json")
     own = folder / "target_vocab.json"

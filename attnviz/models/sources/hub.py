@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnviz.errors import AttnvizError
-from attnviz.models.folder import missing_files
+from attnviz.models.sources.folder import missing_files
 from attnviz.tokens import label
 
 MAIN = "main"

@@ -10,7 +10,7 @@ import pytest
 
 import attnviz
 from attnviz.errors import AttnvizError
-from attnviz.models.folder import choose_weights, missing_files
+from attnviz.models.sources.folder import choose_weights, missing_files
 from tests.conftest import GOLDEN
 
 WEIGHTS = GOLDEN / "bert-tiny" / "model.safetensors"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from attnviz.errors import AttnvizError
-from attnviz.models.grey import GreyReader
+from attnviz.models.vision.grey import GreyReader
 
 read = GreyReader(8, 8, 2).read
 

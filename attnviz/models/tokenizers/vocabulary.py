@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.hf_tokenizer import tokenizers_package
 from attnviz.models.json_object import read_object
+from attnviz.models.tokenizers.hugging_face import tokenizers_package
 
 SETTINGS = "tokenizer_config.json"
 CONVERT = (

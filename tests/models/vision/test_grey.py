@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attnviz.models.grey import GreyReader
+from attnviz.models.vision.grey import GreyReader
 
 read = GreyReader(8, 8, 2).read
 

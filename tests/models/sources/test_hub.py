@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.models import hub, load_model
-from attnviz.models.hub import HubName, cache_folder, cached, find, parse_name
+from attnviz.models import load_model
+from attnviz.models.sources import hub
+from attnviz.models.sources.hub import HubName, cache_folder, cached, find, parse_name
 from tests.conftest import GOLDEN
 
 COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40
@@ -198,7 +199,7 @@ def test_everything_in_the_cache(cache):
 
 
 def test_the_catalogue_lists_what_m_takes(cache):
-    from attnviz.models.catalogue import cached_entries
+    from attnviz.models.sources.catalogue import cached_entries
 
     put(cache, "org/bert", main=COMMIT)
     gpt = put(cache, "org/other", main=COMMIT)

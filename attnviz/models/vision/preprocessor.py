@@ -14,7 +14,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
-from attnviz.models.images import (
+from attnviz.models.vision.images import (
     MOST_PIXELS,
     Opened,
     Pixels,

@@ -9,7 +9,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
 from attnviz.models.model import Tokenizer
-from attnviz.models.pieces import SHAPES, word_pieces
+from attnviz.models.tokenizers.pieces import SHAPES, word_pieces
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, split_words
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
 from attnviz.models.config import Config
-from attnviz.models.pieces import N_PIECE_OF_WORD, SHAPES, word_pieces
-from attnviz.models.readers import NoText, Reader
+from attnviz.models.tokenizers.pieces import N_PIECE_OF_WORD, SHAPES, word_pieces
+from attnviz.models.tokenizers.readers import NoText, Reader
 
 WORDS = {
     "reads": "words",

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.models.tokenizer_files import read_tokenizers
+from attnviz.models.tokenizers.files import read_tokenizers
 from tests.conftest import GOLDEN
 from tests.golden.tokenizers.nasty import NASTY, PAIRS
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED, packaged
 from attnviz.models.checkpoint import known_families, read_card
-from attnviz.models.folder import CONFIG
 from attnviz.models.formats.gguf_header import read_architecture
 from attnviz.models.formats.mapped import mapped
 from attnviz.models.gguf.architectures import ARCHITECTURES
-from attnviz.models.hub import cached
+from attnviz.models.sources.folder import CONFIG
+from attnviz.models.sources.hub import cached
 
 DEEPEST = 4
 """How far below a given folder checkpoints are looked for."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.forward import forward
-from attnviz.models.images import Pixels
 from attnviz.models.model import Model
+from attnviz.models.vision.images import Pixels
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.types import Array

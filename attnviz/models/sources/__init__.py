@@ -1,0 +1,1 @@
+"""Where checkpoints lie: a folder, Hugging Face's cache, its hub."""

@@ -1,0 +1,1 @@
+"""Images in, what a vision model makes of them out."""
