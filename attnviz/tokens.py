@@ -203,7 +203,7 @@ def word_numbers(text: str) -> list[int | None]:
         letter = (char.isalnum() or char == "_") and not _is_cjk(char)
         inside = joins and char in "'’" and text[position + 1 : position + 2].isalnum()
         if word and (_clings(char, word) or inside or (letter and joins)):
-            word += char
+            word, joins = word + char, joins or letter
         else:
             word, last, joins = char, last + 1, letter
         numbers.append(last)

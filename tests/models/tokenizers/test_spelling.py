@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attnviz.models.tokenizers.spelling import (
@@ -112,6 +112,7 @@ class TestBytes:
 
     @settings(deadline=None)
     @given(st.text(st.characters(exclude_characters="▁")) | st.text("saw 地\n'👩\u200d\u0301"))
+    @example("\u200daw")  # what follows a joint is a word, not one letter
     def test_words_are_those_of_the_text(self, tokenizer, text):
         """No piece of these vocabularies holds two words, so merged pieces are the text's words;
         white space between words may be a word of its own."""
