@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attnviz.errors import AttnvizError
-    from attnviz.foreign import load
     from attnviz.models import load_model
-    from attnviz.models.running import run
+    from attnviz.models.run.running import run
     from attnviz.nn.attention import Attention, attend
-    from attnviz.trace import Record, Trace
+    from attnviz.trace.arrays import load
+    from attnviz.trace.record import Record, Trace
 
 __version__ = "0.1.0"
 
@@ -37,12 +37,12 @@ __all__ = [
 _HOMES = {
     "Attention": "attnviz.nn.attention",
     "AttnvizError": "attnviz.errors",
-    "Record": "attnviz.trace",
-    "Trace": "attnviz.trace",
+    "Record": "attnviz.trace.record",
+    "Trace": "attnviz.trace.record",
     "attend": "attnviz.nn.attention",
-    "load": "attnviz.foreign",
+    "load": "attnviz.trace.arrays",
     "load_model": "attnviz.models",
-    "run": "attnviz.models.running",
+    "run": "attnviz.models.run.running",
 }
 
 

@@ -17,7 +17,7 @@ from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 from attnviz.views.attention import attention_views
 
 ODD = st.one_of(

@@ -15,32 +15,20 @@ ROOT = Path(attnviz.__file__).parent
 
 LEAVES = {"attnviz", "attnviz.errors", "attnviz.registry"}
 NN = LEAVES | {"attnviz.nn"}
-TRACE = NN | {
-    "attnviz.tokens",
-    "attnviz.selection",
-    "attnviz.files",
-    "attnviz.archive",
-    "attnviz.trace",
-}
+TRACE = NN | {"attnviz.tokens", "attnviz.files", "attnviz.archive", "attnviz.trace"}
 
 MAY_IMPORT = {
     "errors": set(),
     "registry": {"attnviz.errors"},
     "tokens": set(),
     "files": {"attnviz.errors"},
-    "selection": {"attnviz.errors"},
     "nn": NN,
     "archive": NN | {"attnviz.files"},
     "trace": TRACE,
-    "decoded": TRACE,
-    "restore": TRACE,
-    "foreign": TRACE | {"attnviz.restore"},
-    "models": TRACE | {"attnviz.decoded", "attnviz.models"},
-    "analysis": TRACE | {"attnviz.decoded", "attnviz.analysis"},
-    "views": TRACE | {"attnviz.decoded", "attnviz.analysis", "attnviz.views"},
-    "lessons": TRACE
-    | {"attnviz.decoded"}
-    | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
+    "models": TRACE | {"attnviz.models"},
+    "analysis": TRACE | {"attnviz.analysis"},
+    "views": TRACE | {"attnviz.analysis", "attnviz.views"},
+    "lessons": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
     "render": NN | {"attnviz.views", "attnviz.render"},
     "scan": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "scan")},
     "cli": None,

@@ -10,7 +10,7 @@ import numpy as np
 from attnviz.analysis.effects import EFFECTS, Case, Outcome
 from attnviz.analysis.saliency import gradient
 from attnviz.nn.types import Array
-from attnviz.selection import Head
+from attnviz.trace.selection import Head
 
 Without = Callable[[Collection[Head]], Array]
 """One text's output [n_place, n_output] without some heads."""

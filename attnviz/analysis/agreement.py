@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnviz.analysis.difference import Cell, Difference, HeadDifference
-from attnviz.selection import Head
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Head
 
 LISTED = 4
 

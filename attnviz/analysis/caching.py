@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 
 
 def cache_error(trace: Trace, n_given: int, steps: Sequence[Sequence[Record]]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.nn.types import Bool
-from attnviz.trace import Record
+from attnviz.trace.record import Record
 
 GUESSED = "no mask is known; no weight lies above the diagonal"
 """Why an attention without a mask is taken for causal."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.trace import Record
+from attnviz.trace.record import Record
 
 STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
 

@@ -10,8 +10,8 @@ import numpy as np
 from attnviz.analysis.causality import looks_causal
 from attnviz.analysis.heads import row_blocks, spread_evenly
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 
 SINK_SHARE = 0.4
 """A key that takes more of all weights than this, and twice what an even spread gives it."""

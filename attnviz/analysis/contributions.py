@@ -25,7 +25,7 @@ from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import BatchNorm, LayerNorm, Norm, RMSNorm, Scale
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer, attentions
 from attnviz.nn.types import Array
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 
 STAGES = ("weights", "v", "context")
 """What a trace has to hold, besides its hidden states."""

@@ -14,7 +14,7 @@ from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
 from attnviz.analysis.pairing import PLAIN, Pair, Pairing
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 
 STAGES = ("weights", "scores", "logits")
 

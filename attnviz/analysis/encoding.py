@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
-from attnviz.nn.schemes import SCHEMES, Setting
+from attnviz.nn.schemes import SCHEMES, SchemeContext
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.registry import parse_spec
@@ -92,7 +92,7 @@ def encode_positions(
     def draw(what: str, shape: tuple[int, ...]) -> Array:
         return normal(shape, seed, what)
 
-    scheme = function(Setting(d_model, n_head, causal, draw), **options)
+    scheme = function(SchemeContext(d_model, n_head, causal, draw), **options)
     where = np.arange(offset, offset + n)
     if scheme.add is not None:
         added = np.asarray(scheme.add(where), np.float64)
@@ -108,7 +108,7 @@ def encode_positions(
             seeded=not sines,
             checks=_sinusoidal_checks(where, added, base) if sines else (),
         )
-    if scheme.turn is not None:
+    if scheme.rotary is not None:
         return _rotary(spec, where, d_model, options)
     if scheme.bias is not None:
         bias = np.broadcast_to(scheme.bias(where, where), (n_head, n, n))

@@ -11,7 +11,7 @@ from attnviz.analysis.causality import later, looks_causal
 from attnviz.analysis.heads import spread_evenly
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
-from attnviz.trace import Record
+from attnviz.trace.record import Record
 
 RESIDUAL = 0.5
 """What the residual keeps, of which the weights say nothing. Source: Abnar & Zuidema 2020."""

@@ -12,7 +12,7 @@ import numpy as np
 from attnviz.analysis.metrics import METRICS
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 
 FORMAT = "attnviz-heads"
 SCAN = "attnviz-scan"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.nn.types import Array, Bool
-from attnviz.selection import Selection
-from attnviz.trace import Record
+from attnviz.trace.record import Record
+from attnviz.trace.selection import Selection
 
 BLOCK_CELLS = 1 << 20
 
@@ -76,7 +76,7 @@ def facts_of_heads(
     return facts
 
 
-def most_telling(facts: Iterable[HeadFacts], count: int) -> list[HeadFacts]:
+def most_informative(facts: Iterable[HeadFacts], count: int) -> list[HeadFacts]:
     """The `count` heads whose rows differ most from one another, most telling first.
 
     A head that sends every query to one key (a sink) or to all keys alike tells nothing.

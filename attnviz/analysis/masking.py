@@ -9,7 +9,7 @@ import numpy as np
 from attnviz.analysis.heads import visible_cells
 from attnviz.nn.softmax import masked_softmax
 from attnviz.nn.types import Array
-from attnviz.trace import Record
+from attnviz.trace.record import Record
 
 
 @dataclass(frozen=True)

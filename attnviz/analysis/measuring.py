@@ -9,7 +9,7 @@ import numpy as np
 from attnviz.analysis.causality import GUESSED, looks_causal
 from attnviz.analysis.head_table import HeadTable
 from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
-from attnviz.analysis.metrics import METRICS, Pattern, Setting
+from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.distance import best_offset
 from attnviz.analysis.metrics.keys import sink_place
 from attnviz.analysis.metrics.repeats import period
@@ -24,8 +24,8 @@ from attnviz.analysis.metrics.values import value_norms
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
-from attnviz.selection import Selection
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 
 PLACES = {"sink_place": sink_place, "best_offset": best_offset, "period": period}
 """Where the key is that `sink_share` is about, at which offset `positional` holds, and how far
@@ -90,10 +90,10 @@ class Settings:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._made: dict[tuple[str, str, bytes], Setting] = {}
+        self._made: dict[tuple[str, str, bytes], MetricContext] = {}
         self.notes: dict[str, None] = {}
 
-    def of(self, record: Record, heads: Sequence[int]) -> Setting:
+    def of(self, record: Record, heads: Sequence[int]) -> MetricContext:
         """What these heads work in."""
         if record.mask is not None and record.mask.ndim == 3:
             visible = np.stack([visible_cells(record, head) for head in heads])
@@ -107,7 +107,7 @@ class Settings:
             self._made[key] = self._setting(record, visible)
         return self._made[key]
 
-    def _setting(self, record: Record, visible: Bool) -> Setting:
+    def _setting(self, record: Record, visible: Bool) -> MetricContext:
         keys = self._trace.streams[record.keys]
         plane = are_patches(keys)
         if plane:
@@ -117,7 +117,7 @@ class Settings:
         named = self._trace.model.get("kind") == "array"
         n_q, n_k = visible.shape[-2:]
         in_row = record.queries == record.keys and not plane
-        return Setting(
+        return MetricContext(
             visible=visible,
             first=n_k - n_q if in_row else None,
             ids=None if plane else same_tokens(keys) if named else known_ids(keys),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from attnviz.errors import AttnvizError
-from attnviz.selection import Head, Selection
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Head, Selection
 
 PLAIN = "array"
 """The kind of a trace that was read from a plain file of weights."""

@@ -10,7 +10,7 @@ import numpy as np
 from attnviz.analysis.divergence import MOST, jensen_shannon
 from attnviz.analysis.heads import entropy, visible_cells
 from attnviz.nn.types import Array, Bool
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
 
 
 class Group(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace, read_only
+from attnviz.trace.record import Record, Trace, read_only
 
 MERGED = "pieces merged into words: sum over keys, mean over queries"
 

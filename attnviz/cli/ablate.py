@@ -15,15 +15,15 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import Download, OutputOptions, one_of, spread
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
-from attnviz.selection import Head, Selection, parse_selection
+from attnviz.trace.selection import Head, Selection, parse_selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.ablation import Ablations
-    from attnviz.models.ablate import Ablation
+    from attnviz.models.edit.ablate import Ablation
     from attnviz.models.model import Model
-    from attnviz.models.questions import Question
+    from attnviz.models.run.probe import Probe
     from attnviz.nn.types import Array
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
     from attnviz.views.kinds import Line
 
 app = typer.Typer(add_completion=False)
@@ -168,10 +168,10 @@ def _questions(
     target: str | None,
     token: str | None,
     data: Path | None,
-) -> list[Question]:
+) -> list[Probe]:
     from attnviz.cli.inputs import named_file, read_inputs, read_pair
-    from attnviz.models.examples import read_examples
-    from attnviz.models.questions import ask
+    from attnviz.models.run.examples import read_examples
+    from attnviz.models.run.probe import make_probe
 
     if (file := named_file(text)) is not None:
         raise AttnvizError(
@@ -180,35 +180,35 @@ def _questions(
         )
     if data is None:
         (given,) = read_inputs(None if text is None else [text], ids)
-        return [ask(model, given, pair=read_pair(pair, ids), target=target, token=token)]
+        return [make_probe(model, given, pair=read_pair(pair, ids), target=target, token=token)]
     if any(each is not None for each in (text, ids, pair, target, token)):
         raise AttnvizError("--data holds the texts and what is right", "give it alone")
     return read_examples(model, data)
 
 
 def _kind(
-    model: Model, kind: str, reference: Path | None, questions: Sequence[Question]
+    model: Model, kind: str, reference: Path | None, questions: Sequence[Probe]
 ) -> tuple[Ablation, str]:
     """The ablation, and what is averaged over if anything is."""
-    from attnviz.models.ablate import Mean, mean_contexts, uniform, zero
+    from attnviz.models.edit.ablate import Mean, mean_contexts, uniform, zero
 
     if kind != "mean":
         return (zero if kind == "zero" else uniform), ""
     told = "the text" if len(questions) == 1 else f"the {len(questions)} texts"
     if reference is not None:
-        from attnviz.models.examples import lines
-        from attnviz.models.questions import ask
+        from attnviz.models.run.examples import lines
+        from attnviz.models.run.probe import make_probe
 
-        questions = [ask(model, line) for _, line in lines(reference)]
+        questions = [make_probe(model, line) for _, line in lines(reference)]
         told = f"the {len(questions)} texts of {reference}"
     given = [question.given for question in questions]
     return Mean(mean_contexts(model.transformer, given)), f"over all positions of {told}"
 
 
-def _trace(model: Model, questions: Sequence[Question], fingerprint: bool) -> Trace:
+def _trace(model: Model, questions: Sequence[Probe], fingerprint: bool) -> Trace:
     """The model and the text, or the model alone if there are many, as a trace of no attention."""
-    from attnviz.models.forward import describe, forward
-    from attnviz.trace import Trace
+    from attnviz.models.run.forward import describe, forward
+    from attnviz.trace.record import Trace
 
     if len(questions) > 1:
         n_token = max(len(tokens) for q in questions for tokens in q.streams.values())
@@ -220,17 +220,17 @@ def _trace(model: Model, questions: Sequence[Question], fingerprint: bool) -> Tr
 
 
 def _said(
-    model: Model, how: Ablation, question: Question, found: Ablations, top: int
+    model: Model, how: Ablation, question: Probe, found: Ablations, top: int
 ) -> dict[Head, str]:
     """What the model says without each of the most missed heads, where it is another thing."""
     import numpy as np
 
-    from attnviz.models.ablate import ablate as take_out
-    from attnviz.models.passes import Passes
+    from attnviz.models.edit.ablate import ablate as take_out
+    from attnviz.models.run.evaluator import Evaluator
 
     if not model.task:
         return {}
-    passes = Passes(model, question)
+    passes = Evaluator(model, question)
     watched = question.watched
     places = np.arange(len(question.places)) if watched is None else np.flatnonzero(watched)
     before = passes(model.transformer).argmax(-1)
@@ -243,12 +243,12 @@ def _said(
     return said
 
 
-def _watched(model: Model, question: Question) -> str:
+def _watched(model: Model, question: Probe) -> str:
     """The output whose probability is told, where it is one."""
     import numpy as np
 
-    from attnviz.models.passes import Passes
-    from attnviz.models.questions import output_name
+    from attnviz.models.run.evaluator import Evaluator
+    from attnviz.models.run.probe import output_name
 
     if not model.task or question.watched is None:
         return ""
@@ -257,13 +257,13 @@ def _watched(model: Model, question: Question) -> str:
     places = np.flatnonzero(question.watched)
     if len(places) != 1:
         return ""
-    answer = Passes(model, question)(model.transformer)[places[0]]
+    answer = Evaluator(model, question)(model.transformer)[places[0]]
     return output_name(model, int(answer.argmax()))
 
 
-def _change(model: Model, question: Question, place: int, before: int, after: int) -> str:
+def _change(model: Model, question: Probe, place: int, before: int, after: int) -> str:
     """`saw VERB→NOUN`; of models that write, what comes next without the token before it."""
-    from attnviz.models.questions import output_name
+    from attnviz.models.run.probe import output_name
 
     change = f"{output_name(model, before)}→{output_name(model, after)}"
     if model.task != "tag":
@@ -271,7 +271,7 @@ def _change(model: Model, question: Question, place: int, before: int, after: in
     return f"{question.streams['source'].labels[question.places[place]]} {change}"
 
 
-def _told(kind: str, what: str, questions: Sequence[Question]) -> list[Line]:
+def _told(kind: str, what: str, questions: Sequence[Probe]) -> list[Line]:
     from attnviz.views.kinds import Line
 
     lines = [Line(f"{kind} ablation: {KINDS[kind]}" + (f", {what}" if what else ""), "taken out")]

@@ -11,7 +11,7 @@ from attnviz.cli.emit import Report, check_outputs, emit, wants_data
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.selection import parse_selection
+from attnviz.trace.selection import parse_selection
 
 if TYPE_CHECKING:
     from attnviz.nn.scores import Score
@@ -116,7 +116,7 @@ def what_is_compared(names: list[str]) -> str:
 
 def seeded_score(spec: str, d_k: int) -> Score:
     """A scoring function; its learned arrays, if it has any, are drawn from a fixed seed."""
-    from attnviz.models.parts import build_score
+    from attnviz.models.build.parts import build_score
     from attnviz.nn.seeded import normal
 
     def draw(key: str, shape: tuple[int, ...]) -> Array:

@@ -13,12 +13,12 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import Download, OutputOptions, spread
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
-from attnviz.selection import parse_selection
+from attnviz.trace.selection import parse_selection
 
 if TYPE_CHECKING:
-    from attnviz.decoded import Generated
     from attnviz.models.model import Model
-    from attnviz.trace import Trace
+    from attnviz.trace.generation import Generated
+    from attnviz.trace.record import Trace
 
 app = typer.Typer(add_completion=False)
 
@@ -60,9 +60,9 @@ def decode(
     """
     check_outputs(out)
     from attnviz.cli.inputs import announce, read_inputs
-    from attnviz.models.decoding import MOST, generate, whole_pass
-    from attnviz.models.memory import check_memory, plan_decoding
-    from attnviz.models.reading import read_text
+    from attnviz.models.run.generate import MOST, generate, whole_pass
+    from attnviz.models.run.memory import check_memory, plan_decoding
+    from attnviz.models.run.prepare import read_text
     from attnviz.views.decoding import decoding_views
 
     (given,) = read_inputs(None if text is None else [text], ids)

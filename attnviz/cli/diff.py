@@ -17,7 +17,7 @@ from attnviz.errors import AttnvizError
 if TYPE_CHECKING:
     from attnviz.analysis.difference import Cell, Difference, HeadDifference
     from attnviz.nn.types import Array
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
 
 app = typer.Typer(add_completion=False)
 

@@ -18,7 +18,7 @@ from attnviz.render import render
 if TYPE_CHECKING:
     from attnviz.nn.types import Array
     from attnviz.render.terminal.screen import Depth, Screen
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
     from attnviz.views.kinds import View
 
 NARROWEST, WIDEST = 40, 200

@@ -11,7 +11,7 @@ from attnviz.cli.emit import Report, check_outputs, emit, wants_data
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.selection import parse_selection
+from attnviz.trace.selection import parse_selection
 
 app = typer.Typer(add_completion=False)
 

@@ -14,12 +14,12 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.flow import Flow, Mix
     from attnviz.models.model import Model
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
 
 app = typer.Typer(add_completion=False)
 
@@ -137,7 +137,7 @@ def flow(
 
 
 def _read(file: Path) -> Source:
-    from attnviz.foreign import load as load_trace
+    from attnviz.trace.arrays import load as load_trace
 
     return Source(load_trace(file), None)
 
@@ -152,9 +152,9 @@ def _run(
     fingerprint: bool,
 ) -> Source:
     from attnviz.analysis.contributions import STAGES
-    from attnviz.models.memory import plan_run
-    from attnviz.models.reading import read_text
-    from attnviz.models.running import run
+    from attnviz.models.run.memory import plan_run
+    from attnviz.models.run.prepare import read_text
+    from attnviz.models.run.running import run
     from attnviz.models.vision.seeing import read_pixels
 
     (given,) = read_inputs(None if text is None else [text], ids)

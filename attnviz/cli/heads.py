@@ -16,11 +16,11 @@ from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, sp
 from attnviz.cli.progress import progress
 from attnviz.cli.show import words
 from attnviz.errors import AttnvizError
-from attnviz.selection import Selection, parse_selection
+from attnviz.trace.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.head_table import HeadTable
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
     from attnviz.views.kinds import View
 
 app = typer.Typer(add_completion=False)
@@ -170,7 +170,7 @@ def _of_file(file: Path, selection: Selection, options: Mapping[str, str | None]
     from attnviz import archive
     from attnviz.analysis.head_table import FORMAT, SCAN, table_from_arrays
     from attnviz.analysis.measuring import measure_heads
-    from attnviz.foreign import load as load_weights
+    from attnviz.trace.arrays import load as load_weights
 
     manifest, arrays = archive.read(file)
     if manifest is not None and manifest.get("format") in (FORMAT, SCAN):
@@ -198,7 +198,7 @@ def _of_file(file: Path, selection: Selection, options: Mapping[str, str | None]
 
 
 def _header(found: Source) -> list[View]:
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
     from attnviz.views.attention import header
 
     return [header(found.trace or Trace(found.model, {}, ()))]

@@ -15,7 +15,7 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import Download, OutputOptions, spread, whole_numbers
 from attnviz.cli.progress import progress
 from attnviz.errors import AttnvizError
-from attnviz.selection import Selection, parse_selection
+from attnviz.trace.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
@@ -110,15 +110,15 @@ def _query(patch: str, grid: tuple[int, int]) -> int:
 
 
 def _see(model: Model, pixels: Pixels, selection: Selection, fingerprint: bool) -> Seen:
-    from attnviz.models.memory import in_gib, plan_run
-    from attnviz.models.vision.seeing import see
+    from attnviz.models.run.memory import in_gib, plan_run
+    from attnviz.models.vision.seeing import run_vision
 
     plan = plan_run(model, {"source": pixels.tokens}, ("weights",), selection)
     if plan.n_byte > LARGE:
         n_token = len(pixels.tokens)
         talk(f"{n_token} tokens: this needs about {in_gib(plan.n_byte)} of memory")
     with progress("attention") as bar:
-        return see(model, pixels, select=selection, fingerprint=fingerprint, progress=bar)
+        return run_vision(model, pixels, select=selection, fingerprint=fingerprint, progress=bar)
 
 
 def _reason(name: str, model: Model, pixels: Pixels, seen: Seen, wanted: bool | None) -> _Reason:

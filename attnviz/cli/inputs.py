@@ -14,11 +14,11 @@ from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 
 if TYPE_CHECKING:
-    from attnviz.models.memory import Plan
     from attnviz.models.model import Model
+    from attnviz.models.run.memory import Plan
     from attnviz.nn.types import Array
-    from attnviz.selection import Selection
-    from attnviz.trace import Record, Trace
+    from attnviz.trace.record import Record, Trace
+    from attnviz.trace.selection import Selection
 
 LARGE = 1 << 30
 """Bytes of memory that are announced before the work."""
@@ -60,9 +60,9 @@ def record(
     fingerprint: bool,
 ) -> Trace:
     """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.models.memory import check_memory, plan_run
-    from attnviz.models.reading import read_text
-    from attnviz.models.running import run as run_model
+    from attnviz.models.run.memory import check_memory, plan_run
+    from attnviz.models.run.prepare import read_text
+    from attnviz.models.run.running import run as run_model
 
     tokens = read_text(model, text, pair)
     ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
@@ -105,21 +105,21 @@ def record_source(
         raise AttnvizError(
             f"{model.name} reads images, no ids and no second text", "give the file of an image"
         )
-    from attnviz.models.memory import plan_run
-    from attnviz.models.vision.seeing import read_pixels, see
+    from attnviz.models.run.memory import plan_run
+    from attnviz.models.vision.seeing import read_pixels, run_vision
 
     pixels = read_pixels(model, given)
     plan = plan_run(model, {"source": pixels.tokens}, stages, selection)
     announce(plan, f"{len(pixels.tokens)} tokens")
     with progress("attention") as bar:
-        return see(
+        return run_vision(
             model, pixels, stages=stages, select=selection, fingerprint=fingerprint, progress=bar
         ).trace
 
 
 def announce(plan: Plan, what: str) -> None:
     """Say how much memory the work will need, if that is much."""
-    from attnviz.models.memory import in_gib
+    from attnviz.models.run.memory import in_gib
 
     if plan.n_byte > LARGE:
         talk(f"{what}: this needs about {in_gib(plan.n_byte)} of memory")

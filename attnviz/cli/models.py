@@ -69,17 +69,17 @@ def _list(folder: Path | None) -> Report:
 
 
 def _describe(name: str, tokens: int | None, download: bool) -> Report:
-    from attnviz.analysis.anatomy import anatomy
     from attnviz.analysis.layers import layer_groups
+    from attnviz.analysis.parameters import count_parameters
     from attnviz.models import PACKAGED, is_packaged
-    from attnviz.models.checkpoint import read_card
-    from attnviz.models.memory import lengths_to_plan, plan_run
-    from attnviz.models.verified import verified
+    from attnviz.models.build.checkpoint import read_card
+    from attnviz.models.build.verified import verified
+    from attnviz.models.run.memory import lengths_to_plan, plan_run
     from attnviz.views.model import in_bytes, model_views
 
     model = load(name, download)
     card = read_card(PACKAGED / name if is_packaged(name) else Path(name))
-    organs = anatomy(model.transformer)
+    organs = count_parameters(model.transformer)
     groups = layer_groups(model.transformer.sites())
     memory = [
         (n, plan_run(model, dict.fromkeys(("source", "target"), range(n)), ("weights",)).n_byte)

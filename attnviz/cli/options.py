@@ -15,8 +15,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from attnviz.errors import AttnvizError
-from attnviz.models.stack import FIELDS
-from attnviz.selection import Selection, parse_selection
+from attnviz.models.build.stack import FIELDS
+from attnviz.trace.selection import Selection, parse_selection
 
 SHOW = "What is shown"
 WRITE = "Where it goes"

@@ -24,8 +24,8 @@ from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
     from attnviz.nn.types import Array
-    from attnviz.selection import Selection
-    from attnviz.trace import Record, Trace
+    from attnviz.trace.record import Record, Trace
+    from attnviz.trace.selection import Selection
     from attnviz.views.kinds import View
 
 app = typer.Typer(add_completion=False)

@@ -88,7 +88,7 @@ def scan(
         raise AttnvizError(f"{model.name} has no attention", "-m tagger has")
     window = _window(model, longest)
 
-    from attnviz.models.forward import describe
+    from attnviz.models.run.forward import describe
     from attnviz.scan import state as states
     from attnviz.scan.corpus import open_corpus
     from attnviz.scan.measure import heads_of
@@ -212,7 +212,7 @@ def _crew(job: Job, sha256: str | None, workers: int | None, dask: str | None) -
 def _views(table: HeadTable, model: dict[str, Any]) -> list[View]:
     """The heads that have a role most clearly, and how many have which."""
     from attnviz.analysis.roles import leading, roles
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
     from attnviz.views.attention import header
     from attnviz.views.heads import head_table_view, roles_view, usual_columns
 

@@ -45,7 +45,7 @@ def show(
     attnviz show weights.npy --tokens "I saw a saw" -o weights.png
     """
     check_outputs(out)
-    from attnviz.foreign import load
+    from attnviz.trace.arrays import load
     from attnviz.views.attention import SCALES, attention_views
 
     trace = load(

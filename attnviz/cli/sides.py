@@ -10,13 +10,13 @@ from attnviz.cli.inputs import named_file, read_inputs, read_pair, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.show import words
 from attnviz.errors import AttnvizError
-from attnviz.models.stack import FIELDS
+from attnviz.models.build.stack import FIELDS
 from attnviz.registry import convert, nearest
-from attnviz.selection import Head, Selection, parse_selection
+from attnviz.trace.selection import Head, Selection, parse_selection
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
-    from attnviz.trace import Trace
+    from attnviz.trace.record import Trace
 
 OF_FILES = ("array", "batch", "tokens", "key-tokens")
 OF_TEXTS = ("model", "ids", "pair", "target")
@@ -106,7 +106,7 @@ def read_sides(
 def _read(side: Side, stages: tuple[str, ...], download: bool, fingerprint: bool) -> Trace:
     options = side.options
     if side.file is not None:
-        from attnviz.foreign import load as load_file
+        from attnviz.trace.arrays import load as load_file
 
         return load_file(
             side.file,
@@ -129,7 +129,7 @@ def _read(side: Side, stages: tuple[str, ...], download: bool, fingerprint: bool
 
 def _without(model: Model, select: Selection) -> Model:
     """The model with some heads taken out: their contexts are 0."""
-    from attnviz.models.ablate import ablate, zero
+    from attnviz.models.edit.ablate import ablate, zero
 
     sites = model.transformer.sites()
     select.check(sites)

@@ -23,14 +23,14 @@ from attnviz.analysis.ablation import (
 from attnviz.analysis.effects import Case, Outcome, applicable
 from attnviz.cli.emit import talk
 from attnviz.errors import AttnvizError
-from attnviz.models.ablate import Ablation, Scaled, ablate
-from attnviz.models.memory import available_memory
+from attnviz.models.edit.ablate import Ablation, Scaled, ablate
 from attnviz.models.model import Model
-from attnviz.models.passes import Passes
-from attnviz.models.questions import Question
+from attnviz.models.run.evaluator import Evaluator
+from attnviz.models.run.memory import available_memory
+from attnviz.models.run.probe import Probe
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
-from attnviz.selection import Head
+from attnviz.trace.selection import Head
 
 if TYPE_CHECKING:
     from attnviz.nn.transformer import Transformer
@@ -74,9 +74,7 @@ class Work:
 class Texts:
     """Every text with its passes; of one text at a time anything is kept."""
 
-    def __init__(
-        self, model: Model, how: Ablation, questions: Sequence[Question], work: Work
-    ) -> None:
+    def __init__(self, model: Model, how: Ablation, questions: Sequence[Probe], work: Work) -> None:
         self._model, self._questions, self._work = model, questions, work
 
         @cache
@@ -88,7 +86,7 @@ class Texts:
     def __iter__(self) -> Iterator[tuple[Case, Without]]:
         for question, passes in self._passes():
 
-            def without(heads: Collection[Head], passes: Passes = passes) -> Array:
+            def without(heads: Collection[Head], passes: Evaluator = passes) -> Array:
                 return self._work.done(passes(self._changed(tuple(heads))))
 
             yield case(self._model, question, passes), without
@@ -97,19 +95,19 @@ class Texts:
         """The same, with a factor on the context of each of these heads."""
         for question, passes in self._passes():
 
-            def weighed(openings: Array, passes: Passes = passes) -> Array:
+            def weighed(openings: Array, passes: Evaluator = passes) -> Array:
                 factors = {h: float(x) for h, x in zip(heads, openings, strict=True) if x != 1}
                 changed = ablate(self._model.transformer, list(factors), Scaled(factors))
                 return self._work.done(passes(changed))
 
             yield case(self._model, question, passes), weighed
 
-    def _passes(self) -> Iterator[tuple[Question, Passes]]:
+    def _passes(self) -> Iterator[tuple[Probe, Evaluator]]:
         for question in self._questions:
-            yield question, Passes(self._model, question)
+            yield question, Evaluator(self._model, question)
 
 
-def case(model: Model, question: Question, passes: Passes) -> Case:
+def case(model: Model, question: Probe, passes: Evaluator) -> Case:
     """A question with the whole model's answer."""
     output = passes(model.transformer)
     if not np.isfinite(output.max(-1)).all():  # -inf only bars an output
@@ -131,7 +129,7 @@ def case(model: Model, question: Question, passes: Passes) -> Case:
 def run_trials(
     model: Model,
     how: Ablation,
-    questions: Sequence[Question],
+    questions: Sequence[Probe],
     heads: Sequence[Head],
     wanted: Wanted,
     bar: Callable[[int, int], None] | None,

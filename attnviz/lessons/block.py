@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.anatomy import count
+from attnviz.analysis.parameters import count
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.alone import around
@@ -14,15 +14,15 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size, check_text
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.ablate import ablate, zero
+from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.model import Model
-from attnviz.models.reading import as_input, read_text
+from attnviz.models.run.prepare import as_input, read_text
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.norms import layer_norm
 from attnviz.nn.transformer import Block, Sublayer, Transformer
 from attnviz.nn.types import Array
-from attnviz.selection import Head
 from attnviz.tokens import Tokens, label
+from attnviz.trace.selection import Head
 from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Value
 

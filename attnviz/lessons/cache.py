@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.decoded import Generated
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.cache_memory import memory_claims, memory_views
 from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.decoding import generate
 from attnviz.models.model import Model
-from attnviz.models.reading import as_input, read_text
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import as_input, read_text
 from attnviz.nn.blocks import BlockPool
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import RecordNothing
 from attnviz.nn.paged import PagedCache
 from attnviz.tokens import Tokens
+from attnviz.trace.generation import Generated
 from attnviz.views.kinds import Table, Text, Value
 
 TITLE = "The key/value cache: nothing is computed twice"

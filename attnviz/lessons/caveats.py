@@ -14,14 +14,14 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.ablate import ablate
+from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
-from attnviz.models.running import run
+from attnviz.models.run.running import run
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
-from attnviz.selection import Head
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Head
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Text, Value
 
 TITLE = "Caveats: when weights mislead"

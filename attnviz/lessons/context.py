@@ -12,11 +12,11 @@ from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.language import Say
 from attnviz.lessons.words import prose
 from attnviz.models import PACKAGED
-from attnviz.models.checkpoint import read_card
-from attnviz.models.running import run
+from attnviz.models.build.checkpoint import read_card
+from attnviz.models.run.running import run
 from attnviz.nn.softmax import softmax
 from attnviz.tokens import label, split_words
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
 from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Table, View
 

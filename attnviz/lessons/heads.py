@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.ablation import measure
-from attnviz.analysis.anatomy import count
 from attnviz.analysis.effects import Case, Outcome
+from attnviz.analysis.parameters import count
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.alone import around
@@ -17,17 +17,17 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size, check_text
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.ablate import ablate, zero
-from attnviz.models.passes import Passes
-from attnviz.models.questions import ask
-from attnviz.models.running import run
+from attnviz.models.edit.ablate import ablate, zero
+from attnviz.models.run.evaluator import Evaluator
+from attnviz.models.run.probe import make_probe
+from attnviz.models.run.running import run
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import attentions
 from attnviz.nn.types import Array
-from attnviz.selection import Head
 from attnviz.tokens import Tokens
-from attnviz.trace import Record
+from attnviz.trace.record import Record
+from attnviz.trace.selection import Head
 from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Grid, Heatmap, Table, Text, View, indices
 
@@ -100,12 +100,12 @@ def _ablate(text: str) -> Ablated:
     The first of them cannot be known; what comes after has been said before.
     """
     model = load_model(TRAINED)
-    question = ask(model, f"{text} {text}")
+    question = make_probe(model, f"{text} {text}")
     ids = np.array(question.streams["source"].ids)
     n_letter = len(ids) // 2
     check_text(n_letter, "letters", FEWEST_LETTERS, MOST_LETTERS)
     places = np.arange(len(ids) - n_letter, len(ids) - 1)
-    passes = Passes(model, question._replace(places=places))
+    passes = Evaluator(model, question._replace(places=places))
 
     def without(heads: Collection[Head]) -> Array:
         return passes(ablate(model.transformer, heads, zero))

@@ -15,12 +15,12 @@ from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.vision.images import Pixels
-from attnviz.models.vision.seeing import class_logit, read_pixels, see
+from attnviz.models.vision.seeing import class_logit, read_pixels, run_vision
 from attnviz.nn.embedding import Embed, Input
 from attnviz.nn.patches import cut
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
 from attnviz.views.kinds import Heatmap, Picture, Scale, Table, indices
 
 TITLE = "Images: patches as tokens"
@@ -60,7 +60,7 @@ def lesson(say: Say, *, drawing: str = THREE, seed: int = 1) -> Lesson:
     """What does a transformer make of an image?"""
     model = load_model("digits", {"dtype": "float64"})
     pixels = read_pixels(model, read_drawing(drawing))
-    seen = see(model, pixels)
+    seen = run_vision(model, pixels)
     assert seen.probabilities is not None
     label = int(seen.probabilities.argmax())
     looks = seen.trace[LAST].stage("weights")[:, 0, 1:]
@@ -135,11 +135,11 @@ def _move(model: Model, pixels: Pixels, trace: Trace, seed: int) -> Moved:
     embed = model.transformer.source
     assert embed is not None
     transformer = model.transformer._replace(source=Permuted(embed, order))
-    permuted = see(model._replace(transformer=transformer), pixels).trace
+    permuted = run_vision(model._replace(transformer=transformer), pixels).trace
     image = pixels._replace(values=_in_order(pixels.values, pixels, patches))
     if np.array_equal(image.values, pixels.values):
         raise AttnvizError("the drawing is the same in another order", "seed=2, or draw more")
-    other = see(model, image)
+    other = run_vision(model, image)
     assert other.probabilities is not None
     return Moved(
         _in_order(pixels.shown[None], pixels, patches)[0],

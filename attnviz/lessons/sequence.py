@@ -6,20 +6,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.decoded import Generated
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.drawing import THREE, read_drawing
 from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.decoding import generate
 from attnviz.models.model import Model
-from attnviz.models.reading import read_text
-from attnviz.models.running import run
-from attnviz.models.vision.seeing import read_pixels, see
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import read_text
+from attnviz.models.run.running import run
+from attnviz.models.vision.seeing import read_pixels, run_vision
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
+from attnviz.trace.generation import Generated
 from attnviz.views.decoding import probability_text
 from attnviz.views.kinds import Table, Value
 
@@ -88,7 +88,7 @@ def _tag(text: str) -> Answer:
 def _classify(drawing: str) -> Answer:
     model = load_model("digits", {"dtype": "float64"})
     pixels = read_pixels(model, read_drawing(drawing))
-    trace = see(model, pixels, stages=(), hidden_states=True).trace
+    trace = run_vision(model, pixels, stages=(), hidden_states=True).trace
     unembed = model.transformer.unembed
     assert unembed is not None
     assert trace.logits is not None

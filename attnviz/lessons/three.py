@@ -7,24 +7,24 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.effects import Outcome
-from attnviz.decoded import Generated
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_text
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.decoding import generate
 from attnviz.models.model import Model
-from attnviz.models.reading import as_input, read_text
-from attnviz.models.running import run
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.running import run
 from attnviz.models.tokenizers.readers import Reader
 from attnviz.nn.heads import split_heads
 from attnviz.nn.transformer import attentions
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace
+from attnviz.trace.generation import Generated
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 from attnviz.views.attention import head_heatmap, token_axis
 from attnviz.views.decoding import alignment_head
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text

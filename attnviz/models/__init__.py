@@ -72,17 +72,17 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
         name = RANDOM if _needs_other_weights(changes) else DEFAULT
     if name.partition(":")[0] == RANDOM or name.endswith(".toml"):
         return _seeded(name, changes)
-    from attnviz.models import stack
-    from attnviz.models.intervene import intervene
+    from attnviz.models.build import stack
+    from attnviz.models.edit.override import override
 
     dtype = stack.from_values({"dtype": changes.pop("dtype", "float32")}, "the flags").dtype
     model = _trained(name, dtype)
-    return intervene(model, changes) if changes else model
+    return override(model, changes) if changes else model
 
 
 def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
-    from attnviz.models import stack
-    from attnviz.models.random import random_model
+    from attnviz.models.build import stack
+    from attnviz.models.build.random import random_model
 
     if name.endswith(".toml"):
         config, name = stack.from_toml(Path(name)), Path(name).stem
@@ -92,7 +92,7 @@ def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
 
 
 def _trained(name: str, dtype: str) -> Model:
-    from attnviz.models.checkpoint import load_checkpoint
+    from attnviz.models.build.checkpoint import load_checkpoint
 
     word = name.partition(":")[0]
     if is_packaged(word):  # ./tagger is a folder of the user's
@@ -142,7 +142,7 @@ def _unknown(name: str, wanted: HubName | None) -> AttnvizError:
 
 def _needs_other_weights(changes: Mapping[str, Any]) -> bool:
     """Whether a change asks for a stack that no trained model has."""
-    from attnviz.models.intervene import CHANGES
+    from attnviz.models.edit.override import CHANGES
 
     if set(changes) - {*CHANGES, "dtype"}:
         return True

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from attnviz.nn.activations import Activation
 from attnviz.nn.linear import Linear
-from attnviz.nn.multi_head import Around
+from attnviz.nn.multi_head import SublayerContext
 from attnviz.nn.types import Array
 
 
@@ -26,7 +26,7 @@ class FeedForward(NamedTuple):
     gate: Linear | None = None
     """[d_ff, d_model]"""
 
-    def __call__(self, x: Array, around: Around) -> Array:
+    def __call__(self, x: Array, around: SublayerContext) -> Array:
         shape = (*x.shape[:-2], len(self.up.weight), x.shape[-2])
         hidden = self.up(x, around.scratch.array("hidden", shape, x.dtype))
         if self.gate is None:

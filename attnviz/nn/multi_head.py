@@ -19,7 +19,7 @@ from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.types import Array
 
-Turn = Callable[[Array, Array], Array]
+Rotary = Callable[[Array, Array], Array]
 """Rotary positions: x [n_head, n, d], positions [n] -> x [n_head, n, d]."""
 
 
@@ -75,7 +75,7 @@ class Stream(NamedTuple):
     """What the text itself hides: its padding, say."""
 
 
-class Around(NamedTuple):
+class SublayerContext(NamedTuple):
     """What a sublayer sees besides its input."""
 
     block: str
@@ -108,7 +108,7 @@ class MultiHeadAttention(NamedTuple):
     scale: float | None = None
     softcap: float | None = None
     mask: Mask = NONE
-    turn: Turn | None = None
+    rotary: Rotary | None = None
     bias: Bias | None = None
     sinks: Array | None = None
     query_norm: Norm | None = None
@@ -117,7 +117,7 @@ class MultiHeadAttention(NamedTuple):
     gate: Gate | None = None
     """What an ablation makes of each head's context."""
 
-    def __call__(self, x: Array, around: Around) -> Array:
+    def __call__(self, x: Array, around: SublayerContext) -> Array:
         keys = around.stream if self.kind == "self" else around.memory
         if keys is None:
             raise AttnvizError(
@@ -140,12 +140,12 @@ class MultiHeadAttention(NamedTuple):
             k = project("k", self.key, source, self.n_kv_head)
             k = k if self.key_norm is None else self.key_norm(k)
             v = project("v", self.value, source, self.n_kv_head)
-            return (k if self.turn is None else self.turn(k, k_pos)), v
+            return (k if self.rotary is None else self.rotary(k, k_pos)), v
 
         q = project("q", self.query, x, self.n_head)
         q = q if self.query_norm is None else self.query_norm(q)
-        if self.turn is not None:
-            q = self.turn(q, q_pos)
+        if self.rotary is not None:
+            q = self.rotary(q, q_pos)
         if around.cache is None:
             k, v = look_at()
         elif self.kind == "cross":

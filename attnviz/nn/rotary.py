@@ -12,7 +12,7 @@ from attnviz.nn.positions import RopeStyle, rotate
 from attnviz.nn.types import Array
 
 
-class Rotary:
+class RotaryEmbedding:
     """x [n_head, n, d], positions [n] -> x with its pairs of features turned.
 
     Source: Su et al. 2021, section 3.2.2.
@@ -44,8 +44,8 @@ class ByLength:
     Source: Ding et al. 2024 (LongRoPE), as Phi-3 uses it.
     """
 
-    short: Rotary
-    long: Rotary
+    short: RotaryEmbedding
+    long: RotaryEmbedding
     length: int
 
     def __call__(self, x: Array, positions: Array) -> Array:

@@ -11,12 +11,12 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
-from attnviz.nn.multi_head import Bias, Turn
+from attnviz.nn.multi_head import Bias, Rotary
 from attnviz.nn.types import Array
 from attnviz.registry import Registry
 
 
-class Setting(NamedTuple):
+class SchemeContext(NamedTuple):
     """What a scheme has to know of the stack that it serves."""
 
     d_model: int
@@ -31,7 +31,7 @@ class Scheme(NamedTuple):
 
     add: Callable[[Array], Array] | None = None
     """positions [n] -> [n, d_model]"""
-    turn: Turn | None = None
+    rotary: Rotary | None = None
     """x [n_head, n, d_k], positions [n] -> the same shape"""
     bias: Bias | None = None
     """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]"""
@@ -41,19 +41,19 @@ SCHEMES: Registry[Callable[..., Scheme]] = Registry("position scheme")
 
 
 @SCHEMES.add
-def none(setting: Setting) -> Scheme:
+def none(setting: SchemeContext) -> Scheme:
     """No positions: attention alone cannot tell one order of the tokens from another."""
     return Scheme()
 
 
 @SCHEMES.add
-def sinusoidal(setting: Setting, *, base: float = 10000.0) -> Scheme:
+def sinusoidal(setting: SchemeContext, *, base: float = 10000.0) -> Scheme:
     """Sines and cosines of many wavelengths, added. Source: Vaswani et al. 2017, section 3.5."""
     return Scheme(add=partial(numbers.sinusoidal, d_model=setting.d_model, base=base))
 
 
 @SCHEMES.add
-def learned(setting: Setting, *, length: int = 512) -> Scheme:
+def learned(setting: SchemeContext, *, length: int = 512) -> Scheme:
     """A vector for each of `length` positions, added. Source: Gehring et al. 2017."""
     table = setting.draw("positions", (length, setting.d_model))
     return Scheme(add=partial(look_up, table))
@@ -61,7 +61,7 @@ def learned(setting: Setting, *, length: int = 512) -> Scheme:
 
 @SCHEMES.add
 def rope(
-    setting: Setting,
+    setting: SchemeContext,
     *,
     base: float = 10000.0,
     style: str = "half",
@@ -69,24 +69,24 @@ def rope(
     offset: int = 0,
 ) -> Scheme:
     """Queries and keys are rotated by their positions. Source: Su et al. 2021."""
-    turn = partial(
+    rotary = partial(
         numbers.rope,
         base=base,
         style=numbers.rope_style(style),
         fraction=fraction,
         offset=offset,
     )
-    return Scheme(turn=turn)
+    return Scheme(rotary=rotary)
 
 
 @SCHEMES.add
-def alibi(setting: Setting) -> Scheme:
+def alibi(setting: SchemeContext) -> Scheme:
     """A penalty on distance, with a slope for each head. Source: Press et al. 2022."""
     return Scheme(bias=partial(numbers.alibi, n_head=setting.n_head))
 
 
 @SCHEMES.add
-def t5(setting: Setting, *, buckets: int = 32, distance: int = 128) -> Scheme:
+def t5(setting: SchemeContext, *, buckets: int = 32, distance: int = 128) -> Scheme:
     """A learned bias for each bucket of distances and each head. Source: Raffel et al. 2020."""
     table = setting.draw("relative", (buckets, setting.n_head))
     return Scheme(bias=RelativeBias(table, distance, bidirectional=not setting.causal))

@@ -16,12 +16,12 @@ from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache
 from attnviz.nn.embedding import Embed, Input, Unembed
 from attnviz.nn.multi_head import (
-    Around,
     MultiHeadAttention,
     Recorder,
     RecordNothing,
     Site,
     Stream,
+    SublayerContext,
 )
 from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
@@ -31,7 +31,7 @@ from attnviz.nn.types import Array
 class Part(Protocol):
     """[n_token, d_model] -> [n_token, d_model]."""
 
-    def __call__(self, x: Array, around: Around) -> Array: ...
+    def __call__(self, x: Array, around: SublayerContext) -> Array: ...
 
 
 class Parallel(NamedTuple):
@@ -39,7 +39,7 @@ class Parallel(NamedTuple):
 
     parts: tuple[Part, ...]
 
-    def __call__(self, x: Array, around: Around) -> Array:
+    def __call__(self, x: Array, around: SublayerContext) -> Array:
         total = self.parts[0](x, around)
         for part in self.parts[1:]:
             total = total + part(x, around)
@@ -52,7 +52,7 @@ class Branch(NamedTuple):
     f: Part
     before: Norm
 
-    def __call__(self, x: Array, around: Around) -> Array:
+    def __call__(self, x: Array, around: SublayerContext) -> Array:
         return self.f(self.before(x), around)
 
 
@@ -64,7 +64,7 @@ class Sublayer(NamedTuple):
     within: Norm | None = None
     after: Norm | None = None
 
-    def __call__(self, x: Array, around: Around) -> Array:
+    def __call__(self, x: Array, around: SublayerContext) -> Array:
         y = self.f(x if self.before is None else self.before(x), around)
         if self.within is not None:
             y = self.within(y)
@@ -98,7 +98,7 @@ class Stack(NamedTuple):
         for layer, block in enumerate(self.blocks):
             if hidden is not None:
                 hidden.append(x)
-            around = Around(self.name, layer, stream, memory, recorder, scratch, cache)
+            around = SublayerContext(self.name, layer, stream, memory, recorder, scratch, cache)
             for sublayer in block:
                 x = sublayer(x, around)
         if self.norm is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from attnviz.nn.types import Array
 
 
-class Deferred:
+class LazyWeight:
     """A matrix [d_out, d_in] that is made each time it is used, unless it was told to stay."""
 
     def __init__(self, shape: tuple[int, ...], make: Callable[[Array | None], Array]) -> None:
@@ -42,10 +42,10 @@ class Deferred:
             self._whole = self._make(None)
 
 
-Weight: TypeAlias = "Array | Deferred"
+Weight: TypeAlias = "Array | LazyWeight"
 
 
 def rows(weight: Weight, ids: Array) -> Array:
     """The rows `ids` of a table: [n] -> [n, d]."""
-    found: Array = weight.rows(ids) if isinstance(weight, Deferred) else weight[ids]
+    found: Array = weight.rows(ids) if isinstance(weight, LazyWeight) else weight[ids]
     return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnviz.nn.activations import Activation
 from attnviz.nn.linear import Linear
-from attnviz.nn.multi_head import Around
+from attnviz.nn.multi_head import SublayerContext
 from attnviz.nn.types import Array
 
 
@@ -26,7 +26,7 @@ class WindowNet(NamedTuple):
     activation: Activation
     reach: int
 
-    def __call__(self, x: Array, around: Around) -> Array:
+    def __call__(self, x: Array, around: SublayerContext) -> Array:
         n_token = x.shape[-2]
         ends = [(0, 0)] * (x.ndim - 2) + [(self.reach, self.reach), (0, 0)]
         wide = np.pad(x, ends)

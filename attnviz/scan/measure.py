@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.metrics import METRICS, Pattern, Setting
+from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_places
 from attnviz.analysis.metrics.values import output_weights, value_norms
-from attnviz.models.finite import quiet
 from attnviz.models.model import Model
+from attnviz.models.run.finite import quiet
 from attnviz.nn.attention import Keep
 from attnviz.nn.multi_head import Site
 from attnviz.nn.norms import BatchNorm
@@ -87,7 +87,7 @@ class _Measuring:
     def __init__(self, texts: Sequence[Text], outputs: Mapping[str, Weight]) -> None:
         self.found: list[Measures] = []
         self._texts, self._outputs = texts, outputs
-        self._settings: dict[tuple[str, str, bytes], Setting] = {}
+        self._settings: dict[tuple[str, str, bytes], MetricContext] = {}
 
     def open(self, site: Site) -> Keep:
         return _Attention(self, site)
@@ -107,11 +107,11 @@ class _Measuring:
             )
         )
 
-    def _setting(self, site: Site, visible: Bool) -> Setting:
+    def _setting(self, site: Site, visible: Bool) -> MetricContext:
         key = (site.queries, site.keys, visible.tobytes())
         if key not in self._settings:
             keys = [text.streams[site.keys] for text in self._texts]
-            self._settings[key] = Setting(
+            self._settings[key] = MetricContext(
                 visible=visible,
                 first=0 if site.queries == site.keys else None,
                 ids=np.stack([known_ids(tokens) for tokens in keys]),

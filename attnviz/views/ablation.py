@@ -11,7 +11,7 @@ import numpy as np
 from attnviz.analysis.ablation import Ablations
 from attnviz.analysis.effects import EFFECTS
 from attnviz.nn.types import Array
-from attnviz.selection import Head
+from attnviz.trace.selection import Head
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     Curves,

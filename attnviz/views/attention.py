@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 
 from attnviz.analysis.checks import findings
-from attnviz.analysis.heads import HeadFacts, facts_of_heads, head_facts, most_telling
+from attnviz.analysis.heads import HeadFacts, facts_of_heads, head_facts, most_informative
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
 from attnviz.tokens import Tokens, label
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 from attnviz.views.head_map import telling_maps
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -68,7 +68,7 @@ def attention_views(
     if few:
         chosen = [(*pair, _about(_facts(*pair), telling=False)) for pair in heads]
     else:
-        told = most_telling(facts, top)
+        told = most_informative(facts, top)
         chosen = [(trace[f.id], f.head, _about(f, telling=True)) for f in told]
     views += [
         head_heatmap(trace, record, head, stage, scale, note) for record, head, note in chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.cell import Cell
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, matrix_numbers
 from attnviz.views.kinds import Line, Table, Text, Value, View
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnviz.analysis.comparison import Sharpness, Variant
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, token_axis
 from attnviz.views.kinds import (
     WEIGHTS,

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from attnviz.analysis.caching import cache_error
-from attnviz.analysis.heads import facts_of_heads, head_facts, most_telling
-from attnviz.decoded import Generated, Step
+from attnviz.analysis.heads import facts_of_heads, head_facts, most_informative
 from attnviz.errors import AttnvizError
 from attnviz.nn.paged import PagedCache
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
 from attnviz.tokens import label
-from attnviz.trace import Record, Trace
+from attnviz.trace.generation import Generated, Step
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 from attnviz.views.attention import (
     attention_views,
     found_text,
@@ -88,7 +88,7 @@ def _telling(trace: Trace, selection: Selection) -> tuple[Record, int]:
     if not records:
         raise AttnvizError("the selection has none of the decoder's attention", "-s decoder.1.self")
     last = [r for r in records if r.layer == records[-1].layer]
-    facts = most_telling(facts_of_heads(last, selection), 1)[0]
+    facts = most_informative(facts_of_heads(last, selection), 1)[0]
     return trace[facts.id], facts.head
 
 

@@ -26,9 +26,9 @@ from attnviz.analysis.difference import (
 )
 from attnviz.analysis.pairing import PLAIN
 from attnviz.nn.types import Array
-from attnviz.selection import Head
 from attnviz.tokens import Tokens, label
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Head
 from attnviz.views.attention import MOST_TOKENS, model_line, token_axis, tokens_line
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnviz.analysis.flow import Flow
 from attnviz.nn.types import Array
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
 from attnviz.views.attention import By, header, token_axis
 from attnviz.views.heads import CAVEAT
 from attnviz.views.kinds import WEIGHTS, Heatmap, Line, Table, Text, Value, View

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.heads import HeadFacts, most_telling
+from attnviz.analysis.heads import HeadFacts, most_informative
 from attnviz.nn.types import Array, Bool
 from attnviz.views.kinds import Axis, Heatmap, Scale, around_zero, indices
 
@@ -83,7 +83,7 @@ def telling_maps(facts: Sequence[HeadFacts]) -> list[Heatmap]:
 
 def _closer(facts: Sequence[HeadFacts], rows: Array) -> str:
     """How to see heads of one of the maps, for example those of its most telling one's layer."""
-    (best,) = most_telling([facts[row] for row in rows], 1)
+    (best,) = most_informative([facts[row] for row in rows], 1)
     layer = best.id.split(".")[1]
     return f"-s L{layer} draws the heads of layer {layer}, where the most telling one is"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 from attnviz.views.attention import found_text, header
 from attnviz.views.kinds import Line, Picture, Scale, Table, Text, View, around_zero
 

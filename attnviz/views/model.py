@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attnviz.analysis.anatomy import Organ, together
 from attnviz.analysis.layers import LayerGroup, ranges
+from attnviz.analysis.parameters import Component, together
 from attnviz.tokens import label
 from attnviz.views.kinds import Line, Table, Text, View
 
@@ -26,7 +26,7 @@ def model_views(
     card: Mapping[str, Any] | None,
     groups: Sequence[LayerGroup],
     memory: Sequence[tuple[int, int]],
-    organs: Sequence[Organ],
+    organs: Sequence[Component],
     total: int,
 ) -> list[View]:
     """What is known of a model.
@@ -93,7 +93,7 @@ def _memory(memory: Sequence[tuple[int, int]]) -> Table:
     return Table("memory", ("tokens", "needed"), rows, (note,))
 
 
-def _parts(organs: Sequence[Organ], total: int) -> Table:
+def _parts(organs: Sequence[Component], total: int) -> Table:
     rows = [(organ.name, organ.what, organ.n_parameter) for organ in together(organs)]
     rest = total - sum(organ.n_parameter for organ in organs)
     if rest:

@@ -6,7 +6,7 @@ import numpy as np
 
 from attnviz.analysis.masking import mask_effect
 from attnviz.nn.types import Array
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import head_heatmap, header, token_axis
 from attnviz.views.kinds import (
     WEIGHTS,

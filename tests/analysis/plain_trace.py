@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace, read_only
+from attnviz.trace.record import Record, Trace, read_only
 
 
 def trace_of(

@@ -15,7 +15,7 @@ from attnviz.analysis.ablation import (
     steps,
 )
 from attnviz.analysis.effects import Case, Outcome
-from attnviz.selection import Head
+from attnviz.trace.selection import Head
 
 HEADS = tuple(Head("decoder.0.self", h) for h in range(3))
 ADDED = np.array([[[2.0, 0, 0], [0, 0.5, 0]], [[0.1, 0, 0], [0, 0, 0.2]], [[0, 1.0, 0], [3, 0, 0]]])

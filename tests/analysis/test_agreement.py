@@ -8,7 +8,7 @@ import pytest
 from attnviz.analysis.agreement import apart, disagreements
 from attnviz.analysis.difference import compare
 from attnviz.analysis.pairing import pair_by_place
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 from tests.analysis.plain_trace import trace_of
 
 X = np.full((2, 2, 2), 0.5)

@@ -9,9 +9,9 @@ import pytest
 
 from attnviz.analysis.caching import cache_error
 from attnviz.models import load_model
-from attnviz.models.decoding import can_cache, generate, whole_pass
-from attnviz.models.reading import read_text
-from attnviz.selection import Selection, parse_selection
+from attnviz.models.run.generate import can_cache, generate, whole_pass
+from attnviz.models.run.prepare import read_text
+from attnviz.trace.selection import Selection, parse_selection
 
 TEXT = "qwertqw"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.causality import later, looks_causal
-from attnviz.trace import Record
+from attnviz.trace.record import Record
 
 
 def record(weights, kind="self", mask=None):

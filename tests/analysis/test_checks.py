@@ -7,7 +7,7 @@ import pytest
 
 from attnviz.analysis.checks import findings
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 
 N = 6
 

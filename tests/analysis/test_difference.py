@@ -15,7 +15,7 @@ import attnviz
 from attnviz.analysis.difference import BOTH, IN_A, IN_B, LACKS, compare, matrix
 from attnviz.analysis.pairing import pair_by_place
 from attnviz.errors import AttnvizError
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 from tests.analysis.plain_trace import trace_of
 
 N_HEAD, N_TOKEN = 2, 5

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from attnviz import AttnvizError, run
 from attnviz.analysis.flow import even_mix, flow, is_causal, relative, rollout_mix, sees
 from attnviz.nn.masks import parse
-from attnviz.trace import Record
+from attnviz.trace.record import Record
 
 N_LAYER, N_HEAD = 3, 2
 

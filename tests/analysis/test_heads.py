@@ -10,13 +10,13 @@ from attnviz.analysis.heads import (
     entropy,
     facts_of_heads,
     head_facts,
-    most_telling,
+    most_informative,
     row_blocks,
     spread_evenly,
 )
 from attnviz.nn.masks import parse
-from attnviz.selection import Selection
-from attnviz.trace import Record
+from attnviz.trace.record import Record
+from attnviz.trace.selection import Selection
 
 N = 8
 
@@ -64,7 +64,7 @@ def test_an_even_spread_under_a_mask_tells_nothing():
 def test_the_most_telling_head_is_the_diagonal():
     facts = facts_of_heads([record(UNIFORM, SINK, DIAGONAL, UNIFORM)], Selection())
     assert [f.head for f in facts] == [0, 1, 2, 3]
-    found = most_telling(facts, 2)
+    found = most_informative(facts, 2)
     assert found[0].head == 2
     assert len(found) == 2
 

@@ -10,8 +10,8 @@ from attnviz.analysis.measuring import measure_heads
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.values import output_weights
 from attnviz.analysis.roles import doubts, roles
-from attnviz.models.ablate import ablate, zero
-from attnviz.selection import Head, parse_selection
+from attnviz.models.edit.ablate import ablate, zero
+from attnviz.trace.selection import Head, parse_selection
 
 REPEATED = "KXQWJDKXQMWJDZKXQWBJDMZKXQW"
 """Characters that come again at many distances."""

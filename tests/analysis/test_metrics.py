@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.metrics import METRICS, Pattern, Setting
+from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.distance import best_offset, matched
 from attnviz.analysis.metrics.keys import sink_place
 from attnviz.analysis.metrics.tokens import is_punctuation
@@ -25,13 +25,13 @@ ALL = np.ones((N, N), bool)
 
 def measure(name, weights, visible=ALL, **known):
     """The value of the only head."""
-    pattern = Pattern(Setting(visible, **known), np.asarray(weights, float)[None])
+    pattern = Pattern(MetricContext(visible, **known), np.asarray(weights, float)[None])
     (value,) = METRICS[name](pattern).value
     return value
 
 
 def null(name, visible, **known):
-    return METRICS[name](Setting(visible, **known).even).value.item()
+    return METRICS[name](MetricContext(visible, **known).even).value.item()
 
 
 PREVIOUS, NEXT = np.eye(N, k=-1), np.eye(N, k=1)
@@ -52,7 +52,7 @@ def test_detect_head():
     """TransformerLens' "mul": 0.325; without the first token and the query itself 0.842."""
     weights = np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.2, 0.3, 0.5, 0], [0.1, 0.15, 0.5, 0.25]])
     visible = mask("causal", 4)
-    pattern = Pattern(Setting(visible), weights[None])
+    pattern = Pattern(MetricContext(visible), weights[None])
     template = np.eye(4, k=-1)
     assert matched(pattern, template, visible[None]).value == pytest.approx(0.325)
     counted = visible & ~np.eye(4, dtype=bool)
@@ -106,7 +106,7 @@ def test_keys():
     assert measure("verticality", SINK) == 0
     assert measure("verticality", np.eye(N)) == pytest.approx(-np.log(N))
     last = np.eye(N)[np.full(N, 7)]
-    pattern = Pattern(Setting(ALL), np.stack([SINK, last, np.eye(N)]))
+    pattern = Pattern(MetricContext(ALL), np.stack([SINK, last, np.eye(N)]))
     assert sink_place(pattern).tolist()[:2] == [0, 7]
     marks = np.arange(N) >= 8
     assert null("special_tokens", ALL, special=marks) == pytest.approx(2 / N)
@@ -124,7 +124,7 @@ def test_diagonality():
 
 
 def test_positional():
-    pattern = Pattern(Setting(CAUSAL), np.stack([PREVIOUS, np.eye(N), SINK]))
+    pattern = Pattern(MetricContext(CAUSAL), np.stack([PREVIOUS, np.eye(N), SINK]))
     assert METRICS["positional"](pattern).value.tolist() == pytest.approx([1, 1, 1 / 9])
     assert best_offset(pattern).tolist()[:2] == [-1, 0]
     both = (PREVIOUS + np.eye(N)) / 2  # two largest weights in a row: half a hit each
@@ -151,13 +151,13 @@ def test_induction_sums_over_all_followers():
     assert measure("induction", weights, CAUSAL, **known) == pytest.approx(3 / 6)
     assert measure("prefix_matching", weights, CAUSAL, **known) == pytest.approx(3 / 9)
     assert measure("duplicate_token", weights, CAUSAL, **known) == 0
-    assert Setting(CAUSAL, **known).period == 3
+    assert MetricContext(CAUSAL, **known).period == 3
 
 
 def test_prefix_matching_has_a_ceiling_of_a_half():
     """Olsson et al.: a block that comes four times; a perfect head has 75 rows over 150 cells."""
     ids = np.concatenate([[99], np.tile(np.arange(25), 4)])
-    setting = Setting(mask("causal", 101), ids=ids, special=np.arange(101) == 0)
+    setting = MetricContext(mask("causal", 101), ids=ids, special=np.arange(101) == 0)
     weights = np.zeros((101, 101))
     weights[:26, 0] = 1
     for row in range(26, 101):
@@ -172,10 +172,10 @@ def test_prefix_matching_has_a_ceiling_of_a_half():
 def test_copies_of_special_tokens_and_the_query_itself_do_not_count():
     separators = np.array([1, 2, 0, 3, 2, 0])
     special = separators == 0
-    setting = Setting(np.ones((6, 6), bool), ids=separators, special=special)
+    setting = MetricContext(np.ones((6, 6), bool), ids=separators, special=special)
     assert np.argwhere(setting.copies[0]).tolist() == [[4, 1]]
     assert np.argwhere(setting.followers[0]).tolist() == [[4, 2]]
-    twins = Setting(mask("causal", 3), ids=np.array([7, 7, 7]))
+    twins = MetricContext(mask("causal", 3), ids=np.array([7, 7, 7]))
     assert np.argwhere(twins.followers[0]).tolist() == [[2, 1]]
 
 
@@ -221,7 +221,7 @@ def test_a_sink_with_a_short_value_moves_nothing():
     weights[:, 0] = 0.9
     norms = np.ones((1, N))
     norms[0, 0] = 0
-    pattern = Pattern(Setting(ALL), weights[None], norms)
+    pattern = Pattern(MetricContext(ALL), weights[None], norms)
     assert METRICS["first_token"](pattern).value == pytest.approx(0.9)
     assert METRICS["first_token_moved"](pattern).value == 0
     assert METRICS["value_norm"](pattern).value == pytest.approx(0.1)

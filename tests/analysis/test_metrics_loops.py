@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz.analysis.metrics import METRICS, Pattern, Setting
+from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 
 
 class Loops:
@@ -144,7 +144,7 @@ def patterns(draw):
     weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-300)
     ids = seed.integers(1, 4, n_k)
     special, marks = seed.random(n_k) < 0.3, seed.random(n_k) < 0.3
-    setting = Setting(visible, n_k - n_q, ids, special, marks)
+    setting = MetricContext(visible, n_k - n_q, ids, special, marks)
     return Pattern(setting, weights, seed.random((n_head, n_k)) + 0.1)
 
 
@@ -177,10 +177,10 @@ def test_texts_together_are_as_each_alone(pattern, shift):
         return
     others = np.roll(setting.ids, shift), np.roll(setting.special, shift)
     marks = setting.punctuation
-    second = Pattern(Setting(setting.visible, setting.first, *others, marks),
+    second = Pattern(MetricContext(setting.visible, setting.first, *others, marks),
                      pattern.weights[::-1], pattern.norms)  # fmt: skip
     both = Pattern(
-        Setting(
+        MetricContext(
             setting.visible,
             setting.first,
             np.stack([setting.ids, others[0]]),
@@ -208,7 +208,7 @@ def test_padding_that_sees_nothing_changes_nothing(pattern):
     wide[:, n:, :n] = 0.5
     lead = [(0, 0)] * (setting.visible.ndim - 2)
     padded = Pattern(
-        Setting(
+        MetricContext(
             np.pad(setting.visible, [*lead, (0, 2), (0, 2)]),
             0,
             *(np.pad(each, (0, 2)) for each in (setting.ids, setting.special, setting.punctuation)),
@@ -222,7 +222,7 @@ def test_padding_that_sees_nothing_changes_nothing(pattern):
 
 
 def test_a_mask_is_looked_at_once(generator):
-    setting = Setting(np.ones((5, 5), bool), ids=np.arange(5))
+    setting = MetricContext(np.ones((5, 5), bool), ids=np.arange(5))
     one, two = (Pattern(setting, generator.random((2, 5, 5))) for _ in range(2))
     assert one.null is two.null
 
@@ -234,7 +234,7 @@ def test_nothing_is_written_to(generator):
     for array in arrays:
         array.flags.writeable = False
     weights, visible, ids, special, marks, norms = arrays
-    pattern = Pattern(Setting(visible, 0, ids, special, marks), weights, norms)
+    pattern = Pattern(MetricContext(visible, 0, ids, special, marks), weights, norms)
     for metric in METRICS.values():
         metric(pattern), metric(pattern.null)
     for array, old in zip(arrays, before, strict=True):
@@ -243,7 +243,7 @@ def test_nothing_is_written_to(generator):
 
 def test_half_precision_is_summed_in_double(generator):
     weights = generator.random((2, 40, 40)).astype(np.float16)
-    setting = Setting(np.ones((40, 40), bool))
+    setting = MetricContext(np.ones((40, 40), bool))
     for name in ("mean_distance", "previous_token", "entropy"):
         single = METRICS[name](Pattern(setting, weights)).value
         double = METRICS[name](Pattern(setting, weights.astype(np.float64))).value

@@ -9,7 +9,7 @@ import pytest
 
 from attnviz.analysis.pairing import pair_by_place, pair_in_order
 from attnviz.errors import AttnvizError
-from attnviz.selection import Head, Selection, parse_selection
+from attnviz.trace.selection import Head, Selection, parse_selection
 from tests.analysis.plain_trace import trace_of
 
 

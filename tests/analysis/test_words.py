@@ -13,7 +13,7 @@ import attnviz
 from attnviz.analysis.words import MERGED, merge_tokens, merge_words
 from attnviz.errors import AttnvizError
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
 
 WORDS = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 """How many pieces each word has."""

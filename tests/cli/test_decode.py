@@ -12,8 +12,8 @@ import pytest
 
 import attnviz
 from attnviz.models import load_model
-from attnviz.models.decoding import generate
-from attnviz.models.reading import read_text
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import read_text
 from attnviz.nn.cache import ContiguousCache
 
 PHRASES = [

@@ -9,7 +9,7 @@ import pytest
 
 import attnviz
 from attnviz.cli.sides import Side
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 
 TEXT = "I saw a saw"
 

@@ -147,7 +147,7 @@ def test_longer_than_the_model_reads(call, minilm):
 
 
 def test_more_memory_than_there_is(call, monkeypatch):
-    monkeypatch.setattr("attnviz.models.memory.available_memory", lambda: 100)
+    monkeypatch.setattr("attnviz.models.run.memory.available_memory", lambda: 100)
     done = call("run", "I saw a saw")
     assert done.code == 2
     assert "of memory" in done.err

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 import attnviz
 from attnviz.analysis.saliency import gradient
 from attnviz.models import load_model
-from attnviz.models.vision.seeing import class_logit, read_pixels, see
+from attnviz.models.vision.seeing import class_logit, read_pixels, run_vision
 from tests.conftest import GOLDEN, HERE
 
 DIGITS = sorted((HERE.parent / "samples" / "digits").glob("*.png"))
@@ -45,7 +45,7 @@ def test_the_saliency_is_the_gradient():
     """Two step sizes agree, and the slope along a direction is the gradient times it."""
     model = load_model("digits", {"dtype": "float64"})
     pixels = read_pixels(model, DIGITS[0])
-    values, label = pixels.values, int(see(model, pixels).probabilities.argmax())
+    values, label = pixels.values, int(run_vision(model, pixels).probabilities.argmax())
     logit = class_logit(model, label)
     slopes = gradient(logit, values)
     np.testing.assert_allclose(slopes, gradient(logit, values, 1e-5), rtol=1e-4, atol=1e-7)

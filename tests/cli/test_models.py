@@ -10,7 +10,7 @@ import pytest
 
 from attnviz.models import PACKAGED, packaged
 from tests.conftest import GOLDEN
-from tests.models.families.checkpoints import read
+from tests.models.build.families.checkpoints import read
 from tests.models.gguf.convert import convert
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.models.stack import FIELDS
+from attnviz.models.build.stack import FIELDS
 from tests.conftest import HERE
 
 SAMPLES = HERE.parent / "samples"

@@ -13,8 +13,8 @@ from attnviz.errors import AttnvizError
 from attnviz.lessons import sequence
 from attnviz.lessons.drawing import THREE, read_drawing
 from attnviz.models import load_model
-from attnviz.models.decoding import generate
-from attnviz.models.reading import read_text
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import read_text
 from attnviz.views.kinds import Table
 
 
@@ -66,7 +66,7 @@ def test_a_tag_that_is_missing_is_found(take, monkeypatch):
 
 def test_claims_that_fail(capsys, monkeypatch):
     """A classifier that answers from the last patch, and a decoder that is stopped."""
-    right = sequence.see
+    right = sequence.run_vision
 
     def late(model, pixels, **options):
         seen = right(model, pixels, **options)
@@ -74,7 +74,7 @@ def test_claims_that_fail(capsys, monkeypatch):
         object.__setattr__(seen.trace, "hidden_states", states)
         return seen
 
-    monkeypatch.setattr(sequence, "see", late)
+    monkeypatch.setattr(sequence, "run_vision", late)
     monkeypatch.setattr(sequence, "generate", lambda *given: generate(*given, most=2))
     assert run_cli(["learn", "sequence"]) == 1
     out = " ".join(capsys.readouterr().out.split())

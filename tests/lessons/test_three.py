@@ -12,7 +12,7 @@ from attnviz import load_model, run
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.lessons import three
-from attnviz.models import parts
+from attnviz.models.build import parts
 from attnviz.nn.masks import NONE
 from attnviz.nn.transformer import Transformer
 from attnviz.views.kinds import Grid, Links, Table

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from attnviz.models import PACKAGED, load_model, packaged
-from attnviz.models.ablate import ablate, zero
-from attnviz.models.decoding import generate
-from attnviz.models.reading import as_input, read_text
-from attnviz.models.running import run
+from attnviz.models.edit.ablate import ablate, zero
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.running import run
 from attnviz.nn.embedding import Input
 from attnviz.nn.types import Array
-from attnviz.selection import Head
-from attnviz.trace import TraceRecorder
+from attnviz.trace.record import TraceRecorder
+from attnviz.trace.selection import Head
 from attnviz.views.model import figure_text
 from tests.conftest import HERE
 

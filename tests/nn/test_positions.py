@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions
-from attnviz.nn.schemes import SCHEMES, Setting, look_up
+from attnviz.nn.schemes import SCHEMES, SchemeContext, look_up
 
 
 def test_sinusoidal_published_values():
@@ -59,8 +59,8 @@ def test_rope_depends_on_the_distance_only(style, fraction, base, generator):
 def test_rope_as_complex_numbers(generator):
     """Interleaved pairs are complex numbers times e^(i m ω)."""
     x, where = generator.normal(size=(5, 8)), np.array([0, 1, 5, 9, 1000])
-    turn = np.exp(1j * where[:, None] * positions.frequencies(8))
-    expected = (x[:, 0::2] + 1j * x[:, 1::2]) * turn
+    rotary = np.exp(1j * where[:, None] * positions.frequencies(8))
+    expected = (x[:, 0::2] + 1j * x[:, 1::2]) * rotary
     turned = positions.rope(x, where, style="interleaved")
     np.testing.assert_allclose(turned[:, 0::2] + 1j * turned[:, 1::2], expected, atol=1e-12)
 
@@ -122,13 +122,13 @@ def test_learned_positions_end():
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_every_scheme_has_the_shapes_that_it_says(name, generator):
-    setting = Setting(8, 3, False, lambda name, shape: generator.normal(size=shape))
+    setting = SchemeContext(8, 3, False, lambda name, shape: generator.normal(size=shape))
     scheme = SCHEMES[name](setting)
     where = np.arange(5)
     if scheme.add is not None:
         assert scheme.add(where).shape == (5, 8)
-    if scheme.turn is not None:
-        assert scheme.turn(np.ones((3, 5, 4)), where).shape == (3, 5, 4)
+    if scheme.rotary is not None:
+        assert scheme.rotary(np.ones((3, 5, 4)), where).shape == (3, 5, 4)
     if scheme.bias is not None:
         assert scheme.bias(where, where).shape == (3, 5, 5)
 

@@ -15,7 +15,7 @@ from attnviz.render import FORMATS
 from attnviz.render import render as render_file
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
-from attnviz.selection import Selection
+from attnviz.trace.selection import Selection
 from attnviz.views.difference import ROWS, difference_views
 from attnviz.views.kinds import Heatmap, Table, Text
 from tests.analysis.plain_trace import trace_of

@@ -57,7 +57,8 @@ def holds(picture, colour, at_least=1):
 def test_every_kind_of_view(suffix):
     content, warnings = render(samples.every_kind(), suffix)
     assert content[:5] in (b"\x89PNG\r", b"<?xml", b"%PDF-")
-    assert warnings == ()
+    # on a machine without a Chinese font, that is said, and nothing else
+    assert [w for w in warnings if not w.startswith("no installed font has CJK")] == []
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -8,7 +8,7 @@ import pytest
 
 from attnviz import load_model
 from attnviz.errors import AttnvizError
-from attnviz.models.forward import describe
+from attnviz.models.run.forward import describe
 from attnviz.scan import state as states
 from attnviz.scan.corpus import Chunk, Corpus, Line, chunks
 from attnviz.scan.measure import heads_of

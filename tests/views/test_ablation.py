@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.ablation import Ablations, Pruning
-from attnviz.selection import Head
+from attnviz.trace.selection import Head
 from attnviz.views.ablation import ablation_views
 from attnviz.views.kinds import Curves, Heatmap, Line, Table, Text
 

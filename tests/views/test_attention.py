@@ -8,9 +8,9 @@ import pytest
 import attnviz
 from attnviz.analysis.heads import head_facts
 from attnviz.errors import AttnvizError
-from attnviz.selection import Selection, parse_selection
 from attnviz.tokens import Tokens
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Selection, parse_selection
 from attnviz.views.attention import MOST_PANELS, attention_views, tokens_line
 from attnviz.views.kinds import Grid, Heatmap, Text
 

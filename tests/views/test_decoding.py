@@ -6,10 +6,10 @@ import pytest
 
 from attnviz.analysis.heads import head_facts
 from attnviz.models import load_model
-from attnviz.models.decoding import generate, whole_pass
-from attnviz.models.reading import read_target, read_text
+from attnviz.models.run.generate import generate, whole_pass
+from attnviz.models.run.prepare import read_target, read_text
 from attnviz.nn.cache import ContiguousCache
-from attnviz.selection import Selection, parse_selection
+from attnviz.trace.selection import Selection, parse_selection
 from attnviz.views.decoding import alignment_head, decoding_views
 from attnviz.views.kinds import Heatmap, Links, Table
 
@@ -91,7 +91,7 @@ def test_the_sharpest_of_the_selected(decoded):
 def test_probabilities_are_those_of_the_output():
     import numpy as np
 
-    from attnviz.models.running import run
+    from attnviz.models.run.running import run
 
     model = load_model("phrases")
     generated = generate(model, read_text(model, SOURCE), most=4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.selection import parse_selection
 from attnviz.tokens import Tokens
-from attnviz.trace import Record, Trace
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import parse_selection
 from attnviz.views.image import drop_picture, image_views, slope_picture
 from attnviz.views.kinds import Picture, Text
 

@@ -13,15 +13,15 @@ are fastest.
 from __future__ import annotations
 
 from attnviz.analysis.metrics import breadth, distance, keys, repeats, values
-from attnviz.analysis.metrics.pattern import Measure, Pattern, Setting
+from attnviz.analysis.metrics.pattern import Measure, MetricContext, Pattern
 from attnviz.analysis.metrics.registry import METRICS, UNITS
 
 __all__ = [
     "METRICS",
     "UNITS",
     "Measure",
+    "MetricContext",
     "Pattern",
-    "Setting",
     "breadth",
     "distance",
     "keys",

@@ -25,7 +25,7 @@ class Measure(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class MetricContext:
     """Where some heads work: the mask, and what is known of the tokens.
 
     The leading axes are those of the weights, [n_text] for example; what is the same for all of
@@ -118,7 +118,7 @@ class Setting:
 class Pattern:
     """What some heads did in one setting."""
 
-    setting: Setting
+    setting: MetricContext
     weights: Array
     """[..., n_head, n_q, n_k]; 0 where masked."""
     norms: Array | None = None

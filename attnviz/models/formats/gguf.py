@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.tensors import Rows
 from attnviz.models.formats.gguf_header import Header, TensorInfo, read_header
 from attnviz.models.formats.mapped import mapped, widened
-from attnviz.models.tensors import Rows
 from attnviz.nn.types import Array
 
 PLAIN = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}

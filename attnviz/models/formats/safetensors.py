@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.tensors import Rows
 from attnviz.models.formats.magic import N_BYTE, what_it_is
 from attnviz.models.formats.mapped import mapped, widened
 from attnviz.models.formats.safetensors_header import (
@@ -18,7 +19,6 @@ from attnviz.models.formats.safetensors_header import (
     header_length,
     read_entries,
 )
-from attnviz.models.tensors import Rows
 from attnviz.nn.types import Array
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.tensors import Rows
 from attnviz.models.formats.safetensors import SafetensorsFile
 from attnviz.models.json_object import read_object
-from attnviz.models.tensors import Rows
 from attnviz.nn.types import Array
 from attnviz.tokens import label
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attnviz.models.checkpoint import assemble
+from attnviz.models.build.checkpoint import assemble
 from attnviz.models.formats.gguf import GGUFFile
 from attnviz.models.gguf.architectures import translate
 from attnviz.models.gguf.tokenizer import read_tokenizer

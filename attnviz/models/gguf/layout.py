@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.models.tensors import Rows, TensorFile
+from attnviz.models.build.tensors import Rows, TensorFile
 from attnviz.nn.types import Array
 
 BLOCK = re.compile(r"blk\.(\d+)\.(.+)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.config import Config
-from attnviz.models.tensors import TensorFile
+from attnviz.models.build.config import Config
+from attnviz.models.build.tensors import TensorFile
 
 FACTORS = "rope_freqs.weight"
 LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"

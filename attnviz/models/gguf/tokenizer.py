@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.config import Config
+from attnviz.models.build.config import Config
 from attnviz.models.gguf.splits import SPLITS
 from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, tokenizers_package

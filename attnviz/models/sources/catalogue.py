@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED, packaged
-from attnviz.models.checkpoint import known_families, read_card
+from attnviz.models.build.checkpoint import known_families, read_card
 from attnviz.models.formats.gguf_header import read_architecture
 from attnviz.models.formats.mapped import mapped
 from attnviz.models.gguf.architectures import ARCHITECTURES

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.tensors import TensorFile
 from attnviz.models.formats.safetensors import SafetensorsFile
 from attnviz.models.formats.shards import Shards, read_index
 from attnviz.models.json_object import read_object
-from attnviz.models.tensors import TensorFile
 from attnviz.tokens import label
 
 CONFIG = "config.json"

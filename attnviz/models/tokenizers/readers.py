@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.config import Config
+from attnviz.models.build.config import Config
 from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.pieces import SHAPES, word_pieces
 from attnviz.nn.types import Array

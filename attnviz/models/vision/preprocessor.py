@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.config import Config
+from attnviz.models.build.config import Config
 from attnviz.models.vision.images import (
     MOST_PIXELS,
     Opened,

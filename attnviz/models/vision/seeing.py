@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.forward import forward
 from attnviz.models.model import Model
+from attnviz.models.run.forward import forward
 from attnviz.models.vision.images import Pixels
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.types import Array
-from attnviz.selection import Selection
-from attnviz.trace import Trace
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Selection
 
 
 class Seen(NamedTuple):
@@ -35,7 +35,7 @@ def read_pixels(model: Model, image: str | Path | Array) -> Pixels:
     return model.image.read(image)
 
 
-def see(
+def run_vision(
     model: Model,
     pixels: Pixels,
     *,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import attnviz
 from attnviz.errors import AttnvizError
 from tests.conftest import GOLDEN
-from tests.models.families.checkpoints import read, with_config
+from tests.models.build.families.checkpoints import read, with_config
 from tests.models.gguf.convert import convert
 
 FAMILIES = GOLDEN / "families"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
-from attnviz.models.config import Config
+from attnviz.models.build.config import Config
 from attnviz.models.tokenizers.pieces import N_PIECE_OF_WORD, SHAPES, word_pieces
 from attnviz.models.tokenizers.readers import NoText, Reader
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from attnviz.errors import AttnvizError
-from attnviz.models.config import Config
+from attnviz.models.build.config import Config
 from attnviz.models.vision.preprocessor import ShortestEdge, Takes, read_preprocessor
 from tests.conftest import GOLDEN
 

@@ -1,0 +1,165 @@
+"""BART. Source: Lewis et al. 2020, section 2.1; tensor names as in Hugging Face's checkpoints."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnviz.models.build.families import Built, Config
+from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.nn import masks
+from attnviz.nn.activations import Activation
+from attnviz.nn.embedding import Embedding, Unembedding
+from attnviz.nn.linear import Linear
+from attnviz.nn.norms import LayerNorm
+from attnviz.nn.schemes import look_up
+from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
+from attnviz.nn.weights import Weight, rows
+
+EPS = 1e-5
+OFFSET = 2
+"""The first rows of the table of positions stand for no token."""
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+IGNORED = (
+    r"(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight|lm_head\.weight"
+    r"|classification_head\..*|qa_outputs\..*"
+)
+"""Copies of the shared table, and what no attention depends on."""
+
+
+class Half(NamedTuple):
+    """What the config says of the encoder, or of the decoder."""
+
+    name: str
+    n_layer: int
+    n_head: int
+    d_ff: int
+    d_model: int
+    activation: Activation
+
+
+def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
+    tensors = Tensors(file, ("model.",), dtype)
+    config.require("normalize_before", False)
+    config.require("normalize_embedding", True)
+    config.require("static_position_embeddings", False)
+    config.require("extra_pos_embeddings", OFFSET)
+    halves = read_halves(config)
+    n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
+    d_model = halves[0].d_model
+    scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
+    finish_config(config)
+    words = shared_table(tensors, "shared", "encoder.embed_tokens", n_vocabulary, d_model)
+
+    def embedding(half: Half) -> Embedding:
+        name = f"{half.name}.embed_positions.weight"
+        table = tensors.take(name, n_position + OFFSET, d_model)[OFFSET:]
+        return Embedding(
+            tokens=partial(rows, words),
+            positions=partial(look_up, table),
+            scale=scale,
+            norm=layer_norm(tensors, f"{half.name}.layernorm_embedding", d_model, EPS),
+        )
+
+    source, target = (embedding(half) for half in halves)
+    return encoder_decoder(
+        tensors, halves, source, target, words, words, f"learned, {n_position}", n_position, IGNORED
+    )
+
+
+def read_halves(config: Config) -> tuple[Half, Half]:
+    """Encoder and decoder."""
+    d_model, act = config.count("d_model"), activation(config, "activation_function", "gelu")
+    config.inert("num_hidden_layers")  # a copy of encoder_layers in old files
+    encoder, decoder = (
+        Half(
+            name,
+            config.count(f"{name}_layers"),
+            config.count(f"{name}_attention_heads"),
+            config.count(f"{name}_ffn_dim"),
+            d_model,
+            act,
+        )
+        for name in ("encoder", "decoder")
+    )
+    return encoder, decoder
+
+
+def finish_config(config: Config) -> None:
+    """Refuse what neither BART nor Marian does."""
+    config.require("add_final_layer_norm", False)
+    config.require("add_bias_logits", False)
+    config.require("is_encoder_decoder", True)
+    config.inert("force_bos_token_to_be_generated")
+    config.finish()
+
+
+def shared_table(tensors: Tensors, name: str, other: str, n_vocabulary: int, d: int) -> Weight:
+    """A table of tokens, which stands under its own name or under that of its user."""
+    found = other if tensors.has(f"{other}.weight") and not tensors.has(f"{name}.weight") else name
+    return tensors.weight(f"{found}.weight", n_vocabulary, d)
+
+
+def encoder_decoder(
+    tensors: Tensors,
+    halves: tuple[Half, Half],
+    source: Embedding,
+    target: Embedding,
+    source_words: Weight,
+    target_words: Weight,
+    positions: str,
+    n_position: int,
+    ignored: str,
+) -> Built:
+    """Both stacks and the output, which shares the table of what the decoder reads."""
+    n_vocabulary, d_model = target_words.shape
+    encoder, decoder = (
+        Stack(half.name, tuple(_block(tensors, half, layer) for layer in range(half.n_layer)))
+        for half in halves
+    )
+    bias = None
+    if tensors.has("final_logits_bias"):
+        bias = tensors.take("final_logits_bias", 1, n_vocabulary)[0]
+    tensors.finish(ignored)
+    return Built(
+        transformer=Transformer(
+            encoder, decoder, source, target, Unembedding(Linear(target_words, bias))
+        ),
+        shape={
+            "n_layer": len(encoder.blocks),
+            "n_head": halves[0].n_head,
+            "d_model": d_model,
+            "positions": positions,
+        },
+        tensors=tensors,
+        max_tokens=n_position,
+        n_vocabulary=len(source_words),
+        n_target=n_vocabulary,
+        task="continue",
+    )
+
+
+def _block(tensors: Tensors, half: Half, layer: int) -> Block:
+    at, d_model = f"{half.name}.layers.{layer}", half.d_model
+
+    def norm(name: str) -> LayerNorm:
+        return layer_norm(tensors, f"{at}.{name}", d_model, EPS)
+
+    def heads(name: str, **fields: Any) -> Sublayer:
+        part = attention(tensors, f"{at}.{name}", PROJECTIONS, d_model, half.n_head, **fields)
+        return Sublayer(part, after=norm(f"{name}_layer_norm"))
+
+    net = feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, half.d_ff, half.activation)
+    last = Sublayer(net, after=norm("final_layer_norm"))
+    if half.name == "encoder":
+        return (heads("self_attn"), last)
+    return (
+        heads("self_attn", mask=masks.CAUSAL),
+        heads("encoder_attn", kind="cross"),
+        last,
+    )

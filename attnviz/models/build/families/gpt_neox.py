@@ -1,0 +1,95 @@
+"""GPT-NeoX and Pythia: attention and feed-forward net in parallel. Source: Black et al. 2022,
+section 2.1; a head's query, key and value stand side by side in the file."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from attnviz.models.build.decoder import Sizes, causal, language_model, with_heads
+from attnviz.models.build.families import Built, Config
+from attnviz.models.build.layers import (
+    activation,
+    feed_forward,
+    head_width,
+    layer_norm,
+    linear,
+    unembedding,
+)
+from attnviz.models.build.rope import rope
+from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.nn.embedding import Embedding
+from attnviz.nn.transformer import Block, Branch, Parallel, Sublayer
+from attnviz.nn.weights import rows
+
+IGNORED = (
+    r"(gpt_neox\.)?layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"
+    r"|(score|classifier|qa_outputs)\..*"
+)
+
+
+def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
+    tensors = Tensors(file, ("gpt_neox.",), dtype)
+    d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
+    sizes = Sizes(
+        n_layer=config.count("num_hidden_layers"),
+        n_head=n_head,
+        n_kv_head=n_head,
+        d_head=head_width(config, d_model, n_head),
+        d_model=d_model,
+        d_ff=config.count("intermediate_size"),
+        n_vocabulary=config.count("vocab_size"),
+        n_position=config.count("max_position_embeddings"),
+        eps=config.above(0, "layer_norm_eps", 1e-5),
+    )
+    act = activation(config, "hidden_act", "gelu")
+    bias = config.switch("attention_bias", True)
+    is_parallel = config.switch("use_parallel_residual", True)
+    rotary, positions = rope(
+        config,
+        sizes.d_head,
+        base=config.above(0, "rotary_emb_base", 10000.0),
+        fraction=config.above(0, "rotary_pct", 0.25),
+    )
+    config.require("is_decoder", False, True)
+    words = tensors.weight("embed_in.weight", sizes.n_vocabulary, d_model)
+    unembed = unembedding(config, tensors, words, "embed_out", tied=False)
+    config.finish()
+    side_by_side = np.arange(3 * d_model).reshape(n_head, 3, sizes.d_head)
+
+    def block(layer: int) -> Block:
+        at = f"layers.{layer}"
+        query, key, value = (
+            linear(
+                tensors,
+                f"{at}.attention.query_key_value",
+                d_model,
+                3 * d_model,
+                bias=bias,
+                rows=side_by_side[:, part].ravel(),
+            )
+            for part in range(3)
+        )
+        output = linear(tensors, f"{at}.attention.dense", d_model, d_model, bias=bias)
+        attention = with_heads(sizes, query, key, value, output, mask=causal(), rotary=rotary)
+        names = (f"{at}.mlp.dense_h_to_4h", f"{at}.mlp.dense_4h_to_h")
+        net = feed_forward(tensors, names, d_model, sizes.d_ff, act)
+        first = layer_norm(tensors, f"{at}.input_layernorm", d_model, sizes.eps)
+        second = layer_norm(tensors, f"{at}.post_attention_layernorm", d_model, sizes.eps)
+        if is_parallel:
+            return (Sublayer(Parallel((Branch(attention, first), Branch(net, second)))),)
+        return (Sublayer(attention, before=first), Sublayer(net, before=second))
+
+    norm = layer_norm(tensors, "final_layer_norm", d_model, sizes.eps)
+    return language_model(
+        tensors,
+        sizes,
+        block,
+        Embedding(tokens=partial(rows, words)),
+        norm,
+        unembed,
+        positions,
+        IGNORED,
+    )

@@ -1,0 +1,160 @@
+"""T5, T5 v1.1 and their descendants. Source: Raffel et al. 2020, section 2.1; Shazeer 2020 for
+the gates; tensor names as in Hugging Face's checkpoints."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnviz.models.build.families import Built, Config
+from attnviz.models.build.layers import ACTIVATIONS, linear, rms_norm
+from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.nn import masks
+from attnviz.nn.activations import Activation
+from attnviz.nn.embedding import Embedding, Unembedding
+from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.linear import Linear
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.norms import RMSNorm
+from attnviz.nn.schemes import RelativeBias
+from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
+from attnviz.nn.weights import rows
+
+IGNORED = (
+    r"(encoder|decoder)\.embed_tokens\.weight"
+    r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
+    r"|(classification_head|classifier|qa_outputs)\..*"
+)
+"""Copies of the shared table, and what no attention depends on."""
+
+
+class Sizes(NamedTuple):
+    """What the config says of every layer."""
+
+    d_model: int
+    d_head: int
+    d_ff: int
+    n_head: int
+    eps: float
+    n_bucket: int
+    max_distance: int
+    activation: Activation
+    is_gated: bool
+
+
+def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
+    tensors = Tensors(file, (), dtype)
+    sizes = _sizes(config)
+    n_encoder = config.count("num_layers")
+    n_decoder = config.count("num_decoder_layers", n_encoder)
+    n_vocabulary = config.count("vocab_size")
+    tied = config.switch("tie_word_embeddings", True)
+    scaled = config.switch("scale_decoder_outputs", tied)
+    config.inert("n_positions")
+    config.require("is_encoder_decoder", True)
+    words = tensors.weight("shared.weight", n_vocabulary, sizes.d_model)
+    output = Linear(words)
+    if tensors.has("lm_head.weight"):
+        output = linear(tensors, "lm_head", sizes.d_model, n_vocabulary, bias=False)
+    unembed = Unembedding(output, scale=sizes.d_model**-0.5 if scaled else 1.0)
+    config.finish()
+    embedding = Embedding(tokens=partial(rows, words))
+    transformer = Transformer(
+        encoder=_stack(tensors, sizes, "encoder", n_encoder),
+        decoder=_stack(tensors, sizes, "decoder", n_decoder),
+        source=embedding,
+        target=embedding,
+        unembed=unembed,
+    )
+    tensors.finish(IGNORED)
+    return Built(
+        transformer=transformer,
+        shape={
+            "n_layer": n_encoder,
+            "n_head": sizes.n_head,
+            "d_model": sizes.d_model,
+            "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}",
+        },
+        tensors=tensors,
+        max_tokens=None,
+        n_vocabulary=n_vocabulary,
+        task="continue",
+    )
+
+
+def _sizes(config: Config) -> Sizes:
+    net = config.choice(
+        "feed_forward_proj", "relu", "gated-gelu", "gated-silu", "gated-relu", "gelu", "silu"
+    )
+    is_gated, name = net.startswith("gated-"), net.removeprefix("gated-")
+    name = "gelu_new" if net == "gated-gelu" else name
+    config.require("dense_act_fn", name)
+    config.require("is_gated_act", is_gated)
+    return Sizes(
+        d_model=config.count("d_model"),
+        d_head=config.count("d_kv"),
+        d_ff=config.count("d_ff"),
+        n_head=config.count("num_heads"),
+        eps=config.above(0, "layer_norm_epsilon", 1e-6),
+        n_bucket=config.count("relative_attention_num_buckets", 32),
+        max_distance=config.count("relative_attention_max_distance", 128),
+        activation=ACTIVATIONS[name],
+        is_gated=is_gated,
+    )
+
+
+def _stack(tensors: Tensors, sizes: Sizes, name: str, n_layer: int) -> Stack:
+    first = f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    bias = RelativeBias(
+        tensors.take(first, sizes.n_bucket, sizes.n_head),
+        sizes.max_distance,
+        bidirectional=name == "encoder",
+    )
+    blocks = tuple(_block(tensors, sizes, name, layer, bias) for layer in range(n_layer))
+    return Stack(name, blocks, _norm(tensors, sizes, f"{name}.final_layer_norm"))
+
+
+def _block(tensors: Tensors, sizes: Sizes, stack: str, layer: int, bias: RelativeBias) -> Block:
+    """The parts of a layer are numbered in the file, each with its norm."""
+    at = f"{stack}.block.{layer}.layer"
+    mask = masks.CAUSAL if stack == "decoder" else masks.NONE
+    parts: list[MultiHeadAttention | FeedForward] = [
+        _attention(tensors, f"{at}.0.SelfAttention", sizes, bias=bias, mask=mask)
+    ]
+    if stack == "decoder":
+        parts.append(_attention(tensors, f"{at}.1.EncDecAttention", sizes, kind="cross"))
+    parts.append(_feed_forward(tensors, f"{at}.{len(parts)}.DenseReluDense", sizes))
+    return tuple(
+        Sublayer(part, before=_norm(tensors, sizes, f"{at}.{number}.layer_norm"))
+        for number, part in enumerate(parts)
+    )
+
+
+def _attention(tensors: Tensors, at: str, sizes: Sizes, **fields: Any) -> MultiHeadAttention:
+    """Unscaled: the scale is in the trained weights (section 2.1, and Mesh TensorFlow's code)."""
+    width = sizes.n_head * sizes.d_head
+    query, key, value = (
+        linear(tensors, f"{at}.{name}", sizes.d_model, width, bias=False) for name in "qkv"
+    )
+    output = linear(tensors, f"{at}.o", width, sizes.d_model, bias=False)
+    heads = {"n_head": sizes.n_head, "n_kv_head": sizes.n_head, "scale": 1.0}
+    return MultiHeadAttention(query, key, value, output, **(heads | fields))
+
+
+def _feed_forward(tensors: Tensors, at: str, sizes: Sizes) -> FeedForward:
+    def part(name: str, d_in: int, d_out: int) -> Linear:
+        return linear(tensors, f"{at}.{name}", d_in, d_out, bias=False)
+
+    up, gate = ("wi_1", "wi_0") if sizes.is_gated else ("wi", None)
+    return FeedForward(
+        up=part(up, sizes.d_model, sizes.d_ff),
+        down=part("wo", sizes.d_ff, sizes.d_model),
+        activation=sizes.activation,
+        gate=part(gate, sizes.d_model, sizes.d_ff) if gate else None,
+    )
+
+
+def _norm(tensors: Tensors, sizes: Sizes, name: str) -> RMSNorm:
+    return rms_norm(tensors, name, sizes.d_model, sizes.eps)

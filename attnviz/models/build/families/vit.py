@@ -1,0 +1,41 @@
+"""ViT. Source: Dosovitskiy et al. 2021; tensor names as in Hugging Face's checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from attnviz.models.build.families import Built, Config
+from attnviz.models.build.layers import activation, feed_forward
+from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
+from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.nn.pooling import class_token
+from attnviz.nn.transformer import Block, Sublayer
+
+IGNORED = r"(vit\.)?(embeddings\.mask_token|pooler\..*)|decoder\..*"
+"""Tensors that no attention, no hidden state and no class depends on."""
+
+
+def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
+    tensors = Tensors(file, ("vit.",), dtype)
+    sizes = read_sizes(config, eps=1e-12, patch=16, processor="ViT", resizes=False)
+    d_ff, act = config.count("intermediate_size"), activation(config, "hidden_act", "gelu")
+    config.inert("encoder_stride")
+    config.finish()
+
+    def block(layer: int) -> Block:
+        at = f"encoder.layer.{layer}"
+        names = f"{at}.intermediate.dense", f"{at}.output.dense"
+        return (
+            Sublayer(
+                attention(tensors, f"{at}.attention", sizes),
+                before=norm(tensors, f"{at}.layernorm_before", sizes),
+            ),
+            Sublayer(
+                feed_forward(tensors, names, sizes.d_model, d_ff, act),
+                before=norm(tensors, f"{at}.layernorm_after", sizes),
+            ),
+        )
+
+    return vision_model(tensors, sizes, block, class_token, sizes.d_model, IGNORED)

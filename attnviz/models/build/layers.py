@@ -1,0 +1,168 @@
+"""Parts of a transformer out of a file of tensors, where several families lay them out alike."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from attnviz.models.build.config import Config
+from attnviz.models.build.tensors import Rows, Tensors
+from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
+from attnviz.nn.embedding import Transform, Unembedding
+from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.linear import Linear
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.norms import LayerNorm, RMSNorm
+from attnviz.nn.weights import Weight
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "gelu_fast": gelu_tanh,
+    "relu": relu,
+    "silu": silu,
+    "swish": silu,
+    "tanh": tanh,
+}
+"""By the names that configs use."""
+
+OLD_NORM = {".weight": ".gamma", ".bias": ".beta"}
+"""How norms were spelled in TensorFlow's checkpoints."""
+
+
+def activation(config: Config, key: str, default: str) -> Activation:
+    """The activation that the config names."""
+    others = (name for name in ACTIVATIONS if name != default)
+    return ACTIVATIONS[config.choice(key, default, *others)]
+
+
+def head_width(config: Config, d_model: int, n_head: int) -> int:
+    """The width of each of the heads that share `d_model` evenly."""
+    if d_model % n_head:
+        raise config.error(f"{n_head} heads do not share a width of {d_model} evenly")
+    return d_model // n_head
+
+
+def linear(
+    tensors: Tensors,
+    name: str,
+    d_in: int,
+    d_out: int,
+    *,
+    bias: bool = True,
+    rows: Rows | None = None,
+) -> Linear:
+    """x Wᵀ + b from NAME.weight [d_out, d_in] and NAME.bias [d_out], or from some of their rows."""
+    shift = tensors.take(f"{name}.bias", d_out) if bias else None
+    if shift is not None and rows is not None:
+        shift = shift[rows]
+    return Linear(tensors.weight(f"{name}.weight", d_out, d_in, rows=rows), shift)
+
+
+def layer_norm(tensors: Tensors, name: str, d: int, eps: float) -> LayerNorm:
+    gain = tensors.take(f"{name}.weight", d, spellings=OLD_NORM)
+    return LayerNorm(gain, tensors.take(f"{name}.bias", d, spellings=OLD_NORM), eps)
+
+
+def rms_norm(tensors: Tensors, name: str, d: int, eps: float, *, above: float = 0.0) -> RMSNorm:
+    """`above` is what the stored gain is counted from: 1 for Gemma."""
+    gain = tensors.take(f"{name}.weight", d)
+    return RMSNorm(gain + gain.dtype.type(above) if above else gain, eps)
+
+
+def attention(
+    tensors: Tensors,
+    at: str,
+    names: tuple[str, str, str, str],
+    d_model: int,
+    n_head: int,
+    *,
+    bias: bool = True,
+    **fields: Any,
+) -> MultiHeadAttention:
+    """Multi-head attention whose heads share the width of the model evenly.
+
+    `names` are those of the projections of query, key, value and output below `at`.
+    """
+    query, key, value, output = (
+        linear(tensors, f"{at}.{name}", d_model, d_model, bias=bias) for name in names
+    )
+    scale = (d_model / n_head) ** -0.5  # an odd width is refused where heads are split
+    settings = {"n_head": n_head, "n_kv_head": n_head, "scale": scale} | fields
+    return MultiHeadAttention(query, key, value, output, **settings)
+
+
+def feed_forward(
+    tensors: Tensors,
+    names: tuple[str, str],
+    d_model: int,
+    d_ff: int,
+    activation: Activation,
+    *,
+    bias: bool = True,
+) -> FeedForward:
+    """down(activation(up(x))); `names` are those of up and down."""
+    up, down = names
+    return FeedForward(
+        up=linear(tensors, up, d_model, d_ff, bias=bias),
+        down=linear(tensors, down, d_ff, d_model, bias=bias),
+        activation=activation,
+    )
+
+
+class LanguageModelHead(NamedTuple):
+    """Where the output of a model that predicts masked tokens stands in its file."""
+
+    dense: str
+    norm: str
+    output: str
+    activation: Activation | None = None
+    """None for that of the model."""
+
+
+def masked_head(
+    tensors: Tensors, table: Weight, head: LanguageModelHead, d_model: int, eps: float, activation: Activation
+) -> Unembedding | None:
+    """The output of a model that predicts masked tokens; None if its file has none."""
+    dense, norm, output, own_activation = head
+    n_vocabulary, d = table.shape
+    tensors = tensors.outside
+    if not any(
+        tensors.has(name) for name in (f"{dense}.weight", f"{norm}.weight", f"{output}.bias")
+    ):
+        return None
+    own = next(
+        (name for name in (f"{output}.decoder", output) if tensors.has(f"{name}.weight")), ""
+    )
+    weight = tensors.weight(f"{own}.weight", n_vocabulary, d) if own else table
+    transform = Transform(
+        linear(tensors, dense, d_model, d),
+        own_activation or activation,
+        layer_norm(tensors, norm, d, eps),
+    )
+    return Unembedding(
+        Linear(weight, tensors.take(f"{output}.bias", n_vocabulary)), before=transform
+    )
+
+
+def unembedding(
+    config: Config,
+    tensors: Tensors,
+    table: Weight,
+    name: str,
+    *,
+    tied: bool,
+    **fields: Any,
+) -> Unembedding | None:
+    """The output: NAME.weight where the file has it, else the embedding's table where the two
+    are tied; None for a model that by its config has no output.
+
+    `tied` is what the family does if its config does not say.
+    """
+    n_vocabulary, d_model = table.shape
+    tensors = tensors.outside
+    shared = config.switch("tie_word_embeddings", tied)
+    has_output = any("LM" in architecture for architecture in config.texts("architectures"))
+    if tensors.has(f"{name}.weight") or (has_output and not shared):
+        return Unembedding(linear(tensors, name, d_model, n_vocabulary, bias=False), **fields)
+    return Unembedding(Linear(table), **fields) if shared else None

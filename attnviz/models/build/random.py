@@ -1,0 +1,155 @@
+"""The seeded stack: random weights in the shape that a config asks for."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from attnviz.models.model import Model, Tokenizer
+from attnviz.models.build.parts import build_scheme, build_stack
+from attnviz.models.build.stack import StackConfig
+from attnviz.nn.embedding import Embedding, Unembed
+from attnviz.nn.linear import Linear
+from attnviz.nn.schemes import Scheme
+from attnviz.nn.seeded import normal
+from attnviz.nn.transformer import Transformer
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens, split_words
+
+RANDOM_NOTE = "random weights: they show how attention computes, not what a language model learned"
+
+
+def random_model(config: StackConfig, name: str = "random") -> Model:
+    """A model with the weights that the config's seed gives."""
+    weights = SeededWeights(config.seed, np.dtype(config.dtype))
+    transformer = _transformer(config, weights)
+    defaults = StackConfig()
+    told = {
+        f.name: getattr(config, f.name)
+        for f in fields(config)
+        if getattr(config, f.name) != getattr(defaults, f.name)
+    }
+    shape = {
+        "n_layer": config.layers,
+        "n_head": config.heads if transformer.sites() else 0,
+        "d_model": config.d_model,
+        "seed": config.seed,
+        "config": told,
+    }
+    return Model(
+        name=name,
+        transformer=transformer,
+        tokenizer=WordTokenizer(config.vocabulary),
+        trained=False,
+        shape=shape,
+        n_parameter=weights.n_parameter + config.vocabulary * config.d_model,
+        n_vocabulary=config.vocabulary or None,
+        dtype=config.dtype,
+        notes=(RANDOM_NOTE,),
+    )
+
+
+class SeededWeights:
+    """Normal random arrays; each depends on the seed and its own name only, so that one more
+    layer or a longer text leaves all others as they are."""
+
+    def __init__(self, seed: int, dtype: np.dtype[Any]) -> None:
+        self.seed = seed
+        self.dtype = dtype
+        self.n_parameter = 0
+
+    def array(self, name: str, shape: tuple[int, ...], deviation: float = 1.0) -> Array:
+        array = self.vector(name, shape)
+        self.n_parameter += array.size
+        array *= self.dtype.type(deviation)
+        return array
+
+    def constant(self, name: str, size: int, value: float) -> Array:
+        self.n_parameter += size
+        return np.full(size, value, self.dtype)
+
+    def vector(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Normal numbers of deviation 1, not counted as parameters."""
+        numbers: Array = normal(shape, self.seed, name).astype(self.dtype, copy=False)
+        return numbers
+
+
+class WordTokenizer(Tokenizer):
+    """Words and signs; any word has an id, made from its letters."""
+
+    def __init__(self, n_vocabulary: int = 0) -> None:
+        self._n_vocabulary = n_vocabulary
+
+    def encode(self, text: str, pair: str | None = None) -> Tokens:
+        first, second = split_words(text), split_words(pair or "")
+        words = first + second
+        segments = [0] * len(first) + [1] * len(second) if second else []
+        return Tokens.of(words, [self._id(word) for word in words], segments=segments)
+
+    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
+        every = [*ids, *(pair or ())]
+        segments = [0] * len(ids) + [1] * len(pair) if pair else []
+        return Tokens.of([f"#{id}" for id in every], every, segments=segments)
+
+    def _id(self, word: str) -> int:
+        number = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+        return number % self._n_vocabulary if self._n_vocabulary else number
+
+
+def _transformer(config: StackConfig, weights: SeededWeights) -> Transformer:
+    both = config.kind == "encoder-decoder"
+    first = "decoder" if config.kind == "decoder" else "encoder"
+    scheme = build_scheme(config, weights, first)
+    stacks = {first: build_stack(config, weights, first, scheme, cross=False)}
+    source = target = _embedding(config, weights, scheme)
+    if both:
+        scheme = build_scheme(config, weights, "decoder")
+        stacks["decoder"] = build_stack(config, weights, "decoder", scheme, cross=True)
+        target = _embedding(config, weights, scheme)
+    return Transformer(
+        encoder=stacks.get("encoder"),
+        decoder=stacks.get("decoder"),
+        source=source,
+        target=target if both else None,
+        unembed=_unembed(config, weights),
+    )
+
+
+def _embedding(config: StackConfig, weights: SeededWeights, scheme: Scheme) -> Embedding:
+    deviation = weights.dtype.type(1 / math.sqrt(config.d_model))
+
+    def tokens(ids: Array) -> Array:
+        known, which = np.unique(ids, return_inverse=True)
+        rows = [weights.vector(f"token.{id}", (config.d_model,)) for id in known]
+        table = np.stack(rows) * deviation
+        return np.asarray(table[which.reshape(ids.shape)])
+
+    return Embedding(
+        tokens=tokens,
+        positions=scheme.add,
+        scale=math.sqrt(config.d_model) if config.embedding_scale else 1.0,
+    )
+
+
+def _unembed(config: StackConfig, weights: SeededWeights) -> Unembed | None:
+    """[n_token, d_model] -> [n_token, vocabulary]; the matrix is drawn when it is asked for."""
+    if not config.vocabulary:
+        return None
+    size = (config.vocabulary, config.d_model)
+    if not config.tied:
+        weights.n_parameter += math.prod(size)
+
+    def unembed(x: Array) -> Array:
+        if config.tied:
+            rows = [weights.vector(f"token.{id}", size[1:]) for id in range(config.vocabulary)]
+            matrix = np.stack(rows)
+        else:
+            matrix = weights.vector("unembed", size)
+        return Linear(matrix * weights.dtype.type(1 / math.sqrt(config.d_model)))(x)
+
+    return unembed

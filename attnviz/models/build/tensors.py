@@ -1,0 +1,171 @@
+"""The tensors of a checkpoint on their way into the parts of a model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Protocol
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array
+from attnviz.nn.weights import LazyWeight, Weight
+
+Rows = slice | Array
+"""Which rows of a tensor, along its first axis: a slice, or whole numbers in any order."""
+
+SMALL = 1 << 16
+"""Elements up to which a tensor is converted when it is taken, not each time it is used."""
+
+
+class TensorFile(Protocol):
+    """What a file format gives: names, shapes, and arrays when they are asked for."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    def copies(self, name: str) -> bool:
+        """Whether its numbers must be converted to become float32 (half precision, quantised)."""
+        ...
+
+    def read(self, name: str, rows: Rows | None = None) -> Array:
+        """The tensor or some of its rows; only these are converted."""
+        ...
+
+    @property
+    def n_byte(self) -> int:
+        """Of the file or files."""
+        ...
+
+    def sha256(self) -> str:
+        """Of the file or files."""
+        ...
+
+
+class Tensors:
+    """Hands out a file's tensors by name, and knows which were never asked for."""
+
+    def __init__(self, file: TensorFile, prefixes: tuple[str, ...], dtype: np.dtype[Any]) -> None:
+        self._file = file
+        self._dtype = dtype
+        self._taken: set[str] = set()
+        self._later: list[LazyWeight] = []
+        self._prefix = next(
+            (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
+        )
+
+    @property
+    def outside(self) -> Tensors:
+        """The same tensors by names without the model's prefix: those of its output."""
+        bare = copy(self)
+        bare._prefix = ""
+        return bare
+
+    @property
+    def n_parameter(self) -> int:
+        """The numbers in all tensors that were taken."""
+        return sum(math.prod(self._file.shapes[name]) for name in self._taken)
+
+    def take(self, name: str, *shape: int, spellings: Mapping[str, str] | None = None) -> Array:
+        """The tensor `name` of exactly this shape, in the dtype of the run.
+
+        `spellings` maps an ending to an older one under which the tensor may stand.
+        Memory-mapped float32 stays so: nothing is copied. NaN and infinity are not looked for
+        here, but where the numbers that come of them are shown.
+        """
+        return self._read(self._checked(name, shape, spellings or {}), None)
+
+    def weight(
+        self,
+        name: str,
+        *shape: int,
+        rows: Rows | None = None,
+        spellings: Mapping[str, str] | None = None,
+        flipped: bool = False,
+    ) -> Weight:
+        """The matrix `name` of exactly this shape, or some rows of it.
+
+        A large one that the file holds in another type is converted each time it is used.
+        `flipped` transposes it, and `rows` are then rows of the transposed: the file's columns.
+        """
+        full = self._checked(name, shape, spellings or {})
+        whole = shape[::-1] if flipped else shape
+        n_row = whole[0] if rows is None else len(np.arange(whole[0])[rows])
+
+        def make(ids: Array | None) -> Array:
+            if flipped:
+                columns = self._read(full, None)[:, slice(None) if rows is None else rows]
+                return columns.T if ids is None else columns[:, ids].T
+            chosen = (
+                rows if ids is None else ids if rows is None else np.arange(whole[0])[rows][ids]
+            )
+            return self._read(full, chosen)
+
+        as_it_is = self._dtype == np.float32 and not self._file.copies(full)
+        if n_row * whole[1] <= SMALL or (as_it_is and not isinstance(rows, np.ndarray)):
+            return make(None)
+        later = LazyWeight((n_row, *whole[1:]), make)
+        self._later.append(later)
+        return later
+
+    def has(self, name: str) -> bool:
+        """Whether the file holds the tensor, with or without the model's prefix."""
+        return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
+
+    def keep(self, n_byte: int) -> None:
+        """Convert as many of the matrices as fit into so much memory, once for all passes."""
+        for weight in self._later:
+            n_byte -= weight.size * self._dtype.itemsize
+            if n_byte < 0:
+                return
+            weight.stay()
+
+    def finish(self, ignorable: str) -> None:
+        """Raise AttnvizError for a tensor that nothing took, unless `ignorable` matches it."""
+        left = sorted(
+            name
+            for name in self._file.shapes
+            if name not in self._taken and not re.fullmatch(ignorable, name)
+        )
+        if left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise AttnvizError(
+                f"{self._file.path}: the model has no place for the tensor {left[0]}{more}",
+                "the weights belong to another architecture than the config says",
+            )
+
+    def _checked(self, name: str, shape: tuple[int, ...], spellings: Mapping[str, str]) -> str:
+        full = self._found(name, spellings)
+        found = self._file.shapes[full]
+        if found != shape:
+            raise AttnvizError(
+                f"{self._file.path}: the tensor {full} has the shape {list(found)}; "
+                f"the config asks for {list(shape)}",
+                "the config and the weights are of different models",
+            )
+        self._taken.add(full)
+        return full
+
+    def _read(self, full: str, rows: Rows | None) -> Array:
+        array = self._file.read(full, rows)
+        return array if array.dtype == self._dtype else array.astype(self._dtype)
+
+    def _found(self, name: str, spellings: Mapping[str, str]) -> str:
+        for prefix in (self._prefix, ""):
+            if prefix + name in self._file.shapes:
+                return prefix + name
+            for new, old in spellings.items():
+                if name.endswith(new):
+                    older = prefix + name.removesuffix(new) + old
+                    if older in self._file.shapes:
+                        return older
+        raise AttnvizError(
+            f"{self._file.path}: the tensor {self._prefix}{name} is missing",
+            "the file is incomplete, or of another architecture than the config says",
+        )

@@ -1,0 +1,67 @@
+"""Which families are verified: what the tests measured against transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from attnviz.models.json_object import read_object
+
+TABLE = Path(__file__).parent / "verified.json"
+"""Written by `ATTNVIZ_UPDATE=1 pytest tests/models/build/families`."""
+
+
+class Verified(NamedTuple):
+    """How far a family is from transformers in its tests, at most, in float32."""
+
+    variants: tuple[str, ...]
+    """The tiny checkpoints: every spelling of the family that changes the numbers."""
+    cases: tuple[str, ...]
+    """What they were given."""
+    attentions: float
+    hidden_states: float
+    logits: float | None
+    """None where the family's output is not computed."""
+    transformers: str
+    """The version compared with."""
+
+    @property
+    def told(self) -> str:
+        """For the screen."""
+        return (
+            f"against transformers {self.transformers}: attention within {self.attentions:.0e}, "
+            f"hidden states within {self.hidden_states:.0e}"
+            + ("" if self.logits is None else f", logits within {self.logits:.0e}")
+        )
+
+
+def verified() -> Mapping[str, Verified]:
+    """By family: `model_type`, with _ where that may have -."""
+    families = read_object(TABLE, "install attnviz again")
+    return {
+        family: Verified(
+            tuple(found["variants"]),
+            tuple(found["cases"]),
+            found["attentions"],
+            found["hidden_states"],
+            found["logits"],
+            found["transformers"],
+        )
+        for family, found in families.items()
+    }
+
+
+def markdown() -> str:
+    """The table of the README."""
+    lines = [
+        "| family | checkpoints | inputs | attention | hidden states | logits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for family, found in sorted(verified().items()):
+        logits = "–" if found.logits is None else f"{found.logits:.0e}"
+        lines.append(
+            f"| `{family}` | {len(found.variants)} | {', '.join(found.cases)} "
+            f"| {found.attentions:.0e} | {found.hidden_states:.0e} | {logits} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,156 @@
+"""The frame of vision transformers: patches behind a class token, an encoder, a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from attnviz.models.build.config import Config
+from attnviz.models.build.families import Built
+from attnviz.models.build.layers import head_width, layer_norm, linear
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.tokenizers.readers import NoText
+from attnviz.models.vision.preprocessor import Takes, read_preprocessor
+from attnviz.nn.embedding import PatchEmbedding
+from attnviz.nn.linear import Linear
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.norms import LayerNorm
+from attnviz.nn.patches import GridPositions
+from attnviz.nn.pooling import Classifier
+from attnviz.nn.transformer import Block, Stack, Transformer
+from attnviz.nn.types import Array
+
+LARGEST_SIDE = 1 << 14
+MOST_LABELS = 1 << 20
+
+
+class Sizes(NamedTuple):
+    """What the config of every vision transformer says."""
+
+    n_layer: int
+    n_head: int
+    d_model: int
+    eps: float
+    qkv_bias: bool
+    labels: tuple[str, ...]
+    takes: Takes
+
+
+def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resizes: bool) -> Sizes:
+    """`eps` and `patch` are the defaults of the family; for the others see `Takes`."""
+    d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
+    head_width(config, d_model, n_head)
+    size, shape = _sides(config, "image_size", 224), _sides(config, "patch_size", patch)
+    if size[0] < shape[0] or size[1] < shape[1]:
+        raise config.error(f"patch_size {list(shape)} is larger than image_size {list(size)}")
+    return Sizes(
+        n_layer=config.count("num_hidden_layers"),
+        n_head=n_head,
+        d_model=d_model,
+        eps=config.above(0, "layer_norm_eps", eps),
+        qkv_bias=config.switch("qkv_bias", True),
+        labels=_labels(config),
+        takes=Takes(config.count("num_channels", 3), *size, shape, resizes, processor),
+    )
+
+
+def patch_embedding(tensors: Tensors, sizes: Sizes) -> PatchEmbedding:
+    """The convolution whose steps are as long as its kernel is a linear map of patches."""
+    at, d, takes = "embeddings", sizes.d_model, sizes.takes
+    rows, columns = takes.height // takes.patch[0], takes.width // takes.patch[1]
+    kernel = tensors.take(
+        f"{at}.patch_embeddings.projection.weight", d, takes.n_channel, *takes.patch
+    )
+    positions = tensors.take(f"{at}.position_embeddings", 1, 1 + rows * columns, d)[0]
+    return PatchEmbedding(
+        patches=Linear(
+            kernel.reshape(d, -1), tensors.take(f"{at}.patch_embeddings.projection.bias", d)
+        ),
+        first=tensors.take(f"{at}.cls_token", 1, 1, d)[0, 0],
+        positions=GridPositions(positions[0], positions[1:].reshape(rows, columns, d)),
+        patch=takes.patch,
+    )
+
+
+def attention(tensors: Tensors, at: str, sizes: Sizes) -> MultiHeadAttention:
+    """Attention whose projections are below `at`."""
+    d, n_head = sizes.d_model, sizes.n_head
+
+    def projection(name: str) -> Linear:
+        return linear(tensors, f"{at}.attention.{name}", d, d, bias=sizes.qkv_bias)
+
+    return MultiHeadAttention(
+        query=projection("query"),
+        key=projection("key"),
+        value=projection("value"),
+        output=linear(tensors, f"{at}.output.dense", d, d),
+        n_head=n_head,
+        n_kv_head=n_head,
+        scale=(d / n_head) ** -0.5,
+    )
+
+
+def norm(tensors: Tensors, name: str, sizes: Sizes) -> LayerNorm:
+    return layer_norm(tensors, name, sizes.d_model, sizes.eps)
+
+
+def vision_model(
+    tensors: Tensors,
+    sizes: Sizes,
+    block: Callable[[int], Block],
+    pool: Callable[[Array], Array],
+    d_pooled: int,
+    ignored: str,
+) -> Built:
+    """An encoder, with a classifier where the file has one. Takes all tensors."""
+    embedding = patch_embedding(tensors, sizes)
+    blocks = tuple(block(layer) for layer in range(sizes.n_layer))
+    encoder = Stack("encoder", blocks, norm(tensors, "layernorm", sizes))
+    labels: tuple[str, ...] = ()
+    unembed: Classifier | None = None
+    if tensors.has("classifier.weight"):
+        labels = sizes.labels
+        unembed = Classifier(linear(tensors, "classifier", d_pooled, len(labels)), pool)
+    tensors.finish(ignored)
+    takes = sizes.takes
+    return Built(
+        transformer=Transformer(encoder=encoder, source=embedding, unembed=unembed),
+        shape={
+            "n_layer": sizes.n_layer,
+            "n_head": sizes.n_head,
+            "d_model": sizes.d_model,
+            "image": f"{takes.width} × {takes.height}",
+            "positions": "learned, resized to the image" if takes.resizes else "learned",
+            "patch": f"{takes.patch[1]} × {takes.patch[0]}",
+        },
+        tensors=tensors,
+        max_tokens=None,
+        n_vocabulary=None,
+        tokenizer=NoText(),
+        task="classify" if labels else "",
+        labels=labels,
+        image=partial(read_preprocessor, takes),
+    )
+
+
+def _sides(config: Config, key: str, default: int) -> tuple[int, int]:
+    """A height and a width, or one number for both."""
+    value = config.get(key, default)
+    height, width = value if isinstance(value, list) and len(value) == 2 else (value, value)
+    for side in (height, width):
+        if not isinstance(side, int) or isinstance(side, bool) or not 0 < side <= LARGEST_SIDE:
+            raise config.error(
+                f"{key}: expected a height and a width in pixels, up to {LARGEST_SIDE}, "
+                f"got {str(value)[:40]}"
+            )
+    return height, width
+
+
+def _labels(config: Config) -> tuple[str, ...]:
+    """The names of the classes; without names there are two, as transformers has it."""
+    n_label = config.count("num_labels", 2, most=MOST_LABELS)
+    names = config.get("id2label", {str(i): f"LABEL_{i}" for i in range(n_label)})
+    if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
+        raise config.error("id2label: expected a name for every class, counted from 0")
+    return tuple(str(names[str(i)]) for i in range(len(names)))

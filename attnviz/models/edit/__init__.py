@@ -1,0 +1,1 @@
+"""A model with something changed: the same weights, other attention."""

@@ -1,0 +1,1 @@
+"""A model and what a user gives -> what attention did."""

@@ -1,0 +1,84 @@
+"""A model and changed ones on one text: what they share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attnviz.models.model import Model
+from attnviz.models.run.probe import Probe
+from attnviz.nn.embedding import Input
+from attnviz.nn.multi_head import RecordNothing, Stream
+from attnviz.nn.transformer import Stack, Transformer
+from attnviz.nn.types import Array
+
+
+class Evaluator:
+    """A model's answers to a question, and those of the model with another transformer."""
+
+    def __init__(self, model: Model, question: Probe) -> None:
+        self._model, self._question = model, question
+        self._resume = ResumableForward(model.transformer, *question.given)
+
+    def __call__(self, transformer: Transformer) -> Array:
+        """The logits [n_place, n_output] at the question's places, or where the model has no
+        known output the states [n_place, d_model]."""
+        states, unembed = self._resume(transformer), transformer.unembed
+        if unembed is None or not self._model.task:
+            return states[self._question.places]
+        return unembed(states)[self._question.places]
+
+
+class ResumableForward:
+    """One pass of a transformer, from which passes of others branch off at the first block that
+    is not the very same, as `ablate` leaves them."""
+
+    def __init__(self, transformer: Transformer, source: Input, target: Input | None) -> None:
+        self._original = transformer
+        self._given = {"source": source, "target": target}
+        self._hidden = transformer(source, target, hidden_states=True).hidden_states
+
+    def __call__(self, transformer: Transformer) -> Array:
+        """The states [n_token, d_model] that come out of the last stack."""
+        memory, same = None, True
+        if transformer.encoder is not None:
+            assert self._original.encoder is not None
+            stream = self._stream("source", transformer.encoder.name)
+            x = self._go_on(self._original.encoder, transformer.encoder, stream, None, True)
+            memory, same = stream._replace(x=x), x is self._hidden["encoder"][-1]
+        if transformer.decoder is None:
+            assert memory is not None
+            return memory.x
+        assert self._original.decoder is not None
+        name = "source" if memory is None else "target"
+        stream = self._stream(name, transformer.decoder.name)
+        return self._go_on(self._original.decoder, transformer.decoder, stream, memory, same)
+
+    def _stream(self, name: str, stack: str) -> Stream:
+        given, x = self._given[name], self._hidden[stack][0]
+        assert given is not None
+        return Stream(name, x, np.arange(x.shape[-2]), given.mask)
+
+    def _go_on(
+        self,
+        original: Stack,
+        changed: Stack,
+        stream: Stream,
+        memory: Stream | None,
+        same_memory: bool,
+    ) -> Array:
+        """The changed stack's output, from the first block on that is another."""
+        states: Sequence[Array] = self._hidden[original.name]
+        first = _first_difference(original, changed) if same_memory else 0
+        if first == len(changed.blocks):
+            return states[-1]
+        rest = changed._replace(blocks=changed.blocks[first:])
+        return rest(stream._replace(x=states[first]), memory, RecordNothing())
+
+
+def _first_difference(original: Stack, changed: Stack) -> int:
+    for layer, (old, new) in enumerate(zip(original.blocks, changed.blocks, strict=True)):
+        if old is not new:
+            return layer
+    return len(changed.blocks)

@@ -1,0 +1,123 @@
+"""A file of examples -> questions to a model, with what is right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models.model import Model
+from attnviz.models.run.prepare import as_input, read_target, read_text
+from attnviz.models.run.probe import UNKNOWN, Probe, make_probe, pair_question, unended
+from attnviz.registry import nearest
+
+
+def read_examples(model: Model, path: Path) -> list[Probe]:
+    """One question for each line of a file.
+
+    `SOURCE<TAB>TARGET` for models that write; for taggers JSON with `tags`, null where unknown,
+    and `text` or `words`.
+
+    Raises:
+        AttnvizError: names the line.
+    """
+    readers: dict[str, Callable[[Model, str], Probe]] = {"tag": _tagged, "continue": _written}
+    if model.task not in readers:
+        raise AttnvizError(
+            f"--data is for models that tag or write; {model.name} does neither",
+            "give a text, without --data",
+        )
+    questions = []
+    for number, line in lines(path):
+        try:
+            questions.append(readers[model.task](model, line))
+        except AttnvizError as error:
+            raise AttnvizError(f"{path}, line {number}: {error.message}", error.hint) from error
+    if not questions:
+        raise AttnvizError(f"{path} has no lines", "one example a line")
+    return questions
+
+
+def _written(model: Model, line: str) -> Probe:
+    """`SOURCE<TAB>TARGET`; of a decoder alone, the target is what comes after the source."""
+    source_text, tab, target_text = line.partition("\t")
+    if not tab or not source_text.strip() or not target_text.strip():
+        raise AttnvizError(f"expected SOURCE<TAB>TARGET, got {line!r:.60}", "one tab in each line")
+    source = read_text(model, source_text)
+    if model.kind == "encoder-decoder":
+        reader = model.target_tokenizer or model.tokenizer
+        read = unended(model, read_target(model, target_text))
+        if reader.begin is not None and read.ids[0] != reader.begin:
+            read = reader.take([reader.begin]).followed_by(read)
+        ends = [] if reader.end is None else [reader.end]
+        question, right = pair_question(model, source, read), [*read.ids[1:], *ends]
+        places = np.arange(len(right))
+    else:
+        read = unended(model, read_text(model, source_text + target_text))
+        n_given = _shared_start(source.ids, read.ids)
+        places, right = np.arange(n_given - 1, len(read) - 1), list(read.ids[n_given:])
+        question = Probe({"source": read}, (as_input(model, read), None), places)
+        if n_given == 0 or not right:
+            raise AttnvizError("the target adds no token to the source", "a longer target")
+    return question._replace(places=places, right=np.array(right), whole=True)
+
+
+def _tagged(model: Model, line: str) -> Probe:
+    """JSON with `tags`, and `text` or `words`."""
+    entry = _json(line)
+    words, tags = entry.get("words"), entry.get("tags")
+    text = " ".join(map(str, words)) if isinstance(words, list) else entry.get("text")
+    if not isinstance(text, str) or not isinstance(tags, list):
+        raise AttnvizError(
+            f"expected an object with text (or words) and tags, got {line!r:.60}",
+            '{"text": "I saw", "tags": ["PRON", "VERB"]}',
+        )
+    question = make_probe(model, text)
+    if len(question.places) != len(tags):
+        raise AttnvizError(
+            f"{len(tags)} tags for {len(question.places)} tokens", "a tag, or null, for each token"
+        )
+    if all(tag is None for tag in tags):
+        raise AttnvizError("no tag is known: nothing could be right", "leave out the line")
+    for tag in tags:
+        if tag is not None and tag not in model.labels:
+            raise AttnvizError(f"{model.name} has no tag {tag!r}", nearest(str(tag), model.labels))
+    right = [UNKNOWN if tag is None else model.labels.index(tag) for tag in tags]
+    return question._replace(right=np.array(right), watched=None)
+
+
+def _shared_start(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    """How many ids both begin with."""
+    n = min(len(a), len(b))
+    return next((i for i in range(n) if a[i] != b[i]), n)
+
+
+def _json(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise AttnvizError(f"not JSON: {error}", "one object a line") from error
+    return entry if isinstance(entry, dict) else {}
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that hold something, counted from 1."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise AttnvizError(
+            f"cannot read {path}: {error.strerror or error}", "check the path"
+        ) from error
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise AttnvizError(
+                f"{path}, line {number}: not UTF-8: {error}", "iconv -t utf-8"
+            ) from error
+        if text.strip():
+            yield number, text

@@ -1,0 +1,131 @@
+"""Greedy decoding with a key/value cache: a token at a time, each the most probable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models.model import Model
+from attnviz.models.run.finite import quiet
+from attnviz.models.run.forward import forward
+from attnviz.models.run.memory import available_memory
+from attnviz.models.run.prepare import Text, as_input, read_target
+from attnviz.nn.cache import Cache, ContiguousCache
+from attnviz.nn.multi_head import Recorder, RecordNothing
+from attnviz.nn.norms import BatchNorm
+from attnviz.nn.transformer import Stack, attentions
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+from attnviz.trace.generation import Generated, Step
+from attnviz.trace.record import Trace, TraceRecorder
+from attnviz.trace.selection import Selection
+
+MOST = 64
+
+
+@quiet
+def generate(
+    model: Model,
+    source: Tokens,
+    *,
+    target: Text | None = None,
+    most: int = MOST,
+    stages: tuple[str, ...] = (),
+    cache: Callable[[], Cache] | None = ContiguousCache,
+    progress: Callable[[int, int], None] | None = None,
+) -> Generated:
+    """Decode greedily.
+
+    Args:
+        source: what the encoder reads; of a decoder alone, what is continued.
+        target: what the decoder of an encoder-decoder is given (default: its first token).
+        most: stop after so many tokens.
+        stages: stages of the decoder to record at every step.
+        cache: makes what keeps keys and values between steps; without, or where no cache would
+            be right, everything is computed anew.
+
+    Raises:
+        AttnvizError: the model has no decoder, or no output.
+    """
+    unembed, transformer = model.transformer.unembed, model.transformer
+    if transformer.decoder is None or unembed is None or model.task != "continue":
+        raise AttnvizError(
+            f"{model.name} writes no text: it is no trained decoder",
+            "attnviz decode TEXT -m phrases, or -m induction",
+        )
+    model.keep_weights((available_memory() or 0) // 2)
+    reader = model.target_tokenizer or model.tokenizer
+    memory = None
+    given = source
+    if transformer.encoder is not None:
+        memory = transformer.encode(as_input(model, source), RecordNothing())
+        given = _first_target(model, target)
+    room = most if model.max_tokens is None else min(most, model.max_tokens - len(given) + 1)
+    kept = cache() if cache is not None and can_cache(transformer.decoder) else None
+    read = new = given
+    steps: list[Step] = []
+    silent: Recorder = RecordNothing()
+    ended = False
+    while len(steps) < room and not ended:
+        recorder = TraceRecorder([*stages, "mask"]) if stages else None
+        step_input = as_input(model, read if kept is None else new, target=memory is not None)
+        if kept is not None:
+            step_input = step_input._replace(first=len(read) - len(new))
+        x = transformer.decode(step_input, memory, recorder or silent, cache=kept)
+        id, probability = _best(unembed(x[-1:])[0])
+        if not np.isfinite(probability):
+            model.check_weights()
+        steps.append(Step(id, probability, recorder.records() if recorder else ()))
+        ended = reader.stops_at(id)
+        new = reader.take([id])
+        read = read.followed_by(new)
+        if progress is not None:
+            progress(len(steps), room)
+    written = reader.take([step.id for step in steps])
+    read = given.followed_by(reader.take([step.id for step in steps[:-1]]))
+    return Generated(read, written, len(given), tuple(steps), ended, kept)
+
+
+def whole_pass(
+    model: Model, source: Tokens, generated: Generated, *, select: Selection, fingerprint: bool
+) -> Trace:
+    """The trace of all that was read, computed at once."""
+    if model.transformer.encoder is None:
+        streams = {"source": generated.read}
+    else:
+        streams = {"source": source, "target": generated.read}
+    inputs = {
+        name: as_input(model, tokens, target=name == "target") for name, tokens in streams.items()
+    }
+    return forward(
+        model, streams, inputs, stages=("weights",), select=select, fingerprint=fingerprint
+    )
+
+
+def can_cache(decoder: Stack) -> bool:
+    """Whether a token's keys and values stay what they are when more tokens come: not where a
+    token sees later ones, or a norm looks at the whole text."""
+    sublayers = [sublayer for block in decoder.blocks for sublayer in block]
+    norms = {type(norm) for s in sublayers for norm in (s.before, s.within, s.after)}
+    return BatchNorm not in norms | {type(decoder.norm)} and all(
+        attention.kind == "cross" or any(name.startswith("causal") for name in attention.mask.names)
+        for block in decoder.blocks
+        for attention in attentions(block)
+    )
+
+
+def _first_target(model: Model, target: Text | None) -> Tokens:
+    if target is not None:
+        return read_target(model, target)
+    reader = model.target_tokenizer or model.tokenizer
+    if reader.begin is None:
+        raise AttnvizError(f"{model.name} has no first token to begin with", "--target TEXT")
+    return read_target(model, [reader.begin])
+
+
+def _best(logits: Array) -> tuple[int, float]:
+    """The most probable token of [n_vocabulary] logits, and its probability."""
+    id = int(logits.argmax())
+    return id, float(1 / np.exp(logits - logits[id]).sum())

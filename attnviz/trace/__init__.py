@@ -1,0 +1,1 @@
+"""What attention did: frozen data, what collects it, and its files."""

@@ -1,0 +1,33 @@
+"""What a decoder wrote, step by step: it stands beside the trace of the whole."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attnviz.nn.cache import Cache
+from attnviz.tokens import Tokens
+from attnviz.trace.record import Record
+
+
+class Step(NamedTuple):
+    """One token written."""
+
+    id: int
+    probability: float
+    records: tuple[Record, ...]
+    """Of the decoder, if asked for: one row a token that was read in this step."""
+
+
+class Generated(NamedTuple):
+    """What a decoder wrote."""
+
+    read: Tokens
+    """What it read: what it was given, and all that it wrote but the last."""
+    written: Tokens
+    n_given: int
+    steps: tuple[Step, ...]
+    """One for each token written."""
+    ended: bool
+    """Whether it wrote the end itself; else it was stopped."""
+    cache: Cache | None = None
+    """What it kept of the tokens that it read, if anything."""

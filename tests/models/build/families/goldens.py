@@ -1,0 +1,156 @@
+"""The goldens of the families, and how far attnviz is from them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import attnviz
+from attnviz.nn.masks import Mask, padded
+from attnviz.trace.record import Trace
+from tests.conftest import GOLDEN
+
+FAMILIES = GOLDEN / "families"
+VARIANTS = sorted(path.parent.name for path in FAMILIES.glob("*/golden.npz"))
+
+
+class Case(NamedTuple):
+    """One input of one variant, and what transformers computes of it; arrays keep the batch axis."""
+
+    variant: str
+    name: str
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def n_row(self) -> int:
+        return len(self.arrays["pixels" if "pixels" in self.arrays else "ids"])
+
+    def length(self, row: int) -> int:
+        """How many tokens of a row are no padding."""
+        if "mask" in self.arrays:
+            return int(self.arrays["mask"][row].sum())
+        return self.arrays["ids"].shape[1]
+
+    def records(self) -> list[str]:
+        return [key for key in self.arrays if key.endswith((".self", ".cross"))]
+
+    def is_padded(self, key: str) -> bool:
+        """Whether the rows of an output are those of the padded text, not of the target."""
+        return "mask" in self.arrays and ("target" not in self.arrays or key.startswith("encoder"))
+
+
+class Errors(NamedTuple):
+    """The largest absolute differences; None where there is nothing to compare."""
+
+    attentions: float
+    hidden_states: float
+    logits: float | None
+
+
+def worst(errors: Sequence[Errors]) -> Errors:
+    """The largest of each kind."""
+    attentions, hidden, logits = zip(*errors, strict=True)
+    known = [each for each in logits if each is not None]
+    return Errors(max(attentions), max(hidden), max(known, default=None))
+
+
+def config(variant: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FAMILIES / variant / "config.json").read_text())
+    return found
+
+
+def model_type(variant: str) -> str:
+    return str(config(variant)["model_type"])
+
+
+def has_head(variant: str) -> bool:
+    """Whether attnviz has its output: not if it says which tokens were replaced."""
+    return not config(variant)["architectures"][0].endswith("ForPreTraining")
+
+
+def left_out(variant: str) -> int:
+    """How many of the last hidden states the goldens lack: OPT-350m's, which transformers gives
+    as projected for the output already."""
+    return int(variant == "opt-post")
+
+
+@functools.cache
+def cases(variant: str) -> dict[str, Case]:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(FAMILIES / variant / "golden.npz") as file:
+        for key, array in file.items():
+            name, _, rest = key.partition("/")
+            found.setdefault(name, {})[rest] = array
+    return {name: Case(variant, name, arrays) for name, arrays in found.items()}
+
+
+def every_case() -> list[tuple[str, str]]:
+    return [(variant, name) for variant in VARIANTS for name in cases(variant)]
+
+
+def run(case: Case, row: int, folder: Path | None = None, **options: Any) -> Trace:
+    """What attnviz computes of one row of a case; by default with the checkpoint as it is."""
+    settings: dict[str, Any] = {
+        "model": str(folder or FAMILIES / case.variant),
+        "hidden_states": True,
+        "logits": True,
+        "fingerprint": False,
+        **options,
+    }
+    if "pixels" in case.arrays:
+        return attnviz.run(image=case.arrays["pixels"][row], **settings)
+    ids, pair = _segments(case, row)
+    if "mask" in case.arrays:
+        settings["mask"] = padding(case, row)
+    if "target" in case.arrays:
+        settings["target"] = case.arrays["target"][row].tolist()
+    return attnviz.run(ids, pair=pair, **settings)
+
+
+def padding(case: Case, row: int) -> Mask:
+    return padded((case.length(row),))
+
+
+def _segments(case: Case, row: int) -> tuple[list[int], list[int] | None]:
+    ids = case.arrays["ids"][row].tolist()
+    if "segments" not in case.arrays:
+        return ids, None
+    first = case.arrays["segments"][row].tolist().index(1)
+    return ids[:first], ids[first:]
+
+
+def measure(case: Case, folder: Path | None = None, **options: Any) -> Errors:
+    """How far attnviz is from transformers in a case, rows of padding left out."""
+    rows = range(case.n_row)
+    return worst([_differences(case, row, run(case, row, folder, **options)) for row in rows])
+
+
+def _differences(case: Case, row: int, trace: Trace) -> Errors:
+    assert sorted(record.id for record in trace) == sorted(case.records())
+    attentions = [_distance(case, row, id, trace[id].weights, axis=1) for id in case.records()]
+    hidden = []
+    for stack, states in trace.hidden_states.items():
+        kept = np.stack(states[: len(states) - left_out(case.variant)])
+        hidden.append(_distance(case, row, f"{stack}.hidden", kept, axis=1))
+    logits = None
+    if has_head(case.variant):
+        assert trace.logits is not None
+        logits = _distance(case, row, "logits", trace.logits, axis=0)
+    return Errors(max(attentions), max(hidden), logits)
+
+
+def _distance(case: Case, row: int, key: str, found: np.ndarray, *, axis: int) -> float:
+    """The largest difference from the golden, in its rows along `axis` that are no padding."""
+    expected = case.arrays[key][row]
+    if "pixels" in case.arrays:
+        expected = np.atleast_2d(expected)  # the logits of an image are one row
+    assert found.shape == expected.shape, f"{key}: {found.shape} and {expected.shape}"
+    if case.is_padded(key):
+        rows = np.arange(case.length(row))
+        expected, found = expected.take(rows, axis), found.take(rows, axis)
+    return float(np.abs(found - expected).max())

@@ -1,0 +1,105 @@
+"""No field of a config is ignored that changes the numbers.
+
+`fields.json` says what transformers makes of every config with one field changed. attnviz must
+compute the same, or refuse and name the field.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from attnviz.errors import AttnvizError
+from tests.golden.families.probe import probe
+from tests.models.build.families import goldens
+from tests.models.build.families.bounds import LOGITS
+from tests.models.build.families.checkpoints import with_config
+
+SAME = 1e-6
+
+UNUSED = {
+    "tie_word_embeddings": "then there is no output; attention does not depend on it",
+    "summary_activation": "of a head that is not computed",
+    "decoder_vocab_size": "not read where encoder and decoder share their embeddings",
+    "out_indices": "which layers a backbone hands on",
+    "use_mask_token": "a token of training",
+    "pad_token_id": "outside of the vocabulary, which only matters to training",
+}
+"""Fields whose other values transformers cannot load, while the numbers do not depend on them."""
+
+CAUTIOUS = {
+    "activation_function", "hidden_act", "feed_forward_proj",  # a name that attnviz does not know
+    "is_decoder", "is_encoder_decoder", "use_bidirectional_attention",
+    "attn_logit_softcapping",  # of Gemma 3, which has it in its config and not in its code
+}  # fmt: skip
+"""Fields that attnviz may refuse although these models of transformers do not read them."""
+
+
+def changed_config(config, entry):
+    config, field, value = copy.deepcopy(config), entry["field"], entry["value"]
+    if "removed" in entry:
+        del config[field]
+        return config
+    *path, last = (int(part) if part.isdigit() else part for part in field.split("/"))
+    at = config
+    for part in path:
+        at = at[part]
+    at[last] = value
+    return config
+
+
+def numbers(case, folder):
+    """The probe of what attnviz computes."""
+    trace = goldens.run(case, 0, folder)
+    outputs = {record.id: record.weights for record in trace}
+    n_left_out = goldens.left_out(case.variant)
+    for stack, states in trace.hidden_states.items():
+        outputs[f"{stack}.hidden"] = np.stack(states[: len(states) - n_left_out])
+    if goldens.has_head(case.variant) and trace.logits is not None:
+        outputs["logits"] = trace.logits
+    return probe(outputs)
+
+
+def judge(entry, before, case, folder):
+    """What is wrong with how attnviz takes the changed field; None if nothing is."""
+    name, truth = entry["field"].split("/")[0], entry["outcome"]
+    try:
+        found = numbers(case, folder)
+    except AttnvizError as error:
+        fine = {
+            "refused": True,
+            "same": "added" in entry or "removed" in entry or name in CAUTIOUS,
+            "other": name in str(error),
+        }
+        return None if fine[truth] else f"refused, without need or without naming it: {error}"
+    if truth == "refused":
+        return None if name in UNUSED else "transformers cannot load it"
+    expected = np.array(entry["numbers"]) if truth == "other" else before
+    error = np.abs(found - expected).max()
+    return None if error <= (SAME if truth == "same" else LOGITS) else f"off by {error:.1e}"
+
+
+@pytest.mark.parametrize("variant", goldens.VARIANTS)
+def test_every_field_is_heeded_or_refused(variant, tmp_path):
+    folder = goldens.FAMILIES / variant
+    config = goldens.config(variant)
+    cases = goldens.cases(variant)
+    case = cases.get("long") or cases["single"]
+    before = numbers(case, folder)
+    wrong = {}
+    for entry in json.loads((folder / "fields.json").read_text()):
+        changed = changed_config(config, entry)
+        with_config(tmp_path, changed, folder)
+        if trouble := judge(entry, before, case, tmp_path):
+            wrong[f"{entry['field']} = {entry['value']}"] = trouble
+    assert not wrong
+
+
+def test_the_truth_is_not_always_the_same():
+    """Goldens made with a model that reads no config would pass everything above."""
+    for variant in goldens.VARIANTS:
+        entries = json.loads((goldens.FAMILIES / variant / "fields.json").read_text())
+        assert {entry["outcome"] for entry in entries} == {"same", "other", "refused"}

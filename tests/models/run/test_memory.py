@@ -1,0 +1,99 @@
+"""The memory that is announced, against what a run takes."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from attnviz.errors import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.run.generate import generate
+from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
+from attnviz.models.run.prepare import read_text
+from attnviz.models.run.running import run
+from attnviz.nn.cache import ContiguousCache
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.weights import LazyWeight
+from attnviz.trace.selection import parse_selection
+from tests.conftest import GOLDEN
+
+N_TOKEN = 293
+
+STACKS = {
+    "plain": "layers=3,heads=7,d_model=56",
+    "alibi": "layers=2,heads=7,d_model=56,positions=alibi",
+    "t5": "layers=2,heads=7,d_model=56,positions=t5",
+    "wide": "layers=2,heads=2,d_model=64,d_ff=8192,gated=true",
+    "causal": "kind=decoder,layers=3,heads=7,d_model=56,positions=rope",
+}
+
+
+@pytest.mark.parametrize("stages", [("weights",), ("scores", "weights")], ids=str)
+@pytest.mark.parametrize("name", STACKS)
+def test_what_a_run_takes(name, stages):
+    model = load_model(f"random:{STACKS[name]}")
+    text = "saw " * N_TOKEN
+    tokens = read_text(model, text)
+    run("saw", model=model)  # what is imported and cached on the first use is no part of it
+    tracemalloc.start()
+    trace = run(text, model=model, stages=stages)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(trace.records[0].weights[0]) == N_TOKEN
+    assert 0.6 < peak / plan_run(model, {"source": tokens}, stages).n_byte < 1.25
+
+
+def test_fewer_layers_take_less():
+    model = load_model("random:layers=5")
+    sizes = [
+        plan_run(model, {"source": range(500)}, ("weights",), parse_selection(select)).n_byte
+        for select in ([], ["L0-1"], ["L0"])
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 2 * sizes[2]
+
+
+def test_a_matrix_that_is_converted_counts():
+    model = load_model("random")
+
+    def defer(_: str, attention: MultiHeadAttention) -> MultiHeadAttention:
+        later = LazyWeight((100, 1000), lambda rows: pytest.fail("it is not needed for a plan"))
+        return attention._replace(query=attention.query._replace(weight=later))
+
+    later = model._replace(transformer=model.transformer.change_attention(defer))
+    streams = {"source": range(3)}
+    assert (
+        plan_run(later, streams, ()).n_byte - plan_run(model, streams, ()).n_byte == 4 * 100 * 1000
+    )
+
+
+@pytest.mark.parametrize("cache", [ContiguousCache, None])
+def test_what_decoding_takes(cache):
+    """Each step keeps its rows; without a cache, its matrix."""
+    model, most = load_model("induction"), 40
+    source = read_text(model, "abcdefghijklmnop")
+    generate(model, source, most=1, stages=("weights",))
+    tracemalloc.start()
+    generated = generate(model, source, most=most, stages=("weights",), cache=cache)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    planned = plan_decoding(model, source, len(generated.steps), cache is not None).n_byte
+    assert len(generated.steps) == most
+    assert 0.2 < peak / planned < 1.5
+
+
+@pytest.mark.parametrize("name", ["llama", "marian"])
+def test_no_more_is_planned_than_the_model_has_room_for(name):
+    model = load_model(str(GOLDEN / "families" / name))
+    assert model.max_tokens is not None
+    asked = [plan_decoding(model, range(3), most, True).n_byte for most in (1, 10**3, 10**6)]
+    assert asked[0] < asked[1] == asked[2]
+
+
+def test_more_than_there_is():
+    with pytest.raises(
+        AttnvizError, match=r"needs about 1024\.0 GiB of memory; [\d.]+ GiB are"
+    ) as e:
+        check_memory(Plan((), 1 << 40))
+    assert "-s L0" in e.value.hint

@@ -1,0 +1,69 @@
+"""What is asked about a text: the places, what is right there, what is watched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnviz import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.run.evaluator import Evaluator
+from attnviz.models.run.generate import generate
+from attnviz.models.run.prepare import read_text
+from attnviz.models.run.probe import UNKNOWN, make_probe, output_id, output_name
+
+
+def test_a_tagger_is_asked_at_its_words():
+    model = load_model("tagger")
+    question = make_probe(model, "I saw a saw")
+    assert question.places.tolist() == [1, 2, 3, 4]
+    assert question.right is None
+    assert question.watched.all()
+    best = Evaluator(model, question)(model.transformer).argmax(-1)
+    assert [output_name(model, id) for id in best] == ["PRON", "VERB", "DET", "NOUN"]
+
+
+def test_a_decoder_alone_is_asked_what_comes_next():
+    question = make_probe(load_model("induction"), "abcab")
+    ids = question.streams["source"].ids
+    assert question.places.tolist() == list(range(len(ids)))
+    assert question.right.tolist() == [*ids[1:], UNKNOWN]
+    assert question.watched.tolist() == [False] * (len(ids) - 1) + [True]
+
+
+@pytest.mark.parametrize("text", ["我看见了一把锯子", "早上好！", "好"])
+def test_a_translator_is_asked_what_it_wrote(text):
+    """Read at once, its own output is what it finds most probable at every place."""
+    model = load_model("phrases")
+    question = make_probe(model, text)
+    written = generate(model, read_text(model, text)).written
+    assert question.right.tolist() == list(written.ids)
+    best = Evaluator(model, question)(model.transformer).argmax(-1)
+    assert (best == question.right).all()
+    assert question.whole
+
+
+def test_what_the_decoder_was_given():
+    model = load_model("phrases")
+    question = make_probe(model, "我看见了一把锯子", target="I saw", token="a")
+    target = question.streams["target"]
+    assert target.tokens[-2:] == ("I", "saw")
+    assert question.right.tolist() == [*target.ids[1:], UNKNOWN]
+    assert np.flatnonzero(question.watched).tolist() == [len(target) - 1]
+    assert output_name(model, question.choice) == "a"
+
+
+def test_names_of_outputs():
+    assert output_id(load_model("tagger"), "VERB") == load_model("tagger").labels.index("VERB")
+    model = load_model("induction")
+    assert output_name(model, output_id(model, "q")) == "q"
+    assert output_id(model, "#7") == 7
+    for token in ("qq", "é", "#66"):
+        with pytest.raises(AttnvizError):
+            output_id(model, token)
+    with pytest.raises(AttnvizError, match="no output 'VREB'"):
+        output_id(load_model("tagger"), "VREB")
+    with pytest.raises(AttnvizError, match="no output"):
+        output_id(load_model("random"), "a")
+    with pytest.raises(AttnvizError, match="reads no target"):
+        make_probe(model, "ab", target="c")
