@@ -53,7 +53,7 @@ def verified() -> Mapping[str, Verified]:
 
 
 def markdown() -> str:
-    """The table of the README."""
+    """The table of `.github/docs/checkpoints.md`."""
     lines = [
         "| family | checkpoints | inputs | attention | hidden states | logits |",
         "|---|---|---|---|---|---|",
