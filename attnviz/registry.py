@@ -1,14 +1,20 @@
-"""Names for functions, and the small language `name:key=value,key=value` that selects them."""
+"""Entries by name: a function or a module, and what it knows of itself.
+
+Also the small language `name:key=value,key=value` that selects an entry and its options.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Generic, TypeVar, overload
 
 from attnviz.errors import AttnvizError
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 LISTED = 40
@@ -26,38 +32,140 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess}known: {', '.join(known[:LISTED])}{more}"
 
 
-class Registry(Mapping[str, F], Generic[F]):
-    """Functions by name, in the order in which they were added."""
+@dataclass(frozen=True)
+class Entry:
+    """A function under its name. Subclasses add what their entries know of themselves; every field
+    of theirs has a default, so that a bare `@REGISTRY.add` is enough."""
+
+    name: str
+    function: Callable[..., Any]
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the docstring."""
+        return first_sentence(self.function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class _Names(Mapping[str, T], Generic[T]):
+    """A mapping whose unknown names are an error with a suggestion."""
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self._functions: dict[str, F] = {}
 
-    def add(self, function: F) -> F:
-        """Register under the function's own name; use as a decorator."""
-        self._functions[function.__name__] = function
-        return function
+    def unknown(self, name: object) -> AttnvizError:
+        return AttnvizError(f"unknown {self.what}: {name!r}", nearest(str(name), self))
 
-    def __getitem__(self, name: str) -> F:
-        try:
-            return self._functions[name]
-        except KeyError:
-            raise AttnvizError(
-                f"unknown {self.what}: {name!r}", nearest(name, self._functions)
-            ) from None
+
+class Registry(_Names[E]):
+    """Functions by name, in the order in which they were added.
+
+    SCORES: Registry[ScoreEntry] = Registry("score", ScoreEntry)
+
+    @SCORES.add(formula="q · k")
+    def dot(q, k): ...
+
+    SCORES["dot"].formula
+    """
+
+    def __init__(self, what: str, kind: type[E]) -> None:
+        super().__init__(what)
+        self.kind = kind
+        self._entries: dict[str, E] = {}
+
+    @overload
+    def add(self, function: F, /) -> F: ...
+
+    @overload
+    def add(self, /, **fields: Any) -> Callable[[F], F]: ...
+
+    def add(self, function: F | None = None, /, **fields: Any) -> F | Callable[[F], F]:
+        """Register a function under its own name; a decorator, bare or with the entry's fields."""
+
+        def register(function: F) -> F:
+            entry = self.kind(**{"name": function.__name__, "function": function, **fields})
+            self._entries[entry.name] = entry
+            return function
+
+        return register if function is None else register(function)
+
+    def __getitem__(self, name: str) -> E:
+        if name not in self._entries:
+            raise self.unknown(name)
+        return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._functions)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._functions)
+        return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._functions
+        return name in self._entries
 
     def options(self, name: str, given: Mapping[str, str]) -> dict[str, Any]:
         """Convert the texts in `given` to the types of the function's keyword-only parameters."""
-        return read_options(self[name], f"{self.what} {name!r}", given, f"{name}:{{}}=…")
+        return read_options(self[name].function, f"{self.what} {name!r}", given, f"{name}:{{}}=…")
+
+
+class ModuleRegistry(_Names[ModuleType]):
+    """The modules of a package by name: one file an entry, imported when it is asked for.
+
+    LESSONS = ModuleRegistry("lesson", "attnviz.lessons", helpers=("kit",))
+    LESSONS["scaling"].TITLE
+    """
+
+    def __init__(self, what: str, package: str, helpers: Iterable[str] = ()) -> None:
+        """`helpers` are modules of the package that are no entries, besides those with a `_`."""
+        super().__init__(what)
+        self.package = package
+        self.helpers = frozenset(helpers)
+        self._added: dict[str, ModuleType] = {}
+
+    def add(self, module: ModuleType, name: str | None = None) -> ModuleType:
+        """Register a module from outside the package, under the last part of its name."""
+        self._added[name or module.__name__.rpartition(".")[2]] = module
+        return module
+
+    def names(self) -> tuple[str, ...]:
+        """All names, without importing anything but the package's parents."""
+        from importlib.util import find_spec
+        from pkgutil import iter_modules
+
+        spec = find_spec(self.package)
+        folders = spec.submodule_search_locations if spec is not None else None
+        found = sorted(module.name for module in iter_modules(folders or ()))
+        inside = (n for n in found if not n.startswith("_") and n not in self.helpers)
+        return tuple(dict.fromkeys((*inside, *self._added)))
+
+    def __getitem__(self, name: str) -> ModuleType:
+        if name in self._added:
+            return self._added[name]
+        if name not in self.names():
+            raise self.unknown(name)
+        from importlib import import_module
+
+        return import_module(f"{self.package}.{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+
+def first_sentence(thing: object) -> str:
+    """The first sentence of a docstring, without its full stop; empty if there is none."""
+    paragraph = (inspect.getdoc(thing) or "").partition("\n\n")[0]
+    return " ".join(paragraph.split()).partition(". ")[0].removesuffix(".")
 
 
 def read_options(
@@ -70,7 +178,7 @@ def read_options(
     parameters = {
         p.name: p
         for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and str(p.annotation) in CONVERT
+        if p.kind is p.KEYWORD_ONLY and _spelled(p.annotation) in CONVERT
     }
     for key in given:
         if key not in parameters:
@@ -79,10 +187,16 @@ def read_options(
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in given:
             raise AttnvizError(f"{what} needs the option {key!r}", f"write {spelled.format(key)}")
+    plain = what.replace("'", "")
     return {
-        key: convert(text, str(parameters[key].annotation), f"{what.replace(chr(39), '')}: {key}")
+        key: convert(text, _spelled(parameters[key].annotation), f"{plain}: {key}")
         for key, text in given.items()
     }
+
+
+def _spelled(annotation: object) -> str:
+    """An annotation as it is written, also of a module that does not postpone its annotations."""
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from attnviz.errors import AttnvizError
 from attnviz.nn.masks import MASKS
 from attnviz.nn.scores import SCORES
-from attnviz.registry import convert, nearest, parse_spec
+from attnviz.registry import Entry, ModuleRegistry, Registry, convert, nearest, parse_spec
 
 SPECS = {
     "causal": ("causal", {}),
@@ -67,3 +69,66 @@ def test_what_does_not_convert(text, kind):
     with pytest.raises(AttnvizError, match="x: expected") as error:
         convert(text, kind, "x")
     assert "write for example" in error.value.hint
+
+
+@dataclass(frozen=True)
+class Animal(Entry):
+    legs: int = 4
+
+
+def registry():
+    animals = Registry("animal", Animal)
+
+    @animals.add
+    def dog(n, *, loud: bool = False):
+        """Barks n times. More of it: a dog
+        is not a cat."""
+        return "wuff" * n
+
+    @animals.add(legs=8, name="jumping-spider")
+    def spider():
+        pass
+
+    return animals
+
+
+def test_an_entry_knows_its_function_its_summary_and_what_its_kind_adds():
+    animals = registry()
+    assert list(animals) == ["dog", "jumping-spider"]
+    assert animals["dog"].function(2) == animals["dog"](2) == "wuffwuff"
+    assert animals["dog"].summary == "Barks n times"
+    assert animals["jumping-spider"].summary == ""
+    assert [entry.legs for entry in animals.values()] == [4, 8]
+    with pytest.raises(AttnvizError, match="unknown animal: 'dgo'") as error:
+        animals["dgo"]
+    assert "did you mean `dog`?" in error.value.hint
+
+
+def test_options_of_a_module_that_does_not_postpone_its_annotations():
+    animals = Registry("animal", Animal)
+
+    def cat(*, lives=9):
+        return lives
+
+    cat.__annotations__["lives"] = int
+    animals.add(cat)
+    assert animals.options("cat", {"lives": "7"}) == {"lives": 7}
+
+
+def test_modules_are_listed_without_being_imported(tmp_path, monkeypatch):
+    package = tmp_path / "menagerie"
+    package.mkdir()
+    for name in ("__init__", "owl", "bat", "_private", "food"):
+        (package / f"{name}.py").write_text("raise SystemExit" if name == "bat" else "LEGS = 2")
+    monkeypatch.syspath_prepend(tmp_path)
+    menagerie = ModuleRegistry("bird", "menagerie", helpers=("food",))
+    assert list(menagerie) == ["bat", "owl"]
+    assert "owl" in menagerie
+    assert menagerie["owl"].LEGS == 2
+    outside = ModuleType("elsewhere.ibis")
+    menagerie.add(outside)
+    assert list(menagerie) == ["bat", "owl", "ibis"]
+    assert menagerie["ibis"] is outside
+    for name in ("food", "_private", "own"):
+        with pytest.raises(AttnvizError, match="unknown bird"):
+            menagerie[name]

@@ -86,7 +86,7 @@ def encode_positions(
 ) -> Positions:
     """The scheme that `spec` names, at the positions offset, …, offset + n - 1."""
     name, given = parse_spec(spec)
-    function = SCHEMES[name]
+    function = SCHEMES[name].function
     options = SCHEMES.options(name, given)
 
     def draw(what: str, shape: tuple[int, ...]) -> Array:

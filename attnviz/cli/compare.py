@@ -70,7 +70,7 @@ def compare(
         variants = compare_scores(q, k, v, mask, {name: seeded_score(name, d_k) for name in names})
     else:
         named = {name: masks.parse(name) for name in names}
-        variants = compare_masks(q, k, v, SCORES["scaled_dot"], named)
+        variants = compare_masks(q, k, v, SCORES["scaled_dot"].function, named)
     views += comparison_views(trace, chosen, head, variants, with_scores=scores)
     arrays = {f"{v.name}/{s}": getattr(v, s) for v in variants for s in ("scores", "weights")}
     manifest: dict[str, Any] = {

@@ -136,7 +136,8 @@ def _errors(points: Points, width: float, say: Say) -> Table:
     widths = sorted({*WIDTHS, width})
     rows: list[tuple[Value, ...]] = []
     unanswered = []
-    for name, kernel in ((say("average"), constant), *KERNELS.items()):
+    kernels: dict[str, Kernel] = {say("average"): constant, **KERNELS}
+    for name, kernel in kernels.items():
         answers = [_answers(points, kernel, each) for each in widths]
         errors = [float(np.sqrt(np.nanmean((a - points.truth) ** 2))) for a in answers]
         rows.append((name, *errors))

@@ -109,7 +109,7 @@ def _bound(name: str, d_q: int, d_k: int, hidden: int, seed: int) -> Score:
     """The score with random arrays where it has learned ones."""
     shapes = parameters(name, d_q, d_k, hidden)
     return partial(
-        SCORES[name],
+        SCORES[name].function,
         **{
             key: _random(shape, seed, name, key) / np.sqrt(shape[-1])
             for key, shape in shapes.items()

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import numpy as np
 
 from attnviz.nn.types import Array
-from attnviz.registry import Registry
+from attnviz.registry import Entry, Registry
 
 Activation = Callable[..., Array]
 """`activation(x, out=array)`"""
 
-ACTIVATIONS: Registry[Activation] = Registry("activation")
+ACTIVATIONS: Registry[Entry] = Registry("activation", Entry)
 
 BLOCK = 1 << 16
 """Elements that stay in a processor's second cache while several operations pass over them."""

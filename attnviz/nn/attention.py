@@ -131,7 +131,7 @@ def attend(
         q,
         k,
         v,
-        score=SCORES[score] if isinstance(score, str) else score,
+        score=SCORES[score].function if isinstance(score, str) else score,
         scale=scale,
         softcap=softcap,
         bias=None if bias is None else np.asarray(bias),
@@ -173,7 +173,8 @@ def attention(
     if bias is not None:
         keep.keep("bias", bias)
     # a function of somebody else's may have parameters for each head, and knows no `out`
-    ours = (score.func if isinstance(score, functools.partial) else score) in SCORES.values()
+    bare = score.func if isinstance(score, functools.partial) else score
+    ours = any(bare is entry.function for entry in SCORES.values())
     if scale is not None:
         score = functools.partial(score, scale=scale)
     dtype = np.result_type(q, k)

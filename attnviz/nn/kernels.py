@@ -10,11 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from attnviz.nn.types import Array
-from attnviz.registry import Registry
+from attnviz.registry import Entry, Registry
 
 Kernel = Callable[[Array], Array]
 
-KERNELS: Registry[Kernel] = Registry("kernel")
+KERNELS: Registry[Entry] = Registry("kernel", Entry)
 
 
 @KERNELS.add

@@ -15,11 +15,11 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
-from attnviz.registry import Registry, parse_spec
+from attnviz.registry import Entry, Registry, parse_spec
 
 Rule = Callable[[Array, Array], Bool]
 
-MASKS: Registry[Callable[..., Bool]] = Registry("mask")
+MASKS: Registry[Entry] = Registry("mask", Entry)
 
 
 @MASKS.add
@@ -154,6 +154,6 @@ def parse(text: str) -> Mask:
         name, options = parse_spec(part)
         if name == "none":
             continue
-        rule = functools.partial(MASKS[name], **MASKS.options(name, options))
+        rule = functools.partial(MASKS[name].function, **MASKS.options(name, options))
         mask += Mask(((part.strip(), rule),))
     return mask

@@ -13,7 +13,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
 from attnviz.nn.multi_head import Bias, Rotary
 from attnviz.nn.types import Array
-from attnviz.registry import Registry
+from attnviz.registry import Entry, Registry
 
 
 class SchemeContext(NamedTuple):
@@ -37,7 +37,7 @@ class Scheme(NamedTuple):
     """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]"""
 
 
-SCHEMES: Registry[Callable[..., Scheme]] = Registry("position scheme")
+SCHEMES: Registry[Entry] = Registry("position scheme", Entry)
 
 
 @SCHEMES.add

@@ -13,12 +13,12 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.registry import Registry
+from attnviz.registry import Entry, Registry
 
 Score = Callable[..., Array]
 """`score(q, k, scale=number)`; without `scale` the function's own default holds."""
 
-SCORES: Registry[Score] = Registry("score")
+SCORES: Registry[Entry] = Registry("score", Entry)
 
 BLOCK_BYTES = 1 << 24
 

@@ -172,7 +172,7 @@ def explain_view() -> Text:
         short_name = f" (column {HEADINGS[name]})" if name in HEADINGS else ""
         unit = f", in {UNITS[name]}" if name in UNITS else ""
         lines.append(Line(f"{name}{short_name}{unit}", "metric", "head"))
-        lines.append(Line(" ".join((getdoc(metric) or "").split())))
+        lines.append(Line(" ".join((getdoc(metric.function) or "").split())))
     for role in ROLES:
         lines += [Line(role.name, "role", "head"), Line(role.rule)]
     lines.append(Line(MIXED, "role", "head"))
@@ -244,7 +244,7 @@ def _plain(value: np.generic) -> Value:
 
 def _map_notes(table: HeadTable, metric: str, rows: Array) -> tuple[str, ...]:
     """What the metric is, of how many queries it is the mean, and what an even spread has."""
-    about = " ".join((getdoc(METRICS[metric]) or metric).split("\n\n")[0].split())
+    about = " ".join((getdoc(METRICS[metric].function) or metric).split("\n\n")[0].split())
     nulls = table.null[metric][rows]
     nulls = nulls[np.isfinite(nulls)]
     if not nulls.size:

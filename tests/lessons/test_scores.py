@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -100,7 +101,7 @@ class WithOne(dict):
     """The scores, one of them another."""
 
     def __init__(self, name, function):
-        super().__init__({**SCORES, name: function})
+        super().__init__({**SCORES, name: replace(SCORES[name], function=function)})
 
 
 def uneven(q, k, scale=None, out=None):
@@ -112,7 +113,7 @@ def uneven(q, k, scale=None, out=None):
     [
         ("cosine", uneven, [False, False, False, True]),
         ("dot", uneven, [False, False, False, False]),
-        ("cosine", SCORES["dot"], [True, True, True, False]),
+        ("cosine", SCORES["dot"].function, [True, True, True, False]),
     ],
 )
 def test_a_wrong_score_fails_its_claims(take, monkeypatch, name, wrong, holds):

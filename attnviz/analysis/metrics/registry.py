@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from attnviz.registry import Entry, Registry
 
-from attnviz.analysis.metrics.pattern import Measure, Pattern
-from attnviz.registry import Registry
-
-METRICS: Registry[Callable[[Pattern], Measure]] = Registry("metric")
+METRICS: Registry[Entry] = Registry("metric", Entry)
 """Functions of a pattern. The null of a metric is the same function of `pattern.null`."""
 
 UNITS = {

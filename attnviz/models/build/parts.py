@@ -63,7 +63,7 @@ def mixers(
         net = WindowNet(
             up=linear(weights, f"{where}.window.up", (2 * reach + 1) * d, config.width_ff),
             down=linear(weights, f"{where}.window.down", config.width_ff, d),
-            activation=ACTIVATIONS[config.activation],
+            activation=ACTIVATIONS[config.activation].function,
             reach=reach,
         )
         return {"window": net}
@@ -85,7 +85,8 @@ def build_scheme(config: StackConfig, weights: Weights, stack: str) -> Scheme:
         return weights.array(f"{stream if what == 'positions' else stack}.{what}", shape)
 
     setting = SchemeContext(config.d_model, config.heads, stack == "decoder", draw)
-    return SCHEMES[name](setting, **SCHEMES.options(name, options))
+    scheme: Scheme = SCHEMES[name].function(setting, **SCHEMES.options(name, options))
+    return scheme
 
 
 def build_score(
@@ -96,7 +97,7 @@ def build_score(
     arrays = {
         key: draw(key, shape) for key, shape in scores.parameters(name, d_k, d_k, d_k).items()
     }
-    function = partial(scores.SCORES[name], **arrays, **scores.SCORES.options(name, options))
+    function = partial(scores.SCORES[name].function, **arrays, **scores.SCORES.options(name, options))
     return name, function
 
 
@@ -162,6 +163,6 @@ def _feed_forward(config: StackConfig, weights: Weights, name: str) -> FeedForwa
     return FeedForward(
         up=linear(weights, f"{name}.up", d, d_ff),
         down=linear(weights, f"{name}.down", d_ff, d),
-        activation=ACTIVATIONS[config.activation],
+        activation=ACTIVATIONS[config.activation].function,
         gate=linear(weights, f"{name}.gate", d, d_ff) if config.gated else None,
     )

@@ -72,7 +72,7 @@ def hide(model: Model, mask: Mask) -> Model:
 
 def _score(spec: str) -> dict[str, Any]:
     name, options = parse_spec(spec)
-    function = scores.SCORES[name]
+    function = scores.SCORES[name].function
     if scores.parameters(name, 1, 1, 1):
         raise AttnvizError(
             f"the score {name!r} has learned arrays, which this model lacks",
