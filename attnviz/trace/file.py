@@ -1,18 +1,86 @@
-"""A trace from its file: whoever wrote it, what it says is checked before anything relies on it."""
+"""The file of a trace, out and in.
+
+Whoever wrote a file, what it says is checked before anything relies on it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from attnviz import archive
+import numpy as np
+
+from attnviz import __version__, archive
 from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
-from attnviz.trace.record import ARRAYS, FORMAT, VERSION, Record, Trace, read_only
+from attnviz.trace.record import ARRAYS, Record, Trace, read_only
+
+FORMAT = "attnviz-trace"
+VERSION = 1
+
+
+def save(trace: Trace, path: Path) -> None:
+    """Write the trace as `.npz`, `.safetensors` or `.json`, whole or not at all."""
+    if path.suffix not in DATA_FORMATS:
+        raise AttnvizError(
+            f"cannot save a trace as {path.suffix or path.name!r}",
+            f"known: {', '.join(DATA_FORMATS)}",
+        )
+    with whole_file(path) as file:
+        archive.write(file, path.suffix, manifest_out(trace), arrays_out(trace))
+
+
+def manifest_out(trace: Trace) -> archive.Manifest:
+    """Everything but the arrays, as DESIGN's contract spells it."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "attnviz": __version__,
+        "model": dict(trace.model),
+        "command": list(trace.command),
+        "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
+        "records": [_record_out(record) for record in trace.records],
+    }
+
+
+def arrays_out(trace: Trace) -> dict[str, Array]:
+    """All arrays under the names that they have in a file."""
+    named = {f"{r.id}/{stage}": array for r in trace for stage, array in r.kept().items()}
+    for stack, states in trace.hidden_states.items():
+        named[f"{stack}/hidden_states"] = np.stack(list(states))
+    if trace.logits is not None:
+        named["output/logits"] = trace.logits
+    return named
+
+
+def _stream_out(tokens: Tokens) -> dict[str, Any]:
+    """Empty optional fields are left out; lone surrogates go through JSON as escapes."""
+    named = {f.name: list(getattr(tokens, f.name)) for f in fields(tokens)}
+    return {
+        name: values
+        for name, values in named.items()
+        if values or name in ("tokens", "ids", "labels")
+    }
+
+
+def _record_out(record: Record) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "kind": record.kind,
+        "layer": record.layer,
+        "n_head": record.n_head,
+        "n_kv_head": record.n_kv_head,
+        "queries": record.queries,
+        "keys": record.keys,
+        "mask": record.mask_name,
+        **record.facts,
+    }
 
 
 def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array]) -> Trace:

@@ -6,23 +6,17 @@ Plain, frozen data with read-only arrays: a record is never computed with in pla
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attnviz import __version__, archive
+from attnviz import archive
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS, whole_file
-from attnviz.nn.attention import STAGES, Keep, KeepNothing
-from attnviz.nn.multi_head import Site
+from attnviz.nn.attention import STAGES
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
-from attnviz.trace.selection import Selection
-
-FORMAT = "attnviz-trace"
-VERSION = 1
 
 ARRAYS = (*STAGES, "bias", "masked_by")
 
@@ -127,73 +121,22 @@ class Trace:
         return len(self.records)
 
     def manifest(self) -> archive.Manifest:
-        """Everything but the arrays, as DESIGN's contract spells it."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "attnviz": __version__,
-            "model": dict(self.model),
-            "command": list(self.command),
-            "streams": {name: _stream_out(tokens) for name, tokens in self.streams.items()},
-            "records": [_record_out(record) for record in self.records],
-        }
+        """Everything but the arrays, as it stands in a file."""
+        from attnviz.trace import file
+
+        return file.manifest_out(self)
 
     def arrays(self) -> dict[str, Array]:
         """All arrays under the names that they have in a file."""
-        named = {
-            f"{r.id}/{stage}": array for r in self.records for stage, array in r.kept().items()
-        }
-        for block, states in self.hidden_states.items():
-            named[f"{block}/hidden_states"] = np.stack(list(states))
-        if self.logits is not None:
-            named["output/logits"] = self.logits
-        return named
+        from attnviz.trace import file
+
+        return file.arrays_out(self)
 
     def save(self, path: str | Path) -> None:
         """Write the trace as `.npz`, `.safetensors` or `.json`, whole or not at all."""
-        path = Path(path)
-        if path.suffix not in DATA_FORMATS:
-            raise AttnvizError(
-                f"cannot save a trace as {path.suffix or path.name!r}",
-                f"known: {', '.join(DATA_FORMATS)}",
-            )
-        with whole_file(path) as file:
-            archive.write(file, path.suffix, self.manifest(), self.arrays())
+        from attnviz.trace import file
 
-
-class TraceRecorder:
-    """Collects the wanted stages of the selected attentions while a transformer runs."""
-
-    def __init__(self, stages: Sequence[str], selection: Selection | None = None) -> None:
-        unknown = [stage for stage in stages if stage not in ARRAYS]
-        if unknown:
-            raise AttnvizError(f"unknown stage: {unknown[0]!r}", f"known: {', '.join(STAGES)}")
-        self._stages = frozenset(stages)
-        self._selection = selection or Selection()
-        self._kept: list[tuple[Site, _Stages]] = []
-
-    def open(self, site: Site) -> Keep:
-        if not self._selection.covers(site):
-            return KeepNothing()
-        stages = _Stages(self._stages)
-        self._kept.append((site, stages))
-        return stages
-
-    def records(self) -> tuple[Record, ...]:
-        return tuple(_record(site, stages.kept) for site, stages in self._kept)
-
-
-class _Stages:
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self._wanted = wanted
-        self.kept: dict[str, Array] = {}
-
-    def wants(self, stage: str) -> bool:
-        return stage in self._wanted
-
-    def keep(self, stage: str, array: Array) -> None:
-        if stage in self._wanted or (stage == "masked_by" and "mask" in self._wanted):
-            self.kept[stage] = read_only(array)
+        file.save(self, Path(path))
 
 
 def read_only(array: Array) -> Array:
@@ -201,43 +144,3 @@ def read_only(array: Array) -> Array:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _record(site: Site, arrays: dict[str, Array]) -> Record:
-    facts = {"score": site.score, "scale": site.scale, "softcap": site.softcap}
-    return Record(
-        id=site.id,
-        kind=site.kind,
-        layer=site.layer,
-        n_head=site.n_head,
-        n_kv_head=site.n_kv_head,
-        queries=site.queries,
-        keys=site.keys,
-        mask_name="+".join(site.mask) or "none",
-        facts={key: value for key, value in facts.items() if value is not None},
-        **arrays,
-    )
-
-
-def _stream_out(tokens: Tokens) -> dict[str, Any]:
-    """Empty optional fields are left out; lone surrogates go through JSON as escapes."""
-    named = {f.name: list(getattr(tokens, f.name)) for f in fields(tokens)}
-    return {
-        name: values
-        for name, values in named.items()
-        if values or name in ("tokens", "ids", "labels")
-    }
-
-
-def _record_out(record: Record) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "kind": record.kind,
-        "layer": record.layer,
-        "n_head": record.n_head,
-        "n_kv_head": record.n_kv_head,
-        "queries": record.queries,
-        "keys": record.keys,
-        "mask": record.mask_name,
-        **record.facts,
-    }

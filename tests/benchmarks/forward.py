@@ -27,7 +27,7 @@ def ours(folder: str, n: int) -> Callable[[], object]:
 
     import attnviz
     from attnviz.nn.transformer import Input
-    from attnviz.trace.record import TraceRecorder
+    from attnviz.trace.recorder import TraceRecorder
 
     model = attnviz.load_model(folder)
     model.keep_weights(1 << 40)

@@ -18,7 +18,7 @@ from attnviz.models.run.prepare import as_input, read_text
 from attnviz.models.run.running import run
 from attnviz.nn.embedding import Input
 from attnviz.nn.types import Array
-from attnviz.trace.record import TraceRecorder
+from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Head
 from attnviz.views.model import figure_text
 from tests.conftest import HERE

@@ -11,7 +11,7 @@ from attnviz.models import load_model
 from attnviz.nn.cache import FIRST_ROOM, ContiguousCache
 from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import RecordNothing
-from attnviz.trace.record import TraceRecorder
+from attnviz.trace.recorder import TraceRecorder
 
 
 def pairs(generator, n):

@@ -16,7 +16,7 @@ from attnviz.nn.masks import CAUSAL, NONE, parse
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import LayerNorm
 from attnviz.nn.transformer import Parallel, Stack, Sublayer, Transformer
-from attnviz.trace.record import TraceRecorder
+from attnviz.trace.recorder import TraceRecorder
 from tests.conftest import GOLDEN
 
 N_HEAD = 3

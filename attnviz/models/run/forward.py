@@ -15,7 +15,8 @@ from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
-from attnviz.trace.record import Trace, TraceRecorder, read_only
+from attnviz.trace.record import Trace, read_only
+from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Selection
 
 

@@ -19,7 +19,8 @@ from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.generation import Generated, Step
-from attnviz.trace.record import Trace, TraceRecorder
+from attnviz.trace.record import Trace
+from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Selection
 
 MOST = 64

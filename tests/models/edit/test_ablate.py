@@ -10,7 +10,7 @@ from attnviz.models.edit.ablate import Mean, Scaled, ablate, mean_contexts, unif
 from attnviz.models.run.prepare import as_input, read_text
 from attnviz.nn.linear import Linear
 from attnviz.nn.transformer import attentions
-from attnviz.trace.record import TraceRecorder
+from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Head
 
 MODELS = {

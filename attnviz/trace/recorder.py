@@ -1,0 +1,63 @@
+"""What keeps the stages of attention while a transformer runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.attention import STAGES, Keep, KeepNothing
+from attnviz.nn.multi_head import Site
+from attnviz.nn.types import Array
+from attnviz.trace.record import ARRAYS, Record, read_only
+from attnviz.trace.selection import Selection
+
+
+class TraceRecorder:
+    """Collects the wanted stages of the selected attentions while a transformer runs."""
+
+    def __init__(self, stages: Sequence[str], selection: Selection | None = None) -> None:
+        unknown = [stage for stage in stages if stage not in ARRAYS]
+        if unknown:
+            raise AttnvizError(f"unknown stage: {unknown[0]!r}", f"known: {', '.join(STAGES)}")
+        self._stages = frozenset(stages)
+        self._selection = selection or Selection()
+        self._kept: list[tuple[Site, _Stages]] = []
+
+    def open(self, site: Site) -> Keep:
+        if not self._selection.covers(site):
+            return KeepNothing()
+        stages = _Stages(self._stages)
+        self._kept.append((site, stages))
+        return stages
+
+    def records(self) -> tuple[Record, ...]:
+        return tuple(_record(site, stages.kept) for site, stages in self._kept)
+
+
+class _Stages:
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+        self.kept: dict[str, Array] = {}
+
+    def wants(self, stage: str) -> bool:
+        return stage in self._wanted
+
+    def keep(self, stage: str, array: Array) -> None:
+        if stage in self._wanted or (stage == "masked_by" and "mask" in self._wanted):
+            self.kept[stage] = read_only(array)
+
+
+def _record(site: Site, arrays: dict[str, Array]) -> Record:
+    facts = {"score": site.score, "scale": site.scale, "softcap": site.softcap}
+    return Record(
+        id=site.id,
+        kind=site.kind,
+        layer=site.layer,
+        n_head=site.n_head,
+        n_kv_head=site.n_kv_head,
+        queries=site.queries,
+        keys=site.keys,
+        mask_name="+".join(site.mask) or "none",
+        facts={key: value for key, value in facts.items() if value is not None},
+        **arrays,
+    )
