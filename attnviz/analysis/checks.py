@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.causality import looks_causal
-from attnviz.analysis.heads import row_blocks, spread_evenly
+from attnviz.analysis.distributions import spread_evenly
+from attnviz.analysis.visibility import looks_causal, row_blocks
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attnviz.analysis.heads import entropy, spread_evenly
+from attnviz.analysis.distributions import entropy, spread_evenly
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.masks import Mask
 from attnviz.nn.scores import Score

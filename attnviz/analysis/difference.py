@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.align import Alignment, align, by_place
-from attnviz.analysis.divergence import jensen_shannon
-from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
+from attnviz.analysis.distributions import jensen_shannon
 from attnviz.analysis.pairing import PLAIN, Pair, Pairing
+from attnviz.analysis.visibility import BLOCK_CELLS, visible_cells
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import Record, Trace

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.causality import later, looks_causal
-from attnviz.analysis.heads import spread_evenly
+from attnviz.analysis.distributions import spread_evenly
+from attnviz.analysis.visibility import later_keys, visible_to_any
 from attnviz.errors import AttnvizError
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Array
 from attnviz.trace.record import Record
 
 RESIDUAL = 0.5
@@ -57,7 +57,7 @@ def rollout_mix(record: Record) -> Mix:
 
 def even_mix(record: Record) -> Mix:
     """The same of heads that spread evenly over the keys that they see."""
-    even = spread_evenly(sees(record))
+    even = spread_evenly(visible_to_any(record))
     return normalised((1 - RESIDUAL) * even, np.full(len(even), RESIDUAL))
 
 
@@ -117,17 +117,11 @@ def relative(found: Flow, even: Flow) -> Flow:
 def is_causal(records: Sequence[Record]) -> bool:
     """Whether any self-attention lets no query see a later key."""
     return any(
-        record.kind == "self" and len(seen := sees(record)) > 1 and not seen[later(len(seen))].any()
+        record.kind == "self"
+        and len(seen := visible_to_any(record)) > 1
+        and not seen[later_keys(len(seen))].any()
         for record in records
     )
-
-
-def sees(record: Record) -> Bool:
-    """[n_q, n_k]: which keys a query sees with any head."""
-    if record.mask is not None:
-        return np.asarray(record.mask.any(0) if record.mask.ndim == 3 else record.mask, bool)
-    every = np.ones(record.stage("weights").shape[-2:], bool)
-    return np.tril(every) if looks_causal(record) else every
 
 
 def _check_shares(record: Record, weights: Array) -> None:

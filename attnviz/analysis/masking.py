@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attnviz.analysis.heads import visible_cells
+from attnviz.analysis.visibility import visible_cells
 from attnviz.nn.softmax import masked_softmax
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.head_table import HeadTable
+from attnviz.analysis.metrics.table import HeadTable
 from attnviz.nn.types import Bool
 
 MIXED = "mixed"

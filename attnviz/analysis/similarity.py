@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.divergence import MOST, jensen_shannon
-from attnviz.analysis.heads import entropy, visible_cells
+from attnviz.analysis.distributions import MAX_DIVERGENCE, entropy, jensen_shannon
+from attnviz.analysis.visibility import visible_cells
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import Trace
 
@@ -24,7 +24,7 @@ class Group(NamedTuple):
     """[n_q]: the queries that see two keys."""
 
 
-FARTHEST = float(np.sqrt(MOST))
+FARTHEST = float(np.sqrt(MAX_DIVERGENCE))
 """The Jensen-Shannon distance of two rows that share no key."""
 
 

@@ -97,9 +97,9 @@ def flow(
     attnviz flow trace.npz --layer 0
     """
     check_outputs(out)
-    from attnviz.analysis.causality import GUESSED, looks_causal
     from attnviz.analysis.flow import even_mix, is_causal, relative
     from attnviz.analysis.flow import flow as follow
+    from attnviz.analysis.visibility import GUESSED, looks_causal
     from attnviz.views.attention import SCALES, found_text
     from attnviz.views.flow import flow_views
 

@@ -19,7 +19,7 @@ from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
-    from attnviz.analysis.head_table import HeadTable
+    from attnviz.analysis.metrics.table import HeadTable
     from attnviz.trace.record import Trace
     from attnviz.views.kinds import View
 
@@ -152,7 +152,7 @@ def _of_text(
     selection: Selection,
     fingerprint: bool,
 ) -> Source:
-    from attnviz.analysis.measuring import measure_heads
+    from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.values import output_weights
 
     (given,) = read_inputs(None if text is None else [text], ids)
@@ -168,8 +168,8 @@ def _of_text(
 def _of_file(file: Path, selection: Selection, options: Mapping[str, str | None]) -> Source:
     """A table that was saved, a trace, or plain weights."""
     from attnviz import archive
-    from attnviz.analysis.head_table import FORMAT, SCAN, table_from_arrays
-    from attnviz.analysis.measuring import measure_heads
+    from attnviz.analysis.metrics.measure import measure_heads
+    from attnviz.analysis.metrics.table import FORMAT, SCAN, table_from_arrays
     from attnviz.trace.arrays import load as load_weights
 
     manifest, arrays = archive.read(file)

@@ -19,7 +19,7 @@ from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 
 if TYPE_CHECKING:
-    from attnviz.analysis.head_table import HeadTable
+    from attnviz.analysis.metrics.table import HeadTable
     from attnviz.models.model import Model
     from attnviz.scan.corpus import Chunk, Corpus
     from attnviz.scan.state import State

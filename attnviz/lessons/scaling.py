@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.heads import entropy
+from attnviz.analysis.distributions import entropy
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.language import Say

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from attnviz import __version__
-from attnviz.analysis.head_table import SCAN, HeadTable
-from attnviz.analysis.statistics import LEVELS, N_BIN, quantiles
+from attnviz.analysis.metrics.table import SCAN, HeadTable
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.nn.types import Array
 from attnviz.scan.corpus import LINE_BYTES
 from attnviz.scan.measure import METRIC_NAMES
 from attnviz.scan.state import State
+from attnviz.scan.statistics import LEVELS, N_BIN, quantiles
 from attnviz.scan.tally import Complaint, Counts, metric_bins
 
 MANY_UNKNOWN = 0.2

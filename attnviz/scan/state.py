@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnviz import __version__, archive
-from attnviz.analysis.statistics import Statistics, nothing
 from attnviz.errors import AttnvizError
 from attnviz.files import whole_file
 from attnviz.scan.corpus import CHUNK_BYTES, CHUNK_LINES, LINE_BYTES, Chunk
 from attnviz.scan.measure import METRIC_NAMES
+from attnviz.scan.statistics import Statistics, nothing
 from attnviz.scan.tally import Complaint, Counts, Tally, merge
 
 FORMAT = "attnviz-scan-state"

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attnviz.analysis import statistics
-from attnviz.analysis.statistics import Bins, Statistics, bins_of
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.memory import available_memory
+from attnviz.scan import statistics
 from attnviz.scan.corpus import Chunk
 from attnviz.scan.measure import METRIC_NAMES, Measures, Meter, alone, heads_of
+from attnviz.scan.statistics import Bins, Statistics, bins_of
 from attnviz.scan.texts import Text, batches, read_line
 
 BATCH_CELLS = 1 << 19

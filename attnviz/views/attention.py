@@ -8,7 +8,12 @@ from typing import Literal
 import numpy as np
 
 from attnviz.analysis.checks import findings
-from attnviz.analysis.heads import HeadFacts, facts_of_heads, head_facts, most_informative
+from attnviz.analysis.informative import (
+    HeadInformation,
+    head_information,
+    information_of_heads,
+    most_informative,
+)
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
@@ -61,7 +66,7 @@ def attention_views(
     scale = stage_scale(records, stage, by)
     heads = [(record, head) for record in records for head in selection.heads(record)]
     few = len(heads) <= max(top, 1)
-    facts = [] if few else facts_of_heads(records, selection, progress)
+    facts = [] if few else information_of_heads(records, selection, progress)
     views: list[View] = [header(trace)]
     if len(heads) > 1:
         views += overviews(trace, records, selection, stage, scale, facts)
@@ -205,13 +210,13 @@ def overviews(
     selection: Selection,
     stage: str,
     scale: Scale,
-    facts: Sequence[HeadFacts] = (),
+    facts: Sequence[HeadInformation] = (),
 ) -> Sequence[View]:
     """Layers × heads for each block and kind: a grid of panels, or of more than `MOST_PANELS`
     heads one number each, out of their `facts` if these are known already."""
     if sum(len(selection.heads(record)) for record in records) > MOST_PANELS:
-        facts = facts or facts_of_heads(records, selection)
-        if any(np.isfinite(each.most) for each in facts):  # else no query has a choice
+        facts = facts or information_of_heads(records, selection)
+        if any(np.isfinite(each.max_entropy) for each in facts):  # else no query has a choice
             return telling_maps(facts)
     return _grids(trace, records, selection, stage, scale)
 
@@ -255,19 +260,22 @@ def found_text(trace: Trace, selection: Selection) -> Text | None:
     return Text(tuple(lines)) if lines else None
 
 
-def _facts(record: Record, head: int) -> HeadFacts | None:
-    return None if record.weights is None else head_facts(record, head)
+def _facts(record: Record, head: int) -> HeadInformation | None:
+    return None if record.weights is None else head_information(record, head)
 
 
-def _about(facts: HeadFacts | None, telling: bool) -> tuple[str, ...]:
+def _about(facts: HeadInformation | None, telling: bool) -> tuple[str, ...]:
     if facts is None or not np.isfinite(facts.entropy):
         return ()
     spread = (
-        f"entropy {facts.entropy:.2f} of at most {facts.most:.2f} nats "
+        f"entropy {facts.entropy:.2f} of at most {facts.max_entropy:.2f} nats "
         f"(as if on {np.exp(facts.entropy):.1f} keys)"
     )
     if telling:
-        return (f"most telling: its rows differ most, by {facts.telling:.2f} nats", spread)
+        return (
+            f"most telling: its rows differ most, by {facts.mutual_information:.2f} nats",
+            spread,
+        )
     return (spread,)
 
 

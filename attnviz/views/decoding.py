@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from attnviz.analysis.caching import cache_error
-from attnviz.analysis.heads import facts_of_heads, head_facts, most_informative
+from attnviz.analysis.informative import head_information, information_of_heads, most_informative
 from attnviz.errors import AttnvizError
 from attnviz.nn.paged import PagedCache
 from attnviz.nn.types import Array
@@ -68,7 +68,7 @@ def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | N
     one: that of the lowest entropy; None if none is selected."""
     told = str(trace.model.get("alignment_head", ""))
     heads = [
-        (head_facts(record, head).entropy, record, head)
+        (head_information(record, head).entropy, record, head)
         for record in trace
         if record.kind == "cross" and selection.covers(record)
         for head in selection.heads(record)
@@ -88,7 +88,7 @@ def _telling(trace: Trace, selection: Selection) -> tuple[Record, int]:
     if not records:
         raise AttnvizError("the selection has none of the decoder's attention", "-s decoder.1.self")
     last = [r for r in records if r.layer == records[-1].layer]
-    facts = most_informative(facts_of_heads(last, selection), 1)[0]
+    facts = most_informative(information_of_heads(last, selection), 1)[0]
     return trace[facts.id], facts.head
 
 

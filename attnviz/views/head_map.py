@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.heads import HeadFacts, most_informative
+from attnviz.analysis.informative import HeadInformation, most_informative
 from attnviz.nn.types import Array, Bool
 from attnviz.views.kinds import Axis, Heatmap, Scale, around_zero, indices
 
@@ -67,10 +67,10 @@ def head_maps(
         yield HeadMap(block, kind, rows, heatmap)
 
 
-def telling_maps(facts: Sequence[HeadFacts]) -> list[Heatmap]:
+def telling_maps(facts: Sequence[HeadInformation]) -> list[Heatmap]:
     """How much each head tells: of heads that are too many to be drawn."""
-    telling = np.array([f.telling for f in facts])
-    defined = np.isfinite([f.most for f in facts])
+    telling = np.array([f.mutual_information for f in facts])
+    defined = np.isfinite([f.max_entropy for f in facts])
     heads = np.array([f.head for f in facts])
     maps = head_maps([f.id for f in facts], heads, telling, around_zero(telling), defined)
     about = (
@@ -81,7 +81,7 @@ def telling_maps(facts: Sequence[HeadFacts]) -> list[Heatmap]:
     return [each.titled("mutual information", about, _closer(facts, each.rows)) for each in maps]
 
 
-def _closer(facts: Sequence[HeadFacts], rows: Array) -> str:
+def _closer(facts: Sequence[HeadInformation], rows: Array) -> str:
     """How to see heads of one of the maps, for example those of its most telling one's layer."""
     (best,) = most_informative([facts[row] for row in rows], 1)
     layer = best.id.split(".")[1]

@@ -7,9 +7,9 @@ from inspect import getdoc
 
 import numpy as np
 
-from attnviz.analysis.head_table import HeadTable
 from attnviz.analysis.layers import ranges
 from attnviz.analysis.metrics import METRICS, UNITS
+from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import LEAST_ROWS, MIXED, NAMES, ROLES, doubts
 from attnviz.analysis.similarity import FARTHEST
 from attnviz.nn.types import Array

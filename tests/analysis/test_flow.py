@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnviz import AttnvizError, run
-from attnviz.analysis.flow import even_mix, flow, is_causal, relative, rollout_mix, sees
+from attnviz.analysis.flow import even_mix, flow, is_causal, relative, rollout_mix
+from attnviz.analysis.visibility import visible_to_any
 from attnviz.nn.masks import parse
 from attnviz.trace.record import Record
 
@@ -130,7 +131,7 @@ class TestCausal:
         assert not is_causal(stack(generator, 5))
         bare = [record(r.id, r.weights) for r in causal]
         assert is_causal(bare)
-        np.testing.assert_array_equal(sees(bare[0]), np.tril(np.ones((5, 5), bool)))
+        np.testing.assert_array_equal(visible_to_any(bare[0]), np.tril(np.ones((5, 5), bool)))
 
 
 def test_an_encoder_decoder_is_one_large_matrix(generator):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from attnviz import Record, Trace
-from attnviz.analysis.head_table import HeadTable
-from attnviz.analysis.heads import spread_evenly
-from attnviz.analysis.measuring import measure_heads
+from attnviz.analysis.distributions import spread_evenly
 from attnviz.analysis.metrics import METRICS
+from attnviz.analysis.metrics.measure import measure_heads
+from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import LEAST_ROWS, MARGIN, ROLES, Broad, Role, doubts, roles
 from attnviz.nn.masks import parse
 from attnviz.tokens import Tokens

@@ -16,7 +16,7 @@ import pytest
 
 import attnviz
 from attnviz import archive
-from attnviz.analysis.measuring import measure_heads
+from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.values import output_weights
 
 WORDS = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz import load_model, run
-from attnviz.analysis.measuring import measure_heads
+from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.values import output_weights
 from attnviz.errors import AttnvizError
 from attnviz.scan.measure import METRIC_NAMES, Meter, heads_of, to_last_attention

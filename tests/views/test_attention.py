@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.analysis.heads import head_facts
+from attnviz.analysis.informative import head_information
 from attnviz.errors import AttnvizError
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Trace
@@ -72,7 +72,9 @@ def test_of_too_many_heads_it_is_shown_how_much_each_tells(stage):
     views = attention_views(trace, Selection(), stage=stage)
     assert of_kind(views, Grid) == []
     told, first = of_kind(views, Heatmap)[:2]
-    expected = [[head_facts(record, head).telling for head in range(8)] for record in trace]
+    expected = [
+        [head_information(record, head).mutual_information for head in range(8)] for record in trace
+    ]
     np.testing.assert_array_equal(told.values, expected)
     layer, head = np.unravel_index(np.argmax(expected), (26, 8))
     assert first.title == f"decoder.{layer}.self L{layer}.H{head} · {stage}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnviz.analysis.heads import head_facts
+from attnviz.analysis.informative import head_information
 from attnviz.models import load_model
 from attnviz.models.run.generate import generate, whole_pass
 from attnviz.models.run.prepare import read_target, read_text
@@ -84,7 +84,7 @@ def test_the_sharpest_of_the_selected(decoded):
     trace, _ = decoded
     selection = parse_selection(["decoder.0.cross"])
     record, head = alignment_head(trace, selection)
-    entropies = [head_facts(trace["decoder.0.cross"], h).entropy for h in range(4)]
+    entropies = [head_information(trace["decoder.0.cross"], h).entropy for h in range(4)]
     assert (record.id, head) == ("decoder.0.cross", entropies.index(min(entropies)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnviz.analysis.heads import HeadFacts
+from attnviz.analysis.informative import HeadInformation
 from attnviz.views.head_map import LEFT_OUT, head_maps, telling_maps
 from attnviz.views.kinds import WEIGHTS
 
@@ -44,6 +44,6 @@ def test_what_is_not_defined_looks_left_out_and_what_is_broken_does_not():
 
 
 def test_heads_that_have_no_choice_tell_nothing():
-    facts = [HeadFacts("encoder.0.self", head, NAN, NAN, NAN) for head in range(3)]
+    facts = [HeadInformation("encoder.0.self", head, NAN, NAN, NAN) for head in range(3)]
     (heatmap,) = telling_maps(facts)
     assert heatmap.masked.all()

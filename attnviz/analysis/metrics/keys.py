@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnviz.analysis import heads
+from attnviz.analysis.distributions import entropy
 from attnviz.analysis.metrics.pattern import Measure, Pattern
 from attnviz.analysis.metrics.registry import METRICS
 from attnviz.nn.types import Array
@@ -38,7 +38,7 @@ def verticality(pattern: Pattern) -> Measure:
 
     From -ln n_k to 0 (all at one key); in nats. Source: Yang, Liu and Lee 2020
     """
-    return _of_columns(pattern, -heads.entropy(pattern.columns))
+    return _of_columns(pattern, -entropy(pattern.columns))
 
 
 @METRICS.add

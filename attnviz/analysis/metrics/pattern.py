@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis import heads
+from attnviz.analysis.distributions import entropy, spread_evenly
 from attnviz.nn.types import Array, Bool
 
 NOBODY = -1
@@ -111,7 +111,7 @@ class MetricContext:
     @cached_property
     def even(self) -> Pattern:
         """A head that spreads evenly over the visible keys: the null of every metric."""
-        return Pattern(self, heads.spread_evenly(self.cells))
+        return Pattern(self, spread_evenly(self.cells))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class Pattern:
     @cached_property
     def entropies(self) -> Array:
         """-Σ_j w_ij ln w_ij in nats, [..., n_head, n_q]."""
-        return heads.entropy(self.weights)
+        return entropy(self.weights)
 
     @cached_property
     def columns(self) -> Array:

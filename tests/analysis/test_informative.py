@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis import heads
-from attnviz.analysis.heads import (
-    entropy,
-    facts_of_heads,
-    head_facts,
-    most_informative,
-    row_blocks,
-    spread_evenly,
-)
+from attnviz.analysis import visibility
+from attnviz.analysis.distributions import entropy, spread_evenly
+from attnviz.analysis.informative import head_information, information_of_heads, most_informative
+from attnviz.analysis.visibility import row_blocks
 from attnviz.nn.masks import parse
 from attnviz.trace.record import Record
 from attnviz.trace.selection import Selection
@@ -46,23 +41,23 @@ def test_entropy_in_nats():
     ids=["uniform", "diagonal", "sink"],
 )
 def test_extremes(matrix, expected_entropy, telling):
-    facts = head_facts(record(matrix), 0)
+    facts = head_information(record(matrix), 0)
     np.testing.assert_allclose(
-        [facts.entropy, facts.telling], [expected_entropy, telling], atol=1e-12
+        [facts.entropy, facts.mutual_information], [expected_entropy, telling], atol=1e-12
     )
-    np.testing.assert_allclose(facts.most, np.log(N))
+    np.testing.assert_allclose(facts.max_entropy, np.log(N))
 
 
 def test_an_even_spread_under_a_mask_tells_nothing():
     """Its rows differ because the mask makes them differ."""
-    facts = head_facts(record(spread_evenly(CAUSAL), mask=CAUSAL), 0)
-    assert facts.telling == pytest.approx(0, abs=1e-12)
-    assert facts.entropy == pytest.approx(facts.most)
-    assert facts.most == pytest.approx(np.log(np.arange(2, N + 1)).mean())
+    facts = head_information(record(spread_evenly(CAUSAL), mask=CAUSAL), 0)
+    assert facts.mutual_information == pytest.approx(0, abs=1e-12)
+    assert facts.entropy == pytest.approx(facts.max_entropy)
+    assert facts.max_entropy == pytest.approx(np.log(np.arange(2, N + 1)).mean())
 
 
 def test_the_most_telling_head_is_the_diagonal():
-    facts = facts_of_heads([record(UNIFORM, SINK, DIAGONAL, UNIFORM)], Selection())
+    facts = information_of_heads([record(UNIFORM, SINK, DIAGONAL, UNIFORM)], Selection())
     assert [f.head for f in facts] == [0, 1, 2, 3]
     found = most_informative(facts, 2)
     assert found[0].head == 2
@@ -70,20 +65,20 @@ def test_the_most_telling_head_is_the_diagonal():
 
 
 def test_one_token_has_no_facts():
-    assert np.isnan(head_facts(record(np.ones((1, 1))), 0).entropy)
+    assert np.isnan(head_information(record(np.ones((1, 1))), 0).entropy)
 
 
 def test_blocks_change_nothing(monkeypatch, generator):
     weights = generator.random((N, N))
-    whole = head_facts(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
-    monkeypatch.setattr(heads, "BLOCK_CELLS", 1)
-    cut = head_facts(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
+    whole = head_information(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
+    monkeypatch.setattr(visibility, "BLOCK_CELLS", 1)
+    cut = head_information(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
     np.testing.assert_allclose(cut[2:], whole[2:])
     assert len(list(row_blocks(record(UNIFORM), 0))) == N
 
 
 def test_reading_leaves_every_array_as_it_was(saw):
     before = {name: array.copy() for name, array in saw.arrays().items()}
-    facts_of_heads(saw.records, Selection())
+    information_of_heads(saw.records, Selection())
     for name, array in saw.arrays().items():
         np.testing.assert_array_equal(array, before[name])

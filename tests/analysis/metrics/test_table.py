@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from attnviz import AttnvizError, archive, run
-from attnviz.analysis.head_table import FORMAT, HeadTable, table_from_arrays
-from attnviz.analysis.measuring import measure_heads
+from attnviz.analysis.metrics.measure import measure_heads
+from attnviz.analysis.metrics.table import FORMAT, HeadTable, table_from_arrays
 from attnviz.analysis.roles import roles
 
 

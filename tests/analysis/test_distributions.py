@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from attnviz.analysis.divergence import MOST, jensen_shannon
-from attnviz.analysis.heads import entropy
+from attnviz.analysis.distributions import MAX_DIVERGENCE, entropy, jensen_shannon
 
 ROWS = arrays(float, (3, 6), elements=st.floats(0, 1))
 
@@ -36,8 +35,8 @@ def test_by_its_definition(x, y):
 
 
 def test_rows_without_a_common_key():
-    assert jensen_shannon(np.eye(2), np.eye(2)[::-1]) == pytest.approx([MOST] * 2)
-    assert math.log(2) == MOST
+    assert jensen_shannon(np.eye(2), np.eye(2)[::-1]) == pytest.approx([MAX_DIVERGENCE] * 2)
+    assert math.log(2) == MAX_DIVERGENCE
 
 
 def test_negative_weights_have_none():

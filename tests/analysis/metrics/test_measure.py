@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attnviz import load, load_model, run
-from attnviz.analysis.measuring import measure_heads
 from attnviz.analysis.metrics import METRICS
+from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.values import output_weights
 from attnviz.analysis.roles import doubts, roles
 from attnviz.models.edit.ablate import ablate, zero
@@ -67,7 +67,7 @@ def test_text_without_repeats_has_no_induction(induction):
 def test_a_selection_and_blocks_change_nothing(induction, monkeypatch):
     trace = run(REPEATED, model=induction, fingerprint=False)
     whole = measure_heads(trace)
-    monkeypatch.setattr("attnviz.analysis.measuring.BLOCK_CELLS", 1)
+    monkeypatch.setattr("attnviz.analysis.metrics.measure.BLOCK_CELLS", 1)
     cut = measure_heads(trace)
     part = measure_heads(trace, parse_selection(["L1.H1,H3"]))
     assert part.heads.tolist() == [1, 3]

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from attnviz.analysis.causality import GUESSED, looks_causal
-from attnviz.analysis.head_table import HeadTable
-from attnviz.analysis.heads import BLOCK_CELLS, visible_cells
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.distance import best_offset
 from attnviz.analysis.metrics.keys import sink_place
 from attnviz.analysis.metrics.repeats import period
+from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.metrics.tokens import (
     are_patches,
     known_ids,
@@ -21,6 +19,7 @@ from attnviz.analysis.metrics.tokens import (
     special_places,
 )
 from attnviz.analysis.metrics.values import value_norms
+from attnviz.analysis.visibility import BLOCK_CELLS, GUESSED, looks_causal, visible_cells
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attnviz.analysis.metrics import METRICS, UNITS
-from attnviz.analysis.statistics import (
+from attnviz.scan.statistics import (
     LEVELS,
     N_BIN,
     SHARES,

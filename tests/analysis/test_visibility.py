@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.causality import later, looks_causal
+from attnviz.analysis.visibility import later_keys, looks_causal
 from attnviz.trace.record import Record
 
 
@@ -29,4 +29,4 @@ def test_few_tokens_can_look_so_by_chance(n, looks):
 
 
 def test_later_keys():
-    assert np.argwhere(later(3)).tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert np.argwhere(later_keys(3)).tolist() == [[0, 1], [0, 2], [1, 2]]

@@ -1,0 +1,44 @@
+"""Distributions over keys: how broad they are, and how far two of them are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.nn.types import Array, Bool
+
+MAX_DIVERGENCE = float(np.log(2))
+"""The Jensen-Shannon divergence of two rows that share no key, in nats."""
+
+
+def entropy(weights: Array) -> Array:
+    """-Σ_j w_j ln w_j over the last axis, in nats, summed in float64: [..., n_k] -> [...].
+
+    Source: Shannon 1948, section 6.
+    """
+    terms = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
+    terms *= np.maximum(weights, 0)
+    total: Array = terms.sum(-1, dtype=np.float64)
+    return -total
+
+
+def spread_evenly(visible: Bool) -> Array:
+    """The weights of a head that gives every visible key the same: [..., n_k] -> [..., n_k]."""
+    count = visible.sum(-1, keepdims=True)
+    even: Array = visible / np.maximum(count, 1)
+    return even
+
+
+def jensen_shannon(a: Array, b: Array, entropies: tuple[Array, Array] | None = None) -> Array:
+    """H((a + b) / 2) - (H(a) + H(b)) / 2 of the rows of two matrices of weights, in nats:
+    [n_q, n_k], [n_q, n_k] -> [n_q].
+
+    0 to ln 2; NaN where a weight is negative. Source: Lin 1991, section IV, with equal shares.
+
+    Args:
+        entropies: H(a) and H(b), [n_q] each, where they are known already.
+    """
+    with np.errstate(invalid="ignore"):
+        own = entropies or (entropy(a), entropy(b))
+        gap: Array = entropy((a + b) / 2) - (own[0] + own[1]) / 2
+    negative = (a < 0).any(-1) | (b < 0).any(-1)
+    return np.where(negative, np.nan, np.maximum(gap, 0))

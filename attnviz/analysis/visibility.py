@@ -1,0 +1,58 @@
+"""Which keys the queries of a record see: by its mask or, where none was kept, by its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from attnviz.nn.types import Array, Bool
+from attnviz.trace.record import Record
+
+BLOCK_CELLS = 1 << 20
+"""Weights that are copied at a time."""
+
+GUESSED = "no mask is known; no weight lies above the diagonal"
+"""Why an attention without a mask is taken for causal."""
+
+
+def visible_cells(record: Record, head: int) -> Bool:
+    """Which keys each query of a head sees, [n_q, n_k]; all of them if no mask was kept."""
+    weights = record.stage("weights")
+    if record.mask is None:
+        return np.broadcast_to(np.True_, weights.shape[-2:])
+    mask = record.mask[head % len(record.mask)] if record.mask.ndim == 3 else record.mask
+    return np.asarray(mask, bool)
+
+
+def visible_to_any(record: Record) -> Bool:
+    """Which keys each query sees with any head, [n_q, n_k]; without a mask all of them, or those
+    up to the query if the weights look causal."""
+    if record.mask is not None:
+        return np.asarray(record.mask.any(0) if record.mask.ndim == 3 else record.mask, bool)
+    every = np.ones(record.stage("weights").shape[-2:], bool)
+    return np.tril(every) if looks_causal(record) else every
+
+
+def looks_causal(record: Record) -> bool:
+    """Whether no mask was kept of a self-attention whose queries give nothing to later keys, and
+    there are enough of them not to be so by chance."""
+    if record.mask is not None or record.kind != "self":
+        return False
+    weights = record.stage("weights")
+    n_q, n_k = weights.shape[-2:]
+    return n_q == n_k > 2 and not weights[:, later_keys(n_q)].any()
+
+
+def later_keys(n_token: int) -> Bool:
+    """The keys behind each query, [n_token, n_token]."""
+    return np.triu(np.ones((n_token, n_token), bool), 1)
+
+
+def row_blocks(record: Record, head: int) -> Iterator[tuple[Array, Bool]]:
+    """Rows of a head's weights and mask, [n_row, n_k] each, a few at a time, so that no copy is
+    ever large."""
+    weights, visible = record.stage("weights")[head], visible_cells(record, head)
+    step = max(1, BLOCK_CELLS // max(1, weights.shape[-1]))
+    for start in range(0, len(weights), step):
+        yield weights[start : start + step], visible[start : start + step]
