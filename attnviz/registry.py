@@ -120,16 +120,20 @@ class ModuleRegistry(_Names[ModuleType]):
     LESSONS["scaling"].TITLE
     """
 
-    def __init__(self, what: str, package: str, helpers: Iterable[str] = ()) -> None:
-        """`helpers` are modules of the package that are no entries, besides those with a `_`."""
+    def __init__(
+        self, what: str, package: str, helpers: Iterable[str] = (), prefix: str = ""
+    ) -> None:
+        """`helpers` are modules of the package that are not entries, besides those with a `_`;
+        with the prefix `.`, the module `csv` has the name `.csv`."""
         super().__init__(what)
         self.package = package
         self.helpers = frozenset(helpers)
+        self.prefix = prefix
         self._added: dict[str, ModuleType] = {}
 
     def add(self, module: ModuleType, name: str | None = None) -> ModuleType:
         """Register a module from outside the package, under the last part of its name."""
-        self._added[name or module.__name__.rpartition(".")[2]] = module
+        self._added[name or self.prefix + module.__name__.rpartition(".")[2]] = module
         return module
 
     def names(self) -> tuple[str, ...]:
@@ -140,7 +144,7 @@ class ModuleRegistry(_Names[ModuleType]):
         spec = find_spec(self.package)
         folders = spec.submodule_search_locations if spec is not None else None
         found = sorted(module.name for module in iter_modules(folders or ()))
-        inside = (n for n in found if not n.startswith("_") and n not in self.helpers)
+        inside = (self.prefix + n for n in found if not n.startswith("_") and n not in self.helpers)
         return tuple(dict.fromkeys((*inside, *self._added)))
 
     def __getitem__(self, name: str) -> ModuleType:
@@ -150,7 +154,7 @@ class ModuleRegistry(_Names[ModuleType]):
             raise self.unknown(name)
         from importlib import import_module
 
-        return import_module(f"{self.package}.{name}")
+        return import_module(f"{self.package}.{name.removeprefix(self.prefix)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

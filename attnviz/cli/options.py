@@ -15,7 +15,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
 from attnviz.models.build.stack import FIELDS
+from attnviz.render import FORMATS
 from attnviz.trace.selection import Selection, parse_selection
 
 SHOW = "What is shown"
@@ -32,8 +34,8 @@ class OutputOptions:
         typer.Option(
             "-o",
             "--output",
-            help="Write a file; its suffix picks the format: .npz .safetensors .json .csv .png "
-            ".svg .pdf .md .txt. Repeatable.",
+            help="Write a file; its suffix picks the format: "
+            f"{' '.join((*DATA_FORMATS, *FORMATS))}. Repeatable.",
             rich_help_panel=WRITE,
         ),
     ] = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from attnviz.render import figure, markdown
+from attnviz.render import figure
+from attnviz.render.formats import md, png
 from attnviz.views.kinds import Table, Text, View
 
 
@@ -27,10 +28,10 @@ def render(chapters: Sequence[tuple[str, Sequence[View]]], folder: str) -> Hando
     for name, views in chapters:
         for number, view in enumerate(views):
             if isinstance(view, Text | Table):
-                parts.append(markdown.render([view], ".md")[0].decode().strip())
+                parts.append(md.render([view])[0].decode().strip())
                 continue
             drawn.append(view)
             file = f"{name}-{number}.png"
-            pictures[file], _ = figure.render([view], ".png")
-            parts.append(f"![{markdown.escaped(view.title)}]({folder}/{file})")
+            pictures[file], _ = png.render([view])
+            parts.append(f"![{md.escaped(view.title)}]({folder}/{file})")
     return Handout(("\n\n".join(parts) + "\n").encode(), pictures, figure.missing_fonts(drawn))

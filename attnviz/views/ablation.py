@@ -23,8 +23,8 @@ from attnviz.views.kinds import (
     Value,
     View,
     around_zero,
-    value_text,
 )
+from attnviz.views.numbers import value_text
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -30,8 +30,8 @@ from attnviz.views.kinds import (
     Text,
     View,
     around_zero,
-    short,
 )
+from attnviz.views.numbers import short
 
 By = Literal["all", "row", "head", "log"]
 SCALES: tuple[By, ...] = ("all", "row", "head", "log")

@@ -24,8 +24,8 @@ from attnviz.views.kinds import (
     Text,
     Value,
     View,
-    short,
 )
+from attnviz.views.numbers import short
 
 HEADINGS = {
     "effective_tokens": "tokens",

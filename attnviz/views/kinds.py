@@ -5,14 +5,14 @@ A view carries its values, labels, colour scale, mask and notes; a renderer deci
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Array
+from attnviz.views.numbers import fixed, short, value_text
 
 LOG_FLOOR = 1e-4
 
@@ -80,6 +80,12 @@ class Scale(NamedTuple):
         """What is printed where the colours themselves are not."""
         low, high, what = self.ends
         return f"scale: {low} to {high}" + (f" ({what})" if what else "")
+
+    def number(self, value: float, decimals: int) -> str:
+        """A value in as few characters as its column has."""
+        if not np.isfinite(value) or self.by == "log":  # decades need more than fixed decimals
+            return short(value)
+        return fixed(value, decimals)
 
 
 WEIGHTS = Scale(0.0, 1.0)
@@ -288,114 +294,31 @@ class Text(NamedTuple):
 View = Heatmap | Grid | Links | Curves | Table | Picture | Text
 
 
-def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
-    """The heatmap with `rows` × `columns` cells in one; it is said how they are put together.
-
-    A block is masked if all of it is, for its first reason.
-    """
-    if rows == columns == 1:
-        return heatmap
-    n_row, n_column = heatmap.values.shape
-    masked = heatmap.masked
-    visible = np.broadcast_to(np.True_, (n_row, n_column)) if masked is None else masked == 0
-    pooled, how = _POOLINGS[heatmap.pooling]
-    note = f"each cell: {rows} × {columns} of {n_row} × {n_column}, {how}"
-    return heatmap._replace(
-        values=pooled(heatmap.values, visible, rows, columns),
-        rows=_pool_axis(heatmap.rows, rows),
-        columns=_pool_axis(heatmap.columns, columns),
-        masked=None if masked is None else _pool_mask(masked, rows, columns),
-        notes=(*heatmap.notes, note),
-    )
-
-
-def _masses(values: Array, visible: Bool, rows: int, columns: int) -> Array:
-    """What is visible, added up over columns and averaged over rows."""
-    total = _block_sums(_or_zero(values, visible), rows, columns)
-    return np.asarray(total / _block_sums(np.ones((len(values), 1)), rows, 1))
+def texts(view: View) -> Iterator[str]:
+    """Every text of a view, which may hold any characters; not what renderers add."""
+    if isinstance(view, Heatmap):
+        yield from (view.title, *view.notes, *view.reasons)
+        yield from (*_axis(view.rows), *_axis(view.columns))
+    elif isinstance(view, Links):
+        yield from (view.title, *view.notes, *_axis(view.right), *_axis(view.left))
+    elif isinstance(view, Grid):
+        yield from (view.title, *view.notes, *view.row_names, *view.column_names)
+        for panel in view.present():
+            yield from texts(panel)
+    elif isinstance(view, Picture):
+        yield from (view.title, *view.notes, *view.row_names, *view.column_names)
+    elif isinstance(view, Table):
+        yield from (view.title, *view.notes, *view.columns)
+        for row in view.texts():
+            yield from row
+    elif isinstance(view, Curves):
+        yield from (view.title, *view.notes, view.x_name, view.y_name)
+        yield from (name for name, _ in view.series)
+    else:
+        for line in view.lines:
+            yield from (line.term, line.text)
 
 
-def _means(values: Array, visible: Bool, rows: int, columns: int) -> Array:
-    """Over the cells that are visible."""
-    total = _block_sums(_or_zero(values, visible), rows, columns)
-    return np.asarray(total / np.maximum(_block_sums(visible, rows, columns), 1))
-
-
-def _largest(values: Array, visible: Bool, rows: int, columns: int) -> Array:
-    """The visible value of the largest magnitude, with its sign; NaN if one is in the block."""
-    seen = _or_zero(values, visible)
-    low, high = (_blocks(pick.reduceat, seen, rows, columns) for pick in (np.minimum, np.maximum))
-    return np.where(high >= -low, high, low)
-
-
-_POOLINGS = {
-    "mass": (_masses, "summed over keys, averaged over queries"),
-    "mean": (_means, "averaged"),
-    "largest": (_largest, "the value farthest from 0"),
-}
-
-
-def _or_zero(values: Array, visible: Bool) -> Array:
-    return values if visible.all() else np.where(visible, values, values.dtype.type(0))
-
-
-def block_means(image: Array, step: int) -> Array:
-    """The means of squares of that many pixels: [height, width] or [height, width, channel]."""
-    counts = _block_sums(np.ones(image.shape[:2]), step, step)
-    return _block_sums(image, step, step) / counts.reshape(counts.shape + (1,) * (image.ndim - 2))
-
-
-def _block_sums(array: Array, rows: int, columns: int) -> Array:
-    """The sums of blocks of rows × columns, float64; the last blocks may be smaller."""
-    return _blocks(partial(np.add.reduceat, dtype=np.float64), array, rows, columns)
-
-
-def _blocks(reduce: Callable[..., Array], array: Array, rows: int, columns: int) -> Array:
-    """Blocks of rows × columns as one value each; the last blocks may be smaller."""
-    n_row, n_column = array.shape[:2]
-    by_column = reduce(array, np.arange(0, n_column, columns), axis=1)
-    return reduce(by_column, np.arange(0, n_row, rows), axis=0)
-
-
-def _pool_mask(masked: Array, rows: int, columns: int) -> Array:
-    """0 where any cell of a block is visible, else the largest number of a reason in it."""
-    lowest, highest = (
-        _blocks(pick.reduceat, masked, rows, columns) for pick in (np.minimum, np.maximum)
-    )
-    return np.where(lowest == 0, np.uint8(0), highest)
-
-
-def _pool_axis(axis: Axis, step: int) -> Axis:
-    return Axis(axis.name, axis.labels[::step], axis.first, axis.step * step, end=len(axis))
-
-
-def short(value: float) -> str:
-    """A number in at most about six characters: 0.25, -1.5, 12.3, 1.2e-05."""
-    if not np.isfinite(value):
-        return "nan" if np.isnan(value) else ("inf" if value > 0 else "-inf")
-    if value == 0 or 0.005 <= abs(value) < 1000:
-        digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-        text = f"{value:.{digits}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{value:.1e}"
-
-
-def fixed(value: float, decimals: int) -> str:
-    """A number with so many decimals; what rounds to zero has no sign."""
-    text = f"{value:.{decimals}f}"
-    return text[1:] if text.startswith("-") and float(text) == 0 else text
-
-
-def value_text(value: Value, decimals: int | None = None) -> str:
-    """Numbers with four significant digits, or so many decimals; nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        if decimals is not None and np.isfinite(value):
-            return fixed(value, decimals)
-        if np.isfinite(value) and value and not 1e-4 <= abs(value) < 1e6:
-            return f"{value:.2e}"
-        if 1e4 <= abs(value) < 1e6:
-            return f"{value:.0f}"
-        return f"{value:.4g}" if np.isfinite(value) else short(value)
-    return str(value)
+def _axis(axis: Axis) -> Iterator[str]:
+    yield axis.name
+    yield from axis.labels

@@ -19,8 +19,8 @@ from attnviz.views.kinds import (
     View,
     around_zero,
     indices,
-    short,
 )
+from attnviz.views.numbers import short
 
 STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pairs import in_turn, timed
 from PIL import Image
 
-from attnviz.render.figure import render
+from attnviz.render.formats.png import render
 from attnviz.views.kinds import Grid, Heatmap, indices
 
 N_LAYER, N_HEAD, N_TOKEN, ROUNDS = 12, 12, 64, 15
@@ -44,11 +44,9 @@ def bare(pixels: np.ndarray) -> None:
 
 def main() -> None:
     grid = page()
-    content, _ = render([grid], ".png")
+    content, _ = render([grid])
     pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
-    a, b, ratio = in_turn(
-        timed(lambda: render([grid], ".png")), timed(lambda: bare(pixels)), ROUNDS
-    )
+    a, b, ratio = in_turn(timed(lambda: render([grid])), timed(lambda: bare(pixels)), ROUNDS)
     print(
         f"{N_LAYER * N_HEAD} heads of {N_TOKEN} tokens, {pixels.shape[1]} × {pixels.shape[0]} pixels: {a * 1000:.0f} ms; "
         f"bare imshow: {b * 1000:.0f} ms; ratio {ratio:.2f} (bound 1.3)"

@@ -12,7 +12,7 @@ import pytest
 
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.roles import ROLES
-from attnviz.views.kinds import short
+from attnviz.views.numbers import short
 
 IMAGE = Path(__file__).parents[2] / "samples" / "digits" / "3.png"
 

@@ -19,8 +19,7 @@ from attnviz.lessons.language import OWN, languages, speak
 from attnviz.lessons.pages import lesson_views, list_views
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
-from attnviz.views.kinds import Text
-from attnviz.views.texts import texts
+from attnviz.views.kinds import Text, texts
 from tests.lessons.catalogue import catalogues, messages, read, translations
 
 CHINESE = "[\u4e00-\u9fff]"

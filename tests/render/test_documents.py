@@ -101,5 +101,5 @@ def test_formats():
     for suffix in FORMATS:
         content, _ = render(samples.every_kind(), suffix)
         assert content
-    with pytest.raises(AttnvizError, match=r"unknown format '\.bmp'"):
+    with pytest.raises(AttnvizError, match=r"unknown format: '\.bmp'"):
         render([], ".bmp")

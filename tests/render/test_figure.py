@@ -19,13 +19,16 @@ from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from attnviz.errors import AttnvizError
-from attnviz.render.figure import fonts, render
+from attnviz.render import render
+from attnviz.render.figure import fonts
 from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out, left_to_right
 from attnviz.render.figure.colours import BROKEN, MASKED, ink, pixels
+from attnviz.render.figure.curves import curves_box
 from attnviz.render.figure.heatmap import colour_bar, heatmap_box
-from attnviz.render.figure.lines import lines_of, width_of
-from attnviz.render.figure.words import HEAD, HEADING, LINE, TERM, curves_box, table_box, text_box
-from attnviz.render.figure.words import WIDEST as WIDEST_TEXT
+from attnviz.render.figure.table import table_box
+from attnviz.render.figure.text import HEAD, HEADING, LINE, TERM, text_box
+from attnviz.render.figure.text import WIDEST as WIDEST_TEXT
+from attnviz.render.figure.text_layout import lines_of, width_of
 from attnviz.views.kinds import (
     Curves,
     Grid,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.render import handout
-from attnviz.render.figure import fonts, render
+from attnviz.render import handout, render
+from attnviz.render.figure import fonts
 from attnviz.views.kinds import (
     Axis,
     Curves,

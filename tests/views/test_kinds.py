@@ -15,11 +15,10 @@ from attnviz.views.kinds import (
     Scale,
     Table,
     around_zero,
-    fixed,
     indices,
-    pool,
-    short,
 )
+from attnviz.views.numbers import fixed, short
+from attnviz.views.pooling import pool
 
 VALUES = arrays(
     np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(0, 1, width=32)

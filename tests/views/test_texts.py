@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from attnviz.views.kinds import Scale, Table
-from attnviz.views.texts import texts
+from attnviz.views.kinds import Scale, Table, texts
 from tests.render import samples
 
 NOT_SHOWN = {"tone", "pooling"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,26 +13,26 @@ from matplotlib.figure import Figure
 
 from attnviz.errors import AttnvizError
 from attnviz.render.figure.boxes import Box, Page, lay_out
+from attnviz.render.figure.curves import curves_box
 from attnviz.render.figure.fonts import families
 from attnviz.render.figure.heatmap import DOTS, grid_box, heatmap_box
 from attnviz.render.figure.links import links_box
 from attnviz.render.figure.picture import picture_box
-from attnviz.render.figure.words import curves_box, table_box, text_box
-from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
-from attnviz.views.texts import texts
+from attnviz.render.figure.table import table_box
+from attnviz.render.figure.text import text_box
+from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View, texts
 
 MOST_PIXELS = 30_000
 
-# without dates and random ids, the same views give the same bytes
-METADATA: dict[str, dict[str, str | None]] = {
-    ".png": {"Software": "attnviz"},
-    ".svg": {"Date": None, "Creator": "attnviz"},
-    ".pdf": {"CreationDate": None, "Creator": "attnviz", "Producer": "attnviz"},
-}
 
+def draw(
+    views: Sequence[View], format: str, metadata: Mapping[str, str | None]
+) -> tuple[bytes, tuple[str, ...]]:
+    """One figure with all views, and warnings about characters that no font has.
 
-def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
-    """One figure with all views, and what fonts were missing."""
+    Args:
+        format: one that Matplotlib writes. metadata: what the file says of itself.
+    """
     names, missing = families(_said(views))
     settings: dict[Any, Any] = {
         "font.family": names,
@@ -55,8 +55,8 @@ def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
         for box, x, y in placed:
             box.draw(page, x, y)
         file = io.BytesIO()
-        dots = 2 * DOTS if suffix == ".png" and height * DOTS < MOST_PIXELS / 10 else DOTS
-        figure.savefig(file, format=suffix[1:], dpi=dots, metadata=METADATA[suffix])
+        dots = 2 * DOTS if format == "png" and height * DOTS < MOST_PIXELS / 10 else DOTS
+        figure.savefig(file, format=format, dpi=dots, metadata=metadata)
     return file.getvalue(), missing
 
 

@@ -21,9 +21,10 @@ from attnviz.render.figure.colours import (
     pixels,
     token_colour,
 )
-from attnviz.render.figure.lines import SMALL, lines_of, title_lines, title_width
-from attnviz.render.numbers import number_text
-from attnviz.views.kinds import Axis, Grid, Heatmap, Scale, pool, short
+from attnviz.render.figure.text_layout import SMALL, lines_of, title_lines, title_width
+from attnviz.views.kinds import Axis, Grid, Heatmap, Scale
+from attnviz.views.numbers import short
+from attnviz.views.pooling import pool
 
 MOST_NUMBERS = 20
 MOST_HATCHED = 64
@@ -207,7 +208,7 @@ def _numbers(axes: Axes, heatmap: Heatmap, colours: Array) -> None:
         for j, value in enumerate(row):
             if heatmap.masked is not None and heatmap.masked[i, j]:
                 continue
-            text = number_text(float(value), heatmap.scale, decimals)
+            text = heatmap.scale.number(float(value), decimals)
             axes.text(j, i, text, ha="center", va="center", fontsize=size, color=ink(colours[i, j]))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from attnviz.render.breaking import wrapped
 from attnviz.render.figure.boxes import Box, Page
 from attnviz.render.figure.colours import colour_map, token_colour
+from attnviz.render.line_breaking import wrapped
 from attnviz.views.kinds import Axis, Links
 
 LETTER, LINE, TITLE, NOTE = 0.085, 0.24, 0.45, 0.15

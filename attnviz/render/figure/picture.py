@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from rich.cells import cell_len
 
 from attnviz.nn.types import Array
-from attnviz.render.breaking import wrapped
 from attnviz.render.figure.boxes import WIDEST, Box, Page
 from attnviz.render.figure.colours import limits
 from attnviz.render.figure.heatmap import BAR_ROOM, BAR_WIDTH, LETTER, LINE, TITLE
+from attnviz.render.line_breaking import wrapped
 from attnviz.views.kinds import Picture
 
 PANEL, GAP, NAMES = 1.35, 0.12, 0.22

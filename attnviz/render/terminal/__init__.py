@@ -7,12 +7,14 @@ from functools import reduce
 
 from rich.color import ColorSystem
 
+from attnviz.render.terminal.curves import draw_curves
 from attnviz.render.terminal.grid import draw_grid
-from attnviz.render.terminal.heatmap import draw_heatmap, row_width
+from attnviz.render.terminal.heatmap import draw_heatmap
 from attnviz.render.terminal.links import draw_links
 from attnviz.render.terminal.picture import draw_picture
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
-from attnviz.render.terminal.words import draw_curves, draw_table, draw_text
+from attnviz.render.terminal.table import draw_table
+from attnviz.render.terminal.text import draw_text, row_width
 from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
 
 GAP = 3

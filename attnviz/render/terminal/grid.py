@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from attnviz.render.terminal.heatmap import (
-    Layout,
-    cell_places,
-    draw_cells,
-    heading,
-    legend,
-    notes,
-    row_width,
-)
+from attnviz.render.terminal.heatmap import Layout, cell_places, draw_cells, legend
 from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
-from attnviz.views.kinds import Grid, Heatmap, pool
+from attnviz.render.terminal.text import heading, notes, row_width
+from attnviz.views.kinds import Grid, Heatmap
+from attnviz.views.pooling import pool
 
 LARGEST = 32
 SMALLEST = 8

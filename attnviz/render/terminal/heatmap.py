@@ -13,8 +13,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from attnviz.render.breaking import Word, fill
-from attnviz.render.numbers import number_text
 from attnviz.render.terminal.screen import (
     BROKEN_PLACE,
     DIGITS,
@@ -33,7 +31,10 @@ from attnviz.render.terminal.screen import (
     segment,
     style,
 )
-from attnviz.views.kinds import Axis, Heatmap, Scale, pool, short
+from attnviz.render.terminal.text import heading, notes, row_width
+from attnviz.views.kinds import Axis, Heatmap, Scale
+from attnviz.views.numbers import short
+from attnviz.views.pooling import pool
 
 Mode = Literal["numbers", "shades", "dots"]
 
@@ -154,7 +155,7 @@ def _cell_text(
         return (sign * max(1, layout.cell - 1)).rjust(layout.cell)
     value = float(heatmap.values[row, column])
     if layout.mode == "numbers":
-        return number_text(value, heatmap.scale, _decimals(heatmap)).rjust(layout.cell)
+        return heatmap.scale.number(value, _decimals(heatmap)).rjust(layout.cell)
     if place == BROKEN_PLACE:
         return "!" * layout.cell
     if screen.paints:
@@ -174,27 +175,6 @@ def shade_text(place: float, screen: Screen) -> str:
     return DIGITS[min(int(place * len(DIGITS)), len(DIGITS) - 1)]
 
 
-def wrap(text: str, width: int, screen: Screen, indent: int = 0, whole: bool = False) -> list[str]:
-    """Lines of at most `width` cells, broken between words; a word that is longer is cut, or
-    with `whole` broken, so that it can be copied."""
-    lines = [
-        " ".join(word for _, word in line)
-        for line in wrapped_words(text, width - indent, screen, whole)
-    ]
-    return [lines[0], *(" " * indent + rest for rest in lines[1:])]
-
-
-def wrapped_words(text: str, width: int, screen: Screen, whole: bool = False) -> list[list[Word]]:
-    """The words of `wrap`, a list a line, each with its number in the text."""
-    words = screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0")
-    shorten = None if whole else lambda word: fit(word, width, screen)
-    return fill((word.replace("\1", " ") for word in words), width, shorten)
-
-
-def row_width(row: Row) -> int:
-    return sum(cell_len(part.text) for part in row)
-
-
 def _decimals(heatmap: Heatmap) -> int:
     finite = heatmap.values[np.isfinite(heatmap.values)]
     largest = float(np.abs(finite).max(initial=0))
@@ -208,7 +188,7 @@ def _number_width(heatmap: Heatmap) -> int:
         return LOG_WIDTH
     values = heatmap.values[np.isfinite(heatmap.values)]
     ends = (float(values.min(initial=0)), float(values.max(initial=0)))
-    longest = max(len(number_text(end, heatmap.scale, decimals)) for end in ends)
+    longest = max(len(heatmap.scale.number(end, decimals)) for end in ends)
     return max(NUMBER_WIDTH, longest + 1)
 
 
@@ -260,18 +240,6 @@ def _ruler(axis: Axis, cell: int) -> str:
             if place * cell + offset < width:
                 marks[place * cell + offset] = char
     return "".join(marks).rstrip()
-
-
-def heading(text: str, screen: Screen) -> list[Row]:
-    """The title of a view, in as many lines as it takes."""
-    return [[segment(line, style(bold=True))] for line in wrap(text, screen.width, screen)]
-
-
-def notes(texts: Sequence[str], width: int, screen: Screen) -> list[Row]:
-    """What is said below a drawing."""
-    return [
-        [segment(line, style(dim=True))] for text in texts for line in wrap(text, width, screen)
-    ]
 
 
 def legend(heatmaps: Sequence[Heatmap], layout: Layout, width: int, screen: Screen) -> list[Row]:

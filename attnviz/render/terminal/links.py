@@ -7,8 +7,9 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from attnviz.nn.types import Array
-from attnviz.render.terminal.heatmap import heading, label_style, notes, row_width, wrap
+from attnviz.render.terminal.heatmap import label_style
 from attnviz.render.terminal.screen import Block, Row, Screen, cell_style, fit, segment, style
+from attnviz.render.terminal.text import heading, notes, row_width, wrap
 from attnviz.views.kinds import Axis, Links
 
 BRAILLE = 0x2800

@@ -8,9 +8,11 @@ from rich.style import Style
 
 from attnviz.nn.types import Array
 from attnviz.render.terminal.grid import draw_grid
-from attnviz.render.terminal.heatmap import heading, notes, row_width, shade_text
+from attnviz.render.terminal.heatmap import shade_text
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
-from attnviz.views.kinds import Picture, block_means
+from attnviz.render.terminal.text import heading, notes, row_width
+from attnviz.views.kinds import Picture
+from attnviz.views.pooling import block_means
 
 SIDE = 32
 """Pixels of an image on the screen, below and beside one another, if each is two columns wide; a

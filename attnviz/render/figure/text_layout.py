@@ -8,8 +8,8 @@ from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
 from rich.cells import cell_len
 
-from attnviz.render.breaking import wrapped
 from attnviz.render.figure.fonts import FIRST
+from attnviz.render.line_breaking import wrapped
 
 TEXT, SMALL, TITLE = 8.0, 7.0, 9.0
 """Sizes in points."""

@@ -16,7 +16,7 @@ from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, Vi
 COLUMNS = ("view", "row", "row_label", "column", "column_label", "value", "masked")
 
 
-def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
+def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
     tables = [view for view in views if isinstance(view, Table)]
     cells = list(_cells(views))
     if len(tables) == 1 and not cells:

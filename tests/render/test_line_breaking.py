@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from attnviz.render.breaking import fill, wrapped
-from attnviz.render.terminal.heatmap import wrap
+from attnviz.render.line_breaking import fill, wrapped
 from attnviz.render.terminal.screen import Screen
+from attnviz.render.terminal.text import wrap
 
 MIXED = st.text("我看见一把锯子，。：（）「」ab-q1·², \u0301\u200d👩한ー", max_size=60)
 

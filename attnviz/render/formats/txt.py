@@ -1,4 +1,4 @@
-"""Plain text: the terminal's drawing, 100 columns wide, without colours."""
+"""Plain text: what the terminal shows, 100 columns wide, without colours."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from attnviz.views.kinds import View
 WIDTH = 100
 
 
-def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
+def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
     return draw(views, Screen(WIDTH)), ()

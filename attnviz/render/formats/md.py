@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attnviz.render.numbers import number_text
 from attnviz.views.kinds import (
     Curves,
     Grid,
@@ -16,16 +15,16 @@ from attnviz.views.kinds import (
     Table,
     Text,
     View,
-    pool,
-    short,
 )
+from attnviz.views.numbers import short
+from attnviz.views.pooling import pool
 
 MOST_COLUMNS = 32
 
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()<>#+-!|$~"})
 
 
-def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
+def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
     parts = [_view(view) for view in views]
     return ("\n\n".join(part for part in parts if part) + "\n").encode(), ()
 
@@ -104,7 +103,7 @@ def _cell(heatmap: Heatmap, row: int, column: int) -> str:
     if reason:
         return "╱"
     decimals = 3 if np.abs(heatmap.values[np.isfinite(heatmap.values)]).max(initial=0) < 100 else 1
-    return number_text(float(heatmap.values[row, column]), heatmap.scale, decimals)
+    return heatmap.scale.number(float(heatmap.values[row, column]), decimals)
 
 
 def _reasons(heatmap: Heatmap) -> tuple[str, ...]:

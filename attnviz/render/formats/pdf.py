@@ -1,0 +1,18 @@
+"""PDF: a picture of lines and letters, for print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attnviz.views.kinds import View
+
+# no dates and no random ids: the same views give the same bytes
+METADATA = {"CreationDate": None, "Creator": "attnviz", "Producer": "attnviz"}
+
+
+def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
+    from attnviz.render import figure
+
+    return figure.draw(views, "pdf", METADATA)
