@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
-from attnviz.cli.options import Download, OutputOptions, one_of, spread
+from attnviz.cli.options import ModelInput, OutputOptions, Selected, TextInput
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
-from attnviz.trace.selection import Head, Selection, parse_selection
+from attnviz.trace.selection import Head, Selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.ablation import Ablations
@@ -47,26 +48,15 @@ SAID = 4
 @spread
 def ablate(
     ctx: typer.Context,
+    texts: TextInput,
+    selected: Selected,
+    model: ModelInput,
     out: OutputOptions,
     text: Annotated[
         str | None,
         typer.Argument(
             help="The text, - for stdin; an image for a vision model.", show_default=False
         ),
-    ] = None,
-    model: Annotated[str, typer.Option("-m", "--model", help="As for `attnviz run`")] = "tagger",
-    download: Download = False,
-    pair: Annotated[
-        str | None, typer.Option(help="A second text, for models that read two.")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="What the decoder of an encoder-decoder has so far (default: what it writes)"
-        ),
-    ] = None,
-    ids: Annotated[
-        str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
     ] = None,
     data: Annotated[
         Path | None,
@@ -81,10 +71,6 @@ def ablate(
     reference: Annotated[
         Path | None,
         typer.Option(help="--kind mean: texts to average over, one a line (default: the text)"),
-    ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--select", help="Only these layers and heads: L1, L0.H2. Repeatable."),
     ] = None,
     effect: Annotated[
         str, typer.Option(help="By what heads are ranked and drawn (default: the first measured)")
@@ -115,7 +101,6 @@ def ablate(
     attnviz ablate "I saw a saw" -m tagger --kind uniform
     attnviz ablate --data held-out.jsonl -m tagger --by importance
     """
-    check_outputs(out)
     from attnviz.cli.trials import Wanted, run_trials
     from attnviz.views.ablation import ablation_views
     from attnviz.views.attention import header
@@ -129,22 +114,22 @@ def ablate(
     for name, number in (("top", top), ("seed", seed)):
         if number < 0:
             raise AttnvizError(f"--{name}: expected a number from 0, got {number}", "--top 12")
-    selection = parse_selection(select or ())
-    loaded = load(model, download)
+    selection = selected.selection
+    loaded = load(model)
     heads = _heads(loaded, selection)
-    questions = _questions(loaded, text, ids, pair, target, token, data)
+    questions = _questions(loaded, text, texts, token, data)
     how, what = _kind(loaded, kind, reference, questions)
     asked = Wanted(
         effect=effect,
         alone="alone" in chosen,
         pruning="pruning" in chosen,
-        by_importance=None if by == "effect" else partial(load, model, changes=EXACT),
+        by_importance=None if by == "effect" else partial(load, model, **EXACT),
         seed=seed,
     )
     with progress("passes") as bar:
         found = run_trials(loaded, how, questions, heads, asked, bar)
     said = _said(loaded, how, questions[0], found, top) if data is None else {}
-    trace = replace(_trace(loaded, questions, wants_data(out)), command=("attnviz", *ctx.obj))
+    trace = replace(_trace(loaded, questions, out.wants_data), command=("attnviz", *ctx.obj))
     told = _told(kind, what, questions)
     if data is None and (watched := _watched(loaded, questions[0])):
         told.append(Line(f"the watched output is {watched}", "", "note"))
@@ -155,7 +140,9 @@ def ablate(
 def _heads(model: Model, selection: Selection) -> list[Head]:
     sites = model.transformer.sites()
     if not sites:
-        raise AttnvizError(f"{model.name} has no attention: no heads to take out", "-m tagger has")
+        raise AttnvizError(
+            f"{model.name} has no attention: no heads to take out", "try `-m tagger`"
+        )
     selection.check(sites)
     return [Head(site.id, head) for site in sites for head in selection.heads(site)]
 
@@ -163,13 +150,11 @@ def _heads(model: Model, selection: Selection) -> list[Head]:
 def _questions(
     model: Model,
     text: str | None,
-    ids: str | None,
-    pair: str | None,
-    target: str | None,
+    texts: TextInput,
     token: str | None,
     data: Path | None,
 ) -> list[Probe]:
-    from attnviz.cli.inputs import named_file, read_inputs, read_pair
+    from attnviz.cli.inputs import named_file, read_inputs
     from attnviz.models.run.examples import read_examples
     from attnviz.models.run.probe import make_probe
 
@@ -179,9 +164,9 @@ def _questions(
             "give the text itself, and -m MODEL",
         )
     if data is None:
-        (given,) = read_inputs(None if text is None else [text], ids)
-        return [make_probe(model, given, pair=read_pair(pair, ids), target=target, token=token)]
-    if any(each is not None for each in (text, ids, pair, target, token)):
+        (given,) = read_inputs(None if text is None else [text], texts.ids)
+        return [make_probe(model, given, pair=texts.second, target=texts.target, token=token)]
+    if text is not None or token is not None or set_options(texts):
         raise AttnvizError("--data holds the texts and what is right", "give it alone")
     return read_examples(model, data)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnviz.cli.options import one_of
+from attnviz.cli.spread import one_of
 
 if TYPE_CHECKING:
     from attnviz.nn.cache import Cache

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
+from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput
+from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.trace.selection import parse_selection
 
 if TYPE_CHECKING:
     from attnviz.nn.scores import Score
@@ -26,6 +26,7 @@ SEED = 0
 @app.command()
 @spread
 def compare(
+    selected: SelectedHead,
     stack: StackOptions,
     out: OutputOptions,
     names: Annotated[
@@ -36,7 +37,6 @@ def compare(
         ),
     ],
     text: Annotated[str, typer.Option(help="The text")] = "I saw a saw",
-    select: Annotated[str, typer.Option("-s", "--select", help="One head, as L0.H1")] = "L0.H0",
     widths: Annotated[
         str, typer.Option(help="Widths d_k at which the scores are compared; none for none")
     ] = WIDTHS,
@@ -46,7 +46,6 @@ def compare(
     attnviz compare additive dot scaled_dot
     attnviz compare causal window:size=3
     """
-    check_outputs(out)
     if len(names) < 2:
         raise AttnvizError("there is nothing to compare", "name two or more")
     from attnviz.analysis.comparison import compare_masks, compare_scores, sharpness_by_width
@@ -57,10 +56,10 @@ def compare(
 
     scores = what_is_compared(names) == "scores"
     (given,) = read_inputs([text], None)
-    model = load(stack.model, stack.download, changes(stack))
-    selection = parse_selection([select])
+    model = load(stack)
+    selection = selected.selection
     stages = ("q", "k", "v", "weights")
-    trace = record(model, given, None, None, stages, selection, None, wants_data(out))
+    trace = record(model, given, TextInput(), stages, selection, fingerprint=out.wants_data)
     chosen, head = first_head(trace, selection)
     q, k, v = (chosen.stage(stage) for stage in ("q", "k", "v"))
     views: list[Any] = []

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attnviz.cli.caching import CacheOptions
-from attnviz.cli.emit import Report, check_outputs, emit, wants_data
+from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
-from attnviz.cli.options import Download, OutputOptions, spread
+from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target
+from attnviz.cli.options import Model as ModelName
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
-from attnviz.trace.selection import parse_selection
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
@@ -23,30 +24,29 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 
+@dataclass(frozen=True)
+class DecoderInput(ModelInput):
+    """A trained decoder, alone or with an encoder."""
+
+    model: ModelName = "phrases"
+
+
 @app.command()
 @spread
 def decode(
     ctx: typer.Context,
-    out: OutputOptions,
+    decoder: DecoderInput,
+    selected: Selected,
     caching: CacheOptions,
+    out: OutputOptions,
     text: Annotated[
         str | None, typer.Argument(help="The text; - reads stdin.", show_default=False)
     ] = None,
-    ids: Annotated[str | None, typer.Option(help="Token ids instead of a text: 2,3,4")] = None,
-    model: Annotated[
-        str, typer.Option("-m", "--model", help="A trained decoder, alone or with an encoder")
-    ] = "phrases",
-    download: Download = False,
+    target: Target = None,
+    ids: Ids = None,
     count: Annotated[
         int | None,
         typer.Option("-n", help="At most so many tokens (default: 64; 20 for a decoder alone)"),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="What the decoder of an encoder-decoder begins with")
-    ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--select", help="Layers and heads: decoder.1.cross.H0. Repeatable."),
     ] = None,
     top: Annotated[int, typer.Option(help="How many heads are shown as matrices")] = 2,
     steps: Annotated[
@@ -58,7 +58,6 @@ def decode(
     attnviz decode "早上好！" -m phrases
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
-    check_outputs(out)
     from attnviz.cli.inputs import announce, read_inputs
     from attnviz.models.run.generate import MOST, generate, whole_pass
     from attnviz.models.run.memory import check_memory, plan_decoding
@@ -66,8 +65,8 @@ def decode(
     from attnviz.views.decoding import decoding_views
 
     (given,) = read_inputs(None if text is None else [text], ids)
-    loaded = load(model, download)
-    selection = parse_selection(select or ())
+    loaded = load(decoder)
+    selection = selected.selection
     alone = loaded.kind == "decoder"
     if alone and target is not None:
         raise AttnvizError(
@@ -91,7 +90,7 @@ def decode(
             cache=caching.factory,
             progress=bar,
         )
-    trace = whole_pass(loaded, source, generated, select=selection, fingerprint=wants_data(out))
+    trace = whole_pass(loaded, source, generated, select=selection, fingerprint=out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
     reader = loaded.target_tokenizer or loaded.tokenizer
     answer = reader.join(generated.written.ids)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, talk, wants_data
+from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.inputs import as_shown
-from attnviz.cli.options import LookOptions, OutputOptions, StackOptions, changes, one_of, spread
+from attnviz.cli.options import FileInput, LookOptions, OutputOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.sides import Side, check_uses, read_sides, side_b
+from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ VERSION = 1
 @app.command()
 @spread
 def diff(
+    texts: TextInput,
+    files: FileInput,
     stack: StackOptions,
     look: LookOptions,
     out: OutputOptions,
@@ -62,21 +65,6 @@ def diff(
             "has no counterpart, a mask hides a cell on one side only, or anything is NaN.",
         ),
     ] = None,
-    ids: Annotated[str | None, typer.Option(help="Token ids instead of the text A")] = None,
-    pair: Annotated[
-        str | None, typer.Option(help="A second text, for models that read two")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="What the decoder of an encoder-decoder has so far")
-    ] = None,
-    array: Annotated[
-        str | None, typer.Option(help="Which array of a plain file holds the weights")
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option(help="The batch axis of plain files: 0; or 0:3 for its item 3")
-    ] = None,
-    tokens: Annotated[str | None, typer.Option(help="Of the queries of plain files")] = None,
-    key_tokens: Annotated[str | None, typer.Option(help="Of their keys")] = None,
 ) -> None:
     """Compare the attention of two texts, models, heads or files: B less A, head by head.
 
@@ -89,7 +77,6 @@ def diff(
     attnviz diff "I saw a saw" -s L0.H1 --with select=L1.H2
     attnviz diff expected.npz found.npz --fail-above 1e-5
     """
-    check_outputs(out)
     from attnviz.analysis.agreement import disagreements
     from attnviz.analysis.difference import STAGES, compare
     from attnviz.analysis.pairing import pair_by_place, pair_in_order
@@ -97,14 +84,13 @@ def diff(
 
     stage = one_of("stage", look.stage, STAGES)
     _check_limit(fail_above)
-    named = {"model": stack.model, "ids": ids, "pair": pair, "target": target, "array": array,
-             "batch": batch, "tokens": tokens, "key-tokens": key_tokens}  # fmt: skip
-    source_a, source_b = _two(sources or [], ids)
+    options = set_options(texts, files)
+    source_a, source_b = _two(sources or [], texts.ids)
     a = Side(
         name="A",
         source=source_a,
-        options={key: value for key, value in named.items() if value is not None},
-        changes=changes(stack),
+        options=options if stack.model is None else {**options, "model": stack.model},
+        changes=stack.changes,
         select=look.selection,
     )
     b = side_b(a, source_b, with_ or (), without or ())
@@ -114,7 +100,7 @@ def diff(
             "name a second text or file, or what differs: --with mask=causal, --without L0.H1",
         )
     check_uses(a, b)
-    read = read_sides(a, b, (stage,), stack.download, wants_data(out))
+    read = read_sides(a, b, (stage,), stack.download, out.wants_data)
     traces = as_shown(read[0], look), as_shown(read[1], look)
     if a.select == b.select:
         pairing = pair_by_place(*traces, a.select)
@@ -123,10 +109,10 @@ def diff(
     with progress("heads") as bar:
         found = compare(*traces, pairing, stage, bar)
     failed = None if fail_above is None else disagreements(*traces, found, fail_above)
-    files = [str(side.file or "") for side in (a, b)]
-    views = difference_views(*traces, found, (files[0], files[1]), look.top)
+    names = [str(side.file or "") for side in (a, b)]
+    views = difference_views(*traces, found, (names[0], names[1]), look.top)
     manifest = {**_manifest(*traces, found), "fail_above": fail_above, "disagreements": failed}
-    arrays = _arrays(*traces, found) if wants_data(out) else {}
+    arrays = _arrays(*traces, found) if out.wants_data else {}
     emit([Report(views, manifest, arrays)], out)
     if failed:
         for text in failed:

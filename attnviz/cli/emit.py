@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attnviz.cli.options import OutputOptions, one_of
-from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS, check_writable, whole_file
-from attnviz.render import FORMATS as DRAWN
+from attnviz.cli.options import OutputOptions
+from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.render import render
 
 if TYPE_CHECKING:
@@ -36,25 +34,6 @@ class Report(NamedTuple):
 
 def trace_report(trace: Trace, views: Sequence[View]) -> Report:
     return Report(views, trace.manifest(), trace.arrays())
-
-
-def check_outputs(out: OutputOptions) -> None:
-    """Before the work: unknown formats, folders that are missing, places that cannot be written."""
-    if out.width is not None and out.width < 1:
-        raise AttnvizError(f"--width: expected columns, got {out.width}", "--width 80")
-    one_of("color", out.color, ("auto", "always", "never"))
-    for path in out.output or ():
-        if path.suffix.lower() not in (*DATA_FORMATS, *DRAWN):
-            raise AttnvizError(
-                f"-o {path}: unknown format {path.suffix or '(no suffix)'!r}",
-                f"known: {', '.join((*DATA_FORMATS, *DRAWN))}",
-            )
-        check_writable(path)
-
-
-def wants_data(out: OutputOptions) -> bool:
-    """Whether the result will be kept as data, so that it should say exactly what made it."""
-    return out.json or any(path.suffix.lower() in DATA_FORMATS for path in out.output or ())
 
 
 def emit(reports: Sequence[Report], out: OutputOptions) -> None:

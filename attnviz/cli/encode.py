@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, print_bytes, write
+from attnviz.cli.emit import Report, emit, print_bytes, write
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions, changes, spread, whole_numbers
+from attnviz.cli.options import OutputOptions, StackOptions
+from attnviz.cli.spread import one_of, spread, whole_numbers
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ def positions(
     attnviz encode positions --plot
     attnviz encode positions --scheme rope -n 32
     """
-    check_outputs(out)
     for name, value in (("count", count), ("d-model", d_model), ("heads", heads)):
         if not 1 <= value <= 4096:
             raise AttnvizError(
@@ -98,16 +98,14 @@ def tokens(
 
     attnviz encode tokens "I saw a saw"
     """
-    check_outputs(out)
     from attnviz.analysis.encoding import embedded
     from attnviz.cli.inputs import read_inputs
-    from attnviz.cli.options import one_of
     from attnviz.models.run.running import run
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))
     (given,) = read_inputs([text], None)
-    model = load(stack.model, stack.download, changes(stack))
+    model = load(stack)
     trace = run(given, model=model, stages=(), hidden_states=True, fingerprint=False)
     states = next(iter(trace.hidden_states.values()))
     found = embedded(states[0 if where == "embedded" else -1])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, wants_data
-from attnviz.cli.inputs import announce, named_file, read_inputs, read_pair
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.inputs import announce, named_file, read_inputs
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
+from attnviz.cli.options import OutputOptions, Scale, StackOptions, TextInput
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection
 
@@ -50,6 +51,7 @@ class Source(NamedTuple):
 @spread
 def flow(
     ctx: typer.Context,
+    texts: TextInput,
     stack: StackOptions,
     out: OutputOptions,
     source: Annotated[
@@ -75,17 +77,7 @@ def flow(
             "--absolute", help="The bare product, also where a causal mask favours early tokens"
         ),
     ] = False,
-    scale: Annotated[str, typer.Option(help="Colours: all (0 to 1), row, head or log")] = "all",
-    pair: Annotated[
-        str | None, typer.Option(help="A second text, for models that read two.")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(help="What the decoder has so far (default: what it writes)"),
-    ] = None,
-    ids: Annotated[
-        str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
-    ] = None,
+    scale: Scale = "all",
 ) -> None:
     """Follow the attention of all layers from the outputs back to the inputs.
 
@@ -96,7 +88,6 @@ def flow(
     attnviz flow "I saw a saw" --method contributions --token 2
     attnviz flow trace.npz --layer 0
     """
-    check_outputs(out)
     from attnviz.analysis.flow import even_mix, is_causal, relative
     from attnviz.analysis.flow import flow as follow
     from attnviz.analysis.visibility import GUESSED, looks_causal
@@ -106,17 +97,13 @@ def flow(
     one_of("method", method, METHODS)
     by: Any = one_of("scale", scale, SCALES)
     file = named_file(source)
-    if file is not None and any((stack.model, changes(stack), ids, pair, target)):
+    if file is not None and set_options(texts, stack):
         raise AttnvizError(
             f"{file} holds a run that is done: it takes no model and no second text",
             "give the text itself",
         )
     wanted = method if file is None else METHODS[0]
-    read = (
-        _run(source, ids, pair, target, stack, wanted, wants_data(out))
-        if file is None
-        else _read(file)
-    )
+    read = _run(source, texts, stack, wanted, out.wants_data) if file is None else _read(file)
     trace = replace(read.trace, command=("attnviz", *ctx.obj))
     told = [CONTRIBUTIONS if wanted == "contributions" else ROLLOUT]
     if wanted != method:
@@ -144,10 +131,8 @@ def _read(file: Path) -> Source:
 
 def _run(
     text: str | None,
-    ids: str | None,
-    pair: str | None,
-    target: str | None,
-    stack: Any,
+    texts: TextInput,
+    stack: StackOptions,
     method: str,
     fingerprint: bool,
 ) -> Source:
@@ -157,12 +142,12 @@ def _run(
     from attnviz.models.run.running import run
     from attnviz.models.vision.seeing import read_pixels
 
-    (given,) = read_inputs(None if text is None else [text], ids)
-    model = load(stack.model, stack.download, changes(stack))
+    (given,) = read_inputs(None if text is None else [text], texts.ids)
+    model = load(stack)
     stages = STAGES if method == "contributions" else ("weights",)
     what: dict[str, Any] = {"image": given}
     if model.image is None:
-        what = {"text": given, "pair": read_pair(pair, ids), "target": target}
+        what = {"text": given, "pair": texts.second, "target": texts.target}
         tokens = read_text(model, given, what["pair"])
     elif isinstance(given, str):
         tokens = read_pixels(model, given).tokens

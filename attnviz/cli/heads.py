@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, wants_data
-from attnviz.cli.inputs import named_file, read_inputs, read_pair, record_source
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions, changes, one_of, spread
+from attnviz.cli.options import FileInput, OutputOptions, Selected, StackOptions, TextInput
 from attnviz.cli.progress import progress
-from attnviz.cli.show import words
+from attnviz.cli.spread import one_of, refuse, set_options, spread
 from attnviz.errors import AttnvizError
-from attnviz.trace.selection import Selection, parse_selection
+from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.metrics.table import HeadTable
@@ -39,6 +39,9 @@ class Source(NamedTuple):
 @app.command()
 @spread
 def heads(
+    texts: TextInput,
+    plain: FileInput,
+    selected: Selected,
     stack: StackOptions,
     out: OutputOptions,
     source: Annotated[
@@ -72,25 +75,6 @@ def heads(
     explain: Annotated[
         bool, typer.Option("--explain", help="What the metrics and roles are; needs no SOURCE")
     ] = False,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--select", help="Layers and heads: L1, L1.H3, … Repeatable."),
-    ] = None,
-    pair: Annotated[
-        str | None, typer.Option(help="A second text, for models that read two")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="What the decoder of an encoder-decoder has so far")
-    ] = None,
-    ids: Annotated[str | None, typer.Option(help="Token ids instead of a text")] = None,
-    tokens: Annotated[str | None, typer.Option(help="Of the queries of plain files")] = None,
-    key_tokens: Annotated[str | None, typer.Option(help="Of their keys")] = None,
-    batch: Annotated[
-        str | None, typer.Option(help="The batch axis of plain files: 0; or 0:3 for its item 3")
-    ] = None,
-    array: Annotated[
-        str | None, typer.Option(help="Which array of a plain file holds the weights")
-    ] = None,
 ) -> None:
     """Measure every head, beside what a head would have that spreads evenly; name what it does.
 
@@ -99,24 +83,22 @@ def heads(
     attnviz heads trace.npz --map entropy -o entropy.png
     attnviz heads --explain
     """
-    check_outputs(out)
     from attnviz.views.heads import chosen_view, explain_view, full_table
 
     if top is not None and top < 0:
         raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 10")
     one_of("order", order, ORDERS)
-    if explain and source is None and ids is None:
+    if explain and source is None and texts.ids is None:
         emit([Report([explain_view()], {"format": "attnviz-explanation", "version": 1}, {})], out)
         return
-    selection = parse_selection(select or ())
+    selection = selected.selection
     file = named_file(source)
-    of_text = {"pair": pair, "target": target, "ids": ids, "model": stack.model, **changes(stack)}
-    of_file = {"tokens": tokens, "key-tokens": key_tokens, "batch": batch, "array": array}
-    _refuse(*(("files", of_file) if file is None else ("texts", of_text)))
     if file is None:
-        found = _of_text(source, ids, pair, target, stack, selection, wants_data(out))
+        refuse(set_options(plain), "files")
+        found = _of_text(source, texts, stack, selection, out.wants_data)
     else:
-        found = _of_file(file, selection, of_file)
+        refuse(set_options(texts, stack), "texts")
+        found = _of_file(file, selection, plain)
     shown, roles, said = _chosen(found.table, where, sort, top)
     views: list[View] = _header(found)
     if said and (map_ is not None or similarity):
@@ -135,63 +117,41 @@ def heads(
     _emit(Report(views, manifest, shown.arrays()), full, out)
 
 
-def _refuse(kind: str, options: Mapping[str, Any]) -> None:
-    """Options that are for another kind of source."""
-    for name, value in options.items():
-        if value is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise AttnvizError(f"{option} is for {kind}", f"leave out {option}")
-
-
 def _of_text(
     text: str | None,
-    ids: str | None,
-    pair: str | None,
-    target: str | None,
-    stack: Any,
+    texts: TextInput,
+    stack: StackOptions,
     selection: Selection,
     fingerprint: bool,
 ) -> Source:
     from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.values import output_weights
 
-    (given,) = read_inputs(None if text is None else [text], ids)
-    model = load(stack.model, stack.download, changes(stack))
+    (given,) = read_inputs(None if text is None else [text], texts.ids)
+    model = load(stack)
     stages = ("weights", "v")
-    second = read_pair(pair, ids)
-    trace = record_source(model, given, second, target, stages, selection, fingerprint)
+    trace = record_source(model, given, texts, stages, selection, fingerprint=fingerprint)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, output_weights(model.transformer), bar)
     return Source(table, dict(trace.model), trace)
 
 
-def _of_file(file: Path, selection: Selection, options: Mapping[str, str | None]) -> Source:
+def _of_file(file: Path, selection: Selection, options: FileInput) -> Source:
     """A table that was saved, a trace, or plain weights."""
     from attnviz import archive
     from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.table import FORMAT, SCAN, table_from_arrays
-    from attnviz.trace.arrays import load as load_weights
 
     manifest, arrays = archive.read(file)
     if manifest is not None and manifest.get("format") in (FORMAT, SCAN):
-        if any(options.values()):
+        if set_options(options):
             raise AttnvizError(
                 f"{file} holds what was measured of heads, no weights",
                 "leave out --tokens, --key-tokens, --batch and --array",
             )
         table = table_from_arrays(file, manifest, arrays)
         return Source(table.select(selection), dict(manifest.get("model", {})), None)
-    tokens, key_tokens = (
-        words(name, text) if (text := options[name]) is not None else None
-        for name in ("tokens", "key-tokens")
-    )
-    trace = load_weights(
-        file,
-        array=options["array"],
-        batch=options["batch"],
-        tokens=tokens,
-        key_tokens=key_tokens,
-    )
+    trace = load_file(file, options)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, progress=bar)
     return Source(table, dict(trace.model), trace)

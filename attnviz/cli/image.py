@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, talk, wants_data
+from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.inputs import LARGE
 from attnviz.cli.loading import load
-from attnviz.cli.options import Download, OutputOptions, spread, whole_numbers
+from attnviz.cli.options import Model as ModelName
+from attnviz.cli.options import ModelInput, OutputOptions, Selected
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.trace.selection import Selection, parse_selection
+from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
@@ -33,18 +35,21 @@ AFFORDABLE = 50e9
 """Operations that are done without being asked for: a second or two."""
 
 
+@dataclass(frozen=True)
+class VisionInput(ModelInput):
+    """A vision model."""
+
+    model: ModelName = "digits"
+
+
 @app.command()
 @spread
 def image(
     ctx: typer.Context,
+    vision: VisionInput,
+    selected: Selected,
     out: OutputOptions,
     file: Annotated[Path, typer.Argument(help="PNG, JPEG, GIF, …", metavar="FILE")],
-    model: Annotated[str, typer.Option("-m", "--model", help="A vision model")] = "digits",
-    select: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--select", help="Layers and heads: L1, L0.H2. Repeatable."),
-    ] = None,
-    download: Download = False,
     patch: Annotated[
         str, typer.Option(help="Where this patch looks, ROW,COLUMN, not the class token")
     ] = "",
@@ -62,16 +67,15 @@ def image(
     attnviz image samples/digits/3.png
     attnviz image photo.jpg -m MODEL_FOLDER -s L11
     """
-    check_outputs(out)
     from attnviz.models.vision.seeing import read_pixels
     from attnviz.views.image import image_views
 
-    selection = parse_selection(select or ())
-    loaded = load(model, download)
+    selection = selected.selection
+    loaded = load(vision)
     pixels = read_pixels(loaded, file)
     query = _query(patch, pixels.grid)
-    seen = _see(loaded, pixels, selection, wants_data(out))
-    reason = _reason(model, loaded, pixels, seen, saliency)
+    seen = _see(loaded, pixels, selection, out.wants_data)
+    reason = _reason(vision.model, loaded, pixels, seen, saliency)
     views = image_views(
         seen.trace,
         selection,

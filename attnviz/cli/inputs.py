@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnviz.cli.emit import talk
-from attnviz.cli.options import LookOptions, whole_numbers
+from attnviz.cli.options import FileInput, LookOptions, TextInput
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 
@@ -35,11 +36,6 @@ def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int
     return [_stdin() if text == "-" else _checked(text) for text in texts]
 
 
-def read_pair(pair: str | None, ids: str | None) -> str | list[int] | None:
-    """The second text; token ids where the first was given as ids."""
-    return whole_numbers("pair", pair) if pair and ids else pair
-
-
 def named_file(source: str | None) -> Path | None:
     """The file that a source names, of which it could also be a text: by its suffix, and by being
     there or one word."""
@@ -49,14 +45,46 @@ def named_file(source: str | None) -> Path | None:
     return Path(source) if is_one else None
 
 
+def load_file(file: Path, options: FileInput) -> Trace:
+    """A trace, or plain weights."""
+    from attnviz.trace.arrays import load
+
+    return load(
+        file,
+        array=options.array,
+        batch=options.batch,
+        tokens=_words("tokens", options.tokens),
+        key_tokens=_words("key-tokens", options.key_tokens),
+    )
+
+
+def _words(option: str, text: str | None) -> list[str] | None:
+    """The lines of a file, if there is one of this name, else the words of the text itself."""
+    if text is None:
+        return None
+    path = Path(text)
+    try:
+        if not path.is_file():
+            return text.split()
+        return path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise AttnvizError(f"--{option} {text}: not UTF-8: {error}", "iconv -t utf-8") from error
+    except OSError as error:
+        if error.errno is not None and path.exists():
+            raise AttnvizError(
+                f"--{option}: cannot read {text}: {error.strerror}", "check who may read it"
+            ) from error
+        return text.split()
+
+
 def record(
     model: Model,
     text: str | list[int],
-    pair: str | list[int] | None,
-    target: str | None,
+    texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
-    mask: Array | None,
+    *,
+    mask: Array | None = None,
     fingerprint: bool,
 ) -> Trace:
     """Run a model with what the command line owes its user: a bar, a word about memory."""
@@ -64,6 +92,7 @@ def record(
     from attnviz.models.run.prepare import read_text
     from attnviz.models.run.running import run as run_model
 
+    pair, target = texts.second, texts.target
     tokens = read_text(model, text, pair)
     ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
     if ordinary and set(ordinary) == set(tokens.unknown) and not model.task:
@@ -79,7 +108,7 @@ def record(
         return run_model(
             text,
             pair=pair,
-            target=target if model.kind == "encoder-decoder" or target is not None else None,
+            target=target,
             model=model,
             stages=stages,
             select=selection,
@@ -91,24 +120,24 @@ def record(
 
 def record_source(
     model: Model,
-    given: str | list[int],
-    pair: str | list[int] | None,
-    target: str | None,
+    source: str | list[int],
+    texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
+    *,
     fingerprint: bool,
 ) -> Trace:
     """Run a model on a text, or if it reads images on the file of one."""
     if model.image is None:
-        return record(model, given, pair, target, stages, selection, None, fingerprint)
-    if not isinstance(given, str) or pair is not None or target is not None:
+        return record(model, source, texts, stages, selection, fingerprint=fingerprint)
+    if not isinstance(source, str) or texts.pair is not None or texts.target is not None:
         raise AttnvizError(
             f"{model.name} reads images, no ids and no second text", "give the file of an image"
         )
     from attnviz.models.run.memory import plan_run
     from attnviz.models.vision.seeing import read_pixels, run_vision
 
-    pixels = read_pixels(model, given)
+    pixels = read_pixels(model, source)
     plan = plan_run(model, {"source": pixels.tokens}, stages, selection)
     announce(plan, f"{len(pixels.tokens)} tokens")
     with progress("attention") as bar:
@@ -137,7 +166,7 @@ def as_shown(trace: Trace, show: LookOptions) -> Trace:
 def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tuple[Record, int]:
     """The first selected head, for views of one; with `masked`, the first that has a mask."""
     if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
+        raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     covered = [record for record in trace if selection.covers(record)]
     masked_ones = [record for record in covered if record.mask_name != "none"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, talk
-from attnviz.cli.options import OutputOptions, spread
+from attnviz.cli.emit import Report, emit, talk
+from attnviz.cli.options import OutputOptions
+from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ def learn(
     attnviz learn samples/lessons/retrieval.toml
     attnviz learn all -o handout.md
     """
-    check_outputs(out)
     from attnviz.lessons.language import speak
     from attnviz.lessons.pages import lesson_views
 

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 from attnviz.cli.progress import progress
 
 if TYPE_CHECKING:
+    from attnviz.cli.options import ModelInput, StackOptions
     from attnviz.models.model import Model
 
 
-def load(
+def load(options: ModelInput | StackOptions, **changes: Any) -> Model:
+    """The model of a command's options, with further changes of the stack."""
+    stack = getattr(options, "changes", {})
+    return load_named(options.model, options.download, {**stack, **changes})
+
+
+def load_named(
     name: str | None, download: bool = False, changes: Mapping[str, Any] | None = None
 ) -> Model:
     """The model of this name, as `attnviz.models.load_model`.

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit
-from attnviz.cli.loading import load
-from attnviz.cli.options import Download, OutputOptions, spread
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.loading import load_named
+from attnviz.cli.options import Download, OutputOptions
+from attnviz.cli.spread import spread
 
 app = typer.Typer(add_completion=False)
 
@@ -34,7 +35,6 @@ def models(
     attnviz models tagger
     attnviz models FOLDER --tokens 4096
     """
-    check_outputs(out)
     from attnviz.errors import AttnvizError
     from attnviz.models import is_packaged
 
@@ -77,7 +77,7 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
     from attnviz.models.run.memory import lengths_to_plan, plan_run
     from attnviz.views.model import in_bytes, model_views
 
-    model = load(name, download)
+    model = load_named(name, download)
     card = read_card(PACKAGED / name if is_packaged(name) else Path(name))
     organs = count_parameters(model.transformer)
     groups = layer_groups(model.transformer.sites())

@@ -5,17 +5,15 @@ A group is a dataclass; a command that takes one as a parameter gets all its fie
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
-from functools import wraps
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS
+from attnviz.files import DATA_FORMATS, check_writable
 from attnviz.models.build.stack import FIELDS
 from attnviz.render import FORMATS
 from attnviz.trace.selection import Selection, parse_selection
@@ -24,10 +22,87 @@ SHOW = "What is shown"
 WRITE = "Where it goes"
 STACK = "The stack (of -m random and of .toml stacks; * also of trained models)"
 
+Ids = Annotated[str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")]
+
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="What the decoder of an encoder-decoder has so far (default: what a trained one "
+        "writes; the text for random weights)"
+    ),
+]
+
+Scale = Annotated[
+    str,
+    typer.Option(
+        help="Colours: all (0 to 1 everywhere), row or head (0 to the largest), log",
+        rich_help_panel=SHOW,
+    ),
+]
+
+MODEL = (
+    "One that `attnviz models` lists (tagger, phrases, …), random:layers=2,heads=4,…, a .toml "
+    "stack, a folder with config.json and model.safetensors, a .gguf file, or org/name in Hugging "
+    "Face's cache"
+)
+
+Model = Annotated[str, typer.Option("-m", "--model", help=MODEL)]
+
+Download = Annotated[
+    bool,
+    typer.Option(
+        "--download",
+        help="Fetch -m org/name from the Hugging Face hub, as far as it is not in the cache",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """What a model reads beside the text."""
+
+    pair: Annotated[str | None, typer.Option(help="A second text, for models that read two")] = None
+    target: Target = None
+    ids: Ids = None
+
+    @property
+    def second(self) -> str | list[int] | None:
+        """The pair; as token ids where the text is given as ids."""
+        return whole_numbers("pair", self.pair) if self.pair and self.ids else self.pair
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """How plain files of weights are read."""
+
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            help="Plain files: of the queries, words between spaces, or a file with one a line"
+        ),
+    ] = None
+    key_tokens: Annotated[
+        str | None, typer.Option(help="Plain files: of the keys, where they are others")
+    ] = None
+    batch: Annotated[
+        str | None, typer.Option(help="Plain files: the batch axis: 0; or 0:3 for its item 3")
+    ] = None
+    array: Annotated[
+        str | None, typer.Option(help="Plain files: which array holds the weights")
+    ] = None
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """Which model; a subclass may have another default."""
+
+    model: Model = "tagger"
+    download: Download = False
+
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where the result goes."""
+    """Where the result goes. What cannot be written is refused here, before the work."""
 
     output: Annotated[
         list[Path] | None,
@@ -50,10 +125,33 @@ class OutputOptions:
         "auto"
     )
 
+    def __post_init__(self) -> None:
+        if self.width is not None and self.width < 1:
+            raise AttnvizError(f"--width: expected columns, got {self.width}", "--width 80")
+        one_of("color", self.color, ("auto", "always", "never"))
+        known = (*DATA_FORMATS, *FORMATS)
+        for path in self.output or ():
+            if path.suffix.lower() not in known:
+                raise AttnvizError(
+                    f"-o {path}: unknown format {path.suffix or '(no suffix)'!r}",
+                    f"known: {', '.join(known)}",
+                )
+            check_writable(path)
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The files that hold the result as data."""
+        return [path for path in self.output or () if path.suffix.lower() in DATA_FORMATS]
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the result will be kept as data, so that it should say exactly what made it."""
+        return self.json or bool(self.data_files)
+
 
 @dataclass(frozen=True)
-class LookOptions:
-    """What of the attention is looked at."""
+class Selected:
+    """Which layers and heads."""
 
     select: Annotated[
         list[str] | None,
@@ -64,6 +162,30 @@ class LookOptions:
             rich_help_panel=SHOW,
         ),
     ] = None
+
+    @property
+    def selection(self) -> Selection:
+        return parse_selection(self.select or ())
+
+
+@dataclass(frozen=True)
+class SelectedHead:
+    """Which head, of a command that shows one."""
+
+    select: Annotated[
+        str,
+        typer.Option("-s", "--select", help="One head, as L0.H1", rich_help_panel=SHOW),
+    ] = "L0.H0"
+
+    @property
+    def selection(self) -> Selection:
+        return parse_selection([self.select])
+
+
+@dataclass(frozen=True)
+class LookOptions(Selected):
+    """What of the attention is looked at."""
+
     stage: Annotated[str, typer.Option(help="weights, scores or logits", rich_help_panel=SHOW)] = (
         "weights"
     )
@@ -88,31 +210,12 @@ class LookOptions:
         if self.top < 0:
             raise AttnvizError(f"--top: expected a number from 0, got {self.top}", "--top 2")
 
-    @property
-    def selection(self) -> Selection:
-        return parse_selection(self.select or ())
-
 
 @dataclass(frozen=True)
 class ShowOptions(LookOptions):
     """What of the attention is shown, and how weights become colours."""
 
-    scale: Annotated[
-        str,
-        typer.Option(
-            help="Colours: all (0 to 1 everywhere), row or head (0 to the largest), log",
-            rich_help_panel=SHOW,
-        ),
-    ] = "all"
-
-
-Download = Annotated[
-    bool,
-    typer.Option(
-        "--download",
-        help="Fetch -m org/name from the Hugging Face hub, as far as it is not in the cache",
-    ),
-]
+    scale: Scale = "all"
 
 
 def _stack_field(name: str) -> tuple[str, Any, Any]:
@@ -131,87 +234,48 @@ def _stack_field(name: str) -> tuple[str, Any, Any]:
 
 
 def _spelled(value: object) -> str:
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
-StackOptions: Any = make_dataclass(
-    "StackOptions",
-    [
-        (
-            "model",
-            Annotated[
-                str | None,
-                typer.Option(
-                    "-m",
-                    "--model",
-                    help="One that `attnviz models` lists (tagger, phrases, …), "
-                    "random:layers=2,heads=4,…, a .toml stack, a folder with config.json and "
-                    "model.safetensors, a .gguf file, or org/name in Hugging Face's cache "
-                    "(default: tagger; random, if a flag asks for other weights)",
-                ),
-            ],
-            field(default=None),
-        ),
-        ("download", Download, field(default=False)),
-        *(_stack_field(name) for name in FIELDS),
-    ],
-    frozen=True,
-)
-"""Which model, and every field of the configurable stack as a flag."""
-
-
-def changes(options: Any) -> dict[str, Any]:
-    """The fields of the stack that were given as flags."""
+def _changes(options: Any) -> dict[str, Any]:
+    """The fields of the stack that were set as flags."""
     return {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
 
 
-def spread(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Replace each parameter that is a group of options by the group's fields."""
-    hints = get_type_hints(function, include_extras=True)
-    signature = inspect.signature(function)
-    groups = {name: hints[name] for name in signature.parameters if is_dataclass(hints[name])}
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        parameter.replace(annotation=hints[name], kind=keyword)
-        for name, parameter in signature.parameters.items()
-        if name not in groups
-    ]
-    for group in groups.values():
-        types = get_type_hints(group, include_extras=True)
-        parameters += [
-            inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name])
-            for f in fields(group)
-        ]
+if TYPE_CHECKING:
 
-    @wraps(function)
-    def wrapper(**given: Any) -> Any:
-        for name, kind in groups.items():
-            own = {f.name: given.pop(f.name) for f in fields(kind)}
-            given[name] = kind(**own)
-        return function(**given)
+    @dataclass(frozen=True)
+    class StackOptions:
+        """Which model, and every field of the configurable stack as a flag."""
 
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-    return wrapper
+        model: str | None
+        download: bool
 
+        @property
+        def changes(self) -> dict[str, Any]:
+            """The fields of the stack that were set as flags."""
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
-    """`value`, if it is among `known`."""
-    from attnviz.registry import nearest
-
-    if value not in known:
-        raise AttnvizError(f"--{name}: unknown value {value!r}", nearest(value, known))
-    return value
-
-
-def whole_numbers(name: str, text: str) -> list[int]:
-    """`4,16,64` as numbers."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise AttnvizError(
-            f"--{name}: expected whole numbers separated by commas, got {text!r}",
-            f"--{name} 1,2,3",
-        ) from None
+else:
+    StackOptions = make_dataclass(
+        "StackOptions",
+        [
+            (
+                "model",
+                Annotated[
+                    str | None,
+                    typer.Option(
+                        "-m",
+                        "--model",
+                        help=f"{MODEL} (default: tagger; random, if a flag asks for other weights)",
+                    ),
+                ],
+                field(default=None),
+            ),
+            ("download", Download, field(default=False)),
+            *(_stack_field(name) for name in FIELDS),
+        ],
+        namespace={"changes": property(_changes)},
+        frozen=True,
+    )

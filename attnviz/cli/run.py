@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, trace_report, wants_data
-from attnviz.cli.inputs import as_shown, first_head, read_inputs, read_pair, record
+from attnviz.cli.emit import Report, emit, trace_report
+from attnviz.cli.inputs import as_shown, first_head, read_inputs, record
 from attnviz.cli.loading import load
-from attnviz.cli.options import (
-    OutputOptions,
-    ShowOptions,
-    StackOptions,
-    changes,
-    one_of,
-    spread,
-)
+from attnviz.cli.options import OutputOptions, ShowOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
@@ -36,24 +30,12 @@ app = typer.Typer(add_completion=False)
 def run(
     ctx: typer.Context,
     show: ShowOptions,
+    texts: TextInput,
     stack: StackOptions,
     out: OutputOptions,
     text: Annotated[
         list[str] | None,
         typer.Argument(help="One text or several; - reads stdin.", show_default=False),
-    ] = None,
-    pair: Annotated[
-        str | None, typer.Option(help="A second text, for models that read two.")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="What the decoder of an encoder-decoder has so far (default: what a trained one "
-            "writes; the text for random weights)"
-        ),
-    ] = None,
-    ids: Annotated[
-        str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")
     ] = None,
     mask_file: Annotated[
         Path | None,
@@ -75,7 +57,6 @@ def run(
     attnviz run "I saw a saw" --mask causal -s L1.H0
     attnviz run "I saw a saw" -m MODEL_FOLDER -o attention.png
     """
-    check_outputs(out)
     if steps and mask_effect:
         raise AttnvizError("--steps and --mask-effect are two views", "choose one")
     if show.words and (steps or mask_effect or keep):
@@ -83,17 +64,22 @@ def run(
         raise AttnvizError(
             f"--words: only weights can be merged; {other} is about tokens", f"leave out {other}"
         )
-    inputs = read_inputs(text, ids)
+    inputs = read_inputs(text, texts.ids)
     from attnviz.nn.attention import STAGES
 
-    model = load(stack.model, stack.download, changes(stack))
+    model = load(stack)
     selection = show.selection
     wanted = _stages(show.stage, steps, mask_effect, keep, STAGES)
-    second = read_pair(pair, ids)
     reports = []
     for given in inputs:
         trace = record(
-            model, given, second, target, wanted, selection, _mask(mask_file), wants_data(out)
+            model,
+            given,
+            texts,
+            wanted,
+            selection,
+            mask=_mask(mask_file),
+            fingerprint=out.wants_data,
         )
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         reports.append(_report(trace, selection, show, steps, mask_effect))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnviz.cli.emit import Report, check_outputs, emit, talk
+from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions, changes, spread
+from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.progress import progress
+from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS
 
 if TYPE_CHECKING:
     from attnviz.analysis.metrics.table import HeadTable
@@ -77,15 +77,14 @@ def scan(
     attnviz scan corpus.jsonl.gz --field body -m ./minilm -o stats.npz --resume
     attnviz heads stats.npz --where "previous_token > 0.5"
     """
-    check_outputs(out)
     if workers is not None and workers < 1:
         raise AttnvizError(f"--workers: expected at least 1, got {workers}", "--workers 2")
     if workers is not None and dask is not None:
         raise AttnvizError("--workers: a cluster has workers of its own", "leave it out")
     kept = _state_file(out, resume)
-    model = load(stack.model, stack.download, changes(stack))
+    model = load(stack)
     if not model.transformer.sites():
-        raise AttnvizError(f"{model.name} has no attention", "-m tagger has")
+        raise AttnvizError(f"{model.name} has no attention", "try `-m tagger`")
     window = _window(model, longest)
 
     from attnviz.models.run.forward import describe
@@ -101,7 +100,7 @@ def scan(
     state = states.beginning(len(ids))
     if resume and kept is not None and kept.exists():
         state = states.load(kept, of)
-    job = Job(_absolute(stack.model), tuple(changes(stack).items()), window)
+    job = Job(_absolute(stack.model), tuple(stack.changes.items()), window)
     with open_corpus(corpus, field) as opened:
         name = opened.name
         state = _counted(state, opened, job, of, kept, workers, dask)
@@ -121,7 +120,7 @@ def scan(
 
 def _state_file(out: OutputOptions, resume: bool) -> Path | None:
     """Where the state is kept: beside the first output that holds data."""
-    data = [path for path in out.output or () if path.suffix.lower() in DATA_FORMATS]
+    data = out.data_files
     if not data:
         if resume:
             raise AttnvizError("--resume needs the -o of the scan that was ended", "-o stats.npz")

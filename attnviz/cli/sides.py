@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from attnviz.cli.inputs import named_file, read_inputs, read_pair, record_source
-from attnviz.cli.loading import load
-from attnviz.cli.show import words
+from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
+from attnviz.cli.loading import load_named
+from attnviz.cli.options import FileInput, TextInput
 from attnviz.errors import AttnvizError
 from attnviz.models.build.stack import FIELDS
 from attnviz.registry import convert, nearest
@@ -17,6 +18,8 @@ from attnviz.trace.selection import Head, Selection, parse_selection
 if TYPE_CHECKING:
     from attnviz.models.model import Model
     from attnviz.trace.record import Trace
+
+G = TypeVar("G", FileInput, TextInput)
 
 OF_FILES = ("array", "batch", "tokens", "key-tokens")
 OF_TEXTS = ("model", "ids", "pair", "target")
@@ -106,25 +109,19 @@ def read_sides(
 def _read(side: Side, stages: tuple[str, ...], download: bool, fingerprint: bool) -> Trace:
     options = side.options
     if side.file is not None:
-        from attnviz.trace.arrays import load as load_file
-
-        return load_file(
-            side.file,
-            array=options.get("array"),
-            batch=options.get("batch"),
-            tokens=words("tokens", options["tokens"]) if "tokens" in options else None,
-            key_tokens=words("key-tokens", options["key-tokens"])
-            if "key-tokens" in options
-            else None,
-        )
-    ids = options.get("ids")
-    (text,) = read_inputs(None if side.source is None else [side.source], ids)
-    model = load(options.get("model"), download, side.changes)
+        return load_file(side.file, _group(FileInput, options))
+    texts = _group(TextInput, options)
+    (text,) = read_inputs(None if side.source is None else [side.source], texts.ids)
+    model = load_named(options.get("model"), download, side.changes)
     if side.without.clauses:
         model = _without(model, side.without)
-    pair = read_pair(options.get("pair"), ids)
-    target = options.get("target")
-    return record_source(model, text, pair, target, stages, side.select, fingerprint)
+    return record_source(model, text, texts, stages, side.select, fingerprint=fingerprint)
+
+
+def _group(kind: type[G], options: Mapping[str, str]) -> G:
+    """The options as a group of them."""
+    names = {f.name: f.name.replace("_", "-") for f in fields(kind)}
+    return kind(**{field: options[name] for field, name in names.items() if name in options})
 
 
 def _without(model: Model, select: Selection) -> Model:
