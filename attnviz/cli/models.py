@@ -75,7 +75,8 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
     from attnviz.models.build.checkpoint import read_card
     from attnviz.models.build.verified import verified
     from attnviz.models.run.memory import lengths_to_plan, plan_run
-    from attnviz.views.model import in_bytes, model_views
+    from attnviz.views.model import model_views
+    from attnviz.views.numbers import in_bytes
 
     model = load_named(name, download)
     card = read_card(PACKAGED / name if is_packaged(name) else Path(name))

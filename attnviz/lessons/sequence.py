@@ -20,8 +20,8 @@ from attnviz.models.vision.seeing import read_pixels, run_vision
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.generation import Generated
-from attnviz.views.decoding import probability_text
 from attnviz.views.kinds import Table, Value
+from attnviz.views.numbers import probability_text
 
 TITLE = "Sequences: n to n, n to 1, n to m"
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.effects import Outcome
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
@@ -26,7 +27,6 @@ from attnviz.trace.generation import Generated
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 from attnviz.views.attention import head_heatmap, token_axis
-from attnviz.views.decoding import alignment_head
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
 
 TITLE = "Three attentions of one translation: who asks whom?"

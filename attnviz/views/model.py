@@ -10,6 +10,7 @@ from attnviz.analysis.layers import LayerGroup, ranges
 from attnviz.analysis.parameters import Component, together
 from attnviz.tokens import label
 from attnviz.views.kinds import Line, Table, Text, View
+from attnviz.views.numbers import in_bytes
 
 CARD_TERMS = (
     ("task_text", "task"),
@@ -99,15 +100,6 @@ def _parts(organs: Sequence[Component], total: int) -> Table:
     if rest:
         rows.append(("", "rows of tables that stand for no token", rest))
     return Table("parts", ("part", "what it is", "parameters"), (*rows, ("all", "", total)))
-
-
-def in_bytes(n: float) -> str:
-    """`3.2 MiB`"""
-    for unit in ("bytes", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} GiB"
 
 
 def _figures(card: Mapping[str, Any]) -> Table:

@@ -35,3 +35,17 @@ def value_text(value: str | int | float | None, decimals: int | None = None) -> 
             return f"{value:.0f}"
         return f"{value:.4g}" if np.isfinite(value) else short(value)
     return str(value)
+
+
+def probability_text(value: float) -> str:
+    """Four decimals; what is below 1 does not become 1."""
+    return ">0.9999" if 0.99995 <= value < 1 else f"{value:.4f}"
+
+
+def in_bytes(n: float) -> str:
+    """`3.2 MiB`"""
+    for unit in ("bytes", "KiB", "MiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} GiB"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.informative import head_information
 from attnviz.models import load_model
 from attnviz.models.run.generate import generate, whole_pass
 from attnviz.models.run.prepare import read_target, read_text
 from attnviz.nn.cache import ContiguousCache
 from attnviz.trace.selection import Selection, parse_selection
-from attnviz.views.decoding import alignment_head, decoding_views
+from attnviz.views.decoding import decoding_views
 from attnviz.views.kinds import Heatmap, Links, Table
 
 SOURCE = "我看见了一把锯子"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnviz.analysis.caching import cache_error
+from attnviz.analysis.decoding import cache_error
 from attnviz.models import load_model
 from attnviz.models.run.generate import can_cache, generate, whole_pass
 from attnviz.models.run.prepare import read_text

@@ -1,0 +1,112 @@
+"""Where a decoder looked as it wrote, and whether its cache computed what one whole pass does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.informative import head_information, information_of_heads, most_informative
+from attnviz.nn.types import Array
+from attnviz.trace.generation import Generated, Step
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
+
+CACHE_TOLERANCE = 1e-4
+"""Float32 rounds differently when rows are computed one by one."""
+
+NOT_READ = "not read yet"
+
+
+def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | None:
+    """The head of cross-attention that the model was trained to align with, or the sharpest
+    one: that of the lowest entropy; None if none is selected."""
+    heads = [
+        (record, head)
+        for record in trace
+        if record.kind == "cross" and selection.covers(record)
+        for head in selection.heads(record)
+    ]
+    for record, head in heads:
+        if is_trained_to_align(trace, record, head):
+            return record, head
+    return min(heads, key=lambda pair: head_information(*pair).entropy, default=None)
+
+
+def is_trained_to_align(trace: Trace, record: Record, head: int) -> bool:
+    return bool(trace.model.get("alignment_head") == f"{record.id}.H{head}")
+
+
+def most_informative_of_last_layer(trace: Trace, selection: Selection) -> tuple[Record, int] | None:
+    """A head of the last layer of the decoder that is selected; None if none is."""
+    records = [r for r in trace if r.id.startswith("decoder") and selection.covers(r)]
+    last = [record for record in records if record.layer == records[-1].layer]
+    best = most_informative(information_of_heads(last, selection), 1)
+    return (trace[best[0].id], best[0].head) if best else None
+
+
+def weights_as_written(generated: Generated, record: Record, head: int) -> Array:
+    """The rows of a head that wrote something, [n_written, n_k]."""
+    return record.stage("weights")[head, generated.n_given - 1 :]
+
+
+def strongest_key(record: Record, head: int, query: int) -> tuple[int, float]:
+    """The key with the largest weight in one row, and that weight."""
+    weights = record.stage("weights")[head, query]
+    key = int(weights.argmax())
+    return key, float(weights[key])
+
+
+class StepWeights(NamedTuple):
+    """A head's weights after some steps, from the rows that each step itself computed."""
+
+    values: Array
+    """[n_read, n_k]; 0 where nothing was read yet."""
+    masked: Array
+    """[n_read, n_k]: 0 = visible, i = masked for the i-th of `reasons` counted from 1."""
+    reasons: tuple[str, ...]
+
+
+def weights_after(generated: Generated, n_step: int, id: str, head: int) -> StepWeights:
+    """The weights of one head after `n_step` steps: every row as it was computed first.
+
+    Self-attention is square: the keys that a row could not see yet are masked as not read.
+    """
+    steps = generated.steps[:n_step]
+    n_read = generated.n_given + n_step - 1
+    last = _record(steps[-1], id)
+    n_k = n_read if last.kind == "self" else last.stage("weights").shape[-1]
+    reasons = (*last.mask_names, NOT_READ)
+    values = np.zeros((n_read, n_k))
+    masked = np.full((n_read, n_k), len(reasons), np.uint8)
+    row = 0
+    for number, step in enumerate(steps):
+        record = _record(step, id)
+        new = slice(-1 if number else -generated.n_given, None)
+        weights, why = record.stage("weights")[head][new], record.reasons()
+        cells = slice(row, row + len(weights)), slice(0, weights.shape[1])
+        values[cells] = weights
+        masked[cells] = 0 if why is None else (why[head] if why.ndim == 3 else why)[new]
+        row += len(weights)
+    return StepWeights(values, masked, reasons)
+
+
+def _record(step: Step, id: str) -> Record:
+    return next(record for record in step.records if record.id == id)
+
+
+def cache_error(trace: Trace, n_given: int, steps: Sequence[Sequence[Record]]) -> float | None:
+    """The largest difference between the weights of `trace`, computed in one pass, and those of
+    the steps, whose records end with the row of the last token read: the last of the `n_given`
+    first tokens, then one more a step. None if they have no attention in common."""
+    whole = {record.id: record.stage("weights") for record in trace}
+    errors = []
+    for number, records in enumerate(steps):
+        stop = n_given + number
+        for record in records:
+            if record.id in whole:
+                rows = record.stage("weights")
+                same = whole[record.id][:, stop - rows.shape[1] : stop, : rows.shape[2]]
+                errors.append(float(np.abs(rows - same).max(initial=0)))
+    return float(np.max(errors)) if errors else None  # one that is not a number stays so
