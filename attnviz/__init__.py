@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attnviz.errors import AttnvizError
     from attnviz.models import load_model
-    from attnviz.models.run.running import run
+    from attnviz.models.run.forward import run
     from attnviz.nn.attention import Attention, attend
     from attnviz.trace.arrays import load
     from attnviz.trace.record import Record, Trace
@@ -42,7 +42,7 @@ _HOMES = {
     "attend": "attnviz.nn.attention",
     "load": "attnviz.trace.arrays",
     "load_model": "attnviz.models",
-    "run": "attnviz.models.run.running",
+    "run": "attnviz.models.run.forward",
 }
 
 

@@ -1,4 +1,4 @@
-"""What of the input an output hangs on: by its gradient, or by hiding parts of it."""
+"""What of the input an output depends on: by its gradient, or by hiding parts of it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,34 @@ from typing import Any
 
 import numpy as np
 
+from attnviz.nn.embedding import Input
+from attnviz.nn.softmax import softmax
+from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
+from attnviz.trace.record import Trace
 
 STEP = 1e-4
 """In float64 the error of a central difference is of the order STEP²."""
 
 BATCH = 128
 """Numbers that are shifted at a time."""
+
+
+def class_probabilities(trace: Trace) -> Array | None:
+    """[n_class] at the class token; None if the logits were not kept, or there are none."""
+    return None if trace.logits is None else softmax(trace.logits[0].astype(np.float64))
+
+
+def class_logit(transformer: Transformer, label: int) -> Callable[[Array], Array]:
+    """Images [..., channel, height, width] -> the logits [...] of a class."""
+
+    def logit(images: Array) -> Array:
+        output = transformer(Input(pixels=images), logits=True).logits
+        assert output is not None
+        chosen: Array = output[..., 0, label]
+        return chosen
+
+    return logit
 
 
 def gradient(function: Callable[[Array], Array], x: Array, step: float = STEP) -> Array:

@@ -186,8 +186,8 @@ def _kind(
 
         questions = [make_probe(model, line) for _, line in lines(reference)]
         told = f"the {len(questions)} texts of {reference}"
-    given = [question.given for question in questions]
-    return Mean(mean_contexts(model.transformer, given)), f"over all positions of {told}"
+    inputs = [question.inputs for question in questions]
+    return Mean(mean_contexts(model.transformer, inputs)), f"over all positions of {told}"
 
 
 def _trace(model: Model, questions: Sequence[Probe], fingerprint: bool) -> Trace:
@@ -198,10 +198,7 @@ def _trace(model: Model, questions: Sequence[Probe], fingerprint: bool) -> Trace
     if len(questions) > 1:
         n_token = max(len(tokens) for q in questions for tokens in q.streams.values())
         return Trace(model=describe(model, fingerprint, n_token), streams={}, records=())
-    question = questions[0]
-    given = dict(zip(("source", "target"), question.given, strict=True))
-    inputs = {name: each for name, each in given.items() if each is not None}
-    return forward(model, question.streams, inputs, stages=(), fingerprint=fingerprint)
+    return forward(questions[0].prepared, fingerprint=fingerprint)
 
 
 def _said(
@@ -217,7 +214,7 @@ def _said(
         return {}
     passes = Evaluator(model, question)
     watched = question.watched
-    places = np.arange(len(question.places)) if watched is None else np.flatnonzero(watched)
+    places = np.arange(len(question.positions)) if watched is None else np.flatnonzero(watched)
     before = passes(model.transformer).argmax(-1)
     said = {}
     for head in (found.heads[i] for i in found.ranking()[:top]):
@@ -253,7 +250,7 @@ def _change(model: Model, question: Probe, place: int, before: int, after: int) 
     change = f"{output_name(model, before)}→{output_name(model, after)}"
     if model.task != "tag":
         return change
-    return f"{question.streams['source'].labels[question.places[place]]} {change}"
+    return f"{question.streams['source'].labels[question.positions[place]]} {change}"
 
 
 def _told(kind: str, what: str, questions: Sequence[Probe]) -> list[Line]:

@@ -59,9 +59,9 @@ def decode(
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
     from attnviz.cli.inputs import announce, read_inputs
-    from attnviz.models.run.generate import MOST, generate, whole_pass
-    from attnviz.models.run.memory import check_memory, plan_decoding
-    from attnviz.models.run.prepare import read_text
+    from attnviz.models.run.forward import forward
+    from attnviz.models.run.generate import MAX_TOKENS, generate
+    from attnviz.models.run.prepare import after_decoding, prepare_decoding
     from attnviz.views.decoding import decoding_views
 
     (given,) = read_inputs(None if text is None else [text], ids)
@@ -72,25 +72,26 @@ def decode(
         raise AttnvizError(
             f"{loaded.name} has no encoder: it reads no target", "leave out --target"
         )
-    most = count if count is not None else 20 if alone else MOST
-    if most < 1:
-        raise AttnvizError(f"-n: expected at least 1, got {most}", "-n 20")
-    source = read_text(loaded, given)
-    plan = plan_decoding(loaded, source, most, caching.cache != "none")
-    check_memory(plan, "shorten the text, or write fewer tokens: -n 10")
-    announce(plan, f"{len(source)} tokens and {most} more")
-    selection.check(loaded.transformer.sites())
+    max_tokens = count if count is not None else 20 if alone else MAX_TOKENS
+    if max_tokens < 1:
+        raise AttnvizError(f"-n: expected at least 1, got {max_tokens}", "-n 20")
+    cached = caching.cache != "none"
+    prepared = prepare_decoding(
+        loaded, given, max_tokens=max_tokens, cached=cached, select=selection
+    )
+    source = prepared.streams["source"]
+    announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
     with progress("tokens") as bar:
         generated = generate(
             loaded,
             source,
             target=target,
-            most=most,
+            max_tokens=max_tokens,
             stages=("weights",),
             cache=caching.factory,
             progress=bar,
         )
-    trace = whole_pass(loaded, source, generated, select=selection, fingerprint=out.wants_data)
+    trace = forward(after_decoding(prepared, generated), fingerprint=out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
     reader = loaded.target_tokenizer or loaded.tokenizer
     answer = reader.join(generated.written.ids)

@@ -100,7 +100,7 @@ def tokens(
     """
     from attnviz.analysis.encoding import embedded
     from attnviz.cli.inputs import read_inputs
-    from attnviz.models.run.running import run
+    from attnviz.models.run.forward import run
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))

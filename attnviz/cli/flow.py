@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnviz.cli.emit import Report, emit
-from attnviz.cli.inputs import announce, named_file, read_inputs
+from attnviz.cli.inputs import named_file, read_inputs, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, Scale, StackOptions, TextInput
-from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection
@@ -137,33 +136,19 @@ def _run(
     fingerprint: bool,
 ) -> Source:
     from attnviz.analysis.contributions import STAGES
-    from attnviz.models.run.memory import plan_run
-    from attnviz.models.run.prepare import read_text
-    from attnviz.models.run.running import run
-    from attnviz.models.vision.seeing import read_pixels
 
-    (given,) = read_inputs(None if text is None else [text], texts.ids)
+    (content,) = read_inputs(None if text is None else [text], texts.ids)
     model = load(stack)
-    stages = STAGES if method == "contributions" else ("weights",)
-    what: dict[str, Any] = {"image": given}
-    if model.image is None:
-        what = {"text": given, "pair": texts.second, "target": texts.target}
-        tokens = read_text(model, given, what["pair"])
-    elif isinstance(given, str):
-        tokens = read_pixels(model, given).tokens
-    else:
-        raise AttnvizError(f"{model.name} reads images, no ids", "attnviz flow FILE.png")
-    plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages)
-    announce(plan, f"{len(tokens)} tokens")
-    with progress("attention") as bar:
-        trace = run(
-            **what,
-            model=model,
-            stages=stages,
-            hidden_states=method == "contributions",
-            fingerprint=fingerprint,
-            progress=bar,
-        )
+    weighted = method == "contributions"
+    trace = record_source(
+        model,
+        content,
+        texts,
+        STAGES if weighted else ("weights",),
+        Selection(),
+        hidden_states=weighted,
+        fingerprint=fingerprint,
+    )
     return Source(trace, model)
 
 

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from attnviz.cli.emit import Report, emit, talk
-from attnviz.cli.inputs import LARGE
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.inputs import run_prepared
 from attnviz.cli.loading import load
 from attnviz.cli.options import Model as ModelName
 from attnviz.cli.options import ModelInput, OutputOptions, Selected
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.trace.selection import Selection
+from attnviz.tokens import label
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
     from attnviz.models.vision.images import Pixels
-    from attnviz.models.vision.seeing import Seen
     from attnviz.nn.types import Array
     from attnviz.views.kinds import View
 
@@ -67,26 +66,30 @@ def image(
     attnviz image samples/digits/3.png
     attnviz image photo.jpg -m MODEL_FOLDER -s L11
     """
-    from attnviz.models.vision.seeing import read_pixels
+    from attnviz.analysis.saliency import class_probabilities
+    from attnviz.models.run.prepare import prepare
     from attnviz.views.image import image_views
 
     selection = selected.selection
     loaded = load(vision)
-    pixels = read_pixels(loaded, file)
+    prepared = prepare(loaded, image=file, select=selection)
+    pixels = prepared.pixels
+    assert pixels is not None
     query = _query(patch, pixels.grid)
-    seen = _see(loaded, pixels, selection, out.wants_data)
-    reason = _reason(vision.model, loaded, pixels, seen, saliency)
+    trace = run_prepared(prepared, logits=True, fingerprint=out.wants_data)
+    probabilities = class_probabilities(trace)
+    reason = _reason(vision.model, loaded, pixels, probabilities, saliency)
     views = image_views(
-        seen.trace,
+        trace,
         selection,
         pixels.shown,
         pixels.grid,
         query=query,
-        probabilities=seen.probabilities,
+        probabilities=probabilities,
         answer=reason.views,
     )
-    trace = replace(seen.trace, command=("attnviz", *ctx.obj))
-    answer = _answer(loaded, seen) | {"notes": list(pixels.notes)}
+    trace = replace(trace, command=("attnviz", *ctx.obj))
+    answer = _answer(loaded, probabilities) | {"notes": list(pixels.notes)}
     arrays = {**trace.arrays(), "image": pixels.shown}
     if reason.values is not None:
         arrays["saliency"] = reason.values
@@ -113,56 +116,46 @@ def _query(patch: str, grid: tuple[int, int]) -> int:
     return 1 + place[0] * columns + place[1]
 
 
-def _see(model: Model, pixels: Pixels, selection: Selection, fingerprint: bool) -> Seen:
-    from attnviz.models.run.memory import in_gib, plan_run
-    from attnviz.models.vision.seeing import run_vision
-
-    plan = plan_run(model, {"source": pixels.tokens}, ("weights",), selection)
-    if plan.n_byte > LARGE:
-        n_token = len(pixels.tokens)
-        talk(f"{n_token} tokens: this needs about {in_gib(plan.n_byte)} of memory")
-    with progress("attention") as bar:
-        return run_vision(model, pixels, select=selection, fingerprint=fingerprint, progress=bar)
-
-
-def _reason(name: str, model: Model, pixels: Pixels, seen: Seen, wanted: bool | None) -> _Reason:
+def _reason(
+    name: str, model: Model, pixels: Pixels, probabilities: Array | None, wanted: bool | None
+) -> _Reason:
     """The gradient by pixel of small images, occlusion by patch of others, if they are cheap or
     asked for."""
-    if seen.probabilities is None:
+    if probabilities is None:
         if wanted:
             raise AttnvizError(
-                f"{model.name} has no classifier: there is no answer that could hang on anything",
+                f"{model.name} has no classifier: there is no answer that could depend on anything",
                 "leave out --saliency",
             )
         return _Reason()
     if wanted is False:
         return _Reason()
-    label = int(seen.probabilities.argmax())
-    answer = seen.trace.model["outputs"][label]
+    best = int(probabilities.argmax())
+    answer = label(model.labels[best])
     if pixels.values.size <= FEW_NUMBERS:
-        return _slopes(name, pixels, label, answer)
-    return _drops(model, pixels, label, answer, asked=wanted is True)
+        return _slopes(name, pixels, best, answer)
+    return _drops(model, pixels, best, answer, asked=wanted is True)
 
 
-def _slopes(name: str, pixels: Pixels, label: int, answer: str) -> _Reason:
-    from attnviz.analysis.saliency import gradient
+def _slopes(name: str, pixels: Pixels, best: int, answer: str) -> _Reason:
+    from attnviz.analysis.saliency import class_logit, gradient
     from attnviz.models import load_model
-    from attnviz.models.vision.seeing import class_logit
     from attnviz.views.image import slope_picture
 
     exact = load_model(name, {"dtype": "float64"})
-    slopes = abs(gradient(class_logit(exact, label), pixels.values)).sum(0)
+    slopes = abs(gradient(class_logit(exact.transformer, best), pixels.values)).sum(0)
     return _Reason([slope_picture(pixels.shown, slopes, answer)], slopes)
 
 
-def _drops(model: Model, pixels: Pixels, label: int, answer: str, asked: bool) -> _Reason:
-    from attnviz.analysis.saliency import occlusion
-    from attnviz.models.vision.seeing import class_logit, operations
+def _drops(model: Model, pixels: Pixels, best: int, answer: str, asked: bool) -> _Reason:
+    from attnviz.analysis.saliency import class_logit, occlusion
     from attnviz.views.image import drop_picture
     from attnviz.views.kinds import Line, Text
 
     n_token = len(pixels.tokens)
-    n_operation = (n_token - 1) * operations(model, n_token)
+    n_operation = (
+        (n_token - 1) * 2 * model.n_parameter * n_token
+    )  # two a parameter, attention aside
     if n_operation > AFFORDABLE and not asked:
         told = (
             f"left out, for it takes one pass for each of {n_token - 1} patches, "
@@ -171,7 +164,7 @@ def _drops(model: Model, pixels: Pixels, label: int, answer: str, asked: bool) -
         return _Reason([Text((Line(told, "saliency", "note"),))])
     with progress("saliency") as bar:
         drops = occlusion(
-            class_logit(model, label),
+            class_logit(model.transformer, best),
             pixels.values.astype(model.dtype),
             pixels.patch,
             bar,
@@ -179,10 +172,10 @@ def _drops(model: Model, pixels: Pixels, label: int, answer: str, asked: bool) -
     return _Reason([drop_picture(pixels.shown, drops, answer)], drops)
 
 
-def _answer(model: Model, seen: Seen) -> dict[str, Any]:
-    if seen.probabilities is None:
+def _answer(model: Model, probabilities: Array | None) -> dict[str, Any]:
+    if probabilities is None:
         return {"label": None}
     return {
-        "label": model.labels[int(seen.probabilities.argmax())],
-        "probabilities": [float(p) for p in seen.probabilities],
+        "label": model.labels[int(probabilities.argmax())],
+        "probabilities": [float(p) for p in probabilities],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnviz.cli.emit import talk
 from attnviz.cli.options import FileInput, LookOptions, TextInput
@@ -17,6 +17,7 @@ from attnviz.files import DATA_FORMATS
 if TYPE_CHECKING:
     from attnviz.models.model import Model
     from attnviz.models.run.memory import Plan
+    from attnviz.models.run.prepare import Prepared
     from attnviz.nn.types import Array
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
@@ -85,15 +86,21 @@ def record(
     selection: Selection,
     *,
     mask: Array | None = None,
-    fingerprint: bool,
+    **how: Any,
 ) -> Trace:
-    """Run a model with what the command line owes its user: a bar, a word about memory."""
-    from attnviz.models.run.memory import check_memory, plan_run
-    from attnviz.models.run.prepare import read_text
-    from attnviz.models.run.running import run as run_model
+    """Run a model on a text; `how` is for `run_prepared`."""
+    from attnviz.models.run.prepare import prepare
 
-    pair, target = texts.second, texts.target
-    tokens = read_text(model, text, pair)
+    prepared = prepare(
+        model,
+        text,
+        pair=texts.second,
+        target=texts.target,
+        mask=mask,
+        stages=stages,
+        select=selection,
+    )
+    tokens = prepared.streams["source"]
     ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
     if ordinary and set(ordinary) == set(tokens.unknown) and not model.task:
         raise AttnvizError(
@@ -101,21 +108,7 @@ def record(
             f"{tokens.labels[ordinary[0]]}",
             "use a model for this language, or give token ids: --ids",
         )
-    plan = plan_run(model, dict.fromkeys(("source", "target"), tokens), stages, selection)
-    check_memory(plan)
-    announce(plan, f"{len(tokens)} tokens")
-    with progress("attention") as bar:
-        return run_model(
-            text,
-            pair=pair,
-            target=target,
-            model=model,
-            stages=stages,
-            select=selection,
-            mask=mask,
-            fingerprint=fingerprint,
-            progress=bar,
-        )
+    return run_prepared(prepared, **how)
 
 
 def record_source(
@@ -124,26 +117,39 @@ def record_source(
     texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
-    *,
-    fingerprint: bool,
+    **how: Any,
 ) -> Trace:
     """Run a model on a text, or if it reads images on the file of one."""
     if model.image is None:
-        return record(model, source, texts, stages, selection, fingerprint=fingerprint)
+        return record(model, source, texts, stages, selection, **how)
     if not isinstance(source, str) or texts.pair is not None or texts.target is not None:
         raise AttnvizError(
             f"{model.name} reads images, no ids and no second text", "give the file of an image"
         )
-    from attnviz.models.run.memory import plan_run
-    from attnviz.models.vision.seeing import read_pixels, run_vision
+    from attnviz.models.run.prepare import prepare
 
-    pixels = read_pixels(model, source)
-    plan = plan_run(model, {"source": pixels.tokens}, stages, selection)
-    announce(plan, f"{len(pixels.tokens)} tokens")
+    return run_prepared(prepare(model, image=source, stages=stages, select=selection), **how)
+
+
+def run_prepared(
+    prepared: Prepared,
+    *,
+    hidden_states: bool = False,
+    logits: bool = False,
+    fingerprint: bool,
+) -> Trace:
+    """The run, with what the command line owes its user: a word about memory, a bar."""
+    from attnviz.models.run.forward import forward
+
+    announce(prepared.plan, f"{len(prepared.streams['source'])} tokens")
     with progress("attention") as bar:
-        return run_vision(
-            model, pixels, stages=stages, select=selection, fingerprint=fingerprint, progress=bar
-        ).trace
+        return forward(
+            prepared,
+            hidden_states=hidden_states,
+            logits=logits,
+            fingerprint=fingerprint,
+            progress=bar,
+        )
 
 
 def announce(plan: Plan, what: str) -> None:

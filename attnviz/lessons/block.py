@@ -16,7 +16,7 @@ from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.model import Model
-from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.norms import layer_norm
 from attnviz.nn.transformer import Block, Sublayer, Transformer

@@ -14,7 +14,7 @@ from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.blocks import BlockPool
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import RecordNothing
@@ -95,9 +95,9 @@ def _decode(model: Model, source: Tokens, most: int, block_size: int) -> Decoded
 
     stages = ("weights",)
     return Decoded(
-        generate(model, source, most=most, stages=stages, cache=None),
-        generate(model, source, most=most, stages=stages, cache=ContiguousCache),
-        generate(model, source, most=most, stages=stages, cache=lambda: paged, progress=note),
+        generate(model, source, max_tokens=most, stages=stages, cache=None),
+        generate(model, source, max_tokens=most, stages=stages, cache=ContiguousCache),
+        generate(model, source, max_tokens=most, stages=stages, cache=lambda: paged, progress=note),
         tuple(states),
     )
 

@@ -16,7 +16,7 @@ from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
-from attnviz.models.run.running import run
+from attnviz.models.run.forward import run
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array

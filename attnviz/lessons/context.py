@@ -13,7 +13,7 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.words import prose
 from attnviz.models import PACKAGED
 from attnviz.models.build.checkpoint import read_card
-from attnviz.models.run.running import run
+from attnviz.models.run.forward import run
 from attnviz.nn.softmax import softmax
 from attnviz.tokens import label, split_words
 from attnviz.trace.record import Trace

@@ -15,7 +15,7 @@ from attnviz.lessons.sizes import check_size, check_text
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
-from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens

@@ -19,8 +19,8 @@ from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.run.evaluator import Evaluator
+from attnviz.models.run.forward import run
 from attnviz.models.run.probe import make_probe
-from attnviz.models.run.running import run
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import attentions
@@ -100,21 +100,21 @@ def _ablate(text: str) -> Ablated:
     The first of them cannot be known; what comes after has been said before.
     """
     model = load_model(TRAINED)
-    question = make_probe(model, f"{text} {text}")
-    ids = np.array(question.streams["source"].ids)
+    probe = make_probe(model, f"{text} {text}")
+    ids = np.array(probe.streams["source"].ids)
     n_letter = len(ids) // 2
     check_text(n_letter, "letters", FEWEST_LETTERS, MOST_LETTERS)
-    places = np.arange(len(ids) - n_letter, len(ids) - 1)
-    passes = Evaluator(model, question._replace(places=places))
+    positions = np.arange(len(ids) - n_letter, len(ids) - 1)
+    evaluate = Evaluator(model, probe._replace(positions=positions))
 
     def without(heads: Collection[Head]) -> Array:
-        return passes(ablate(model.transformer, heads, zero))
+        return evaluate(ablate(model.transformer, heads, zero))
 
     sites = model.transformer.sites()
     heads = [Head(site.id, head) for site in sites for head in range(site.n_head)]
-    case = Case(Outcome(without(())), right=ids[places + 1])
+    case = Case(Outcome(without(())), right=ids[positions + 1])
     shares = measure([(case, without)], [(), *((head,) for head in heads)], ["accuracy"])[:, 0]
-    return Ablated(float(shares[0]), shares[1:].reshape(len(sites), -1), len(places))
+    return Ablated(float(shares[0]), shares[1:].reshape(len(sites), -1), len(positions))
 
 
 def _explanation(say: Say, width: int, heads: int) -> Text:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.saliency import gradient
+from attnviz.analysis.saliency import class_logit, class_probabilities, gradient
 from attnviz.errors import AttnvizError
 from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.drawing import THREE, read_drawing
@@ -14,8 +14,9 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
+from attnviz.models.run.forward import forward
+from attnviz.models.run.prepare import prepare
 from attnviz.models.vision.images import Pixels
-from attnviz.models.vision.seeing import class_logit, read_pixels, run_vision
 from attnviz.nn.embedding import Embed, Input
 from attnviz.nn.patches import cut
 from attnviz.nn.seeded import normal
@@ -59,14 +60,16 @@ class Moved(NamedTuple):
 def lesson(say: Say, *, drawing: str = THREE, seed: int = 1) -> Lesson:
     """What does a transformer make of an image?"""
     model = load_model("digits", {"dtype": "float64"})
-    pixels = read_pixels(model, read_drawing(drawing))
-    seen = run_vision(model, pixels)
-    assert seen.probabilities is not None
-    label = int(seen.probabilities.argmax())
-    looks = seen.trace[LAST].stage("weights")[:, 0, 1:]
-    slopes = np.abs(gradient(class_logit(model, label), pixels.values)).sum(0)
+    prepared = prepare(model, image=read_drawing(drawing))
+    trace, pixels = forward(prepared, logits=True), prepared.pixels
+    probabilities = class_probabilities(trace)
+    assert pixels is not None
+    assert probabilities is not None
+    label = int(probabilities.argmax())
+    looks = trace[LAST].stage("weights")[:, 0, 1:]
+    slopes = np.abs(gradient(class_logit(model.transformer, label), pixels.values)).sum(0)
     hangs = _by_patch(slopes, pixels)
-    moved = _move(model, pixels, seen.trace, seed)
+    moved = _move(model, pixels, trace, seed)
     rows, columns = pixels.grid
     views = (
         prose(
@@ -79,7 +82,7 @@ def lesson(say: Say, *, drawing: str = THREE, seed: int = 1) -> Lesson:
                 down=pixels.patch[0],
                 across=pixels.patch[1],
                 answer=model.labels[label],
-                probability=float(seen.probabilities[label]),
+                probability=float(probabilities[label]),
             )
         ),
         Picture(
@@ -135,21 +138,22 @@ def _move(model: Model, pixels: Pixels, trace: Trace, seed: int) -> Moved:
     embed = model.transformer.source
     assert embed is not None
     transformer = model.transformer._replace(source=Permuted(embed, order))
-    permuted = run_vision(model._replace(transformer=transformer), pixels).trace
+    permuted_model = model._replace(transformer=transformer)
+    permuted = forward(prepare(permuted_model, image=pixels), logits=True)
     image = pixels._replace(values=_in_order(pixels.values, pixels, patches))
     if np.array_equal(image.values, pixels.values):
         raise AttnvizError("the drawing is the same in another order", "seed=2, or draw more")
-    other = run_vision(model, image)
-    assert other.probabilities is not None
+    other = forward(prepare(model, image=image), logits=True)
+    assert other.logits is not None
     return Moved(
         _in_order(pixels.shown[None], pixels, patches)[0],
-        int(other.probabilities.argmax()),
+        int(other.logits[0].argmax()),
         _difference(_class_logits(permuted), _class_logits(trace)),
         max(
             _difference(new.stage("weights"), old.stage("weights")[:, order][:, :, order])
             for new, old in zip(permuted, trace, strict=True)
         ),
-        _difference(_class_logits(other.trace), _class_logits(trace)),
+        _difference(_class_logits(other), _class_logits(trace)),
     )
 
 

@@ -13,7 +13,7 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.run.running import run
+from attnviz.models.run.forward import run
 from attnviz.nn.norms import batch_norm, layer_norm, rms_norm
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array

@@ -13,8 +13,8 @@ from attnviz.lessons.language import Say
 from attnviz.lessons.sizes import check_size, check_text
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
-from attnviz.models.run.prepare import read_text
-from attnviz.models.run.running import run
+from attnviz.models.run.forward import run
+from attnviz.models.run.inputs import read_text
 from attnviz.nn import positions
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array

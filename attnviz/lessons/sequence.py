@@ -13,10 +13,10 @@ from attnviz.lessons.sizes import check_size
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
+from attnviz.models.run.forward import forward, run
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import read_text
-from attnviz.models.run.running import run
-from attnviz.models.vision.seeing import read_pixels, run_vision
+from attnviz.models.run.inputs import read_text
+from attnviz.models.run.prepare import prepare
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.generation import Generated
@@ -87,13 +87,15 @@ def _tag(text: str) -> Answer:
 
 def _classify(drawing: str) -> Answer:
     model = load_model("digits", {"dtype": "float64"})
-    pixels = read_pixels(model, read_drawing(drawing))
-    trace = run_vision(model, pixels, stages=(), hidden_states=True).trace
+    prepared = prepare(model, image=read_drawing(drawing), stages=())
+    trace = forward(prepared, hidden_states=True, logits=True)
     unembed = model.transformer.unembed
     assert unembed is not None
     assert trace.logits is not None
     output = unembed(trace.hidden_states["encoder"][-1][:1])
-    return Answer(model, pixels.tokens, output, float(np.abs(output - trace.logits[:1]).max()))
+    return Answer(
+        model, prepared.streams["source"], output, float(np.abs(output - trace.logits[:1]).max())
+    )
 
 
 def _translate(phrase: str) -> Written:

@@ -15,9 +15,9 @@ from attnviz.lessons.sizes import check_text
 from attnviz.lessons.words import prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
+from attnviz.models.run.forward import run
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import as_input, read_text
-from attnviz.models.run.running import run
+from attnviz.models.run.inputs import as_input, read_text
 from attnviz.models.tokenizers.readers import Reader
 from attnviz.nn.heads import split_heads
 from attnviz.nn.transformer import attentions

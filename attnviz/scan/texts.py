@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
-from attnviz.models.run.prepare import as_input, read_target, read_text
+from attnviz.models.run.inputs import as_input, read_target, read_text
 from attnviz.nn.embedding import Input
 from attnviz.tokens import Tokens
 

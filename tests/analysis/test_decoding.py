@@ -9,9 +9,10 @@ import pytest
 
 from attnviz.analysis.decoding import cache_error
 from attnviz.models import load_model
-from attnviz.models.run.generate import can_cache, generate, whole_pass
-from attnviz.models.run.prepare import read_text
-from attnviz.trace.selection import Selection, parse_selection
+from attnviz.models.run.forward import forward
+from attnviz.models.run.generate import can_cache, generate
+from attnviz.models.run.prepare import after_decoding, prepare_decoding
+from attnviz.trace.selection import parse_selection
 
 TEXT = "qwertqw"
 
@@ -19,9 +20,9 @@ TEXT = "qwertqw"
 @pytest.fixture(scope="module")
 def decoded():
     model = load_model("induction")
-    source = read_text(model, TEXT)
-    generated = generate(model, source, most=5, stages=("weights",))
-    trace = whole_pass(model, source, generated, select=Selection(), fingerprint=False)
+    prepared = prepare_decoding(model, TEXT, max_tokens=5)
+    generated = generate(model, prepared.streams["source"], max_tokens=5, stages=("weights",))
+    trace = forward(after_decoding(prepared, generated), fingerprint=False)
     return trace, generated
 
 
@@ -76,6 +77,6 @@ def test_where_a_cache_is_right(options, expected):
 
 def test_only_what_is_selected(decoded):
     model = load_model("induction")
-    source = read_text(model, TEXT)
-    trace = whole_pass(model, source, decoded[1], select=parse_selection(["L1"]), fingerprint=False)
+    prepared = prepare_decoding(model, TEXT, max_tokens=5, select=parse_selection(["L1"]))
+    trace = forward(after_decoding(prepared, decoded[1]), fingerprint=False)
     assert [record.id for record in trace] == ["decoder.1.self"]

@@ -9,7 +9,7 @@ import pytest
 
 from attnviz.cli import trials
 from attnviz.models import load_model
-from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.inputs import as_input, read_text
 from tests.conftest import HERE
 
 IMAGE = HERE.parent / "samples" / "digits" / "3.png"

@@ -13,7 +13,7 @@ import pytest
 import attnviz
 from attnviz.models import load_model
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import read_text
+from attnviz.models.run.inputs import read_text
 from attnviz.nn.cache import ContiguousCache
 
 PHRASES = [
@@ -98,7 +98,7 @@ def test_cached_and_uncached_weights_agree(name, text):
     model = load_model(name)
     source = read_text(model, text)
     cached, plain = (
-        generate(model, source, most=12, stages=("weights",), cache=cache)
+        generate(model, source, max_tokens=12, stages=("weights",), cache=cache)
         for cache in (ContiguousCache, None)
     )
     assert cached.written.ids == plain.written.ids

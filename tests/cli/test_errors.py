@@ -51,7 +51,7 @@ BAD = [
     (("run", "hi", "-s", "first"), "cannot read the selection 'first'"),
     (("run", "hi", "--mask-effect"), "has no mask"),
     (("run", "hi", "--mask-effect", "--steps"), "are two views"),
-    (("run", "hi", "--target", "x"), "is no encoder-decoder"),
+    (("run", "hi", "--target", "x"), "is not an encoder-decoder"),
     (("run", "hi", "--mask-file", "weights.npy"), "expected one boolean array"),
     (("run", "hi", "--mask-file", "nope.npy"), "no such file"),
     (("run", "hi", "-m", "random", "--mask-file", "mask3.npy"), "the custom mask has the shape [3, 3]"),

@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import attnviz
-from attnviz.analysis.saliency import gradient
+from attnviz.analysis.saliency import class_logit, gradient
 from attnviz.models import load_model
-from attnviz.models.vision.seeing import class_logit, read_pixels, run_vision
+from attnviz.models.run.inputs import read_image
 from tests.conftest import GOLDEN, HERE
 
 DIGITS = sorted((HERE.parent / "samples" / "digits").glob("*.png"))
@@ -44,9 +44,9 @@ def test_json_and_python_say_the_same(call):
 def test_the_saliency_is_the_gradient():
     """Two step sizes agree, and the slope along a direction is the gradient times it."""
     model = load_model("digits", {"dtype": "float64"})
-    pixels = read_pixels(model, DIGITS[0])
-    values, label = pixels.values, int(run_vision(model, pixels).probabilities.argmax())
-    logit = class_logit(model, label)
+    values = read_image(model, DIGITS[0]).values
+    label = int(attnviz.run(image=DIGITS[0], model=model, logits=True).logits[0].argmax())
+    logit = class_logit(model.transformer, label)
     slopes = gradient(logit, values)
     np.testing.assert_allclose(slopes, gradient(logit, values, 1e-5), rtol=1e-4, atol=1e-7)
     way = np.random.default_rng(0).normal(size=values.shape)
@@ -57,7 +57,7 @@ def test_the_saliency_is_the_gradient():
 def test_a_batch_of_images_is_each_of_them():
     model = load_model("digits", {"dtype": "float64"})
     images = np.random.default_rng(0).random((3, 1, 8, 8))
-    logit = class_logit(model, 4)
+    logit = class_logit(model.transformer, 4)
     one_by_one = [logit(image[None])[0] for image in images]
     np.testing.assert_allclose(logit(images), one_by_one, atol=1e-12)
 
@@ -125,7 +125,7 @@ def vit(tmp_path):
 
 def test_a_checkpoint_in_colour(call, vit):
     content = json.loads(call("image", "photo.png", "-m", "vit", "--json").out)
-    trace = attnviz.run(image="photo.png", model="vit")
+    trace = attnviz.run(image="photo.png", model="vit", logits=True)
     np.testing.assert_allclose(
         content["arrays"]["encoder.1.self/weights"], trace["encoder.1.self"].weights, atol=1e-6
     )
@@ -140,12 +140,13 @@ def test_a_checkpoint_in_colour(call, vit):
 def test_the_saliency_is_the_drop_of_the_logit(call, vit):
     content = json.loads(call("image", "photo.png", "-m", "vit", "--json").out)
     model = load_model("vit")
-    values = read_pixels(model, "photo.png").values
+    values = read_image(model, "photo.png").values
     label = model.labels.index(content["answer"]["label"])
     hidden = values.copy()
     hidden[:, 3:6, 9:12] = values.mean((1, 2))[:, None, None]
     whole, without = (
-        attnviz.run(image=image, model=model).logits[0, label] for image in (values, hidden)
+        attnviz.run(image=image, model=model, logits=True).logits[0, label]
+        for image in (values, hidden)
     )
     assert content["arrays"]["saliency"][1][3] == pytest.approx(whole - without, abs=1e-5)
 

@@ -14,7 +14,7 @@ from attnviz.lessons import sequence
 from attnviz.lessons.drawing import THREE, read_drawing
 from attnviz.models import load_model
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import read_text
+from attnviz.models.run.inputs import read_text
 from attnviz.views.kinds import Table
 
 
@@ -66,16 +66,16 @@ def test_a_tag_that_is_missing_is_found(take, monkeypatch):
 
 def test_claims_that_fail(capsys, monkeypatch):
     """A classifier that answers from the last patch, and a decoder that is stopped."""
-    right = sequence.run_vision
+    right = sequence.forward
 
-    def late(model, pixels, **options):
-        seen = right(model, pixels, **options)
-        states = {"encoder": [each[::-1] for each in seen.trace.hidden_states["encoder"]]}
-        object.__setattr__(seen.trace, "hidden_states", states)
-        return seen
+    def late(prepared, **options):
+        trace = right(prepared, **options)
+        states = {"encoder": [each[::-1] for each in trace.hidden_states["encoder"]]}
+        object.__setattr__(trace, "hidden_states", states)
+        return trace
 
-    monkeypatch.setattr(sequence, "run_vision", late)
-    monkeypatch.setattr(sequence, "generate", lambda *given: generate(*given, most=2))
+    monkeypatch.setattr(sequence, "forward", late)
+    monkeypatch.setattr(sequence, "generate", lambda *given: generate(*given, max_tokens=2))
     assert run_cli(["learn", "sequence"]) == 1
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("NO") - out.count("NOUN") == 2

@@ -13,9 +13,9 @@ import pytest
 
 from attnviz.models import PACKAGED, load_model, packaged
 from attnviz.models.edit.ablate import ablate, zero
+from attnviz.models.run.forward import run
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import as_input, read_text
-from attnviz.models.run.running import run
+from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.embedding import Input
 from attnviz.nn.types import Array
 from attnviz.trace.recorder import TraceRecorder

@@ -7,8 +7,10 @@ import pytest
 from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.informative import head_information
 from attnviz.models import load_model
-from attnviz.models.run.generate import generate, whole_pass
-from attnviz.models.run.prepare import read_target, read_text
+from attnviz.models.run.forward import forward, run
+from attnviz.models.run.generate import generate
+from attnviz.models.run.inputs import read_target, read_text
+from attnviz.models.run.prepare import prepare_tokens
 from attnviz.nn.cache import ContiguousCache
 from attnviz.trace.selection import Selection, parse_selection
 from attnviz.views.decoding import decoding_views
@@ -23,7 +25,8 @@ def decoded(request):
     source = read_text(model, SOURCE)
     target = None if request.param is None else read_target(model, request.param).ids
     generated = generate(model, source, target=target, stages=("weights",))
-    trace = whole_pass(model, source, generated, select=Selection(), fingerprint=False)
+    streams = {"source": source, "target": generated.read}
+    trace = forward(prepare_tokens(model, streams), fingerprint=False)
     return trace, generated
 
 
@@ -92,10 +95,8 @@ def test_the_sharpest_of_the_selected(decoded):
 def test_probabilities_are_those_of_the_output():
     import numpy as np
 
-    from attnviz.models.run.running import run
-
     model = load_model("phrases")
-    generated = generate(model, read_text(model, SOURCE), most=4)
+    generated = generate(model, read_text(model, SOURCE), max_tokens=4)
     trace = run(SOURCE, target=generated.read.ids, model=model, logits=True)
     logits = trace.logits.astype(np.float64)
     shares = np.exp(logits - logits.max(-1, keepdims=True))
@@ -107,7 +108,7 @@ def test_probabilities_are_those_of_the_output():
 
 def test_decoding_stops_where_the_model_does():
     model = load_model("phrases")._replace(max_tokens=10)
-    generated = generate(model, read_text(model, SOURCE), target=[1, 5, 5, 5], most=64)
+    generated = generate(model, read_text(model, SOURCE), target=[1, 5, 5, 5], max_tokens=64)
     assert len(generated.read) <= 10
 
 
@@ -115,5 +116,5 @@ def test_a_cache_is_used_unless_it_is_not_wanted():
     model = load_model("induction")
     source = read_text(model, "abcab")
     for cache, n_row in ((ContiguousCache, 1), (None, 8)):
-        generated = generate(model, source, most=3, stages=("weights",), cache=cache)
+        generated = generate(model, source, max_tokens=3, stages=("weights",), cache=cache)
         assert generated.steps[-1].records[0].weights.shape[1:] == (n_row, 8)

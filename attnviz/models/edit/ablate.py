@@ -26,10 +26,6 @@ class Ablation(Protocol):
     ) -> MultiHeadAttention: ...
 
 
-Given = tuple[Input, Input | None]
-"""What a transformer reads: the source and, of an encoder-decoder, the target."""
-
-
 def ablate(transformer: Transformer, heads: Collection[Head], how: Ablation) -> Transformer:
     """The same transformer without these heads; blocks that lose none are the very same."""
     sites = iter(transformer.sites())
@@ -91,11 +87,14 @@ def uniform(id: str, attention: MultiHeadAttention, heads: list[int]) -> MultiHe
     )
 
 
-def mean_contexts(transformer: Transformer, texts: Iterable[Given]) -> dict[str, Array]:
-    """Every attention's context [n_head, d_v], averaged over all positions of all texts."""
+def mean_contexts(
+    transformer: Transformer, texts: Iterable[Mapping[str, Input]]
+) -> dict[str, Array]:
+    """Every attention's context [n_head, d_v], averaged over all positions of all texts; of each
+    text its inputs by stream."""
     means = _Means()
-    for source, target in texts:
-        transformer(source, target, recorder=means)
+    for inputs in texts:
+        transformer(inputs["source"], inputs.get("target"), recorder=means)
     return {id: total / means.counts[id] for id, total in means.totals.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,29 +15,29 @@ from attnviz.nn.types import Array
 
 
 class Evaluator:
-    """A model's answers to a question, and those of the model with another transformer."""
+    """A model's answers to a probe, and those of the model with another transformer."""
 
-    def __init__(self, model: Model, question: Probe) -> None:
-        self._model, self._question = model, question
-        self._resume = ResumableForward(model.transformer, *question.given)
+    def __init__(self, model: Model, probe: Probe) -> None:
+        self._model, self._probe = model, probe
+        self._resume = ResumableForward(model.transformer, probe.inputs)
 
     def __call__(self, transformer: Transformer) -> Array:
-        """The logits [n_place, n_output] at the question's places, or where the model has no
-        known output the states [n_place, d_model]."""
+        """The logits [n_position, n_output] at the probe's positions, or where the model has no
+        known output the states [n_position, d_model]."""
         states, unembed = self._resume(transformer), transformer.unembed
         if unembed is None or not self._model.task:
-            return states[self._question.places]
-        return unembed(states)[self._question.places]
+            return states[self._probe.positions]
+        return unembed(states)[self._probe.positions]
 
 
 class ResumableForward:
     """One pass of a transformer, from which passes of others branch off at the first block that
     is not the very same, as `ablate` leaves them."""
 
-    def __init__(self, transformer: Transformer, source: Input, target: Input | None) -> None:
-        self._original = transformer
-        self._given = {"source": source, "target": target}
-        self._hidden = transformer(source, target, hidden_states=True).hidden_states
+    def __init__(self, transformer: Transformer, inputs: Mapping[str, Input]) -> None:
+        self._original, self._inputs = transformer, inputs
+        output = transformer(inputs["source"], inputs.get("target"), hidden_states=True)
+        self._hidden = output.hidden_states
 
     def __call__(self, transformer: Transformer) -> Array:
         """The states [n_token, d_model] that come out of the last stack."""
@@ -56,9 +56,8 @@ class ResumableForward:
         return self._go_on(self._original.decoder, transformer.decoder, stream, memory, same)
 
     def _stream(self, name: str, stack: str) -> Stream:
-        given, x = self._given[name], self._hidden[stack][0]
-        assert given is not None
-        return Stream(name, x, np.arange(x.shape[-2]), given.mask)
+        x = self._hidden[stack][0]
+        return Stream(name, x, np.arange(x.shape[-2]), self._inputs[name].mask)
 
     def _go_on(
         self,

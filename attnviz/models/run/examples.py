@@ -1,4 +1,4 @@
-"""A file of examples -> questions to a model, with what is right."""
+"""A file of examples -> probes of a model, with what is right."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
-from attnviz.models.run.prepare import as_input, read_target, read_text
-from attnviz.models.run.probe import UNKNOWN, Probe, make_probe, pair_question, unended
+from attnviz.models.run.inputs import read_target, read_text
+from attnviz.models.run.prepare import prepare_tokens
+from attnviz.models.run.probe import UNKNOWN, Probe, make_probe, pair_probe, without_end
 from attnviz.registry import nearest
 
 
 def read_examples(model: Model, path: Path) -> list[Probe]:
-    """One question for each line of a file.
+    """One probe for each line of a file.
 
     `SOURCE<TAB>TARGET` for models that write; for taggers JSON with `tags`, null where unknown,
     and `text` or `words`.
@@ -31,15 +32,15 @@ def read_examples(model: Model, path: Path) -> list[Probe]:
             f"--data is for models that tag or write; {model.name} does neither",
             "give a text, without --data",
         )
-    questions = []
+    probes = []
     for number, line in lines(path):
         try:
-            questions.append(readers[model.task](model, line))
+            probes.append(readers[model.task](model, line))
         except AttnvizError as error:
             raise AttnvizError(f"{path}, line {number}: {error.message}", error.hint) from error
-    if not questions:
+    if not probes:
         raise AttnvizError(f"{path} has no lines", "one example a line")
-    return questions
+    return probes
 
 
 def _written(model: Model, line: str) -> Probe:
@@ -50,20 +51,20 @@ def _written(model: Model, line: str) -> Probe:
     source = read_text(model, source_text)
     if model.kind == "encoder-decoder":
         reader = model.target_tokenizer or model.tokenizer
-        read = unended(model, read_target(model, target_text))
+        read = without_end(model, read_target(model, target_text))
         if reader.begin is not None and read.ids[0] != reader.begin:
             read = reader.take([reader.begin]).followed_by(read)
         ends = [] if reader.end is None else [reader.end]
-        question, right = pair_question(model, source, read), [*read.ids[1:], *ends]
-        places = np.arange(len(right))
+        probe, right = pair_probe(model, source, read), [*read.ids[1:], *ends]
+        positions = np.arange(len(right))
     else:
-        read = unended(model, read_text(model, source_text + target_text))
+        read = without_end(model, read_text(model, source_text + target_text))
         n_given = _shared_start(source.ids, read.ids)
-        places, right = np.arange(n_given - 1, len(read) - 1), list(read.ids[n_given:])
-        question = Probe({"source": read}, (as_input(model, read), None), places)
+        positions, right = np.arange(n_given - 1, len(read) - 1), list(read.ids[n_given:])
+        probe = Probe(prepare_tokens(model, {"source": read}, stages=()), positions)
         if n_given == 0 or not right:
             raise AttnvizError("the target adds no token to the source", "a longer target")
-    return question._replace(places=places, right=np.array(right), whole=True)
+    return probe._replace(positions=positions, right=np.array(right), whole=True)
 
 
 def _tagged(model: Model, line: str) -> Probe:
@@ -76,10 +77,10 @@ def _tagged(model: Model, line: str) -> Probe:
             f"expected an object with text (or words) and tags, got {line!r:.60}",
             '{"text": "I saw", "tags": ["PRON", "VERB"]}',
         )
-    question = make_probe(model, text)
-    if len(question.places) != len(tags):
+    probe = make_probe(model, text)
+    if len(probe.positions) != len(tags):
         raise AttnvizError(
-            f"{len(tags)} tags for {len(question.places)} tokens", "a tag, or null, for each token"
+            f"{len(tags)} tags for {len(probe.positions)} tokens", "a tag, or null, for each token"
         )
     if all(tag is None for tag in tags):
         raise AttnvizError("no tag is known: nothing could be right", "leave out the line")
@@ -87,7 +88,7 @@ def _tagged(model: Model, line: str) -> Probe:
         if tag is not None and tag not in model.labels:
             raise AttnvizError(f"{model.name} has no tag {tag!r}", nearest(str(tag), model.labels))
     right = [UNKNOWN if tag is None else model.labels.index(tag) for tag in tags]
-    return question._replace(right=np.array(right), watched=None)
+    return probe._replace(right=np.array(right), watched=None)
 
 
 def _shared_start(a: tuple[int, ...], b: tuple[int, ...]) -> int:

@@ -1,17 +1,21 @@
-"""One pass of a model over what has been read, with its record."""
+"""A model's pass over what was prepared, with its record; and `attnviz.run`, from text to trace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from attnviz.errors import AttnvizError
+from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.finite import is_finite, quiet
-from attnviz.models.run.masked_tokens import expectations, masked_places
-from attnviz.models.run.memory import check_memory, plan_run
+from attnviz.models.run.inputs import Text
+from attnviz.models.run.masked_tokens import expectations, masked_positions
+from attnviz.models.run.prepare import Prepared, prepare
 from attnviz.nn.attention import Keep
-from attnviz.nn.embedding import Input
+from attnviz.nn.masks import Mask
 from attnviz.nn.multi_head import Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
@@ -19,40 +23,103 @@ from attnviz.trace.record import Trace, read_only
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Selection
 
+Progress = Callable[[int, int], None]
+"""Called with the number of steps done and of all steps."""
 
-@quiet
-def forward(
-    model: Model,
-    streams: Mapping[str, Tokens],
-    inputs: Mapping[str, Input],
+
+def run(
+    text: Text | None = None,
     *,
-    stages: Sequence[str],
+    pair: Text | None = None,
+    target: Text | None = None,
+    image: str | Path | Array | None = None,
+    model: str | Model | None = None,
+    stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
     hidden_states: bool = False,
     logits: bool = False,
+    mask: str | Mask | Array | None = None,
     fingerprint: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    **changes: Any,
 ) -> Trace:
-    """One pass over what has been read, with its record."""
-    plan = plan_run(model, streams, stages, select)
-    check_memory(plan)
-    recorder = TraceRecorder([*stages, "mask"] if stages else [], select)
-    counted = _Counted(recorder, len(plan.sites), progress) if progress else recorder
-    output = model.transformer(
-        inputs["source"],
-        inputs.get("target"),
-        recorder=counted,
-        hidden_states=hidden_states,
-        logits=logits
-        or model.task in ("tag", "classify")
-        or bool(masked_places(model, streams["source"])),
+    """Run a model on a text or an image and record its attention.
+
+    Args:
+        text: a string, or token ids, which are taken as they are.
+        pair: a second text for models that read two; ids follow `text` as the second segment.
+        target: what the decoder of an encoder-decoder has so far; by default what the model
+            writes when it decodes greedily, or the text itself if it has no output.
+        image: instead of a text: a path, or an array [height, width(, channel)], of bytes or of
+            numbers from 0 to 1; or, prepared as a checkpoint wants it, [channel, height, width].
+        model: a name or path as for `-m`, or a loaded model; by default `tagger`.
+        stages: which stages to keep; the mask is kept with any of them.
+        select: keep only these layers.
+        hidden_states: keep the residual stream after each block.
+        logits: compute the output, where the model has one.
+        mask: a name replaces the model's own mask: "causal+window:size=3"; a Mask, or a boolean
+            array [n_q, n_k] with True = visible, hides cells besides those that it hides.
+        fingerprint: put the SHA-256 of the weights into the trace (reads the whole file).
+        progress: called as `progress(attentions_done, attentions)`.
+        changes: fields of the stack, as in `load_model`.
+
+    Raises:
+        AttnvizError: an unknown model, a text the model cannot read, too little memory.
+    """
+    if isinstance(mask, str):
+        changes["mask"], mask = mask, None
+    if not isinstance(model, Model):
+        model = load_model(model, changes)
+    elif changes:
+        raise AttnvizError(
+            "changes are for models given by name: load_model(name, changes)", "give the name"
+        )
+    prepared = prepare(
+        model,
+        text,
+        pair=pair,
+        target=target,
+        image=image,
+        mask=mask,
+        stages=stages,
+        select=select,
     )
-    if output.logits is not None and masked_places(model, streams["source"]):
-        told = expectations(model, streams["source"], output.logits)
-        model = model._replace(notes=(*model.notes, *told))
+    return forward(
+        prepared,
+        hidden_states=hidden_states,
+        logits=logits,
+        fingerprint=fingerprint,
+        progress=progress,
+    )
+
+
+@quiet
+def forward(
+    prepared: Prepared,
+    *,
+    hidden_states: bool = False,
+    logits: bool = False,
+    fingerprint: bool = True,
+    progress: Progress | None = None,
+) -> Trace:
+    """One pass over what was prepared; for the arguments see `run`."""
+    model, source, stages = prepared.model, prepared.streams["source"], prepared.stages
+    masked = masked_positions(model, source)
+    recorder = TraceRecorder([*stages, "mask"] if stages else [], prepared.select)
+    output = model.transformer(
+        prepared.inputs["source"],
+        prepared.inputs.get("target"),
+        recorder=_Counted(recorder, len(prepared.plan.sites), progress) if progress else recorder,
+        hidden_states=hidden_states,
+        logits=logits or bool(masked) or model.task in ("tag", "classify"),
+    )
+    notes = prepared.notes
+    if output.logits is not None and masked:
+        notes = (*notes, *expectations(model, source, masked, output.logits))
+    n_token = max(len(tokens) for tokens in prepared.streams.values())
     trace = Trace(
-        model=describe(model, fingerprint, max(len(tokens) for tokens in streams.values())),
-        streams=_tagged(model, streams, output.logits),
+        model=describe(model, fingerprint, n_token, notes),
+        streams=_tagged(model, prepared.streams, output.logits),
         records=recorder.records(),
         hidden_states={
             name: [read_only(state) for state in states]
@@ -73,15 +140,17 @@ def _tagged(
         return streams
     source = streams["source"]
     tags = tuple(
-        "" if place in source.special else label(model.labels[best])
-        for place, best in enumerate(logits.argmax(-1))
+        "" if position in source.special else label(model.labels[best])
+        for position, best in enumerate(logits.argmax(-1))
     )
     return {**streams, "source": replace(source, tags=tags)}
 
 
-def describe(model: Model, fingerprint: bool, n_token: int) -> dict[str, Any]:
-    """What a trace says of the model that made it, and of how it fared with so many tokens."""
-    notes = list(model.notes)
+def describe(
+    model: Model, fingerprint: bool, n_token: int, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a trace says of the model that made it, of so many tokens."""
+    notes = [*model.notes, *notes]
     if model.trained_tokens is not None and n_token > model.trained_tokens:
         notes.append(
             f"{n_token} tokens: it was trained on at most {model.trained_tokens}, and how good it "
@@ -103,9 +172,7 @@ def describe(model: Model, fingerprint: bool, n_token: int) -> dict[str, Any]:
 class _Counted:
     """Passes attentions on to a recorder and counts them."""
 
-    def __init__(
-        self, recorder: TraceRecorder, total: int, progress: Callable[[int, int], None]
-    ) -> None:
+    def __init__(self, recorder: TraceRecorder, total: int, progress: Progress) -> None:
         self._recorder, self._total, self._progress = recorder, total, progress
         self._done = 0
 

@@ -9,9 +9,8 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.models.run.finite import quiet
-from attnviz.models.run.forward import forward
+from attnviz.models.run.inputs import Text, as_input, read_target
 from attnviz.models.run.memory import available_memory
-from attnviz.models.run.prepare import Text, as_input, read_target
 from attnviz.nn.cache import Cache, ContiguousCache
 from attnviz.nn.multi_head import Recorder, RecordNothing
 from attnviz.nn.norms import BatchNorm
@@ -19,11 +18,9 @@ from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.generation import Generated, Step
-from attnviz.trace.record import Trace
 from attnviz.trace.recorder import TraceRecorder
-from attnviz.trace.selection import Selection
 
-MOST = 64
+MAX_TOKENS = 64
 
 
 @quiet
@@ -32,7 +29,7 @@ def generate(
     source: Tokens,
     *,
     target: Text | None = None,
-    most: int = MOST,
+    max_tokens: int = MAX_TOKENS,
     stages: tuple[str, ...] = (),
     cache: Callable[[], Cache] | None = ContiguousCache,
     progress: Callable[[int, int], None] | None = None,
@@ -42,7 +39,7 @@ def generate(
     Args:
         source: what the encoder reads; of a decoder alone, what is continued.
         target: what the decoder of an encoder-decoder is given (default: its first token).
-        most: stop after so many tokens.
+        max_tokens: stop after so many tokens.
         stages: stages of the decoder to record at every step.
         cache: makes what keeps keys and values between steps; without, or where no cache would
             be right, everything is computed anew.
@@ -63,7 +60,11 @@ def generate(
     if transformer.encoder is not None:
         memory = transformer.encode(as_input(model, source), RecordNothing())
         given = _first_target(model, target)
-    room = most if model.max_tokens is None else min(most, model.max_tokens - len(given) + 1)
+    room = (
+        max_tokens
+        if model.max_tokens is None
+        else min(max_tokens, model.max_tokens - len(given) + 1)
+    )
     kept = cache() if cache is not None and can_cache(transformer.decoder) else None
     read = new = given
     steps: list[Step] = []
@@ -87,22 +88,6 @@ def generate(
     written = reader.take([step.id for step in steps])
     read = given.followed_by(reader.take([step.id for step in steps[:-1]]))
     return Generated(read, written, len(given), tuple(steps), ended, kept)
-
-
-def whole_pass(
-    model: Model, source: Tokens, generated: Generated, *, select: Selection, fingerprint: bool
-) -> Trace:
-    """The trace of all that was read, computed at once."""
-    if model.transformer.encoder is None:
-        streams = {"source": generated.read}
-    else:
-        streams = {"source": source, "target": generated.read}
-    inputs = {
-        name: as_input(model, tokens, target=name == "target") for name, tokens in streams.items()
-    }
-    return forward(
-        model, streams, inputs, stages=("weights",), select=select, fingerprint=fingerprint
-    )
 
 
 def can_cache(decoder: Stack) -> bool:

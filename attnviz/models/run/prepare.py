@@ -1,87 +1,181 @@
-"""What a user gives -> tokens, and what a transformer reads of them."""
+"""Everything that a run needs, made once: tokens, the transformer's inputs, the plan of memory."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.model import Model, Tokenizer
+from attnviz.models.model import Model
+from attnviz.models.run.generate import MAX_TOKENS, generate
+from attnviz.models.run.inputs import Text, as_input, read_image, read_target, read_text
+from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
 from attnviz.nn.embedding import Input
-from attnviz.nn.masks import NONE, Mask
+from attnviz.nn.masks import NONE, Mask, custom
+from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
+from attnviz.trace.generation import Generated
+from attnviz.trace.selection import Selection
 
-Text = str | Sequence[int]
+if TYPE_CHECKING:
+    from attnviz.models.vision.images import Pixels
 
-
-def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
-    """The tokens of a text or of ids, within the limits of the model."""
-    return _read(model, model.tokenizer, model.n_vocabulary, text, pair)
-
-
-def read_target(model: Model, text: Text) -> Tokens:
-    """The tokens of what an encoder-decoder's decoder has so far."""
-    tokenizer = model.target_tokenizer or model.tokenizer
-    n_vocabulary = model.n_target or tokenizer.n_entry or model.n_vocabulary
-    return _read(model, tokenizer, n_vocabulary, text, None)
+SPELLING_NOTE = "ids say nothing of a word's spelling: it is read as the list spells it"
+WRITTEN_NOTE = "the target is what the model itself writes"
 
 
-def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:
-    """What the transformer reads of these tokens."""
-    reader = model.target_tokenizer if target and model.target_tokenizer else model.tokenizer
-    pieces = reader.pieces(tokens.tokens) if reader.n_piece else None
-    return Input(
-        ids=np.array(tokens.ids),
-        segments=np.array(tokens.segments) if tokens.segments else None,
-        pieces=pieces,
-        mask=mask,
+@dataclass(frozen=True)
+class Prepared:
+    """What a model is about to read, and what will be recorded of it."""
+
+    model: Model
+    streams: Mapping[str, Tokens]
+    """`source` and, for an encoder-decoder, `target`."""
+    inputs: Mapping[str, Input]
+    """What the transformer reads, by stream."""
+    plan: Plan
+    stages: tuple[str, ...] = ("weights",)
+    select: Selection = field(default_factory=Selection)
+    notes: tuple[str, ...] = ()
+    """What the reader has to know about how the input was read, a sentence each."""
+    pixels: Pixels | None = None
+    """The image that `inputs` is made of, if it is one."""
+
+
+def prepare(
+    model: Model,
+    text: Text | None = None,
+    *,
+    pair: Text | None = None,
+    target: Text | None = None,
+    image: str | Path | Array | Pixels | None = None,
+    mask: Mask | Array | None = None,
+    stages: Sequence[str] = ("weights",),
+    select: Selection | None = None,
+) -> Prepared:
+    """Read a text or an image for a model, and plan the run; see `attnviz.run` for the arguments.
+
+    Raises:
+        AttnvizError: the model cannot read this, has no such layers, or needs more memory than
+            there is.
+    """
+    if isinstance(mask, np.ndarray):
+        from attnviz.models.edit.override import hide
+
+        model, mask = hide(model, custom(mask)), NONE
+    if image is None:
+        streams, notes = _read(model, text, pair, target)
+        pixels = None
+    elif text is pair is target is None:
+        pixels = read_image(model, image) if isinstance(image, str | Path | np.ndarray) else image
+        streams, notes = {"source": pixels.tokens}, pixels.notes
+    else:
+        raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
+    return prepare_tokens(
+        model,
+        streams,
+        pixels=pixels,
+        mask=NONE if mask is None else mask,
+        stages=stages,
+        select=select,
+        notes=notes,
     )
 
 
-def _checked(text: Text) -> Text:
-    """A text, or ids as plain whole numbers."""
-    if isinstance(text, str):
-        return text
-    try:
-        return [operator.index(id) for id in text]
-    except TypeError:
-        raise AttnvizError(
-            f"expected a text or a list of token ids, got {text!r:.60}", "[101, 1045, 102]"
-        ) from None
+def prepare_tokens(
+    model: Model,
+    streams: Mapping[str, Tokens],
+    *,
+    pixels: Pixels | None = None,
+    mask: Mask = NONE,
+    stages: Sequence[str] = ("weights",),
+    select: Selection | None = None,
+    notes: Sequence[str] = (),
+) -> Prepared:
+    """The same of tokens that have been read. The target that an encoder-decoder lacks is what it
+    writes when it decodes greedily; the plan is then for the longest that this may be."""
+    lengths: dict[str, Sized] = dict(streams)
+    writes = model.kind == "encoder-decoder" and "target" not in streams
+    if writes:
+        lengths["target"] = range(min(MAX_TOKENS, model.max_tokens or MAX_TOKENS))
+    plan = plan_run(model, lengths, stages, select)
+    check_memory(plan)
+    if writes:
+        streams = {**streams, "target": generate(model, streams["source"]).read}
+        notes = (*notes, WRITTEN_NOTE)
+    return Prepared(
+        model=model,
+        streams=streams,
+        inputs=_inputs(model, streams, mask, pixels),
+        plan=plan,
+        stages=tuple(stages),
+        select=select or Selection(),
+        notes=tuple(notes),
+        pixels=pixels,
+    )
+
+
+def prepare_decoding(
+    model: Model,
+    text: Text,
+    *,
+    max_tokens: int,
+    cached: bool = True,
+    select: Selection | None = None,
+) -> Prepared:
+    """What a decoder continues or answers, planned for as many tokens as it may write.
+
+    Raises:
+        AttnvizError: as `prepare`.
+    """
+    select = select or Selection()
+    select.check(model.transformer.sites())
+    source = read_text(model, text)
+    plan = plan_decoding(model, source, max_tokens, cached)
+    check_memory(plan, "shorten the text, or write fewer tokens: -n 10")
+    streams = {"source": source}
+    return Prepared(model, streams, _inputs(model, streams, NONE), plan, select=select)
+
+
+def after_decoding(prepared: Prepared, generated: Generated) -> Prepared:
+    """All that the decoder has read when it is done, to be run at once."""
+    model = prepared.model
+    name = "source" if model.transformer.encoder is None else "target"
+    streams = {**prepared.streams, name: generated.read}
+    mask = prepared.inputs["source"].mask
+    return replace(prepared, streams=streams, inputs=_inputs(model, streams, mask))
 
 
 def _read(
-    model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, text: Text, pair: Text | None
-) -> Tokens:
-    text, pair = _checked(text), None if pair is None else _checked(pair)
-    if isinstance(text, str):
-        if pair is not None and not isinstance(pair, str):
-            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
-        tokens = tokenizer.encode(text, pair)
-    else:
-        if isinstance(pair, str):
-            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
-        tokens = tokenizer.take(list(text), None if pair is None else list(pair))
-    if not len(tokens):
-        raise AttnvizError("the text has no tokens", "give at least one word")
-    if model.max_tokens is not None and len(tokens) > model.max_tokens:
+    model: Model, text: Text | None, pair: Text | None, target: Text | None
+) -> tuple[dict[str, Tokens], tuple[str, ...]]:
+    """The streams, and what is to be said about how they were read."""
+    if text is None:
+        raise AttnvizError("there is no text", 'run("I saw a saw")')
+    streams = {"source": read_text(model, text, pair)}
+    by_id = not isinstance(text, str) and bool(model.tokenizer.n_piece)
+    notes = (SPELLING_NOTE,) if by_id else ()
+    if model.kind == "encoder-decoder":
+        if target is not None or model.task != "continue":
+            streams["target"] = read_target(model, text if target is None else target)
+    elif target is not None:
         raise AttnvizError(
-            f"the text has {len(tokens)} tokens; {model.name} reads at most {model.max_tokens}",
-            "shorten the text",
+            f"{model.name} is not an encoder-decoder: it reads no target",
+            "leave out --target" if model.trained else "--kind encoder-decoder",
         )
-    for place, id in enumerate(tokens.ids):
-        if id < 0 or (n_vocabulary is not None and id >= n_vocabulary):
-            upper = "" if n_vocabulary is None else f" to {n_vocabulary - 1}"
-            if isinstance(text, str):
-                raise AttnvizError(
-                    f"{tokenizer.where} is the tokenizer of another model: it reads "
-                    f"{tokens.labels[place]} as {id}, and by the config of {model.name} ids go "
-                    f"from 0{upper}",
-                    "take the config, the weights and the tokenizer from one model",
-                )
-            raise AttnvizError(
-                f"{model.name} has no token {id}: its ids go from 0{upper}", "are these ids of it?"
-            )
-    return tokens
+    return streams, notes
+
+
+def _inputs(
+    model: Model, streams: Mapping[str, Tokens], mask: Mask, pixels: Pixels | None = None
+) -> dict[str, Input]:
+    if pixels is not None:
+        return {"source": Input(pixels=pixels.values.astype(model.dtype), mask=mask)}
+    return {
+        name: as_input(model, tokens, mask, target=name == "target")
+        for name, tokens in streams.items()
+    }

@@ -1,4 +1,4 @@
-"""A text with the places at which a model's output is looked at, and what would be right there."""
+"""A text, the positions at which a model's output is looked at, and what would be right there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.edit.ablate import Given
 from attnviz.models.model import Model
-from attnviz.models.run.prepare import Text, as_input, read_target, read_text
+from attnviz.models.run.generate import generate
+from attnviz.models.run.inputs import Text, read_target, read_text
+from attnviz.models.run.prepare import Prepared, prepare, prepare_tokens
 from attnviz.nn.embedding import Input
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
@@ -23,20 +24,28 @@ UNKNOWN = -1
 class Probe(NamedTuple):
     """A text as a model reads it, and what is asked of its output."""
 
-    streams: Mapping[str, Tokens]
-    given: Given
-    places: Array
-    """[n_place]: where the output counts."""
+    prepared: Prepared
+    positions: Array
+    """[n_position]: where the output counts."""
     right: Array | None = None
-    """[n_place]: the outputs that would be right, `UNKNOWN` where nobody knows; None if nowhere."""
+    """[n_position]: the outputs that would be right, `UNKNOWN` where nobody knows; None if
+    nowhere."""
     watched: Array | None = None
-    """Which of the places have an answer whose probability is told, [n_place]; None for none."""
+    """[n_position]: where an answer's probability is reported; None for nowhere."""
     choice: int | None = None
     """That answer; None for what the model itself finds most probable."""
     whole: bool = False
-    """Whether the places make one answer, right only as a whole."""
+    """Whether the positions make one answer, right only as a whole."""
     about: str = ""
     """What is watched and what counts as right, where that is not plain."""
+
+    @property
+    def streams(self) -> Mapping[str, Tokens]:
+        return self.prepared.streams
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        return self.prepared.inputs
 
 
 def make_probe(
@@ -52,33 +61,31 @@ def make_probe(
     Args:
         target: what the decoder of an encoder-decoder has so far; by default what it writes.
         token: the output whose probability is watched.
+
+    Raises:
+        AttnvizError: the model cannot read this, or has no such output.
     """
     choice = None if token is None else output_id(model, token)
     if model.image is not None:
-        return _of_image(model, text)._replace(choice=choice)
-    source = read_text(model, text, pair)
+        return _image_probe(model, text)._replace(choice=choice)
     if model.kind == "encoder-decoder":
-        return _of_pair(model, source, text, target, choice)
-    if target is not None:
-        raise AttnvizError(
-            f"{model.name} is no encoder-decoder: it reads no target", "leave out --target"
-        )
-    given = as_input(model, source), None
-    n = len(source)
-    question = Probe({"source": source}, given, np.arange(n), choice=choice)
+        return _target_probe(model, read_text(model, text, pair), text, target, choice)
+    prepared = prepare(model, text, pair=pair, target=target, stages=())
+    source = prepared.streams["source"]
+    probe = Probe(prepared, np.arange(len(source)), choice=choice)
     if model.task == "tag":
-        own = np.array([i for i in range(n) if i not in source.special], int)
-        return watch_all(question._replace(places=own))
+        ordinary = np.array([i for i in range(len(source)) if i not in source.special], int)
+        return watch_all(probe._replace(positions=ordinary))
     if model.task == "classify":
-        return watch_all(question._replace(places=np.arange(1)))
+        return watch_all(probe._replace(positions=np.arange(1)))
     if model.task == "continue":
-        return _of_next(question, source)
-    return question
+        return _next_token_probe(probe, source)
+    return probe
 
 
-def watch_all(question: Probe) -> Probe:
-    """Tell the probabilities of all answers."""
-    return question._replace(watched=np.ones(len(question.places), bool))
+def watch_all(probe: Probe) -> Probe:
+    """Watch the answers at all positions."""
+    return probe._replace(watched=np.ones(len(probe.positions), bool))
 
 
 def output_id(model: Model, token: str) -> int:
@@ -91,7 +98,7 @@ def output_id(model: Model, token: str) -> int:
         return model.labels.index(token)
     if not model.task:
         raise AttnvizError(
-            f"--token: {model.name} has no output whose probability could be told",
+            f"--token: {model.name} has no output whose probability could be reported",
             "leave out --token",
         )
     by_id = token[:1] == "#" and token[1:].isdecimal()
@@ -113,64 +120,59 @@ def output_name(model: Model, id: int) -> str:
     return (model.target_tokenizer or model.tokenizer).take([id]).labels[0]
 
 
-def _of_image(model: Model, path: Text) -> Probe:
-    from attnviz.models.vision.seeing import read_pixels
-
+def _image_probe(model: Model, path: Text) -> Probe:
     if not isinstance(path, str):
         raise AttnvizError(f"{model.name} reads images, no ids", "attnviz ablate FILE.png")
-    pixels = read_pixels(model, path)
-    given = Input(pixels=pixels.values.astype(model.dtype)), None
+    prepared = prepare(model, image=path, stages=())
     if model.task == "classify":
-        return watch_all(Probe({"source": pixels.tokens}, given, np.arange(1)))
-    return Probe({"source": pixels.tokens}, given, np.arange(len(pixels.tokens)))
+        return watch_all(Probe(prepared, np.arange(1)))
+    return Probe(prepared, np.arange(len(prepared.streams["source"])))
 
 
-def _of_next(question: Probe, tokens: Tokens) -> Probe:
+def _next_token_probe(probe: Probe, tokens: Tokens) -> Probe:
     """At each token, which comes next? Watched is the last, after which nobody knows."""
-    last = question.places == len(tokens) - 1
+    last = probe.positions == len(tokens) - 1
     watched = "watched: the next token after the text"
     if len(tokens) == 1:
-        return question._replace(watched=last, about=watched)
-    return question._replace(
+        return probe._replace(watched=last, about=watched)
+    return probe._replace(
         right=np.array([*tokens.ids[1:], UNKNOWN]),
         watched=last,
         about=f"{watched}; right: what the text itself has next",
     )
 
 
-def _of_pair(
+def _target_probe(
     model: Model, source: Tokens, text: Text, target: Text | None, choice: int | None
 ) -> Probe:
-    """What does the decoder write next: at each place of what it was given, or wrote itself?"""
+    """What does the decoder write next: at each position of what it was given, or wrote itself?"""
     if model.task != "continue":
         read = read_target(model, text if target is None else target)
-        return pair_question(model, source, read)._replace(choice=choice)
+        return pair_probe(model, source, read)._replace(choice=choice)
     if target is not None:
-        read = unended(model, read_target(model, target))
-        return _of_next(pair_question(model, source, read)._replace(choice=choice), read)
-    from attnviz.models.run.generate import generate
-
+        read = without_end(model, read_target(model, target))
+        return _next_token_probe(pair_probe(model, source, read)._replace(choice=choice), read)
     generated = generate(model, source)
-    places = np.arange(generated.n_given - 1, len(generated.read))
-    only_last = places == places[-1]
-    return pair_question(model, source, generated.read)._replace(
-        places=places,
+    positions = np.arange(generated.n_given - 1, len(generated.read))
+    only_last = positions == positions[-1]
+    return pair_probe(model, source, generated.read)._replace(
+        positions=positions,
         right=np.array(generated.written.ids),
-        watched=np.ones(len(places), bool) if choice is None else only_last,
+        watched=np.ones(len(positions), bool) if choice is None else only_last,
         choice=choice,
         whole=True,
         about="watched and right: what the whole model writes",
     )
 
 
-def pair_question(model: Model, source: Tokens, target: Tokens) -> Probe:
+def pair_probe(model: Model, source: Tokens, target: Tokens) -> Probe:
     """About the decoder's output at every token that it reads."""
-    given = as_input(model, source), as_input(model, target, target=True)
-    return Probe({"source": source, "target": target}, given, np.arange(len(target)))
+    prepared = prepare_tokens(model, {"source": source, "target": target}, stages=())
+    return Probe(prepared, np.arange(len(target)))
 
 
-def unended(model: Model, tokens: Tokens) -> Tokens:
-    """The tokens without what says that nothing follows."""
+def without_end(model: Model, tokens: Tokens) -> Tokens:
+    """The tokens without the one that ends a text."""
     reader = model.target_tokenizer or model.tokenizer
     if len(tokens) > 1 and reader.end is not None and tokens.ids[-1] == reader.end:
         return reader.take(tokens.ids[:-1])

@@ -44,7 +44,7 @@ def rename(folder, name):
 
 
 def run(folder):
-    return attnviz.run(image=IMAGE, model=str(folder), hidden_states=True)
+    return attnviz.run(image=IMAGE, model=str(folder), hidden_states=True, logits=True)
 
 
 def test_the_names_of_classes_are_those_of_the_config(folder):

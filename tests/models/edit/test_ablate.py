@@ -7,7 +7,7 @@ import pytest
 
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import Mean, Scaled, ablate, mean_contexts, uniform, zero
-from attnviz.models.run.prepare import as_input, read_text
+from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.linear import Linear
 from attnviz.nn.transformer import attentions
 from attnviz.trace.recorder import TraceRecorder
@@ -28,15 +28,16 @@ TEXT, OTHER = "a saw saw the sawyer once", "never saw a saw"
 
 def loaded(spec):
     model = load_model(spec, {"dtype": "float64"})
-    target = as_input(model, read_text(model, OTHER), target=True)
-    given = as_input(model, read_text(model, TEXT))
-    return model.transformer, (given, target if model.kind == "encoder-decoder" else None)
+    inputs = {"source": as_input(model, read_text(model, TEXT))}
+    if model.kind == "encoder-decoder":
+        inputs["target"] = as_input(model, read_text(model, OTHER), target=True)
+    return model.transformer, inputs
 
 
-def states(transformer, given, stages=()):
+def states(transformer, inputs, stages=()):
     """The last states, and the records."""
     recorder = TraceRecorder([*stages, "mask"])
-    hidden = transformer(*given, hidden_states=True, recorder=recorder).hidden_states
+    hidden = transformer(*inputs.values(), hidden_states=True, recorder=recorder).hidden_states
     return list(hidden.values())[-1][-1], {record.id: record for record in recorder.records()}
 
 
@@ -62,24 +63,24 @@ def every_head(transformer):
 
 @pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
 def test_zero_is_a_projection_without_the_head(spec):
-    transformer, given = loaded(spec)
+    transformer, inputs = loaded(spec)
     for head in every_head(transformer):
 
         def cut(weight, bias, head=head):
             weight[:, head.number] = 0
             return weight, bias
 
-        expected, _ = states(with_output(transformer, head, cut), given)
-        found, _ = states(ablate(transformer, [head], zero), given)
+        expected, _ = states(with_output(transformer, head, cut), inputs)
+        found, _ = states(ablate(transformer, [head], zero), inputs)
         np.testing.assert_allclose(found, expected, atol=1e-12)
-        assert abs(found - states(transformer, given)[0]).max() > 1e-6
+        assert abs(found - states(transformer, inputs)[0]).max() > 1e-6
 
 
 @pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
 def test_mean_is_a_bias_in_the_place_of_the_head(spec):
-    transformer, given = loaded(spec)
-    _, records = states(transformer, given, ["context"])
-    means = mean_contexts(transformer, [given])
+    transformer, inputs = loaded(spec)
+    _, records = states(transformer, inputs, ["context"])
+    means = mean_contexts(transformer, [inputs])
     for head in every_head(transformer):
         mean = records[head.id].context[head.number].mean(0)
         np.testing.assert_allclose(means[head.id][head.number], mean, atol=1e-12)
@@ -89,17 +90,17 @@ def test_mean_is_a_bias_in_the_place_of_the_head(spec):
             weight[:, head.number] = 0
             return weight, bias
 
-        expected, _ = states(with_output(transformer, head, cut), given)
-        found, _ = states(ablate(transformer, [head], Mean(means)), given)
+        expected, _ = states(with_output(transformer, head, cut), inputs)
+        found, _ = states(ablate(transformer, [head], Mean(means)), inputs)
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
 def test_uniform_spreads_the_weights_of_the_head_and_of_no_other(spec):
-    transformer, given = loaded(spec)
-    _, intact = states(transformer, given, ["weights"])
+    transformer, inputs = loaded(spec)
+    _, intact = states(transformer, inputs, ["weights"])
     for head in every_head(transformer):
-        _, records = states(ablate(transformer, [head], uniform), given, ["weights"])
+        _, records = states(ablate(transformer, [head], uniform), inputs, ["weights"])
         record = records[head.id]
         for row, seen in zip(record.weights[head.number], record.mask, strict=True):
             np.testing.assert_allclose(row, seen / seen.sum(), atol=1e-12)
@@ -110,13 +111,13 @@ def test_uniform_spreads_the_weights_of_the_head_and_of_no_other(spec):
 
 
 def test_uniform_takes_what_the_sinks_had():
-    transformer, given = loaded(MODELS["encoder"])
+    transformer, inputs = loaded(MODELS["encoder"])
     sunk = transformer.change_attention(
         lambda stack, attention: attention._replace(sinks=np.array([1.0, 2.0, 3.0]))
     )
     cut = ablate(sunk, [Head("encoder.0.self", 1)], uniform)
     before, after = (
-        states(each, given, ["weights"])[1]["encoder.0.self"].weights.sum(-1)
+        states(each, inputs, ["weights"])[1]["encoder.0.self"].weights.sum(-1)
         for each in (sunk, cut)
     )
     assert (before < 0.99).all()
@@ -129,34 +130,34 @@ def test_means_are_over_all_positions_of_all_texts():
     model = load_model(MODELS["encoder"], {"dtype": "float64"})
     short = as_input(model, read_text(model, OTHER))
     contexts = [
-        states(transformer, (each, None), ["context"])[1]["encoder.1.self"].context
+        states(transformer, {"source": each}, ["context"])[1]["encoder.1.self"].context
         for each in (long, short)
     ]
-    found = mean_contexts(transformer, [(long, None), (short, None)])["encoder.1.self"]
+    found = mean_contexts(transformer, [{"source": long}, {"source": short}])["encoder.1.self"]
     np.testing.assert_allclose(found, np.concatenate(contexts, 1).mean(1), atol=1e-12)
 
 
 def test_a_factor_is_a_factor_on_the_projection():
-    transformer, given = loaded(MODELS["both"])
+    transformer, inputs = loaded(MODELS["both"])
     head = Head("decoder.1.cross", 2)
 
     def weaken(weight, bias):
         weight[:, 2] *= 0.3
         return weight, bias
 
-    expected, _ = states(with_output(transformer, head, weaken), given)
-    found, _ = states(ablate(transformer, [head], Scaled({head: 0.3})), given)
+    expected, _ = states(with_output(transformer, head, weaken), inputs)
+    found, _ = states(ablate(transformer, [head], Scaled({head: 0.3})), inputs)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_the_original_stays_as_it_was():
-    transformer, given = loaded(MODELS["both"])
-    before, _ = states(transformer, given)
+    transformer, inputs = loaded(MODELS["both"])
+    before, _ = states(transformer, inputs)
     head = Head("decoder.1.self", 0)
-    for how in (zero, uniform, Mean(mean_contexts(transformer, [given]))):
+    for how in (zero, uniform, Mean(mean_contexts(transformer, [inputs]))):
         changed = ablate(transformer, [head], how)
-        states(changed, given)
-        assert (states(transformer, given)[0] == before).all()
+        states(changed, inputs)
+        assert (states(transformer, inputs)[0] == before).all()
         assert changed.encoder.blocks[0] is transformer.encoder.blocks[0]
         assert changed.decoder.blocks[0] is transformer.decoder.blocks[0]
         assert changed.decoder.blocks[1] is not transformer.decoder.blocks[1]
@@ -170,7 +171,7 @@ def test_the_original_stays_as_it_was():
 
 def test_uniform_leaves_hidden_what_a_bias_hides():
     """A bias of -inf masks, for the head that is taken out as for the others."""
-    transformer, given = loaded(MODELS["encoder"])
+    transformer, inputs = loaded(MODELS["encoder"])
 
     def hide_later(q_pos, k_pos):
         return np.where(k_pos > q_pos[:, None], -np.inf, 0.1 * k_pos)[None]
@@ -179,7 +180,7 @@ def test_uniform_leaves_hidden_what_a_bias_hides():
         lambda stack, attention: attention._replace(bias=hide_later)
     )
     head = Head("encoder.0.self", 1)
-    _, records = states(ablate(biased, [head], uniform), given, ["weights"])
+    _, records = states(ablate(biased, [head], uniform), inputs, ["weights"])
     weights = records[head.id].weights
     n = weights.shape[-1]
     np.testing.assert_allclose(weights[1], np.tri(n) / np.arange(1, n + 1)[:, None], atol=1e-12)

@@ -23,17 +23,17 @@ def test_a_pass_that_goes_on_is_a_whole_pass(name, text):
     model = load_model(name)
     question = make_probe(model, text)
     transformer = model.transformer
-    resumed = ResumableForward(transformer, *question.given)
+    resumed = ResumableForward(transformer, question.inputs)
     heads = [Head(site.id, h) for site in transformer.sites() for h in range(site.n_head)]
 
     @settings(max_examples=20, deadline=None)
     @given(lost=st.sets(st.sampled_from(heads), max_size=5))
     def holds(lost):
         changed = ablate(transformer, lost, zero)
-        whole = changed(*question.given, hidden_states=True, logits=True)
+        whole = changed(*question.inputs.values(), hidden_states=True, logits=True)
         np.testing.assert_array_equal(resumed(changed), list(whole.hidden_states.values())[-1][-1])
         np.testing.assert_array_equal(
-            Evaluator(model, question)(changed), whole.logits[question.places]
+            Evaluator(model, question)(changed), whole.logits[question.positions]
         )
 
     holds()

@@ -40,7 +40,7 @@ def test_translations_are_right_if_greedy_decoding_writes_them(tmp_path):
         model, write(tmp_path, "我看见了一把锯子\tI saw a saw", "早上好！\tGood night!")
     )
     assert right.right[-1] == model.target_tokenizer.end
-    assert right.places.tolist() == list(range(len(right.right)))
+    assert right.positions.tolist() == list(range(len(right.right)))
     hits = [
         (Evaluator(model, question)(model.transformer).argmax(-1) == question.right).all()
         for question in (right, wrong)
@@ -54,8 +54,8 @@ def test_continuations(tmp_path):
     (question,) = read_examples(model, write(tmp_path, "abcdea\tbcde"))
     tokens = question.streams["source"]
     assert "".join(tokens.tokens[1:]) == "abcdeabcde"
-    assert question.places.tolist() == [6, 7, 8, 9]
-    assert [tokens.ids[place + 1] for place in question.places] == question.right.tolist()
+    assert question.positions.tolist() == [6, 7, 8, 9]
+    assert [tokens.ids[place + 1] for place in question.positions] == question.right.tolist()
     assert (Evaluator(model, question)(model.transformer).argmax(-1) == question.right).all()
 
 

@@ -101,7 +101,7 @@ def test_decoding(tmp_path):
     spoil(folder, "output.bias", (2,))
     from attnviz.models import load_model
     from attnviz.models.run.generate import generate
-    from attnviz.models.run.prepare import read_text
+    from attnviz.models.run.inputs import read_text
 
     model = load_model(str(folder))
     with pytest.raises(AttnvizError, match=r"the tensor output\.bias holds"):

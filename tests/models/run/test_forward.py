@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from attnviz.models import load_model
+from attnviz.models.run.forward import run
+from attnviz.models.run.inputs import read_text
 from attnviz.models.run.memory import plan_run
-from attnviz.models.run.prepare import read_text
-from attnviz.models.run.running import run
 
 
 @pytest.mark.parametrize(("n_letter", "told"), [(64, False), (65, True)])

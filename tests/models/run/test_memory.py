@@ -8,10 +8,10 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
+from attnviz.models.run.forward import run
 from attnviz.models.run.generate import generate
+from attnviz.models.run.inputs import read_text
 from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
-from attnviz.models.run.prepare import read_text
-from attnviz.models.run.running import run
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.weights import LazyWeight
@@ -73,9 +73,9 @@ def test_what_decoding_takes(cache):
     """Each step keeps its rows; without a cache, its matrix."""
     model, most = load_model("induction"), 40
     source = read_text(model, "abcdefghijklmnop")
-    generate(model, source, most=1, stages=("weights",))
+    generate(model, source, max_tokens=1, stages=("weights",))
     tracemalloc.start()
-    generated = generate(model, source, most=most, stages=("weights",), cache=cache)
+    generated = generate(model, source, max_tokens=most, stages=("weights",), cache=cache)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     planned = plan_decoding(model, source, len(generated.steps), cache is not None).n_byte

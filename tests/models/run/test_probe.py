@@ -9,14 +9,14 @@ from attnviz import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.run.evaluator import Evaluator
 from attnviz.models.run.generate import generate
-from attnviz.models.run.prepare import read_text
+from attnviz.models.run.inputs import read_text
 from attnviz.models.run.probe import UNKNOWN, make_probe, output_id, output_name
 
 
 def test_a_tagger_is_asked_at_its_words():
     model = load_model("tagger")
     question = make_probe(model, "I saw a saw")
-    assert question.places.tolist() == [1, 2, 3, 4]
+    assert question.positions.tolist() == [1, 2, 3, 4]
     assert question.right is None
     assert question.watched.all()
     best = Evaluator(model, question)(model.transformer).argmax(-1)
@@ -26,7 +26,7 @@ def test_a_tagger_is_asked_at_its_words():
 def test_a_decoder_alone_is_asked_what_comes_next():
     question = make_probe(load_model("induction"), "abcab")
     ids = question.streams["source"].ids
-    assert question.places.tolist() == list(range(len(ids)))
+    assert question.positions.tolist() == list(range(len(ids)))
     assert question.right.tolist() == [*ids[1:], UNKNOWN]
     assert question.watched.tolist() == [False] * (len(ids) - 1) + [True]
 

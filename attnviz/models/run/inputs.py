@@ -1,0 +1,107 @@
+"""A text, token ids or an image -> tokens, and the arrays that a transformer reads."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.models.model import Model, Tokenizer
+from attnviz.nn.embedding import Input
+from attnviz.nn.masks import NONE, Mask
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+
+if TYPE_CHECKING:
+    from attnviz.models.vision.images import Pixels
+
+Text = str | Sequence[int]
+
+
+def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
+    """The tokens of a text or of ids, within the limits of the model."""
+    return _read_tokens(model, model.tokenizer, model.n_vocabulary, text, pair)
+
+
+def read_target(model: Model, text: Text) -> Tokens:
+    """The tokens of what an encoder-decoder's decoder has so far."""
+    tokenizer = model.target_tokenizer or model.tokenizer
+    n_vocabulary = model.n_target or tokenizer.n_entry or model.n_vocabulary
+    return _read_tokens(model, tokenizer, n_vocabulary, text, None)
+
+
+def read_image(model: Model, image: str | Path | Array) -> Pixels:
+    """An image as the model sees it."""
+    if model.image is None:
+        raise AttnvizError(f"{model.name} reads text, no images", "attnviz image FILE -m digits")
+    return model.image.read(image)
+
+
+def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:
+    """What the transformer reads of these tokens."""
+    reader = model.target_tokenizer if target and model.target_tokenizer else model.tokenizer
+    pieces = reader.pieces(tokens.tokens) if reader.n_piece else None
+    return Input(
+        ids=np.array(tokens.ids),
+        segments=np.array(tokens.segments) if tokens.segments else None,
+        pieces=pieces,
+        mask=mask,
+    )
+
+
+def _checked(text: Text) -> Text:
+    """A text, or ids as plain whole numbers."""
+    if isinstance(text, str):
+        return text
+    try:
+        return [operator.index(id) for id in text]
+    except TypeError:
+        raise AttnvizError(
+            f"expected a text or a list of token ids, got {text!r:.60}", "[101, 1045, 102]"
+        ) from None
+
+
+def _read_tokens(
+    model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, text: Text, pair: Text | None
+) -> Tokens:
+    text, pair = _checked(text), None if pair is None else _checked(pair)
+    if isinstance(text, str):
+        if pair is not None and not isinstance(pair, str):
+            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
+        tokens = tokenizer.encode(text, pair)
+    else:
+        if isinstance(pair, str):
+            raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
+        tokens = tokenizer.take(list(text), None if pair is None else list(pair))
+    if not len(tokens):
+        raise AttnvizError("the text has no tokens", "give at least one word")
+    if model.max_tokens is not None and len(tokens) > model.max_tokens:
+        raise AttnvizError(
+            f"the text has {len(tokens)} tokens; {model.name} reads at most {model.max_tokens}",
+            "shorten the text",
+        )
+    _check_ids(model, tokenizer, n_vocabulary, tokens, from_text=isinstance(text, str))
+    return tokens
+
+
+def _check_ids(
+    model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, tokens: Tokens, from_text: bool
+) -> None:
+    for position, id in enumerate(tokens.ids):
+        if id >= 0 and (n_vocabulary is None or id < n_vocabulary):
+            continue
+        upper = "" if n_vocabulary is None else f" to {n_vocabulary - 1}"
+        if from_text:
+            raise AttnvizError(
+                f"{tokenizer.where} is the tokenizer of another model: it reads "
+                f"{tokens.labels[position]} as {id}, and by the config of {model.name} ids go "
+                f"from 0{upper}",
+                "take the config, the weights and the tokenizer from one model",
+            )
+        raise AttnvizError(
+            f"{model.name} has no token {id}: its ids go from 0{upper}", "are these ids of it?"
+        )
