@@ -1,0 +1,9 @@
+"""Fuzzers: opt-in, as long as one likes.
+
+    python -m tests.fuzz commands --seconds 60 --seed 1    command lines
+    python -m tests.fuzz files --seconds 60 --seed 1       every kind of file that is read, mutated
+    python -m tests.fuzz configs --seconds 60 --seed 1     configs of all families, against
+                                                           transformers, where it is installed
+
+A finding is printed with what reproduces it; the exit code is 1 if there was any.
+"""

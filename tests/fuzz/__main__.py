@@ -1,0 +1,29 @@
+"""`python -m tests.fuzz KIND --seconds 60 --seed 1`"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+KINDS = ("commands", "files", "configs")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    findings = 0
+    for finding in importlib.import_module(f"tests.fuzz.{given.kind}").run(
+        given.seconds, given.seed
+    ):
+        findings += 1
+        print(finding, flush=True)
+    print(f"{findings} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
