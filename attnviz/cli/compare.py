@@ -115,7 +115,7 @@ def what_is_compared(names: list[str]) -> str:
 
 def seeded_score(spec: str, d_k: int) -> Score:
     """A scoring function; its learned arrays, if it has any, are drawn from a fixed seed."""
-    from attnviz.models.build.parts import build_score
+    from attnviz.models.build.stack_parts import build_score
     from attnviz.nn.seeded import normal
 
     def draw(key: str, shape: tuple[int, ...]) -> Array:

@@ -72,9 +72,9 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
     from attnviz.analysis.layers import layer_groups
     from attnviz.analysis.parameters import count_parameters
     from attnviz.models import PACKAGED, is_packaged
-    from attnviz.models.build.checkpoint import read_card
     from attnviz.models.build.verified import verified
     from attnviz.models.run.memory import lengths_to_plan, plan_run
+    from attnviz.models.sources.card import read_card
     from attnviz.views.model import model_views
     from attnviz.views.numbers import in_bytes
 

@@ -12,8 +12,8 @@ from attnviz.lessons import Claim, Lesson
 from attnviz.lessons.language import Say
 from attnviz.lessons.words import prose
 from attnviz.models import PACKAGED
-from attnviz.models.build.checkpoint import read_card
 from attnviz.models.run.forward import run
+from attnviz.models.sources.card import read_card
 from attnviz.nn.softmax import softmax
 from attnviz.tokens import label, split_words
 from attnviz.trace.record import Trace

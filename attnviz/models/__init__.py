@@ -82,7 +82,7 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
 
 def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
     from attnviz.models.build import stack
-    from attnviz.models.build.random import random_model
+    from attnviz.models.build.seeded import random_model
 
     if name.endswith(".toml"):
         config, name = stack.from_toml(Path(name)), Path(name).stem
@@ -92,7 +92,7 @@ def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
 
 
 def _trained(name: str, dtype: str) -> Model:
-    from attnviz.models.build.checkpoint import load_checkpoint
+    from attnviz.models.sources.checkpoint import load_checkpoint
 
     word = name.partition(":")[0]
     if is_packaged(word):  # ./tagger is a folder of the user's

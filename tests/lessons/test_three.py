@@ -12,7 +12,7 @@ from attnviz import load_model, run
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.lessons import three
-from attnviz.models.build import parts
+from attnviz.models.build import stack_parts
 from attnviz.nn.masks import NONE
 from attnviz.nn.transformer import Transformer
 from attnviz.views.kinds import Grid, Links, Table
@@ -127,7 +127,7 @@ def test_cross_attention_to_what_the_encoder_reads_is_noticed(take, monkeypatch)
 
 
 def test_a_decoder_without_a_mask_is_noticed_and_fails_the_command(monkeypatch, capsysbinary):
-    monkeypatch.setattr(parts, "_mask", lambda *where: NONE)
+    monkeypatch.setattr(stack_parts, "_mask", lambda *where: NONE)
     assert run_cli(["learn", "three"]) == 1
     table = capsysbinary.readouterr().out.decode().partition("claims, checked")[2]
     assert "NO" in table[table.index("The encoder looks ahead") :]

@@ -1,4 +1,4 @@
-"""A checkpoint's config: hands out what is read, refuses what is not understood."""
+"""A checkpoint's config: checks every field that is read, refuses what is not understood."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ PLAIN: Mapping[str, Any] = {
     "tie_encoder_decoder": False,
     "pruned_heads": {},
 }
-"""What old files of every family say of a stack that is nothing but what its family makes it."""
+"""What files say of a stack in which nothing was changed."""
 
 INERT_ENDINGS = ("dropout", "dropout_prob", "pdrop", "layerdrop", "dropout_rate", "init_std",
                  "initializer_range", "initializer_factor")  # fmt: skip
-"""Endings of such keys: what only training uses."""
+"""Endings of such keys, which only training uses."""
 
 
 RIGHT = "take the config.json that came with the weights"
@@ -52,12 +52,13 @@ RIGHT = "take the config.json that came with the weights"
 
 
 class Config:
-    """The fields of a JSON object, checked as they are read. A null is as good as no field."""
+    """The fields of a JSON object, checked as they are read. A null counts as a missing field."""
 
     def __init__(self, values: Mapping[str, Any], where: str, hint: str = RIGHT) -> None:
         """
         Args:
-            where: what is read, for errors. hint: what to do if it is wrong.
+            where: what is read, for errors.
+            hint: what to do if it is wrong.
         """
         self._values = {key: value for key, value in values.items() if value is not None}
         self._nulls = values.keys() - self._values.keys()
@@ -77,21 +78,21 @@ class Config:
         """Whether the field is there, and not null."""
         return key in self._values
 
-    def count(self, key: str, default: int | None = None, most: int | None = None) -> int:
-        """A whole number of at least 1. One that no tensor of the file holds in check has a
-        bound of its own: it may say anything."""
+    def count(self, key: str, default: int | None = None, maximum: int | None = None) -> int:
+        """A whole number of at least 1. One that no tensor's shape confirms may say anything, and
+        needs a `maximum`."""
         value = self.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._wrong(key, "a whole number from 1", value)
-        if most is not None and value > most:
-            raise self._wrong(key, f"a whole number up to {most}", value)
+            raise self._wrong(key, "a whole number of at least 1", value)
+        if maximum is not None and value > maximum:
+            raise self._wrong(key, f"a whole number up to {maximum}", value)
         return value
 
     def whole(self, key: str, default: int = 0) -> int:
-        """A whole number from 0, which need not be there."""
+        """A whole number of at least 0."""
         value = self.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise self._wrong(key, "a whole number from 0", value)
+            raise self._wrong(key, "a whole number of at least 0", value)
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -108,11 +109,11 @@ class Config:
             return None
         return self.above(0, key, default)
 
-    def above(self, least: float, key: str, default: float | None = None) -> float:
-        """A finite number larger than `least`."""
+    def above(self, minimum: float, key: str, default: float | None = None) -> float:
+        """A finite number larger than `minimum`."""
         value = self.number(key, default)
-        if value <= least:
-            raise self._wrong(key, f"a number above {least:g}", value)
+        if value <= minimum:
+            raise self._wrong(key, f"a number above {minimum:g}", value)
         return value
 
     def numbers(self, key: str, n: int) -> tuple[float, ...]:
@@ -126,7 +127,7 @@ class Config:
     def text(self, key: str, default: str | None = "") -> str:
         value = self.get(key, default)
         if not isinstance(value, str):
-            raise self._wrong(key, "a text", value)
+            raise self._wrong(key, "a string", value)
         return value
 
     def switch(self, key: str, default: bool = False) -> bool:
@@ -137,19 +138,19 @@ class Config:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts, no two the same."""
+        """A list of strings, no two the same."""
         value = self.get(key, [])
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-            raise self._wrong(key, "a list of texts", value)
+            raise self._wrong(key, "a list of strings", value)
         if len(set(value)) != len(value):
-            raise self.error(f"{key} names something twice")
+            raise self.error(f"{key} has an entry twice")
         return tuple(value)
 
     def kinds(self, key: str, n: int, *known: str) -> tuple[str, ...]:
-        """A list of n texts, each one of those known."""
+        """A list of n strings, each one of those known."""
         value = self.get(key)
         if not isinstance(value, list) or len(value) != n:
-            raise self._wrong(key, f"a list of {n}", value)
+            raise self._wrong(key, f"a list of {n} strings", value)
         for kind in value:
             if kind not in known:
                 raise AttnvizError(
@@ -166,11 +167,11 @@ class Config:
         return self.part(value, key)
 
     def part(self, values: Mapping[str, Any], name: str = "") -> Config:
-        """Other fields out of the same file: errors call them `name`."""
+        """Other fields of the same file: errors call them `name`."""
         return Config(values, f"{self.where}: {name}" if name else self.where, self.hint)
 
     def values(self) -> Mapping[str, Any]:
-        """All fields, for whoever checks them itself."""
+        """All fields, for a caller that checks them itself."""
         self._read |= set(self._values)
         return self._values
 
@@ -178,7 +179,7 @@ class Config:
         return self.error(f"{key}: expected {expected}, got {str(value)[:40]}")
 
     def error(self, problem: str) -> AttnvizError:
-        """That this cannot be read, and why."""
+        """An error that says why this cannot be read."""
         return AttnvizError(f"{self.where}: {problem}", self.hint)
 
     def require(self, key: str, *values: Any) -> None:
@@ -205,7 +206,7 @@ class Config:
         return value
 
     def inert(self, *keys: str) -> None:
-        """Fields that change no number of this family."""
+        """Fields that change no number in this family."""
         self._read |= set(keys)
 
     def finish(self) -> None:

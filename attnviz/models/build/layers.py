@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from attnviz.models.build.config import Config
 from attnviz.models.build.tensors import Rows, Tensors
 from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
-from attnviz.nn.embedding import Transform, Unembedding
+from attnviz.nn.embedding import Unembedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
@@ -64,10 +64,10 @@ def layer_norm(tensors: Tensors, name: str, d: int, eps: float) -> LayerNorm:
     return LayerNorm(gain, tensors.take(f"{name}.bias", d, spellings=OLD_NORM), eps)
 
 
-def rms_norm(tensors: Tensors, name: str, d: int, eps: float, *, above: float = 0.0) -> RMSNorm:
-    """`above` is what the stored gain is counted from: 1 for Gemma."""
+def rms_norm(tensors: Tensors, name: str, d: int, eps: float, *, offset: float = 0.0) -> RMSNorm:
+    """`offset` is added to the stored gain: 1 for Gemma."""
     gain = tensors.take(f"{name}.weight", d)
-    return RMSNorm(gain + gain.dtype.type(above) if above else gain, eps)
+    return RMSNorm(gain + gain.dtype.type(offset) if offset else gain, eps)
 
 
 def attention(
@@ -107,41 +107,6 @@ def feed_forward(
         up=linear(tensors, up, d_model, d_ff, bias=bias),
         down=linear(tensors, down, d_ff, d_model, bias=bias),
         activation=activation,
-    )
-
-
-class LanguageModelHead(NamedTuple):
-    """Where the output of a model that predicts masked tokens stands in its file."""
-
-    dense: str
-    norm: str
-    output: str
-    activation: Activation | None = None
-    """None for that of the model."""
-
-
-def masked_head(
-    tensors: Tensors, table: Weight, head: LanguageModelHead, d_model: int, eps: float, activation: Activation
-) -> Unembedding | None:
-    """The output of a model that predicts masked tokens; None if its file has none."""
-    dense, norm, output, own_activation = head
-    n_vocabulary, d = table.shape
-    tensors = tensors.outside
-    if not any(
-        tensors.has(name) for name in (f"{dense}.weight", f"{norm}.weight", f"{output}.bias")
-    ):
-        return None
-    own = next(
-        (name for name in (f"{output}.decoder", output) if tensors.has(f"{name}.weight")), ""
-    )
-    weight = tensors.weight(f"{own}.weight", n_vocabulary, d) if own else table
-    transform = Transform(
-        linear(tensors, dense, d_model, d),
-        own_activation or activation,
-        layer_norm(tensors, norm, d, eps),
-    )
-    return Unembedding(
-        Linear(weight, tensors.take(f"{output}.bias", n_vocabulary)), before=transform
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,141 +21,171 @@ from attnviz.nn.rotary import (
 )
 from attnviz.nn.types import Array
 
-ORIGINAL = "original_max_position_embeddings"
-BESIDE = ("rope_theta", "partial_rotary_factor", ORIGINAL)
-"""What may stand in the section or beside it."""
+ORIGINAL_LENGTH = "original_max_position_embeddings"
+TOP_LEVEL = ("rope_theta", "partial_rotary_factor", ORIGINAL_LENGTH)
+"""Fields that may also stand outside the section."""
 
-WIDEST = 1 << 16
-"""Of the heads that are rotated: frequencies are made before any tensor is looked at."""
-
-KINDS = ("default", "linear", "llama3", "yarn", "longrope", "factors")
+MAX_HEAD_WIDTH = 1 << 16
+"""Frequencies are computed before any tensor is looked at, so the config alone is trusted."""
 
 
-def rope(
+class Rope(NamedTuple):
+    """Rotary positions."""
+
+    rotary: Rotary
+    description: str
+    """For the screen."""
+
+
+class Scaling(NamedTuple):
+    """What the scaling of frequencies to long texts depends on."""
+
+    config: Config
+    section: Config
+    """The fields of rotary positions."""
+    frequencies: Array
+    """[n_pair]: those of the base, unscaled."""
+    base: float
+
+    def original_length(self) -> float:
+        """The length of text that the model was first trained on."""
+        return self.section.above(
+            1, ORIGINAL_LENGTH, self.config.count("max_position_embeddings")
+        )
+
+    def factors(self, key: str) -> Array:
+        """[n_pair]: a divisor of each frequency."""
+        return np.asarray(self.section.numbers(key, len(self.frequencies)))
+
+
+def read_rope(
     config: Config, d_head: int, *, base: float = 10000.0, fraction: float | None = None
-) -> tuple[Rotary, str]:
-    """The rotation of queries and keys, and its name for the screen.
+) -> Rope:
+    """The rotation of queries and keys.
 
     Reads `rope_parameters`, or `rope_theta`, `rope_scaling` and `partial_rotary_factor`; `base`
-    and `fraction` (of the features that turn) are what holds where the config does not say.
-    Without a `fraction`, the family turns all features.
+    and `fraction` (of the features that are rotated) hold where the config does not say.
+    Without a `fraction`, the family rotates all features.
     """
-    return from_parameters(config, _parameters(config), d_head, base=base, fraction=fraction)
+    return read_rope_section(config, _section(config), d_head, base=base, fraction=fraction)
 
 
-def _parameters(config: Config) -> Config:
-    """One section, whatever the spelling, with what the config says beside it."""
-    beside = {key: config.get(key) for key in BESIDE if config.has(key)}
+def _section(config: Config) -> Config:
+    """The fields of rotary positions, whatever the spelling, with those outside the section."""
+    outside = {key: config.get(key) for key in TOP_LEVEL if config.has(key)}
     spellings = [key for key in ("rope_parameters", "rope_scaling") if config.has(key)]
     if len(spellings) > 1:
         raise AttnvizError(
             f"{config.where} has both {' and '.join(spellings)}", "delete the one that is wrong"
         )
     if not spellings:
-        return config.part(beside)
+        return config.part(outside)
     section = config.section(spellings[0])
-    # the original length beside the section is what transformers goes by
-    return section.part({**beside, **section.values(), **_only(beside, ORIGINAL)})
+    fields = {**outside, **section.values()}
+    if ORIGINAL_LENGTH in outside:  # here transformers prefers the field outside
+        fields[ORIGINAL_LENGTH] = outside[ORIGINAL_LENGTH]
+    return section.part(fields)
 
 
-def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {key: values[key]} if key in values else {}
-
-
-def from_parameters(
+def read_rope_section(
     config: Config,
-    given: Config,
+    section: Config,
     d_head: int,
     *,
     base: float = 10000.0,
     fraction: float | None = None,
-) -> tuple[Rotary, str]:
-    """As `rope`, from one section: Gemma 3 has one for each kind of layer."""
-    base = given.above(0, "rope_theta", base)
+) -> Rope:
+    """As `read_rope`, from one section: Gemma 3 has one for each kind of layer."""
+    base = section.above(0, "rope_theta", base)
     if fraction is None:
-        given.require("partial_rotary_factor", 1.0)
-    if d_head > WIDEST:
-        raise config.error(f"heads of {d_head} features are wider than {WIDEST}")
-    share = given.above(0, "partial_rotary_factor", fraction or 1.0)
-    if int(d_head * share) % 2:
-        raise given.error(
-            f"{share:g} of {d_head} features turn, an odd number; features turn in pairs"
+        section.require("partial_rotary_factor", 1.0)
+    if d_head > MAX_HEAD_WIDTH:
+        raise config.error(f"heads of {d_head} features are wider than {MAX_HEAD_WIDTH}")
+    fraction = section.above(0, "partial_rotary_factor", fraction or 1.0)
+    if int(d_head * fraction) % 2:
+        raise section.error(
+            f"{fraction:g} of {d_head} features is an odd number, but features are rotated in pairs"
         )
-    old_kind = given.choice("type", "default", "su", *KINDS[1:]).replace("su", "longrope")
-    others = (known for known in KINDS if known != old_kind)
-    kind = given.choice("rope_type", old_kind, *others)
-    plain = frequencies(rotary_width(d_head, share), base)
-    rotary = _SCALED[kind](config, given, plain, base)
-    given.inert("factor", ORIGINAL)
-    given.finish()
-    name = f"rope base {base:g}" + (f", {share:g} of the features" if share < 1 else "")
-    return rotary, name + ("" if kind == "default" else f", {kind} scaling")
+    kind = _kind(section)
+    unscaled = frequencies(rotary_width(d_head, fraction), base)
+    rotary = SCALINGS[kind](Scaling(config, section, unscaled, base))
+    section.inert("factor", ORIGINAL_LENGTH)
+    section.finish()
+    description = f"rope base {base:g}"
+    if fraction < 1:
+        description += f", {fraction:g} of the features"
+    if kind != "default":
+        description += f", {kind} scaling"
+    return Rope(rotary, description)
 
 
-def _default(config: Config, given: Config, plain: Array, base: float) -> Rotary:
-    return RotaryEmbedding(plain)
+def _kind(section: Config) -> str:
+    """How frequencies are scaled: `rope_type`, or its older spelling `type`."""
+    kinds = list(SCALINGS)
+    old_kind = section.choice("type", "default", "su", *kinds[1:]).replace("su", "longrope")
+    others = (kind for kind in kinds if kind != old_kind)
+    kind: str = section.choice("rope_type", old_kind, *others)
+    return kind
 
 
-def _linear(config: Config, given: Config, plain: Array, base: float) -> Rotary:
-    return RotaryEmbedding(plain / given.above(0, "factor"))
+def _default(scaling: Scaling) -> Rotary:
+    return RotaryEmbedding(scaling.frequencies)
 
 
-def _llama3(config: Config, given: Config, plain: Array, base: float) -> Rotary:
+def _linear(scaling: Scaling) -> Rotary:
+    return RotaryEmbedding(scaling.frequencies / scaling.section.above(0, "factor"))
+
+
+def _llama3(scaling: Scaling) -> Rotary:
+    section = scaling.section
     return RotaryEmbedding(
         llama3_frequencies(
-            plain,
-            given.above(0, "factor"),
-            given.above(0, "low_freq_factor"),
-            given.above(0, "high_freq_factor"),
-            given.above(1, ORIGINAL),
+            scaling.frequencies,
+            section.above(0, "factor"),
+            section.above(0, "low_freq_factor"),
+            section.above(0, "high_freq_factor"),
+            section.above(1, ORIGINAL_LENGTH),
         )
     )
 
 
-def _yarn(config: Config, given: Config, plain: Array, base: float) -> Rotary:
-    factor = given.above(0, "factor")
-    turned = yarn_frequencies(
-        plain,
-        base,
+def _yarn(scaling: Scaling) -> Rotary:
+    section = scaling.section
+    factor = section.above(0, "factor")
+    scaled = yarn_frequencies(
+        scaling.frequencies,
+        scaling.base,
         factor,
-        given.above(0, "beta_fast", 32.0),
-        given.above(0, "beta_slow", 1.0),
-        _original(config, given),
-        given.switch("truncate", True),
+        section.above(0, "beta_fast", 32.0),
+        section.above(0, "beta_slow", 1.0),
+        scaling.original_length(),
+        section.switch("truncate", True),
     )
     gain = yarn_gain(factor)
-    if given.has("mscale") and given.has("mscale_all_dim"):
-        gain = yarn_gain(factor, given.above(0, "mscale"))
-        gain /= yarn_gain(factor, given.above(0, "mscale_all_dim"))
-    return RotaryEmbedding(turned, given.above(0, "attention_factor", gain))
+    if section.has("mscale") and section.has("mscale_all_dim"):
+        gain = yarn_gain(factor, section.above(0, "mscale"))
+        gain /= yarn_gain(factor, section.above(0, "mscale_all_dim"))
+    return RotaryEmbedding(scaled, section.above(0, "attention_factor", gain))
 
 
-def _longrope(config: Config, given: Config, plain: Array, base: float) -> Rotary:
-    original = _original(config, given)
-    factor = given.above(0, "factor", config.count("max_position_embeddings") / original)
-    gain = given.above(0, "attention_factor", longrope_gain(factor, original))
+def _longrope(scaling: Scaling) -> Rotary:
+    section, original = scaling.section, scaling.original_length()
+    length = scaling.config.count("max_position_embeddings")
+    factor = section.above(0, "factor", length / original)
+    gain = section.above(0, "attention_factor", longrope_gain(factor, original))
     short, long = (
-        RotaryEmbedding(plain / _factors(given, key, len(plain)), gain)
+        RotaryEmbedding(scaling.frequencies / scaling.factors(key), gain)
         for key in ("short_factor", "long_factor")
     )
     return ByLength(short, long, int(original))
 
 
-def _by_factors(config: Config, given: Config, plain: Array, base: float) -> Rotary:
-    """Each frequency has a divisor of its own: how GGUF files store a scaling."""
-    return RotaryEmbedding(plain / _factors(given, "factors", len(plain)))
+def _by_factors(scaling: Scaling) -> Rotary:
+    """Each frequency has its own divisor: how GGUF files store a scaling."""
+    return RotaryEmbedding(scaling.frequencies / scaling.factors("factors"))
 
 
-def _factors(given: Config, key: str, n: int) -> Array:
-    return np.asarray(given.numbers(key, n))
-
-
-def _original(config: Config, given: Config) -> float:
-    own = config.count("max_position_embeddings")
-    return given.above(1, ORIGINAL, own)
-
-
-_SCALED: Mapping[str, Any] = {
+SCALINGS: Mapping[str, Callable[[Scaling], Rotary]] = {
     "default": _default,
     "linear": _linear,
     "llama3": _llama3,
@@ -163,3 +193,4 @@ _SCALED: Mapping[str, Any] = {
     "longrope": _longrope,
     "factors": _by_factors,
 }
+"""By the names that configs use."""

@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint on their way into the parts of a model."""
+"""The tensors of a checkpoint, taken by name; none may be left over."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from attnviz.nn.types import Array
 from attnviz.nn.weights import LazyWeight, Weight
 
 Rows = slice | Array
-"""Which rows of a tensor, along its first axis: a slice, or whole numbers in any order."""
+"""Rows of a tensor, along its first axis: a slice, or whole numbers in any order."""
 
-SMALL = 1 << 16
-"""Elements up to which a tensor is converted when it is taken, not each time it is used."""
+MAX_EAGER_SIZE = 1 << 16
+"""A tensor of at most so many elements is converted when it is taken, not when it is used."""
 
 
 class TensorFile(Protocol):
-    """What a file format gives: names, shapes, and arrays when they are asked for."""
+    """What a file format provides: names, shapes, and arrays when they are asked for."""
 
     @property
     def path(self) -> str: ...
@@ -40,22 +40,22 @@ class TensorFile(Protocol):
 
     @property
     def n_byte(self) -> int:
-        """Of the file or files."""
+        """The size of the file or files."""
         ...
 
     def sha256(self) -> str:
-        """Of the file or files."""
+        """The hash of the file or files."""
         ...
 
 
 class Tensors:
-    """Hands out a file's tensors by name, and knows which were never asked for."""
+    """A file's tensors by name, in the dtype of the run; knows which were never taken."""
 
     def __init__(self, file: TensorFile, prefixes: tuple[str, ...], dtype: np.dtype[Any]) -> None:
         self._file = file
         self._dtype = dtype
         self._taken: set[str] = set()
-        self._later: list[LazyWeight] = []
+        self._lazy: list[LazyWeight] = []
         self._prefix = next(
             (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
         )
@@ -63,9 +63,9 @@ class Tensors:
     @property
     def outside(self) -> Tensors:
         """The same tensors by names without the model's prefix: those of its output."""
-        bare = copy(self)
-        bare._prefix = ""
-        return bare
+        tensors = copy(self)
+        tensors._prefix = ""
+        return tensors
 
     @property
     def n_parameter(self) -> int:
@@ -87,40 +87,39 @@ class Tensors:
         *shape: int,
         rows: Rows | None = None,
         spellings: Mapping[str, str] | None = None,
-        flipped: bool = False,
+        transposed: bool = False,
     ) -> Weight:
         """The matrix `name` of exactly this shape, or some rows of it.
 
         A large one that the file holds in another type is converted each time it is used.
-        `flipped` transposes it, and `rows` are then rows of the transposed: the file's columns.
+        `transposed` gives its transpose, and `rows` are then the file's columns.
         """
         full = self._checked(name, shape, spellings or {})
-        whole = shape[::-1] if flipped else shape
-        n_row = whole[0] if rows is None else len(np.arange(whole[0])[rows])
+        n_all, n_column = shape[::-1] if transposed else shape
+        n_row = n_all if rows is None else len(np.arange(n_all)[rows])
 
         def make(ids: Array | None) -> Array:
-            if flipped:
+            if transposed:
                 columns = self._read(full, None)[:, slice(None) if rows is None else rows]
                 return columns.T if ids is None else columns[:, ids].T
-            chosen = (
-                rows if ids is None else ids if rows is None else np.arange(whole[0])[rows][ids]
-            )
-            return self._read(full, chosen)
+            if ids is None or rows is None:
+                return self._read(full, rows if ids is None else ids)
+            return self._read(full, np.arange(n_all)[rows][ids])
 
-        as_it_is = self._dtype == np.float32 and not self._file.copies(full)
-        if n_row * whole[1] <= SMALL or (as_it_is and not isinstance(rows, np.ndarray)):
+        is_view = self._dtype == np.float32 and not self._file.copies(full)
+        if n_row * n_column <= MAX_EAGER_SIZE or (is_view and not isinstance(rows, np.ndarray)):
             return make(None)
-        later = LazyWeight((n_row, *whole[1:]), make)
-        self._later.append(later)
-        return later
+        weight = LazyWeight((n_row, n_column), make)
+        self._lazy.append(weight)
+        return weight
 
     def has(self, name: str) -> bool:
         """Whether the file holds the tensor, with or without the model's prefix."""
         return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
 
     def keep(self, n_byte: int) -> None:
-        """Convert as many of the matrices as fit into so much memory, once for all passes."""
-        for weight in self._later:
+        """Convert matrices once for all passes, as many as fit into `n_byte` of memory."""
+        for weight in self._lazy:
             n_byte -= weight.size * self._dtype.itemsize
             if n_byte < 0:
                 return
@@ -137,17 +136,17 @@ class Tensors:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise AttnvizError(
                 f"{self._file.path}: the model has no place for the tensor {left[0]}{more}",
-                "the weights belong to another architecture than the config says",
+                "the weights belong to a different architecture than the config",
             )
 
     def _checked(self, name: str, shape: tuple[int, ...], spellings: Mapping[str, str]) -> str:
-        full = self._found(name, spellings)
-        found = self._file.shapes[full]
-        if found != shape:
+        full = self._full_name(name, spellings)
+        stored = self._file.shapes[full]
+        if stored != shape:
             raise AttnvizError(
-                f"{self._file.path}: the tensor {full} has the shape {list(found)}; "
+                f"{self._file.path}: the tensor {full} has the shape {list(stored)}; "
                 f"the config asks for {list(shape)}",
-                "the config and the weights are of different models",
+                "the config and the weights belong to different models",
             )
         self._taken.add(full)
         return full
@@ -156,7 +155,7 @@ class Tensors:
         array = self._file.read(full, rows)
         return array if array.dtype == self._dtype else array.astype(self._dtype)
 
-    def _found(self, name: str, spellings: Mapping[str, str]) -> str:
+    def _full_name(self, name: str, spellings: Mapping[str, str]) -> str:
         for prefix in (self._prefix, ""):
             if prefix + name in self._file.shapes:
                 return prefix + name
@@ -167,5 +166,5 @@ class Tensors:
                         return older
         raise AttnvizError(
             f"{self._file.path}: the tensor {self._prefix}{name} is missing",
-            "the file is incomplete, or of another architecture than the config says",
+            "the file is incomplete, or belongs to a different architecture than the config",
         )

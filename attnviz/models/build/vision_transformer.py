@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
+from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
-from attnviz.models.build.families import Built
 from attnviz.models.build.layers import head_width, layer_norm, linear
 from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText
 from attnviz.models.vision.preprocessor import Takes, read_preprocessor
 from attnviz.nn.embedding import PatchEmbedding
@@ -21,8 +21,8 @@ from attnviz.nn.pooling import Classifier
 from attnviz.nn.transformer import Block, Stack, Transformer
 from attnviz.nn.types import Array
 
-LARGEST_SIDE = 1 << 14
-MOST_LABELS = 1 << 20
+MAX_SIDE = 1 << 14
+MAX_LABELS = 1 << 20
 
 
 class Sizes(NamedTuple):
@@ -96,14 +96,15 @@ def norm(tensors: Tensors, name: str, sizes: Sizes) -> LayerNorm:
 
 
 def vision_model(
+    checkpoint: Checkpoint,
     tensors: Tensors,
     sizes: Sizes,
     block: Callable[[int], Block],
     pool: Callable[[Array], Array],
     d_pooled: int,
     ignored: str,
-) -> Built:
-    """An encoder, with a classifier where the file has one. Takes all tensors."""
+) -> Model:
+    """An encoder, with a classifier where the file has one."""
     embedding = patch_embedding(tensors, sizes)
     blocks = tuple(block(layer) for layer in range(sizes.n_layer))
     encoder = Stack("encoder", blocks, norm(tensors, "layernorm", sizes))
@@ -112,11 +113,12 @@ def vision_model(
     if tensors.has("classifier.weight"):
         labels = sizes.labels
         unembed = Classifier(linear(tensors, "classifier", d_pooled, len(labels)), pool)
-    tensors.finish(ignored)
     takes = sizes.takes
-    return Built(
-        transformer=Transformer(encoder=encoder, source=embedding, unembed=unembed),
-        shape={
+    return trained_model(
+        checkpoint,
+        tensors,
+        Transformer(encoder=encoder, source=embedding, unembed=unembed),
+        {
             "n_layer": sizes.n_layer,
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
@@ -124,13 +126,11 @@ def vision_model(
             "positions": "learned, resized to the image" if takes.resizes else "learned",
             "patch": f"{takes.patch[1]} × {takes.patch[0]}",
         },
-        tensors=tensors,
-        max_tokens=None,
-        n_vocabulary=None,
+        ignored=ignored,
         tokenizer=NoText(),
         task="classify" if labels else "",
         labels=labels,
-        image=partial(read_preprocessor, takes),
+        image=read_preprocessor(takes, checkpoint.preprocessor),
     )
 
 
@@ -139,9 +139,9 @@ def _sides(config: Config, key: str, default: int) -> tuple[int, int]:
     value = config.get(key, default)
     height, width = value if isinstance(value, list) and len(value) == 2 else (value, value)
     for side in (height, width):
-        if not isinstance(side, int) or isinstance(side, bool) or not 0 < side <= LARGEST_SIDE:
+        if not isinstance(side, int) or isinstance(side, bool) or not 0 < side <= MAX_SIDE:
             raise config.error(
-                f"{key}: expected a height and a width in pixels, up to {LARGEST_SIDE}, "
+                f"{key}: expected a height and a width in pixels, up to {MAX_SIDE}, "
                 f"got {str(value)[:40]}"
             )
     return height, width
@@ -149,7 +149,7 @@ def _sides(config: Config, key: str, default: int) -> tuple[int, int]:
 
 def _labels(config: Config) -> tuple[str, ...]:
     """The names of the classes; without names there are two, as transformers has it."""
-    n_label = config.count("num_labels", 2, most=MOST_LABELS)
+    n_label = config.count("num_labels", 2, maximum=MAX_LABELS)
     names = config.get("id2label", {str(i): f"LABEL_{i}" for i in range(n_label)})
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
         raise config.error("id2label: expected a name for every class, counted from 0")

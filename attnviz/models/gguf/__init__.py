@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attnviz.models.build.checkpoint import assemble
+from attnviz.models.build.checkpoint import Checkpoint, build_model
 from attnviz.models.formats.gguf import GGUFFile
 from attnviz.models.gguf.architectures import translate
 from attnviz.models.gguf.tokenizer import read_tokenizer
@@ -17,4 +17,4 @@ def load_gguf(path: Path, dtype: str = "float32") -> Model:
     file = GGUFFile(path)
     config, tensors = translate(file.metadata, file)
     tokenizer = read_tokenizer(file.metadata, path)
-    return assemble(path.stem, config, tensors, tokenizer, dtype)
+    return build_model(Checkpoint(path.stem, config, tensors, tokenizer, dtype=dtype))

@@ -240,7 +240,7 @@ def _gemma3(given: Config, file: TensorFile) -> Values:
 def _gemma_changes(values: Values) -> Mapping[str, Change]:
     norms = ("attn_norm", "attn_q_norm", "attn_k_norm", "post_attention_norm", "ffn_norm",
              "post_ffw_norm", "output_norm")  # fmt: skip
-    return dict.fromkeys(norms, Change(above=1.0))
+    return dict.fromkeys(norms, Change(offset=1.0))
 
 
 def _phi3(given: Config, file: TensorFile) -> Values:
@@ -265,7 +265,7 @@ def _gpt2(given: Config, file: TensorFile) -> Values:
 
 def _gpt2_changes(values: Values) -> Mapping[str, Change]:
     matrices = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
-    return dict.fromkeys(matrices, Change(flipped=True))
+    return dict.fromkeys(matrices, Change(transposed=True))
 
 
 def _gptneox(given: Config, file: TensorFile) -> Values:

@@ -19,9 +19,9 @@ class Change(NamedTuple):
 
     order: Callable[[int], Array] | None = None
     """n_row -> [n_row]: Hugging Face's row i is the file's row order[i]."""
-    above: float = 0.0
+    offset: float = 0.0
     """What was added to every number."""
-    flipped: bool = False
+    transposed: bool = False
     """Whether a matrix was transposed."""
 
 
@@ -59,7 +59,7 @@ class Renamed:
                 changes.get(own, AS_IT_WAS),
             )
         self.shapes: Mapping[str, tuple[int, ...]] = {
-            name: file.shapes[stored][:: -1 if change.flipped else 1]
+            name: file.shapes[stored][:: -1 if change.transposed else 1]
             for name, (stored, change) in self._stored.items()
         }
 
@@ -73,11 +73,11 @@ class Renamed:
         if change.order is not None:
             order = change.order(self.shapes[name][0])
             rows = order if rows is None else order[rows]
-        if change.flipped and len(self.shapes[name]) > 1:
+        if change.transposed and len(self.shapes[name]) > 1:
             whole = self._file.read(stored).T
             return whole if rows is None else whole[rows]
         array = self._file.read(stored, rows)
-        return array - np.float32(change.above) if change.above else array
+        return array - np.float32(change.offset) if change.offset else array
 
 
 def halves(n_head: int, n_row: int) -> Array:

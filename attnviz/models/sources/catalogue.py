@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED, packaged
-from attnviz.models.build.checkpoint import known_families, read_card
+from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.formats.gguf_header import read_architecture
 from attnviz.models.formats.mapped import mapped
 from attnviz.models.gguf.architectures import ARCHITECTURES
+from attnviz.models.sources.card import read_card
 from attnviz.models.sources.folder import CONFIG
 from attnviz.models.sources.hub import cached
 
@@ -56,7 +57,7 @@ def _entry(name: str, path: Path) -> Entry | None:
         family = str(config["model_type"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Entry(name, family, family.replace("-", "_") in known_families(), None)
+    return Entry(name, family, family_name(family) in FAMILIES, None)
 
 
 def _gguf_entry(path: Path) -> Entry | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.json_object import read_object
 from attnviz.models.tokenizers.hugging_face import tokenizers_package
 
@@ -28,17 +29,6 @@ ROBERTA = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "pad": "<
            "cls": "<s>", "mask": "<mask>"}  # fmt: skip
 GPT2 = {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "unk": "<|endoftext|>"}
 
-OF_FAMILY = {
-    "bert": "BertTokenizer",
-    "distilbert": "BertTokenizer",
-    "electra": "BertTokenizer",
-    "gpt2": "GPT2Tokenizer",
-    "opt": "GPT2Tokenizer",
-    "roberta": "RobertaTokenizer",
-    "bart": "RobertaTokenizer",
-}
-"""The class of a checkpoint that names none."""
-
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """`tokenizer_config.json` over `special_tokens_map.json`, as far as they are there."""
@@ -52,12 +42,18 @@ def read_settings(folder: Path) -> dict[str, Any]:
 def read_vocabulary(folder: Path, settings: Mapping[str, Any], family: str) -> Any:
     """The `tokenizers.Tokenizer` of a folder that has only its vocabulary; None if it is not
     known how that is read."""
-    named = str(settings.get("tokenizer_class") or OF_FAMILY.get(family)).removesuffix("Fast")
-    file, build = CLASSES.get(named, ("", None))
+    named = settings.get("tokenizer_class") or _default_class(family)
+    file, build = CLASSES.get(str(named).removesuffix("Fast"), ("", None))
     if build is None or not (folder / file).exists():
         return None
     tokenizers_package(folder / file)
     return build(folder, settings)
+
+
+def _default_class(family: str) -> str | None:
+    """The tokenizer class of a family's checkpoints that name none."""
+    name = family_name(family)
+    return getattr(FAMILIES[name], "TOKENIZER", None) if name in FAMILIES else None
 
 
 def _bert(folder: Path, settings: Mapping[str, Any]) -> Any:

@@ -84,7 +84,10 @@ class TestRefusals:
             ({"llama.attention.value_length": 4}, "attention.value_length = 4 changes"),
             ({"llama.rope.dimension_count": 4}, "rope.dimension_count = 4 changes"),
             ({"llama.attention.head_count_kv": [4, 2]}, "head_count_kv: expected a whole number"),
-            ({"llama.attention.head_count": 0}, "head_count: expected a whole number from 1"),
+            (
+                {"llama.attention.head_count": 0},
+                "head_count: expected a whole number of at least 1",
+            ),
             ({"llama.embedding_length": 23}, "the config asks for"),
             ({"llama.block_count": 3}, "the tensor model.layers.2.* is missing"),
             ({"llama.block_count": 1}, "no place for the tensor model.layers.1"),

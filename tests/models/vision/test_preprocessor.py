@@ -107,7 +107,7 @@ def test_the_shortest_edge(height, width, length):
         ({"do_pad": True}, "do_pad = True"),
         ({"size": {"shortest_edge": 9, "longest_edge": 12}}, "'longest_edge'"),
         ({"size": {"height": 9}}, "width"),
-        ({"size": 0}, "from 1"),
+        ({"size": 0}, "at least 1"),
         ({"size": 1 << 40}, "more than 64 million pixels"),
         ({"crop_size": {"shortest_edge": 10**9}}, "more than 64 million pixels"),
         ({"size": "large"}, "a height and a width"),

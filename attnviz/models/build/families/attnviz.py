@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.build.families import Built, Config
-from attnviz.models.model import Tokenizer
-from attnviz.models.build.parts import build_scheme, build_stack, linear
+from attnviz.models.build.checkpoint import Checkpoint, trained_model
+from attnviz.models.build.config import Config
 from attnviz.models.build.stack import StackConfig, from_values
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.stack_parts import build_stacks, linear
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model, Tokenizer
 from attnviz.models.tokenizers.readers import NoText, Reader
 from attnviz.models.vision.grey import GreyReader
 from attnviz.nn.embedding import Embed, Embedding, PatchEmbedding
@@ -21,77 +22,87 @@ from attnviz.nn.schemes import Scheme
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
 
-LARGEST_SIDE = 4096
+MAX_SIDE = 4096
 
 TASKS = ("tag", "classify", "continue")
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
+class _Input(NamedTuple):
+    """What reads the input of a stack."""
+
+    tokenizer: Tokenizer
+    embedding: Embed
+    image: GreyReader | None = None
+
+
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors(), checkpoint.config
     section = config.section("stack")
     stack = from_values(section.values(), section.where)
     task = config.get("task")
     config.require("task", *TASKS if stack.kind == "encoder" else TASKS[2:])
-    source = config.section("source")
-    target = config.section("target") if stack.kind == "encoder-decoder" else None
     labels = config.texts("labels") if task != "continue" else ()
-    longest, trained = config.whole("max_tokens") or None, config.whole("trained_tokens") or None
-    aligned = config.text("alignment_head")
+    source_config = config.section("source")
+    target_config = config.section("target") if stack.kind == "encoder-decoder" else None
+    max_tokens, trained_tokens = config.whole("max_tokens"), config.whole("trained_tokens")
+    alignment_head = config.text("alignment_head")
     config.finish()
 
-    tensors = Tensors(file, (), dtype)
     weights = _FileWeights(tensors)
-    first = "decoder" if stack.kind == "decoder" else "encoder"
-    scheme = build_scheme(stack, weights, first)
-    stacks = {first: build_stack(stack, weights, first, scheme, cross=False)}
-    image = _image(source) if source.get("reads", "") == "patches" else None
-    reader: Tokenizer
-    embed: Embed
-    if image is None:
-        reader = source_reader = Reader(source)
-        embed = _embedding(stack, source_reader, tensors, scheme, "source")
-    else:
-        reader, embed = NoText(), _patches(stack, image, tensors, scheme, source.where)
-    target_embed = target_reader = None
-    if target is not None:
-        scheme = build_scheme(stack, weights, "decoder")
-        stacks["decoder"] = build_stack(stack, weights, "decoder", scheme, cross=True)
-        target_reader = Reader(target)
-        target_embed = _embedding(stack, target_reader, tensors, scheme, "target")
-    n_output = len(labels) or (target_reader or reader).n_entry
-    if not n_output or (task != "continue" and not labels):
-        raise AttnvizError(f"{config.where}: it names no outputs", "labels: ['NOUN', …]")
+    stacks = build_stacks(stack, weights)
+    source = _input(stack, tensors, stacks.source, "source", source_config)
+    target = None
+    if target_config is not None and stacks.target is not None:
+        target = _input(stack, tensors, stacks.target, "target", target_config)
+    n_output = len(labels) if task != "continue" else (target or source).tokenizer.n_entry
+    if not n_output:
+        raise AttnvizError(f"{config.where} names no outputs", "labels: ['NOUN', …]")
     transformer = Transformer(
-        encoder=stacks.get("encoder"),
-        decoder=stacks.get("decoder"),
-        source=embed,
-        target=target_embed,
+        encoder=stacks.encoder,
+        decoder=stacks.decoder,
+        source=source.embedding,
+        target=None if target is None else target.embedding,
         unembed=linear(weights, "output", stack.d_model, n_output),
     )
-    tensors.finish("")
-    return Built(
-        transformer=transformer,
-        shape={
-            "n_layer": stack.layers,
-            "n_head": stack.heads if transformer.sites() else 0,
-            "d_model": stack.d_model,
-            "mix": stack.mix,
-            "positions": stack.positions,
-            **({"alignment_head": aligned} if aligned else {}),
-        },
-        tensors=tensors,
-        max_tokens=longest,
-        trained_tokens=trained,
-        n_vocabulary=reader.n_entry,
-        tokenizer=reader,
-        target_tokenizer=target_reader,
+    return trained_model(
+        checkpoint,
+        tensors,
+        transformer,
+        _shape(stack, transformer, alignment_head),
+        max_tokens=max_tokens or None,
+        trained_tokens=trained_tokens or None,
+        n_vocabulary=source.tokenizer.n_entry,
+        tokenizer=source.tokenizer,
+        target_tokenizer=None if target is None else target.tokenizer,
         task=task,
         labels=labels,
-        image=None if image is None else lambda preprocessor: image,
+        image=source.image,
     )
+
+
+def _shape(stack: StackConfig, transformer: Transformer, alignment_head: str) -> dict[str, object]:
+    return {
+        "n_layer": stack.layers,
+        "n_head": stack.heads if transformer.sites() else 0,
+        "d_model": stack.d_model,
+        "mix": stack.mix,
+        "positions": stack.positions,
+        **({"alignment_head": alignment_head} if alignment_head else {}),
+    }
+
+
+def _input(
+    stack: StackConfig, tensors: Tensors, scheme: Scheme, stream: str, config: Config
+) -> _Input:
+    if stream == "source" and config.get("reads", "") == "patches":
+        image = _image(config)
+        return _Input(NoText(), _patches(stack, image, tensors, scheme, config.where), image)
+    reader = Reader(config)
+    return _Input(reader, _embedding(stack, reader, tensors, scheme, stream))
 
 
 class _FileWeights:
-    """Arrays by name, out of the file."""
+    """Arrays by name, read from the file."""
 
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
@@ -112,8 +123,8 @@ def _image(config: Config) -> GreyReader:
         raise config.error(
             f"patches of {image.patch} do not fill an image of {image.height} × {image.width}"
         )
-    if max(image) > LARGEST_SIDE:
-        raise config.error(f"no side may be longer than {LARGEST_SIDE} pixels")
+    if max(image) > MAX_SIDE:
+        raise config.error(f"no side may be longer than {MAX_SIDE} pixels")
     return image
 
 

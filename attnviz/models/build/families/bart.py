@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from attnviz.models.build.families import Built, Config
+from attnviz.models.build.checkpoint import Checkpoint, trained_model
+from attnviz.models.build.config import Config
 from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
 from attnviz.nn import masks
 from attnviz.nn.activations import Activation
 from attnviz.nn.embedding import Embedding, Unembedding
@@ -19,11 +19,11 @@ from attnviz.nn.schemes import look_up
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 from attnviz.nn.weights import Weight, rows
 
+TOKENIZER = "RobertaTokenizer"
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 EPS = 1e-5
 OFFSET = 2
 """The first rows of the table of positions stand for no token."""
-
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 IGNORED = (
     r"(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight|lm_head\.weight"
@@ -43,8 +43,8 @@ class Half(NamedTuple):
     activation: Activation
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("model.",), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("model."), checkpoint.config
     config.require("normalize_before", False)
     config.require("normalize_embedding", True)
     config.require("static_position_embeddings", False)
@@ -54,21 +54,30 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     d_model = halves[0].d_model
     scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
     finish_config(config)
-    words = shared_table(tensors, "shared", "encoder.embed_tokens", n_vocabulary, d_model)
+    table = shared_table(tensors, "shared", "encoder.embed_tokens", n_vocabulary, d_model)
 
     def embedding(half: Half) -> Embedding:
         name = f"{half.name}.embed_positions.weight"
-        table = tensors.take(name, n_position + OFFSET, d_model)[OFFSET:]
+        positions = tensors.take(name, n_position + OFFSET, d_model)[OFFSET:]
         return Embedding(
-            tokens=partial(rows, words),
-            positions=partial(look_up, table),
+            tokens=partial(rows, table),
+            positions=partial(look_up, positions),
             scale=scale,
             norm=layer_norm(tensors, f"{half.name}.layernorm_embedding", d_model, EPS),
         )
 
     source, target = (embedding(half) for half in halves)
     return encoder_decoder(
-        tensors, halves, source, target, words, words, f"learned, {n_position}", n_position, IGNORED
+        checkpoint,
+        tensors,
+        halves,
+        source,
+        target,
+        table,
+        table,
+        positions=f"learned, {n_position}",
+        n_position=n_position,
+        ignored=IGNORED,
     )
 
 
@@ -101,23 +110,25 @@ def finish_config(config: Config) -> None:
 
 def shared_table(tensors: Tensors, name: str, other: str, n_vocabulary: int, d: int) -> Weight:
     """A table of tokens, which stands under its own name or under that of its user."""
-    found = other if tensors.has(f"{other}.weight") and not tensors.has(f"{name}.weight") else name
-    return tensors.weight(f"{found}.weight", n_vocabulary, d)
+    names = (f"{name}.weight", f"{other}.weight")
+    return tensors.weight(next(filter(tensors.has, names), names[0]), n_vocabulary, d)
 
 
 def encoder_decoder(
+    checkpoint: Checkpoint,
     tensors: Tensors,
     halves: tuple[Half, Half],
     source: Embedding,
     target: Embedding,
-    source_words: Weight,
-    target_words: Weight,
+    source_table: Weight,
+    target_table: Weight,
+    *,
     positions: str,
     n_position: int,
     ignored: str,
-) -> Built:
+) -> Model:
     """Both stacks and the output, which shares the table of what the decoder reads."""
-    n_vocabulary, d_model = target_words.shape
+    n_vocabulary, d_model = target_table.shape
     encoder, decoder = (
         Stack(half.name, tuple(_block(tensors, half, layer) for layer in range(half.n_layer)))
         for half in halves
@@ -125,20 +136,20 @@ def encoder_decoder(
     bias = None
     if tensors.has("final_logits_bias"):
         bias = tensors.take("final_logits_bias", 1, n_vocabulary)[0]
-    tensors.finish(ignored)
-    return Built(
-        transformer=Transformer(
-            encoder, decoder, source, target, Unembedding(Linear(target_words, bias))
-        ),
-        shape={
+    unembed = Unembedding(Linear(target_table, bias))
+    return trained_model(
+        checkpoint,
+        tensors,
+        Transformer(encoder, decoder, source, target, unembed),
+        {
             "n_layer": len(encoder.blocks),
             "n_head": halves[0].n_head,
             "d_model": d_model,
             "positions": positions,
         },
-        tensors=tensors,
+        ignored=ignored,
         max_tokens=n_position,
-        n_vocabulary=len(source_words),
+        n_vocabulary=len(source_table),
         n_target=n_vocabulary,
         task="continue",
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-import numpy as np
-
-from attnviz.models.build.families import Built, Config
-from attnviz.models.build.layers import LanguageModelHead, activation, attention, feed_forward, layer_norm, masked_head
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.config import Config
+from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model
+from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.schemes import look_up
-from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
+from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import Weight, rows
 
+TOKENIZER = "BertTokenizer"
 HEAD = LanguageModelHead(
     "cls.predictions.transform.dense",
     "cls.predictions.transform.LayerNorm",
@@ -23,16 +24,31 @@ HEAD = LanguageModelHead(
 PROJECTIONS = ("self.query", "self.key", "self.value", "output.dense")
 
 IGNORED = (
-    r"(\w+\.)?(embeddings\.position_ids|pooler\..*)|cls\.(seq_relationship\..*|predictions\.decoder\.bias)"
+    r"(\w+\.)?(embeddings\.position_ids|pooler\..*)"
+    r"|cls\.(seq_relationship\..*|predictions\.decoder\.bias)"
     r"|(classifier|qa_outputs|dropout)\..*"
 )
 """Tensors that no attention and no hidden state depends on."""
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("bert.",), dtype)
-    d_model = config.count("hidden_size")
-    return encoder(config, tensors, embedding(config, tensors, d_model), HEAD, IGNORED)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors = checkpoint.tensors("bert.")
+    sizes = read_sizes(checkpoint.config)
+    source = embedding(checkpoint.config, tensors, sizes.d_model)
+    return bert_model(checkpoint, tensors, sizes, source, HEAD, IGNORED)
+
+
+def read_sizes(config: Config, default_activation: str = "gelu") -> Sizes:
+    return Sizes(
+        n_layer=config.count("num_hidden_layers"),
+        n_head=config.count("num_attention_heads"),
+        d_model=config.count("hidden_size"),
+        d_ff=config.count("intermediate_size"),
+        n_vocabulary=config.count("vocab_size"),
+        n_position=config.count("max_position_embeddings"),
+        eps=config.above(0, "layer_norm_eps", 1e-12),
+        activation=activation(config, "hidden_act", default_activation),
+    )
 
 
 def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
@@ -50,29 +66,30 @@ def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
     )
 
 
-def encoder(
-    config: Config,
+def token_table(embedding: Embedding) -> Weight:
+    """[n_vocabulary, d]: what the tokens of an embedding are looked up in."""
+    assert isinstance(embedding.tokens, partial)
+    table: Weight = embedding.tokens.args[0]
+    return table
+
+
+def bert_model(
+    checkpoint: Checkpoint,
     tensors: Tensors,
+    sizes: Sizes,
     source: Embedding,
     head: LanguageModelHead,
     ignored: str,
-    offset: int = 0,
-) -> Built:
-    """The blocks of BERT and of its descendants behind an embedding, and their output.
-
-    `offset` positions at the table's beginning stand for no token.
-    """
-    d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
-    n_layer, d_ff = config.count("num_hidden_layers"), config.count("intermediate_size")
-    eps, act = config.above(0, "layer_norm_eps", 1e-12), activation(config, "hidden_act", "gelu")
-    n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
-    config.finish()
+) -> Model:
+    """The blocks of BERT and of its descendants behind an embedding, and their output."""
+    checkpoint.config.finish()
+    d_model, eps = sizes.d_model, sizes.eps
 
     def block(layer: int) -> Block:
         at = f"encoder.layer.{layer}"
-        heads = attention(tensors, f"{at}.attention", PROJECTIONS, d_model, n_head)
+        heads = attention(tensors, f"{at}.attention", PROJECTIONS, d_model, sizes.n_head)
         names = (f"{at}.intermediate.dense", f"{at}.output.dense")
-        net = feed_forward(tensors, names, d_model, d_ff, act)
+        net = feed_forward(tensors, names, d_model, sizes.d_ff, sizes.activation)
         return (
             Sublayer(
                 heads, after=layer_norm(tensors, f"{at}.attention.output.LayerNorm", d_model, eps)
@@ -80,26 +97,7 @@ def encoder(
             Sublayer(net, after=layer_norm(tensors, f"{at}.output.LayerNorm", d_model, eps)),
         )
 
-    stack = Stack("encoder", tuple(block(layer) for layer in range(n_layer)))
-    unembed = masked_head(tensors, token_table(source), head, d_model, eps, act)
-    tensors.finish(ignored)
-    return Built(
-        transformer=Transformer(encoder=stack, source=source, unembed=unembed),
-        shape={
-            "n_layer": n_layer,
-            "n_head": n_head,
-            "d_model": d_model,
-            "positions": f"learned, {n_position - offset}",
-        },
-        tensors=tensors,
-        max_tokens=n_position - offset,
-        n_vocabulary=n_vocabulary,
-        task="" if unembed is None else "fill",
+    blocks = [block(layer) for layer in range(sizes.n_layer)]
+    return masked_language_model(
+        checkpoint, tensors, sizes, blocks, source, token_table(source), head, ignored=ignored
     )
-
-
-def token_table(embedding: Embedding) -> Weight:
-    """[n_vocabulary, d]: what the tokens of an embedding are looked up in."""
-    assert isinstance(embedding.tokens, partial)
-    table: Weight = embedding.tokens.args[0]
-    return table

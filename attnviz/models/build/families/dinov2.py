@@ -3,16 +3,14 @@ tensor names as in Hugging Face's checkpoints."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from attnviz.models.build.families import Built, Config
+from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.layers import activation, feed_forward, linear
 from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
 from attnviz.nn.activations import silu
 from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.linear import Linear
 from attnviz.nn.norms import Scale
 from attnviz.nn.pooling import class_token_and_mean
 from attnviz.nn.transformer import Block, Sublayer
@@ -25,17 +23,17 @@ INERT = ("layerscale_value", "drop_path_rate", "use_mask_token", "apply_layernor
 """First values, training, and what a detector built on it would take of it."""
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("dinov2.",), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("dinov2."), checkpoint.config
     sizes = read_sizes(config, eps=1e-6, patch=14, processor="Bit", resizes=True)
     d_model, d_ff = sizes.d_model, sizes.d_model * config.count("mlp_ratio", 4)
     act = activation(config, "hidden_act", "gelu")
-    gated = config.switch("use_swiglu_ffn")
+    is_gated = config.switch("use_swiglu_ffn")
     config.inert(*INERT)
     config.finish()
 
     def net(at: str) -> FeedForward:
-        if gated:
+        if is_gated:
             return swiglu(tensors, at, d_model, d_ff)
         return feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, d_ff, act)
 
@@ -54,7 +52,9 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             ),
         )
 
-    return vision_model(tensors, sizes, block, class_token_and_mean, 2 * d_model, IGNORED)
+    return vision_model(
+        checkpoint, tensors, sizes, block, class_token_and_mean, 2 * d_model, IGNORED
+    )
 
 
 def swiglu(tensors: Tensors, at: str, d_model: int, d_ff: int) -> FeedForward:
@@ -62,7 +62,7 @@ def swiglu(tensors: Tensors, at: str, d_model: int, d_ff: int) -> FeedForward:
     a multiple of 8. The file has the gate and what it is multiplied with in one tensor."""
     width = (int(d_ff * 2 / 3) + 7) // 8 * 8
 
-    def half(rows: slice) -> Any:
+    def half(rows: slice) -> Linear:
         return linear(tensors, f"{at}.weights_in", d_model, 2 * width, rows=rows)
 
     return FeedForward(

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-import numpy as np
-
-from attnviz.models.build.families import Built, Config
-from attnviz.models.build.layers import LanguageModelHead, activation, attention, feed_forward, layer_norm, masked_head
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.config import Config
+from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model
+from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.schemes import look_up
-from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
+from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
-EPS = 1e-12
+TOKENIZER = "BertTokenizer"
 HEAD = LanguageModelHead("vocab_transform", "vocab_layer_norm", "vocab_projector")
 PROJECTIONS = ("q_lin", "k_lin", "v_lin", "out_lin")
+EPS = 1e-12
 
 IGNORED = (
     r"(distilbert\.)?embeddings\.position_ids"
@@ -25,45 +25,45 @@ IGNORED = (
 )
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("distilbert.",), dtype)
-    d_model, n_head = config.count("dim"), config.count("n_heads")
-    n_layer, d_ff = config.count("n_layers"), config.count("hidden_dim")
-    n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
-    act = activation(config, "activation", "gelu")
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("distilbert."), checkpoint.config
+    sizes = _sizes(config)
     config.switch("sinusoidal_pos_embds")  # the file holds the table in either case
     config.inert("tie_weights_")
     config.finish()
+    d_model = sizes.d_model
 
     def block(layer: int) -> Block:
         at = f"transformer.layer.{layer}"
-        heads = attention(tensors, f"{at}.attention", PROJECTIONS, d_model, n_head)
-        net = feed_forward(tensors, (f"{at}.ffn.lin1", f"{at}.ffn.lin2"), d_model, d_ff, act)
+        heads = attention(tensors, f"{at}.attention", PROJECTIONS, d_model, sizes.n_head)
+        names = (f"{at}.ffn.lin1", f"{at}.ffn.lin2")
+        net = feed_forward(tensors, names, d_model, sizes.d_ff, sizes.activation)
         return (
             Sublayer(heads, after=layer_norm(tensors, f"{at}.sa_layer_norm", d_model, EPS)),
             Sublayer(net, after=layer_norm(tensors, f"{at}.output_layer_norm", d_model, EPS)),
         )
 
-    words = tensors.weight("embeddings.word_embeddings.weight", n_vocabulary, d_model)
-    positions = tensors.take("embeddings.position_embeddings.weight", n_position, d_model)
-    embedding = Embedding(
-        tokens=partial(rows, words),
+    table = tensors.weight("embeddings.word_embeddings.weight", sizes.n_vocabulary, d_model)
+    positions = tensors.take("embeddings.position_embeddings.weight", sizes.n_position, d_model)
+    source = Embedding(
+        tokens=partial(rows, table),
         positions=partial(look_up, positions),
         norm=layer_norm(tensors, "embeddings.LayerNorm", d_model, EPS),
     )
-    stack = Stack("encoder", tuple(block(layer) for layer in range(n_layer)))
-    unembed = masked_head(tensors, words, HEAD, d_model, EPS, act)
-    tensors.finish(IGNORED)
-    return Built(
-        transformer=Transformer(encoder=stack, source=embedding, unembed=unembed),
-        shape={
-            "n_layer": n_layer,
-            "n_head": n_head,
-            "d_model": d_model,
-            "positions": f"learned, {n_position}",
-        },
-        tensors=tensors,
-        max_tokens=n_position,
-        n_vocabulary=n_vocabulary,
-        task="" if unembed is None else "fill",
+    blocks = [block(layer) for layer in range(sizes.n_layer)]
+    return masked_language_model(
+        checkpoint, tensors, sizes, blocks, source, table, HEAD, ignored=IGNORED
+    )
+
+
+def _sizes(config: Config) -> Sizes:
+    return Sizes(
+        n_layer=config.count("n_layers"),
+        n_head=config.count("n_heads"),
+        d_model=config.count("dim"),
+        d_ff=config.count("hidden_dim"),
+        n_vocabulary=config.count("vocab_size"),
+        n_position=config.count("max_position_embeddings"),
+        eps=EPS,
+        activation=activation(config, "activation", "gelu"),
     )

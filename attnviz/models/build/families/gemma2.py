@@ -3,99 +3,89 @@ Source: Gemma Team 2024, section 2."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-
-from attnviz.models.build.decoder import (
-    Sizes,
-    causal,
-    embedding_table,
-    gated,
-    grouped_attention,
-    language_model,
-    read_sizes,
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.config import Config
+from attnviz.models.build.decoder import causal
+from attnviz.models.build.llama_like import (
+    LlamaLike,
+    attention,
+    feed_forward,
+    llama_like_model,
+    norm,
+    read_llama_like,
     read_windows,
-    token_embedding,
+    window_size,
 )
-from attnviz.models.build.families import Built, Config
-from attnviz.models.build.layers import activation, rms_norm, unembedding
-from attnviz.models.build.rope import rope
-from attnviz.models.build.tensors import TensorFile, Tensors
-from attnviz.nn.feed_forward import FeedForward
+from attnviz.models.build.rope import read_rope
+from attnviz.models.model import Model
 from attnviz.nn.multi_head import MultiHeadAttention
-from attnviz.nn.norms import RMSNorm
 from attnviz.nn.transformer import Block, Sublayer
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("model.",), dtype)
-    sizes = read_sizes(config)
-    act = activation(config, "hidden_activation", "gelu_pytorch_tanh")
+def build(checkpoint: Checkpoint) -> Model:
+    decoder, config = read_gemma(checkpoint), checkpoint.config
     config.inert("hidden_act")  # of old files; it was never used
-    rotary, positions = rope(config, sizes.d_head)
-    config.require("use_bidirectional_attention", False)
-    bias = config.switch("attention_bias")
-    scale = config.above(0, "query_pre_attn_scalar", 256) ** -0.5
+    rope = read_rope(config, decoder.sizes.d_head)
+    bias, scale = config.switch("attention_bias"), score_scale(config)
     softcap = config.above_zero_or_null("attn_logit_softcapping", 50.0)
-    size = config.count("sliding_window", 4096)
-    window = read_windows(config, sizes.n_layer, size, lambda layer: layer % 2 == 0)
-    table = embedding_table(tensors, sizes)
-    unembed = unembedding(
-        config,
-        tensors,
-        table,
-        "lm_head",
-        tied=True,
-        softcap=config.above_zero_or_null("final_logit_softcapping", 30.0),
-    )
-    config.finish()
+    window = read_windows(decoder, window_size(config, 4096), lambda layer: layer % 2 == 0)
 
     def block(layer: int) -> Block:
-        at = f"layers.{layer}"
-        attention = grouped_attention(
-            tensors,
-            f"{at}.self_attn",
-            sizes,
+        heads = attention(
+            decoder,
+            layer,
             bias=bias,
             scale=scale,
             softcap=softcap,
             mask=causal(window(layer)),
-            rotary=rotary,
+            rotary=rope.rotary,
         )
-        return sandwich(tensors, at, sizes, attention, gated(tensors, f"{at}.mlp", sizes, act))
+        return sandwich_block(decoder, layer, heads)
 
-    return language_model(
-        tensors,
-        sizes,
-        block,
-        token_embedding(table, sizes.d_model**0.5),
-        gain_from_one(tensors, "norm", sizes.d_model, sizes.eps),
-        unembed,
-        positions,
+    return gemma_model(decoder, block, rope.description, default_softcap=30.0)
+
+
+def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
+    """What Gemma 2 and 3 share. Their files hold how far a gain is above 1."""
+    checkpoint.config.require("use_bidirectional_attention", False)
+    return read_llama_like(
+        checkpoint, "hidden_activation", "gelu_pytorch_tanh", gain_offset=1.0
     )
 
 
-def gain_from_one(tensors: Tensors, name: str, d: int, eps: float) -> RMSNorm:
-    """Gemma's files hold how far a gain is above 1."""
-    return rms_norm(tensors, name, d, eps, above=1.0)
+def score_scale(config: Config) -> float:
+    scale: float = config.above(0, "query_pre_attn_scalar", 256) ** -0.5
+    return scale
 
 
-def sandwich(
-    tensors: Tensors, at: str, sizes: Sizes, attention: MultiHeadAttention, net: FeedForward
-) -> Block:
+def sandwich_block(decoder: LlamaLike, layer: int, attention: MultiHeadAttention) -> Block:
     """A norm before each part, and one on its result."""
-
-    def norm(name: str) -> RMSNorm:
-        return gain_from_one(tensors, f"{at}.{name}", sizes.d_model, sizes.eps)
-
+    at = f"layers.{layer}"
     return (
         Sublayer(
-            attention, before=norm("input_layernorm"), within=norm("post_attention_layernorm")
+            attention,
+            before=norm(decoder, f"{at}.input_layernorm"),
+            within=norm(decoder, f"{at}.post_attention_layernorm"),
         ),
         Sublayer(
-            net,
-            before=norm("pre_feedforward_layernorm"),
-            within=norm("post_feedforward_layernorm"),
+            feed_forward(decoder, layer),
+            before=norm(decoder, f"{at}.pre_feedforward_layernorm"),
+            within=norm(decoder, f"{at}.post_feedforward_layernorm"),
         ),
+    )
+
+
+def gemma_model(
+    decoder: LlamaLike, block: Callable[[int], Block], positions: str, default_softcap: float | None
+) -> Model:
+    softcap = decoder.config.above_zero_or_null("final_logit_softcapping", default_softcap)
+    return llama_like_model(
+        decoder,
+        block,
+        positions,
+        tied=True,
+        embedding_scale=decoder.sizes.d_model**0.5,
+        softcap=softcap,
     )

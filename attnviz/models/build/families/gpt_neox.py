@@ -4,12 +4,12 @@ section 2.1; a head's query, key and value stand side by side in the file."""
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.config import Config
 from attnviz.models.build.decoder import Sizes, causal, language_model, with_heads
-from attnviz.models.build.families import Built, Config
 from attnviz.models.build.layers import (
     activation,
     feed_forward,
@@ -18,8 +18,8 @@ from attnviz.models.build.layers import (
     linear,
     unembedding,
 )
-from attnviz.models.build.rope import rope
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.rope import Rope, read_rope
+from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.transformer import Block, Branch, Parallel, Sublayer
 from attnviz.nn.weights import rows
@@ -30,10 +30,51 @@ IGNORED = (
 )
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("gpt_neox.",), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("gpt_neox."), checkpoint.config
+    sizes = _sizes(config)
+    act = activation(config, "hidden_act", "gelu")
+    rope = _rope(config, sizes.d_head)
+    bias = config.switch("attention_bias", True)
+    is_parallel = config.switch("use_parallel_residual", True)
+    config.require("is_decoder", False, True)
+    config.finish()
+    d_model, eps = sizes.d_model, sizes.eps
+    side_by_side = np.arange(3 * d_model).reshape(sizes.n_head, 3, sizes.d_head)
+
+    def block(layer: int) -> Block:
+        at = f"layers.{layer}"
+        fused = partial(linear, tensors, f"{at}.attention.query_key_value", d_model, 3 * d_model)
+        query, key, value = (
+            fused(bias=bias, rows=side_by_side[:, part].ravel()) for part in range(3)
+        )
+        output = linear(tensors, f"{at}.attention.dense", d_model, d_model, bias=bias)
+        heads = with_heads(sizes, query, key, value, output, mask=causal(), rotary=rope.rotary)
+        names = (f"{at}.mlp.dense_h_to_4h", f"{at}.mlp.dense_4h_to_h")
+        net = feed_forward(tensors, names, d_model, sizes.d_ff, act)
+        first = layer_norm(tensors, f"{at}.input_layernorm", d_model, eps)
+        second = layer_norm(tensors, f"{at}.post_attention_layernorm", d_model, eps)
+        if is_parallel:
+            return (Sublayer(Parallel((Branch(heads, first), Branch(net, second)))),)
+        return (Sublayer(heads, before=first), Sublayer(net, before=second))
+
+    table = tensors.weight("embed_in.weight", sizes.n_vocabulary, d_model)
+    return language_model(
+        checkpoint,
+        tensors,
+        sizes,
+        block,
+        Embedding(tokens=partial(rows, table)),
+        layer_norm(tensors, "final_layer_norm", d_model, eps),
+        unembedding(config, tensors, table, "embed_out", tied=False),
+        positions=rope.description,
+        ignored=IGNORED,
+    )
+
+
+def _sizes(config: Config) -> Sizes:
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
-    sizes = Sizes(
+    return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
         n_kv_head=n_head,
@@ -44,52 +85,8 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         n_position=config.count("max_position_embeddings"),
         eps=config.above(0, "layer_norm_eps", 1e-5),
     )
-    act = activation(config, "hidden_act", "gelu")
-    bias = config.switch("attention_bias", True)
-    is_parallel = config.switch("use_parallel_residual", True)
-    rotary, positions = rope(
-        config,
-        sizes.d_head,
-        base=config.above(0, "rotary_emb_base", 10000.0),
-        fraction=config.above(0, "rotary_pct", 0.25),
-    )
-    config.require("is_decoder", False, True)
-    words = tensors.weight("embed_in.weight", sizes.n_vocabulary, d_model)
-    unembed = unembedding(config, tensors, words, "embed_out", tied=False)
-    config.finish()
-    side_by_side = np.arange(3 * d_model).reshape(n_head, 3, sizes.d_head)
 
-    def block(layer: int) -> Block:
-        at = f"layers.{layer}"
-        query, key, value = (
-            linear(
-                tensors,
-                f"{at}.attention.query_key_value",
-                d_model,
-                3 * d_model,
-                bias=bias,
-                rows=side_by_side[:, part].ravel(),
-            )
-            for part in range(3)
-        )
-        output = linear(tensors, f"{at}.attention.dense", d_model, d_model, bias=bias)
-        attention = with_heads(sizes, query, key, value, output, mask=causal(), rotary=rotary)
-        names = (f"{at}.mlp.dense_h_to_4h", f"{at}.mlp.dense_4h_to_h")
-        net = feed_forward(tensors, names, d_model, sizes.d_ff, act)
-        first = layer_norm(tensors, f"{at}.input_layernorm", d_model, sizes.eps)
-        second = layer_norm(tensors, f"{at}.post_attention_layernorm", d_model, sizes.eps)
-        if is_parallel:
-            return (Sublayer(Parallel((Branch(attention, first), Branch(net, second)))),)
-        return (Sublayer(attention, before=first), Sublayer(net, before=second))
 
-    norm = layer_norm(tensors, "final_layer_norm", d_model, sizes.eps)
-    return language_model(
-        tensors,
-        sizes,
-        block,
-        Embedding(tokens=partial(rows, words)),
-        norm,
-        unembed,
-        positions,
-        IGNORED,
-    )
+def _rope(config: Config, d_head: int) -> Rope:
+    base = config.above(0, "rotary_emb_base", 10000.0)
+    return read_rope(config, d_head, base=base, fraction=config.above(0, "rotary_pct", 0.25))

@@ -4,11 +4,10 @@ positions. Source: Junczys-Dowmunt et al. 2018; Vaswani et al. 2017, section 3.5
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from attnviz.models.build.families import Built, Config
+from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.families.bart import (
     IGNORED,
     encoder_decoder,
@@ -16,7 +15,7 @@ from attnviz.models.build.families.bart import (
     read_halves,
     shared_table,
 )
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.positions import sinusoidal
 from attnviz.nn.types import Array
@@ -26,8 +25,8 @@ FIXED = r"|(model\.)?(encoder|decoder)\.embed_positions\.weight"
 """Some files hold the sines and cosines, which are computed here."""
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("model.",), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("model."), checkpoint.config
     config.require("normalize_before", False)
     config.require("normalize_embedding", False)
     config.require("static_position_embeddings", True)
@@ -36,29 +35,30 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
     n_position = config.count("max_position_embeddings")
     n_source = config.count("vocab_size")
     n_target = config.count("decoder_vocab_size", n_source)
-    shared = config.switch("share_encoder_decoder_embeddings", True)
+    is_shared = config.switch("share_encoder_decoder_embeddings", True)
     d_model = halves[0].d_model
     scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
     finish_config(config)
-    source_words = shared_table(tensors, "shared", "encoder.embed_tokens", n_source, d_model)
-    target_words = source_words
-    if not shared:
-        target_words = tensors.weight("decoder.embed_tokens.weight", n_target, d_model)
+    source_table = shared_table(tensors, "shared", "encoder.embed_tokens", n_source, d_model)
+    target_table = source_table
+    if not is_shared:
+        target_table = tensors.weight("decoder.embed_tokens.weight", n_target, d_model)
     positions = partial(halved_sinusoidal, d_model=d_model)
     source, target = (
-        Embedding(tokens=partial(rows, words), positions=positions, scale=scale)
-        for words in (source_words, target_words)
+        Embedding(tokens=partial(rows, table), positions=positions, scale=scale)
+        for table in (source_table, target_table)
     )
     return encoder_decoder(
+        checkpoint,
         tensors,
         halves,
         source,
         target,
-        source_words,
-        target_words,
-        "sinusoidal",
-        n_position,
-        IGNORED + FIXED,
+        source_table,
+        target_table,
+        positions="sinusoidal",
+        n_position=n_position,
+        ignored=IGNORED + FIXED,
     )
 
 

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from attnviz.models.build.decoder import (
-    causal,
-    embedding_table,
-    gated,
-    grouped_attention,
-    language_model,
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.decoder import causal
+from attnviz.models.build.llama_like import (
+    attention,
+    feed_forward,
+    llama_like_model,
     pre_norm_block,
-    read_sizes,
+    read_llama_like,
     read_windows,
-    token_embedding,
+    window_size,
 )
-from attnviz.models.build.families import Built, Config
-from attnviz.models.build.layers import activation, rms_norm, unembedding
-from attnviz.models.build.rope import rope
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.rope import read_rope
+from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("model.",), dtype)
-    sizes = read_sizes(config)
-    act = activation(config, "hidden_act", "silu")
-    rotary, positions = rope(config, sizes.d_head)
-    size = config.count("sliding_window") if config.has("sliding_window") else None
-    window = read_windows(config, sizes.n_layer, size, lambda layer: True)
-    table = embedding_table(tensors, sizes)
-    unembed = unembedding(config, tensors, table, "lm_head", tied=False)
-    config.finish()
+def build(checkpoint: Checkpoint) -> Model:
+    decoder, config = read_llama_like(checkpoint), checkpoint.config
+    rope = read_rope(config, decoder.sizes.d_head)
+    window = read_windows(decoder, window_size(config))
 
     def block(layer: int) -> Block:
-        at = f"layers.{layer}"
-        attention = grouped_attention(
-            tensors, f"{at}.self_attn", sizes, mask=causal(window(layer)), rotary=rotary
-        )
-        net = gated(tensors, f"{at}.mlp", sizes, act)
-        return pre_norm_block(tensors, at, sizes, attention, net)
+        heads = attention(decoder, layer, mask=causal(window(layer)), rotary=rope.rotary)
+        return pre_norm_block(decoder, layer, heads, feed_forward(decoder, layer))
 
-    norm = rms_norm(tensors, "norm", sizes.d_model, sizes.eps)
-    return language_model(tensors, sizes, block, token_embedding(table), norm, unembed, positions)
+    return llama_like_model(decoder, block, rope.description)

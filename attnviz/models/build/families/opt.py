@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-import numpy as np
-
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.config import Config
 from attnviz.models.build.decoder import Sizes, causal, language_model
-from attnviz.models.build.families import Built, Config
 from attnviz.models.build.layers import (
     activation,
     attention,
@@ -18,27 +16,70 @@ from attnviz.models.build.layers import (
     linear,
     unembedding,
 )
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
+from attnviz.nn.linear import Linear
 from attnviz.nn.norms import LayerNorm
 from attnviz.nn.schemes import look_up
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.types import Array
-from attnviz.nn.weights import rows
+from attnviz.nn.weights import Weight, rows
 
+TOKENIZER = "GPT2Tokenizer"
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 EPS = 1e-5
 OFFSET = 2
 """The first rows of the table of positions stand for no token."""
 
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
-
 IGNORED = r"(score|qa_outputs)\..*"
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("model.decoder.", "decoder."), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("model.decoder.", "decoder."), checkpoint.config
+    sizes = _sizes(config)
+    act = activation(config, "activation_function", "relu")
+    norm_place = "before" if config.switch("do_layer_norm_before", True) else "after"
+    has_last_norm = not config.switch("_remove_final_layer_norm") and norm_place == "before"
+    d, d_model = config.count("word_embed_proj_dim", sizes.d_model), sizes.d_model
+    config.require("enable_bias", True)
+    config.require("layer_norm_elementwise_affine", True)
+    config.finish()
+
+    def norm(name: str) -> LayerNorm:
+        return layer_norm(tensors, name, d_model, EPS)
+
+    def block(layer: int) -> Block:
+        at = f"layers.{layer}"
+        heads = attention(
+            tensors, f"{at}.self_attn", PROJECTIONS, d_model, sizes.n_head, mask=causal()
+        )
+        net = feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, sizes.d_ff, act)
+        return (
+            Sublayer(heads, **{norm_place: norm(f"{at}.self_attn_layer_norm")}),
+            Sublayer(net, **{norm_place: norm(f"{at}.final_layer_norm")}),
+        )
+
+    table = tensors.weight("embed_tokens.weight", sizes.n_vocabulary, d)
+    unembed = unembedding(config, tensors, table, "lm_head", tied=True)
+    if unembed is not None and d != d_model:
+        unembed = unembed._replace(before=linear(tensors, "project_out", d_model, d, bias=False))
+    return language_model(
+        checkpoint,
+        tensors,
+        sizes,
+        block,
+        _embedding(tensors, sizes, table),
+        norm("final_layer_norm") if has_last_norm else None,
+        unembed,
+        positions=f"learned, {sizes.n_position}",
+        ignored=IGNORED,
+    )
+
+
+def _sizes(config: Config) -> Sizes:
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
-    sizes = Sizes(
+    return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
         n_kv_head=n_head,
@@ -49,49 +90,19 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         n_position=config.count("max_position_embeddings"),
         eps=EPS,
     )
-    act = activation(config, "activation_function", "relu")
-    place = "before" if config.switch("do_layer_norm_before", True) else "after"
-    last = not config.switch("_remove_final_layer_norm") and place == "before"
-    d = config.count("word_embed_proj_dim", d_model)
-    config.require("enable_bias", True)
-    config.require("layer_norm_elementwise_affine", True)
-    words = tensors.weight("embed_tokens.weight", sizes.n_vocabulary, d)
-    unembed = unembedding(config, tensors, words, "lm_head", tied=True)
-    config.finish()
-    if unembed is not None and d != d_model:
-        unembed = unembed._replace(before=linear(tensors, "project_out", d_model, d, bias=False))
 
-    def norm(name: str) -> LayerNorm:
-        return layer_norm(tensors, name, d_model, EPS)
 
-    def block(layer: int) -> Block:
-        at = f"layers.{layer}"
-        heads = attention(tensors, f"{at}.self_attn", PROJECTIONS, d_model, n_head, mask=causal())
-        net = feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, sizes.d_ff, act)
-        return (
-            Sublayer(heads, **{place: norm(f"{at}.self_attn_layer_norm")}),
-            Sublayer(net, **{place: norm(f"{at}.final_layer_norm")}),
-        )
-
-    table = tensors.take("embed_positions.weight", sizes.n_position + OFFSET, d_model)[OFFSET:]
-    tokens = partial(rows, words)
+def _embedding(tensors: Tensors, sizes: Sizes, table: Weight) -> Embedding:
+    """`table` [n_vocabulary, d] is projected where it is narrower than the model."""
+    d, d_model, n_position = table.shape[1], sizes.d_model, sizes.n_position
+    tokens = partial(rows, table)
     if d != d_model:
         project = linear(tensors, "project_in", d, d_model, bias=False)
-        tokens = partial(_projected, words, project)
-    embedding = Embedding(tokens=tokens, positions=partial(look_up, table))
-    return language_model(
-        tensors,
-        sizes,
-        block,
-        embedding,
-        norm("final_layer_norm") if last else None,
-        unembed,
-        f"learned, {sizes.n_position}",
-        IGNORED,
-    )
+        tokens = partial(_projected, table, project)
+    positions = tensors.take("embed_positions.weight", n_position + OFFSET, d_model)[OFFSET:]
+    return Embedding(tokens=tokens, positions=partial(look_up, positions))
 
 
-def _projected(words: Any, project: Any, ids: Array) -> Array:
-    """Tokens' vectors in the width of the model, before positions are added."""
-    wide: Array = project(rows(words, ids))
-    return wide
+def _projected(table: Weight, project: Linear, ids: Array) -> Array:
+    """The tokens' vectors, [n_token, d_model], before positions are added."""
+    return project(rows(table, ids))

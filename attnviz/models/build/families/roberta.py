@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from attnviz.models.build.families import Built, Config
-from attnviz.models.build.families.bert import IGNORED, embedding, encoder
-from attnviz.models.build.layers import LanguageModelHead
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.encoder import LanguageModelHead
+from attnviz.models.build.families.bert import IGNORED, bert_model, embedding, read_sizes
+from attnviz.models.model import Model
 from attnviz.nn.activations import gelu
 from attnviz.nn.types import Array
 
+TOKENIZER = "RobertaTokenizer"
 HEAD = LanguageModelHead("lm_head.dense", "lm_head.layer_norm", "lm_head", gelu)
 COPY = r"|lm_head\.decoder\.bias"
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("roberta.",), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("roberta."), checkpoint.config
+    sizes = read_sizes(config)
     padding = config.whole("pad_token_id", 1)
-    source = embedding(config, tensors, config.count("hidden_size"))
-    source = source._replace(place=partial(behind_padding, padding=padding))
-    return encoder(config, tensors, source, HEAD, IGNORED + COPY, offset=padding + 1)
+    source = embedding(config, tensors, sizes.d_model)
+    source = source._replace(place=partial(after_padding, padding=padding))
+    # the first rows of the table of positions stand for no token
+    sizes = sizes._replace(n_position=sizes.n_position - padding - 1)
+    return bert_model(checkpoint, tensors, sizes, source, HEAD, IGNORED + COPY)
 
 
-def behind_padding(ids: Array, first: int, *, padding: int) -> Array:
+def after_padding(ids: Array, first: int, *, padding: int) -> Array:
     """ids [n_token] -> positions [n_token]: `padding` for the padding's id; the other tokens
     count on from there."""
-    real = ids != padding
-    counted: Array = np.where(real, np.cumsum(real, axis=-1) + padding + first, padding)
-    return counted
+    is_token = ids != padding
+    positions: Array = np.where(
+        is_token, np.cumsum(is_token, axis=-1) + padding + first, padding
+    )
+    return positions

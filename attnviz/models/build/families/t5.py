@@ -6,11 +6,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from attnviz.models.build.families import Built, Config
+from attnviz.models.build.checkpoint import Checkpoint, trained_model
+from attnviz.models.build.config import Config
 from attnviz.models.build.layers import ACTIVATIONS, linear, rms_norm
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
 from attnviz.nn import masks
 from attnviz.nn.activations import Activation
 from attnviz.nn.embedding import Embedding, Unembedding
@@ -44,23 +44,23 @@ class Sizes(NamedTuple):
     is_gated: bool
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, (), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors(), checkpoint.config
     sizes = _sizes(config)
     n_encoder = config.count("num_layers")
     n_decoder = config.count("num_decoder_layers", n_encoder)
     n_vocabulary = config.count("vocab_size")
-    tied = config.switch("tie_word_embeddings", True)
-    scaled = config.switch("scale_decoder_outputs", tied)
+    is_tied = config.switch("tie_word_embeddings", True)
+    is_scaled = config.switch("scale_decoder_outputs", is_tied)
     config.inert("n_positions")
     config.require("is_encoder_decoder", True)
-    words = tensors.weight("shared.weight", n_vocabulary, sizes.d_model)
-    output = Linear(words)
+    table = tensors.weight("shared.weight", n_vocabulary, sizes.d_model)
+    output = Linear(table)
     if tensors.has("lm_head.weight"):
         output = linear(tensors, "lm_head", sizes.d_model, n_vocabulary, bias=False)
-    unembed = Unembedding(output, scale=sizes.d_model**-0.5 if scaled else 1.0)
+    unembed = Unembedding(output, scale=sizes.d_model**-0.5 if is_scaled else 1.0)
     config.finish()
-    embedding = Embedding(tokens=partial(rows, words))
+    embedding = Embedding(tokens=partial(rows, table))
     transformer = Transformer(
         encoder=_stack(tensors, sizes, "encoder", n_encoder),
         decoder=_stack(tensors, sizes, "decoder", n_decoder),
@@ -68,17 +68,17 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
         target=embedding,
         unembed=unembed,
     )
-    tensors.finish(IGNORED)
-    return Built(
-        transformer=transformer,
-        shape={
+    return trained_model(
+        checkpoint,
+        tensors,
+        transformer,
+        {
             "n_layer": n_encoder,
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
             "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}",
         },
-        tensors=tensors,
-        max_tokens=None,
+        ignored=IGNORED,
         n_vocabulary=n_vocabulary,
         task="continue",
     )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from attnviz.models.build.families import Built, Config
+from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.layers import activation, feed_forward
 from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
-from attnviz.models.build.tensors import TensorFile, Tensors
+from attnviz.models.model import Model
 from attnviz.nn.pooling import class_token
 from attnviz.nn.transformer import Block, Sublayer
 
@@ -17,8 +13,8 @@ IGNORED = r"(vit\.)?(embeddings\.mask_token|pooler\..*)|decoder\..*"
 """Tensors that no attention, no hidden state and no class depends on."""
 
 
-def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
-    tensors = Tensors(file, ("vit.",), dtype)
+def build(checkpoint: Checkpoint) -> Model:
+    tensors, config = checkpoint.tensors("vit."), checkpoint.config
     sizes = read_sizes(config, eps=1e-12, patch=16, processor="ViT", resizes=False)
     d_ff, act = config.count("intermediate_size"), activation(config, "hidden_act", "gelu")
     config.inert("encoder_stride")
@@ -38,4 +34,4 @@ def build(config: Config, file: TensorFile, dtype: np.dtype[Any]) -> Built:
             ),
         )
 
-    return vision_model(tensors, sizes, block, class_token, sizes.d_model, IGNORED)
+    return vision_model(checkpoint, tensors, sizes, block, class_token, sizes.d_model, IGNORED)

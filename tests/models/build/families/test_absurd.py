@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
-from attnviz.models.build.checkpoint import load_checkpoint
+from attnviz.models.sources.checkpoint import load_checkpoint
 from tests.conftest import GOLDEN
 from tests.models.build.families.checkpoints import read, with_config
 

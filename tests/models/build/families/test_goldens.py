@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.models.build.checkpoint import known_families
+from attnviz.models.build.families import FAMILIES
 from tests.models.build.families import goldens
 from tests.models.build.families.bounds import ATTENTIONS, HIDDEN_STATES, LOGITS
 
@@ -20,7 +20,7 @@ def test_numbers(variant, name, dtype):
 
 
 def test_every_family_has_goldens():
-    assert {goldens.model_type(variant) for variant in goldens.VARIANTS} == {*known_families()} - {
+    assert {goldens.model_type(variant) for variant in goldens.VARIANTS} == {*FAMILIES} - {
         "attnviz"
     }
 

@@ -1,4 +1,4 @@
-"""The seeded stack: random weights in the shape that a config asks for."""
+"""Random weights from a seed, in the shape that a config asks for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from attnviz.models.model import Model, Tokenizer
-from attnviz.models.build.parts import build_scheme, build_stack
 from attnviz.models.build.stack import StackConfig
+from attnviz.models.build.stack_parts import build_stacks
 from attnviz.nn.embedding import Embedding, Unembed
 from attnviz.nn.linear import Linear
 from attnviz.nn.schemes import Scheme
@@ -29,7 +29,7 @@ def random_model(config: StackConfig, name: str = "random") -> Model:
     weights = SeededWeights(config.seed, np.dtype(config.dtype))
     transformer = _transformer(config, weights)
     defaults = StackConfig()
-    told = {
+    changed = {
         f.name: getattr(config, f.name)
         for f in fields(config)
         if getattr(config, f.name) != getattr(defaults, f.name)
@@ -39,7 +39,7 @@ def random_model(config: StackConfig, name: str = "random") -> Model:
         "n_head": config.heads if transformer.sites() else 0,
         "d_model": config.d_model,
         "seed": config.seed,
-        "config": told,
+        "config": changed,
     }
     return Model(
         name=name,
@@ -80,7 +80,7 @@ class SeededWeights:
 
 
 class WordTokenizer(Tokenizer):
-    """Words and signs; any word has an id, made from its letters."""
+    """Words and punctuation; any word has an id, computed from its letters."""
 
     def __init__(self, n_vocabulary: int = 0) -> None:
         self._n_vocabulary = n_vocabulary
@@ -92,9 +92,9 @@ class WordTokenizer(Tokenizer):
         return Tokens.of(words, [self._id(word) for word in words], segments=segments)
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
-        every = [*ids, *(pair or ())]
+        all_ids = [*ids, *(pair or ())]
         segments = [0] * len(ids) + [1] * len(pair) if pair else []
-        return Tokens.of([f"#{id}" for id in every], every, segments=segments)
+        return Tokens.of([f"#{id}" for id in all_ids], all_ids, segments=segments)
 
     def _id(self, word: str) -> int:
         number = zlib.crc32(word.encode("utf-8", "surrogatepass"))
@@ -102,20 +102,13 @@ class WordTokenizer(Tokenizer):
 
 
 def _transformer(config: StackConfig, weights: SeededWeights) -> Transformer:
-    both = config.kind == "encoder-decoder"
-    first = "decoder" if config.kind == "decoder" else "encoder"
-    scheme = build_scheme(config, weights, first)
-    stacks = {first: build_stack(config, weights, first, scheme, cross=False)}
-    source = target = _embedding(config, weights, scheme)
-    if both:
-        scheme = build_scheme(config, weights, "decoder")
-        stacks["decoder"] = build_stack(config, weights, "decoder", scheme, cross=True)
-        target = _embedding(config, weights, scheme)
+    stacks = build_stacks(config, weights)
+    target = None if stacks.target is None else _embedding(config, weights, stacks.target)
     return Transformer(
-        encoder=stacks.get("encoder"),
-        decoder=stacks.get("decoder"),
-        source=source,
-        target=target if both else None,
+        encoder=stacks.encoder,
+        decoder=stacks.decoder,
+        source=_embedding(config, weights, stacks.source),
+        target=target,
         unembed=_unembed(config, weights),
     )
 
@@ -124,8 +117,8 @@ def _embedding(config: StackConfig, weights: SeededWeights, scheme: Scheme) -> E
     deviation = weights.dtype.type(1 / math.sqrt(config.d_model))
 
     def tokens(ids: Array) -> Array:
-        known, which = np.unique(ids, return_inverse=True)
-        rows = [weights.vector(f"token.{id}", (config.d_model,)) for id in known]
+        distinct, which = np.unique(ids, return_inverse=True)
+        rows = [weights.vector(f"token.{id}", (config.d_model,)) for id in distinct]
         table = np.stack(rows) * deviation
         return np.asarray(table[which.reshape(ids.shape)])
 

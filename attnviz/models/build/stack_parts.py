@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from attnviz.models.build.stack import StackConfig
 from attnviz.nn import masks, scores
@@ -33,6 +33,28 @@ class Weights(Protocol):
         ...
 
 
+class Stacks(NamedTuple):
+    """The stacks of a transformer, with the position schemes of what they read."""
+
+    encoder: Stack | None
+    decoder: Stack | None
+    source: Scheme
+    target: Scheme | None
+    """None unless there are two stacks."""
+
+
+def build_stacks(config: StackConfig, weights: Weights) -> Stacks:
+    """All stacks that the config asks for."""
+    first = "decoder" if config.kind == "decoder" else "encoder"
+    source = build_scheme(config, weights, first)
+    stacks = {first: build_stack(config, weights, first, source, cross=False)}
+    target = None
+    if config.kind == "encoder-decoder":
+        target = build_scheme(config, weights, "decoder")
+        stacks["decoder"] = build_stack(config, weights, "decoder", target, cross=True)
+    return Stacks(stacks.get("encoder"), stacks.get("decoder"), source, target)
+
+
 def build_stack(
     config: StackConfig, weights: Weights, name: str, scheme: Scheme, cross: bool
 ) -> Stack:
@@ -51,7 +73,7 @@ def build_stack(
 def mixers(
     config: StackConfig, weights: Weights, where: str, scheme: Scheme, cross: bool
 ) -> dict[str, Part]:
-    """How tokens learn of one another: the parts of a block before its feed-forward net."""
+    """What mixes the tokens: the parts of a block before its feed-forward net."""
     name, options = parse_spec(config.mix)
     if name == "attention":
         parts: dict[str, Part] = {"self": _attention(config, weights, where, "self", scheme)}
@@ -84,8 +106,8 @@ def build_scheme(config: StackConfig, weights: Weights, stack: str) -> Scheme:
     def draw(what: str, shape: tuple[int, ...]) -> Array:
         return weights.array(f"{stream if what == 'positions' else stack}.{what}", shape)
 
-    setting = SchemeContext(config.d_model, config.heads, stack == "decoder", draw)
-    scheme: Scheme = SCHEMES[name].function(setting, **SCHEMES.options(name, options))
+    context = SchemeContext(config.d_model, config.heads, stack == "decoder", draw)
+    scheme: Scheme = SCHEMES[name].function(context, **SCHEMES.options(name, options))
     return scheme
 
 
