@@ -14,7 +14,7 @@ from attnviz.lessons.sizes import check_size
 from attnviz.lessons.words import prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.masks import padded
-from attnviz.nn.scores import SCORES, Score, parameters
+from attnviz.nn.scores import SCORES, Score
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap, Table, Value, View, indices
@@ -27,13 +27,7 @@ PUBLISHED = ((2.0, 3.0, 4.0, 5.0), (10.0, 11.0, 12.0, 13.0))
 """The classic example's outputs. Source: Zhang et al., Dive into Deep Learning, attention
 scoring functions; printed there for additive and for scaled dot-product attention."""
 
-FORMULAS = {
-    "additive": "w_v · tanh(W_q q + W_k k)",
-    "dot": "q · k",
-    "scaled_dot": "q · k / √d_k",
-    "general": "q W k",
-    "cosine": "q · k / (‖q‖ ‖k‖)",
-}
+NAMES = ("additive", "dot", "scaled_dot", "general", "cosine")
 EXACT = 1e-12
 LONGER = 3.0
 
@@ -62,8 +56,8 @@ def lesson(
 ) -> Lesson:
     """What does it mean that a key fits a query?"""
     _check(d_q, d_k, hidden, lengths)
-    classic = {name: _classic(name, d_q, d_k, hidden, lengths, seed) for name in FORMULAS}
-    tried = {name: _try(name, d_q, d_k, hidden, seed) for name in FORMULAS}
+    classic = {name: _classic(name, d_q, d_k, hidden, lengths, seed) for name in NAMES}
+    tried = {name: _try(name, d_q, d_k, hidden, seed) for name in NAMES}
     views: tuple[View, ...] = (
         prose(
             say(
@@ -107,7 +101,7 @@ def _check(d_q: int, d_k: int, hidden: int, lengths: tuple[int, ...]) -> None:
 
 def _bound(name: str, d_q: int, d_k: int, hidden: int, seed: int) -> Score:
     """The score with random arrays where it has learned ones."""
-    shapes = parameters(name, d_q, d_k, hidden)
+    shapes = SCORES[name].array_shapes(d_q, d_k, hidden)
     return partial(
         SCORES[name].function,
         **{
@@ -126,7 +120,7 @@ def _classic(
 ) -> Attention:
     """One random query a text, keys of ones: [n_text, 1 head, 1 query, …]."""
     n_text = len(lengths)
-    width = d_q if parameters(name, 1, 1, 1) else d_k
+    width = d_q if SCORES[name].arrays else d_k
     values = np.arange(float(N_KEY * D_VALUE)).reshape(1, 1, N_KEY, D_VALUE)
     return attend(
         _random((n_text, 1, 1, width), seed, "classic"),
@@ -162,7 +156,7 @@ def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int, say: Say) -> Ta
         tuple(
             (
                 name,
-                FORMULAS[name],
+                SCORES[name].formula,
                 say("no") if found.refusal else say("yes"),
                 float(found.scores.min()),
                 float(found.scores.max()),
@@ -220,7 +214,7 @@ def _uniform_claim(classic: dict[str, Attention], lengths: tuple[int, ...], say:
 
 def _published_claim(d_q: int, d_k: int, hidden: int, seed: int, say: Say) -> Claim:
     outputs = {
-        name: _classic(name, d_q, d_k, hidden, LENGTHS, seed).context[:, 0, 0] for name in FORMULAS
+        name: _classic(name, d_q, d_k, hidden, LENGTHS, seed).context[:, 0, 0] for name in NAMES
     }
     first, second = (" ".join(f"{x:g}" for x in row) for row in outputs["additive"].round(9))
     off = max(float(np.abs(output - np.array(PUBLISHED)).max()) for output in outputs.values())
@@ -244,7 +238,7 @@ def _widths_claim(tried: dict[str, Tried], say: Say) -> Claim:
             "{n} take them: {names}; dot says: {refusal}",
             n=len(takes), names=", ".join(sorted(takes)), refusal=tried["dot"].refusal or "-",
         ),
-        takes == {name for name in FORMULAS if parameters(name, 1, 1, 1)},
+        takes == {name for name in NAMES if SCORES[name].arrays},
     )  # fmt: skip
 
 

@@ -148,10 +148,10 @@ def _needs_other_weights(changes: Mapping[str, Any]) -> bool:
         return True
     if "score" not in changes:
         return False
-    from attnviz.nn.scores import SCORES, parameters
+    from attnviz.nn.scores import SCORES
 
     score = parse_spec(changes["score"])[0]
-    return score in SCORES and bool(parameters(score, 1, 1, 1))
+    return score in SCORES and bool(SCORES[score].arrays)
 
 
 __all__ = ["DEFAULT", "hub_name", "load_model", "packaged"]

@@ -1,12 +1,19 @@
-"""Activation functions, element by element.
+"""Activation functions, element by element: x [...] -> [...].
 
-Each takes `out`, an array for the result, which may be `x` itself.
+An activation is one function, with its entry:
+
+    @ACTIVATIONS.add(formula="x²")
+    def square(x):
+        return x * x
+
+It may take `out` too: an array for the result, which may be `x` itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,21 +23,39 @@ from attnviz.registry import Entry, Registry
 Activation = Callable[..., Array]
 """`activation(x, out=array)`"""
 
-ACTIVATIONS: Registry[Entry] = Registry("activation", Entry)
+
+@dataclass(frozen=True)
+class ActivationEntry(Entry):
+    """An activation, and what it computes."""
+
+    formula: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "formula", self.formula or f"{self.name}(x)")
+
+    @property
+    def activation(self) -> Activation:
+        """The function, so that it can be given `out`."""
+        if self.takes("out"):
+            return self.function
+        return lambda x, out=None: self.function(x)
+
+
+ACTIVATIONS: Registry[ActivationEntry] = Registry("activation", ActivationEntry)
 
 BLOCK = 1 << 16
 """Elements that stay in a processor's second cache while several operations pass over them."""
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="max(0, x)")
 def relu(x: Array, out: Array | None = None) -> Array:
-    """max(0, x)."""
+    """The rectified linear unit. Source: Nair & Hinton 2010."""
     return np.maximum(x, 0, out=out)
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="x Φ(x)")
 def gelu(x: Array, out: Array | None = None) -> Array:
-    """x Φ(x), with the exact normal distribution function Φ.
+    """The Gaussian error linear unit, with the exact normal distribution function Φ.
 
     In float64 by the C library's erf; in float32 to 6e-7 (2.5e-7 of the value for x > 0).
     Source: Hendrycks & Gimpel 2016.
@@ -43,34 +68,37 @@ def gelu(x: Array, out: Array | None = None) -> Array:
     return _logistic(x, GELU_LOG_ODDS, out)
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))")
 def gelu_tanh(x: Array, out: Array | None = None) -> Array:
-    """x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))), the form that GPT-2 uses."""
+    """An approximation of `gelu`, which GPT-2 uses. Source: Hendrycks & Gimpel 2016."""
     # (1 + tanh z) / 2 is the logistic function of 2z
     c = 2 * math.sqrt(2 / math.pi)
     return _logistic(x, (c * 0.044715, c), out)
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="x σ(x)")
 def silu(x: Array, out: Array | None = None) -> Array:
-    """x · σ(x), also called swish. Source: Elfwing et al. 2018."""
+    """The sigmoid linear unit, also called swish. Source: Elfwing et al. 2018."""
     return _logistic(x, (1.0,), out)
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="tanh x")
 def tanh(x: Array, out: Array | None = None) -> Array:
+    """The hyperbolic tangent."""
     return np.tanh(x, out=out)
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="1 / (1 + exp(-x))")
 def sigmoid(x: Array, out: Array | None = None) -> Array:
+    """The logistic function σ."""
     with np.errstate(over="ignore"):
         y: Array = np.divide(1, 1 + np.exp(-x), out=out)
     return y
 
 
-@ACTIVATIONS.add
+@ACTIVATIONS.add(formula="x")
 def identity(x: Array, out: Array | None = None) -> Array:
+    """No activation: the net stays linear."""
     return x if out is None else np.positive(x, out=out)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.nn import masks
 from attnviz.nn.heads import check_broadcast, check_shapes, repeat_heads
-from attnviz.nn.scores import SCORES, Score
+from attnviz.nn.scores import SCORES, Score, entry_of
 from attnviz.nn.softmax import hide, softmax_in_place
 from attnviz.nn.types import Array, Bool, floating
 
@@ -173,9 +173,11 @@ def attention(
     if bias is not None:
         keep.keep("bias", bias)
     # a function of somebody else's may have parameters for each head, and knows no `out`
-    bare = score.func if isinstance(score, functools.partial) else score
-    ours = any(bare is entry.function for entry in SCORES.values())
-    if scale is not None:
+    entry = entry_of(score)
+    ours, takes_out = entry is not None, entry is not None and entry.takes("out")
+    if entry is not None and not entry.takes("scale"):
+        score = _scaled(score, scale)
+    elif scale is not None:
         score = functools.partial(score, scale=scale)
     dtype = np.result_type(q, k)
     kept = {stage: np.empty(shape, dtype) for stage in MATRICES if keep.wants(stage)}
@@ -196,7 +198,9 @@ def attention(
                 q_tile,
                 k[..., heads, :, :],
                 v[..., heads, :, :],
-                score=functools.partial(score, out=room) if ours and "weights" in kept else score,
+                score=functools.partial(score, out=room)
+                if takes_out and "weights" in kept
+                else score,
                 softcap=softcap,
                 bias=_part(bias, heads, queries, shape),
                 visible=_part(visible, heads, queries, shape),
@@ -209,6 +213,11 @@ def attention(
         keep.keep(stage, array)
     keep.keep("context", context)
     return context
+
+
+def _scaled(score: Score, scale: float | None) -> Score:
+    """A score that takes no scale, scaled."""
+    return score if scale is None else lambda q, k: scale * score(q, k)
 
 
 def _attend_tile(

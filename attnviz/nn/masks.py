@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,16 +20,32 @@ from attnviz.registry import Entry, Registry, parse_spec
 
 Rule = Callable[[Array, Array], Bool]
 
-MASKS: Registry[Entry] = Registry("mask", Entry)
+Hatch = Literal["rising", "falling", "dashed", "upright", "dotted", "crossed"]
+"""How masked cells are drawn; every renderer has its own lines for each."""
 
 
-@MASKS.add
+@dataclass(frozen=True)
+class MaskEntry(Entry):
+    """A rule, and how it is written and drawn."""
+
+    example: str = ""
+    """As it is written: with options, where it needs some."""
+    hatch: Hatch = "crossed"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "example", self.example or self.name)
+
+
+MASKS: Registry[MaskEntry] = Registry("mask", MaskEntry)
+
+
+@MASKS.add(hatch="rising")
 def causal(q_pos: Array, k_pos: Array) -> Bool:
     """A query sees the keys at its own position and before it."""
     return k_pos <= q_pos[:, None]
 
 
-@MASKS.add
+@MASKS.add(example="window:size=3", hatch="dashed")
 def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     """A query sees the keys less than `size` positions away, itself included.
 
@@ -38,7 +55,7 @@ def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     return np.asarray(np.abs(q_pos[:, None] - k_pos) < size)
 
 
-@MASKS.add
+@MASKS.add(example="band:left=2,right=1", hatch="dashed")
 def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | None = None) -> Bool:
     """A query sees `left` keys before it, its own, and `right` keys after it; None: all of them.
 
@@ -53,13 +70,13 @@ def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | No
     return visible
 
 
-@MASKS.add
+@MASKS.add(example="prefix:length=2", hatch="dotted")
 def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
     """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1."""
     return (k_pos < length) | causal(q_pos, k_pos)
 
 
-@MASKS.add
+@MASKS.add(example="documents:lengths=3,2", hatch="upright")
 def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Texts of these `lengths` packed one after another do not see each other."""
     ends = np.cumsum(lengths)
@@ -68,7 +85,7 @@ def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     )
 
 
-@MASKS.add
+@MASKS.add(example="padding:lengths=3", hatch="falling")
 def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Keys from the valid length on are padding.
 
@@ -79,6 +96,13 @@ def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     else:
         valid = k_pos < np.asarray(lengths)[:, None, None, None]
     return np.broadcast_to(valid, (*valid.shape[:-2], len(q_pos), len(k_pos)))
+
+
+def hatch_of(name: str) -> Hatch:
+    """How cells are drawn that the rule `name` masks, `window:size=3`; crossed where it is none of
+    these, as a mask from an array."""
+    word = name.partition(":")[0]
+    return MASKS[word].hatch if word in MASKS else "crossed"
 
 
 @dataclass(frozen=True)

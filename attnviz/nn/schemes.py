@@ -4,6 +4,7 @@ what is added to the scores. One function each."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -37,29 +38,36 @@ class Scheme(NamedTuple):
     """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]"""
 
 
-SCHEMES: Registry[Entry] = Registry("position scheme", Entry)
+@dataclass(frozen=True)
+class SchemeEntry(Entry):
+    """A position scheme, and where positions enter by it."""
+
+    formula: str = ""
 
 
-@SCHEMES.add
+SCHEMES: Registry[SchemeEntry] = Registry("position scheme", SchemeEntry)
+
+
+@SCHEMES.add(formula="x")
 def none(setting: SchemeContext) -> Scheme:
     """No positions: attention alone cannot tell one order of the tokens from another."""
     return Scheme()
 
 
-@SCHEMES.add
+@SCHEMES.add(formula="x + PE(p)")
 def sinusoidal(setting: SchemeContext, *, base: float = 10000.0) -> Scheme:
     """Sines and cosines of many wavelengths, added. Source: Vaswani et al. 2017, section 3.5."""
     return Scheme(add=partial(numbers.sinusoidal, d_model=setting.d_model, base=base))
 
 
-@SCHEMES.add
+@SCHEMES.add(formula="x + P[p]")
 def learned(setting: SchemeContext, *, length: int = 512) -> Scheme:
     """A vector for each of `length` positions, added. Source: Gehring et al. 2017."""
     table = setting.draw("positions", (length, setting.d_model))
     return Scheme(add=partial(look_up, table))
 
 
-@SCHEMES.add
+@SCHEMES.add(formula="R(p) q · R(p) k")
 def rope(
     setting: SchemeContext,
     *,
@@ -79,13 +87,13 @@ def rope(
     return Scheme(rotary=rotary)
 
 
-@SCHEMES.add
+@SCHEMES.add(formula="q · k - m |p_q - p_k|")
 def alibi(setting: SchemeContext) -> Scheme:
     """A penalty on distance, with a slope for each head. Source: Press et al. 2022."""
     return Scheme(bias=partial(numbers.alibi, n_head=setting.n_head))
 
 
-@SCHEMES.add
+@SCHEMES.add(formula="q · k + b[bucket(p_k - p_q)]")
 def t5(setting: SchemeContext, *, buckets: int = 32, distance: int = 128) -> Scheme:
     """A learned bias for each bucket of distances and each head. Source: Raffel et al. 2020."""
     table = setting.draw("relative", (buckets, setting.n_head))

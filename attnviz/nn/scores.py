@@ -1,13 +1,21 @@
 """Scoring functions: how well does each key answer each query?
 
-All of them: q [n_head, n_q, d_q], k [n_head, n_k, d_k] -> [n_head, n_q, n_k], times `scale`.
-A temperature T is the scale 1/T. `out` is memory that may be used for the result.
+All of them: q [n_head, n_q, d_q], k [n_head, n_k, d_k] -> [n_head, n_q, n_k], times `scale`, with
+any leading axes. A temperature T is the scale 1/T. A score is one function, with its entry:
+
+    @SCORES.add(formula="-Σ|q - k|")
+    def manhattan(q, k, scale=1.0):
+        return -scale * abs(q[..., :, None, :] - k[..., None, :, :]).sum(-1)
+
+`scale` may be left out; and there may be an `out`: memory [n_head, n_q, n_k] for the result.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,43 +26,73 @@ from attnviz.registry import Entry, Registry
 Score = Callable[..., Array]
 """`score(q, k, scale=number)`; without `scale` the function's own default holds."""
 
-SCORES: Registry[Entry] = Registry("score", Entry)
-
 BLOCK_BYTES = 1 << 24
 
 
-@SCORES.add
-def additive(
-    q: Array,
-    k: Array,
-    w_q: Array,
-    w_k: Array,
-    w_v: Array,
-    scale: float = 1.0,
-    out: Array | None = None,
-) -> Array:
-    """w_v · tanh(W_q q + W_k k), for queries and keys of different widths.
+def _per_width(d_k: int) -> float:
+    return 1 / math.sqrt(d_k)
 
-    Shapes: w_q [d_hidden, d_q], w_k [d_hidden, d_k], w_v [d_hidden].
+
+@dataclass(frozen=True)
+class ScoreEntry(Entry):
+    """A scoring function and what it computes."""
+
+    formula: str = ""
+    """With the scale that it has by default; the call if nothing is given."""
+    unscaled: str = ""
+    """Where there is such a scale: the formula without it."""
+    scale: Callable[[int], float] | None = None
+    """d_k -> the default scale, where it depends on d_k."""
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Learned arrays that the function takes, by name, each with its axes: d_q, d_k, d_hidden."""
+
+    def __post_init__(self) -> None:
+        formula = self.formula or f"{self.name}(q, k)"
+        object.__setattr__(self, "formula", formula)
+        object.__setattr__(self, "unscaled", self.unscaled or formula)
+
+    def default_scale(self, d_k: int) -> float:
+        """The scale of a call that gives none."""
+        if self.scale is not None:
+            return self.scale(d_k)
+        default = self.parameters["scale"].default if self.takes("scale") else 1.0
+        return float(default) if isinstance(default, int | float) else 1.0
+
+    def array_shapes(self, d_q: int, d_k: int, d_hidden: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the learned arrays, for queries and keys of these widths."""
+        sizes = {"d_q": d_q, "d_k": d_k, "d_hidden": d_hidden}
+        return {name: tuple(sizes[axis] for axis in axes) for name, axes in self.arrays.items()}
+
+
+SCORES: Registry[ScoreEntry] = Registry("score", ScoreEntry)
+
+
+def entry_of(score: Score) -> ScoreEntry | None:
+    """The entry of a registered function, which may have its arrays and options bound."""
+    bare = score.func if isinstance(score, functools.partial) else score
+    return next((entry for entry in SCORES.values() if entry.function is bare), None)
+
+
+@SCORES.add(
+    formula="w_v · tanh(W_q q + W_k k)",
+    arrays={"w_q": ("d_hidden", "d_q"), "w_k": ("d_hidden", "d_k"), "w_v": ("d_hidden",)},
+)
+def additive(q: Array, k: Array, w_q: Array, w_k: Array, w_v: Array, scale: float = 1.0) -> Array:
+    """A small net with one hidden layer, for queries and keys of different widths.
+
     Source: Bahdanau et al. 2015, appendix A.1.2.
     """
-    queries, keys = q @ w_q.mT, k @ w_k.mT
-    shape = np.broadcast_shapes(queries.shape[:-2], keys.shape[:-2])
-    n_q, n_k = queries.shape[-2], keys.shape[-2]
-    scores = np.empty((*shape, n_q, n_k), np.result_type(queries, keys, w_v))
-    # tanh needs [n_q, n_k, d_hidden] at once: go over the queries in blocks
-    row = math.prod(shape) * n_k * len(w_v) * scores.itemsize
-    step = max(1, BLOCK_BYTES // max(1, row))
-    for start in range(0, n_q, step):
-        rows = slice(start, start + step)
-        hidden = queries[..., rows, None, :] + keys[..., None, :, :]
-        scores[..., rows, :] = np.tanh(hidden, out=hidden) @ w_v
-    return _scaled(scores, scale)
+    keys = (k @ w_k.mT)[..., None, :, :]
+
+    def rows(queries: Array) -> Array:
+        return np.asarray(np.tanh(queries[..., :, None, :] + keys) @ w_v)
+
+    return _scaled(_by_rows(rows, q @ w_q.mT, keys.nbytes), scale)
 
 
-@SCORES.add
+@SCORES.add(formula="q · k")
 def dot(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> Array:
-    """q · k. Source: Luong et al. 2015, section 3.1."""
+    """The dot product. Source: Luong et al. 2015, section 3.1."""
     if q.shape[-1] != k.shape[-1]:
         raise AttnvizError(
             f"the dot product needs queries and keys of one width: "
@@ -65,32 +103,33 @@ def dot(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> Arr
     return np.matmul(_scaled(q, scale), k.mT, out=out)
 
 
-@SCORES.add
+@SCORES.add(formula="q · k / √d_k", unscaled="q · k", scale=_per_width)
 def scaled_dot(q: Array, k: Array, scale: float | None = None, out: Array | None = None) -> Array:
-    """q · k / √d_k. Source: Vaswani et al. 2017, section 3.2.1."""
-    return dot(q, k, 1 / math.sqrt(k.shape[-1]) if scale is None else scale, out)
+    """The dot product, divided by the deviation that it has for independent entries.
+
+    Source: Vaswani et al. 2017, section 3.2.1.
+    """
+    return dot(q, k, _per_width(k.shape[-1]) if scale is None else scale, out)
 
 
-@SCORES.add
+@SCORES.add(formula="q W k", arrays={"w": ("d_q", "d_k")})
 def general(q: Array, k: Array, w: Array, scale: float = 1.0, out: Array | None = None) -> Array:
-    """q W k, with w [d_q, d_k]. Source: Luong et al. 2015, section 3.1 ("general")."""
+    """The dot product of keys with transformed queries. Source: Luong et al. 2015, section 3.1."""
     return dot(q @ w, k, scale, out)
 
 
-@SCORES.add
+@SCORES.add(formula="q · k / (‖q‖ ‖k‖)")
 def cosine(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> Array:
-    """q · k / (‖q‖ ‖k‖), in [-1, 1] times scale; 0 for a zero vector.
+    """The cosine of the angle between the two, in [-1, 1] times scale; 0 for a zero vector.
 
     Source: Graves et al. 2014 (Neural Turing Machines), section 3.3.1, with β = scale.
     """
     return dot(_unit(q), _unit(k), scale, out)
 
 
-@SCORES.add
-def gaussian(
-    q: Array, k: Array, scale: float = 1.0, out: Array | None = None, *, sigma: float = 1.0
-) -> Array:
-    """-‖q - k‖² / 2σ²; its softmax is the Nadaraya-Watson weight of a Gaussian kernel.
+@SCORES.add(formula="-‖q - k‖² / 2σ²")
+def gaussian(q: Array, k: Array, scale: float = 1.0, *, sigma: float = 1.0) -> Array:
+    """The logarithm of a Gaussian of the distance; its softmax is that kernel's regression.
 
     Source: Nadaraya 1964, Watson 1964; as attention in Zhang et al., Dive into Deep Learning,
     section 11.2.
@@ -101,13 +140,12 @@ def gaussian(
     return _scaled(distance, -scale / (2 * sigma * sigma))
 
 
-def parameters(name: str, d_q: int, d_k: int, n_hidden: int) -> dict[str, tuple[int, ...]]:
-    """The learned arrays of the score `name`, with their shapes."""
-    if name == "additive":
-        return {"w_q": (n_hidden, d_q), "w_k": (n_hidden, d_k), "w_v": (n_hidden,)}
-    if name == "general":
-        return {"w": (d_q, d_k)}
-    return {}
+def _by_rows(rows: Callable[[Array], Array], queries: Array, row_bytes: int) -> Array:
+    """`rows(queries)`, a few queries at a time, where each needs `row_bytes` of memory."""
+    n_q = queries.shape[-2]
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    blocks = [rows(queries[..., i : i + step, :]) for i in range(0, max(1, n_q), step)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, -2)
 
 
 def _scaled(x: Array, scale: float) -> Array:

@@ -25,6 +25,7 @@ from attnviz.analysis.difference import (
     matrix,
 )
 from attnviz.analysis.pairing import PLAIN
+from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Trace
@@ -50,6 +51,9 @@ CONTEXT = 3
 
 SMALL = 0.05
 """Differences below it are drawn in units of a power of ten: two decimals would show zeros."""
+
+HATCHES: tuple[Hatch, ...] = ("dashed", "falling", "rising", "crossed")
+"""Of the REASONS, in their order."""
 
 
 def difference_views(
@@ -245,6 +249,7 @@ def _matrix(
         scale=scale,
         masked=found.reasons,
         reasons=REASONS,
+        hatches=HATCHES,
         pooling="largest",
     )
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from attnviz.nn.masks import Hatch, hatch_of
 from attnviz.nn.types import Array
 from attnviz.views.numbers import fixed, short, value_text
 
@@ -115,6 +116,8 @@ class Heatmap(NamedTuple):
     pooling: Pooling = "mean"
     """How cells are put together where there are too many: weights add up over keys; differences
     that cancel must not vanish."""
+    hatches: tuple[Hatch, ...] = ()
+    """How the cells that each reason masks are drawn; if empty, as the masks' entries say."""
 
     def shades(self) -> Array:
         """Each cell's place on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
@@ -144,11 +147,18 @@ class Heatmap(NamedTuple):
         names = self.reasons or ("custom",)
         return names[min(number, len(names)) - 1]
 
-    def masked_by(self) -> list[str]:
-        """The names of all rules that mask a cell."""
+    def hatch(self, number: int) -> Hatch:
+        """How cells are drawn that are masked for this reason."""
+        if self.hatches:
+            return self.hatches[min(number, len(self.hatches)) - 1]
+        return hatch_of(self.reason(number))
+
+    def masked_by(self) -> dict[str, Hatch]:
+        """The names of all rules that mask a cell, and how their cells are drawn."""
         if self.masked is None:
-            return []
-        return [self.reason(int(number)) for number in np.unique(self.masked) if number]
+            return {}
+        numbers = [int(number) for number in np.unique(self.masked) if number]
+        return {self.reason(number): self.hatch(number) for number in numbers}
 
     def is_broken(self) -> bool:
         """Whether a cell that is not masked is not a number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.masking import mask_effect
+from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import head_heatmap, header, token_axis
@@ -24,15 +25,6 @@ from attnviz.views.numbers import short
 
 STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
 
-FORMULAS = {
-    "additive": "w_v · tanh(W_q q + W_k k)",
-    "dot": "q · k",
-    "scaled_dot": "q · k",
-    "general": "q W k",
-    "cosine": "q · k / (‖q‖ ‖k‖)",
-    "gaussian": "-‖q - k‖² / 2σ²",
-}
-
 
 def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     """Every stage of one head with its shape and its numbers; needs all of STAGES kept."""
@@ -50,7 +42,7 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     ]
     scale = float(record.facts.get("scale", 1.0))
     name = str(record.facts.get("score", "scaled_dot"))
-    formula = FORMULAS.get(name.partition(":")[0], name)
+    formula = _formula(name)
     scores, logits = record.stage("scores")[head], record.stage("logits")[head]
     raw = scores / scale
     scaled = head_heatmap(trace, record, head, "scores", around_zero(raw, scores))
@@ -111,7 +103,7 @@ def _table(record: Record, head: int) -> Table:
         "q": "x W_q, split into heads",
         "k": "x W_k, split into heads",
         "v": "x W_v, split into heads",
-        "scores": f"{FORMULAS.get(name.partition(':')[0], name)} × scale",
+        "scores": f"{_formula(name)} × scale",
         "logits": "scores"
         + (f", capped at ±{short(cap)}" if cap else "")
         + (" + bias" if record.bias is not None else "")
@@ -153,6 +145,12 @@ def _logits(trace: Trace, record: Record, head: int, logits: Array) -> Heatmap:
         f"masked by {record.mask_name}" if record.mask_name != "none" else "no mask",
     ]
     return _with(heatmap, f"6 logits · H{head}", logits, (", ".join(filter(None, done)),))
+
+
+def _formula(score: str) -> str:
+    """What a score computes before it is scaled; its name, where a trace has one from elsewhere."""
+    name = score.partition(":")[0]
+    return SCORES[name].unscaled if name in SCORES else score
 
 
 def _scale_text(name: str, scale: float, q: Array) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
 from attnviz.lessons import scores
-from attnviz.nn.scores import SCORES, parameters
+from attnviz.nn.scores import SCORES
 from attnviz.nn.seeded import normal
 from attnviz.views.kinds import Heatmap, Table
 
@@ -128,7 +128,9 @@ def test_a_mask_that_hides_too_little_fails_the_claims(take, monkeypatch):
 
 
 def test_learned_arrays_are_those_of_the_score():
-    for name in scores.FORMULAS:
+    for name in scores.NAMES:
         bound = scores._bound(name, 5, 3, 7, 0)
         assert isinstance(bound, partial)
-        assert {key: a.shape for key, a in bound.keywords.items()} == parameters(name, 5, 3, 7)
+        assert {key: a.shape for key, a in bound.keywords.items()} == SCORES[name].array_shapes(
+            5, 3, 7
+        )

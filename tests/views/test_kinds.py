@@ -164,11 +164,11 @@ def test_who_masks_and_what_is_broken():
     masked = np.array([[0, 2, 2], [0, 0, 1]])
     values = np.array([[0.1, np.nan, 0.2], [0.3, 0.4, 0.5]])
     found = heatmap(values, masked=masked, reasons=("causal", "padding"))
-    assert found.masked_by() == ["causal", "padding"]
+    assert found.masked_by() == {"causal": "rising", "padding": "falling"}
     assert not found.is_broken()
     assert heatmap(values).is_broken()
-    assert heatmap(values).masked_by() == []
-    assert heatmap(values, masked=masked).masked_by() == ["custom", "custom"]
+    assert heatmap(values).masked_by() == {}
+    assert heatmap(values, masked=masked).masked_by() == {"custom": "crossed"}
 
 
 def test_every_scale_says_what_it_is():

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from attnviz.models.build.stack import StackConfig
-from attnviz.nn import masks, scores
+from attnviz.nn import masks
 from attnviz.nn.activations import ACTIVATIONS
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import BatchNorm, LayerNorm, Norm, RMSNorm
+from attnviz.nn.scores import SCORES, Score, ScoreEntry
 from attnviz.nn.schemes import SCHEMES, Scheme, SchemeContext
 from attnviz.nn.transformer import Block, Part, Stack, Sublayer
 from attnviz.nn.types import Array
@@ -85,7 +86,7 @@ def mixers(
         net = WindowNet(
             up=linear(weights, f"{where}.window.up", (2 * reach + 1) * d, config.width_ff),
             down=linear(weights, f"{where}.window.down", config.width_ff, d),
-            activation=ACTIVATIONS[config.activation].function,
+            activation=ACTIVATIONS[config.activation].activation,
             reach=reach,
         )
         return {"window": net}
@@ -113,14 +114,12 @@ def build_scheme(config: StackConfig, weights: Weights, stack: str) -> Scheme:
 
 def build_score(
     spec: str, d_k: int, draw: Callable[[str, tuple[int, ...]], Array]
-) -> tuple[str, scores.Score]:
-    """A scoring function from its spec, with its learned arrays drawn: (name, function)."""
+) -> tuple[ScoreEntry, Score]:
+    """A score from its spec: its entry, and the function with its learned arrays drawn."""
     name, options = parse_spec(spec)
-    arrays = {
-        key: draw(key, shape) for key, shape in scores.parameters(name, d_k, d_k, d_k).items()
-    }
-    function = partial(scores.SCORES[name].function, **arrays, **scores.SCORES.options(name, options))
-    return name, function
+    entry = SCORES[name]
+    arrays = {key: draw(key, shape) for key, shape in entry.array_shapes(d_k, d_k, d_k).items()}
+    return entry, partial(entry.function, **arrays, **SCORES.options(name, options))
 
 
 def _block(config: StackConfig, weights: Weights, where: str, parts: dict[str, Any]) -> Block:
@@ -145,8 +144,7 @@ def _attention(
     config: StackConfig, weights: Weights, where: str, kind: str, scheme: Scheme
 ) -> MultiHeadAttention:
     d, d_k, d_v, name = config.d_model, config.width_k, config.width_v, f"{where}.{kind}"
-    score_name, score = build_score(config.score, d_k, partial(_score_array, weights, name))
-    default = 1 / math.sqrt(d_k) if score_name == "scaled_dot" else 1.0
+    entry, score = build_score(config.score, d_k, partial(_score_array, weights, name))
     n_head, n_kv_head, bias = config.heads, config.n_kv_head, config.bias
     return MultiHeadAttention(
         query=linear(weights, f"{name}.query", d, n_head * d_k, bias),
@@ -158,7 +156,7 @@ def _attention(
         kind=kind,
         score=score,
         score_name=config.score,
-        scale=default / config.temperature,
+        scale=entry.default_scale(d_k) / config.temperature,
         softcap=config.softcap,
         mask=_mask(config, where, kind),
         rotary=scheme.rotary,
@@ -185,6 +183,6 @@ def _feed_forward(config: StackConfig, weights: Weights, name: str) -> FeedForwa
     return FeedForward(
         up=linear(weights, f"{name}.up", d, d_ff),
         down=linear(weights, f"{name}.down", d_ff, d),
-        activation=ACTIVATIONS[config.activation].function,
+        activation=ACTIVATIONS[config.activation].activation,
         gate=linear(weights, f"{name}.gate", d, d_ff) if config.gated else None,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -45,8 +44,8 @@ def override(model: Model, changes: Mapping[str, Any]) -> Model:
             scale = None if changes["score"] != attention.score_name else scale
         if "temperature" in changes or scale is None:
             d_k = attention.query.weight.shape[0] // attention.n_head
-            dots = fields.get("score_name", attention.score_name) == "scaled_dot"
-            default = 1 / math.sqrt(d_k) if dots else 1.0
+            name = fields.get("score_name", attention.score_name).partition(":")[0]
+            default = scores.SCORES[name].default_scale(d_k) if name in scores.SCORES else 1.0
             fields["scale"] = (scale or default) / changes.get("temperature", 1.0)
         return attention._replace(**fields)
 
@@ -72,11 +71,11 @@ def hide(model: Model, mask: Mask) -> Model:
 
 def _score(spec: str) -> dict[str, Any]:
     name, options = parse_spec(spec)
-    function = scores.SCORES[name].function
-    if scores.parameters(name, 1, 1, 1):
+    entry = scores.SCORES[name]
+    if entry.arrays:
         raise AttnvizError(
             f"the score {name!r} has learned arrays, which this model lacks",
             "use dot, scaled_dot, cosine or gaussian, or -m random",
         )
     options_read = scores.SCORES.options(name, options)
-    return {"score": partial(function, **options_read), "score_name": spec}
+    return {"score": partial(entry.function, **options_read), "score_name": spec}

@@ -8,23 +8,21 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Colormap
 
+from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap, Scale
 
 MASKED = (0.84, 0.82, 0.79, 1.0)
 BROKEN = (0.75, 0.0, 0.75, 1.0)
-HATCHES = {
-    "causal": "////",
-    "padding": "\\\\\\\\",
-    "window": "----",
-    "band": "----",
-    "documents": "||||",
-    "prefix": "....",
-    "in A only": "\\\\\\\\",
-    "in B only": "////",
-    "in both": "----",
+HATCHES: dict[Hatch, str] = {
+    "rising": "////",
+    "falling": "\\\\\\\\",
+    "dashed": "----",
+    "upright": "||||",
+    "dotted": "....",
+    "crossed": "xxxx",
 }
-OTHER_HATCH = "xxxx"
+"""In Matplotlib's language."""
 
 
 @cache
@@ -59,7 +57,3 @@ def ink(colour: Array) -> str:
     c = colour[:3] / 255
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     return "black" if float(linear @ np.array([0.2126, 0.7152, 0.0722])) > 0.179 else "white"
-
-
-def hatch(reason: str) -> str:
-    return HATCHES.get(reason.partition(":")[0], OTHER_HATCH)

@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from attnviz.nn.types import Array
 from attnviz.render.figure.boxes import LEFT_TO_RIGHT, Box, Page, left_to_right
 from attnviz.render.figure.colours import (
+    HATCHES,
     MASKED,
     colour_map,
-    hatch,
     ink,
     limits,
     pixels,
@@ -219,14 +219,13 @@ def _hatch(axes: Axes, heatmap: Heatmap) -> None:
     for number in np.unique(heatmap.masked):
         if number:
             cells = np.argwhere(heatmap.masked == number)
-            name = heatmap.reason(int(number))
             axes.add_patch(
                 PathPatch(
                     _squares(cells),
                     facecolor=MASKED,
                     edgecolor="0.55",
                     linewidth=0,
-                    hatch=hatch(name),
+                    hatch=HATCHES[heatmap.hatch(int(number))],
                 )
             )
 

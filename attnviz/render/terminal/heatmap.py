@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from attnviz.nn.masks import Hatch
 from attnviz.render.terminal.screen import (
     BROKEN_PLACE,
     DIGITS,
@@ -151,7 +152,7 @@ def _cell_text(
 ) -> str:
     if place == MASKED_PLACE:
         assert heatmap.masked is not None
-        sign = screen.hatch(heatmap.reason(int(heatmap.masked[row, column])))
+        sign = screen.hatch(heatmap.hatch(int(heatmap.masked[row, column])))
         return (sign * max(1, layout.cell - 1)).rjust(layout.cell)
     value = float(heatmap.values[row, column])
     if layout.mode == "numbers":
@@ -251,9 +252,12 @@ def legend(heatmaps: Sequence[Heatmap], layout: Layout, width: int, screen: Scre
         rows.append(_colour_bar(scale, screen))
     elif layout.mode != "numbers":
         texts = [scale.text, _signs(scale, screen)]
+    reasons: dict[str, Hatch] = {}
+    for heatmap in heatmaps:
+        reasons |= heatmap.masked_by()
     names: dict[str, list[str]] = {}
-    for name in dict.fromkeys(name for heatmap in heatmaps for name in heatmap.masked_by()):
-        names.setdefault("grey:" if layout.halves else screen.hatch(name), []).append(name)
+    for name, hatch in reasons.items():
+        names.setdefault("grey:" if layout.halves else screen.hatch(hatch), []).append(name)
     texts += [f"{sign} masked ({', '.join(alike)})" for sign, alike in names.items()]
     if layout.mode != "numbers" and any(heatmap.is_broken() for heatmap in heatmaps):
         texts.append("! not a number" if not layout.halves else "purple: not a number")

@@ -10,6 +10,8 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
+from attnviz.nn.masks import Hatch
+
 Depth = Literal[0, 16, 256, 16777216]
 
 ASCII = str.maketrans(
@@ -44,18 +46,15 @@ SHADES = "·░▒▓█"
 DIGITS = "0123456789"
 RISING, FALLING = "12345", "abcde"
 
-HATCHES = {
-    "causal": ("╱", "/"),
-    "padding": ("╲", "\\"),
-    "window": ("┄", "-"),
-    "band": ("┄", "-"),
-    "documents": ("│", "|"),
-    "prefix": ("┆", ":"),
-    "in A only": ("╲", "\\"),
-    "in B only": ("╱", "/"),
-    "in both": ("┄", "-"),
+HATCHES: dict[Hatch, tuple[str, str]] = {
+    "rising": ("╱", "/"),
+    "falling": ("╲", "\\"),
+    "dashed": ("┄", "-"),
+    "upright": ("│", "|"),
+    "dotted": ("┆", ":"),
+    "crossed": ("╳", "x"),
 }
-OTHER_HATCH = ("╳", "x")
+"""In Unicode and in ASCII."""
 
 
 class Screen(NamedTuple):
@@ -77,10 +76,9 @@ class Screen(NamedTuple):
             return text.replace("\u00a0", " ")
         return text.translate(ASCII).encode("ascii", "backslashreplace").decode("ascii")
 
-    def hatch(self, reason: str) -> str:
+    def hatch(self, hatch: Hatch) -> str:
         """The sign of a masked cell."""
-        both = HATCHES.get(reason.partition(":")[0], OTHER_HATCH)
-        return both[0] if self.unicode else both[1]
+        return HATCHES[hatch][not self.unicode]
 
 
 Row = list[Segment]
