@@ -1,0 +1,194 @@
+"""Llama-like decoders: RMS norms, rotary positions, shared key/value heads, gated feed-forward
+nets. What one of their families does otherwise stands in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from attnviz.models.build.checkpoint import Checkpoint
+from attnviz.models.build.config import Config
+from attnviz.models.build.decoder import Sizes, language_model, with_heads
+from attnviz.models.build.layers import activation, linear, rms_norm, unembedding
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.model import Model
+from attnviz.nn.activations import Activation
+from attnviz.nn.embedding import Embedding
+from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.linear import Linear
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.norms import RMSNorm
+from attnviz.nn.transformer import Block, Sublayer
+from attnviz.nn.weights import rows
+
+IGNORED = r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq|score\..*"
+"""Tensors that no attention and no logit depends on."""
+
+Windows = Callable[[int], int | None]
+"""layer -> how many keys a query sees at most; None for all that came before."""
+
+
+class LlamaLike(NamedTuple):
+    """What every family of them reads first."""
+
+    checkpoint: Checkpoint
+    config: Config
+    tensors: Tensors
+    sizes: Sizes
+    activation: Activation
+    gain_offset: float
+    """What is added to the gains of norms that the file holds: 1 for Gemma."""
+
+
+def read_llama_like(
+    checkpoint: Checkpoint,
+    activation_key: str = "hidden_act",
+    default_activation: str = "silu",
+    gain_offset: float = 0.0,
+) -> LlamaLike:
+    config = checkpoint.config
+    return LlamaLike(
+        checkpoint,
+        config,
+        checkpoint.tensors("model."),
+        _sizes(config),
+        activation(config, activation_key, default_activation),
+        gain_offset,
+    )
+
+
+def _sizes(config: Config) -> Sizes:
+    n_head, d_model = config.count("num_attention_heads"), config.count("hidden_size")
+    config.inert("pretraining_tp")
+    config.require("rope_interleaved", False)
+    config.require("use_mrope", False)
+    return Sizes(
+        n_layer=config.count("num_hidden_layers"),
+        n_head=n_head,
+        n_kv_head=config.count("num_key_value_heads", n_head),
+        d_head=config.count("head_dim", max(1, d_model // n_head)),
+        d_model=d_model,
+        d_ff=config.count("intermediate_size"),
+        n_vocabulary=config.count("vocab_size"),
+        n_position=config.count("max_position_embeddings"),
+        eps=config.above(0, "rms_norm_eps", 1e-6),
+    )
+
+
+def window_size(config: Config, default: int | None = None) -> int | None:
+    """How many keys a sliding layer sees; None where no layer slides."""
+    if default is None and not config.has("sliding_window"):
+        return None
+    return config.count("sliding_window", default)
+
+
+def read_windows(
+    decoder: LlamaLike, size: int | None, slides: Callable[[int], bool] = lambda layer: True
+) -> Windows:
+    """The sliding window of each layer.
+
+    `layer_types` says which layers slide, or else `slides(layer)`.
+    """
+    config, n_layer = decoder.config, decoder.sizes.n_layer
+    if config.has("layer_types"):
+        kinds = config.kinds("layer_types", n_layer, "full_attention", "sliding_attention")
+        sliding = [kind == "sliding_attention" for kind in kinds]
+        slides = sliding.__getitem__
+        if size is None and any(sliding):
+            raise config.error("layer_types has sliding layers, but no sliding_window is used")
+    return lambda layer: size if slides(layer) else None
+
+
+def attention(
+    decoder: LlamaLike,
+    layer: int,
+    *,
+    bias: bool = False,
+    output_bias: bool | None = None,
+    **fields: Any,
+) -> MultiHeadAttention:
+    """Attention whose query heads share key/value heads."""
+    tensors, sizes, at = decoder.tensors, decoder.sizes, f"layers.{layer}.self_attn"
+    width, kv_width = sizes.n_head * sizes.d_head, sizes.n_kv_head * sizes.d_head
+    output_bias = bias if output_bias is None else output_bias
+    return with_heads(
+        sizes,
+        linear(tensors, f"{at}.q_proj", sizes.d_model, width, bias=bias),
+        linear(tensors, f"{at}.k_proj", sizes.d_model, kv_width, bias=bias),
+        linear(tensors, f"{at}.v_proj", sizes.d_model, kv_width, bias=bias),
+        linear(tensors, f"{at}.o_proj", width, sizes.d_model, bias=output_bias),
+        **fields,
+    )
+
+
+def head_norms(decoder: LlamaLike, layer: int) -> dict[str, Any]:
+    """The norms of queries and keys, head by head, as fields of the attention."""
+    at, d_head = f"layers.{layer}.self_attn", decoder.sizes.d_head
+    return {
+        "query_norm": norm(decoder, f"{at}.q_norm", d_head),
+        "key_norm": norm(decoder, f"{at}.k_norm", d_head),
+    }
+
+
+def feed_forward(decoder: LlamaLike, layer: int, *, bias: bool = False) -> FeedForward:
+    """down(activation(gate(x)) · up(x))"""
+    d_model, d_ff = decoder.sizes.d_model, decoder.sizes.d_ff
+
+    def part(name: str, d_in: int, d_out: int) -> Linear:
+        return linear(decoder.tensors, f"layers.{layer}.mlp.{name}", d_in, d_out, bias=bias)
+
+    return FeedForward(
+        up=part("up_proj", d_model, d_ff),
+        down=part("down_proj", d_ff, d_model),
+        activation=decoder.activation,
+        gate=part("gate_proj", d_model, d_ff),
+    )
+
+
+def norm(decoder: LlamaLike, name: str, d: int | None = None) -> RMSNorm:
+    """An RMS norm, over the width of the model unless `d` says otherwise."""
+    d = decoder.sizes.d_model if d is None else d
+    return rms_norm(decoder.tensors, name, d, decoder.sizes.eps, offset=decoder.gain_offset)
+
+
+def pre_norm_block(
+    decoder: LlamaLike, layer: int, attention: MultiHeadAttention, net: FeedForward
+) -> Block:
+    """Each part behind a norm."""
+    at = f"layers.{layer}"
+    return (
+        Sublayer(attention, before=norm(decoder, f"{at}.input_layernorm")),
+        Sublayer(net, before=norm(decoder, f"{at}.post_attention_layernorm")),
+    )
+
+
+def llama_like_model(
+    decoder: LlamaLike,
+    block: Callable[[int], Block],
+    positions: str,
+    *,
+    tied: bool = False,
+    embedding_scale: float = 1.0,
+    softcap: float | None = None,
+) -> Model:
+    """The model, once all that the family reads of the config is read.
+
+    Args:
+        tied: whether the output shares the embedding's matrix where the config does not say.
+        softcap: of the output's logits.
+    """
+    checkpoint, config, tensors, sizes, *_ = decoder
+    config.finish()
+    table = tensors.weight("embed_tokens.weight", sizes.n_vocabulary, sizes.d_model)
+    return language_model(
+        checkpoint,
+        tensors,
+        sizes,
+        block,
+        Embedding(tokens=partial(rows, table), scale=embedding_scale),
+        norm(decoder, "norm"),
+        unembedding(config, tensors, table, "lm_head", tied=tied, softcap=softcap),
+        positions=positions,
+        ignored=IGNORED,
+    )
