@@ -49,9 +49,7 @@ class Scaling(NamedTuple):
 
     def original_length(self) -> float:
         """The length of text that the model was first trained on."""
-        return self.section.above(
-            1, ORIGINAL_LENGTH, self.config.count("max_position_embeddings")
-        )
+        return self.section.above(1, ORIGINAL_LENGTH, self.config.count("max_position_embeddings"))
 
     def factors(self, key: str) -> Array:
         """[n_pair]: a divisor of each frequency."""

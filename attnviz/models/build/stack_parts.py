@@ -14,8 +14,8 @@ from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import BatchNorm, LayerNorm, Norm, RMSNorm
-from attnviz.nn.scores import SCORES, Score, ScoreEntry
 from attnviz.nn.schemes import SCHEMES, Scheme, SchemeContext
+from attnviz.nn.scores import SCORES, Score, ScoreEntry
 from attnviz.nn.transformer import Block, Part, Stack, Sublayer
 from attnviz.nn.types import Array
 from attnviz.nn.window import WindowNet

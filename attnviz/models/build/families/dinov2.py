@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.layers import activation, feed_forward, linear
-from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
 from attnviz.models.build.tensors import Tensors
+from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
 from attnviz.models.model import Model
 from attnviz.nn.activations import silu
 from attnviz.nn.feed_forward import FeedForward

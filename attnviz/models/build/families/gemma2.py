@@ -50,9 +50,7 @@ def build(checkpoint: Checkpoint) -> Model:
 def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
     """What Gemma 2 and 3 share. Their files hold how far a gain is above 1."""
     checkpoint.config.require("use_bidirectional_attention", False)
-    return read_llama_like(
-        checkpoint, "hidden_activation", "gelu_pytorch_tanh", gain_offset=1.0
-    )
+    return read_llama_like(checkpoint, "hidden_activation", "gelu_pytorch_tanh", gain_offset=1.0)
 
 
 def score_scale(config: Config) -> float:

@@ -82,8 +82,7 @@ def _attention(tensors: Tensors, at: str, sizes: Sizes, *, scale: float) -> Mult
     """One matrix of the file holds query, key and value."""
     d = sizes.d_model
     query, key, value = (
-        _linear(tensors, f"{at}.c_attn", d, 3 * d, rows=slice(i * d, (i + 1) * d))
-        for i in range(3)
+        _linear(tensors, f"{at}.c_attn", d, 3 * d, rows=slice(i * d, (i + 1) * d)) for i in range(3)
     )
     output = _linear(tensors, f"{at}.c_proj", d, d)
     return with_heads(sizes, query, key, value, output, scale=scale, mask=causal())

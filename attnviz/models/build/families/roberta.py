@@ -33,7 +33,5 @@ def after_padding(ids: Array, first: int, *, padding: int) -> Array:
     """ids [n_token] -> positions [n_token]: `padding` for the padding's id; the other tokens
     count on from there."""
     is_token = ids != padding
-    positions: Array = np.where(
-        is_token, np.cumsum(is_token, axis=-1) + padding + first, padding
-    )
+    positions: Array = np.where(is_token, np.cumsum(is_token, axis=-1) + padding + first, padding)
     return positions

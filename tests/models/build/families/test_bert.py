@@ -113,7 +113,10 @@ class TestRefusals:
             ({"is_decoder": True}, "is_decoder = True changes the numbers"),
             ({"rope_theta": 10000.0}, "the field 'rope_theta' .* unknown and may change"),
             ({"hidden_size": ...}, "has no 'hidden_size'"),
-            ({"num_attention_heads": 0}, "num_attention_heads: expected a whole number of at least 1"),
+            (
+                {"num_attention_heads": 0},
+                "num_attention_heads: expected a whole number of at least 1",
+            ),
             ({"num_attention_heads": 5}, "5 heads do not divide the width 12"),
             ({"model_type": "bort"}, "architecture 'bort' is not supported"),
             ({"model_type": ...}, "has no 'model_type'"),
