@@ -181,10 +181,10 @@ def _kind(
         return (zero if kind == "zero" else uniform), ""
     told = "the text" if len(questions) == 1 else f"the {len(questions)} texts"
     if reference is not None:
-        from attnviz.models.run.examples import lines
+        from attnviz.models.run.examples import numbered_lines
         from attnviz.models.run.probe import make_probe
 
-        questions = [make_probe(model, line) for _, line in lines(reference)]
+        questions = [make_probe(model, line) for _, line in numbered_lines(reference)]
         told = f"the {len(questions)} texts of {reference}"
     inputs = [question.inputs for question in questions]
     return Mean(mean_contexts(model.transformer, inputs)), f"over all positions of {told}"

@@ -11,7 +11,7 @@ from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_places
 from attnviz.analysis.metrics.values import output_weights, value_norms
 from attnviz.models.model import Model
-from attnviz.models.run.finite import quiet
+from attnviz.models.run.finite import no_float_warnings
 from attnviz.nn.attention import Keep
 from attnviz.nn.multi_head import Site
 from attnviz.nn.norms import BatchNorm
@@ -39,7 +39,7 @@ class Meter:
         self._transformer = to_last_attention(model.transformer)
         self._outputs = output_weights(model.transformer)
 
-    @quiet
+    @no_float_warnings
     def __call__(self, texts: Sequence[Text]) -> Measures:
         """Of texts of one length."""
         recorder = _Measuring(texts, self._outputs)

@@ -45,7 +45,7 @@ class ResumableForward:
         if transformer.encoder is not None:
             assert self._original.encoder is not None
             stream = self._stream("source", transformer.encoder.name)
-            x = self._go_on(self._original.encoder, transformer.encoder, stream, None, True)
+            x = self._resume_stack(self._original.encoder, transformer.encoder, stream, None, True)
             memory, same = stream._replace(x=x), x is self._hidden["encoder"][-1]
         if transformer.decoder is None:
             assert memory is not None
@@ -53,13 +53,13 @@ class ResumableForward:
         assert self._original.decoder is not None
         name = "source" if memory is None else "target"
         stream = self._stream(name, transformer.decoder.name)
-        return self._go_on(self._original.decoder, transformer.decoder, stream, memory, same)
+        return self._resume_stack(self._original.decoder, transformer.decoder, stream, memory, same)
 
     def _stream(self, name: str, stack: str) -> Stream:
         x = self._hidden[stack][0]
         return Stream(name, x, np.arange(x.shape[-2]), self._inputs[name].mask)
 
-    def _go_on(
+    def _resume_stack(
         self,
         original: Stack,
         changed: Stack,
@@ -67,7 +67,7 @@ class ResumableForward:
         memory: Stream | None,
         same_memory: bool,
     ) -> Array:
-        """The changed stack's output, from the first block on that is another."""
+        """The changed stack's output, computed from its first other block on."""
         states: Sequence[Array] = self._hidden[original.name]
         first = _first_difference(original, changed) if same_memory else 0
         if first == len(changed.blocks):

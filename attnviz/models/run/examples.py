@@ -26,14 +26,17 @@ def read_examples(model: Model, path: Path) -> list[Probe]:
     Raises:
         AttnvizError: names the line.
     """
-    readers: dict[str, Callable[[Model, str], Probe]] = {"tag": _tagged, "continue": _written}
+    readers: dict[str, Callable[[Model, str], Probe]] = {
+        "tag": _tagging_probe,
+        "continue": _writing_probe,
+    }
     if model.task not in readers:
         raise AttnvizError(
             f"--data is for models that tag or write; {model.name} does neither",
             "give a text, without --data",
         )
     probes = []
-    for number, line in lines(path):
+    for number, line in numbered_lines(path):
         try:
             probes.append(readers[model.task](model, line))
         except AttnvizError as error:
@@ -43,7 +46,7 @@ def read_examples(model: Model, path: Path) -> list[Probe]:
     return probes
 
 
-def _written(model: Model, line: str) -> Probe:
+def _writing_probe(model: Model, line: str) -> Probe:
     """`SOURCE<TAB>TARGET`; of a decoder alone, the target is what comes after the source."""
     source_text, tab, target_text = line.partition("\t")
     if not tab or not source_text.strip() or not target_text.strip():
@@ -51,23 +54,23 @@ def _written(model: Model, line: str) -> Probe:
     source = read_text(model, source_text)
     if model.kind == "encoder-decoder":
         reader = model.target_tokenizer or model.tokenizer
-        read = without_end(model, read_target(model, target_text))
-        if reader.begin is not None and read.ids[0] != reader.begin:
-            read = reader.take([reader.begin]).followed_by(read)
+        target = without_end(model, read_target(model, target_text))
+        if reader.begin is not None and target.ids[0] != reader.begin:
+            target = reader.take([reader.begin]).followed_by(target)
         ends = [] if reader.end is None else [reader.end]
-        probe, right = pair_probe(model, source, read), [*read.ids[1:], *ends]
+        probe, right = pair_probe(model, source, target), [*target.ids[1:], *ends]
         positions = np.arange(len(right))
     else:
-        read = without_end(model, read_text(model, source_text + target_text))
-        n_given = _shared_start(source.ids, read.ids)
-        positions, right = np.arange(n_given - 1, len(read) - 1), list(read.ids[n_given:])
-        probe = Probe(prepare_tokens(model, {"source": read}, stages=()), positions)
-        if n_given == 0 or not right:
+        text = without_end(model, read_text(model, source_text + target_text))
+        n_prefix = _common_prefix(source.ids, text.ids)
+        positions, right = np.arange(n_prefix - 1, len(text) - 1), list(text.ids[n_prefix:])
+        probe = Probe(prepare_tokens(model, {"source": text}, stages=()), positions)
+        if n_prefix == 0 or not right:
             raise AttnvizError("the target adds no token to the source", "a longer target")
     return probe._replace(positions=positions, right=np.array(right), whole=True)
 
 
-def _tagged(model: Model, line: str) -> Probe:
+def _tagging_probe(model: Model, line: str) -> Probe:
     """JSON with `tags`, and `text` or `words`."""
     entry = _json(line)
     words, tags = entry.get("words"), entry.get("tags")
@@ -91,8 +94,8 @@ def _tagged(model: Model, line: str) -> Probe:
     return probe._replace(right=np.array(right), watched=None)
 
 
-def _shared_start(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-    """How many ids both begin with."""
+def _common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    """The number of ids that both begin with."""
     n = min(len(a), len(b))
     return next((i for i in range(n) if a[i] != b[i]), n)
 
@@ -105,8 +108,8 @@ def _json(line: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that hold something, counted from 1."""
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, counted from 1."""
     try:
         content = path.read_bytes()
     except OSError as error:

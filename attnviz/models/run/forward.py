@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.model import Model
-from attnviz.models.run.finite import is_finite, quiet
+from attnviz.models.run.finite import is_finite, no_float_warnings
 from attnviz.models.run.inputs import Text
-from attnviz.models.run.masked_tokens import expectations, masked_positions
 from attnviz.models.run.prepare import Prepared, prepare
 from attnviz.nn.attention import Keep
 from attnviz.nn.masks import Mask
@@ -25,6 +26,9 @@ from attnviz.trace.selection import Selection
 
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and of all steps."""
+
+N_EXPECTED = 5
+"""How many tokens are named for a masked one."""
 
 
 def run(
@@ -93,7 +97,7 @@ def run(
     )
 
 
-@quiet
+@no_float_warnings
 def forward(
     prepared: Prepared,
     *,
@@ -104,7 +108,7 @@ def forward(
 ) -> Trace:
     """One pass over what was prepared; for the arguments see `run`."""
     model, source, stages = prepared.model, prepared.streams["source"], prepared.stages
-    masked = masked_positions(model, source)
+    masked = _masked_positions(model, source)
     recorder = TraceRecorder([*stages, "mask"] if stages else [], prepared.select)
     output = model.transformer(
         prepared.inputs["source"],
@@ -115,7 +119,7 @@ def forward(
     )
     notes = prepared.notes
     if output.logits is not None and masked:
-        notes = (*notes, *expectations(model, source, masked, output.logits))
+        notes = (*notes, *_expectations(model, source, masked, output.logits))
     n_token = max(len(tokens) for tokens in prepared.streams.values())
     trace = Trace(
         model=describe(model, fingerprint, n_token, notes),
@@ -144,6 +148,30 @@ def _tagged(
         for position, best in enumerate(logits.argmax(-1))
     )
     return {**streams, "source": replace(source, tags=tags)}
+
+
+def _masked_positions(model: Model, source: Tokens) -> list[int]:
+    """Where the text has the mask's token, for a model that fills it."""
+    mask = model.tokenizer.mask if model.task == "fill" else None
+    return [i for i, id in enumerate(source.ids) if id == mask and mask is not None]
+
+
+def _expectations(
+    model: Model, source: Tokens, positions: Sequence[int], logits: Array
+) -> list[str]:
+    """The most probable tokens at these positions, a sentence each.
+
+    `logits` is [n_token, n_vocabulary].
+    """
+    sentences = []
+    for position in positions:
+        row = logits[position].astype(np.float64)
+        exp = np.exp(row - row.max())
+        best = np.argsort(-exp, kind="stable")[:N_EXPECTED]
+        labels = model.tokenizer.take(best.tolist()).labels
+        words = (f"{name} {p:.3f}" for name, p in zip(labels, exp[best] / exp.sum(), strict=True))
+        sentences.append(f"at {position} {source.labels[position]} it expects {', '.join(words)}")
+    return sentences
 
 
 def describe(

@@ -8,11 +8,11 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
-from attnviz.models.run.finite import quiet
+from attnviz.models.run.finite import no_float_warnings
 from attnviz.models.run.inputs import Text, as_input, read_target
 from attnviz.models.run.memory import available_memory
 from attnviz.nn.cache import Cache, ContiguousCache
-from attnviz.nn.multi_head import Recorder, RecordNothing
+from attnviz.nn.multi_head import RecordNothing, Stream
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
@@ -23,7 +23,7 @@ from attnviz.trace.recorder import TraceRecorder
 MAX_TOKENS = 64
 
 
-@quiet
+@no_float_warnings
 def generate(
     model: Model,
     source: Tokens,
@@ -41,53 +41,62 @@ def generate(
         target: what the decoder of an encoder-decoder is given (default: its first token).
         max_tokens: stop after so many tokens.
         stages: stages of the decoder to record at every step.
-        cache: makes what keeps keys and values between steps; without, or where no cache would
+        cache: makes what holds keys and values between steps; without, or where no cache would
             be right, everything is computed anew.
 
     Raises:
         AttnvizError: the model has no decoder, or no output.
     """
-    unembed, transformer = model.transformer.unembed, model.transformer
-    if transformer.decoder is None or unembed is None or model.task != "continue":
+    transformer = model.transformer
+    if transformer.decoder is None or transformer.unembed is None or model.task != "continue":
         raise AttnvizError(
-            f"{model.name} writes no text: it is no trained decoder",
+            f"{model.name} writes no text: it is not a trained decoder",
             "attnviz decode TEXT -m phrases, or -m induction",
         )
     model.keep_weights((available_memory() or 0) // 2)
     reader = model.target_tokenizer or model.tokenizer
-    memory = None
-    given = source
+    memory, prompt = None, source
     if transformer.encoder is not None:
         memory = transformer.encode(as_input(model, source), RecordNothing())
-        given = _first_target(model, target)
-    room = (
-        max_tokens
-        if model.max_tokens is None
-        else min(max_tokens, model.max_tokens - len(given) + 1)
-    )
-    kept = cache() if cache is not None and can_cache(transformer.decoder) else None
-    read = new = given
+        prompt = _first_target(model, target)
+    if model.max_tokens is not None:
+        max_tokens = min(max_tokens, model.max_tokens - len(prompt) + 1)
+    keys_values = cache() if cache is not None and can_cache(transformer.decoder) else None
+    read = new = prompt
     steps: list[Step] = []
-    silent: Recorder = RecordNothing()
     ended = False
-    while len(steps) < room and not ended:
-        recorder = TraceRecorder([*stages, "mask"]) if stages else None
-        step_input = as_input(model, read if kept is None else new, target=memory is not None)
-        if kept is not None:
-            step_input = step_input._replace(first=len(read) - len(new))
-        x = transformer.decode(step_input, memory, recorder or silent, cache=kept)
-        id, probability = _best(unembed(x[-1:])[0])
-        if not np.isfinite(probability):
-            model.check_weights()
-        steps.append(Step(id, probability, recorder.records() if recorder else ()))
-        ended = reader.stops_at(id)
-        new = reader.take([id])
+    while len(steps) < max_tokens and not ended:
+        step = _step(model, memory, read, new, keys_values, stages)
+        steps.append(step)
+        ended = reader.stops_at(step.id)
+        new = reader.take([step.id])
         read = read.followed_by(new)
         if progress is not None:
-            progress(len(steps), room)
+            progress(len(steps), max_tokens)
     written = reader.take([step.id for step in steps])
-    read = given.followed_by(reader.take([step.id for step in steps[:-1]]))
-    return Generated(read, written, len(given), tuple(steps), ended, kept)
+    read = prompt.followed_by(reader.take([step.id for step in steps[:-1]]))
+    return Generated(read, written, len(prompt), tuple(steps), ended, keys_values)
+
+
+def _step(
+    model: Model,
+    memory: Stream | None,
+    read: Tokens,
+    new: Tokens,
+    cache: Cache | None,
+    stages: tuple[str, ...],
+) -> Step:
+    """The most probable token after `read`, of which a cache has all but `new`."""
+    recorder = TraceRecorder([*stages, "mask"]) if stages else None
+    step_input = as_input(model, read if cache is None else new, target=memory is not None)
+    if cache is not None:
+        step_input = step_input._replace(first=len(read) - len(new))
+    x = model.transformer.decode(step_input, memory, recorder or RecordNothing(), cache=cache)
+    assert model.transformer.unembed is not None
+    id, probability = _best(model.transformer.unembed(x[-1:])[0])
+    if not np.isfinite(probability):
+        model.check_weights()
+    return Step(id, probability, recorder.records() if recorder else ())
 
 
 def can_cache(decoder: Stack) -> bool:

@@ -19,17 +19,16 @@ from attnviz.trace.selection import Selection
 BIAS_BYTES = 9
 """Of a position scheme's bias, a cell: its float64, and whether that is -inf."""
 
-
 LENGTHS = (32, 128, 512, 2048)
 
 
 class Plan(NamedTuple):
-    """What a run will keep, before it starts."""
+    """What a run will compute and need, before it starts."""
 
     sites: tuple[Site, ...]
     """The attentions of the model."""
     n_byte: int
-    """Memory for what is kept of them, and for the largest step between."""
+    """Memory for what is recorded of them, and for the largest step between."""
 
 
 def plan_run(
@@ -38,44 +37,47 @@ def plan_run(
     stages: Sequence[str],
     select: Selection | None = None,
 ) -> Plan:
-    """The attentions that a run on these tokens will pass, and the memory that it will need.
+    """The attentions that a run on these tokens computes, and the memory that it needs.
 
     Of the streams only their lengths matter.
+
+    Raises:
+        AttnvizError: the model has none of the selected layers.
     """
     sites = tuple(model.transformer.sites())
     select = select or Selection()
     select.check(sites)
     itemsize = np.dtype(model.dtype).itemsize
     matrices = sum(stage in MATRICES for stage in stages)
-    kept = sum(
+    recorded = sum(
         cells * (site.n_head * itemsize * matrices + 2)
         for site, cells in zip(sites, _cells(sites, streams), strict=True)
         if select.covers(site)
     )
-    return Plan(sites, kept + _largest_step(model, sites, streams))
+    return Plan(sites, recorded + _largest_step(model, sites, streams))
 
 
 def lengths_to_plan(model: Model) -> list[int]:
-    """Numbers of tokens that tell how a model's need of memory grows."""
-    longest = model.max_tokens or LENGTHS[-1]
-    return [*(n for n in LENGTHS if n < longest), longest]
+    """Numbers of tokens that show how the memory that a model needs grows."""
+    max_length = model.max_tokens or LENGTHS[-1]
+    return [*(n for n in LENGTHS if n < max_length), max_length]
 
 
-def plan_decoding(model: Model, source: Sized, most: int, cached: bool) -> Plan:
-    """What it takes to write `most` tokens, or as many as the model has room for: the weights of
-    each step, and of all at the end.
+def plan_decoding(model: Model, source: Sized, max_tokens: int, cached: bool) -> Plan:
+    """What it takes to write `max_tokens`, or as many as the model can read: the weights of each
+    step, and of all at the end.
 
     With a cache the steps are the rows of one matrix; without, a matrix each.
     """
-    alone = model.transformer.encoder is None
+    decoder_only = model.transformer.encoder is None
     if model.max_tokens is not None:
-        most = min(most, model.max_tokens - (len(source) if alone else 0) + 1)
-    if alone:
-        streams: dict[str, Sized] = {"source": range(len(source) + most)}
+        max_tokens = min(max_tokens, model.max_tokens - len(source) * decoder_only + 1)
+    if decoder_only:
+        streams: dict[str, Sized] = {"source": range(len(source) + max_tokens)}
     else:
-        streams = {"source": source, "target": range(most)}
-    whole = plan_run(model, streams, ("weights",))
-    return whole._replace(n_byte=whole.n_byte * (2 if cached else most + 1))
+        streams = {"source": source, "target": range(max_tokens)}
+    plan = plan_run(model, streams, ("weights",))
+    return plan._replace(n_byte=plan.n_byte * (2 if cached else max_tokens + 1))
 
 
 def _cells(sites: Sequence[Site], streams: Mapping[str, Sized]) -> list[int]:
@@ -84,8 +86,8 @@ def _cells(sites: Sequence[Site], streams: Mapping[str, Sized]) -> list[int]:
 
 
 def _largest_step(model: Model, sites: Sequence[Site], streams: Mapping[str, Sized]) -> int:
-    """Bytes that come and go: a tile of one attention and its bias, the widest feed-forward net,
-    the largest weight that has to be converted."""
+    """Bytes that are needed for a while: a tile of one attention and its bias, the widest
+    feed-forward net, the largest weight that has to be converted."""
     itemsize = np.dtype(model.dtype).itemsize
     parts = list(_parts(model.transformer))
     cells = max(_cells(sites, streams), default=0)
@@ -115,7 +117,7 @@ def _parts(part: object) -> Iterator[object]:
 
 
 def check_memory(plan: Plan, hint: str = "shorten the text, or keep fewer layers: -s L0") -> None:
-    """Raise AttnvizError if the machine has clearly not enough memory for the plan."""
+    """Raise AttnvizError if the machine clearly has too little memory for the plan."""
     available = available_memory()
     if available is not None and plan.n_byte > available:
         raise AttnvizError(
@@ -125,7 +127,7 @@ def check_memory(plan: Plan, hint: str = "shorten the text, or keep fewer layers
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not tell."""
+    """Bytes that can be had without swapping; None where the system does not say."""
     try:
         with open("/proc/meminfo") as file:
             for line in file:

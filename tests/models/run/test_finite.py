@@ -19,7 +19,7 @@ from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED
 from attnviz.models.formats.safetensors import SafetensorsFile
 from attnviz.models.run import finite
-from attnviz.models.run.finite import Broken, broken
+from attnviz.models.run.finite import NonFinite, first_fault
 from tests.conftest import GOLDEN
 
 QUERY = "bert.encoder.layer.1.attention.self.query.weight"
@@ -121,7 +121,7 @@ def test_whatever_the_chunks(tmp_path_factory, array, chunk):
     save_file({"a": array}, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finite, "CHUNK", chunk)
-        found = broken(SafetensorsFile(path), "a")
+        found = first_fault(SafetensorsFile(path), "a")
     bad = np.argwhere(~np.isfinite(array))
     if not len(bad):
         assert found is None
@@ -137,10 +137,10 @@ def test_half_precision(tmp_path):
     header = b'{"a":{"dtype":"BF16","shape":[3],"data_offsets":[0,6]}}'
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bits)
-    found = broken(SafetensorsFile(path), "a")
+    found = first_fault(SafetensorsFile(path), "a")
     assert found is not None
     assert found[:2] == (2, (1,))
-    assert isinstance(found, Broken)
+    assert isinstance(found, NonFinite)
 
 
 def test_a_whole_model_in_a_second_of_work(minilm, tmp_path):

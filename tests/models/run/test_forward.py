@@ -1,20 +1,26 @@
-"""What a run says of a model that reads more than it was trained on, and of its memory."""
+"""What a run records, and what it says of the model and the text."""
 
 from __future__ import annotations
 
+import json
+import shutil
+
+import numpy as np
 import pytest
 
+import attnviz
 from attnviz.models import load_model
 from attnviz.models.run.forward import run
 from attnviz.models.run.inputs import read_text
 from attnviz.models.run.memory import plan_run
+from tests.conftest import GOLDEN
 
 
-@pytest.mark.parametrize(("n_letter", "told"), [(64, False), (65, True)])
-def test_trained_tokens(n_letter, told):
+@pytest.mark.parametrize(("n_letter", "noted"), [(64, False), (65, True)])
+def test_trained_tokens(n_letter, noted):
     """[BOS] counts; the length that it was trained on is not beyond it."""
     notes = run("a" * n_letter, model="induction").model["notes"]
-    assert any("trained on at most 65" in note for note in notes) is told
+    assert any("trained on at most 65" in note for note in notes) is noted
 
 
 def test_the_plan_grows_with_what_is_kept():
@@ -38,3 +44,46 @@ def test_logits_are_kept_when_they_are_asked_for():
 def test_ids_say_nothing_of_the_spelling():
     ids = run("I saw").streams["source"].ids
     assert any("spelling" in note for note in run(ids).model["notes"])
+
+
+@pytest.fixture
+def bert(tmp_path):
+    """The tiny BERT with an output, and words for its ids."""
+    pytest.importorskip("tokenizers")
+    folder = tmp_path / "bert"
+    shutil.copytree(GOLDEN / "families" / "bert", folder)
+    n = json.loads((folder / "config.json").read_text())["vocab_size"]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [*special, *(f"word{i}" for i in range(n - len(special)))]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    return folder, words
+
+
+def test_the_most_probable_tokens_are_named(bert):
+    folder, words = bert
+    trace = attnviz.run("word3 [MASK] word5 [MASK]", model=str(folder), logits=True)
+    assert trace.streams["source"].tokens == (
+        "[CLS]",
+        "word3",
+        "[MASK]",
+        "word5",
+        "[MASK]",
+        "[SEP]",
+    )
+    notes = [note for note in trace.model["notes"] if "expects" in note]
+    assert len(notes) == 2
+    for note, position in zip(notes, (2, 4), strict=True):
+        p = np.exp(trace.logits[position].astype(float))
+        p /= p.sum()
+        best = sorted(range(len(p)), key=lambda id: -p[id])[:5]
+        expected = ", ".join(f"{words[id]} {p[id]:.3f}" for id in best)
+        assert note == f"at {position} [MASK] it expects {expected}"
+
+
+def test_no_mask_no_output(bert):
+    folder, _ = bert
+    trace = attnviz.run("word3 word5", model=str(folder))
+    assert trace.logits is None
+    assert not any("expects" in note for note in trace.model["notes"])
+    masked = attnviz.run("word3 [MASK]", model=str(folder))
+    assert masked.logits is None  # computed for the note, not asked for
