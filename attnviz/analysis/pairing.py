@@ -73,7 +73,7 @@ def pair_in_order(a: Trace, b: Trace, select_a: Selection, select_b: Selection) 
 
 def _selected(trace: Trace, select: Selection) -> list[Head]:
     if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
+        raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
     select.check(list(trace))
     return [Head(record.id, head) for record in trace for head in select.heads(record)]
 

@@ -92,15 +92,17 @@ def scan(
     from attnviz.scan.corpus import open_corpus
     from attnviz.scan.measure import heads_of
     from attnviz.scan.result import check_result, scan_arrays, scan_manifest, scan_table
-    from attnviz.scan.tally import Job
+    from attnviz.scan.tally import Job, registered_metrics
 
     told = describe(model, True, 0)
     of = states.identity(told, window)
     ids, heads = heads_of(model.transformer)
-    state = states.beginning(len(ids))
+    state = states.beginning(len(ids), window)
     if resume and kept is not None and kept.exists():
         state = states.load(kept, of)
-    job = Job(_absolute(stack.model), tuple(stack.changes.items()), window)
+    job = Job(
+        _absolute(stack.model), tuple(stack.changes.items()), window, metrics=registered_metrics()
+    )
     with open_corpus(corpus, field) as opened:
         name = opened.name
         state = _counted(state, opened, job, of, kept, workers, dask)

@@ -20,8 +20,6 @@ from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
 from attnviz.scan.texts import Text, batch_inputs
 
-METRIC_NAMES = tuple(METRICS)
-
 
 class Measures(NamedTuple):
     """Of some texts, [n_text, n_metric, n_row] each; the rows are the heads of all attentions."""

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from attnviz import __version__
+from attnviz.analysis.metrics import METRICS
+from attnviz.analysis.metrics.registry import N_BIN
 from attnviz.analysis.metrics.table import SCAN, HeadTable
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.nn.types import Array
 from attnviz.scan.corpus import LINE_BYTES
-from attnviz.scan.measure import METRIC_NAMES
 from attnviz.scan.state import State
-from attnviz.scan.statistics import LEVELS, N_BIN, quantiles
+from attnviz.scan.statistics import LEVELS, quantiles
 from attnviz.scan.tally import Complaint, Counts, metric_bins
 
 MANY_UNKNOWN = 0.2
@@ -58,13 +59,14 @@ def scan_table(state: State, ids: tuple[str, ...], heads: Array, longest: int) -
 
 
 def scan_arrays(state: State, table: HeadTable) -> dict[str, Array]:
-    """The table's arrays, and in how many texts each metric is defined, its least and its most."""
+    """The table's arrays, and in how many texts each metric is defined, its minimum
+    and its maximum."""
     found = state.tally.statistics
     known = found.texts > 0
     extra = {
         "texts": found.texts,
-        "least": np.where(known, found.least, np.nan),
-        "most": np.where(known, found.most, np.nan),
+        "least": np.where(known, found.minimum, np.nan),
+        "most": np.where(known, found.maximum, np.nan),
     }
     return table.arrays() | {
         f"{kind}/{name}": array
@@ -119,4 +121,4 @@ def _lines(count: int) -> str:
 
 def _by_name(array: Array) -> dict[str, Array]:
     """[n_metric, …] -> by metric."""
-    return dict(zip(METRIC_NAMES, array, strict=True))
+    return dict(zip(METRICS, array, strict=True))

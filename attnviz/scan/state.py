@@ -7,18 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from attnviz import __version__, archive
+from attnviz.analysis.metrics import METRICS
 from attnviz.errors import AttnvizError
 from attnviz.files import whole_file
 from attnviz.scan.corpus import CHUNK_BYTES, CHUNK_LINES, LINE_BYTES, Chunk
-from attnviz.scan.measure import METRIC_NAMES
 from attnviz.scan.statistics import Statistics, nothing
-from attnviz.scan.tally import Complaint, Counts, Tally, merge
+from attnviz.scan.tally import Complaint, Counts, Tally, merge, metric_bins
 
 FORMAT = "attnviz-scan-state"
 VERSION = 1
 
 EMPTY = ""
+
+RENAMED = {"least": "minimum", "most": "maximum"}
+"""What arrays are called in files of earlier versions."""
 
 
 class State(NamedTuple):
@@ -34,9 +39,9 @@ class State(NamedTuple):
         return State(self.n_chunk + 1, chunk.digest, merge(self.tally, tally))
 
 
-def beginning(n_row: int) -> State:
+def beginning(n_row: int, max_length: int) -> State:
     """Nothing was counted."""
-    return State(0, EMPTY, Tally(nothing(len(METRIC_NAMES), n_row), Counts()))
+    return State(0, EMPTY, Tally(nothing(metric_bins(max_length), n_row), Counts()))
 
 
 def identity(model: Mapping[str, Any], longest: int) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def identity(model: Mapping[str, Any], longest: int) -> dict[str, Any]:
     return {
         "model": {key: value for key, value in model.items() if key not in ignored},
         "longest": longest,
-        "metrics": list(METRIC_NAMES),
+        "metrics": list(METRICS),
         "chunks": [CHUNK_LINES, CHUNK_BYTES, LINE_BYTES],
         "attnviz": __version__,
     }
@@ -78,9 +83,11 @@ def load(path: Path, of: Mapping[str, Any]) -> State:
     """
     manifest, arrays = archive.read(path)
     if manifest is None or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-        raise AttnvizError(f"{path} is no state of a scan", "start anew, without --resume")
+        raise AttnvizError(f"{path} is not the state of a scan", "start anew, without --resume")
     _check(path, manifest["of"], of)
     complaint = manifest["complaint"]
+    arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
+    arrays.setdefault("follows", np.zeros(len(of["metrics"]), bool))
     return State(
         manifest["n_chunk"],
         manifest["digest"],

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib import import_module
 from socket import gethostname
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.metrics import METRICS
+from attnviz.analysis.metrics.registry import Bins
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.memory import available_memory
+from attnviz.nn.types import Array
 from attnviz.scan import statistics
 from attnviz.scan.corpus import Chunk
-from attnviz.scan.measure import METRIC_NAMES, Measures, Meter, alone, heads_of
-from attnviz.scan.statistics import Bins, Statistics, bins_of
+from attnviz.scan.measure import Measures, Meter, alone, heads_of
+from attnviz.scan.statistics import Statistics
 from attnviz.scan.texts import Text, batches, read_line
 
 BATCH_CELLS = 1 << 19
@@ -73,9 +79,22 @@ def merge(a: Tally, b: Tally) -> Tally:
     )
 
 
-def metric_bins(longest: int) -> list[Bins]:
-    """The bins of all metrics."""
-    return [bins_of(name, longest) for name in METRIC_NAMES]
+def metric_bins(max_length: int) -> list[Bins | None]:
+    """The bins of all metrics on texts of up to so many tokens; None where they follow the data."""
+    return [metric.histogram_bins(max_length) for metric in METRICS.values()]
+
+
+def check_ranges(values: Array) -> None:
+    """Raise AttnvizError if a metric has values [n_text, n_metric, n_row] outside its range, for
+    which the bins of its histogram are not made."""
+    for i, (name, metric) in enumerate(METRICS.items()):
+        outside = metric.outside(values[:, i])
+        if outside.size:
+            low, high = metric.range or (-math.inf, math.inf)
+            raise AttnvizError(
+                f"the metric {name} is {outside[0]:g} on a text; expected {low:g} to {high:g}",
+                "name its range: @METRICS.add(range=(low, high))",
+            )
 
 
 class Worker:
@@ -91,7 +110,7 @@ class Worker:
     def __call__(self, chunk: Chunk) -> Tally:
         texts, counts, complaint = self._read(chunk)
         n_row = len(heads_of(self._model.transformer)[0])
-        total = statistics.nothing(len(METRIC_NAMES), n_row)
+        total = statistics.nothing(self._bins, n_row)
         pending: list[Measures] = []
         n_broken = 0
         for batch in batches(texts, self._capacity):
@@ -135,6 +154,7 @@ class Worker:
         values, nulls, rows = (np.concatenate(parts) for parts in zip(*pending, strict=True))
         broken = (np.isnan(values) & ~np.isnan(nulls)).any((1, 2))
         kept = ~broken
+        check_ranges(values[kept])
         found = statistics.measured(values[kept], nulls[kept], rows[kept], self._bins)
         return statistics.merge(total, found), n_broken + int(broken.sum())
 
@@ -148,6 +168,8 @@ class Job(NamedTuple):
     """Tokens of a window."""
     sharing: int = 1
     """How many processes share the memory of a machine."""
+    metrics: tuple[tuple[str, str], ...] = ()
+    """What is measured, and the modules in which it is registered."""
     sha256: str | None = None
     """What the model's weights must have, where the file may be another one."""
 
@@ -164,6 +186,7 @@ def check_worker(job: Job) -> None:
 
 @lru_cache(maxsize=1)
 def _worker(job: Job) -> Worker:
+    _check_metrics(job)
     model = load_model(job.model, dict(job.changes))
     if job.sha256 is not None and model.fingerprint() != job.sha256:
         raise AttnvizError(
@@ -173,3 +196,23 @@ def _worker(job: Job) -> Worker:
         )
     model.keep_weights((available_memory() or 0) // (2 * job.sharing))
     return Worker(model, job.longest)
+
+
+def registered_metrics() -> tuple[tuple[str, str], ...]:
+    """The metrics of this process, for a `Job`."""
+    return tuple((name, metric.function.__module__) for name, metric in METRICS.items())
+
+
+def _check_metrics(job: Job) -> None:
+    """Register in this process what was registered elsewhere."""
+    for name, module in job.metrics:
+        if name not in METRICS:
+            with contextlib.suppress(ImportError):
+                import_module(module)
+    names = [name for name, _ in job.metrics]
+    if names and list(METRICS) != names:
+        differing = ", ".join(sorted(set(METRICS).symmetric_difference(names)))
+        raise AttnvizError(
+            f"a worker process on {gethostname()} has other metrics: {differing or 'their order'}",
+            "register metrics at the top of a module that the workers can import too",
+        )

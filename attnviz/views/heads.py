@@ -8,7 +8,8 @@ from inspect import getdoc
 import numpy as np
 
 from attnviz.analysis.layers import ranges
-from attnviz.analysis.metrics import METRICS, UNITS
+from attnviz.analysis.metrics import METRICS, Measure, MetricEntry, Pattern
+from attnviz.analysis.metrics.registry import SHARE
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import LEAST_ROWS, MIXED, NAMES, ROLES, doubts
 from attnviz.analysis.similarity import FARTHEST
@@ -27,26 +28,8 @@ from attnviz.views.kinds import (
 )
 from attnviz.views.numbers import short
 
-HEADINGS = {
-    "effective_tokens": "tokens",
-    "mean_distance": "dist",
-    "previous_token": "prev",
-    "next_token": "next",
-    "self_token": "self",
-    "first_token": "first",
-    "first_token_moved": "moved",
-    "special_tokens": "spec",
-    "induction": "ind",
-    "duplicate_token": "dup",
-    "punctuation": "punct",
-    "positional": "pos",
-}
-"""Metrics that a table shows of itself, the more telling first, by their short names."""
-
 WIDE, NARROW = 8, 6
-"""How many of them fit on a screen beside `L0.H1`, or `decoder.0.cross.H1`."""
-
-MOVED = "first_token_moved"
+"""How many metrics fit on a screen beside `L0.H1`, or `decoder.0.cross.H1`."""
 
 EVEN = "even"
 """What stands for the null, a head that spreads evenly."""
@@ -62,7 +45,9 @@ CAVEAT = (
 def usual_columns(table: HeadTable) -> list[str]:
     """The metrics that fit on a screen, of those that are defined here."""
     defined = set(table.defined())
-    return [name for name in HEADINGS if name in defined][: WIDE if _alike(table) else NARROW]
+    usual = sorted((m for m in METRICS.values() if m.heading), key=lambda metric: metric.priority)
+    names = [metric.name for metric in usual if metric.name in defined]
+    return names[: WIDE if _alike(table) else NARROW]
 
 
 def head_table_view(
@@ -81,7 +66,7 @@ def head_table_view(
     )
     return Table(
         "heads",
-        ("head", "role", *(HEADINGS.get(name, name) for name in columns)),
+        ("head", "role", *map(_title, columns)),
         (*even, *lines),
         (*_table_notes(table, columns, groups), *table.notes, *said),
         decimals=2,
@@ -97,9 +82,9 @@ def _table_notes(
     notes = [f"{EVEN}: what a head has that spreads evenly over the keys it may see"]
     metrics = [name for name in columns if name in table.null]
     if own := [c for c in metrics if any(np.ptp(table.null[c][rows]) > 1e-9 for rows in groups)]:
-        named = _listed([HEADINGS.get(c, c) for c in own])
+        named = _listed([_title(c) for c in own])
         notes.append(f"{named}: the null differs by head; {EVEN} has its mean")
-    if few := [HEADINGS.get(c, c) for c in metrics if 0 < table.rows[c].max() < LEAST_ROWS]:
+    if few := [_title(c) for c in metrics if 0 < table.rows[c].max() < LEAST_ROWS]:
         notes.append(f"over fewer than {LEAST_ROWS} queries, which name no role: {_listed(few)}")
     defined = table.defined()
     if missing := [name for name in table.value if name not in defined]:
@@ -169,8 +154,8 @@ def explain_view() -> Text:
     even = "its value for a head that spreads evenly over the keys that it may see"
     lines = [Line(f"{EVEN}, beside every metric: {even}", "null")]
     for name, metric in METRICS.items():
-        short_name = f" (column {HEADINGS[name]})" if name in HEADINGS else ""
-        unit = f", in {UNITS[name]}" if name in UNITS else ""
+        short_name = f" (column {metric.heading})" if metric.heading else ""
+        unit = f", in {metric.unit}" if metric.unit else ""
         lines.append(Line(f"{name}{short_name}{unit}", "metric", "head"))
         lines.append(Line(" ".join((getdoc(metric.function) or "").split())))
     for role in ROLES:
@@ -205,7 +190,7 @@ def _stack(id: str) -> tuple[str, str]:
 def _null_groups(table: HeadTable, columns: Sequence[str]) -> list[list[int]]:
     """The rows of heads that have the same nulls; what values weigh differs by head, and does
     not part them."""
-    parting = [c for c in columns if c in table.null and c not in ("value_norm", MOVED)]
+    parting = [c for c in columns if c in table.null and not _entry(c).null_by_head]
     groups: dict[tuple[str, ...], list[int]] = {}
     for row in range(len(table)):
         key = tuple(f"{table.null[name][row]:.9g}" for name in parting)
@@ -244,7 +229,7 @@ def _plain(value: np.generic) -> Value:
 
 def _map_notes(table: HeadTable, metric: str, rows: Array) -> tuple[str, ...]:
     """What the metric is, of how many queries it is the mean, and what an even spread has."""
-    about = " ".join((getdoc(METRICS[metric].function) or metric).split("\n\n")[0].split())
+    about = " ".join((getdoc(_entry(metric).function) or metric).split("\n\n")[0].split())
     nulls = table.null[metric][rows]
     nulls = nulls[np.isfinite(nulls)]
     if not nulls.size:
@@ -257,10 +242,23 @@ def _map_notes(table: HeadTable, metric: str, rows: Array) -> tuple[str, ...]:
 
 
 def _scale(metric: str, values: Array) -> Scale:
-    if metric not in UNITS:
+    if _entry(metric).range == SHARE:
         return WEIGHTS
     finite = values[np.isfinite(values)]
     return Scale(float(min(finite.min(initial=0), 0)), float(max(finite.max(initial=0), 0)))
+
+
+def _entry(column: str) -> MetricEntry:
+    """Of a column; a file may have metrics that nobody here knows."""
+    return METRICS[column] if column in METRICS else MetricEntry(column, _unknown)
+
+
+def _unknown(pattern: Pattern) -> Measure:
+    return pattern.undefined()
+
+
+def _title(column: str) -> str:
+    return _entry(column).title
 
 
 def _listed(names: Sequence[str]) -> str:

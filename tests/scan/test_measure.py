@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from attnviz import load_model, run
+from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.values import output_weights
 from attnviz.errors import AttnvizError
-from attnviz.scan.measure import METRIC_NAMES, Meter, heads_of, to_last_attention
+from attnviz.scan.measure import Meter, heads_of, to_last_attention
 from attnviz.scan.texts import Text, batches, read_line, windows
 from attnviz.tokens import Tokens
 
@@ -45,8 +46,7 @@ def one_by_one(model, text):
     trace = run(text, target=target, model=model, stages=("weights", "v"))
     table = measure_heads(trace, outputs=output_weights(model.transformer))
     return [
-        np.stack([kind[name] for name in METRIC_NAMES])
-        for kind in (table.value, table.null, table.rows)
+        np.stack([kind[name] for name in METRICS]) for kind in (table.value, table.null, table.rows)
     ]
 
 

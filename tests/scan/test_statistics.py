@@ -8,13 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from attnviz.analysis.metrics import METRICS, UNITS
+from attnviz.analysis.metrics import METRICS
+from attnviz.analysis.metrics.registry import N_BIN, SHARE, Bins
 from attnviz.scan.statistics import (
     LEVELS,
-    N_BIN,
-    SHARES,
-    Bins,
-    bins_of,
     measured,
     merge,
     nothing,
@@ -22,6 +19,7 @@ from attnviz.scan.statistics import (
 )
 
 N_METRIC, N_ROW = 2, 3
+SHARES = Bins(*SHARE)
 BINS = [SHARES, Bins(0.01, 1.0, geometric=True)]
 
 numbers = st.one_of(st.just(np.nan), st.floats(0, 1))
@@ -43,7 +41,7 @@ def same(a, b):
 @given(corpora, st.data())
 def test_the_parts_of_a_corpus_give_what_the_whole_gives(values, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4)))
-    total = nothing(N_METRIC, N_ROW)
+    total = nothing(BINS, N_ROW)
     for part in np.split(values, cuts):
         total = merge(total, of(part))
     same(total, of(values))
@@ -61,8 +59,8 @@ def test_moments_are_numpys(values):
     for mine, right in (
         (found.mean, np.nanmean(values, 0)),
         (found.null, np.nanmean(values, 0) / 2),
-        (found.least, np.nanmin(values, 0)),
-        (found.most, np.nanmax(values, 0)),
+        (found.minimum, np.nanmin(values, 0)),
+        (found.maximum, np.nanmax(values, 0)),
     ):
         np.testing.assert_allclose(mine[some], right[some], atol=1e-14)
     many = known.sum(0) > 1
@@ -96,7 +94,7 @@ def test_quantiles_lie_in_the_bin_of_the_right_one(values):
 
 def test_a_small_deviation_beside_a_large_mean_is_not_lost(generator):
     values = 1e6 + 1e-4 * generator.standard_normal((101, 1, 1))
-    total = nothing(1, 1)
+    total = nothing([SHARES], 1)
     for part in np.split(values, [10, 50]):
         total = merge(total, measured(part, part, np.ones(part.shape), [SHARES]))
     np.testing.assert_allclose(total.deviation[0, 0], values.std(ddof=1), rtol=1e-6)
@@ -108,9 +106,47 @@ def test_quantiles_of_many_values(generator):
     np.testing.assert_allclose(found, np.quantile(values, LEVELS), atol=1 / N_BIN)
 
 
-def test_every_metric_with_a_unit_has_bins_of_its_own():
-    for name in METRICS:
-        assert (bins_of(name, 61) == SHARES) == (name not in UNITS), name
-        edges = bins_of(name, 61).edges
-        assert len(edges) == N_BIN + 1
-        assert (np.diff(edges) > 0).all()
+@pytest.mark.parametrize("name", METRICS)
+def test_the_bins_of_every_metric_are_those_of_its_unit(name):
+    metric = METRICS[name]
+    bins = metric.histogram_bins(61)
+    assert (metric.range == SHARE) == (metric.unit == "")
+    assert (bins == SHARES) == (metric.range == SHARE)
+    assert len(bins.edges) == N_BIN + 1
+    assert (np.diff(bins.edges) > 0).all()
+
+
+def of_data(values):
+    return measured(values, values, np.ones(values.shape), [None])
+
+
+NUMBERS = st.one_of(
+    st.sampled_from([np.nan, 0.0, -0.0, 12.0, 12.1, 1e150, -1e-300, 5e-324]),
+    st.floats(-1e150, 1e150),
+    st.integers(0, 512).map(float),
+)
+
+
+@settings(deadline=None)
+@given(arrays(np.float64, st.integers(1, 23).map(lambda n: (n, 1, 1)), elements=NUMBERS), st.data())
+def test_bins_that_follow_the_data_are_the_same_however_a_corpus_is_cut(values, data):
+    order = data.draw(st.permutations(range(len(values))))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4)))
+    total = nothing([None], 1)
+    for part in np.split(values[order], cuts):
+        total = merge(total, of_data(part))
+    whole = of_data(values)
+    np.testing.assert_array_equal(total.histogram, whole.histogram)
+    assert whole.histogram.sum() == (~np.isnan(values)).sum()
+    known = values[~np.isnan(values)]
+    if known.size:
+        found = quantiles(whole, [None], LEVELS)[0, 0]
+        right = np.quantile(known, LEVELS, method="inverted_cdf")
+        half = known.max() / 2 - known.min() / 2
+        assert (np.abs(found / 2 - right / 2) <= max(half / 32, abs(right / 1e15).max())).all()
+
+
+def test_without_bins_quantiles_are_exact_to_a_sixtyfourth_of_what_was_seen(generator):
+    values = 12.1 + 3 * generator.standard_normal((20011, 1, 1))
+    found = quantiles(of_data(values), [None], LEVELS)[0, 0]
+    np.testing.assert_allclose(found, np.quantile(values, LEVELS), atol=np.ptp(values) / 64)

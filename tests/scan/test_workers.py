@@ -82,7 +82,7 @@ JOB = Job("tagger", (), 512)
 
 @pytest.fixture
 def first():
-    return states.beginning(len(heads_of(load_model("tagger").transformer)[0]))
+    return states.beginning(len(heads_of(load_model("tagger").transformer)[0]), 512)
 
 
 def no_bar(state, chunk):

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from attnviz.analysis.metrics import breadth, distance, keys, repeats, values
 from attnviz.analysis.metrics.pattern import Measure, MetricContext, Pattern
-from attnviz.analysis.metrics.registry import METRICS, UNITS
+from attnviz.analysis.metrics.registry import METRICS, MetricEntry
 
 __all__ = [
     "METRICS",
-    "UNITS",
     "Measure",
     "MetricContext",
+    "MetricEntry",
     "Pattern",
     "breadth",
     "distance",

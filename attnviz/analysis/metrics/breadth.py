@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern
-from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
 
 
-@METRICS.add
+@METRICS.add(unit="nats", range=(0, math.inf), bins=lambda n: Bins(0.0, math.log(n)))
 def entropy(pattern: Pattern) -> Measure:
     """-Σ_j w_ij ln w_ij, mean over the queries i that see two keys.
 
@@ -18,7 +20,7 @@ def entropy(pattern: Pattern) -> Measure:
     return pattern.over_rows(pattern.entropies)
 
 
-@METRICS.add
+@METRICS.add(range=SHARE)
 def normalised_entropy(pattern: Pattern) -> Measure:
     """The entropy of each query as a share of the most it can be, ln m_i; mean over the queries.
 
@@ -28,7 +30,13 @@ def normalised_entropy(pattern: Pattern) -> Measure:
     return pattern.over_rows(pattern.entropies / most)
 
 
-@METRICS.add
+@METRICS.add(
+    unit="tokens",
+    range=(1, math.inf),
+    bins=lambda n: Bins(1.0, n, geometric=True),
+    heading="tokens",
+    priority=1,
+)
 def effective_tokens(pattern: Pattern) -> Measure:
     """exp(entropy): as if a head looked at so many keys, all alike.
 
@@ -40,7 +48,7 @@ def effective_tokens(pattern: Pattern) -> Measure:
     return Measure(np.exp(mean), rows)
 
 
-@METRICS.add
+@METRICS.add(range=SHARE)
 def confidence(pattern: Pattern) -> Measure:
     """Each query's largest weight on a token that the tokenizer did not add; mean over the
     queries that have a choice and see such a token.

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
-from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
 from attnviz.nn.types import Array, Bool
 
 
-@METRICS.add
+@METRICS.add(
+    unit="tokens",
+    range=(0, math.inf),
+    bins=lambda n: Bins(0.01, n, geometric=True),
+    heading="dist",
+    priority=2,
+)
 def mean_distance(pattern: Pattern) -> Measure:
     """Σ_ij w_ij |i - j| / Σ_ij w_ij over all queries: how far away, in tokens.
 
@@ -22,7 +30,7 @@ def mean_distance(pattern: Pattern) -> Measure:
     return matched(pattern, np.abs(offset), pattern.setting.cells)
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="prev", priority=3)
 def previous_token(pattern: Pattern) -> Measure:
     """The weight on the token before the query; mean over the queries that see one.
 
@@ -31,7 +39,7 @@ def previous_token(pattern: Pattern) -> Measure:
     return pattern.mass(_at(pattern, -1))
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="next", priority=4)
 def next_token(pattern: Pattern) -> Measure:
     """The weight on the token after the query; mean over the queries that see one.
 
@@ -40,7 +48,7 @@ def next_token(pattern: Pattern) -> Measure:
     return pattern.mass(_at(pattern, 1))
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="self", priority=5)
 def self_token(pattern: Pattern) -> Measure:
     """The weight on the query's own token; mean over the queries that have a choice.
 
@@ -49,7 +57,7 @@ def self_token(pattern: Pattern) -> Measure:
     return pattern.mass(_at(pattern, 0))
 
 
-@METRICS.add
+@METRICS.add(range=SHARE)
 def diagonality(pattern: Pattern) -> Measure:
     """1 - Σ_j w_ij |i - j| / max_j |i - j|, the largest distance being among the visible keys;
     mean over the queries that have a choice.
@@ -65,7 +73,17 @@ def diagonality(pattern: Pattern) -> Measure:
     return pattern.mean_of(np.where(setting.cells, nearness, 0), setting.choosing)
 
 
-@METRICS.add
+def best_offset(pattern: Pattern) -> Array | None:
+    """The offset that `positional` is about, -1 for the token before: [..., n_head]."""
+    shares = _offset_shares(pattern)
+    if shares is None or pattern.setting.first is None:
+        return None
+    n_q = pattern.weights.shape[-2]
+    best: Array = shares.argmax(-1) - (n_q - 1) - pattern.setting.first
+    return best
+
+
+@METRICS.add(range=SHARE, heading="pos", priority=12, positions={"best_offset": best_offset})
 def positional(pattern: Pattern) -> Measure:
     """The share of queries whose largest weight lies at one fixed offset, the best one; a query
     that has no key there counts as a miss, and of k equal largest weights each counts 1/k.
@@ -76,16 +94,6 @@ def positional(pattern: Pattern) -> Measure:
     if shares is None:
         return pattern.undefined()
     return Measure(shares.max(-1), pattern.setting.choosing.sum(-1))
-
-
-def best_offset(pattern: Pattern) -> Array | None:
-    """The offset that `positional` is about, -1 for the token before: [..., n_head]."""
-    shares = _offset_shares(pattern)
-    if shares is None or pattern.setting.first is None:
-        return None
-    n_q = pattern.weights.shape[-2]
-    best: Array = shares.argmax(-1) - (n_q - 1) - pattern.setting.first
-    return best
 
 
 def matched(pattern: Pattern, template: Array, counted: Bool) -> Measure:

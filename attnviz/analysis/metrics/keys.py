@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from attnviz.analysis.distributions import entropy
 from attnviz.analysis.metrics.pattern import Measure, Pattern
-from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
 from attnviz.nn.types import Array
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="first", priority=6)
 def first_token(pattern: Pattern) -> Measure:
     """The weight on the first token; mean over all queries that see it.
 
@@ -22,7 +24,13 @@ def first_token(pattern: Pattern) -> Measure:
     return pattern.mass((np.arange(n_k) == 0)[None, None], forced=True)
 
 
-@METRICS.add
+def sink_position(pattern: Pattern) -> Array:
+    """The key that `sink_share` is about: [..., n_head]."""
+    place: Array = pattern.columns.argmax(-1)
+    return place
+
+
+@METRICS.add(range=SHARE, positions={"sink_place": sink_position})
 def sink_share(pattern: Pattern) -> Measure:
     """The largest share of all weights that one key gets: max_j of the mean row.
 
@@ -32,7 +40,7 @@ def sink_share(pattern: Pattern) -> Measure:
     return _of_columns(pattern, pattern.columns.max(-1))
 
 
-@METRICS.add
+@METRICS.add(unit="nats", range=(-math.inf, 0), bins=lambda n: Bins(-math.log(n), 0.0))
 def verticality(pattern: Pattern) -> Measure:
     """Minus the entropy of the mean row: whether all queries look at the same few keys.
 
@@ -41,7 +49,7 @@ def verticality(pattern: Pattern) -> Measure:
     return _of_columns(pattern, -entropy(pattern.columns))
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="spec", priority=8)
 def special_tokens(pattern: Pattern) -> Measure:
     """The weight on all tokens that the tokenizer added ([CLS], [SEP], …) together; mean over the
     queries that have a choice.
@@ -52,7 +60,7 @@ def special_tokens(pattern: Pattern) -> Measure:
     return pattern.mass(_keys(pattern.setting.special))
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="punct", priority=11)
 def punctuation(pattern: Pattern) -> Measure:
     """The weight on all punctuation marks together; mean over the queries that have a choice.
 
@@ -60,12 +68,6 @@ def punctuation(pattern: Pattern) -> Measure:
     take full stops and commas.
     """
     return pattern.mass(_keys(pattern.setting.punctuation))
-
-
-def sink_place(pattern: Pattern) -> Array:
-    """The key that `sink_share` is about: [..., n_head]."""
-    place: Array = pattern.columns.argmax(-1)
-    return place
 
 
 def _of_columns(pattern: Pattern, values: Array) -> Measure:

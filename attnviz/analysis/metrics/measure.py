@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
-from attnviz.analysis.metrics.distance import best_offset
-from attnviz.analysis.metrics.keys import sink_place
-from attnviz.analysis.metrics.repeats import period
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.metrics.tokens import (
     are_patches,
@@ -26,10 +23,6 @@ from attnviz.nn.weights import Weight
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 
-PLACES = {"sink_place": sink_place, "best_offset": best_offset, "period": period}
-"""Where the key is that `sink_share` is about, at which offset `positional` holds, and how far
-apart copies are, if all are equally far."""
-
 
 def measure_heads(
     trace: Trace,
@@ -45,7 +38,7 @@ def measure_heads(
     """
     selection = selection or Selection()
     if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "-m tagger has")
+        raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     records = [record for record in trace if selection.covers(record)]
     settings = Settings(trace)
@@ -147,13 +140,13 @@ def _blocks(record: Record, heads: list[int]) -> list[list[int]]:
 def _measured(pattern: Pattern) -> dict[str, Array]:
     """`value/NAME`, `null/NAME`, `rows/NAME` and `places/NAME`, [n_head] each."""
     n_head = len(pattern.weights)
-    found: dict[str, Array] = {}
+    columns: dict[str, Array] = {}
     for name, metric in METRICS.items():
         value, rows = metric(pattern)
-        found[f"value/{name}"] = value
-        found[f"null/{name}"] = np.broadcast_to(metric(pattern.null).value, n_head)
-        found[f"rows/{name}"] = np.broadcast_to(rows, n_head)
-    for name, place in PLACES.items():
-        where = place(pattern)
-        found[f"places/{name}"] = np.full(n_head, np.nan) if where is None else where
-    return found
+        columns[f"value/{name}"] = value
+        columns[f"null/{name}"] = np.broadcast_to(metric(pattern.null).value, n_head)
+        columns[f"rows/{name}"] = np.broadcast_to(rows, n_head)
+        for of, position in metric.positions.items():
+            where = position(pattern)
+            columns[f"places/{of}"] = np.full(n_head, np.nan) if where is None else where
+    return columns

@@ -1,17 +1,87 @@
-"""The table of metrics."""
+"""The registry of metrics, and what each metric knows of itself."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.metrics.pattern import Pattern
+from attnviz.nn.types import Array
 from attnviz.registry import Entry, Registry
 
-METRICS: Registry[Entry] = Registry("metric", Entry)
-"""Functions of a pattern. The null of a metric is the same function of `pattern.null`."""
+N_BIN = 200
 
-UNITS = {
-    "entropy": "nats",
-    "effective_tokens": "tokens",
-    "mean_distance": "tokens",
-    "verticality": "nats",
-    "value_norm": "residual stream",
-}
-"""Of metrics that are no shares of 1."""
+SHARE = (0.0, 1.0)
+"""The range of a share of 1."""
+
+ROUNDING = 1e-3
+"""How far outside its range a metric may lie, beside the range's ends."""
+
+
+class Bins(NamedTuple):
+    """Where the `N_BIN` bins of a histogram lie; what is outside counts in the first or last."""
+
+    low: float
+    high: float
+    geometric: bool = False
+    """Whether each bin is wider than the one before by the same factor, not equally wide."""
+
+    @property
+    def edges(self) -> Array:
+        """[n_bin + 1]"""
+        space = np.geomspace if self.geometric else np.linspace
+        return np.asarray(space(self.low, self.high, N_BIN + 1))
+
+
+@dataclass(frozen=True)
+class MetricEntry(Entry):
+    """A function of a pattern, `(Pattern) -> Measure`; its null is the same of `pattern.null`.
+
+    A bare `@METRICS.add` is enough: all that is not named here is taken from the data.
+    """
+
+    unit: str = ""
+    """`nats`, `tokens`, …; empty for a number without one."""
+    range: tuple[float, float] | None = None
+    """Its smallest and its largest value, infinite where there is no bound; None if unknown."""
+    bins: Callable[[int], Bins] | None = None
+    """The bins of a histogram over texts of up to so many tokens. By default they divide a finite
+    range evenly; otherwise they follow the data."""
+    heading: str = ""
+    """Its short name above a column. Tables show the metrics that have one unasked."""
+    priority: int = 0
+    """The order of those columns, lowest first."""
+    positions: Mapping[str, Callable[[Pattern], Array | None]] = field(default_factory=dict)
+    """Positions or offsets, [..., n_head], that say where the value comes from, by name."""
+    null_by_head: bool = False
+    """Whether the null depends on the head, and not on the mask alone."""
+
+    @property
+    def title(self) -> str:
+        """What stands above its column."""
+        return self.heading or self.name
+
+    def histogram_bins(self, max_length: int) -> Bins | None:
+        """The bins for texts of up to `max_length` tokens; None where they follow the data."""
+        if self.bins is not None:
+            return self.bins(max(max_length, 2))
+        if self.range is not None and all(map(math.isfinite, self.range)):
+            return Bins(*self.range)
+        return None
+
+    def outside(self, values: Array) -> Array:
+        """Those of `values`, of any shape, that cannot be: beyond the range by more than rounding,
+        or not finite where the bins follow the data; [n_outside]. NaN, undefined, is none."""
+        known = values[~np.isnan(values)]
+        if self.range is None:
+            return np.asarray(known[~np.isfinite(known)])
+        low, high = self.range
+        low, high = low - ROUNDING * max(1, abs(low)), high + ROUNDING * max(1, abs(high))
+        return np.asarray(known[(known < low) | (known > high)])
+
+
+METRICS: Registry[MetricEntry] = Registry("metric", MetricEntry)

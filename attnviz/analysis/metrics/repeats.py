@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
-from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.registry import METRICS, SHARE
 from attnviz.nn.types import Array
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="dup", priority=10)
 def duplicate_token(pattern: Pattern) -> Measure:
     """The weight on all earlier copies of the query's token together; mean over the queries that
     see one.
@@ -21,7 +21,14 @@ def duplicate_token(pattern: Pattern) -> Measure:
     return pattern.mass(pattern.setting.copies)
 
 
-@METRICS.add
+def period(pattern: Pattern) -> Array | None:
+    """The distance of which those of all copies are multiples, [..., n_head]; where there is one,
+    induction cannot be told from a look at a fixed offset."""
+    found = pattern.setting.period
+    return None if found is None else np.full(pattern.weights.shape[:-2], float(found))
+
+
+@METRICS.add(range=SHARE, heading="ind", priority=9, positions={"period": period})
 def induction(pattern: Pattern) -> Measure:
     """The weight on all tokens right behind earlier copies of the query's token together; mean
     over the queries that see one.
@@ -33,7 +40,7 @@ def induction(pattern: Pattern) -> Measure:
     return pattern.mass(pattern.setting.followers)
 
 
-@METRICS.add
+@METRICS.add(range=SHARE)
 def prefix_matching(pattern: Pattern) -> Measure:
     """The mean weight of every single cell that `induction` adds up.
 
@@ -48,10 +55,3 @@ def prefix_matching(pattern: Pattern) -> Measure:
     count = cells.sum((-2, -1))
     total = inner(pattern.wide, cells)
     return Measure(total / np.where(count, count, np.nan), cells.any(-1).sum(-1))
-
-
-def period(pattern: Pattern) -> Array | None:
-    """The distance of which those of all copies are multiples, [..., n_head]; where there is one,
-    induction cannot be told from a look at a fixed offset."""
-    found = pattern.setting.period
-    return None if found is None else np.full(pattern.weights.shape[:-2], float(found))

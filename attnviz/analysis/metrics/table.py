@@ -19,6 +19,9 @@ SCAN = "attnviz-scan"
 """The format of what a scan of a corpus writes: the same, and more besides."""
 VERSION = 1
 
+NEEDED = ("value", "null", "rows")
+"""What a file holds of every metric."""
+
 COLUMNS = ("value", "null", "rows", "deviation")
 """What a table can hold of every metric; quantiles come besides."""
 
@@ -155,13 +158,16 @@ def table_from_arrays(
             )
         kind, _, metric = name.partition("/")
         groups.setdefault(kind, {})[metric] = array
-    missing = [kind for kind in ("heads", "value", "null", "rows") if kind not in groups]
+    missing = [kind for kind in ("heads", *NEEDED) if kind not in groups]
     if missing:
         raise AttnvizError(f"{path} lacks {', '.join(missing)}", "write the file again")
+    unknown = [name for name in METRICS if not any(name in groups[kind] for kind in NEEDED)]
+    for kind, fill in zip(NEEDED, (np.nan, np.nan, 0), strict=True):  # the file is older
+        groups[kind] |= {name: np.full(len(ids), fill) for name in unknown}
     alone = [
         f"{kind}/{metric}"
         for metric in (*METRICS, *groups["value"])
-        for kind in ("value", "null", "rows")
+        for kind in NEEDED
         if metric not in groups[kind]
     ]
     if alone:

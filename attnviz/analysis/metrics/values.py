@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern
-from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
 from attnviz.nn.heads import repeat_heads
 from attnviz.nn.transformer import Transformer, attentions
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight
 
 
-@METRICS.add
+@METRICS.add(
+    unit="residual stream",
+    range=(0, math.inf),
+    bins=lambda _: Bins(1e-4, 1e4, geometric=True),
+    null_by_head=True,
+)
 def value_norm(pattern: Pattern) -> Measure:
     """Σ_j ‖w_ij f(x_j)‖ with f(x_j) = v_j W_O, what the head would write of key j at weight 1;
     mean over the queries that have a choice.
@@ -25,7 +32,7 @@ def value_norm(pattern: Pattern) -> Measure:
     return pattern.over_rows(_row_norms(pattern, pattern.norms))
 
 
-@METRICS.add
+@METRICS.add(range=SHARE, heading="moved", priority=7, null_by_head=True)
 def first_token_moved(pattern: Pattern) -> Measure:
     """The first token's share of Σ_j ‖w_ij f(x_j)‖; mean over all queries that see it.
 

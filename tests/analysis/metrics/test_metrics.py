@@ -7,7 +7,7 @@ import pytest
 
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.distance import best_offset, matched
-from attnviz.analysis.metrics.keys import sink_place
+from attnviz.analysis.metrics.keys import sink_position
 from attnviz.analysis.metrics.tokens import is_punctuation
 from attnviz.analysis.metrics.values import value_norms
 from attnviz.nn.masks import parse
@@ -107,7 +107,7 @@ def test_keys():
     assert measure("verticality", np.eye(N)) == pytest.approx(-np.log(N))
     last = np.eye(N)[np.full(N, 7)]
     pattern = Pattern(MetricContext(ALL), np.stack([SINK, last, np.eye(N)]))
-    assert sink_place(pattern).tolist()[:2] == [0, 7]
+    assert sink_position(pattern).tolist()[:2] == [0, 7]
     marks = np.arange(N) >= 8
     assert null("special_tokens", ALL, special=marks) == pytest.approx(2 / N)
     assert null("punctuation", ALL, punctuation=marks) == pytest.approx(2 / N)
