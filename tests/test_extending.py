@@ -82,21 +82,16 @@ def test_a_metric_counted_in_tokens_has_quantiles_in_tokens(tmp_path, workers):
     assert arrays["least/seen"][0] < low < arrays["value/seen"][0] < high < arrays["most/seen"][0]
 
 
-def test_a_metric_is_a_column_a_map_and_explained(tmp_path):
-    assert (
-        "seen"
-        in run_with(
-            tmp_path, "seen", SEEN, "heads", "I saw a saw", "--columns", "seen,entropy"
-        ).stdout
-    )
-    assert (
-        "seen by layer and head"
-        in run_with(tmp_path, "seen", SEEN, "heads", "I saw a saw", "--map", "seen").stdout
-    )
-    assert (
-        "How many keys the last query sees"
-        in run_with(tmp_path, "seen", SEEN, "heads", "--explain").stdout
-    )
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["I saw a saw", "--columns", "seen,entropy"], "seen  entropy"),
+        (["I saw a saw", "--map", "seen"], "seen by layer and head"),
+        (["--explain"], "How many keys the last query sees"),
+    ],
+)
+def test_a_metric_is_a_column_a_map_and_explained(tmp_path, options, shown):
+    assert shown in run_with(tmp_path, "seen", SEEN, "heads", *options).stdout
 
 
 def test_a_metric_outside_the_range_that_it_names_is_an_error(tmp_path):
