@@ -54,6 +54,18 @@ class Cell:
     context: Array
     """The query's context, [d_v]: the sum of what all its cells move."""
 
+    @property
+    def row_exp(self) -> Array:
+        """exp(logit - row_max) of each key, [n_k]; all 0 where the query sees no key."""
+        if not np.isfinite(self.row_max):
+            return np.zeros(len(self.row_logits))
+        return np.exp(np.asarray(self.row_logits, np.float64) - self.row_max)
+
+    @property
+    def n_visible(self) -> int:
+        """The keys that the query sees."""
+        return int((~np.isneginf(self.row_logits)).sum())
+
 
 def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
     """The numbers behind weights[head, query, key]; needs all of STAGES kept.
@@ -106,6 +118,12 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
         moved=weight * v,
         context=record.stage("context")[head, query],
     )
+
+
+def largest_places(values: Array, count: int) -> Array:
+    """Where the `count` largest values of [n] are, the largest first, by magnitude; of equal ones
+    the first."""
+    return np.argsort(-np.abs(values), kind="stable")[:count]
 
 
 def _products(name: str, q: Array, k: Array) -> Array | None:

@@ -40,6 +40,14 @@ class Variant:
     largest: float
     """The mean of each row's largest weight."""
 
+    def change(self, first: Variant) -> Array:
+        """How far the weights are from those of another, [n_head, n_q, n_k]."""
+        return self.weights - first.weights
+
+    def hidden_in_both(self, first: Variant) -> Array | None:
+        """[n_q, n_k]: the reason of `first` where both hide a cell, else 0; None for a batch."""
+        return np.where(self.mask, 0, first.reasons) if first.reasons.ndim == 2 else None
+
 
 def compare_scores(
     q: Array, k: Array, v: Array, mask: Mask, scores: Mapping[str, Score]

@@ -73,6 +73,17 @@ class Positions:
     checks: tuple[Check, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def cosines(self) -> Array | None:
+        """[n, d_k/2]: of the angles."""
+        return None if self.angles is None else np.cos(self.angles)
+
+    def bias_by_distance(self) -> tuple[Array, Array]:
+        """Key less query [n], and the bias of each head there [n_head, n]: of the middle query."""
+        assert self.bias is not None
+        middle = len(self.positions) // 2
+        return self.positions - self.positions[middle], self.bias[:, middle]
+
 
 def encode_positions(
     spec: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnviz.analysis.cell import Cell
+from attnviz.analysis.cell import Cell, largest_places
 from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, matrix_numbers
 from attnviz.views.kinds import Line, Table, Text, Value, View
@@ -14,20 +14,11 @@ MOST_PRODUCTS = 16
 
 def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
     """The sum, the row it is normalised over, and what it moves."""
-    asker = trace.streams[record.queries].labels[cell.query]
-    asked = trace.streams[record.keys].labels[cell.key]
+    query = trace.streams[record.queries].labels[cell.query]
+    key = trace.streams[record.keys].labels[cell.key]
     grouped = f", key/value head {cell.kv_head}" if record.n_kv_head != record.n_head else ""
-    title = Text(
-        (
-            Line(
-                f"{cell.id} H{cell.head}{grouped}: query {cell.query} {asker}, "
-                f"key {cell.key} {asked}",
-                "cell",
-                "head",
-            ),
-        )
-    )
-    views: list[View] = [header(trace), title]
+    title = f"{cell.id} H{cell.head}{grouped}: query {cell.query} {query}, key {cell.key} {key}"
+    views: list[View] = [header(trace), Text((Line(title, "cell", "head"),))]
     if cell.products is not None:
         views.append(_products(cell))
     return [*views, _steps(cell), _row(trace, record, cell), _moved(cell)]
@@ -35,7 +26,7 @@ def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
 
 def _products(cell: Cell) -> Table:
     assert cell.products is not None
-    order = np.argsort(-np.abs(cell.products), kind="stable")[:MOST_PRODUCTS]
+    order = largest_places(cell.products, MOST_PRODUCTS)
     chosen = np.sort(order) if len(cell.products) <= MOST_PRODUCTS else order
     rows: list[tuple[Value, ...]] = [(int(i), float(cell.products[i])) for i in chosen]
     left = len(cell.products) - len(chosen)
@@ -48,6 +39,7 @@ def _products(cell: Cell) -> Table:
 
 
 def _steps(cell: Cell) -> Table:
+    row_exp = cell.row_exp
     rows: list[tuple[Value, ...]] = [
         (f"similarity ({cell.score_name})", cell.product, ""),
         ("scale", cell.scale, ""),
@@ -61,23 +53,23 @@ def _steps(cell: Cell) -> Table:
         ("mask", hidden, ""),
         ("logit", cell.logit, "what enters the softmax"),
         ("row's largest logit", cell.row_max, "taken away before exp, so that exp cannot overflow"),
-        ("exp(logit - largest)", _exp(cell.logit, cell.row_max), ""),
-        ("row's sum of these", cell.row_sum, f"over {_visible(cell)} visible keys"),
+        ("exp(logit - largest)", float(row_exp[cell.key]), ""),
+        ("row's sum of these", cell.row_sum, f"over {cell.n_visible} visible keys"),
         ("weight", cell.weight, "exp / sum" if cell.row_sum else "the query sees no key"),
     ]
     return Table("from similarity to weight", ("step", "value", "how"), tuple(rows))
 
 
 def _row(trace: Trace, record: Record, cell: Cell) -> Table:
-    labels = trace.streams[record.keys].labels
-    order = np.argsort(-cell.row_weights, kind="stable")[:MOST_PRODUCTS]
+    labels, row_exp = trace.streams[record.keys].labels, cell.row_exp
+    order = largest_places(cell.row_weights, MOST_PRODUCTS)
     chosen = np.sort(order)
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (
             int(key),
             labels[key],
             float(cell.row_logits[key]),
-            _exp(float(cell.row_logits[key]), cell.row_max),
+            float(row_exp[key]),
             float(cell.row_weights[key]),
         )
         for key in chosen
@@ -107,11 +99,3 @@ def _moved(cell: Cell) -> Text:
             ),
         )
     )
-
-
-def _exp(logit: float, largest: float) -> float:
-    return float(np.exp(np.float64(logit) - largest)) if np.isfinite(largest) else 0.0
-
-
-def _visible(cell: Cell) -> int:
-    return int((~np.isneginf(cell.row_logits)).sum())

@@ -42,10 +42,10 @@ def comparison_views(
             )
     views += [_weights(variant, head, rows, columns) for variant in variants]
     others = variants[1:]
-    differences = [other.weights[head] - first.weights[head] for other in others]
+    differences = [other.change(first)[head] for other in others]
     scale = around_zero(*differences)
     for other, difference in zip(others, differences, strict=True):
-        both = np.where(other.mask, 0, first.reasons) if first.reasons.ndim == 2 else None
+        both = other.hidden_in_both(first)
         views.append(
             Heatmap(
                 title=f"{other.name} - {first.name} · weights",
@@ -62,13 +62,13 @@ def comparison_views(
     return views
 
 
-def sharpness_views(found: Sequence[Sharpness]) -> list[View]:
+def sharpness_views(sharpness: Sequence[Sharpness]) -> list[View]:
     """How sharp each score gets as the width grows: a table, and curves of the entropy."""
     rows: tuple[tuple[Value, ...], ...] = tuple(
-        (s.score, s.d_k, s.variance, s.largest, s.entropy) for s in found
+        (s.score, s.d_k, s.variance, s.largest, s.entropy) for s in sharpness
     )
-    names = list(dict.fromkeys(s.score for s in found))
-    widths = np.array(sorted({s.d_k for s in found}))
+    names = list(dict.fromkeys(s.score for s in sharpness))
+    widths = np.array(sorted({s.d_k for s in sharpness}))
     note = "random q and k with components from N(0, 1), 10 keys a row; an even spread has ln 10 = "
     views: list[View] = [
         Table(
@@ -79,15 +79,8 @@ def sharpness_views(found: Sequence[Sharpness]) -> list[View]:
         )
     ]
     if len(widths) > 1:
-        series = tuple(
-            (
-                name,
-                np.array(
-                    [s.entropy for w in widths for s in found if (s.score, s.d_k) == (name, w)]
-                ),
-            )
-            for name in names
-        )
+        by_width = {(each.score, each.d_k): each.entropy for each in sharpness}
+        series = tuple((name, np.array([by_width[name, w] for w in widths])) for name in names)
         views.append(
             Curves("entropy of a row of 10 keys", widths, "d_k", series, "nats", log_x=True)
         )
@@ -116,7 +109,7 @@ def _table(variants: Sequence[Variant]) -> Table:
             variant.entropy,
             variant.most,
             variant.largest,
-            float(np.abs(variant.weights - first.weights).max()),
+            float(abs(variant.change(first)).max()),
         )
         for variant in variants
     )

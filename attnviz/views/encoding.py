@@ -30,39 +30,41 @@ CURVES = 4
 NUMBERS = 6
 
 
-def position_views(found: Positions, dimensions: Sequence[int] | None) -> list[View]:
+def position_views(encoded: Positions, dimensions: Sequence[int] | None) -> list[View]:
     """What the scheme adds, turns or biases, with curves of single dimensions."""
-    n, first = len(found.positions), int(found.positions[0])
+    n, first = len(encoded.positions), int(encoded.positions[0])
     rows = indices("position", n, first)
-    lines = [Line(f"{found.scheme} · positions {first} to {first + n - 1}", "scheme", "head")]
-    if found.seeded:
+    lines = [Line(f"{encoded.scheme} · positions {first} to {first + n - 1}", "scheme", "head")]
+    if encoded.seeded:
         lines.append(Line("seeded random numbers stand in for learned ones", "", "note"))
     views: list[View] = [Text(tuple(lines))]
-    if found.added is not None:
-        views += _added(found.added, rows, found.positions, dimensions)
-    if found.rotation is not None:
-        views.append(_rotation(found.rotation))
-    if found.angles is not None:
-        views += _angles(found.angles, rows, found.positions, dimensions)
-    if found.similarity is not None:
-        views.append(_similarity(found, rows))
-    if found.wavelengths is not None:
-        views.append(_wavelengths(found.wavelengths))
-    if found.buckets is not None:
-        views.append(_buckets(found.buckets, rows))
-    if found.bias is not None:
-        views += _bias(found, rows)
+    if encoded.added is not None:
+        views += _added(encoded.added, rows, encoded.positions, dimensions)
+    if encoded.rotation is not None:
+        views.append(_rotation(encoded.rotation))
+    if encoded.cosines is not None:
+        views += _angles(encoded.cosines, rows, encoded.positions, dimensions)
+    if encoded.similarity is not None:
+        views.append(_similarity(encoded, rows))
+    if encoded.wavelengths is not None:
+        views.append(_wavelengths(encoded.wavelengths))
+    if encoded.buckets is not None:
+        views.append(_buckets(encoded.buckets, rows))
+    if encoded.bias is not None:
+        views += _bias(encoded, rows)
     if len(views) == 1:
         views.append(Text((Line("nothing tells one position from another", "result"),)))
-    if found.checks:
-        views.append(_checks(found.checks))
+    if encoded.checks:
+        views.append(_checks(encoded.checks))
     return views
 
 
-def token_views(tokens: Tokens, found: Embedded, title: str, notes: tuple[str, ...]) -> list[View]:
+def token_views(
+    tokens: Tokens, embedded: Embedded, title: str, notes: tuple[str, ...]
+) -> list[View]:
     """Token vectors: numbers, lengths, and how alike they are."""
     rows = token_axis("token", tokens)
-    width = found.vectors.shape[-1]
+    width = embedded.vectors.shape[-1]
     return [
         Text(
             (
@@ -74,22 +76,22 @@ def token_views(tokens: Tokens, found: Embedded, title: str, notes: tuple[str, .
         ),
         Heatmap(
             f"vectors · [{len(tokens)}, {width}]",
-            found.vectors,
+            embedded.vectors,
             rows,
             indices("dimension", width),
-            around_zero(found.vectors),
+            around_zero(embedded.vectors),
         ),
         Table(
             "tokens",
             ("position", "token", "id", "length"),
             tuple(
-                (i, tokens.labels[i], tokens.ids[i], float(found.norms[i]))
+                (i, tokens.labels[i], tokens.ids[i], float(embedded.norms[i]))
                 for i in range(len(tokens))
             ),
         ),
         Heatmap(
             "similarity (cosine)",
-            found.similarity,
+            embedded.similarity,
             rows,
             replace(rows, name="other token"),
             Scale(-1, 1, "diverging"),
@@ -127,19 +129,19 @@ def _numbers(added: Array, positions: Array) -> Table:
     )
 
 
-def _rotation(found: Rotation) -> Table:
+def _rotation(rotation: Rotation) -> Table:
     """Each pair of features as a point on a circle, turned."""
-    p, k = found.position, found.shift
-    shown = found.angles[:CURVES]
+    p, k = rotation.position, rotation.shift
+    shown = rotation.angles[:CURVES]
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (
             i,
             float(angle),
-            *(_point(points[i]) for points in (found.before, found.turned, found.after)),
+            *(_point(points[i]) for points in (rotation.before, rotation.turned, rotation.after)),
         )
         for i, angle in enumerate(shown)
     )
-    left = len(found.angles) - len(shown)
+    left = len(rotation.angles) - len(shown)
     return Table(
         f"a shift is a rotation: R({k}) turns PE({p}) into PE({p + k}), pair by pair",
         ("pair", f"angle {k}ω", f"PE({p})", f"turned by R({k})", f"PE({p + k})"),
@@ -153,15 +155,15 @@ def _point(pair: Array) -> str:
 
 
 def _angles(
-    angles: Array, rows: Axis, positions: Array, dimensions: Sequence[int] | None
+    cosines: Array, rows: Axis, positions: Array, dimensions: Sequence[int] | None
 ) -> list[View]:
-    width = angles.shape[-1]
+    width = cosines.shape[-1]
     chosen = _chosen(dimensions, width)
-    series = tuple((f"pair {d}", np.cos(angles[:, d])) for d in chosen)
+    series = tuple((f"pair {d}", cosines[:, d]) for d in chosen)
     return [
         Heatmap(
             f"cos of the angle of each pair of features · [{len(positions)}, {width}]",
-            np.cos(angles),
+            cosines,
             rows,
             indices("pair", width),
             Scale(-1, 1, "diverging"),
@@ -170,12 +172,12 @@ def _angles(
     ]
 
 
-def _similarity(found: Positions, rows: Axis) -> Heatmap:
-    assert found.similarity is not None
-    turned = found.angles is not None
+def _similarity(encoded: Positions, rows: Axis) -> Heatmap:
+    assert encoded.similarity is not None
+    turned = encoded.angles is not None
     title = "score of one query and one key, turned to p and p'" if turned else "PE(p) · PE(p')"
     columns = replace(rows, name="other position")
-    return Heatmap(title, found.similarity, rows, columns, around_zero(found.similarity))
+    return Heatmap(title, encoded.similarity, rows, columns, around_zero(encoded.similarity))
 
 
 def _wavelengths(wavelengths: Array) -> Table:
@@ -198,29 +200,28 @@ def _buckets(buckets: Array, rows: Axis) -> Heatmap:
     )
 
 
-def _bias(found: Positions, rows: Axis) -> list[View]:
-    assert found.bias is not None
-    scale = around_zero(found.bias)
+def _bias(encoded: Positions, rows: Axis) -> list[View]:
+    assert encoded.bias is not None
+    scale = around_zero(encoded.bias)
     queries, keys = replace(rows, name="query"), replace(rows, name="key")
     maps = [
         Heatmap(f"bias of H{head}", bias, queries, keys, scale)
-        for head, bias in enumerate(found.bias)
+        for head, bias in enumerate(encoded.bias)
     ]
     names = tuple(f"H{head}" for head in range(len(maps)))
     views: list[View] = [Grid("added to the scores, by head", (tuple(maps),), ("",), names)]
-    if found.slopes is not None:
+    if encoded.slopes is not None:
         views.append(
             Table(
                 "slopes",
                 ("head", "slope"),
-                tuple((f"H{head}", float(m)) for head, m in enumerate(found.slopes)),
+                tuple((f"H{head}", float(m)) for head, m in enumerate(encoded.slopes)),
             )
         )
     views.append(maps[0])
-    middle = len(rows) // 2
-    series = tuple((f"H{head}", bias[middle]) for head, bias in enumerate(found.bias[:CURVES]))
-    offsets = found.positions - found.positions[middle]
-    views.append(Curves("bias by distance", offsets, "key - query", series, "bias"))
+    distances, biases = encoded.bias_by_distance()
+    series = tuple((f"H{head}", bias) for head, bias in enumerate(biases[:CURVES]))
+    views.append(Curves("bias by distance", distances, "key - query", series, "bias"))
     return views
 
 
@@ -232,7 +233,7 @@ def _checks(checks: Sequence[Check]) -> Table:
     )
 
 
-def _chosen(wanted: Sequence[int] | None, count: int, most: int = CURVES) -> list[int]:
+def _chosen(wanted: Sequence[int] | None, count: int, maximum: int = CURVES) -> list[int]:
     if wanted is not None:
         return list(wanted)
-    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))]
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(maximum, count)).astype(int))]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
+from attnviz.analysis.patch_maps import PatchMaps, class_token_share, most_probable, patch_maps
 from attnviz.nn.types import Array
-from attnviz.trace.record import Record, Trace
+from attnviz.trace.record import Trace
 from attnviz.trace.selection import Selection
 from attnviz.views.attention import found_text, header
 from attnviz.views.kinds import Line, Picture, Scale, Table, Text, View, around_zero
@@ -16,9 +15,6 @@ ANSWERS = 3
 
 MOST_MAPS = 24
 """Heads that are shown one by one, unless they were chosen."""
-
-Maps = Mapping[int, Array]
-"""By head: its weights, [n_token]."""
 
 
 def image_views(
@@ -31,13 +27,13 @@ def image_views(
     probabilities: Array | None = None,
     answer: Sequence[View] = (),
 ) -> list[View]:
-    """The model, its answer, where a token looks, and what the answer hangs on.
+    """The model, its answer, where a token looks, and what the answer depends on.
 
     Args:
         image: [height, width] or [height, width, 3], 0 to 1. patches: rows and columns.
         query: the token whose attention is shown; 0 is the class token.
         probabilities: [n_class], of a model that classifies.
-        answer: what is to be seen of the answer's reasons.
+        answer: what shows the reasons for the answer.
     """
     top = header(trace)
     rest = tuple(line for line in top.lines[1:] if line.term != "tokens")  # names of patches
@@ -86,8 +82,7 @@ def _answer(trace: Trace, probabilities: Array | None) -> tuple[list[Line], list
     if probabilities is None:
         return [Line("none: the model has no classifier", "answer", "note")], []
     names = trace.model["outputs"]
-    order = np.argsort(-probabilities, kind="stable")[:ANSWERS]
-    rows = tuple((names[i], float(probabilities[i])) for i in order)
+    rows = tuple((names[i], share) for i, share in most_probable(probabilities, ANSWERS))
     text = f"{rows[0][0]}, with probability {rows[0][1]:.3f}"
     return [Line(text, "answer", "head")], [
         Table("the most probable", ("class", "probability"), rows)
@@ -99,88 +94,60 @@ def _attention(
 ) -> list[View]:
     """Each head's map if they were chosen or are few, else the mean of each layer and the heads of
     the last."""
-    records = [record for record in trace if selection.covers(record)]
-    heads = [_rows(record, selection, query) for record in records]
+    maps = patch_maps(trace, selection, query, patches)
     who = "the class token" if query == 0 else f"patch {trace.streams['source'].labels[query]}"
     looks = f"where {who} looks: attention"
-    if selection.clauses or sum(map(len, heads)) <= MOST_MAPS:
-        note = _undrawn(heads, query)
-        return [_by_head(f"{looks}, by layer and head", image, patches, records, heads, note)]
+    if selection.clauses or sum(len(each.heads) for each in maps) <= MOST_MAPS:
+        title = f"{looks}, by layer and head"
+        return [_by_head(title, image, maps, _class_token_text(maps, query))]
+    last = maps[-1:]
     shown = (
-        f"{len(records)} layers with {len(heads[0])} heads each: shown are the mean of each "
-        f"layer's heads, and the heads of L{records[-1].layer}; -s L0-2 or -s L5.H3 shows others"
+        f"{len(maps)} layers with {len(maps[0].heads)} heads each: shown are the mean of each "
+        f"layer's heads, and the heads of L{last[0].layer}; -s L0-2 or -s L5.H3 shows others"
     )
-    means = [{0: np.mean(list(rows.values()), axis=0)} for rows in heads]
+    means = [each.mean() for each in maps]
     return [
         Picture(
             f"{looks}, the mean of each layer's heads",
             image,
-            (tuple(_map(rows[0], patches) for rows in means),),
+            (tuple(mean.patches[0] for mean in means),),
             ("",),
-            tuple(f"L{record.layer}" for record in records),
+            tuple(f"L{mean.layer}" for mean in means),
             _scale(means)._replace(by="map"),
-            (_undrawn(means, query), _largest(records, means), shown),
+            (_class_token_text(means, query), _ends(means), shown),
         ),
         _by_head(
-            f"{looks}, by head of the last layer",
-            image,
-            patches,
-            records[-1:],
-            heads[-1:],
-            _undrawn(heads[-1:], query),
+            f"{looks}, by head of the last layer", image, last, _class_token_text(last, query)
         ),
     ]
 
 
-def _by_head(
-    title: str,
-    image: Array,
-    patches: tuple[int, int],
-    records: Sequence[Record],
-    heads: Sequence[Maps],
-    note: str,
-) -> Picture:
+def _by_head(title: str, image: Array, maps: Sequence[PatchMaps], note: str) -> Picture:
     """A row for each layer, a column for each head of any."""
-    columns = sorted({head for rows in heads for head in rows})
+    columns = sorted({head for each in maps for head in each.heads})
     return Picture(
         title,
         image,
-        tuple(
-            tuple(_map(rows[head], patches) if head in rows else None for head in columns)
-            for rows in heads
-        ),
-        tuple(f"L{record.layer}" for record in records),
+        tuple(tuple(each.head(head) for head in columns) for each in maps),
+        tuple(f"L{each.layer}" for each in maps),
         tuple(f"H{head}" for head in columns),
-        _scale(heads),
+        _scale(maps),
         (note,),
     )
 
 
-def _rows(record: Record, selection: Selection, query: int) -> Maps:
-    weights = record.stage("weights")
-    return {head: weights[head, query] for head in selection.heads(record)}
+def _scale(maps: Sequence[PatchMaps]) -> Scale:
+    return Scale(0.0, max(each.largest for each in maps))
 
 
-def _map(weights: Array, patches: tuple[int, int]) -> Array:
-    """[n_token] -> [row, column], without the class token."""
-    return weights[1:].reshape(patches)
-
-
-def _scale(heads: Sequence[Maps]) -> Scale:
-    return Scale(0.0, max(float(row[1:].max()) for rows in heads for row in rows.values()))
-
-
-def _largest(records: Sequence[Record], maps: Sequence[Maps]) -> str:
+def _ends(maps: Sequence[PatchMaps]) -> str:
     """How much the same colour means in each of several maps."""
-    ends = (
-        f"L{record.layer} {max(float(row[1:].max()) for row in rows.values()):.2g}"
-        for record, rows in zip(records, maps, strict=True)
-    )
-    return f"each map has a scale of its own, from 0 to: {', '.join(ends)}"
+    ends = ", ".join(f"L{each.layer} {each.largest:.2g}" for each in maps)
+    return f"each map has a scale of its own, from 0 to: {ends}"
 
 
-def _undrawn(heads: Sequence[Maps], query: int) -> str:
-    share = float(np.mean([row[0] for rows in heads for row in rows.values()]))
+def _class_token_text(maps: Sequence[PatchMaps], query: int) -> str:
+    share = class_token_share(maps)
     if query == 0:
         return f"the class token looks at itself with {share:.0%} on average, which is not drawn"
     return f"it looks at the class token with {share:.0%} on average, which is not drawn"

@@ -1,0 +1,48 @@
+"""Maps of patches hold the row of the query, without the class token."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnviz.analysis.patch_maps import class_token_share, most_probable, patch_maps
+from attnviz.tokens import Tokens
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import parse_selection
+
+N_HEAD, GRID = 3, (2, 5)
+
+
+@pytest.fixture
+def trace():
+    n = 1 + GRID[0] * GRID[1]
+    weights = np.random.default_rng(0).random((2, N_HEAD, n, n))
+    records = tuple(
+        Record(f"encoder.{layer}.self", "self", layer, N_HEAD, N_HEAD, "source", "source", "none",
+               weights=weights[layer])
+        for layer in range(2)
+    )  # fmt: skip
+    return Trace({}, {"source": Tokens.of(["x"] * n)}, records)
+
+
+def test_maps_are_rows_of_the_weights(trace):
+    (maps,) = patch_maps(trace, parse_selection(["L1.H0,H2"]), 7, GRID)
+    assert (maps.layer, maps.heads) == (1, (0, 2))
+    for head in maps.heads:
+        np.testing.assert_array_equal(
+            maps.head(head).ravel(), trace.records[1].weights[head, 7, 1:]
+        )
+    assert maps.head(1) is None
+    assert maps.largest == trace.records[1].weights[[0, 2], 7, 1:].max()
+
+
+def test_means(trace):
+    maps = patch_maps(trace, parse_selection(()), 0, GRID)
+    mean = maps[0].mean()
+    np.testing.assert_allclose(mean.patches[0].ravel(), trace.records[0].weights[:, 0, 1:].mean(0))
+    shares = [record.weights[:, 0, 0] for record in trace]
+    assert class_token_share(maps) == pytest.approx(np.mean(shares))
+
+
+def test_the_most_probable_come_first_and_ties_in_order():
+    assert most_probable(np.array([0.1, 0.4, 0.1, 0.4]), 3) == [(1, 0.4), (3, 0.4), (0, 0.1)]
