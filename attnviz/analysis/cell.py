@@ -82,9 +82,8 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
     kv_head = head * record.n_kv_head // record.n_head
     q, k = record.stage("q")[head, query], record.stage("k")[kv_head, key]
     v = record.stage("v")[kv_head, key]
-    name = str(record.facts.get("score", "scaled_dot"))
-    scale = float(record.facts.get("scale", 1.0))
-    softcap = record.facts.get("softcap")
+    name, scale = record.site.score_and_scale
+    softcap = record.site.softcap
     score = float(record.stage("scores")[head, query, key])
     capped = score if softcap is None else float(softcap * np.tanh(score / softcap))
     logits = record.stage("logits")[head, query]
@@ -147,5 +146,5 @@ def _reason(record: Record, head: int, query: int, key: int) -> str | None:
     if reasons is None:
         return None
     number = int((reasons[head] if reasons.ndim == 3 else reasons)[query, key])
-    names = record.mask_names or ("custom",)
+    names = record.site.mask or ("custom",)
     return names[min(number, len(names)) - 1] if number else None

@@ -85,7 +85,7 @@ def _rows_off_one(records: Sequence[Record]) -> Iterable[Finding]:
     """Only sums that are neither 1 nor, for a row without keys, 0."""
     for record in records:
         assert record.weights is not None
-        if record.facts.get("sinks"):
+        if record.site.sinks:
             continue
         tolerance = ROW_SUM_TOLERANCE.get(record.weights.dtype.itemsize, 1e-4)
         sums = record.weights.sum(-1, dtype=np.float64)

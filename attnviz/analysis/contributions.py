@@ -43,7 +43,7 @@ class _Place(NamedTuple):
 def contribution_mixes(transformer: Transformer, trace: Trace) -> dict[str, Mix]:
     """By record: the shares of what it reads. The trace is one of this transformer, with
     `STAGES` and hidden states."""
-    mixes = {}
+    mixes: dict[str, Mix] = {}
     for stack in (transformer.encoder, transformer.decoder):
         if stack is not None:
             for record, place in _places(stack, trace):
@@ -120,32 +120,32 @@ def _linear_part(norm: Norm | None, parts: Array, whole: Array) -> Array:
 
 def _places(stack: Stack, trace: Trace) -> Iterator[tuple[Record, _Place]]:
     """The records of a stack, each with its place."""
-    records = {record.id: record for record in trace}
     for layer, block in enumerate(stack.blocks):
+        records = {r.kind: r for r in trace if r.id.place == (stack.name, layer)}
         x = np.asarray(trace.hidden_states[stack.name][layer], np.float64)
         yield from _block_places(f"{stack.name}.{layer}", block, x, records)
 
 
 def _block_places(
-    id: str, block: Block, x: Array, records: Mapping[str, Record]
+    name: str, block: Block, x: Array, records: Mapping[str, Record]
 ) -> Iterator[tuple[Record, _Place]]:
     last = max((i for i, sublayer in enumerate(block) if any(attentions((sublayer,)))), default=-1)
     for sublayer in block[: last + 1]:
         for attention in attentions((sublayer,)):
-            yield records[f"{id}.{attention.kind}"], _Place(attention, sublayer, x)
+            yield records[attention.kind], _Place(attention, sublayer, x)
         if sublayer is not block[last]:  # the next attention reads what this sublayer makes of x
-            x = _behind(id, sublayer, x, records)
+            x = _behind(name, sublayer, x, records)
 
 
-def _behind(id: str, sublayer: Sublayer, x: Array, records: Mapping[str, Record]) -> Array:
+def _behind(name: str, sublayer: Sublayer, x: Array, records: Mapping[str, Record]) -> Array:
     """What an attention's sublayer puts out, from the context that was recorded."""
     attention = sublayer.f
     if not isinstance(attention, MultiHeadAttention):
         raise AttnvizError(
-            f"{id}: contributions do not know how to pass what stands before its cross-attention",
+            f"{name}: contributions do not know how to pass what stands before its cross-attention",
             "--method rollout",
         )
-    context = np.asarray(records[f"{id}.{attention.kind}"].stage("context"), np.float64)
+    context = np.asarray(records[attention.kind].stage("context"), np.float64)
     y = attention.output(merge_heads(context))
     y = (y if sublayer.within is None else sublayer.within(y)) + x
     return y if sublayer.after is None else sublayer.after(y)

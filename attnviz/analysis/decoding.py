@@ -40,7 +40,7 @@ def is_trained_to_align(trace: Trace, record: Record, head: int) -> bool:
 
 def most_informative_of_last_layer(trace: Trace, selection: Selection) -> tuple[Record, int] | None:
     """A head of the last layer of the decoder that is selected; None if none is."""
-    records = [r for r in trace if r.id.startswith("decoder") and selection.covers(r)]
+    records = [r for r in trace if r.id.block == "decoder" and selection.covers(r)]
     last = [record for record in records if record.layer == records[-1].layer]
     best = most_informative(information_of_heads(last, selection), 1)
     return (trace[best[0].id], best[0].head) if best else None
@@ -77,7 +77,7 @@ def weights_after(generated: Generated, n_step: int, id: str, head: int) -> Step
     n_read = generated.n_given + n_step - 1
     last = _record(steps[-1], id)
     n_k = n_read if last.kind == "self" else last.stage("weights").shape[-1]
-    reasons = (*last.mask_names, NOT_READ)
+    reasons = (*last.site.mask, NOT_READ)
     values = np.zeros((n_read, n_k))
     masked = np.full((n_read, n_k), len(reasons), np.uint8)
     row = 0

@@ -140,7 +140,7 @@ def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Reco
     """The records of each stack, checked to be whole; the last one up to a layer."""
     by_block: dict[str, list[Record]] = {}
     for record in records:
-        by_block.setdefault(record.id.partition(".")[0], []).append(record)
+        by_block.setdefault(record.id.block, []).append(record)
     blocks = list(by_block.values())
     if not blocks:
         raise AttnvizError("there is no attention that anything could flow through", "-m tagger")
@@ -155,7 +155,7 @@ def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Reco
         if layers != list(range(1 + max(record.layer for record in members))):
             raise AttnvizError(
                 f"the self-attention of every layer from 0 on is needed; there are layers "
-                f"{', '.join(map(str, layers))} of {members[0].id.partition('.')[0]}",
+                f"{', '.join(map(str, layers))} of {members[0].id.block}",
                 "save the trace without -s",
             )
     most = max(record.layer for record in blocks[-1])

@@ -9,6 +9,7 @@ import numpy as np
 
 from attnviz.analysis.distributions import entropy, spread_evenly
 from attnviz.analysis.visibility import row_blocks
+from attnviz.nn.site import RecordId
 from attnviz.trace.record import Record
 from attnviz.trace.selection import Selection
 
@@ -16,7 +17,7 @@ from attnviz.trace.selection import Selection
 class HeadInformation(NamedTuple):
     """Of one head, in nats; NaN where no row sees two keys."""
 
-    id: str
+    id: RecordId
     head: int
     entropy: float
     """Mean over the rows of -Σ w ln w."""

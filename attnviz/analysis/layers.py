@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from attnviz.nn.multi_head import Site
+from attnviz.nn.site import Site
 
 
 class LayerGroup(NamedTuple):
@@ -17,7 +17,7 @@ class LayerGroup(NamedTuple):
     n_head: int
     n_kv_head: int
     mask: tuple[str, ...]
-    score: str
+    score: str | None
     scale: float | None
     softcap: float | None
 
@@ -35,7 +35,7 @@ def layer_groups(sites: Sequence[Site]) -> list[LayerGroup]:
     """The groups, in the order of their first layers."""
     found: dict[tuple[object, ...], list[Site]] = {}
     for site in sites:
-        alike = site._replace(layer=0, queries="", keys="", scale=None)
+        alike = (*site.id.group, site.n_head, site.n_kv_head, site.mask, site.score, site.softcap)
         found.setdefault((*alike, _rounded(site.scale)), []).append(site)
     return [
         LayerGroup(

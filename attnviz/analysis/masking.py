@@ -26,7 +26,7 @@ class MaskEffect:
 def mask_effect(record: Record, head: int) -> MaskEffect:
     """Needs `scores` and `weights` kept. The layers below are not run again: q and k stay."""
     scores = record.stage("scores")
-    cap = record.facts.get("softcap")
+    cap = record.site.softcap
     logits = scores if cap is None else cap * np.tanh(scores / cap)
     if record.bias is not None:
         logits = logits + record.bias

@@ -103,15 +103,7 @@ def _merged(record: Record, queries: _Words, keys: _Words) -> Record:
         return read_only(reduce.reduceat(by_key, queries.starts, axis=-2))
 
     return Record(
-        id=record.id,
-        kind=record.kind,
-        layer=record.layer,
-        n_head=record.n_head,
-        n_kv_head=record.n_kv_head,
-        queries=record.queries,
-        keys=record.keys,
-        mask_name=record.mask_name,
-        facts={**record.facts, "merged": "words"},
+        replace(record.site, merged_words=True),
         weights=read_only(means),
         mask=blocks(np.logical_or, record.mask),
         masked_by=blocks(np.minimum, record.masked_by),

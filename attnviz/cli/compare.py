@@ -65,7 +65,7 @@ def compare(
     views: list[Any] = []
     if scores:
         d_k = q.shape[-1]
-        mask = masks.NONE if chosen.mask_name == "none" else masks.custom(chosen.stage("mask"))
+        mask = masks.custom(chosen.stage("mask")) if chosen.site.mask else masks.NONE
         variants = compare_scores(q, k, v, mask, {name: seeded_score(name, d_k) for name in names})
     else:
         named = {name: masks.parse(name) for name in names}

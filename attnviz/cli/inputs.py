@@ -175,7 +175,7 @@ def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tupl
         raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     covered = [record for record in trace if selection.covers(record)]
-    masked_ones = [record for record in covered if record.mask_name != "none"]
+    masked_ones = [record for record in covered if record.site.mask]
     chosen = (masked_ones if masked and masked_ones else covered)[0]
     return chosen, selection.heads(chosen)[0]
 

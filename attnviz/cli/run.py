@@ -107,7 +107,7 @@ def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View
 
     if steps:
         return step_views(trace, record, head)
-    if record.mask_name == "none":
+    if not record.site.mask:
         raise AttnvizError(
             f"{record.id} has no mask, so --mask-effect has nothing to show",
             "--mask causal, for example",

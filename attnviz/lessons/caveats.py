@@ -18,6 +18,7 @@ from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
 from attnviz.models.run.forward import run
 from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.site import RecordId
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
@@ -34,7 +35,7 @@ the average length."""
 ALLOWED = 1e-6
 CLEAR = 0.01
 """A part of the weight that is far more than rounding moves."""
-LAYER = "encoder.0.self"
+LAYER = RecordId("encoder", 0, "self")
 STAGES = ("weights", "v", "context")
 
 
@@ -155,7 +156,7 @@ def _with_weights(model: Model, weights: Array) -> Model:
     logarithms."""
     scores = np.log(np.maximum(weights, np.finfo(np.float64).tiny))
 
-    def take(id: str, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
+    def take(id: RecordId, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
         return attention._replace(score=lambda q, k: scores, scale=None)
 
     heads = [Head(LAYER, head) for head in range(len(weights))]

@@ -17,6 +17,7 @@ from attnviz.models.sources.card import read_card
 from attnviz.nn.softmax import softmax
 from attnviz.tokens import label, split_words
 from attnviz.trace.record import Trace
+from attnviz.trace.selection import parse_selection
 from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Table, View
 
@@ -150,11 +151,13 @@ def _where_it_looks(readings: Readings, say: Say) -> Heatmap:
     }
     name = min(without, key=lambda name: without[name])
     trace = readings[ATTENTION].trace
-    layer, head = (int(part[1:]) for part in name.split("."))
+    selection = parse_selection([name])
+    record = next(record for record in trace if selection.covers(record))
+    (head,) = selection.heads(record)
     tokens = trace.streams["source"]
     return Heatmap(
         say("where each word looks: {head} of {model}", head=name, model=ATTENTION),
-        trace.records[layer].stage("weights")[head],
+        record.stage("weights")[head],
         token_axis(say("query"), tokens),
         token_axis(say("key"), tokens),
         notes=(

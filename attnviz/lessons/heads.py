@@ -23,6 +23,7 @@ from attnviz.models.run.forward import run
 from attnviz.models.run.probe import make_probe
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.site import RecordId
 from attnviz.nn.transformer import attentions
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -33,7 +34,7 @@ from attnviz.views.kinds import Grid, Heatmap, Table, Text, View, indices
 
 TITLE = "Heads: one width, split and merged"
 
-ID = "encoder.0.self"
+ID = RecordId("encoder", 0, "self")
 TRAINED = "induction"
 SHOWN = 4
 """Heads whose weights are drawn."""

@@ -17,6 +17,7 @@ from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.norms import Norm
 from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 
 Rotary = Callable[[Array, Array], Array]
@@ -27,31 +28,6 @@ class Bias(Protocol):
     """Relative positions: q_pos [n_q], k_pos [n_k] -> what is added to the scores."""
 
     def __call__(self, q_pos: Array, k_pos: Array, /) -> Array: ...
-
-
-class Site(NamedTuple):
-    """Where in a transformer an attention sits, and how it computes."""
-
-    block: str
-    """`encoder` or `decoder`."""
-    layer: int
-    kind: str
-    """`self` or `cross`."""
-    queries: str
-    """The name of the stream of tokens that asks."""
-    keys: str
-    """The name of the stream of tokens that is asked."""
-    n_head: int
-    n_kv_head: int
-    mask: tuple[str, ...]
-    """The names of the mask's rules."""
-    score: str
-    scale: float | None
-    softcap: float | None
-
-    @property
-    def id(self) -> str:
-        return f"{self.block}.{self.layer}.{self.kind}"
 
 
 class Recorder(Protocol):
@@ -176,9 +152,7 @@ class MultiHeadAttention(NamedTuple):
     ) -> Site:
         """What there is to say about this attention at its place in a transformer."""
         return Site(
-            block=block,
-            layer=layer,
-            kind=self.kind,
+            id=RecordId(block, layer, self.kind),
             queries=queries,
             keys=keys,
             n_head=self.n_head,
@@ -187,4 +161,5 @@ class MultiHeadAttention(NamedTuple):
             score=self.score_name,
             scale=self.scale,
             softcap=self.softcap,
+            sinks=self.sinks is not None,
         )

@@ -19,12 +19,12 @@ from attnviz.nn.multi_head import (
     MultiHeadAttention,
     Recorder,
     RecordNothing,
-    Site,
     Stream,
     SublayerContext,
 )
 from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
+from attnviz.nn.site import Site
 from attnviz.nn.types import Array
 
 

@@ -13,8 +13,8 @@ from attnviz.analysis.metrics.values import output_weights, value_norms
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
 from attnviz.nn.attention import Keep
-from attnviz.nn.multi_head import Site
 from attnviz.nn.norms import BatchNorm
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.transformer import Stack, Transformer, attentions
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
@@ -46,7 +46,7 @@ class Meter:
         return Measures(*(np.concatenate(parts, -1) for parts in zip(*recorder.found, strict=True)))
 
 
-def heads_of(transformer: Transformer) -> tuple[tuple[str, ...], Array]:
+def heads_of(transformer: Transformer) -> tuple[tuple[RecordId, ...], Array]:
     """The record id and the number in its layer of each row."""
     sites = transformer.sites()
     ids = tuple(site.id for site in sites for _ in range(site.n_head))

@@ -13,6 +13,7 @@ from attnviz.analysis.metrics.registry import N_BIN
 from attnviz.analysis.metrics.table import SCAN, HeadTable
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
+from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
 from attnviz.scan.corpus import LINE_BYTES
 from attnviz.scan.state import State
@@ -41,7 +42,7 @@ def check_result(state: State, name: str, model: Model) -> None:
         )
 
 
-def scan_table(state: State, ids: tuple[str, ...], heads: Array, longest: int) -> HeadTable:
+def scan_table(state: State, ids: tuple[RecordId, ...], heads: Array, longest: int) -> HeadTable:
     """Means over texts, with their deviations and quantiles."""
     found = state.tally.statistics
     known = found.texts > 0

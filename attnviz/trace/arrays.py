@@ -14,6 +14,7 @@ import numpy as np
 
 from attnviz import archive
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens
@@ -75,14 +76,13 @@ def load(
         streams={"queries": queries} if same else {"queries": queries, "keys": keys},
         records=tuple(
             Record(
-                id=f"array.{number}.{'self' if same else 'cross'}",
-                kind="self" if same else "cross",
-                layer=number,
-                n_head=len(layer),
-                n_kv_head=len(layer),
-                queries="queries",
-                keys="queries" if same else "keys",
-                mask_name="none",
+                Site(
+                    id=RecordId("array", number, "self" if same else "cross"),
+                    queries="queries",
+                    keys="queries" if same else "keys",
+                    n_head=len(layer),
+                    n_kv_head=len(layer),
+                ),
                 weights=read_only(layer),
             )
             for number, layer in enumerate(layers)

@@ -5,7 +5,6 @@ Whoever wrote a file, what it says is checked before anything relies on it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
@@ -17,6 +16,7 @@ import numpy as np
 from attnviz import __version__, archive
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, whole_file
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ARRAYS, Record, Trace, read_only
@@ -45,7 +45,7 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "model": dict(trace.model),
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
-        "records": [_record_out(record) for record in trace.records],
+        "records": [_record_out(record.site) for record in trace],
     }
 
 
@@ -69,17 +69,21 @@ def _stream_out(tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _record_out(record: Record) -> dict[str, Any]:
+def _record_out(site: Site) -> dict[str, Any]:
+    """What is not known is left out."""
+    how = {"score": site.score, "scale": site.scale, "softcap": site.softcap}
     return {
-        "id": record.id,
-        "kind": record.kind,
-        "layer": record.layer,
-        "n_head": record.n_head,
-        "n_kv_head": record.n_kv_head,
-        "queries": record.queries,
-        "keys": record.keys,
-        "mask": record.mask_name,
-        **record.facts,
+        "id": site.id,
+        "kind": site.kind,
+        "layer": site.layer,
+        "n_head": site.n_head,
+        "n_kv_head": site.n_kv_head,
+        "queries": site.queries,
+        "keys": site.keys,
+        "mask": site.mask_name,
+        **{key: value for key, value in how.items() if value is not None},
+        **({"sinks": True} if site.sinks else {}),
+        **({"merged": "words"} if site.merged_words else {}),
     }
 
 
@@ -98,7 +102,7 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
         )
     try:
         streams = {name: _stream_in(stream) for name, stream in manifest.get("streams", {}).items()}
-        records = tuple(_record_in(entry, arrays) for entry in manifest["records"])
+        records = tuple(_record_in(path, entry, arrays) for entry in manifest["records"])
         logits = arrays.get("output/logits")
         trace = Trace(
             model=_model_in(manifest.get("model", {})),
@@ -124,14 +128,7 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
 
 
 def _check(path: Path, trace: Trace, record: Record) -> None:
-    """Whoever wrote the file: its ids, shapes and types are what the rest relies on."""
-    if not re.fullmatch(rf"\w+\.{record.layer}\.{re.escape(record.kind)}", record.id):
-        raise AttnvizError(
-            f"{path}: {label(record.id)} is no id of layer {record.layer}, {label(record.kind)}",
-            "ids have the form encoder.0.self",
-        )
-    if record.kind not in ("self", "cross"):
-        raise AttnvizError(f"{path}: unknown kind {label(record.kind)}", "known: self, cross")
+    """Whoever wrote the file: its streams, shapes and types are what the rest relies on."""
     for stream in (record.queries, record.keys):
         if stream not in trace.streams:
             raise AttnvizError(
@@ -207,25 +204,40 @@ def _are_words(words: Sequence[int], n_token: int, n_word: int) -> bool:
     )
 
 
-def _record_in(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Record:
-    known = {"id", "kind", "layer", "n_head", "n_kv_head", "queries", "keys", "mask"}
-    own = {
-        name.rpartition("/")[2]: array
-        for name, array in arrays.items()
-        if name.rpartition("/")[0] == entry["id"]
-    }
+def _record_in(path: Path, entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Record:
+    site = _site_in(path, entry)
+    names = {stage: f"{site.id}/{stage}" for stage in ARRAYS}
+    return Record(site, **{s: read_only(arrays[n]) for s, n in names.items() if n in arrays})
+
+
+def _site_in(path: Path, entry: Mapping[str, Any]) -> Site:
     for key in ("id", "kind", "queries", "keys"):
         if not isinstance(entry[key], str):
             raise TypeError(f"'{key}'")
-    return Record(
-        id=entry["id"],
-        kind=entry["kind"],
-        layer=int(entry["layer"]),
-        n_head=int(entry["n_head"]),
-        n_kv_head=int(entry.get("n_kv_head", entry["n_head"])),
+    try:
+        id = RecordId.parse(entry["id"])
+    except AttnvizError as error:
+        raise AttnvizError(f"{path}: {error.message}", error.hint) from error
+    if (id.layer, id.kind) != (entry["layer"], entry["kind"]):
+        raise AttnvizError(
+            f"{path}: {id} is not an id of layer {entry['layer']!r}, {entry['kind']!r}",
+            "ids have the form encoder.0.self",
+        )
+    mask = label(entry.get("mask", "none"))
+
+    def number(key: str) -> float | None:
+        return None if entry.get(key) is None else float(entry[key])
+
+    return Site(
+        id=id,
         queries=entry["queries"],
         keys=entry["keys"],
-        mask_name=label(entry.get("mask", "none")),
-        facts={key: value for key, value in entry.items() if key not in known},
-        **{stage: read_only(array) for stage, array in own.items() if stage in ARRAYS},
+        n_head=int(entry["n_head"]),
+        n_kv_head=int(entry.get("n_kv_head", entry["n_head"])),
+        mask=() if mask == "none" else tuple(mask.split("+")),
+        score=None if entry.get("score") is None else label(entry["score"]),
+        scale=number("scale"),
+        softcap=number("softcap"),
+        sinks=bool(entry.get("sinks")),
+        merged_words=entry.get("merged") == "words",
     )

@@ -15,6 +15,7 @@ import numpy as np
 from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.nn.attention import STAGES
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
@@ -25,20 +26,7 @@ ARRAYS = (*STAGES, "bias", "masked_by")
 class Record:
     """One attention: who asked whom, and the stages that were kept; the others are None."""
 
-    id: str
-    """`encoder.0.self`: block, layer, kind."""
-    kind: str
-    layer: int
-    n_head: int
-    n_kv_head: int
-    queries: str
-    """The stream whose tokens are the rows."""
-    keys: str
-    """The stream whose tokens are the columns."""
-    mask_name: str
-    """`causal+padding`; `none`."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """How it was computed: score, scale, softcap."""
+    site: Site
     q: Array | None = None
     """[n_head, n_q, d_k], as it enters the score."""
     k: Array | None = None
@@ -60,6 +48,34 @@ class Record:
     masked_by: Array | None = None
     """[n_q, n_k]: which of several rules masks a cell; 0 = none, counted from 1."""
 
+    @property
+    def id(self) -> RecordId:
+        return self.site.id
+
+    @property
+    def layer(self) -> int:
+        return self.site.layer
+
+    @property
+    def kind(self) -> str:
+        return self.site.kind
+
+    @property
+    def n_head(self) -> int:
+        return self.site.n_head
+
+    @property
+    def n_kv_head(self) -> int:
+        return self.site.n_kv_head
+
+    @property
+    def queries(self) -> str:
+        return self.site.queries
+
+    @property
+    def keys(self) -> str:
+        return self.site.keys
+
     def stage(self, name: str) -> Array:
         """The array of a stage. Raises AttnvizError if it was not kept."""
         if name not in ARRAYS:
@@ -76,13 +92,9 @@ class Record:
         """All kept arrays by stage."""
         return {name: array for name in ARRAYS if (array := getattr(self, name)) is not None}
 
-    @property
-    def mask_names(self) -> tuple[str, ...]:
-        return () if self.mask_name == "none" else tuple(self.mask_name.split("+"))
-
     def reasons(self) -> Array | None:
         """Why cells are masked: [n_q, n_k] or [n_head, n_q, n_k], 0 = visible,
-        i = the i-th of `mask_names` counted from 1. None if nothing is masked, or no mask kept."""
+        i = the i-th of `site.mask` counted from 1. None if nothing is masked, or no mask kept."""
         if self.masked_by is not None:
             return self.masked_by
         if self.mask is None or self.mask.all():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.attention import STAGES, Keep, KeepNothing
-from attnviz.nn.multi_head import Site
+from attnviz.nn.site import Site
 from attnviz.nn.types import Array
 from attnviz.trace.record import ARRAYS, Record, read_only
 from attnviz.trace.selection import Selection
@@ -31,7 +31,7 @@ class TraceRecorder:
         return stages
 
     def records(self) -> tuple[Record, ...]:
-        return tuple(_record(site, stages.kept) for site, stages in self._kept)
+        return tuple(Record(site, **stages.kept) for site, stages in self._kept)
 
 
 class _Stages:
@@ -45,19 +45,3 @@ class _Stages:
     def keep(self, stage: str, array: Array) -> None:
         if stage in self._wanted or (stage == "masked_by" and "mask" in self._wanted):
             self.kept[stage] = read_only(array)
-
-
-def _record(site: Site, arrays: dict[str, Array]) -> Record:
-    facts = {"score": site.score, "scale": site.scale, "softcap": site.softcap}
-    return Record(
-        id=site.id,
-        kind=site.kind,
-        layer=site.layer,
-        n_head=site.n_head,
-        n_kv_head=site.n_kv_head,
-        queries=site.queries,
-        keys=site.keys,
-        mask_name="+".join(site.mask) or "none",
-        facts={key: value for key, value in facts.items() if value is not None},
-        **arrays,
-    )

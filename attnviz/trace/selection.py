@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId
 
 RANGE = r"(\d+)(?:-(\d+))?"
 LAYERS = rf"(?i)L{RANGE}(?:\.H{RANGE})?"
@@ -23,9 +24,7 @@ class Selectable(Protocol):
     """A record, or the site in a model that it will come from."""
 
     @property
-    def id(self) -> str: ...
-    @property
-    def layer(self) -> int: ...
+    def id(self) -> RecordId: ...
     @property
     def n_head(self) -> int: ...
 
@@ -33,7 +32,7 @@ class Selectable(Protocol):
 class Head(NamedTuple):
     """One head of one attention."""
 
-    id: str
+    id: RecordId
     """Of its record: `encoder.0.self`."""
     number: int
 
@@ -53,11 +52,11 @@ class Clause:
     heads: tuple[int, ...] | None = None
 
     def covers(self, record: Selectable) -> bool:
-        block, _, kind = record.id.split(".")
+        id = record.id
         return (
-            (self.layers is None or record.layer in self.layers)
-            and self.block in (None, block)
-            and self.kind in (None, kind)
+            (self.layers is None or id.layer in self.layers)
+            and self.block in (None, id.block)
+            and self.kind in (None, id.kind)
         )
 
 
@@ -86,7 +85,7 @@ class Selection(NamedTuple):
         for clause in self.clauses:
             covered = [record for record in records if clause.covers(record)]
             missing = clause.layers is not None and clause.layers[-1] > max(
-                (record.layer for record in records), default=-1
+                (record.id.layer for record in records), default=-1
             )
             if not covered or missing:
                 known = ", ".join(record.id for record in records[:8])

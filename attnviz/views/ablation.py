@@ -180,20 +180,11 @@ def _exponent(values: Array) -> int:
 
 def _groups(heads: Sequence[Head]) -> list[tuple[str, str]]:
     """The kinds of attention that the heads are of, (block, kind)."""
-    return list(dict.fromkeys(map(_group, heads)))
+    return list(dict.fromkeys(head.id.group for head in heads))
 
 
 def _name(head: Head, many: bool) -> str:
     """`L0.H2`; `encoder L0.H2`, `cross L0.H2`, where there are many kinds of attention."""
-    block, kind = _group(head)
+    block, kind = head.id.group
     where = f"{block if kind == 'self' else kind} " if many else ""
-    return f"{where}L{_layer(head)}.H{head.number}"
-
-
-def _group(head: Head) -> tuple[str, str]:
-    block, _, kind = head.id.split(".")
-    return block, kind
-
-
-def _layer(head: Head) -> int:
-    return int(head.id.split(".")[1])
+    return f"{where}L{head.id.layer}.H{head.number}"

@@ -198,7 +198,7 @@ def head_heatmap(
         columns=token_axis("key", trace.streams[record.keys]),
         scale=scale,
         masked=reasons if stage != "scores" else None,
-        reasons=record.mask_names,
+        reasons=record.site.mask,
         notes=(*notes, *sums),
         pooling="mass" if stage == "weights" else "mean",
     )
@@ -227,7 +227,7 @@ def _grids(
     grids = []
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.id.partition(".")[0], record.kind), []).append(record)
+        groups.setdefault(record.id.group, []).append(record)
     for (block, kind), members in groups.items():
         heads = sorted({head for record in members for head in selection.heads(record)})
         panels = tuple(

@@ -129,7 +129,7 @@ def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
 
 
 def _which(trace: Trace) -> str:
-    ids = [record.id for record in trace if record.id.startswith("decoder")]
+    ids = [record.id for record in trace if record.id.block == "decoder"]
     return f" ({', '.join(ids)})" if len(ids) < 3 else ""
 
 

@@ -266,13 +266,8 @@ def _in_units(unit: float) -> str:
 
 def _where(head: Head) -> str:
     """`encoder self-attention`."""
-    block, _, kind = head.id.split(".")
-    return f"{block} {kind}-attention"
-
-
-def _layer(head: Head) -> int:
-    return int(head.id.split(".")[1])
+    return f"{head.id.block} {head.id.kind}-attention"
 
 
 def _short(head: Head) -> str:
-    return f"L{_layer(head)}.H{head.number}"
+    return f"L{head.id.layer}.H{head.number}"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.informative import HeadInformation, most_informative
+from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array, Bool
 from attnviz.views.kinds import Axis, Heatmap, Scale, around_zero, indices
 
@@ -30,7 +31,7 @@ class HeadMap(NamedTuple):
 
 
 def head_maps(
-    ids: Sequence[str],
+    ids: Sequence[RecordId],
     heads: Array,
     values: Array,
     scale: Scale,
@@ -45,10 +46,9 @@ def head_maps(
         reason: why there is nothing in a cell.
     """
     defined = np.ones(len(ids), bool) if defined is None else defined
-    parts = [id.split(".") for id in ids]
-    layers = np.array([int(layer) for _, layer, _ in parts])
-    for block, kind in dict.fromkeys((block, kind) for block, _, kind in parts):
-        rows = np.flatnonzero([(own, its) == (block, kind) for own, _, its in parts])
+    layers = np.array([id.layer for id in ids])
+    for block, kind in dict.fromkeys(id.group for id in ids):
+        rows = np.flatnonzero([id.group == (block, kind) for id in ids])
         own = sorted(set(layers[rows].tolist()))
         cells = np.full((len(own), int(heads[rows].max()) + 1), np.nan)
         places = np.searchsorted(own, layers[rows]), heads[rows]
@@ -84,7 +84,7 @@ def telling_maps(facts: Sequence[HeadInformation]) -> list[Heatmap]:
 def _closer(facts: Sequence[HeadInformation], rows: Array) -> str:
     """How to see heads of one of the maps, for example those of its most telling one's layer."""
     (best,) = most_informative([facts[row] for row in rows], 1)
-    layer = best.id.split(".")[1]
+    layer = best.id.layer
     return f"-s L{layer} draws the heads of layer {layer}, where the most telling one is"
 
 

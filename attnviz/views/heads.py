@@ -179,12 +179,7 @@ def head_names(table: HeadTable) -> list[str]:
 
 
 def _alike(table: HeadTable) -> bool:
-    return len({_stack(id) for id in table.ids}) == 1
-
-
-def _stack(id: str) -> tuple[str, str]:
-    block, _, kind = id.split(".")
-    return block, kind
+    return len({id.group for id in table.ids}) == 1
 
 
 def _null_groups(table: HeadTable, columns: Sequence[str]) -> list[list[int]]:
@@ -204,7 +199,7 @@ def _even_name(table: HeadTable, rows: Sequence[int], n_group: int) -> str:
         return EVEN
     stacks: dict[tuple[str, str], set[int]] = {}
     for row in rows:
-        stacks.setdefault(_stack(table.ids[row]), set()).add(int(table.layers[row]))
+        stacks.setdefault(table.ids[row].group, set()).add(int(table.layers[row]))
     named = (f"{block}.{ranges(sorted(own))}.{kind}" for (block, kind), own in stacks.items())
     return f"{EVEN} {' '.join(named)}"
 

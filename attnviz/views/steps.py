@@ -40,8 +40,7 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
         _matrix(f"2 k · keys, H{head}{shared}", k, keys, vectors, ("x W_k",)),
         _matrix(f"3 v · values, H{head}{shared}", v, keys, vectors, ("x W_v",)),
     ]
-    scale = float(record.facts.get("scale", 1.0))
-    name = str(record.facts.get("score", "scaled_dot"))
+    name, scale = record.site.score_and_scale
     formula = _formula(name)
     scores, logits = record.stage("scores")[head], record.stage("logits")[head]
     raw = scores / scale
@@ -71,7 +70,7 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
 def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
     """Weights without the mask, with it, and the difference; needs `scores` kept."""
     effect = mask_effect(record, head)
-    name = record.mask_name
+    name = record.site.mask_name
     text = (
         f"{name} hides {effect.hidden_cells} of {effect.without.size} cells; without it they "
         f"would take {effect.hidden_share:.0%} of the weights (of the same q and k: the layers "
@@ -97,8 +96,8 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
 def _table(record: Record, head: int) -> Table:
     """The shapes at each step, of all heads."""
     kept = {stage: record.stage(stage).shape for stage in STAGES if stage != "bias"}
-    name = str(record.facts.get("score", "scaled_dot"))
-    cap = record.facts.get("softcap")
+    name, _ = record.site.score_and_scale
+    cap = record.site.softcap
     what = {
         "q": "x W_q, split into heads",
         "k": "x W_k, split into heads",
@@ -107,7 +106,7 @@ def _table(record: Record, head: int) -> Table:
         "logits": "scores"
         + (f", capped at ±{short(cap)}" if cap else "")
         + (" + bias" if record.bias is not None else "")
-        + ("" if record.mask_name == "none" else f", masked by {record.mask_name}"),
+        + (f", masked by {record.site.mask_name}" if record.site.mask else ""),
         "weights": "softmax of each row",
         "context": "weights v",
     }
@@ -140,9 +139,9 @@ def _with(heatmap: Heatmap, title: str, values: Array, notes: tuple[str, ...]) -
 def _logits(trace: Trace, record: Record, head: int, logits: Array) -> Heatmap:
     heatmap = head_heatmap(trace, record, head, "logits", around_zero(logits))
     done = [
-        f"capped at ±{short(record.facts['softcap'])}" if "softcap" in record.facts else "",
+        f"capped at ±{short(cap)}" if (cap := record.site.softcap) is not None else "",
         "bias added" if record.bias is not None else "",
-        f"masked by {record.mask_name}" if record.mask_name != "none" else "no mask",
+        f"masked by {record.site.mask_name}" if record.site.mask else "no mask",
     ]
     return _with(heatmap, f"6 logits · H{head}", logits, (", ".join(filter(None, done)),))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace, read_only
 
@@ -18,17 +19,11 @@ def trace_of(
     id: str = "encoder.0.self",
 ) -> Trace:
     """array [n_head, n_token, n_token]"""
-    block, layer, kind = id.split(".")
+    rules = () if mask is None else ("custom",)
+    site = Site(RecordId.parse(id), "source", "source", len(array), len(array), rules)
     record = Record(
-        id=id,
-        kind=kind,
-        layer=int(layer),
-        n_head=len(array),
-        n_kv_head=len(array),
-        queries="source",
-        keys="source",
-        mask_name="none" if mask is None else "custom",
+        site,
         mask=None if mask is None else read_only(mask),
         **{stage: read_only(array)},
     )
-    return Trace({"name": "made", "kind": block}, {"source": Tokens.of(tokens)}, (record,))
+    return Trace({"name": "made", "kind": site.block}, {"source": Tokens.of(tokens)}, (record,))

@@ -15,9 +15,10 @@ from attnviz.analysis.ablation import (
     steps,
 )
 from attnviz.analysis.effects import Case, Outcome
+from attnviz.nn.site import RecordId
 from attnviz.trace.selection import Head
 
-HEADS = tuple(Head("decoder.0.self", h) for h in range(3))
+HEADS = tuple(Head(RecordId("decoder", 0, "self"), h) for h in range(3))
 ADDED = np.array([[[2.0, 0, 0], [0, 0.5, 0]], [[0.1, 0, 0], [0, 0, 0.2]], [[0, 1.0, 0], [3, 0, 0]]])
 """[n_head, n_place, n_output]: what each head adds to the logits."""
 RIGHT = np.array([0, 1])
@@ -90,7 +91,7 @@ def test_no_harm_has_no_shares():
 
 
 def test_all_but_one():
-    others = others_of_its_attention(Head("encoder.1.self", 2), 4)
+    others = others_of_its_attention(Head(RecordId("encoder", 1, "self"), 2), 4)
     assert [str(head) for head in others] == [f"encoder.1.self.H{h}" for h in (0, 1, 3)]
 
 

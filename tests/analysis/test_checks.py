@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.checks import findings
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 
@@ -14,9 +15,9 @@ N = 6
 
 def texts(weights, tokens=None, **stages):
     weights = np.asarray(weights, np.float64)
-    name = "custom" if "mask" in stages else "none"
-    record = Record("array.0.self", "self", 0, len(weights), len(weights), "x", "x",
-                    name, weights=weights, **stages)  # fmt: skip
+    mask = ("custom",) if "mask" in stages else ()
+    site = Site(RecordId("array", 0, "self"), "x", "x", len(weights), len(weights), mask)
+    record = Record(site, weights=weights, **stages)
     words = tokens or [f"w{i}" for i in range(weights.shape[-1])]
     trace = Trace({"name": "x"}, {"x": Tokens.of(words)}, (record,))
     return [finding.text for finding in findings(trace)]

@@ -13,6 +13,7 @@ from attnviz import AttnvizError, run
 from attnviz.analysis.flow import even_mix, flow, is_causal, relative, rollout_mix
 from attnviz.analysis.visibility import visible_to_any
 from attnviz.nn.masks import parse
+from attnviz.nn.site import RecordId, Site
 from attnviz.trace.record import Record
 
 N_LAYER, N_HEAD = 3, 2
@@ -25,19 +26,8 @@ def weights(generator, n_q, n_k, visible=None):
 
 
 def record(id, array, queries="source", keys="source", mask=None):
-    _, layer, kind = id.split(".")
-    return Record(
-        id,
-        kind,
-        int(layer),
-        len(array),
-        len(array),
-        queries,
-        keys,
-        "none",
-        weights=array,
-        mask=mask,
-    )
+    site = Site(RecordId.parse(id), queries, keys, len(array), len(array))
+    return Record(site, weights=array, mask=mask)
 
 
 def stack(generator, n, mask="none", block="encoder", stream="source"):

@@ -10,6 +10,7 @@ from attnviz.analysis.distributions import entropy, spread_evenly
 from attnviz.analysis.informative import head_information, information_of_heads, most_informative
 from attnviz.analysis.visibility import row_blocks
 from attnviz.nn.masks import parse
+from attnviz.nn.site import RecordId, Site
 from attnviz.trace.record import Record
 from attnviz.trace.selection import Selection
 
@@ -18,9 +19,9 @@ N = 8
 
 def record(*matrices, mask=None):
     weights = np.array(matrices, np.float64)
-    name = "none" if mask is None else "causal"
-    return Record("array.0.self", "self", 0, len(weights), len(weights), "x", "x", name,
-                  weights=weights, mask=mask)  # fmt: skip
+    rules = () if mask is None else ("causal",)
+    site = Site(RecordId("array", 0, "self"), "x", "x", len(weights), len(weights), rules)
+    return Record(site, weights=weights, mask=mask)
 
 
 UNIFORM, DIAGONAL = np.full((N, N), 1 / N), np.eye(N)

@@ -9,6 +9,7 @@ import pytest
 
 from attnviz.analysis.pairing import pair_by_place, pair_in_order
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId
 from attnviz.trace.selection import Head, Selection, parse_selection
 from tests.analysis.plain_trace import trace_of
 
@@ -27,10 +28,13 @@ def test_by_id_and_number():
     found = pair_by_place(a, b, EVERY)
     assert [pair.name for pair in found.pairs] == ["encoder.1.self.H0", "encoder.1.self.H1"]
     assert found.only_a == (
-        *(Head("encoder.0.self", n) for n in range(3)),
-        Head("encoder.1.self", 2),
+        *(Head(RecordId("encoder", 0, "self"), n) for n in range(3)),
+        Head(RecordId("encoder", 1, "self"), 2),
     )
-    assert found.only_b == (Head("encoder.2.self", 0), Head("encoder.2.self", 1))
+    assert found.only_b == (
+        Head(RecordId("encoder", 2, "self"), 0),
+        Head(RecordId("encoder", 2, "self"), 1),
+    )
 
 
 def test_the_selection_holds_for_both():

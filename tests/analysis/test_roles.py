@@ -14,14 +14,16 @@ from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import LEAST_ROWS, MARGIN, ROLES, Broad, Role, doubts, roles
 from attnviz.nn.masks import parse
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 
 
 def trace(*weights, mask=None, tokens=None, special=()):
     n = len(weights[0])
     array = np.array(weights, np.float64)
-    record = Record("decoder.0.self", "self", 0, len(array), len(array), "x", "x", mask or "none",
-                    weights=array, mask=parse(mask or "none").visible(np.arange(n), np.arange(n)))  # fmt: skip
+    rules = parse(mask or "none")
+    site = Site(RecordId("decoder", 0, "self"), "x", "x", len(array), len(array), rules.names)
+    record = Record(site, weights=array, mask=rules.visible(np.arange(n), np.arange(n)))
     names = tokens or [f"t{i}" for i in range(n)]
     ids = [names.index(name) for name in names]
     return Trace({"name": "made"}, {"x": Tokens.of(names, ids, special=special)}, (record,))
@@ -124,7 +126,7 @@ def table(**values):
     """One head with these values, and nulls of 0."""
     none = {name: np.array([np.nan]) for name in METRICS}
     value = none | {name: np.array([x]) for name, x in values.items()}
-    return HeadTable(("encoder.0.self",), np.array([0]), value, {name: np.array([0.0]) for name in METRICS},
+    return HeadTable((RecordId("encoder", 0, "self"),), np.array([0]), value, {name: np.array([0.0]) for name in METRICS},
                      {name: np.array([LEAST_ROWS]) for name in METRICS})  # fmt: skip
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.visibility import later_keys, looks_causal
+from attnviz.nn.site import RecordId, Site
 from attnviz.trace.record import Record
 
 
 def record(weights, kind="self", mask=None):
-    return Record(f"array.0.{kind}", kind, 0, len(weights), len(weights), "x", "x", "none",
-                  weights=weights, mask=mask)  # fmt: skip
+    site = Site(RecordId("array", 0, kind), "x", "x", len(weights), len(weights))
+    return Record(site, weights=weights, mask=mask)
 
 
 def test_every_head_must_look_at_nothing_later(generator):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import attnviz
 from attnviz.analysis.words import MERGED, merge_tokens, merge_words
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 
@@ -34,10 +35,10 @@ def trace_of(queries, keys, seed=0, n_head=3):
     mask[..., 0] = True
     weights = np.where(mask, np.exp(generator.normal(size=mask.shape)), 0)
     weights = (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
-    record = Record(
-        "decoder.0.cross", "cross", 0, n_head, n_head, "target", "source", "custom",
-        {"scale": 0.5}, weights=weights, mask=mask, scores=weights,
-    )  # fmt: skip
+    site = Site(
+        RecordId("decoder", 0, "cross"), "target", "source", n_head, n_head, ("custom",), scale=0.5
+    )
+    record = Record(site, weights=weights, mask=mask, scores=weights)
     return Trace({"name": "x"}, {"target": queries, "source": keys}, (record,))
 
 
@@ -66,7 +67,7 @@ def test_what_else_was_kept_is_left_out():
     merged = merge_words(trace)
     assert set(merged.records[0].kept()) == {"weights", "mask"}
     assert (merged.hidden_states, merged.logits) == ({}, None)
-    assert merged.records[0].facts == {"scale": 0.5, "merged": "words"}
+    assert merged.records[0].site == replace(trace.records[0].site, merged_words=True)
     assert merged.model["notes"] == [MERGED]
     assert not merged.records[0].weights.flags.writeable
 
@@ -74,11 +75,12 @@ def test_what_else_was_kept_is_left_out():
 def test_a_cell_is_masked_for_the_rule_that_masks_all_of_it():
     tokens = tokens_of([2, 1])
     masked_by = np.array([[0, 0, 1], [0, 0, 1], [2, 2, 0]], np.uint8)
+    record = trace_of(tokens, tokens).records[0]
     record = replace(
-        trace_of(tokens, tokens).records[0],
+        record,
+        site=replace(record.site, mask=("causal", "padding")),
         mask=masked_by == 0,
         masked_by=masked_by,
-        mask_name="causal+padding",
     )
     trace = Trace({"name": "x"}, {"target": tokens, "source": tokens}, (record,))
     merged = merge_words(trace).records[0]
@@ -135,7 +137,7 @@ def test_words_survive_a_file(tmp_path, suffix):
     after.save(tmp_path / f"merged{suffix}")
     merged = attnviz.load(tmp_path / f"merged{suffix}")
     assert merged.model["notes"] == [MERGED]
-    assert merged.records[0].facts["merged"] == "words"
+    assert merged.records[0].site.merged_words
 
 
 WRONG = {

@@ -17,6 +17,7 @@ from attnviz.models.run.forward import run
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.embedding import Input
+from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Head
@@ -140,7 +141,7 @@ class TestInduction:
 
     def test_without_the_previous_token_head(self, texts):
         model, figures = load_model("induction"), card("induction")["figures"]
-        head = Head("decoder.0.self", figures["previous_token_head"])
+        head = Head(RecordId("decoder", 0, "self"), figures["previous_token_head"])
         cut_out = ablate(model.transformer, [head], zero)
         found = self.accuracy(model._replace(transformer=cut_out), texts)
         told = figures["accuracy_without_previous_token_head"]

@@ -16,10 +16,13 @@ import attnviz
 from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 
 FORMATS = DATA_FORMATS
+
+SITE = Site(RecordId("array", 0, "self"), "x", "x", n_head=1, n_kv_head=1)
 
 GOLDENS = Path(__file__).parents[1] / "golden" / "traces"
 """Written by attnviz at commit fbabb84: see `make_traces.py` there."""
@@ -35,7 +38,7 @@ def test_there_and_back(whole, suffix, tmp_path):
     for name, array in whole.arrays().items():
         np.testing.assert_array_equal(back.arrays()[name], array, err_msg=name)
         assert back.arrays()[name].dtype == array.dtype, name
-    assert back.records[0].facts == whole.records[0].facts
+    assert [record.site for record in back] == [record.site for record in whole]
     assert len(back.hidden_states["decoder"]) == 3
 
 
@@ -99,7 +102,7 @@ def test_json_holds_null_for_masked_logits_and_never_nan(whole, tmp_path):
 
 def test_nan_survives_json(tmp_path):
     weights = np.array([[[np.nan, 1], [np.inf, -np.inf]]], np.float32)
-    record = Record("array.0.self", "self", 0, 1, 1, "x", "x", "none", weights=weights)
+    record = Record(SITE, weights=weights)
     trace = Trace({"name": "x", "kind": "array"}, {"x": Tokens.of(["a", "b"])}, (record,))
     trace.save(tmp_path / "t.json")
     json.loads((tmp_path / "t.json").read_text(), parse_constant=pytest.fail)
@@ -108,7 +111,7 @@ def test_nan_survives_json(tmp_path):
 
 @given(st.lists(st.text() | st.just("\udc80"), min_size=1, max_size=5))
 def test_any_token_survives(tokens):
-    record = Record("array.0.self", "self", 0, 1, 1, "x", "x", "none")
+    record = Record(SITE)
     trace = Trace({"name": "x"}, {"x": Tokens.of(tokens)}, (record,))
     for suffix in FORMATS:
         file = io.BytesIO()

@@ -44,5 +44,6 @@ def test_reasons():
 
 def test_replace_makes_a_new_record(whole):
     """Plain data: an analysis that wants another record makes one."""
-    other = replace(whole.records[0], mask_name="none")
-    assert whole.records[0].mask_name != other.mask_name
+    other = replace(whole.records[0], weights=None)
+    assert whole.records[0].weights is not None
+    assert other.weights is None

@@ -7,19 +7,19 @@ from typing import NamedTuple
 import pytest
 
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId
 from attnviz.trace.selection import Selection, parse_selection
 
 
 class Site(NamedTuple):
-    id: str
-    layer: int
+    id: RecordId
     n_head: int
 
 
 SITES = [
-    *(Site(f"encoder.{layer}.self", layer, 4) for layer in range(3)),
+    *(Site(RecordId("encoder", layer, "self"), 4) for layer in range(3)),
     *(
-        Site(f"decoder.{layer}.{kind}", layer, 4)
+        Site(RecordId("decoder", layer, kind), 4)
         for layer in range(3)
         for kind in ("self", "cross")
     ),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.ablation import Ablations, Pruning
+from attnviz.nn.site import RecordId
 from attnviz.trace.selection import Head
 from attnviz.views.ablation import ablation_views
 from attnviz.views.kinds import Curves, Heatmap, Line, Table, Text
@@ -23,7 +24,7 @@ def views(ablations, kind, *, said=None, most=12):
     return [view for view in drawn if isinstance(view, kind)]
 
 
-HEADS = [Head(f"encoder.{layer}.self", head) for layer in (1, 3) for head in (0, 2)]
+HEADS = [Head(RecordId("encoder", layer, "self"), head) for layer in (1, 3) for head in (0, 2)]
 VALUES = [[0.2, 0.9], [0.05, 0.8], [0.6, 0.5], [0.15, 1.0]]
 
 
@@ -72,7 +73,11 @@ def test_one_head_against_all():
 
 
 def test_kinds_of_attention_are_told_apart():
-    heads = [Head("encoder.0.self", 0), Head("decoder.0.self", 0), Head("decoder.0.cross", 0)]
+    heads = [
+        Head(RecordId("encoder", 0, "self"), 0),
+        Head(RecordId("decoder", 0, "self"), 0),
+        Head(RecordId("decoder", 0, "cross"), 0),
+    ]
     ablations = found(heads, VALUES[:3])
     names = [row[0] for row in views(ablations, Table)[0].rows[1:]]
     assert names == ["cross L0.H0", "encoder L0.H0", "decoder L0.H0"]

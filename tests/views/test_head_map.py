@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.informative import HeadInformation
+from attnviz.nn.site import RecordId
 from attnviz.views.head_map import LEFT_OUT, head_maps, telling_maps
 from attnviz.views.kinds import WEIGHTS
 
@@ -13,6 +14,7 @@ NAN = np.nan
 
 def maps(ids, heads, values, defined=None):
     defined = None if defined is None else np.array(defined)
+    ids = [RecordId.parse(id) for id in ids]
     return list(head_maps(ids, np.array(heads), np.array(values), WEIGHTS, defined))
 
 
@@ -44,6 +46,8 @@ def test_what_is_not_defined_looks_left_out_and_what_is_broken_does_not():
 
 
 def test_heads_that_have_no_choice_tell_nothing():
-    facts = [HeadInformation("encoder.0.self", head, NAN, NAN, NAN) for head in range(3)]
+    facts = [
+        HeadInformation(RecordId("encoder", 0, "self"), head, NAN, NAN, NAN) for head in range(3)
+    ]
     (heatmap,) = telling_maps(facts)
     assert heatmap.masked.all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import parse_selection
@@ -17,7 +18,7 @@ def trace():
     """Two layers of three heads over 2 × 3 patches; no two cells are alike."""
     generator = np.random.default_rng(0)
     records = tuple(
-        Record(f"encoder.{layer}.self", "self", layer, 3, 3, "source", "source", "none",
+        Record(Site(RecordId("encoder", layer, "self"), "source", "source", 3, 3),
                weights=generator.random((3, 7, 7)))
         for layer in range(2)
     )  # fmt: skip

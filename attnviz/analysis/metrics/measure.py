@@ -18,6 +18,7 @@ from attnviz.analysis.metrics.tokens import (
 from attnviz.analysis.metrics.values import value_norms
 from attnviz.analysis.visibility import BLOCK_CELLS, GUESSED, looks_causal, visible_cells
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
 from attnviz.trace.record import Record, Trace
@@ -43,7 +44,7 @@ def measure_heads(
     records = [record for record in trace if selection.covers(record)]
     settings = Settings(trace)
     found: dict[str, list[Array]] = {}
-    ids: list[str] = []
+    ids: list[RecordId] = []
     heads: list[int] = []
     for done, record in enumerate(records):
         if progress is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from attnviz.analysis.metrics import METRICS
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
 from attnviz.trace.selection import Selection
 
@@ -30,7 +31,7 @@ COLUMNS = ("value", "null", "rows", "deviation")
 class HeadTable:
     """One row a head; every array [n_row], or with a further axis of quantiles."""
 
-    ids: tuple[str, ...]
+    ids: tuple[RecordId, ...]
     """`encoder.0.self`, of each row."""
     heads: Array
     """The head's number in its layer."""
@@ -57,7 +58,7 @@ class HeadTable:
     @property
     def layers(self) -> Array:
         """[n_row]"""
-        return np.array([int(id.split(".")[1]) for id in self.ids], np.int64)
+        return np.array([id.layer for id in self.ids], np.int64)
 
     def defined(self) -> list[str]:
         """The metrics that have a value for some head."""
@@ -81,14 +82,14 @@ class HeadTable:
     def select(self, selection: Selection) -> HeadTable:
         """The rows of the selected heads."""
         n_head = {id: 1 + int(self.heads[places].max()) for id, places in self._by_id().items()}
-        records = [_Named(id, int(id.split(".")[1]), count) for id, count in n_head.items()]
+        records = [_Named(id, count) for id, count in n_head.items()]
         selection.check(records)
         chosen = {(record.id, head) for record in records for head in selection.heads(record)}
         pairs = zip(self.ids, self.heads.tolist(), strict=True)
         return self.take([row for row, pair in enumerate(pairs) if pair in chosen])
 
-    def _by_id(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
+    def _by_id(self) -> dict[RecordId, list[int]]:
+        rows: dict[RecordId, list[int]] = {}
         for row, id in enumerate(self.ids):
             rows.setdefault(id, []).append(row)
         return rows
@@ -127,8 +128,7 @@ class HeadTable:
 class _Named(NamedTuple):
     """What a selection has to know of a record."""
 
-    id: str
-    layer: int
+    id: RecordId
     n_head: int
 
 
@@ -145,9 +145,12 @@ def table_from_arrays(
             f"{path} has version {manifest.get('version')!r} of {FORMAT}; this reads {VERSION}",
             "update attnviz",
         )
-    ids = manifest.get("ids")
-    if not isinstance(ids, list) or any(len(str(id).split(".")) != 3 for id in ids):
-        raise AttnvizError(f"{path}: the manifest names no heads", "write the file again")
+    try:
+        ids = tuple(RecordId.parse(id) for id in manifest["ids"])
+    except (LookupError, TypeError, ValueError, AttnvizError) as error:
+        raise AttnvizError(
+            f"{path}: the manifest names no heads", "write the file again"
+        ) from error
     groups: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         if array.shape[:1] != (len(ids),) or array.dtype.kind not in "fiu":
@@ -174,7 +177,7 @@ def table_from_arrays(
         raise AttnvizError(f"{path} lacks {', '.join(alone[:4])}", "write the file again")
     known = {kind: groups.get(kind, {}) for kind in (*COLUMNS, "places", "quantiles")}
     return HeadTable(
-        ids=tuple(map(str, ids)),
+        ids=ids,
         heads=groups["heads"][""],
         levels=tuple(map(float, manifest.get("levels", ()))),
         notes=tuple(map(str, manifest.get("notes", ()))),

@@ -11,8 +11,9 @@ import numpy as np
 from attnviz.nn.attention import Keep, KeepNothing
 from attnviz.nn.embedding import Input
 from attnviz.nn.gate import Gate
-from attnviz.nn.multi_head import Bias, MultiHeadAttention, Site
+from attnviz.nn.multi_head import Bias, MultiHeadAttention
 from attnviz.nn.scores import Score
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.transformer import Stack, Transformer
 from attnviz.nn.types import Array
 from attnviz.trace.selection import Head
@@ -22,7 +23,7 @@ class Ablation(Protocol):
     """What is done to the attention of an id, to take some of its heads out."""
 
     def __call__(
-        self, id: str, attention: MultiHeadAttention, heads: list[int], /
+        self, id: RecordId, attention: MultiHeadAttention, heads: list[int], /
     ) -> MultiHeadAttention: ...
 
 
@@ -36,14 +37,14 @@ def ablate(transformer: Transformer, heads: Collection[Head], how: Ablation) -> 
         return how(id, attention, sorted(lost)) if lost else attention
 
     changed = transformer.change_attention(change)
-    touched = {tuple(head.id.split(".")[:2]) for head in heads}
+    touched = {head.id.place for head in heads}
     return changed._replace(
         encoder=_share(changed.encoder, transformer.encoder, touched),
         decoder=_share(changed.decoder, transformer.decoder, touched),
     )
 
 
-def zero(id: str, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
+def zero(id: RecordId, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
     """The heads' contexts are 0. Source: Michel et al. 2019, section 2.3."""
     return attention._replace(gate=Gate(_all_but(heads, attention.n_head)))
 
@@ -54,7 +55,7 @@ class Scaled(NamedTuple):
     factors: Mapping[Head, float]
 
     def __call__(
-        self, id: str, attention: MultiHeadAttention, heads: list[int]
+        self, id: RecordId, attention: MultiHeadAttention, heads: list[int]
     ) -> MultiHeadAttention:
         opening = np.ones(attention.n_head)
         opening[heads] = [self.factors[Head(id, head)] for head in heads]
@@ -68,13 +69,13 @@ class Mean(NamedTuple):
     """By the attention's id: [n_head, d_v], as `mean_contexts` finds them."""
 
     def __call__(
-        self, id: str, attention: MultiHeadAttention, heads: list[int]
+        self, id: RecordId, attention: MultiHeadAttention, heads: list[int]
     ) -> MultiHeadAttention:
         opening = _all_but(heads, attention.n_head)
         return attention._replace(gate=Gate(opening, self.contexts[id]))
 
 
-def uniform(id: str, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
+def uniform(id: RecordId, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
     """The heads spread their weights evenly over the keys that each query sees: their scores and
     biases do not matter, and no sink takes anything from them."""
     sinks = attention.sinks
@@ -152,14 +153,14 @@ def _all_but(heads: list[int], n_head: int) -> Array:
 
 
 def _share(
-    changed: Stack | None, original: Stack | None, touched: Collection[tuple[str, ...]]
+    changed: Stack | None, original: Stack | None, touched: Collection[tuple[str, int]]
 ) -> Stack | None:
     """The changed stack with the original's blocks where none of the heads is."""
     if changed is None or original is None:
         return None
     return changed._replace(
         blocks=tuple(
-            new if (changed.name, str(layer)) in touched else old
+            new if (changed.name, layer) in touched else old
             for layer, (new, old) in enumerate(zip(changed.blocks, original.blocks, strict=True))
         )
     )

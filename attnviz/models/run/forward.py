@@ -17,7 +17,7 @@ from attnviz.models.run.inputs import Text
 from attnviz.models.run.prepare import Prepared, prepare
 from attnviz.nn.attention import Keep
 from attnviz.nn.masks import Mask
-from attnviz.nn.multi_head import Site
+from attnviz.nn.site import Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Trace, read_only

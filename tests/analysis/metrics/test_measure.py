@@ -11,6 +11,7 @@ from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.values import output_weights
 from attnviz.analysis.roles import doubts, roles
 from attnviz.models.edit.ablate import ablate, zero
+from attnviz.nn.site import RecordId
 from attnviz.trace.selection import Head, parse_selection
 
 REPEATED = "KXQWJDKXQMWJDZKXQWBJDMZKXQW"
@@ -42,7 +43,7 @@ def test_the_heads_of_the_induction_model_are_found(induction, text):
 
 def test_without_the_previous_token_head_nothing_induces(induction):
     """The heads of layer 1 find what followed by what layer 0 wrote there."""
-    cut = ablate(induction.transformer, [Head("decoder.0.self", 2)], zero)
+    cut = ablate(induction.transformer, [Head(RecordId("decoder", 0, "self"), 2)], zero)
     whole, broken = of(induction, REPEATED), of(induction._replace(transformer=cut), REPEATED)
     first = whole.layers == 1
     assert (whole.value["induction"][first] > 0.85).all()
@@ -52,7 +53,7 @@ def test_without_the_previous_token_head_nothing_induces(induction):
 
 def test_other_heads_do_not_matter_so(induction):
     for other in (0, 1, 3):
-        cut = ablate(induction.transformer, [Head("decoder.0.self", other)], zero)
+        cut = ablate(induction.transformer, [Head(RecordId("decoder", 0, "self"), other)], zero)
         table = of(induction._replace(transformer=cut), REPEATED)
         assert table.value["induction"][table.layers == 1].max() > 0.8
 

@@ -48,7 +48,7 @@ def test_every_field_changes_the_result(change):
 
 
 def test_a_decoder_is_causal():
-    assert attnviz.run(TEXT, kind="decoder").records[0].mask_name == "causal"
+    assert attnviz.run(TEXT, kind="decoder").records[0].site.mask == ("causal",)
 
 
 @pytest.mark.parametrize(("kind", "norm", "place"), list(itertools.product(KINDS, NORMS, PLACES)))
@@ -115,7 +115,7 @@ def test_encoder_decoder_reads_a_target():
     cross = trace["decoder.1.cross"]
     assert cross.weights.shape == (4, 5, 4)
     assert (cross.queries, cross.keys) == ("target", "source")
-    assert trace["decoder.0.self"].mask_name == "causal"
+    assert trace["decoder.0.self"].site.mask == ("causal",)
 
 
 def test_learned_positions_end():

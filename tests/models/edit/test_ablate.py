@@ -9,6 +9,7 @@ from attnviz.models import load_model
 from attnviz.models.edit.ablate import Mean, Scaled, ablate, mean_contexts, uniform, zero
 from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.linear import Linear
+from attnviz.nn.site import RecordId
 from attnviz.nn.transformer import attentions
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Head
@@ -115,7 +116,7 @@ def test_uniform_takes_what_the_sinks_had():
     sunk = transformer.change_attention(
         lambda stack, attention: attention._replace(sinks=np.array([1.0, 2.0, 3.0]))
     )
-    cut = ablate(sunk, [Head("encoder.0.self", 1)], uniform)
+    cut = ablate(sunk, [Head(RecordId("encoder", 0, "self"), 1)], uniform)
     before, after = (
         states(each, inputs, ["weights"])[1]["encoder.0.self"].weights.sum(-1)
         for each in (sunk, cut)
@@ -139,7 +140,7 @@ def test_means_are_over_all_positions_of_all_texts():
 
 def test_a_factor_is_a_factor_on_the_projection():
     transformer, inputs = loaded(MODELS["both"])
-    head = Head("decoder.1.cross", 2)
+    head = Head(RecordId("decoder", 1, "cross"), 2)
 
     def weaken(weight, bias):
         weight[:, 2] *= 0.3
@@ -153,7 +154,7 @@ def test_a_factor_is_a_factor_on_the_projection():
 def test_the_original_stays_as_it_was():
     transformer, inputs = loaded(MODELS["both"])
     before, _ = states(transformer, inputs)
-    head = Head("decoder.1.self", 0)
+    head = Head(RecordId("decoder", 1, "self"), 0)
     for how in (zero, uniform, Mean(mean_contexts(transformer, [inputs]))):
         changed = ablate(transformer, [head], how)
         states(changed, inputs)
@@ -179,7 +180,7 @@ def test_uniform_leaves_hidden_what_a_bias_hides():
     biased = transformer.change_attention(
         lambda stack, attention: attention._replace(bias=hide_later)
     )
-    head = Head("encoder.0.self", 1)
+    head = Head(RecordId("encoder", 0, "self"), 1)
     _, records = states(ablate(biased, [head], uniform), inputs, ["weights"])
     weights = records[head.id].weights
     n = weights.shape[-1]

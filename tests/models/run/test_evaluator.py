@@ -11,6 +11,7 @@ from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.run.evaluator import Evaluator, ResumableForward
 from attnviz.models.run.probe import make_probe
+from attnviz.nn.site import RecordId
 from attnviz.trace.selection import Head
 from tests.conftest import HERE
 
@@ -52,9 +53,9 @@ def test_nothing_is_computed_where_nothing_changed(monkeypatch):
     monkeypatch.setattr(type(model.transformer.decoder), "__call__", counted)
     passes(model.transformer)
     assert blocks == []
-    passes(ablate(model.transformer, [Head("decoder.1.cross", 0)], zero))
+    passes(ablate(model.transformer, [Head(RecordId("decoder", 1, "cross"), 0)], zero))
     assert blocks == [("decoder", 1)]
-    passes(ablate(model.transformer, [Head("encoder.1.self", 0)], zero))
+    passes(ablate(model.transformer, [Head(RecordId("encoder", 1, "self"), 0)], zero))
     assert blocks[1:] == [("encoder", 1), ("decoder", 2)]
 
 

@@ -190,13 +190,13 @@ class TestIntervention:
 
     def test_mask(self):
         record = self.run(mask="causal").records[0]
-        assert record.mask_name == "causal"
+        assert record.site.mask == ("causal",)
         assert (np.triu(record.weights[0], 1) == 0).all()
 
     def test_temperature_divides_the_scale(self):
         plain, hot = self.run().records[0], self.run(temperature=3.0).records[0]
-        assert hot.facts["scale"] == pytest.approx(plain.facts["scale"] / 3)
-        scores = plain.q @ plain.k.mT * hot.facts["scale"]
+        assert hot.site.scale == pytest.approx(plain.site.scale / 3)
+        scores = plain.q @ plain.k.mT * hot.site.scale
         expected = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
         np.testing.assert_allclose(hot.weights, expected, atol=1e-5)
 
@@ -204,7 +204,7 @@ class TestIntervention:
         ("score", "scale"), [("dot", 1.0), ("cosine", 1.0), ("scaled_dot", 0.5)]
     )
     def test_score(self, score, scale):
-        assert self.run(score=score).records[0].facts["scale"] == scale
+        assert self.run(score=score).records[0].site.scale == scale
 
     def test_it_is_said(self):
         trace = self.run(mask="causal", softcap=2.0)
