@@ -101,3 +101,67 @@ def test_a_metric_outside_the_range_that_it_names_is_an_error(tmp_path):
     assert found.returncode == 2
     assert "the metric seen is" in found.stderr
     assert "expected 0 to 1" in found.stderr
+
+
+GREET = '''
+"""Greet a model by its name."""
+
+import sys
+
+import typer
+
+from attnviz.cli.command import Command
+from attnviz.cli.commands import COMMANDS
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.loading import load
+from attnviz.cli.options import ModelInput, OutputOptions
+from attnviz.cli.spread import spread
+from attnviz.views.kinds import Line, Text
+
+app = typer.Typer()
+
+
+@app.command(cls=Command)
+@spread
+def greet(model: ModelInput, out: OutputOptions):
+    """Say hello to a model."""
+    hello = f"hello, {load(model).name}"
+    emit([Report([Text((Line(hello),))], {"hello": hello}, {})], out)
+
+
+COMMANDS.add(sys.modules[__name__])
+'''
+
+
+def test_a_command(tmp_path):
+    done = run_with(tmp_path, "greet", GREET, "greet", "-m", "induction")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hello, induction" in done.stdout
+    names = run_with(tmp_path, "greet", GREET, "--help").stdout
+    assert names.index("models   List") < names.index("greet    Greet a model by its name")
+    assert "-m" in run_with(tmp_path, "greet", GREET, "greet", "--help").stdout
+    refused = run_with(tmp_path, "greet", GREET, "greet", "-o", "x.doc")
+    assert refused.returncode == 2
+    assert "unknown format '.doc'" in refused.stderr
+
+
+PARTS = """
+from attnviz.nn.masks import MASKS
+from attnviz.nn.scores import SCORES
+
+
+@SCORES.add
+def negative_dot(q, k, scale=1.0):
+    return -(q @ k.swapaxes(-1, -2))
+
+
+@MASKS.add
+def every_other(q_pos, k_pos, *, step: int):
+    return k_pos % step == q_pos[:, None] % step
+"""
+
+
+def test_help_names_scores_and_masks_from_outside(tmp_path):
+    text = run_with(tmp_path, "parts", PARTS, "compare", "--help").stdout
+    assert "gaussian, negative_dot" in text
+    assert "every_other:step=…" in " ".join(text.replace("│", " ").split())

@@ -1,54 +1,40 @@
-"""The command line. One file a command; a command's file is imported when it is called."""
+"""The command line. A command is one file in `commands`, imported when it is called or listed."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from importlib import import_module
 from typing import Any
 
 import typer
 import typer.core
 
 from attnviz import __version__
+from attnviz.cli.commands import COMMANDS
 from attnviz.errors import AttnvizError
+from attnviz.registry import first_sentence
 from attnviz.tokens import label
 
-COMMANDS = {
-    "run": "Show the attention of a text",
-    "decode": "Let a decoder write, and show where it looks",
-    "image": "Show where a vision model looks",
-    "compare": "Put scoring functions or masks side by side",
-    "diff": "Compare two texts, models, heads or files",
-    "encode": "Show what positions and tokens look like to the model",
-    "explain": "Give every number behind one weight",
-    "ablate": "Take heads out, and measure what the output loses",
-    "flow": "Show which inputs reach which outputs through all layers",
-    "heads": "Measure every head, and say what it does",
-    "scan": "Measure every head over a whole corpus",
-    "show": "Draw a saved trace, or your own arrays of weights",
-    "learn": "Take a lesson: an idea of attention, live, its claims checked",
-    "models": "List the models that are here, or describe one",
-}
-
-
 INTERRUPTED = 130
+
+LAST = 1000
+"""The place in the list of commands that name none."""
 
 
 class Commands(typer.core.TyperGroup):
     """Finds a command in the file of its name."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return sorted(COMMANDS, key=lambda name: getattr(COMMANDS[name], "ORDER", LAST))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"attnviz.cli.{cmd_name}")
+        module = COMMANDS[cmd_name]
         command = typer.main.get_command(module.app)
         command.name = cmd_name
-        command.short_help = COMMANDS[cmd_name]
+        command.short_help = first_sentence(module)
         return command
 
 

@@ -9,7 +9,7 @@ import attnviz
 from attnviz import attend
 from attnviz.analysis.comparison import compare_masks, compare_scores, sharpness_by_width
 from attnviz.analysis.masking import mask_effect
-from attnviz.cli.compare import seeded_score
+from attnviz.cli.commands.compare import seeded_score
 from attnviz.nn.masks import NONE, parse
 from attnviz.nn.scores import SCORES
 

@@ -152,7 +152,7 @@ def test_the_saliency_is_the_drop_of_the_logit(call, vit):
 
 
 def test_what_costs_much_is_asked_for(call, vit, monkeypatch):
-    monkeypatch.setattr("attnviz.cli.image.AFFORDABLE", 1000)
+    monkeypatch.setattr("attnviz.cli.commands.image.AFFORDABLE", 1000)
     left_out = call("image", "photo.png", "-m", "vit").out
     assert "one pass for each of 16 patches" in " ".join(left_out.split())
     assert "hangs on" not in left_out

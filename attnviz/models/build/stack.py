@@ -23,7 +23,8 @@ def _field(default: Any, help: str, among: tuple[str, ...] = ()) -> Any:
 
 @dataclass(frozen=True)
 class StackConfig:
-    """Every field of the stack; each is also a flag of the command line."""
+    """Every field of the stack; each is also a flag of the command line, whose help puts the names
+    of all scores in the place of {scores}, and so on."""
 
     kind: str = _field("encoder", "encoder, decoder or encoder-decoder", KINDS)
     mix: str = _field("attention", "how tokens mix: attention, window:reach=2, none")
@@ -34,13 +35,13 @@ class StackConfig:
     d_k: int | None = _field(None, "width of a query and a key (default: d_model / heads)")
     d_v: int | None = _field(None, "width of a value (default: d_k)")
     d_ff: int | None = _field(None, "width of the feed-forward net (default: 4 × d_model); 0: none")
-    activation: str = _field("relu", "relu, gelu, gelu_tanh, silu, …")
+    activation: str = _field("relu", "{activations}")
     gated: bool = _field(False, "gated feed-forward net (ReGLU, GEGLU, SwiGLU)")
     norm: str = _field("layer", "layer, rms, batch or none", NORMS)
     norm_place: str = _field("post", "norm after the residual sum (post) or before f (pre)", PLACES)
-    positions: str = _field("sinusoidal", "none, sinusoidal, learned, rope, alibi, t5")
-    score: str = _field("scaled_dot", "additive, dot, scaled_dot, general, cosine, gaussian")
-    mask: str | None = _field(None, "none, causal, window:size=3, prefix:length=2, … joined by +")
+    positions: str = _field("sinusoidal", "{position schemes}")
+    score: str = _field("scaled_dot", "{scores}")
+    mask: str | None = _field(None, "none, {masks}, joined by +")
     temperature: float = _field(1.0, "divides the scores")
     softcap: float | None = _field(None, "c·tanh(scores / c) before the mask")
     embedding_scale: bool = _field(True, "multiply the embeddings by √d_model")

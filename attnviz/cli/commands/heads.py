@@ -1,4 +1,4 @@
-"""`attnviz heads`: what every head does."""
+"""Measure every head, and say what it does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
 from attnviz.cli.loading import load
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from attnviz.trace.record import Trace
     from attnviz.views.kinds import View
 
+ORDER = 100
+
 app = typer.Typer(add_completion=False)
 
 ORDERS = ("like", "layer")
@@ -36,7 +39,7 @@ class Source(NamedTuple):
     trace: Trace | None
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def heads(
     texts: TextInput,

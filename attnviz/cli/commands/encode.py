@@ -1,4 +1,4 @@
-"""`attnviz encode`: what positions and tokens look like to the model."""
+"""Show what positions and tokens look like to the model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, print_bytes, write
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions
@@ -16,6 +17,8 @@ from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
     from attnviz.analysis.encoding import Positions
+
+ORDER = 60
 
 app = typer.Typer(
     add_completion=False,
@@ -28,15 +31,13 @@ Plot = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def positions(
     out: OutputOptions,
     scheme: Annotated[
         str,
-        typer.Option(
-            help="none, sinusoidal, learned, rope, alibi, t5, with options as rope:base=500000"
-        ),
+        typer.Option(help="{position schemes}, with options as rope:base=500000"),
     ] = "sinusoidal",
     count: Annotated[int, typer.Option("-n", "--count", help="How many positions")] = 16,
     d_model: Annotated[int, typer.Option(help="Width of the vectors")] = 32,
@@ -80,7 +81,7 @@ def positions(
     _finish(report, out, plot, f"positions-{scheme}")
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def tokens(
     stack: StackOptions,

@@ -1,4 +1,4 @@
-"""`attnviz scan`: what every head does over a corpus of any size."""
+"""Measure every head over a whole corpus."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from attnviz.scan.workers import Crew
     from attnviz.views.kinds import View
 
+ORDER = 110
+
 app = typer.Typer(add_completion=False)
 
 LONGEST = 512
@@ -36,7 +39,7 @@ SHOWN = 3
 """Heads of each role on the screen."""
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def scan(
     stack: StackOptions,

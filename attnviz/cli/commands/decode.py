@@ -1,4 +1,4 @@
-"""`attnviz decode`: a decoder writes, and its attention is shown."""
+"""Let a decoder write, and show where it looks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.caching import CacheOptions
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
 from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from attnviz.trace.generation import Generated
     from attnviz.trace.record import Trace
 
+ORDER = 20
+
 app = typer.Typer(add_completion=False)
 
 
@@ -31,7 +34,7 @@ class DecoderInput(ModelInput):
     model: ModelName = "phrases"
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def decode(
     ctx: typer.Context,

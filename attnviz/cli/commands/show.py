@@ -1,4 +1,4 @@
-"""`attnviz show`: a saved trace again, or anybody's arrays."""
+"""Draw a saved trace, or your own arrays of weights."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.inputs import as_shown, load_file
 from attnviz.cli.options import FileInput, OutputOptions, ShowOptions
 from attnviz.cli.spread import one_of, spread
 
+ORDER = 120
+
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def show(
     plain: FileInput,

@@ -1,4 +1,4 @@
-"""`attnviz ablate`: what a model loses without some of its heads."""
+"""Take heads out, and measure what the output loses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
 from attnviz.cli.options import ModelInput, OutputOptions, Selected, TextInput
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from attnviz.nn.types import Array
     from attnviz.trace.record import Trace
     from attnviz.views.kinds import Line
+
+ORDER = 80
 
 app = typer.Typer(add_completion=False)
 
@@ -44,7 +47,7 @@ SAID = 4
 """Changed outputs that are told of a head."""
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def ablate(
     ctx: typer.Context,

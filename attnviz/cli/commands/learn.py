@@ -1,4 +1,4 @@
-"""`attnviz learn`: lessons, each an idea of attention with its claims checked as they are shown."""
+"""Take a lesson: an idea of attention, live, its claims checked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.options import OutputOptions
 from attnviz.cli.spread import spread
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from attnviz.lessons.language import Say
     from attnviz.views.kinds import View
 
+ORDER = 130
+
 app = typer.Typer(add_completion=False)
 
 ALL = "all"
 FAILED = 1
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def learn(
     out: OutputOptions,

@@ -1,4 +1,4 @@
-"""`attnviz models`: which models are here, and what one of them is."""
+"""List the models that are here, or describe one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load_named
 from attnviz.cli.options import Download, OutputOptions
 from attnviz.cli.spread import spread
 
+ORDER = 140
+
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def models(
     out: OutputOptions,

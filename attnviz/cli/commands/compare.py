@@ -1,4 +1,4 @@
-"""`attnviz compare`: scoring functions or masks on the same queries and keys."""
+"""Put scoring functions or masks side by side."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from attnviz.nn.scores import Score
     from attnviz.nn.types import Array
 
+ORDER = 40
+
 app = typer.Typer(add_completion=False)
 
 WIDTHS = "4,16,64,256"
 SEED = 0
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def compare(
     selected: SelectedHead,
@@ -32,8 +35,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            help="Scores (additive dot scaled_dot general cosine gaussian) or masks "
-            "(none causal window:size=3 …), two or more."
+            help="Scores ({scores}) or masks (none, {masks}, also joined by +), two or more."
         ),
     ],
     text: Annotated[str, typer.Option(help="The text")] = "I saw a saw",

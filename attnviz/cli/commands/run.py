@@ -1,4 +1,4 @@
-"""`attnviz run`: the attention of a text."""
+"""Show the attention of a text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, trace_report
 from attnviz.cli.inputs import as_shown, first_head, read_inputs, record
 from attnviz.cli.loading import load
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from attnviz.trace.selection import Selection
     from attnviz.views.kinds import View
 
+ORDER = 10
+
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def run(
     ctx: typer.Context,

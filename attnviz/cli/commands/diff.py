@@ -1,4 +1,4 @@
-"""`attnviz diff`: how far two runs differ, head by head."""
+"""Compare two texts, models, heads or files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.inputs import as_shown
 from attnviz.cli.options import FileInput, LookOptions, OutputOptions, StackOptions, TextInput
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from attnviz.nn.types import Array
     from attnviz.trace.record import Trace
 
+ORDER = 50
+
 app = typer.Typer(add_completion=False)
 
 FORMAT = "attnviz-difference"
 VERSION = 1
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def diff(
     texts: TextInput,

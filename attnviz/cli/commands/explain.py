@@ -1,4 +1,4 @@
-"""`attnviz explain`: every number behind one weight."""
+"""Give every number behind one weight."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
 
+ORDER = 70
+
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def explain(
     texts: TextInput,

@@ -1,4 +1,4 @@
-"""`attnviz image`: the attention of a vision model, over its image."""
+"""Show where a vision model looks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.inputs import run_prepared
 from attnviz.cli.loading import load
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
     from attnviz.nn.types import Array
     from attnviz.views.kinds import View
+
+ORDER = 30
 
 app = typer.Typer(add_completion=False)
 
@@ -41,7 +44,7 @@ class VisionInput(ModelInput):
     model: ModelName = "digits"
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def image(
     ctx: typer.Context,

@@ -1,4 +1,4 @@
-"""`attnviz flow`: which inputs reach which outputs, through all layers."""
+"""Show which inputs reach which outputs through all layers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.inputs import named_file, read_inputs, record_source
 from attnviz.cli.loading import load
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from attnviz.analysis.flow import Flow, Mix
     from attnviz.models.model import Model
     from attnviz.trace.record import Trace
+
+ORDER = 90
 
 app = typer.Typer(add_completion=False)
 
@@ -46,7 +49,7 @@ class Source(NamedTuple):
     model: Model | None
 
 
-@app.command()
+@app.command(cls=Command)
 @spread
 def flow(
     ctx: typer.Context,

@@ -1,0 +1,50 @@
+"""A command whose help names what is registered: all scores, all masks, and so on."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+from typer.core import TyperCommand
+
+from attnviz.registry import Entry
+
+REGISTRIES = {
+    "activations": ("attnviz.nn.activations", "ACTIVATIONS"),
+    "masks": ("attnviz.nn.masks", "MASKS"),
+    "position schemes": ("attnviz.nn.schemes", "SCHEMES"),
+    "scores": ("attnviz.nn.scores", "SCORES"),
+}
+"""What stands in braces in a help text -> module and name of the registry."""
+
+
+class Command(TyperCommand):
+    """Fills `{scores}` and the like in the help of its options, only when the help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if text and "{" in text:
+                parameter.help = with_names(text)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def with_names(text: str) -> str:
+    """The names of a registry in place of `{scores}` and the like.
+
+    >>> with_names("one of {scores}")
+    'one of additive, dot, scaled_dot, general, cosine, gaussian'
+    """
+    for what, (module, name) in REGISTRIES.items():
+        if f"{{{what}}}" in text:
+            entries = getattr(import_module(module), name).values()
+            text = text.replace(f"{{{what}}}", ", ".join(map(_spelled, entries)))
+    return text
+
+
+def _spelled(entry: Entry) -> str:
+    """The name, and the options that have no default."""
+    parameters = inspect.signature(entry.function).parameters.values()
+    options = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    return entry.name + (":" + ",".join(f"{name}=…" for name in options) if options else "")

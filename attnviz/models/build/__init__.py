@@ -1,0 +1,1 @@
+"""Config and tensors -> a model. `families` has one file an architecture."""
