@@ -24,6 +24,47 @@ def run_with(folder, name, source, *arguments):
     )
 
 
+LESSON = '''
+"""A lesson of somebody else's."""
+
+import sys
+
+from attnviz.lessons import LESSONS
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+
+TITLE = "Ones: they add up"
+AFTER = "scaling"
+
+
+def lesson(say: Say, *, n: int = 3) -> Lesson:
+    check_size("n", n, 1, 9)
+    claim = Claim(say("{n} ones are {n}", n=n), say("{sum} counted", sum=sum([1] * n)), True)
+    return Lesson((prose(say("What do {n} ones come to?", n=n)),), (claim,))
+
+
+LESSONS.add(sys.modules[__name__])
+'''
+
+
+def test_a_lesson(tmp_path):
+    done = run_with(tmp_path, "ones", LESSON, "learn", "ones:n=7")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Ones: they add up\n\nWhat do 7 ones come to?\n")
+    assert "7 counted" in done.stdout
+
+    listed = json.loads(run_with(tmp_path, "ones", LESSON, "learn", "--json").stdout)["lessons"]
+    names = list(listed)
+    assert listed["ones"] == "Ones: they add up"
+    assert names[names.index("scaling") :][:3] == ["scaling", "ones", "masks"]
+
+    refused = run_with(tmp_path, "ones", LESSON, "learn", "ones:n=10")
+    assert refused.returncode == 2
+    assert "error: n: expected 1 to 9, got 10" in refused.stderr
+    unknown = run_with(tmp_path, "ones", LESSON, "learn", "one")
+    assert "unknown lesson: 'one'" in unknown.stderr
+    assert "did you mean `ones`?" in unknown.stderr
+
+
 TITLES = '''
 """The titles of the views, one a line."""
 

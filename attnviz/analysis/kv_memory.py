@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.nn.blocks import BlockPool
+from attnviz.nn.paged import PagedCache
 from attnviz.nn.types import Array
 
 QUANTILES = 500
@@ -36,23 +38,23 @@ class Workload(NamedTuple):
     answer: float
     """Tokens of an answer on average. Their lengths are spread exponentially: an answer of any
     length is as likely to go on as one that has just begun."""
-    longest: int
+    max_length: int
     """Tokens that a request may have at most."""
 
     def answers(self) -> Array:
         """[n]: lengths, one for each part of equal probability."""
-        places = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        lengths = np.round(-self.answer * np.log1p(-places))
-        return np.clip(lengths, 1, self.longest - self.prompt).astype(np.int64)
+        shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
+        lengths = np.round(-self.answer * np.log1p(-shares))
+        return np.clip(lengths, 1, self.max_length - self.prompt).astype(np.int64)
 
 
 Reserve = Callable[[Workload, int, Array], Array]
 """A workload, an answer's length, tokens that are there [n] -> tokens that have room [n]."""
 
 
-def reserve_most(work: Workload, answer: int, present: Array) -> Array:
+def reserve_maximum(work: Workload, answer: int, present: Array) -> Array:
     """Room for the longest request there may be."""
-    return np.full_like(present, work.longest)
+    return np.full_like(present, work.max_length)
 
 
 def reserve_power(work: Workload, answer: int, present: Array) -> Array:
@@ -77,7 +79,7 @@ def reserve_blocks(block_size: int) -> Reserve:
 def policies(block_size: int) -> Mapping[str, Reserve]:
     """Ways to set memory aside, as Kwon et al. 2023, section 6.1, name them."""
     return {
-        "Max": reserve_most,
+        "Max": reserve_maximum,
         "Pow2": reserve_power,
         "Oracle": reserve_exactly,
         "paged": reserve_blocks(block_size),
@@ -93,3 +95,44 @@ def used_share(work: Workload, reserve: Reserve) -> float:
         held += int(present.sum())
         room += int(reserve(work, answer, present).sum())
     return held / room
+
+
+SHAREGPT = Workload(prompt=161, answer=337.99, max_length=2048)
+"""Kwon et al. 2023, figure 11: mean lengths of ShareGPT; OPT reads at most 2048 tokens."""
+BLOCK_SIZE = 16
+"""Tokens in a block of theirs (section 6.1)."""
+PUBLISHED = {
+    "Max": (20.4, 13.3, 57.3),
+    "Pow2": (26.8, 17.9, 13.6),
+    "Oracle": (38.2, 25.2, 0.0),
+}
+"""Their figure 2, in percent of the memory: tokens, reserved for tokens to come, reserved for
+nothing. The rest to 100 lies between what is reserved, which does not depend on how much one
+reserves."""
+PUBLISHED_PAGED = 96.3
+OPT_13B = Shape(n_layer=40, n_kv_head=40, d_head=128)
+OPT_13B_KIB = 800
+"""Kwon et al. 2023, section 3."""
+SHAPES = {
+    "OPT-13B": OPT_13B,
+    "OPT-13B, GQA": OPT_13B._replace(n_kv_head=8),
+    "OPT-13B, MQA": OPT_13B._replace(n_kv_head=1),
+    "Llama-2-7B": Shape(32, 32, 128),
+    "Llama-3-8B": Shape(32, 8, 128),
+    "Falcon-7B": Shape(32, 1, 64),
+}
+
+
+def published_share(name: str) -> float:
+    """The share of what is reserved for requests that holds tokens, of a policy in `PUBLISHED`."""
+    return PUBLISHED[name][0] / sum(PUBLISHED[name])
+
+
+def measured_bytes(shape: Shape) -> int:
+    """The bytes of a cache with room for one token, in numbers of `itemsize` bytes."""
+    pool = BlockPool(1, 1)
+    cache = PagedCache(pool)
+    token: Array = np.zeros((shape.n_kv_head, 1, shape.d_head), f"f{shape.itemsize}")
+    for layer in range(shape.n_layer):
+        cache.extend(f"decoder.{layer}.self", token, token)
+    return pool.n_byte

@@ -1,57 +1,24 @@
 """Ideas of attention, live: one file a lesson, with its claims checked as they are shown.
 
-A lesson's file has a `TITLE` and a function `lesson(say, *, option=default, …) -> Lesson`. All
-that it says goes through `say`, which translates it.
+How to write one: `attnviz/lessons/kit`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons.language import Say
-from attnviz.registry import nearest, read_options
-from attnviz.views.kinds import View
+from attnviz.files import read_toml
+from attnviz.registry import ModuleRegistry, read_options
 
-LESSONS = (
-    "steps",
-    "context",
-    "retrieval",
-    "pooling",
-    "scores",
-    "scaling",
-    "masks",
-    "heads",
-    "three",
-    "positions",
-    "embedding",
-    "norms",
-    "block",
-    "cost",
-    "sequence",
-    "cache",
-    "image",
-    "caveats",
-)
-"""In the order in which they are best read."""
+if TYPE_CHECKING:
+    from attnviz.lessons.kit import Lesson, Say
 
+LESSONS = ModuleRegistry("lesson", "attnviz.lessons", helpers=("kit",))
 
-class Claim(NamedTuple):
-    """What a lesson says, and whether the numbers that it shows bear it out."""
-
-    text: str
-    measured: str
-    """The value that decides, in words and numbers."""
-    holds: bool
-
-
-class Lesson(NamedTuple):
-    """What is shown: an explanation, numbers, pictures; and what is claimed of them."""
-
-    views: tuple[View, ...]
-    claims: tuple[Claim, ...]
+EXAMPLE = "samples/lessons/retrieval.toml"
 
 
 class Chosen(NamedTuple):
@@ -67,14 +34,58 @@ class Chosen(NamedTuple):
         return self.function(say, **self.options)
 
 
-def choose(name: str, given: Mapping[str, str]) -> Chosen:
+def choose(name: str, options: Mapping[str, str]) -> Chosen:
     """The lesson of this name, with its options as the reader wrote them.
 
     Raises:
         AttnvizError: there is no such lesson, or it has no such option.
     """
-    if name not in LESSONS:
-        raise AttnvizError(f"there is no lesson {name!r}", nearest(name, LESSONS))
-    module = import_module(f"{__name__}.{name}")
-    options = read_options(module.lesson, f"the lesson {name!r}", given, f"{name}:{{}}=…")
-    return Chosen(name, module.TITLE, module.lesson, options)
+    module = LESSONS[name]
+    values = read_options(module.lesson, f"the lesson {name!r}", options, f"{name}:{{}}=…")
+    return Chosen(name, module.TITLE, module.lesson, values)
+
+
+def reading_order() -> list[str]:
+    """The names of all lessons, each behind the one that its `AFTER` names. Where several follow
+    the same, those come first that nothing follows; those whose predecessor is missing come last.
+    """
+    followers: dict[str, list[str]] = {}
+    for name in sorted(LESSONS):
+        followers.setdefault(LESSONS[name].AFTER, []).append(name)
+    order: list[str] = []
+
+    def follow(predecessor: str) -> None:
+        for name in sorted(followers.pop(predecessor, ()), key=lambda name: name in followers):
+            order.append(name)
+            follow(name)
+
+    for predecessor in ("", *sorted(followers)):
+        follow(predecessor)
+    return order
+
+
+def read_input(path: Path) -> tuple[str, dict[str, str]]:
+    """A lesson's input as a TOML file -> its name, and its options as the command line would have
+    them.
+
+    Raises:
+        AttnvizError: the file cannot be read, names no lesson, or holds what is not an option.
+    """
+    values = read_toml(path, EXAMPLE)
+    name = values.pop("lesson", None)
+    if not isinstance(name, str):
+        raise AttnvizError(
+            f"{path} does not say which lesson it is for", 'write for example lesson = "retrieval"'
+        )
+    return name, {key: _option(path, key, value) for key, value in values.items()}
+
+
+def _option(path: Path, key: str, value: Any) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list) and value and all(isinstance(part, int) for part in value):
+        return ",".join(map(str, value))
+    raise AttnvizError(
+        f"{path}: {key}: expected a word, a number or whole numbers, got {value!r}",
+        f"write for example {key} = 4",
+    )

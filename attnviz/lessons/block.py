@@ -8,11 +8,7 @@ import numpy as np
 
 from attnviz.analysis.parameters import count
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.alone import around
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size, check_text
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose, sublayer_context
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.model import Model
@@ -27,6 +23,7 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Value
 
 TITLE = "One block: attention mixes the words, the feed-forward net does not"
+AFTER = "norms"
 
 FEWEST_WORDS, MOST_WORDS = 2, 14
 EXACT = 1e-12
@@ -163,7 +160,7 @@ def _changes(read: Read, block: Block, deaf: Block) -> Changes:
 
 def _through(sublayers: tuple[Sublayer, ...], x: Array) -> Array:
     for sublayer in sublayers:
-        x = sublayer(x, around(x))
+        x = sublayer(x, sublayer_context(x))
     return x
 
 
@@ -181,10 +178,10 @@ def _pass(block: Block, x: Array) -> Passed:
     assert isinstance(net, FeedForward)
     return Passed(
         x=x,
-        attended=attention.f(x, around(x)),
+        attended=attention.f(x, sublayer_context(x)),
         between=between,
         hidden=net.activation(net.up(between)),
-        fed=net(between, around(between)),
+        fed=net(between, sublayer_context(between)),
         out=_through((feed_forward,), between),
     )
 

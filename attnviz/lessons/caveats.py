@@ -9,10 +9,7 @@ import numpy as np
 from attnviz.analysis.adversary import moved_share, other_weights
 from attnviz.analysis.contributions import projected_values
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
@@ -26,6 +23,7 @@ from attnviz.trace.selection import Head
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Text, Value
 
 TITLE = "Caveats: when weights mislead"
+AFTER = "image"
 
 LETTERS = 2 * "abcdefghijkl"
 """What the model `induction` reads: a text that repeats itself."""

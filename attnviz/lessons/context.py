@@ -8,9 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, prose
 from attnviz.models import PACKAGED
 from attnviz.models.run.forward import run
 from attnviz.models.sources.card import read_card
@@ -22,6 +20,7 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Table, View
 
 TITLE = "I saw a saw: what a word is depends on the words around it"
+AFTER = "steps"
 
 CLASSIC = "I saw a saw"
 WORD, WINDOW, ATTENTION = "tagger-word", "tagger-window", "tagger"

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import timeit
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.cost import LAYERS, Sizes
+from attnviz.analysis.cost import (
+    LAYERS,
+    Products,
+    Sizes,
+    count_products,
+    growth,
+    layer_weights,
+    run_layer,
+    seen_inputs,
+)
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.cost_layers import Growth, count_attention, measure, seen
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
-from attnviz.views.kinds import Curves, Table, Value
+from attnviz.lessons.kit import Claim, Lesson, Say, check_even, check_size, prose
+from attnviz.nn.seeded import normal
+from attnviz.nn.types import Array
+from attnviz.views.kinds import Curves, Table, Text, Value
 
 TITLE = "Cost: what it takes to look at every token"
+AFTER = "block"
 
-NEAR_COUNT = 0.1
+COUNTED = Sizes(n=96, d=16, k=3, r=8)
+"""Sizes at which products are counted; then n or d is doubled, twice."""
+TOLERANCE = 0.1
 """Of a counted exponent: restricted attention has fewer neighbours at the ends of a text."""
-NEAR_TIME = 0.35
-"""Of a timed exponent: far enough for a clock, too near for another whole number."""
 
 WIDTH = 32
 """At which projections and scores are counted."""
 LOOKED_THROUGH = ("restricted", "contiguous", "dilated")
-FEW_LAYERS = 4
+MAX_LAYERS = 4
 MIDDLE = 101
 """Tokens of the text whose middle is looked at."""
 
+TIMED = COUNTED._replace(d=8)
+TIMED_LENGTHS = (128, 256, 512)
+N_CALL = 5
+SLOW = np.longdouble
+"""What is timed: arithmetic that no library shares out among processors, and so slow that calls
+count for little."""
 
-def lesson(say: Say, *, n: int = 512, d: int = 512, k: int = 3, r: int = 64) -> Lesson:
+
+class Growth(NamedTuple):
+    """Exponents with n and with d: how a layer's cost grows."""
+
+    formula: tuple[float, float]
+    """By table 1."""
+    counted: tuple[float, float]
+    factor: float
+    """Counted products for each of table 1."""
+
+
+def lesson(
+    say: Say, *, n: int = 512, d: int = 512, k: int = 3, r: int = 64, times: bool = False
+) -> Lesson:
     """What do the layers cost that let a token see others, and how far does it see?"""
     sizes = Sizes(n, d, k, r)
     _check(sizes)
-    grown = {name: measure(name) for name in LAYERS}
+    grown = {name: _measure_growth(name) for name in LAYERS}
     reach = _reach(sizes)
-    shares = {n: count_attention(n, WIDTH) for n in (WIDTH, 2 * WIDTH, 4 * WIDTH)}
+    shares = {n: _count_attention(n) for n in (WIDTH, 2 * WIDTH, 4 * WIDTH)}
     views = (
         prose(
             say(
@@ -48,19 +78,18 @@ def lesson(say: Say, *, n: int = 512, d: int = 512, k: int = 3, r: int = 64) -> 
         ),
         _sizes_table(say, sizes),
         _cost_curves(say, sizes),
-        prose(
-            say(
-                "The same layers, run in NumPy: their multiplications are counted as they happen, "
-                "and the time is taken for longer and longer texts. The exponent e says that the "
-                "cost grows as n^e: 1 means that twice the length costs twice as much, and 2 that "
-                "it costs four times as much."
-            )
-        ),
+        _growth_text(say),
         _growth_table(say, grown),
+        *((_times_table(say),) if times else ()),
         _reach_curves(say, reach),
         _shares_table(say, shares),
     )
-    return Lesson(views, _claims(say, sizes, grown, reach, shares))
+    claims = (
+        _growth_claim(say, grown),
+        _reach_claim(say, sizes, reach),
+        _shares_claim(say, shares),
+    )
+    return Lesson(views, claims)
 
 
 def _check(sizes: Sizes) -> None:
@@ -70,19 +99,51 @@ def _check(sizes: Sizes) -> None:
     check_size("r", sizes.r, 2, 10_000)
     if sizes.k % 2 == 0:
         raise AttnvizError(f"k: expected an odd number, got {sizes.k}", f"k={sizes.k + 1}")
-    if sizes.r % 2:
-        raise AttnvizError(
-            f"r: expected an even number, half on either side, got {sizes.r}", f"r={sizes.r + 1}"
+    check_even("r", sizes.r)
+
+
+def _measure_growth(name: str) -> Growth:
+    longer = [COUNTED._replace(n=COUNTED.n * factor) for factor in (1, 2, 4)]
+    wider = [COUNTED._replace(d=COUNTED.d * factor) for factor in (1, 2, 4)]
+
+    def exponents(cost: Callable[[Sizes], int]) -> tuple[float, float]:
+        return (
+            growth([sizes.n for sizes in longer], [cost(sizes) for sizes in longer]),
+            growth([sizes.d for sizes in wider], [cost(sizes) for sizes in wider]),
         )
+
+    operations, counted = LAYERS[name].operations, partial(count_products, name)
+    factor = counted(longer[-1]) / operations(longer[-1])
+    return Growth(exponents(operations), exponents(counted), factor)
+
+
+def _count_attention(n: int) -> tuple[int, int]:
+    """The products of four projections, and of scores and weighted sums."""
+    products = Products()
+    for i in range(4):
+        products.matmul(normal((n, WIDTH), "x"), normal((WIDTH, WIDTH), "weight", i))
+    return products.count, count_products("self-attention", COUNTED._replace(n=n, d=WIDTH))
 
 
 def _reach(sizes: Sizes) -> Mapping[str, list[int]]:
     """How many tokens the middle one depends on behind 1, 2, … layers, as measured."""
     text = sizes._replace(n=MIDDLE, d=2)
     return {
-        name: [seen(name, text, layers) for layers in range(1, FEW_LAYERS + 1)]
+        name: [_seen(name, text, layers) for layers in range(1, MAX_LAYERS + 1)]
         for name in LOOKED_THROUGH
     }
+
+
+def _seen(name: str, sizes: Sizes, layers: int) -> int:
+    """How many of n inputs the middle output behind so many layers depends on."""
+
+    def stack(x: Array) -> Array:
+        for depth in range(layers):
+            weights = (np.asarray(w, np.float64) for w in layer_weights(name, sizes, depth))
+            x = run_layer(name, sizes, x, tuple(weights), depth)
+        return x
+
+    return seen_inputs(stack, sizes.n, sizes.d)
 
 
 def _names(say: Say) -> Mapping[str, str]:
@@ -143,28 +204,62 @@ def _cost_curves(say: Say, sizes: Sizes) -> Curves:
     )
 
 
+def _growth_text(say: Say) -> Text:
+    return prose(
+        say(
+            "The same layers, run in NumPy: their multiplications are counted as they happen. The "
+            "exponent e says that the cost grows as n^e: 1 means that twice the length costs twice "
+            "as much, and 2 that it costs four times as much."
+        )
+    )
+
+
 def _growth_table(say: Say, grown: Mapping[str, Growth]) -> Table:
     names = _names(say)
     rows: list[tuple[Value, ...]] = [
-        (names[name], _pair(each.said), _pair(each.counted), round(each.factor, 2), _timed(each))
+        (names[name], _pair(each.formula), _pair(each.counted), round(each.factor, 2))
         for name, each in grown.items()
     ]
     return Table(
         say("how cost grows: exponents with n, and with d"),
-        (say("layer"), say("table 1"), say("counted"), say("factor"), say("time, with n")),
+        (say("layer"), say("table 1"), say("counted"), say("factor")),
         tuple(rows),
         (
             say(
                 "factor: multiplications that were counted for each of table 1; attention has two "
                 "products, scores and sums, and the restricted one goes in blocks"
             ),
-            say(
-                "time: rounded to whole numbers if it is within {near:g} of one, as a clock says "
-                "something else each time",
-                near=NEAR_TIME,
-            ),
+            say("attnviz learn cost:times=true also measures how long they take"),
         ),
     )
+
+
+def _times_table(say: Say) -> Table:
+    names = _names(say)
+    rows: list[tuple[Value, ...]] = []
+    for name in LAYERS:
+        seconds = [_shortest_time(name, n) for n in TIMED_LENGTHS]
+        exponent = growth(TIMED_LENGTHS, seconds)
+        rows.append((names[name], *(1000 * each for each in seconds), exponent))
+    return Table(
+        say("time on this machine in milliseconds, d = {d}", d=TIMED.d),
+        (say("layer"), *(f"n = {n}" for n in TIMED_LENGTHS), say("exponent")),
+        tuple(rows),
+        (
+            say(
+                "the shortest of {n} calls, as measured: each time and each machine gives others, "
+                "so that nothing is claimed of them",
+                n=N_CALL,
+            ),
+        ),
+        decimals=2,
+    )
+
+
+def _shortest_time(name: str, n: int) -> float:
+    x = normal((n, TIMED.d), "x").astype(SLOW)
+    weights = tuple(each.astype(SLOW) for each in layer_weights(name, TIMED))
+    return min(timeit.repeat(lambda: run_layer(name, TIMED, x, weights), repeat=N_CALL, number=1))
 
 
 def _reach_curves(say: Say, reach: Mapping[str, list[int]]) -> Curves:
@@ -172,9 +267,9 @@ def _reach_curves(say: Say, reach: Mapping[str, list[int]]) -> Curves:
     series = tuple((names[name], np.array(seen)) for name, seen in reach.items())
     return Curves(
         say("tokens that one output depends on, of {n}", n=MIDDLE),
-        np.arange(1, FEW_LAYERS + 1),
+        np.arange(1, MAX_LAYERS + 1),
         say("layers"),
-        (*series, (names["self-attention"], np.full(FEW_LAYERS, MIDDLE))),
+        (*series, (names["self-attention"], np.full(MAX_LAYERS, MIDDLE))),
         say("tokens"),
         notes=(say("measured: each token was changed, and the output in the middle compared"),),
     )
@@ -190,15 +285,16 @@ def _shares_table(say: Say, shares: Mapping[int, tuple[int, int]]) -> Table:
     )
 
 
-def _claims(
-    say: Say,
-    sizes: Sizes,
-    grown: Mapping[str, Growth],
-    reach: Mapping[str, list[int]],
-    shares: Mapping[int, tuple[int, int]],
-) -> tuple[Claim, ...]:
-    counted = max(float(np.abs(np.subtract(g.said, g.counted)).max()) for g in grown.values())
-    timed = [abs(each.time - each.said[0]) for each in grown.values()]
+def _growth_claim(say: Say, grown: Mapping[str, Growth]) -> Claim:
+    error = max(float(np.abs(np.subtract(g.formula, g.counted)).max()) for g in grown.values())
+    return Claim(
+        say("Counted multiplications grow with n and d as table 1 says"),
+        say("largest difference of an exponent {error:.2f}", error=error),
+        error <= TOLERANCE,
+    )
+
+
+def _reach_claim(say: Say, sizes: Sizes, reach: Mapping[str, list[int]]) -> Claim:
     text = sizes._replace(n=MIDDLE)
     errors = [
         abs(seen - expected)
@@ -207,54 +303,33 @@ def _claims(
         for layers, seen in enumerate(each, 1)
         if (expected := reaches(text, layers)) <= MIDDLE
     ]
+    return Claim(
+        say(
+            "L layers reach L·(k - 1) + 1 tokens, dilated k^L, restricted L·r + 1, where the "
+            "text has as many"
+        ),
+        say(
+            "{count} counts, largest difference {error}",
+            count=len(errors),
+            error=max(errors, default=0),
+        ),
+        bool(errors) and max(errors) == 0,
+    )
+
+
+def _shares_claim(say: Say, shares: Mapping[int, tuple[int, int]]) -> Claim:
     projections, scores = shares[2 * WIDTH]
-    return (
-        Claim(
-            say("Counted multiplications grow with n and d as table 1 says"),
-            say("largest difference of an exponent {error:.2f}", error=counted),
-            counted <= NEAR_COUNT,
+    return Claim(
+        say("Scores and sums cost as much as the projections at n = 2·d"),
+        say(
+            "{scores} and {projections} at n = {n}",
+            scores=scores,
+            projections=projections,
+            n=2 * WIDTH,
         ),
-        Claim(
-            say("Time grows as n² for self-attention, and as n for the others"),
-            say(
-                "exponents {times}, each within {near:g}",
-                times=", ".join(_timed(each) for each in grown.values()),
-                near=NEAR_TIME,
-            )
-            if max(timed) <= NEAR_TIME
-            else say("exponents {times}", times=", ".join(_timed(each) for each in grown.values())),
-            max(timed) <= NEAR_TIME,
-        ),
-        Claim(
-            say(
-                "L layers reach L·(k - 1) + 1 tokens, dilated k^L, restricted L·r + 1, where the "
-                "text has as many"
-            ),
-            say(
-                "{count} counts, largest difference {error}",
-                count=len(errors),
-                error=max(errors, default=0),
-            ),
-            bool(errors) and max(errors) == 0,
-        ),
-        Claim(
-            say("Scores and sums cost as much as the projections at n = 2·d"),
-            say(
-                "{scores} and {projections} at n = {n}",
-                scores=scores,
-                projections=projections,
-                n=2 * WIDTH,
-            ),
-            scores == projections,
-        ),
+        scores == projections,
     )
 
 
 def _pair(exponents: tuple[float, float]) -> str:
     return ", ".join(f"{exponent:.1f}" for exponent in exponents)
-
-
-def _timed(growth: Growth) -> str:
-    """A whole number if it is near one: the same command shall print the same twice."""
-    near = abs(growth.time - round(growth.time)) <= NEAR_TIME
-    return f"{growth.time:.0f}" if near else f"{growth.time:.2f}"

@@ -9,10 +9,7 @@ import numpy as np
 
 from attnviz.analysis.encoding import embedded
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size, check_text
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.inputs import as_input, read_text
@@ -23,6 +20,7 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Scale, Table
 
 TITLE = "Embedding: words as vectors, scaled, tied and normalised"
+AFTER = "positions"
 
 MOST_WORDS = 32
 

@@ -11,11 +11,7 @@ from attnviz.analysis.ablation import measure
 from attnviz.analysis.effects import Case, Outcome
 from attnviz.analysis.parameters import count
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.alone import around
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size, check_text
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose, sublayer_context
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.run.evaluator import Evaluator
@@ -33,6 +29,7 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Grid, Heatmap, Table, Text, View, indices
 
 TITLE = "Heads: one width, split and merged"
+AFTER = "masks"
 
 ID = RecordId("encoder", 0, "self")
 TRAINED = "induction"
@@ -210,10 +207,10 @@ def _claims(say: Say, many: Asked, counts: dict[int, int]) -> tuple[Claim, ...]:
     x = many.x
     changed = max(float(np.abs(merge_heads(split_heads(x, h)) - x).max()) for h in counts)
     parts = _parts(many)
-    whole = many.attention(x, around(x))
+    whole = many.attention(x, sublayer_context(x))
     off = float(np.abs(parts.sum(0) - whole).max())
     n_head = many.attention.n_head
-    left = [zero(ID, many.attention, [head])(x, around(x)) for head in range(n_head)]
+    left = [zero(ID, many.attention, [head])(x, sublayer_context(x)) for head in range(n_head)]
     missed = float(np.abs(whole - np.stack(left) - parts).max())
     return (
         Claim(

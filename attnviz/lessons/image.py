@@ -8,10 +8,7 @@ import numpy as np
 
 from attnviz.analysis.saliency import class_logit, class_probabilities, gradient
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.drawing import THREE, read_drawing
-from attnviz.lessons.language import Say
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import DIGIT, Claim, Lesson, Say, prose, read_drawing
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward
@@ -25,6 +22,7 @@ from attnviz.trace.record import Trace
 from attnviz.views.kinds import Heatmap, Picture, Scale, Table, indices
 
 TITLE = "Images: patches as tokens"
+AFTER = "cache"
 
 ALLOWED = 1e-6
 LAST = "encoder.1.self"
@@ -57,7 +55,7 @@ class Moved(NamedTuple):
     """The largest difference of the class logits of `image`."""
 
 
-def lesson(say: Say, *, drawing: str = THREE, seed: int = 1) -> Lesson:
+def lesson(say: Say, *, drawing: str = DIGIT, seed: int = 1) -> Lesson:
     """What does a transformer make of an image?"""
     model = load_model("digits", {"dtype": "float64"})
     prepared = prepare(model, image=read_drawing(drawing))

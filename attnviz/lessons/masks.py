@@ -8,10 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.nn import masks
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.scores import scaled_dot
@@ -22,6 +19,7 @@ from attnviz.tokens import label, split_words
 from attnviz.views.kinds import Axis, Grid, Heatmap, Table, View
 
 TITLE = "Masks: which key may a query see, and how a key is really hidden"
+AFTER = "scaling"
 
 FEWEST_WORDS, MOST_WORDS = 2, 12
 WIDTH = 8

@@ -8,10 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.models import load_model
 from attnviz.models.run.forward import run
 from attnviz.nn.norms import batch_norm, layer_norm, rms_norm
@@ -20,6 +17,7 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, Value, indices
 
 TITLE = "Norms: which numbers share a mean?"
+AFTER = "embedding"
 
 Norm = Callable[[Array], Array]
 """[n_batch, n_token, n_feature] -> the same."""

@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.nn.attention import attend
 from attnviz.nn.kernels import KERNELS, Kernel, constant, gaussian, regression_weights
 from attnviz.nn.scores import gaussian as gaussian_score
@@ -19,6 +16,7 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Curves, Heatmap, Scale, Table, Value, View
 
 TITLE = "Pooling: from an average to attention"
+AFTER = "retrieval"
 
 END, STEP = 5.0, 0.1
 """Keys lie between 0 and END, and so do queries, a STEP from one to the next."""

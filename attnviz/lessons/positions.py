@@ -8,10 +8,7 @@ import numpy as np
 
 from attnviz.analysis.encoding import diagonal_spread, rotation_error, turned_scores
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size, check_text
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose
 from attnviz.models import load_model
 from attnviz.models.run.forward import run
 from attnviz.models.run.inputs import read_text
@@ -21,6 +18,7 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
 
 TITLE = "Positions: how attention learns where a word stands"
+AFTER = "three"
 
 FEWEST_WORDS, MOST_WORDS = 3, 32
 ROWS = 16

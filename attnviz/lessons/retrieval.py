@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.types import Array
 from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Heatmap, Table
 
 TITLE = "A dictionary that answers with a mixture"
+AFTER = "context"
 
 CHOSEN = 1e-6
 """What a key that is not chosen may keep, of the weight of the one that is."""

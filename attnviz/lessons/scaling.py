@@ -10,10 +10,7 @@ import numpy as np
 
 from attnviz.analysis.distributions import entropy
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.nn.scores import dot, scaled_dot
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import jacobian, softmax
@@ -21,6 +18,7 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Table, View
 
 TITLE = "Scaling: why attention divides by √d_k"
+AFTER = "scores"
 
 N_KEY = 10
 MOST_WIDTHS = 8

@@ -8,10 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.masks import padded
 from attnviz.nn.scores import SCORES, Score
@@ -20,6 +17,7 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap, Table, Value, View, indices
 
 TITLE = "Scores: ways to say how well a key answers a query"
+AFTER = "pooling"
 
 N_KEY, D_VALUE = 10, 4
 LENGTHS = (2, 6)

@@ -6,11 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.drawing import THREE, read_drawing
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import DIGIT, Claim, Lesson, Say, check_size, prose, read_drawing
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward, run
@@ -24,6 +20,7 @@ from attnviz.views.kinds import Table, Value
 from attnviz.views.numbers import probability_text
 
 TITLE = "Sequences: n to n, n to 1, n to m"
+AFTER = "cost"
 
 MOST = 64
 """Tokens of a text that is shown."""
@@ -56,7 +53,7 @@ class Written(NamedTuple):
 
 
 def lesson(
-    say: Say, *, text: str = "I saw a saw", drawing: str = THREE, phrase: str = "我看见了一把锯子"
+    say: Say, *, text: str = "I saw a saw", drawing: str = DIGIT, phrase: str = "我看见了一把锯子"
 ) -> Lesson:
     """How many answers does a model give to n tokens?"""
     tagged, classified, translated = _tag(text), _classify(drawing), _translate(phrase)

@@ -9,10 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_size
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.linear import linear
 from attnviz.nn.seeded import normal
@@ -21,6 +18,7 @@ from attnviz.tokens import label, split_words
 from attnviz.views.kinds import Axis, Heatmap, Table, View, around_zero, indices
 
 TITLE = "Attention step by step: from a sentence to its output"
+AFTER = ""
 
 MOST_WORDS = 12
 EXACT = 1e-12

@@ -9,10 +9,7 @@ import numpy as np
 from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.effects import Outcome
 from attnviz.errors import AttnvizError
-from attnviz.lessons import Claim, Lesson
-from attnviz.lessons.language import Say
-from attnviz.lessons.sizes import check_text
-from attnviz.lessons.words import prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_text, prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import run
@@ -30,6 +27,7 @@ from attnviz.views.attention import head_heatmap, token_axis
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
 
 TITLE = "Three attentions of one translation: who asks whom?"
+AFTER = "heads"
 
 MODEL = "phrases"
 FEWEST, MOST = 2, 20

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
+
+Product = Callable[[Array, Array], Array]
+"""`np.matmul`, `np.multiply`, or one of these that counts."""
 
 
 class Convolution(NamedTuple):
@@ -24,11 +27,11 @@ class Convolution(NamedTuple):
     """[d_out]"""
     dilation: int = 1
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, matmul: Product = np.matmul) -> Array:
         y = np.zeros((*x.shape[:-1], len(self.bias)), x.dtype) + self.bias
         for part, shifted in zip(self.weight, _shifted(x, len(self.weight), self.dilation),
                                  strict=True):  # fmt: skip
-            y += shifted @ part.T
+            y += matmul(shifted, part.T)
         return y
 
 
@@ -45,12 +48,14 @@ class SeparableConvolution(NamedTuple):
     """[d_out]"""
     dilation: int = 1
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(
+        self, x: Array, matmul: Product = np.matmul, multiply: Product = np.multiply
+    ) -> Array:
         mixed = np.zeros(x.shape, x.dtype)
         for part, shifted in zip(self.depth, _shifted(x, len(self.depth), self.dilation),
                                  strict=True):  # fmt: skip
-            mixed += shifted * part
-        return np.asarray(mixed @ self.point.T + self.bias)
+            mixed += multiply(shifted, part)
+        return np.asarray(matmul(mixed, self.point.T) + self.bias)
 
 
 def _shifted(x: Array, k: int, dilation: int) -> Iterator[Array]:

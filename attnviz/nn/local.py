@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from attnviz.nn import masks
@@ -10,7 +12,9 @@ from attnviz.nn.scores import scaled_dot
 from attnviz.nn.types import Array
 
 
-def local_attention(q: Array, k: Array, v: Array, neighbours: int) -> Array:
+def local_attention(
+    q: Array, k: Array, v: Array, neighbours: int, attend: Callable[..., Array] = attention
+) -> Array:
     """q, k [n_head, n, d_k], v [n_head, n, d_v] -> [n_head, n, d_v]: each query sees itself and
     `neighbours` tokens, half of them on either side.
 
@@ -24,7 +28,7 @@ def local_attention(q: Array, k: Array, v: Array, neighbours: int) -> Array:
         rows = np.arange(start, min(start + step, n))
         keys = np.arange(max(0, start - reach), min(rows[-1] + reach + 1, n))
         seen = slice(keys[0], keys[-1] + 1)
-        context[..., rows, :] = attention(
+        context[..., rows, :] = attend(
             q[..., rows, :],
             k[..., seen, :],
             v[..., seen, :],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,15 +18,16 @@ class Recurrent(NamedTuple):
 
     read: Array
     """W, [d_state, d_in]"""
-    go_on: Array
+    recur: Array
     """U, [d_state, d_state]"""
     bias: Array
     """[d_state]"""
 
-    def __call__(self, x: Array) -> Array:
-        given = x @ self.read.T + self.bias
-        states = np.empty_like(given)
-        state = np.zeros_like(given[..., 0, :])
+    def __call__(self, x: Array, matmul: Callable[[Array, Array], Array] = np.matmul) -> Array:
+        inputs = matmul(x, self.read.T) + self.bias
+        states = np.empty_like(inputs)
+        state = np.zeros_like(inputs[..., 0, :])
         for t in range(x.shape[-2]):
-            state = states[..., t, :] = np.tanh(given[..., t, :] + state @ self.go_on.T)
+            update = inputs[..., t, :] + matmul(state, self.recur.T)
+            state = states[..., t, :] = np.tanh(update)
         return states

@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz.analysis.cost import LAYERS, Sizes, growth, seen_inputs
+from attnviz.analysis.cost import (
+    LAYERS,
+    Products,
+    Sizes,
+    growth,
+    layer_weights,
+    run_layer,
+    seen_inputs,
+)
+from attnviz.nn.attention import attend
+from attnviz.nn.convolution import Convolution, SeparableConvolution
+from attnviz.nn.local import local_attention
+from attnviz.nn.recurrent import Recurrent
+from attnviz.nn.scores import scaled_dot
 
 SIZES = Sizes(n=512, d=512, k=3, r=64)
 
@@ -66,3 +79,46 @@ def test_inputs_that_are_seen():
     assert seen_inputs(lambda x: np.cumsum(x, 1), 9, 2) == 5
     assert seen_inputs(lambda x: x + x.mean(1, keepdims=True), 9, 2) == 9
     assert seen_inputs(np.zeros_like, 9, 2) == 0
+
+
+X = np.ones((23, 5))
+
+
+@pytest.mark.parametrize(
+    ("compute", "count"),
+    [
+        (lambda p: p.matmul(X, np.ones((5, 7))), 23 * 5 * 7),
+        (lambda p: p.matmul(np.ones((7, 23)), X), 7 * 23 * 5),
+        (lambda p: p.matmul(np.ones((4, 7, 23)), X), 4 * 7 * 23 * 5),
+        (lambda p: p.multiply(X[2:4], np.ones(5)), 10),
+        (lambda p: Recurrent(np.ones((7, 5)), np.ones((7, 7)), np.ones(7))(X, p.matmul),
+         23 * (35 + 49)),
+        (lambda p: Convolution(np.ones((3, 7, 5)), np.ones(7))(X, p.matmul), 3 * 23 * 35),
+        (lambda p: SeparableConvolution(np.ones((3, 5)), np.ones((7, 5)), np.ones(7))(
+            X, p.matmul, p.multiply), 3 * 23 * 5 + 23 * 35),
+        (lambda p: p.attention(np.ones((2, 17, 3)), np.ones((2, 19, 3)), np.ones((2, 19, 11)),
+                               score=scaled_dot), 2 * 17 * 19 * (3 + 11)),
+        (lambda p: local_attention(*np.ones((3, 2, 12, 5)), 4, p.attention),
+         2 * (4 * 6 + 4 * 8 + 4 * 6) * 2 * 5),
+    ],
+)  # fmt: skip
+def test_products_by_hand(compute, count):
+    products = Products()
+    compute(products)
+    assert products.count == count
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_the_same_whoever_counts(name, generator):
+    """As NumPy's own operations compute it."""
+    sizes = Sizes(n=23, d=5, k=3, r=4)
+    x, weights = generator.normal(size=(sizes.n, sizes.d)), layer_weights(name, sizes)
+    expected = {
+        "self-attention": lambda: attend(x[None], x[None], x[None]).context[0],
+        "restricted": lambda: attend(x[None], x[None], x[None], window=(2, 2)).context[0],
+        "recurrent": lambda: Recurrent(*weights)(x),
+        "contiguous": lambda: Convolution(*weights)(x),
+        "dilated": lambda: Convolution(*weights, 3)(x),
+        "separable": lambda: SeparableConvolution(*weights)(x),
+    }
+    np.testing.assert_allclose(run_layer(name, sizes, x, weights, 1), expected[name](), atol=1e-12)

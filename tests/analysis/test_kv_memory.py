@@ -14,7 +14,7 @@ from attnviz.analysis.kv_memory import Shape, Workload, policies, reserve_power,
 
 @pytest.mark.parametrize("size", [1, 5, 16])
 def test_shares_by_a_loop(size):
-    work = Workload(prompt=7, answer=11.0, longest=61)
+    work = Workload(prompt=7, answer=11.0, max_length=61)
     held, room = 0, dict.fromkeys(policies(size), 0)
     for answer in work.answers():
         for written in range(1, answer + 1):

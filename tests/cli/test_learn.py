@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from attnviz.lessons import LESSONS, choose, retrieval
+from attnviz.lessons import LESSONS, choose, reading_order, retrieval
 from tests.conftest import HERE
 
 SAMPLES = HERE.parent / "samples" / "lessons"
@@ -20,7 +20,8 @@ def test_the_list_names_every_lesson(call):
     for name in LESSONS:
         assert re.search(rf"^{name} ", done.out, re.MULTILINE)
     listed = json.loads(call("learn", "--json").out)["lessons"]
-    assert listed == {name: choose(name, {}).title for name in LESSONS}
+    assert listed == {name: choose(name, {}).title for name in reading_order()}
+    assert list(listed) == reading_order()
 
 
 def test_one_lesson_with_its_claims(call):
@@ -59,7 +60,7 @@ def test_the_readers_text(call):
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (["retrival"], "there is no lesson 'retrival'", "did you mean `retrieval`?"),
+        (["retrival"], "unknown lesson: 'retrival'", "did you mean `retrieval`?"),
         (["retrieval:queri=x"], "the lesson 'retrieval' has no option 'queri'", "did you mean"),
         (["retrieval", "--text", "x"], "has no option 'text'", "known: query"),
         (["retrieval:x"], "expected key=value after the colon", "write for example"),
@@ -98,11 +99,11 @@ def test_a_failed_claim_is_shown_and_is_the_exit_code(call, monkeypatch):
 
 @pytest.fixture(scope="module")
 def three_lessons():
-    return ("retrieval", *[name for name in LESSONS if name != "retrieval"][:2])
+    return ("retrieval", *[name for name in reading_order() if name != "retrieval"][:2])
 
 
 def test_a_handout_of_all(call, monkeypatch, tmp_path, three_lessons):
-    monkeypatch.setattr("attnviz.lessons.LESSONS", three_lessons)
+    monkeypatch.setattr("attnviz.lessons.reading_order", lambda: three_lessons)
     done = call("learn", "all", "-o", "lessons.md")
     assert (done.code, done.out) == (0, "")
     text = (tmp_path / "lessons.md").read_text("utf-8")
@@ -119,7 +120,7 @@ def test_a_handout_of_all(call, monkeypatch, tmp_path, three_lessons):
 
 
 def test_a_handout_and_other_files(call, monkeypatch, tmp_path, three_lessons):
-    monkeypatch.setattr("attnviz.lessons.LESSONS", three_lessons)
+    monkeypatch.setattr("attnviz.lessons.reading_order", lambda: three_lessons)
     done = call("learn", "all", "-o", "all.md", "-o", "all.csv", "--json")
     assert done.code == 0
     assert [json.loads(line)["lesson"] for line in done.out.splitlines()] == list(three_lessons)
@@ -128,7 +129,7 @@ def test_a_handout_and_other_files(call, monkeypatch, tmp_path, three_lessons):
 
 
 def test_the_same_handout_twice(call, monkeypatch, tmp_path, three_lessons):
-    monkeypatch.setattr("attnviz.lessons.LESSONS", three_lessons[:2])
+    monkeypatch.setattr("attnviz.lessons.reading_order", lambda: three_lessons[:2])
     written = []
     for _ in range(2):
         call("learn", "all", "-o", "all.md")

@@ -20,23 +20,24 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 import attnviz.lessons
-from attnviz.lessons.language import DOMAIN, LOCALES
+from attnviz.lessons.kit.language import DOMAIN, LOCALES
 
 SOURCES = Path(attnviz.lessons.__file__).parent
 
-Places = list[tuple[str, int]]
+Locations = list[tuple[str, int]]
 
 
-def messages() -> dict[str, Places]:
+def messages() -> dict[str, Locations]:
     """Every message, and the files and lines that it stands in."""
-    found: dict[str, Places] = {}
-    for path in sorted(SOURCES.glob("*.py")):
-        for line, message in sorted(_said(ast.parse(path.read_text("utf-8")))):
-            found.setdefault(message, []).append((path.name, line))
-    return found
+    result: dict[str, Locations] = {}
+    for path in sorted(SOURCES.rglob("*.py")):
+        for line, message in sorted(_messages(ast.parse(path.read_text("utf-8")))):
+            name = path.relative_to(SOURCES).as_posix()
+            result.setdefault(message, []).append((name, line))
+    return result
 
 
-def _said(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """What `say` is called with, and a `TITLE`."""
     for node in ast.walk(tree):
         match node:
@@ -69,18 +70,18 @@ def compiled(catalogue: Catalog) -> bytes:
 
 def _update(path: Path) -> list[str]:
     """Both files of a language written anew; what is still to be translated."""
-    catalogue, said = read(path), messages()
+    catalogue, current = read(path), messages()
     known = translations(catalogue)
     for message in known:
         catalogue.delete(message)
-    for message, places in said.items():
-        catalogue.add(message, known.get(message, ""), locations=places)
+    for message, locations in current.items():
+        catalogue.add(message, known.get(message, ""), locations=locations)
     for entry in catalogue:
         entry.flags.discard("python-format")  # "96 % of" looks like one
     with path.open("wb") as file:
         write_po(file, catalogue, width=98, sort_by_file=True, include_lineno=False)
     path.with_suffix(".mo").write_bytes(compiled(catalogue))
-    return [message for message in said if not known.get(message)]
+    return [message for message in current if not known.get(message)]
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pytest
 
-from attnviz.lessons import Lesson
-from attnviz.lessons.language import speak
+from attnviz.lessons import LESSONS
+from attnviz.lessons.kit import Lesson
+from attnviz.lessons.kit.language import speak
 
 Take = Callable[..., Lesson]
 
@@ -20,7 +20,7 @@ def take() -> Take:
     say = speak()
 
     def give(name: str, **options: Any) -> Lesson:
-        lesson: Lesson = import_module(f"attnviz.lessons.{name}").lesson(say, **options)
+        lesson: Lesson = LESSONS[name].lesson(say, **options)
         return lesson
 
     return give

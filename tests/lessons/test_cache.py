@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attnviz.analysis import kv_memory
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
-from attnviz.lessons import cache, cache_memory
+from attnviz.lessons import cache
 from attnviz.nn.blocks import BlockPool
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.paged import PagedCache
@@ -109,22 +110,22 @@ def test_a_wasteful_cache_is_found(take, monkeypatch):
         self._table += self.pool.take(1)
 
     monkeypatch.setattr(PagedCache, "_own", generous)
-    for module in (cache, cache_memory):
-        monkeypatch.setattr(module, "BlockPool", lambda n, size: BlockPool(99, size))
+    monkeypatch.setattr(cache, "BlockPool", lambda n, size: BlockPool(99, size))
+    monkeypatch.setattr(kv_memory, "BlockPool", lambda n, size: BlockPool(99, size))
     assert holds(take)[2] is False
 
 
 def test_other_assumptions_are_found(take, monkeypatch):
-    monkeypatch.setattr(cache_memory, "SHAREGPT", cache_memory.SHAREGPT._replace(longest=4096))
+    monkeypatch.setattr(cache, "SHAREGPT", cache.SHAREGPT._replace(max_length=4096))
     assert holds(take)[4] is False
-    monkeypatch.setattr(cache_memory, "BLOCK_SIZE", 64)
+    monkeypatch.setattr(cache, "BLOCK_SIZE", 64)
     assert holds(take)[5] is False
-    monkeypatch.setattr(cache_memory, "OPT_13B", cache_memory.OPT_13B._replace(n_layer=41))
+    monkeypatch.setattr(cache, "OPT_13B", cache.OPT_13B._replace(n_layer=41))
     assert holds(take)[6] is False
 
 
 def test_the_command_says_so(capsys, monkeypatch):
-    monkeypatch.setattr(cache_memory, "OPT_13B_KIB", 801)
+    monkeypatch.setattr(cache, "OPT_13B_KIB", 801)
     assert run_cli(["learn", "cache"]) == 1
     assert "NO" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import attnviz
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.lessons import image
-from attnviz.lessons.drawing import THREE, read_drawing
+from attnviz.lessons.kit import DIGIT, read_drawing
 from attnviz.nn.patches import GridPositions
 from attnviz.views.kinds import Heatmap, Picture, Table
 
@@ -42,7 +42,7 @@ def test_the_order_does_not_matter_for_any_drawing(take, seed):
 
 def test_the_maps_are_those_of_a_run_of_its_own(take):
     looks, slopes = (view for view in take("image").views if isinstance(view, Picture))
-    trace = attnviz.run(image=read_drawing(THREE), model="digits", dtype="float64", logits=True)
+    trace = attnviz.run(image=read_drawing(DIGIT), model="digits", dtype="float64", logits=True)
     for head, shown in enumerate(looks.overlays[0]):
         expected = trace["encoder.1.self"].weights[head, 0, 1:].reshape(4, 4)
         np.testing.assert_allclose(shown, expected, atol=1e-12)
@@ -79,7 +79,7 @@ def test_positions_that_stay_behind_are_found(capsys, monkeypatch):
 
 def test_a_map_that_is_the_slope_itself_is_found(take, monkeypatch):
     def attention(slopes, pixels):
-        trace = attnviz.run(image=read_drawing(THREE), model="digits", dtype="float64")
+        trace = attnviz.run(image=read_drawing(DIGIT), model="digits", dtype="float64")
         looks = trace[image.LAST].weights[:, 0, 1:].mean(0)
         return looks / looks.sum()
 
@@ -92,8 +92,8 @@ def test_a_map_that_is_the_slope_itself_is_found(take, monkeypatch):
     [
         ("", "expected 8 rows of 8"),
         ("0" * 64, "expected 8 rows of 8"),
-        (THREE.replace("9", "x"), "expected 8 rows of 8"),
-        (THREE + "/00000000", "expected 8 rows of 8"),
+        (DIGIT.replace("9", "x"), "expected 8 rows of 8"),
+        (DIGIT + "/00000000", "expected 8 rows of 8"),
         (written([0] * 64), "the same in another order"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons.inputs import read_input
+from attnviz.lessons import read_input
 
 
 def test_numbers_words_and_lists(tmp_path):

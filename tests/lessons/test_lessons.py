@@ -9,8 +9,8 @@ import json
 import re
 import resource
 import string
-from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +18,9 @@ from rich.cells import cell_len
 
 import attnviz.lessons
 from attnviz.cli import run_cli
-from attnviz.lessons import LESSONS, choose
-from attnviz.lessons.data import arrays, words
-from attnviz.lessons.inputs import read_input
-from attnviz.lessons.language import speak
-from attnviz.lessons.pages import lesson_views
+from attnviz.lessons import LESSONS, choose, read_input, reading_order
+from attnviz.lessons.kit.language import speak
+from attnviz.lessons.kit.page import arrays, lesson_views, texts_and_tables
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
 from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Table, Text
@@ -48,7 +46,27 @@ def page(lesson, name):
 def test_every_file_with_a_lesson_is_listed():
     files = [path.stem for path in FOLDER.glob("*.py") if "\ndef lesson(" in path.read_text()]
     assert sorted(files) == sorted(LESSONS)
-    assert len(set(LESSONS)) == len(LESSONS)
+
+
+def test_the_reading_order():
+    assert reading_order() == [
+        *("steps", "context", "retrieval", "pooling", "scores", "scaling", "masks", "heads"),
+        *("three", "positions", "embedding", "norms", "block", "cost", "sequence", "cache"),
+        *("image", "caveats"),
+    ]
+
+
+def test_lessons_from_outside_find_their_place(monkeypatch):
+    added = {
+        name: SimpleNamespace(AFTER=after)
+        for name, after in [("zebra", "steps"), ("stray", "nowhere"), ("yak", "zebra")]
+    }
+    monkeypatch.setattr(LESSONS, "_added", added)
+    order = reading_order()
+    assert sorted(order) == sorted(LESSONS)
+    assert order.index("yak") == order.index("zebra") + 1
+    assert order.index("steps") < order.index("zebra")
+    assert order[-1] == "stray"
 
 
 @every
@@ -119,7 +137,7 @@ def test_goes_to_every_format(default, tmp_path, name):
     content = json.loads(files[".json"].read_text("utf-8"))
     assert (content["format"], content["lesson"]) == ("attnviz-lesson", name)
     assert all(claim["holds"] for claim in content["claims"])
-    assert content["shown"] == json.loads(json.dumps(words(views)))
+    assert content["shown"] == json.loads(json.dumps(texts_and_tables(views)))
     with np.load(files[".npz"]) as archive:
         for key, array in arrays(views).items():
             np.testing.assert_array_equal(archive[key], array)
@@ -137,16 +155,16 @@ def csv_names(view):
     return [view.title] if isinstance(view, Heatmap | Links | Curves | Table) else []
 
 
-def said(path):
+def say_calls(path):
     """Every call of `say` in a file."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say":
             yield node
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.name)
 def test_messages_are_literals_with_their_fields(path):
-    for call in said(path):
+    for call in say_calls(path):
         (message,) = call.args
         where = f"{path.name}, line {call.lineno}"
         assert isinstance(message, ast.Constant), f"{where}: only a literal can be translated"
@@ -158,8 +176,7 @@ def test_messages_are_literals_with_their_fields(path):
 @every
 def test_all_that_is_shown_goes_through_say(name):
     """With each message replaced by a mark, no English is left where prose stands."""
-    module = import_module(f"attnviz.lessons.{name}")
-    lesson = module.lesson(lambda message, **fields: f"⟨{len(message)}⟩")
+    lesson = LESSONS[name].lesson(lambda message, **fields: f"⟨{len(message)}⟩")
     for view in lesson.views:
         for text in [line.text for line in view.lines] if isinstance(view, Text) else [view.title]:
             assert text.startswith("⟨"), text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,7 +108,8 @@ def holds(lesson):
 
 
 def test_positions_that_sneak_in_are_noticed(take, monkeypatch):
-    monkeypatch.setitem(schemes.SCHEMES._functions, "none", schemes.sinusoidal)
+    sneaky = replace(schemes.SCHEMES["none"], function=schemes.sinusoidal)
+    monkeypatch.setitem(schemes.SCHEMES._entries, "none", sneaky)
     assert holds(take("positions")) == [False, True, True]
 
 

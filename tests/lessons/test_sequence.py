@@ -11,7 +11,7 @@ import attnviz
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.lessons import sequence
-from attnviz.lessons.drawing import THREE, read_drawing
+from attnviz.lessons.kit import DIGIT, read_drawing
 from attnviz.models import load_model
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
@@ -36,7 +36,7 @@ def test_the_three_answers(take):
     lesson = take("sequence")
     shapes, tags, classes, steps = tables(lesson)
     assert [row[2] for row in tags.rows] == ["", "PRON", "VERB", "DET", "NOUN", ""]
-    trace = attnviz.run(image=read_drawing(THREE), model="digits", dtype="float64", logits=True)
+    trace = attnviz.run(image=read_drawing(DIGIT), model="digits", dtype="float64", logits=True)
     exps = np.exp(trace.logits[0])
     assert classes.rows[0] == ("3", pytest.approx(exps[3] / exps.sum(), abs=1e-9))
     assert steps.title == "n to m: I saw a saw"

@@ -18,7 +18,7 @@ def test_by_a_loop(generator):
             math.tanh(
                 layer.bias[i]
                 + sum(layer.read[i, j] * x[t, j] for j in range(2))
-                + sum(layer.go_on[i, j] * state[j] for j in range(3))
+                + sum(layer.recur[i, j] * state[j] for j in range(3))
             )
             for i in range(3)
         ]

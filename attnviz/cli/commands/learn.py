@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -16,8 +16,8 @@ from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
-    from attnviz.lessons import Chosen, Lesson
-    from attnviz.lessons.language import Say
+    from attnviz.lessons import Chosen
+    from attnviz.lessons.kit import Lesson, Say
     from attnviz.views.kinds import View
 
 ORDER = 130
@@ -54,83 +54,85 @@ def learn(
     attnviz learn samples/lessons/retrieval.toml
     attnviz learn all -o handout.md
     """
-    from attnviz.lessons.language import speak
-    from attnviz.lessons.pages import lesson_views
+    from attnviz.lessons.kit.language import speak
 
     say = speak(lang)
     if name is None:
         emit([_list(say)], out)
         return
-    chosen = _choose(name, text)
-    given = [lesson.give(say) for lesson in chosen]
-    pages = [
-        lesson_views(say(each.title), lesson, say)
-        for each, lesson in zip(chosen, given, strict=True)
-    ]
+    pages = [_page(chosen, say) for chosen in _choose(name, text)]
     files = out.output or []
-    documents = [path for path in files if len(chosen) > 1 and path.suffix.lower() == ".md"]
+    documents = [path for path in files if len(pages) > 1 and path.suffix.lower() == ".md"]
     for path in documents:
-        _write_handout(path, [(each.name, page) for each, page in zip(chosen, pages, strict=True)])
+        _write_handout(path, pages)
     others = [path for path in files if path not in documents]
     if others or out.json or not documents:
-        reports = [
-            _report(page, each, lesson, say)
-            for page, each, lesson in zip(pages, chosen, given, strict=True)
-        ]
-        emit(reports, replace(out, output=others))
-    if any(not claim.holds for lesson in given for claim in lesson.claims):
+        emit([page.report(say) for page in pages], replace(out, output=others))
+    if any(not claim.holds for page in pages for claim in page.lesson.claims):
         raise typer.Exit(FAILED)
+
+
+class _Page(NamedTuple):
+    """A lesson that was given, and how it is shown."""
+
+    chosen: Chosen
+    lesson: Lesson
+    views: list[View]
+
+    def report(self, say: Say) -> Report:
+        from attnviz.lessons.kit.page import arrays, texts_and_tables
+
+        manifest = {
+            "format": "attnviz-lesson",
+            "version": 1,
+            "lesson": self.chosen.name,
+            "title": say(self.chosen.title),
+            "options": dict(self.chosen.options),
+            "claims": [claim._asdict() for claim in self.lesson.claims],
+            "shown": texts_and_tables(self.lesson.views),
+        }
+        return Report(self.views, manifest, arrays(self.lesson.views))
+
+
+def _page(chosen: Chosen, say: Say) -> _Page:
+    from attnviz.lessons.kit.page import lesson_views
+
+    lesson = chosen.give(say)
+    return _Page(chosen, lesson, lesson_views(say(chosen.title), lesson, say))
 
 
 def _list(say: Say) -> Report:
     """All lessons, by name and title."""
-    from attnviz.lessons import LESSONS, choose
-    from attnviz.lessons.pages import list_views
+    from attnviz.lessons import LESSONS, reading_order
+    from attnviz.lessons.kit.page import list_views
 
-    titles = [say(choose(each, {}).title) for each in LESSONS]
-    lessons = dict(zip(LESSONS, titles, strict=True))
-    manifest = {"format": "attnviz-lessons", "version": 1, "lessons": lessons}
+    titles = {name: say(LESSONS[name].TITLE) for name in reading_order()}
+    manifest = {"format": "attnviz-lessons", "version": 1, "lessons": titles}
     return Report(list_views(titles, say), manifest, {})
 
 
 def _choose(name: str, text: str | None) -> list[Chosen]:
     """The lesson that is named, with the reader's own input; or all of them."""
-    from attnviz.lessons import LESSONS, choose
-    from attnviz.lessons.inputs import read_input
+    from attnviz.lessons import choose, read_input, reading_order
     from attnviz.registry import parse_spec
 
-    word, options = read_input(Path(name)) if name.endswith(".toml") else parse_spec(name)
+    lesson, options = read_input(Path(name)) if name.endswith(".toml") else parse_spec(name)
     if text is not None:
         options["text"] = text
-    if word != ALL:
-        return [choose(word, options)]
+    if lesson != ALL:
+        return [choose(lesson, options)]
     if options:
         raise AttnvizError(f"all lessons take no options, got {name!r}", "attnviz learn all")
-    return [choose(each, {}) for each in LESSONS]
+    return [choose(each, {}) for each in reading_order()]
 
 
-def _report(page: Sequence[View], chosen: Chosen, lesson: Lesson, say: Say) -> Report:
-    from attnviz.lessons.data import arrays, words
-
-    manifest = {
-        "format": "attnviz-lesson",
-        "version": 1,
-        "lesson": chosen.name,
-        "title": say(chosen.title),
-        "options": dict(chosen.options),
-        "claims": [claim._asdict() for claim in lesson.claims],
-        "shown": words(lesson.views),
-    }
-    return Report(page, manifest, arrays(lesson.views))
-
-
-def _write_handout(path: Path, chapters: Sequence[tuple[str, Sequence[View]]]) -> None:
+def _write_handout(path: Path, pages: Sequence[_Page]) -> None:
     """The document, and its pictures in a folder beside it."""
     from attnviz.files import whole_file
     from attnviz.render.handout import render
 
     folder = path.with_name(f"{path.stem}-pictures")
-    handout = render(chapters, folder.name)
+    handout = render([(page.chosen.name, page.views) for page in pages], folder.name)
     for warning in handout.warnings:
         talk(f"warning: {warning}")
     folder.mkdir(exist_ok=True)

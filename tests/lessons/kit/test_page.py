@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from attnviz.lessons.data import arrays, words
+from attnviz.lessons.kit.page import arrays, texts_and_tables
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
@@ -33,23 +33,23 @@ def test_every_kind_that_is_drawn():
         Curves("curves", Y, "x", (("one", Y + 1), ("two", Y + 2)), "y"),
         Picture("picture", X, ((X,),), ("over",), ("",), WEIGHTS),
     ]
-    found = arrays(views)
-    assert list(found) == [
+    shown = arrays(views)
+    assert list(shown) == [
         "0 map",
         "1 grid · map",
         "2 links",
         *("3 curves · x", "3 curves · one", "3 curves · two"),
         *("4 picture · image", "4 picture · over"),
     ]
-    np.testing.assert_array_equal(found["3 curves · two"], Y + 2)
-    np.testing.assert_array_equal(found["1 grid · map"], X)
+    np.testing.assert_array_equal(shown["3 curves · two"], Y + 2)
+    np.testing.assert_array_equal(shown["1 grid · map"], X)
 
 
 def test_texts_and_tables():
     table = Table("t", ("a", "b"), (("x", float("nan")), ("y", 2)), notes=("n",))
-    found = words([Text((Line("one"), Line("two"))), MAP, table])
-    assert found[0] == {"view": 0, "text": ["one", "two"]}
-    assert found[1]["view"] == 2
-    assert found[1]["table"]["rows"] == [["x", None], ["y", 2]]
-    assert found[1]["table"]["notes"] == ("n",)
-    json.dumps(found, allow_nan=False)
+    shown = texts_and_tables([Text((Line("one"), Line("two"))), MAP, table])
+    assert shown[0] == {"view": 0, "text": ["one", "two"]}
+    assert shown[1]["view"] == 2
+    assert shown[1]["table"]["rows"] == [["x", None], ["y", 2]]
+    assert shown[1]["table"]["notes"] == ("n",)
+    json.dumps(shown, allow_nan=False)

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from attnviz.errors import AttnvizError
 
-LOCALES = Path(__file__).parent / "locale"
+LOCALES = Path(__file__).parents[1] / "locale"
 DOMAIN = "lessons"
-OWN = "en"
+SOURCE = "en"
+"""The language of the messages themselves."""
 
 
 class Say(Protocol):
@@ -21,14 +22,14 @@ class Say(Protocol):
 
 def languages() -> list[str]:
     """What `--lang` takes."""
-    return [OWN, *sorted(path.name for path in LOCALES.glob("*") if path.is_dir())]
+    return [SOURCE, *sorted(path.name for path in LOCALES.glob("*") if path.is_dir())]
 
 
-def speak(language: str = OWN) -> Say:
+def speak(language: str = SOURCE) -> Say:
     """How to say things in a language. A message that its catalogue lacks stays English."""
     if language not in languages():
         raise AttnvizError(f"--lang: unknown language {language!r}", ", ".join(languages()))
-    catalogue = gettext.translation(DOMAIN, LOCALES, [language], fallback=language == OWN)
+    catalogue = gettext.translation(DOMAIN, LOCALES, [language], fallback=language == SOURCE)
 
     def say(message: str, /, **fields: Any) -> str:
         return catalogue.gettext(message).format(**fields)

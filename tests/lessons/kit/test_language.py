@@ -6,7 +6,6 @@ import functools
 import re
 import string
 from collections import Counter
-from importlib import import_module
 
 import pytest
 from babel.messages.mofile import read_mo
@@ -15,8 +14,8 @@ from rich.cells import cell_len
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.lessons import LESSONS
-from attnviz.lessons.language import OWN, languages, speak
-from attnviz.lessons.pages import lesson_views, list_views
+from attnviz.lessons.kit.language import SOURCE, languages, speak
+from attnviz.lessons.kit.page import lesson_views, list_views
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
 from attnviz.views.kinds import Text, texts
@@ -92,19 +91,19 @@ def chinese_page(name):
         given.update(value for value in map(str, fields.values()) if " " in value)
         return chinese(message, **fields)
 
-    module = import_module(f"attnviz.lessons.{name}")
+    module = LESSONS[name]
     return lesson_views(say(module.TITLE), module.lesson(say), say), sorted(given)
 
 
 def test_every_language_has_a_catalogue():
-    assert [OWN, *(path.parts[-3] for path in catalogues())] == languages() == ["en", "zh"]
+    assert [SOURCE, *(path.parts[-3] for path in catalogues())] == languages() == ["en", "zh"]
 
 
 @each_file
 def test_every_message_is_translated_and_none_is_obsolete(path):
-    translated, said = translations(read(path)), messages()
-    assert [message for message in said if not translated.get(message)] == []
-    assert sorted(translated.keys() - said.keys()) == []
+    translated, current = translations(read(path)), messages()
+    assert [message for message in current if not translated.get(message)] == []
+    assert sorted(translated.keys() - current.keys()) == []
 
 
 @each_file
@@ -168,9 +167,9 @@ def test_fits_the_screen(name, width):
 
 def test_the_list_of_lessons():
     say = speak("zh")
-    titles = [say(import_module(f"attnviz.lessons.{name}").TITLE) for name in LESSONS]
+    titles = {name: say(lesson.TITLE) for name, lesson in LESSONS.items()}
     shown = render(list_views(titles, say), Screen(80)).decode()
-    assert all(title in shown for title in titles)
+    assert all(title in shown for title in titles.values())
 
 
 def test_the_command_speaks_chinese(cli):

@@ -1,0 +1,84 @@
+"""A lesson as it is shown, and as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attnviz.lessons.kit import Claim, Lesson
+from attnviz.lessons.kit.language import Say
+from attnviz.nn.types import Array
+from attnviz.views.kinds import (
+    Curves,
+    Grid,
+    Heatmap,
+    Line,
+    Links,
+    Picture,
+    Table,
+    Text,
+    Value,
+    View,
+)
+
+
+def lesson_views(title: str, lesson: Lesson, say: Say) -> list[View]:
+    """A title (as it is to be shown), what the lesson shows, and its claims as measured."""
+    return [Text((Line(title, tone="head"),)), *lesson.views, claims_table(lesson.claims, say)]
+
+
+def claims_table(claims: Sequence[Claim], say: Say) -> Table:
+    rows = tuple(
+        (claim.text, claim.measured, say("yes") if claim.holds else say("NO")) for claim in claims
+    )
+    return Table(say("claims, checked"), (say("claim"), say("measured"), say("holds")), rows)
+
+
+def list_views(titles: Mapping[str, str], say: Say) -> list[View]:
+    """The lessons' names and titles, as they are to be shown."""
+    note = say("attnviz learn NAME, or NAME:option=value; all for all of them")
+    columns = (say("name"), say("what it shows"))
+    return [Table(say("lessons"), columns, tuple(titles.items()), (note,))]
+
+
+def arrays(views: Sequence[View]) -> dict[str, Array]:
+    """The numbers of all pictures, by their view's number and their title."""
+    return {
+        f"{number} {name}": array
+        for number, view in enumerate(views)
+        for name, array in _named(view)
+    }
+
+
+def texts_and_tables(views: Sequence[View]) -> list[dict[str, Any]]:
+    """The texts and tables, with their view's number."""
+    entries: list[dict[str, Any]] = []
+    for number, view in enumerate(views):
+        if isinstance(view, Text):
+            entries.append({"view": number, "text": [line.text for line in view.lines]})
+        elif isinstance(view, Table):
+            rows = [[_finite(value) for value in row] for row in view.rows]
+            table = view._replace(rows=())._asdict() | {"rows": rows}
+            entries.append({"view": number, "table": table})
+    return entries
+
+
+def _finite(value: Value) -> Value:
+    """JSON has neither NaN nor Infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _named(view: View) -> Iterator[tuple[str, Array]]:
+    if isinstance(view, Heatmap | Links):
+        yield view.title, view.values
+    elif isinstance(view, Grid):
+        for panel in view.present():
+            yield f"{view.title} · {panel.title}", panel.values
+    elif isinstance(view, Picture):
+        yield f"{view.title} · image", view.image
+        yield from _named(view.grid())
+    elif isinstance(view, Curves):
+        yield f"{view.title} · {view.x_name}", view.x
+        for name, y in view.series:
+            yield f"{view.title} · {name}", y
