@@ -20,8 +20,13 @@ from attnviz.registry import Entry, Registry, parse_spec
 
 Rule = Callable[[Array, Array], Bool]
 
-Hatch = Literal["rising", "falling", "dashed", "upright", "dotted", "crossed"]
+Hatch = Literal[
+    "rising", "falling", "dashed", "upright", "dotted", "crossed", "gridded", "ringed", "starred"
+]
 """How masked cells are drawn; every renderer has its own lines for each."""
+
+SPARE_HATCHES: tuple[Hatch, ...] = ("gridded", "ringed", "starred")
+"""Of entries that name none, in turn."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class MaskEntry(Entry):
 
     example: str = ""
     """As it is written: with options, where it needs some."""
-    hatch: Hatch = "crossed"
+    hatch: Hatch | None = None
+    """None: one that no other mask has, as long as there are any."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "example", self.example or self.name)
@@ -99,10 +105,13 @@ def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
 
 
 def hatch_of(name: str) -> Hatch:
-    """How cells are drawn that the rule `name` masks, `window:size=3`; crossed where it is none of
-    these, as a mask from an array."""
+    """How cells are drawn that the rule `name` masks, `window:size=3`; crossed where it is not one
+    of MASKS, as a mask from an array."""
     word = name.partition(":")[0]
-    return MASKS[word].hatch if word in MASKS else "crossed"
+    if word not in MASKS:
+        return "crossed"
+    unnamed = [entry.name for entry in MASKS.values() if entry.hatch is None]
+    return MASKS[word].hatch or SPARE_HATCHES[unnamed.index(word) % len(SPARE_HATCHES)]
 
 
 @dataclass(frozen=True)

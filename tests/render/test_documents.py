@@ -74,7 +74,9 @@ def test_markdown_tables_have_as_many_cells_as_columns():
 
 def test_markdown_says_what_is_masked_and_pooled():
     text = render([samples.two_reasons(), samples.heatmap(100)], ".md")[0].decode()
-    assert "masked: causal, window:size=2" in text
+    assert "╱ masked: causal" in text
+    assert "┄ masked: window:size=2" in text
+    assert "| 2 a | ┄ | 0.500 | 0.500 | ╱ |" in text
     assert "each cell: 4 × 4 of 100 × 100" in text
     assert "| 0 I | 0.500 | ╱ |" in text
 

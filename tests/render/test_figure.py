@@ -154,7 +154,7 @@ def test_masked_and_broken_cells_have_colours_of_their_own():
 def test_masked_is_hatched_and_named():
     content, _ = render([samples.two_reasons()], ".svg")
     assert content.count(b"<pattern") >= 2
-    assert b"masked (causal, window:size=2)" in content
+    assert "masked (╱ causal, ┄ window:size=2)".encode() in content
 
 
 def test_numbers_up_to_twenty():

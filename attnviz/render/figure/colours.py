@@ -8,21 +8,11 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Colormap
 
-from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap, Scale
 
 MASKED = (0.84, 0.82, 0.79, 1.0)
 BROKEN = (0.75, 0.0, 0.75, 1.0)
-HATCHES: dict[Hatch, str] = {
-    "rising": "////",
-    "falling": "\\\\\\\\",
-    "dashed": "----",
-    "upright": "||||",
-    "dotted": "....",
-    "crossed": "xxxx",
-}
-"""In Matplotlib's language."""
 
 
 @cache

@@ -10,10 +10,10 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from rich.cells import cell_len
 
+from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.render.figure.boxes import LEFT_TO_RIGHT, Box, Page, left_to_right
 from attnviz.render.figure.colours import (
-    HATCHES,
     MASKED,
     colour_map,
     ink,
@@ -22,6 +22,7 @@ from attnviz.render.figure.colours import (
     token_colour,
 )
 from attnviz.render.figure.text_layout import SMALL, lines_of, title_lines, title_width
+from attnviz.render.hatches import HATCHES
 from attnviz.views.kinds import Axis, Grid, Heatmap, Scale
 from attnviz.views.numbers import short
 from attnviz.views.pooling import pool
@@ -52,7 +53,8 @@ def heatmap_box(heatmap: Heatmap) -> Box:
     title = title_lines(heatmap.title, total)
     names = _longest(heatmap.columns) * LETTER if turned else 0.1
     above = TITLE + LINE * (len(title) - 1) + 0.2 + names
-    notes = _wrapped((*heatmap.notes, *_reasons([heatmap])), total)
+    signs = _is_hatched(heatmap) and len(heatmap.masked_by()) > 1
+    notes = _wrapped((*heatmap.notes, *_reasons([heatmap], signs)), total)
 
     def draw(page: Page, x: float, y: float) -> None:
         page.text(x, y, "\n".join(title), fontsize=9, weight="bold")
@@ -214,7 +216,7 @@ def _numbers(axes: Axes, heatmap: Heatmap, colours: Array) -> None:
 
 def _hatch(axes: Axes, heatmap: Heatmap) -> None:
     """Masked cells by reason; each reason has a hatch of its own."""
-    if heatmap.masked is None or max(heatmap.values.shape) > MOST_HATCHED:
+    if heatmap.masked is None or not _is_hatched(heatmap):
         return
     for number in np.unique(heatmap.masked):
         if number:
@@ -225,9 +227,13 @@ def _hatch(axes: Axes, heatmap: Heatmap) -> None:
                     facecolor=MASKED,
                     edgecolor="0.55",
                     linewidth=0,
-                    hatch=HATCHES[heatmap.hatch(int(number))],
+                    hatch=HATCHES[heatmap.hatch(int(number))].pattern,
                 )
             )
+
+
+def _is_hatched(heatmap: Heatmap) -> bool:
+    return bool(max(heatmap.values.shape) <= MOST_HATCHED)
 
 
 def _squares(cells: Array) -> Path:
@@ -237,10 +243,14 @@ def _squares(cells: Array) -> Path:
     return Path(vertices, codes)
 
 
-def _reasons(heatmaps: Sequence[Heatmap]) -> tuple[str, ...]:
-    """What the colours mean that are not on the scale."""
+def _reasons(heatmaps: Sequence[Heatmap], signs: bool = False) -> tuple[str, ...]:
+    """What the colours mean that are not on the scale; with `signs`, which hatch is which."""
     notes = []
-    if names := dict.fromkeys(name for heatmap in heatmaps for name in heatmap.masked_by()):
+    reasons: dict[str, Hatch] = {}
+    for heatmap in heatmaps:
+        reasons |= heatmap.masked_by()
+    if reasons:
+        names = (f"{HATCHES[h].sign} {name}" if signs else name for name, h in reasons.items())
         notes.append(f"grey: masked ({', '.join(names)})")
     if any(heatmap.is_broken() for heatmap in heatmaps):
         notes.append("purple: not a number")

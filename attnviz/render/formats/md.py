@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from attnviz.render.hatches import HATCHES
 from attnviz.views.kinds import (
     Curves,
     Grid,
@@ -101,14 +102,16 @@ def _heatmap(heatmap: Heatmap) -> str:
 def _cell(heatmap: Heatmap, row: int, column: int) -> str:
     reason = 0 if heatmap.masked is None else int(heatmap.masked[row, column])
     if reason:
-        return "╱"
+        return HATCHES[heatmap.hatch(reason)].sign
     decimals = 3 if np.abs(heatmap.values[np.isfinite(heatmap.values)]).max(initial=0) < 100 else 1
     return heatmap.scale.number(float(heatmap.values[row, column]), decimals)
 
 
 def _reasons(heatmap: Heatmap) -> tuple[str, ...]:
-    names = heatmap.masked_by()
-    return (f"╱ masked: {', '.join(names)}",) if names else ()
+    by_sign: dict[str, list[str]] = {}
+    for name, hatch in heatmap.masked_by().items():
+        by_sign.setdefault(HATCHES[hatch].sign, []).append(name)
+    return tuple(f"{sign} masked: {', '.join(names)}" for sign, names in by_sign.items())
 
 
 def _section(title: str, body: str, notes: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from attnviz.nn.masks import Hatch
+from attnviz.render.hatches import HATCHES
 
 Depth = Literal[0, 16, 256, 16777216]
 
@@ -46,16 +47,6 @@ SHADES = "·░▒▓█"
 DIGITS = "0123456789"
 RISING, FALLING = "12345", "abcde"
 
-HATCHES: dict[Hatch, tuple[str, str]] = {
-    "rising": ("╱", "/"),
-    "falling": ("╲", "\\"),
-    "dashed": ("┄", "-"),
-    "upright": ("│", "|"),
-    "dotted": ("┆", ":"),
-    "crossed": ("╳", "x"),
-}
-"""In Unicode and in ASCII."""
-
 
 class Screen(NamedTuple):
     """Where a view is drawn."""
@@ -78,7 +69,7 @@ class Screen(NamedTuple):
 
     def hatch(self, hatch: Hatch) -> str:
         """The sign of a masked cell."""
-        return HATCHES[hatch][not self.unicode]
+        return HATCHES[hatch].sign if self.unicode else HATCHES[hatch].ascii
 
 
 Row = list[Segment]
