@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.trace.record import Record
+from attnviz.trace.record import Record, Trace
 
 STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
 
@@ -65,6 +66,26 @@ class Cell:
     def n_visible(self) -> int:
         """The keys that the query sees."""
         return int((~np.isneginf(self.row_logits)).sum())
+
+    def arrays(self) -> dict[str, Array]:
+        """The fields that are arrays."""
+        return {name: x for name, x in vars(self).items() if isinstance(x, np.ndarray)}
+
+    def manifest(self, trace: Trace) -> dict[str, Any]:
+        """Everything but the arrays, as it stands in a file; JSON has no NaN and no infinity."""
+        record, arrays = trace[self.id], self.arrays()
+        return {
+            "format": "attnviz-cell",
+            "version": 1,
+            "model": dict(trace.model),
+            "tokens": list(trace.streams[record.queries].tokens),
+            "key_tokens": list(trace.streams[record.keys].tokens),
+            **{
+                name: None if isinstance(x, float) and not np.isfinite(x) else x
+                for name, x in vars(self).items()
+                if name not in arrays
+            },
+        }
 
 
 def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class Cell(NamedTuple):
     a: float
     b: float
 
+    def manifest(self) -> dict[str, Any]:
+        """As it stands in a file: positions and values, first of A, then of B."""
+        values = [_finite(self.a), _finite(self.b)]
+        return {"query": list(self.query), "key": list(self.key), "values": values}
+
 
 class HeadDifference(NamedTuple):
     """B less A in one pair of heads, over the cells whose query and key both texts have."""
@@ -56,6 +61,22 @@ class HeadDifference(NamedTuple):
     broken: Cell | None
     """The first of them."""
 
+    def manifest(self) -> dict[str, Any]:
+        """As it stands in a file."""
+        return {
+            "a": str(self.pair.a),
+            "b": str(self.pair.b),
+            "cells": self.n_cell,
+            "largest": _finite(self.largest),
+            "at": None if self.at is None else self.at.manifest(),
+            "rms": _finite(self.rms),
+            "variation": _finite(self.variation),
+            "divergence": _finite(self.divergence),
+            "hidden_once": self.hidden_once,
+            "nan": self.n_broken,
+            "first_nan": None if self.broken is None else self.broken.manifest(),
+        }
+
 
 class Difference(NamedTuple):
     """What `compare` found."""
@@ -76,6 +97,43 @@ class Difference(NamedTuple):
     def whole(self) -> bool:
         """Whether every token of each side has its counterpart."""
         return all(alignment.whole for alignment in self.alignments.values())
+
+    def manifest(self, a: Trace, b: Trace) -> dict[str, Any]:
+        """Everything but the arrays, as it stands in a file."""
+        return {
+            "format": "attnviz-difference",
+            "version": 1,
+            "stage": self.stage,
+            "a": _side_manifest(a),
+            "b": _side_manifest(b),
+            "aligned": [
+                {"a": names[0], "b": names[1], "places": [list(x.a), list(x.b)], "whole": x.whole}
+                for names, x in self.alignments.items()
+            ],
+            "heads": [head.manifest() for head in self.heads],
+            "only_a": list(map(str, self.pairing.only_a)),
+            "only_b": list(map(str, self.pairing.only_b)),
+            "reasons": ["", *REASONS],
+        }
+
+    def arrays(self, a: Trace, b: Trace) -> dict[str, Array]:
+        """B less A and why cells are not numbers, over all tokens of A, [n_q, n_k] a head."""
+        arrays = {}
+        for head in self.heads:
+            values, reasons = matrix(a, b, self, head.pair)
+            arrays[f"{head.pair.name}/difference"] = values
+            arrays[f"{head.pair.name}/reasons"] = reasons
+        return arrays
+
+
+def _side_manifest(trace: Trace) -> dict[str, Any]:
+    tokens = {name: list(stream.tokens) for name, stream in trace.streams.items()}
+    return {"model": dict(trace.model), "tokens": tokens}
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 class Matrix(NamedTuple):

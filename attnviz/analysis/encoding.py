@@ -14,6 +14,7 @@ from attnviz.nn.schemes import SCHEMES, SchemeContext
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.registry import parse_spec
+from attnviz.trace.record import Trace
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,21 @@ class Positions:
     def cosines(self) -> Array | None:
         """[n, d_k/2]: of the angles."""
         return None if self.angles is None else np.cos(self.angles)
+
+    def manifest(self) -> dict[str, Any]:
+        """Everything but the arrays, as it stands in a file."""
+        return {
+            "format": "attnviz-positions",
+            "version": 1,
+            "scheme": self.scheme,
+            "seeded": self.seeded,
+            "checks": [{**vars(check), "holds": check.holds} for check in self.checks],
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """What the scheme has of them."""
+        names = ("positions", "added", "similarity", "angles", "bias", "buckets", "slopes")
+        return {name: array for name in names if (array := getattr(self, name)) is not None}
 
     def bias_by_distance(self) -> tuple[Array, Array]:
         """Key less query [n], and the bias of each head there [n_head, n]: of the middle query."""
@@ -235,6 +251,20 @@ class Embedded:
     """[n_token]"""
     similarity: Array
     """[n_token, n_token]: cosines."""
+
+    def manifest(self, trace: Trace) -> dict[str, Any]:
+        """Everything but the arrays, as it stands in a file."""
+        stream = trace.streams["source"]
+        return {
+            "format": "attnviz-vectors",
+            "version": 1,
+            "model": dict(trace.model),
+            "tokens": list(stream.tokens),
+            "ids": list(stream.ids),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        return {"vectors": self.vectors, "norms": self.norms, "similarity": self.similarity}
 
 
 def embedded(vectors: Array) -> Embedded:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.distributions import spread_evenly
-from attnviz.analysis.visibility import later_keys, visible_to_any
+from attnviz.analysis.visibility import GUESSED, later_keys, looks_causal, visible_to_any
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.trace.record import Record
+from attnviz.trace.record import Record, Trace
+
+if TYPE_CHECKING:
+    from attnviz.nn.transformer import Transformer
+
+METHODS = ("rollout", "contributions")
+
+ROLLOUT = (
+    "half of each row is the token's own state, half the mean weights of the heads; the layers "
+    "multiplied (Abnar & Zuidema 2020)"
+)
+CONTRIBUTIONS = (
+    "a token's share is what its value, weighted, projected and with the residual, brings into "
+    "the output of an attention, in the L1 norm; the layers multiplied (Ferrando et al. 2022)"
+)
+RELATIVE = (
+    "relative to heads that spread evenly, as a causal mask alone already favours early tokens; "
+    "--absolute leaves that out"
+)
 
 RESIDUAL = 0.5
 """What the residual keeps, of which the weights say nothing. Source: Abnar & Zuidema 2020."""
@@ -43,6 +61,74 @@ class Flow(NamedTuple):
             if share > 0
         ]
         return sorted(every, key=lambda each: -each[2])[:count]
+
+
+class TraceFlow(NamedTuple):
+    """What flows through all layers of a trace, beside what would if heads spread evenly."""
+
+    flow: Flow
+    even: Flow
+    method: str
+    last_layer: int | None
+    notes: tuple[str, ...]
+    """How the shares were computed, a sentence each."""
+
+    def manifest(self, trace: Trace) -> dict[str, Any]:
+        """Everything but the arrays, as it stands in a file."""
+        return {
+            "format": "attnviz-flow",
+            "version": 1,
+            "model": dict(trace.model),
+            "command": list(trace.command),
+            "tokens": {name: list(stream.tokens) for name, stream in trace.streams.items()},
+            "outputs": self.flow.outputs,
+            "method": self.method,
+            "layer": self.last_layer,
+            "notes": list(self.notes),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """By stream: [n_output, n_input]."""
+        return {f"{stream}/shares": shares for stream, shares in self.flow.shares.items()}
+
+
+def flow_of(
+    trace: Trace,
+    transformer: Transformer | None = None,
+    *,
+    method: str = "rollout",
+    last_layer: int | None = None,
+    absolute: bool = False,
+) -> TraceFlow:
+    """Which inputs reach which outputs of a trace.
+
+    Args:
+        transformer: what made the trace; without it, contributions cannot be computed, and the
+            method is rollout.
+        method: one of METHODS.
+        last_layer: up to this layer of the last stack.
+        absolute: the bare product of a rollout, also behind a causal mask.
+    """
+    notes = []
+    if method == "contributions" and transformer is not None:
+        from attnviz.analysis.contributions import contribution_mixes
+
+        mixes = contribution_mixes(transformer, trace)
+        found = flow(trace.records, lambda record: mixes[record.id], last_layer)
+        notes.append(CONTRIBUTIONS)
+    else:
+        found = flow(trace.records, rollout_mix, last_layer)
+        notes.append(ROLLOUT)
+        if method != "rollout":
+            notes.append(f"{method} need the model: a trace has neither projections nor residuals")
+        method = "rollout"
+    even = flow(trace.records, even_mix, last_layer)
+    if method == "rollout" and is_causal(trace.records) and not absolute:
+        found = relative(found, even)
+        notes.append(RELATIVE)
+    if any(map(looks_causal, trace.records)):
+        notes.append(f"{GUESSED}: taken for causal")
+    return TraceFlow(found, even, method, last_layer, tuple(notes))
 
 
 def rollout_mix(record: Record) -> Mix:
@@ -143,7 +229,9 @@ def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Reco
         by_block.setdefault(record.id.block, []).append(record)
     blocks = list(by_block.values())
     if not blocks:
-        raise AttnvizError("there is no attention that anything could flow through", "-m tagger")
+        raise AttnvizError(
+            "there is no attention that anything could flow through", "try `-m tagger`"
+        )
     for members in blocks:
         layers = sorted({record.layer for record in members if record.kind == "self"})
         if not layers:

@@ -32,6 +32,13 @@ class Pairing(NamedTuple):
     only_b: tuple[Head, ...] = ()
 
 
+def pair_heads(a: Trace, b: Trace, select_a: Selection, select_b: Selection) -> Pairing:
+    """By their positions where both sides select the same, else in the order of the selections."""
+    if select_a == select_b:
+        return pair_by_place(a, b, select_a)
+    return pair_in_order(a, b, select_a, select_b)
+
+
 def pair_by_place(a: Trace, b: Trace, select: Selection) -> Pairing:
     """The selected heads of the records of one id; where a side is a plain file of weights,
     which knows no encoder or decoder, of one layer and kind.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -16,17 +17,9 @@ from attnviz.cli.sides import Side, check_uses, read_sides, side_b
 from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
 
-if TYPE_CHECKING:
-    from attnviz.analysis.difference import Cell, Difference, HeadDifference
-    from attnviz.nn.types import Array
-    from attnviz.trace.record import Trace
-
 ORDER = 50
 
 app = typer.Typer(add_completion=False)
-
-FORMAT = "attnviz-difference"
-VERSION = 1
 
 
 @app.command(cls=Command)
@@ -82,13 +75,39 @@ def diff(
     """
     from attnviz.analysis.agreement import disagreements
     from attnviz.analysis.difference import STAGES, compare
-    from attnviz.analysis.pairing import pair_by_place, pair_in_order
+    from attnviz.analysis.pairing import pair_heads
     from attnviz.views.difference import difference_views
 
     stage = one_of("stage", look.stage, STAGES)
     _check_limit(fail_above)
-    options = set_options(texts, files)
-    source_a, source_b = _two(sources or [], texts.ids)
+    a, b = _sides(sources or [], set_options(texts, files), stack, look, with_ or (), without or ())
+    read = read_sides(a, b, (stage,), stack.download, out.wants_data)
+    traces = as_shown(read[0], look), as_shown(read[1], look)
+    pairing = pair_heads(*traces, a.select, b.select)
+    with progress("heads") as bar:
+        difference = compare(*traces, pairing, stage, bar)
+    failed = None if fail_above is None else disagreements(*traces, difference, fail_above)
+    names = str(a.file or ""), str(b.file or "")
+    views = difference_views(*traces, difference, names, look.top)
+    checked = {"fail_above": fail_above, "disagreements": failed}
+    arrays = difference.arrays(*traces) if out.wants_data else {}
+    emit([Report(views, {**difference.manifest(*traces), **checked}, arrays)], out)
+    if failed:
+        for text in failed:
+            talk(f"differs: {text}")
+        raise typer.Exit(1)
+
+
+def _sides(
+    sources: list[str],
+    options: dict[str, str],
+    stack: StackOptions,
+    look: LookOptions,
+    changed: Sequence[str],
+    without: Sequence[str],
+) -> tuple[Side, Side]:
+    """What A and B are read or run from; `changed` and `without` are of B."""
+    source_a, source_b = _two(sources, options.get("ids"))
     a = Side(
         name="A",
         source=source_a,
@@ -96,31 +115,14 @@ def diff(
         changes=stack.changes,
         select=look.selection,
     )
-    b = side_b(a, source_b, with_ or (), without or ())
+    b = side_b(a, source_b, changed, without)
     if source_b is None and b == a._replace(name="B"):
         raise AttnvizError(
             "there is nothing to compare with: B would be the same as A",
             "name a second text or file, or what differs: --with mask=causal, --without L0.H1",
         )
     check_uses(a, b)
-    read = read_sides(a, b, (stage,), stack.download, out.wants_data)
-    traces = as_shown(read[0], look), as_shown(read[1], look)
-    if a.select == b.select:
-        pairing = pair_by_place(*traces, a.select)
-    else:
-        pairing = pair_in_order(*traces, a.select, b.select)
-    with progress("heads") as bar:
-        found = compare(*traces, pairing, stage, bar)
-    failed = None if fail_above is None else disagreements(*traces, found, fail_above)
-    names = [str(side.file or "") for side in (a, b)]
-    views = difference_views(*traces, found, (names[0], names[1]), look.top)
-    manifest = {**_manifest(*traces, found), "fail_above": fail_above, "disagreements": failed}
-    arrays = _arrays(*traces, found) if out.wants_data else {}
-    emit([Report(views, manifest, arrays)], out)
-    if failed:
-        for text in failed:
-            talk(f"differs: {text}")
-        raise typer.Exit(1)
+    return a, b
 
 
 def _check_limit(fail_above: float | None) -> None:
@@ -147,69 +149,3 @@ def _two(sources: list[str], ids: str | None) -> tuple[str | None, str | None]:
         )
     first, second = [*sources, None, None][:2]
     return first, second
-
-
-def _manifest(a: Trace, b: Trace, found: Difference) -> dict[str, Any]:
-    from attnviz.analysis.difference import REASONS
-
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "stage": found.stage,
-        "a": _side(a),
-        "b": _side(b),
-        "aligned": [
-            {"a": names[0], "b": names[1], "places": [list(x.a), list(x.b)], "whole": x.whole}
-            for names, x in found.alignments.items()
-        ],
-        "heads": [_head(head) for head in found.heads],
-        "only_a": list(map(str, found.pairing.only_a)),
-        "only_b": list(map(str, found.pairing.only_b)),
-        "reasons": ["", *REASONS],
-    }
-
-
-def _side(trace: Trace) -> dict[str, Any]:
-    tokens = {name: list(stream.tokens) for name, stream in trace.streams.items()}
-    return {"model": dict(trace.model), "tokens": tokens}
-
-
-def _head(head: HeadDifference) -> dict[str, Any]:
-    return {
-        "a": str(head.pair.a),
-        "b": str(head.pair.b),
-        "cells": head.n_cell,
-        "largest": _number(head.largest),
-        "at": _cell(head.at),
-        "rms": _number(head.rms),
-        "variation": _number(head.variation),
-        "divergence": _number(head.divergence),
-        "hidden_once": head.hidden_once,
-        "nan": head.n_broken,
-        "first_nan": _cell(head.broken),
-    }
-
-
-def _cell(cell: Cell | None) -> dict[str, Any] | None:
-    """Places and values, first of A, then of B."""
-    if cell is None:
-        return None
-    values = [_number(cell.a), _number(cell.b)]
-    return {"query": list(cell.query), "key": list(cell.key), "values": values}
-
-
-def _number(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _arrays(a: Trace, b: Trace, found: Difference) -> dict[str, Array]:
-    """B less A and why cells are no numbers, over all tokens of A, [n_q, n_k] a head."""
-    from attnviz.analysis.difference import matrix
-
-    arrays = {}
-    for head in found.heads:
-        values, reasons = matrix(a, b, found, head.pair)
-        arrays[f"{head.pair.name}/difference"] = values
-        arrays[f"{head.pair.name}/reasons"] = reasons
-    return arrays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -63,21 +63,11 @@ def positions(
     from attnviz.analysis.encoding import encode_positions
     from attnviz.views.encoding import position_views
 
-    found = encode_positions(scheme, count, d_model, heads, offset=offset, causal=causal, seed=seed)
-    chosen = None if dims is None else _dimensions(dims, found)
-    named = {
-        name: getattr(found, name)
-        for name in ("positions", "added", "similarity", "angles", "bias", "buckets", "slopes")
-    }
-    manifest = {
-        "format": "attnviz-positions",
-        "version": 1,
-        "scheme": scheme,
-        "seeded": found.seeded,
-        "checks": [{**vars(check), "holds": check.holds} for check in found.checks],
-    }
-    arrays = {name: array for name, array in named.items() if array is not None}
-    report = Report(position_views(found, chosen), manifest, arrays)
+    encoded = encode_positions(
+        scheme, count, d_model, heads, offset=offset, causal=causal, seed=seed
+    )
+    chosen = None if dims is None else _dimensions(dims, encoded)
+    report = Report(position_views(encoded, chosen), encoded.manifest(), encoded.arrays())
     _finish(report, out, plot, f"positions-{scheme}")
 
 
@@ -105,31 +95,24 @@ def tokens(
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))
-    (given,) = read_inputs([text], None)
+    (content,) = read_inputs([text], None)
     model = load(stack)
-    trace = run(given, model=model, stages=(), hidden_states=True, fingerprint=False)
+    trace = run(content, model=model, stages=(), hidden_states=True, fingerprint=False)
     states = next(iter(trace.hidden_states.values()))
-    found = embedded(states[0 if where == "embedded" else -1])
+    encoded = embedded(states[0 if where == "embedded" else -1])
     stream = trace.streams["source"]
     title = f"{model.name}, {where}, positions included"
-    manifest: dict[str, Any] = {
-        "format": "attnviz-vectors",
-        "version": 1,
-        "model": dict(trace.model),
-        "tokens": list(stream.tokens),
-        "ids": list(stream.ids),
-    }
-    arrays = {name: getattr(found, name) for name in ("vectors", "norms", "similarity")}
-    report = Report(token_views(stream, found, title, model.notes), manifest, arrays)
+    views = token_views(stream, encoded, title, model.notes)
+    report = Report(views, encoded.manifest(trace), encoded.arrays())
     _finish(report, out, plot, "tokens")
 
 
-def _dimensions(text: str, found: Positions) -> list[int]:
+def _dimensions(text: str, encoded: Positions) -> list[int]:
     """The dimensions, or for rotations the pairs, whose curves are drawn."""
     chosen = whole_numbers("dims", text)
-    drawn = next((a for a in (found.added, found.angles) if a is not None), None)
+    drawn = next((a for a in (encoded.added, encoded.angles) if a is not None), None)
     if drawn is None:
-        raise AttnvizError(f"--dims: {found.scheme} has no dimensions", "leave --dims out")
+        raise AttnvizError(f"--dims: {encoded.scheme} has no dimensions", "leave --dims out")
     last = drawn.shape[-1] - 1
     if not 0 <= min(chosen) <= max(chosen) <= last:
         raise AttnvizError(f"--dims: dimensions go from 0 to {last}, got {text}", "--dims 4,5,6,7")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -33,33 +32,18 @@ def explain(
 
     attnviz explain "I saw a saw" --cell 3,1 -s L0.H1
     """
-    import numpy as np
-
-    places = whole_numbers("cell", cell)
-    if len(places) != 2:
+    positions = whole_numbers("cell", cell)
+    if len(positions) != 2:
         raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
     from attnviz.analysis.cell import STAGES, explain_cell
     from attnviz.cli.inputs import first_head, read_inputs, record
     from attnviz.views.cell import cell_views
 
-    (given,) = read_inputs([text] if text else None, texts.ids)
+    (content,) = read_inputs([text] if text else None, texts.ids)
     model = load(stack)
     selection = selected.selection
-    trace = record(model, given, texts, STAGES, selection, fingerprint=out.wants_data)
+    trace = record(model, content, texts, STAGES, selection, fingerprint=out.wants_data)
     chosen, head = first_head(trace, selection)
-    found = explain_cell(chosen, head, *places)
-    numbers = asdict(found)
-    arrays = {key: value for key, value in numbers.items() if isinstance(value, np.ndarray)}
-    manifest = {
-        "format": "attnviz-cell",
-        "version": 1,
-        "model": dict(trace.model),
-        "tokens": list(trace.streams[chosen.queries].tokens),
-        "key_tokens": list(trace.streams[chosen.keys].tokens),
-        **{
-            key: None if isinstance(value, float) and not np.isfinite(value) else value
-            for key, value in numbers.items()
-            if key not in arrays
-        },
-    }
-    emit([Report(cell_views(trace, chosen, found), manifest, arrays)], out)
+    explained = explain_cell(chosen, head, *positions)
+    views = cell_views(trace, chosen, explained)
+    emit([Report(views, explained.manifest(trace), explained.arrays())], out)

@@ -27,7 +27,7 @@ def override(model: Model, changes: Mapping[str, Any]) -> Model:
             )
     if not model.transformer.sites():
         raise AttnvizError(
-            f"{model.name} has no attention: there is nothing to change", "-m tagger has"
+            f"{model.name} has no attention: there is nothing to change", "try `-m tagger`"
         )
     from_values(changes, "the flags")  # refuses what makes no sense
     first = "decoder" if model.transformer.encoder is None else "encoder"
