@@ -123,7 +123,7 @@ def case(model: Model, question: Probe, passes: Evaluator) -> Case:
     if question.watched is not None:
         answers = intact.best if question.choice is None else question.choice
         watched = np.where(question.watched, answers, -1)
-    return Case(intact, right=question.right, watched=watched, whole=question.whole)
+    return Case(intact, right=question.right, watched=watched, whole=question.all_or_nothing)
 
 
 def run_trials(

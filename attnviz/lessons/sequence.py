@@ -48,7 +48,7 @@ class Written(NamedTuple):
 
     @property
     def text(self) -> str:
-        reader = self.model.target_tokenizer or self.model.tokenizer
+        reader = self.model.output_tokenizer
         return reader.join(self.generated.written.ids)
 
 

@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.models.vision.images import ImageReader
 from attnviz.nn.transformer import Transformer
-from attnviz.nn.types import Array
-from attnviz.tokens import Tokens
-
-
-class Tokenizer(Protocol):
-    """Text to tokens. What a tokenizer does not know of itself keeps its default."""
-
-    begin: int | None = None
-    """The id that a decoder starts from."""
-    end: int | None = None
-    """The id that closes a text."""
-    other_ends: frozenset[int] = frozenset()
-    """Ids besides `end` at which decoding stops: the end of a turn, say."""
-    mask: int | None = None
-    """The id that stands for a token to be guessed."""
-    n_entry: int | None = None
-    """How many ids there are, if it knows."""
-    where: str = "the tokenizer"
-    """The file that it was read from."""
-    n_piece: int = 0
-    """How many parts of words there are, for models that read them besides the words."""
-
-    def encode(self, text: str, pair: str | None = None) -> Tokens:
-        """A text, or two as the model takes a pair of them."""
-        ...
-
-    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
-        """Token ids as they are: nothing is added; a pair becomes the second segment."""
-        ...
-
-    def stops_at(self, id: int) -> bool:
-        """Whether nothing is written after this id."""
-        return id == self.end or id in self.other_ends
-
-    def join(self, ids: Sequence[int]) -> str:
-        """The text of ids, without what marks its beginning and end."""
-        return " ".join(self.take([id for id in ids if id not in (self.begin, self.end)]).tokens)
-
-    def pieces(self, words: Sequence[str]) -> Array:
-        """[n_token, n_piece_of_word]: the ids of each word's parts; none by default."""
-        return np.zeros((len(words), 0), np.int64)
 
 
 class Model(NamedTuple):
@@ -63,9 +21,9 @@ class Model(NamedTuple):
     """n_layer, n_head, d_model, …: what the screen and the manifest say about it."""
     n_parameter: int
     max_tokens: int | None = None
-    """The longest text it can read; None for no limit."""
+    """How many tokens it can read; None for no limit."""
     trained_tokens: int | None = None
-    """The longest text that it was trained on; it reads longer ones, and that is said."""
+    """How many tokens it was trained on; it reads more, with a note."""
     n_vocabulary: int | None = None
     """Token ids lie below it; None for no limit."""
     n_target: int | None = None
@@ -77,23 +35,28 @@ class Model(NamedTuple):
     fingerprint: Callable[[], str | None] = lambda: None
     """The SHA-256 of the weights, read when asked for; None for seeded weights."""
     keep_weights: Callable[[int], None] = lambda n_byte: None
-    """Convert half-precision and quantised weights once, as far as so many bytes go: for many
+    """Convert half-precision and quantised weights once, up to so many bytes of them: for many
     passes with few tokens each."""
     check_weights: Callable[[], None] = lambda: None
-    """Raises AttnvizError that names a tensor with NaN or infinity: to be asked when a run's
-    numbers are broken, as it reads all weights."""
+    """Raises AttnvizError that names a tensor with NaN or infinity. It reads all weights: for runs
+    that gave NaN or infinity."""
     target_tokenizer: Tokenizer | None = None
-    """Of what the decoder of an encoder-decoder writes."""
+    """Of what the decoder of an encoder-decoder writes, where that is not `tokenizer`."""
     task: str = ""
     """What the output is: `tag` (of every token), `classify` (at the first), `continue` (the
     next token), `fill` (masked tokens); empty where nothing is known."""
     labels: tuple[str, ...] = ()
     """The names of the outputs, for `tag` and `classify`."""
     image: ImageReader | None = None
-    """What reads images, of a model that does."""
+    """What reads images; None for a model of texts."""
     notes: tuple[str, ...] = ()
-    """What the reader has to know about it, a sentence each."""
+    """What a user has to know about it, a sentence each."""
 
     @property
     def kind(self) -> str:
         return self.transformer.kind
+
+    @property
+    def output_tokenizer(self) -> Tokenizer:
+        """Of what a decoder writes."""
+        return self.target_tokenizer or self.tokenizer

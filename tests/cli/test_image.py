@@ -98,7 +98,7 @@ def test_bad_input(call, tmp_path):
     (tmp_path / "no.png").write_text("no")
     Image.new("L", (1, 1)).save(tmp_path / "one.png")
     for arguments, message in (
-        (("no.png",), "is no image"),
+        (("no.png",), "is not an image"),
         (("nothing.png",), "does not exist"),
         ((DIGITS[0], "-m", "tagger"), "reads text"),
         ((DIGITS[0], "-s", "L7"), "no such layer"),

@@ -96,7 +96,7 @@ def decode(
         )
     trace = forward(after_decoding(prepared, generated), fingerprint=out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
-    reader = loaded.target_tokenizer or loaded.tokenizer
+    reader = loaded.output_tokenizer
     answer = reader.join(generated.written.ids)
     views = decoding_views(trace, selection, generated, answer, top=top, steps=steps)
     emit([_report(trace, views, generated, answer, loaded)], out)

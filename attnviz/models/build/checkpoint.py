@@ -12,8 +12,9 @@ from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
 from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.build.tensors import TensorFile, Tensors
-from attnviz.models.model import Model, Tokenizer
+from attnviz.models.model import Model
 from attnviz.models.run.finite import check_tensors
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.transformer import Transformer
 from attnviz.registry import nearest
 

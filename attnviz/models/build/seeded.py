@@ -12,7 +12,8 @@ import numpy as np
 
 from attnviz.models.build.stack import StackConfig
 from attnviz.models.build.stack_parts import build_stacks
-from attnviz.models.model import Model, Tokenizer
+from attnviz.models.model import Model
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.embedding import Embedding, Unembed
 from attnviz.nn.linear import Linear
 from attnviz.nn.schemes import Scheme

@@ -11,7 +11,8 @@ from attnviz.models.build.layers import head_width, layer_norm, linear
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText
-from attnviz.models.vision.preprocessor import Takes, read_preprocessor
+from attnviz.models.vision.preprocessor import VisionInput
+from attnviz.models.vision.preprocessor_config import read_preprocessor
 from attnviz.nn.embedding import PatchEmbedding
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
@@ -34,11 +35,11 @@ class Sizes(NamedTuple):
     eps: float
     qkv_bias: bool
     labels: tuple[str, ...]
-    takes: Takes
+    model_input: VisionInput
 
 
 def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resizes: bool) -> Sizes:
-    """`eps` and `patch` are the defaults of the family; for the others see `Takes`."""
+    """`eps` and `patch` are the defaults of the family; for the others see `VisionInput`."""
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
     head_width(config, d_model, n_head)
     size, shape = _sides(config, "image_size", 224), _sides(config, "patch_size", patch)
@@ -51,16 +52,19 @@ def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resize
         eps=config.above(0, "layer_norm_eps", eps),
         qkv_bias=config.switch("qkv_bias", True),
         labels=_labels(config),
-        takes=Takes(config.count("num_channels", 3), *size, shape, resizes, processor),
+        model_input=VisionInput(config.count("num_channels", 3), *size, shape, resizes, processor),
     )
 
 
 def patch_embedding(tensors: Tensors, sizes: Sizes) -> PatchEmbedding:
     """The convolution whose steps are as long as its kernel is a linear map of patches."""
-    at, d, takes = "embeddings", sizes.d_model, sizes.takes
-    rows, columns = takes.height // takes.patch[0], takes.width // takes.patch[1]
+    at, d, model_input = "embeddings", sizes.d_model, sizes.model_input
+    rows, columns = (
+        model_input.height // model_input.patch[0],
+        model_input.width // model_input.patch[1],
+    )
     kernel = tensors.take(
-        f"{at}.patch_embeddings.projection.weight", d, takes.n_channel, *takes.patch
+        f"{at}.patch_embeddings.projection.weight", d, model_input.n_channel, *model_input.patch
     )
     positions = tensors.take(f"{at}.position_embeddings", 1, 1 + rows * columns, d)[0]
     return PatchEmbedding(
@@ -69,7 +73,7 @@ def patch_embedding(tensors: Tensors, sizes: Sizes) -> PatchEmbedding:
         ),
         first=tensors.take(f"{at}.cls_token", 1, 1, d)[0, 0],
         positions=GridPositions(positions[0], positions[1:].reshape(rows, columns, d)),
-        patch=takes.patch,
+        patch=model_input.patch,
     )
 
 
@@ -113,7 +117,7 @@ def vision_model(
     if tensors.has("classifier.weight"):
         labels = sizes.labels
         unembed = Classifier(linear(tensors, "classifier", d_pooled, len(labels)), pool)
-    takes = sizes.takes
+    model_input = sizes.model_input
     return trained_model(
         checkpoint,
         tensors,
@@ -122,15 +126,15 @@ def vision_model(
             "n_layer": sizes.n_layer,
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
-            "image": f"{takes.width} × {takes.height}",
-            "positions": "learned, resized to the image" if takes.resizes else "learned",
-            "patch": f"{takes.patch[1]} × {takes.patch[0]}",
+            "image": f"{model_input.width} × {model_input.height}",
+            "positions": "learned, resized to the image" if model_input.resizes else "learned",
+            "patch": f"{model_input.patch[1]} × {model_input.patch[0]}",
         },
         ignored=ignored,
         tokenizer=NoText(),
         task="classify" if labels else "",
         labels=labels,
-        image=read_preprocessor(takes, checkpoint.preprocessor),
+        image=read_preprocessor(model_input, checkpoint.preprocessor),
     )
 
 

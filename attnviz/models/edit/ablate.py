@@ -20,7 +20,7 @@ from attnviz.trace.selection import Head
 
 
 class Ablation(Protocol):
-    """What is done to the attention of an id, to take some of its heads out."""
+    """A change of the attention with an id that takes some of its heads out."""
 
     def __call__(
         self, id: RecordId, attention: MultiHeadAttention, heads: list[int], /
@@ -28,29 +28,30 @@ class Ablation(Protocol):
 
 
 def ablate(transformer: Transformer, heads: Collection[Head], how: Ablation) -> Transformer:
-    """The same transformer without these heads; blocks that lose none are the very same."""
+    """The same transformer without these heads. Blocks that lose none are the same objects, from
+    which `Evaluator` knows what it need not compute again."""
     sites = iter(transformer.sites())
 
     def change(stack: str, attention: MultiHeadAttention) -> MultiHeadAttention:
         id = next(sites).id
-        lost = [head.number for head in heads if head.id == id]
-        return how(id, attention, sorted(lost)) if lost else attention
+        numbers = sorted(head.number for head in heads if head.id == id)
+        return how(id, attention, numbers) if numbers else attention
 
     changed = transformer.change_attention(change)
-    touched = {head.id.place for head in heads}
+    changed_blocks = {head.id.place for head in heads}
     return changed._replace(
-        encoder=_share(changed.encoder, transformer.encoder, touched),
-        decoder=_share(changed.decoder, transformer.decoder, touched),
+        encoder=_shared_blocks(changed.encoder, transformer.encoder, changed_blocks),
+        decoder=_shared_blocks(changed.decoder, transformer.decoder, changed_blocks),
     )
 
 
 def zero(id: RecordId, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
     """The heads' contexts are 0. Source: Michel et al. 2019, section 2.3."""
-    return attention._replace(gate=Gate(_all_but(heads, attention.n_head)))
+    return attention._replace(gate=Gate(_open_except(heads, attention.n_head)))
 
 
 class Scaled(NamedTuple):
-    """The heads' contexts are multiplied by numbers of their own."""
+    """Each head's context is multiplied by a factor."""
 
     factors: Mapping[Head, float]
 
@@ -63,28 +64,28 @@ class Scaled(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """The heads' contexts are what they are on average, whoever asks."""
+    """The heads' contexts are their mean, for every query."""
 
     contexts: Mapping[str, Array]
-    """By the attention's id: [n_head, d_v], as `mean_contexts` finds them."""
+    """By the attention's id: [n_head, d_v], from `mean_contexts`."""
 
     def __call__(
         self, id: RecordId, attention: MultiHeadAttention, heads: list[int]
     ) -> MultiHeadAttention:
-        opening = _all_but(heads, attention.n_head)
+        opening = _open_except(heads, attention.n_head)
         return attention._replace(gate=Gate(opening, self.contexts[id]))
 
 
 def uniform(id: RecordId, attention: MultiHeadAttention, heads: list[int]) -> MultiHeadAttention:
     """The heads spread their weights evenly over the keys that each query sees: their scores and
-    biases do not matter, and no sink takes anything from them."""
+    biases have no effect, and no sink takes anything from them."""
     sinks = attention.sinks
     if sinks is not None:
         sinks = np.array(sinks, np.result_type(sinks, np.float32))
         sinks[heads] = -np.inf
-    bias = None if attention.bias is None else _BiasBut(attention.bias, heads, attention.n_head)
+    bias = None if attention.bias is None else _ZeroedBias(attention.bias, heads, attention.n_head)
     return attention._replace(
-        score=partial(_scores_but, heads, attention.score), bias=bias, sinks=sinks
+        score=partial(_zeroed_scores, heads, attention.score), bias=bias, sinks=sinks
     )
 
 
@@ -99,17 +100,17 @@ def mean_contexts(
     return {id: total / means.counts[id] for id, total in means.totals.items()}
 
 
-def _scores_but(
-    heads: list[int], own: Score, q: Array, k: Array, *, scale: float | None = None
+def _zeroed_scores(
+    heads: list[int], score: Score, q: Array, k: Array, *, scale: float | None = None
 ) -> Array:
-    """A score, 0 for some heads."""
-    scores = own(q, k) if scale is None else own(q, k, scale=scale)
+    """Scores [n_head, n_q, n_k] that are 0 for some heads."""
+    scores = score(q, k) if scale is None else score(q, k, scale=scale)
     scores[..., heads, :, :] = 0
     return scores
 
 
-class _BiasBut(NamedTuple):
-    """A bias, 0 for some heads but where it masks."""
+class _ZeroedBias(NamedTuple):
+    """A bias that is 0 for some heads, except where it masks."""
 
     bias: Bias
     heads: list[int]
@@ -118,13 +119,13 @@ class _BiasBut(NamedTuple):
     def __call__(self, q_pos: Array, k_pos: Array) -> Array:
         bias = self.bias(q_pos, k_pos)
         bias = np.array(np.broadcast_to(bias, (*bias.shape[:-3], self.n_head, *bias.shape[-2:])))
-        own = bias[..., self.heads, :, :]
-        bias[..., self.heads, :, :] = np.where(np.isneginf(own), own, 0)
+        chosen = bias[..., self.heads, :, :]
+        bias[..., self.heads, :, :] = np.where(np.isneginf(chosen), chosen, 0)
         return bias
 
 
 class _Means:
-    """A recorder that adds contexts up and keeps none."""
+    """A recorder that sums contexts and keeps none."""
 
     def __init__(self) -> None:
         self.totals: dict[str, Array] = {}
@@ -146,21 +147,21 @@ class _ContextSum(KeepNothing):
         means.counts[id] = means.counts.get(id, 0) + array.shape[-2]
 
 
-def _all_but(heads: list[int], n_head: int) -> Array:
+def _open_except(heads: list[int], n_head: int) -> Array:
     opening = np.ones(n_head)
     opening[heads] = 0
     return opening
 
 
-def _share(
-    changed: Stack | None, original: Stack | None, touched: Collection[tuple[str, int]]
+def _shared_blocks(
+    changed: Stack | None, original: Stack | None, changed_blocks: Collection[tuple[str, int]]
 ) -> Stack | None:
-    """The changed stack with the original's blocks where none of the heads is."""
+    """The changed stack with the original's blocks where no head was changed."""
     if changed is None or original is None:
         return None
     return changed._replace(
         blocks=tuple(
-            new if (changed.name, layer) in touched else old
+            new if (changed.name, layer) in changed_blocks else old
             for layer, (new, old) in enumerate(zip(changed.blocks, original.blocks, strict=True))
         )
     )

@@ -18,7 +18,12 @@ CHANGES = ("mask", "score", "temperature", "softcap")
 
 
 def override(model: Model, changes: Mapping[str, Any]) -> Model:
-    """`model` with the changes made in every self-attention (the mask: of the first stack)."""
+    """`model` with the changes made in every attention (the mask: in the self-attention of its
+    first stack).
+
+    Raises:
+        AttnvizError: a change that needs other weights, or that makes no sense.
+    """
     for name in changes:
         if name not in CHANGES:
             raise AttnvizError(
@@ -29,12 +34,12 @@ def override(model: Model, changes: Mapping[str, Any]) -> Model:
         raise AttnvizError(
             f"{model.name} has no attention: there is nothing to change", "try `-m tagger`"
         )
-    from_values(changes, "the flags")  # refuses what makes no sense
-    first = "decoder" if model.transformer.encoder is None else "encoder"
+    from_values(changes, "the flags")  # raises for values out of range
+    first_stack = "decoder" if model.transformer.encoder is None else "encoder"
 
     def change(stack: str, attention: MultiHeadAttention) -> MultiHeadAttention:
         fields: dict[str, Any] = {}
-        if attention.kind == "self" and stack == first and changes.get("mask") is not None:
+        if attention.kind == "self" and stack == first_stack and changes.get("mask") is not None:
             fields["mask"] = masks.parse(changes["mask"])
         if changes.get("softcap") is not None:
             fields["softcap"] = changes["softcap"]
@@ -49,20 +54,20 @@ def override(model: Model, changes: Mapping[str, Any]) -> Model:
             fields["scale"] = (scale or default) / changes.get("temperature", 1.0)
         return attention._replace(**fields)
 
-    told = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    changed = ", ".join(f"{name} = {value}" for name, value in changes.items())
     return model._replace(
         transformer=model.transformer.change_attention(change),
         shape={**model.shape, "changed": dict(changes)},
-        notes=(*model.notes, f"changed from what it was trained with: {told}"),
+        notes=(*model.notes, f"changed from what it was trained with: {changed}"),
     )
 
 
 def hide(model: Model, mask: Mask) -> Model:
-    """`model` with a mask besides its own in every self-attention of its first stack."""
-    first = "decoder" if model.transformer.encoder is None else "encoder"
+    """`model` with a mask added to that of every self-attention of its first stack."""
+    first_stack = "decoder" if model.transformer.encoder is None else "encoder"
 
     def change(stack: str, attention: MultiHeadAttention) -> MultiHeadAttention:
-        if stack != first or attention.kind != "self":
+        if stack != first_stack or attention.kind != "self":
             return attention
         return attention._replace(mask=attention.mask + mask)
 
@@ -73,9 +78,10 @@ def _score(spec: str) -> dict[str, Any]:
     name, options = parse_spec(spec)
     entry = scores.SCORES[name]
     if entry.arrays:
+        without_arrays = [known for known in scores.SCORES if not scores.SCORES[known].arrays]
         raise AttnvizError(
             f"the score {name!r} has learned arrays, which this model lacks",
-            "use dot, scaled_dot, cosine or gaussian, or -m random",
+            f"use one of {', '.join(without_arrays)}; or -m random",
         )
-    options_read = scores.SCORES.options(name, options)
-    return {"score": partial(entry.function, **options_read), "score_name": spec}
+    keywords = scores.SCORES.options(name, options)
+    return {"score": partial(entry.function, **keywords), "score_name": spec}

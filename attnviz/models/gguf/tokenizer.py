@@ -13,9 +13,9 @@ from typing import Any
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
 from attnviz.models.gguf.splits import SPLITS
-from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, tokenizers_package
 from attnviz.models.tokenizers.spelling import SPACE
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 
 PREFIX = "tokenizer.ggml."
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4

@@ -53,7 +53,7 @@ def _writing_probe(model: Model, line: str) -> Probe:
         raise AttnvizError(f"expected SOURCE<TAB>TARGET, got {line!r:.60}", "one tab in each line")
     source = read_text(model, source_text)
     if model.kind == "encoder-decoder":
-        reader = model.target_tokenizer or model.tokenizer
+        reader = model.output_tokenizer
         target = without_end(model, read_target(model, target_text))
         if reader.begin is not None and target.ids[0] != reader.begin:
             target = reader.take([reader.begin]).followed_by(target)
@@ -67,7 +67,7 @@ def _writing_probe(model: Model, line: str) -> Probe:
         probe = Probe(prepare_tokens(model, {"source": text}, stages=()), positions)
         if n_prefix == 0 or not right:
             raise AttnvizError("the target adds no token to the source", "a longer target")
-    return probe._replace(positions=positions, right=np.array(right), whole=True)
+    return probe._replace(positions=positions, right=np.array(right), all_or_nothing=True)
 
 
 def _tagging_probe(model: Model, line: str) -> Probe:

@@ -54,7 +54,7 @@ def generate(
             "attnviz decode TEXT -m phrases, or -m induction",
         )
     model.keep_weights((available_memory() or 0) // 2)
-    reader = model.target_tokenizer or model.tokenizer
+    reader = model.output_tokenizer
     memory, prompt = None, source
     if transformer.encoder is not None:
         memory = transformer.encode(as_input(model, source), RecordNothing())
@@ -114,7 +114,7 @@ def can_cache(decoder: Stack) -> bool:
 def _first_target(model: Model, target: Text | None) -> Tokens:
     if target is not None:
         return read_target(model, target)
-    reader = model.target_tokenizer or model.tokenizer
+    reader = model.output_tokenizer
     if reader.begin is None:
         raise AttnvizError(f"{model.name} has no first token to begin with", "--target TEXT")
     return read_target(model, [reader.begin])

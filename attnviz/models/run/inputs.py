@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.model import Model, Tokenizer
+from attnviz.models.model import Model
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.types import Array
@@ -29,7 +30,7 @@ def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
 
 def read_target(model: Model, text: Text) -> Tokens:
     """The tokens of what an encoder-decoder's decoder has so far."""
-    tokenizer = model.target_tokenizer or model.tokenizer
+    tokenizer = model.output_tokenizer
     n_vocabulary = model.n_target or tokenizer.n_entry or model.n_vocabulary
     return _read_tokens(model, tokenizer, n_vocabulary, text, None)
 

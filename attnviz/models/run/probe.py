@@ -34,8 +34,8 @@ class Probe(NamedTuple):
     """[n_position]: where an answer's probability is reported; None for nowhere."""
     choice: int | None = None
     """That answer; None for what the model itself finds most probable."""
-    whole: bool = False
-    """Whether the positions make one answer, right only as a whole."""
+    all_or_nothing: bool = False
+    """Whether the positions make one answer, which is right only if all of it is."""
     about: str = ""
     """What is watched and what counts as right, where that is not plain."""
 
@@ -117,7 +117,7 @@ def output_name(model: Model, id: int) -> str:
     """What an output stands for, safe to show."""
     if model.labels:
         return label(model.labels[id])
-    return (model.target_tokenizer or model.tokenizer).take([id]).labels[0]
+    return model.output_tokenizer.take([id]).labels[0]
 
 
 def _image_probe(model: Model, path: Text) -> Probe:
@@ -160,7 +160,7 @@ def _target_probe(
         right=np.array(generated.written.ids),
         watched=np.ones(len(positions), bool) if choice is None else only_last,
         choice=choice,
-        whole=True,
+        all_or_nothing=True,
         about="watched and right: what the whole model writes",
     )
 
@@ -173,7 +173,7 @@ def pair_probe(model: Model, source: Tokens, target: Tokens) -> Probe:
 
 def without_end(model: Model, tokens: Tokens) -> Tokens:
     """The tokens without the one that ends a text."""
-    reader = model.target_tokenizer or model.tokenizer
+    reader = model.output_tokenizer
     if len(tokens) > 1 and reader.end is not None and tokens.ids[-1] == reader.end:
         return reader.take(tokens.ids[:-1])
     return tokens

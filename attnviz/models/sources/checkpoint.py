@@ -11,7 +11,7 @@ from attnviz.models.model import Model
 from attnviz.models.sources.card import check_card
 from attnviz.models.sources.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
 from attnviz.models.tokenizers.files import read_tokenizers
-from attnviz.models.vision.preprocessor import RIGHT
+from attnviz.models.vision.preprocessor import HINT
 from attnviz.tokens import label
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -29,7 +29,7 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
         weights,
         tokenizers.source,
         tokenizers.target,
-        Config(read_object(preprocessor), str(preprocessor), RIGHT)
+        Config(read_object(preprocessor), str(preprocessor), HINT)
         if preprocessor.exists()
         else None,
         dtype,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnviz.models.model import Tokenizer
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.tokens import Tokens
 
 

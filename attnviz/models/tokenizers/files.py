@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnviz.models.json_object import read_object
-from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.decoder import DecoderTokenizer
 from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, read_tokenizer
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.models.tokenizers.vocabulary import CONVERT, content, read_settings, read_vocabulary
 
 SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")

@@ -8,8 +8,8 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import other_kind, read_bytes
-from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.spelling import show, spelling_of
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.tokens import Tokens
 
 NOWHERE = "\U0010fffd"

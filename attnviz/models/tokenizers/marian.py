@@ -9,8 +9,8 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
-from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.spelling import Spelling, sentence_piece, show
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.tokens import Tokens
 
 END, UNKNOWN, PADDING = "</s>", "<unk>", "<pad>"

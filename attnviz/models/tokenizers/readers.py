@@ -8,8 +8,8 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
-from attnviz.models.model import Tokenizer
 from attnviz.models.tokenizers.pieces import SHAPES, word_pieces
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, split_words
 

@@ -11,7 +11,7 @@ from attnviz.models.vision.images import GREY, Pixels, opaque, open_image, resiz
 from attnviz.nn.types import Array
 
 BRIGHT = 0.5
-"""A border brighter than this is paper: the ink is made light on dark."""
+"""A border brighter than this is paper: such an image is inverted, to light on dark."""
 
 
 class GreyReader(NamedTuple):
@@ -25,24 +25,23 @@ class GreyReader(NamedTuple):
         """See `ImageReader`."""
         from PIL import Image
 
-        picture, name, told = open_image(image)
-        notes, size = list(told), (self.height, self.width)
+        picture, name, opening_notes = open_image(image)
+        notes, size = list(opening_notes), (self.height, self.width)
         if picture.mode not in GREY:
             notes.append(f"{name} was made grey")
         picture = opaque(picture).convert("L")
         if (picture.height, picture.width) != size:
             picture, resized = resize(picture, size, Image.Resampling.BOX, name)
             notes.append(resized)
-        values, lit = _light_on_dark(np.asarray(picture, np.float64) / 255)
-        return Pixels(values[None], values, (self.patch, self.patch), (*notes, *lit))
+        values, light_notes = _light_on_dark(np.asarray(picture, np.float64) / 255)
+        return Pixels(values[None], values, (self.patch, self.patch), (*notes, *light_notes))
 
 
 def _light_on_dark(values: Array) -> tuple[Array, tuple[str, ...]]:
-    """[height, width] -> the same, turned if its border is bright; and what to say of it."""
+    """[height, width] -> the same, inverted if its border is bright; and notes on that."""
     if float(np.ptp(values)) < 1 / 255:
         return values, ("the image is of one brightness: there is nothing to see in it",)
     border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     if float(np.median(border)) <= BRIGHT:
         return values, ()
-    told = "dark on light was turned into light on dark, as the model was trained"
-    return 1 - values, (told,)
+    return 1 - values, ("dark on light was turned into light on dark, as the model was trained",)

@@ -12,7 +12,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
-MOST_PIXELS = 64_000_000
+MAX_PIXELS = 64_000_000
 
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 """Pillow's names of what has no colour."""
@@ -35,7 +35,7 @@ class Pixels(NamedTuple):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """How many patches there are below and beside one another."""
+        """The numbers of rows and columns of patches."""
         return self.values.shape[-2] // self.patch[0], self.values.shape[-1] // self.patch[1]
 
     @property
@@ -47,13 +47,13 @@ class Pixels(NamedTuple):
 
 
 class ImageReader(Protocol):
-    """What makes of a user's image the one that the model sees."""
+    """Makes of a user's image the one that the model sees."""
 
     def read(self, image: str | Path | Array) -> Pixels:
         """Any image that Pillow reads, or an array.
 
         Raises:
-            AttnvizError: no image, or one too large.
+            AttnvizError: not an image, or one that is too large.
         """
         ...
 
@@ -76,8 +76,8 @@ def open_image(image: str | Path | Array) -> Opened:
     notes = []
     if n_picture > 1:
         notes.append(f"{name}: the first of {n_picture} pictures")
-    picture, turned = _upright(picture)
-    if turned:
+    picture, rotated = _upright(picture)
+    if rotated:
         notes.append(f"{name} was turned upright, as its EXIF data say")
     return Opened(picture, name, tuple(notes))
 
@@ -100,17 +100,20 @@ def opaque(picture: Any) -> Any:
 
 
 def resize(picture: Any, size: tuple[int, int], resample: int, name: str) -> tuple[Any, str]:
-    """The picture in `size`, height and width, and what to say of it."""
-    (width, height), (down, across) = picture.size, size
-    if down * across > MOST_PIXELS:
+    """The picture in `size`, height and width, and a note of that."""
+    (width, height), (new_height, new_width) = picture.size, size
+    if new_height * new_width > MAX_PIXELS:
         raise AttnvizError(
-            f"{name} would be resized to {across} × {down} pixels; at most "
-            f"{MOST_PIXELS // 10**6} million are read",
+            f"{name} would be resized to {new_width} × {new_height} pixels; at most "
+            f"{MAX_PIXELS // 10**6} million are read",
             "cut it to a shape nearer to a square",
         )
-    squeezed = max(height * across, width * down) >= 2 * min(height * across, width * down)
-    told = f"{name} was resized from {width} × {height} to {across} × {down} pixels"
-    return picture.resize((across, down), resample), told + ", which squeezes it" * squeezed
+    stretches = height * new_width, width * new_height
+    squeezed = max(stretches) >= 2 * min(stretches)
+    note = f"{name} was resized from {width} × {height} to {new_width} × {new_height} pixels"
+    return picture.resize(
+        (new_width, new_height), resample
+    ), note + ", which squeezes it" * squeezed
 
 
 def _open(path: Path) -> tuple[Any, int]:
@@ -125,18 +128,18 @@ def _open(path: Path) -> tuple[Any, int]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 width, height = picture.size
-                if width * height > MOST_PIXELS:
+                if width * height > MAX_PIXELS:
                     raise AttnvizError(
                         f"{path} is {width} × {height} pixels; at most "
-                        f"{MOST_PIXELS // 10**6} million are read",
-                        "make it smaller first",
+                        f"{MAX_PIXELS // 10**6} million are read",
+                        "scale it down first",
                     )
                 picture.load()
                 return picture.copy(), getattr(picture, "n_frames", 1)
     except UnidentifiedImageError as error:
-        raise AttnvizError(f"{path} is no image", "name a PNG, JPEG, GIF, … file") from error
+        raise AttnvizError(f"{path} is not an image", "name a PNG, JPEG, GIF, … file") from error
     except Image.DecompressionBombError as error:
-        raise AttnvizError(f"{path} is too large an image", "make it smaller first") from error
+        raise AttnvizError(f"{path} is too large an image", "scale it down first") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise AttnvizError(f"{path} cannot be read: {error}", "is the file whole?") from error
 
@@ -168,19 +171,19 @@ def _from_array(array: Array) -> Any:
 
 
 def _upright(picture: Any) -> tuple[Any, bool]:
-    """The picture as its EXIF orientation wants it, and whether that turned it."""
+    """The picture as its EXIF orientation wants it, and whether that changed it."""
     from PIL import ImageOps
 
-    turned = picture.getexif().get(0x0112, 1) != 1
-    return (ImageOps.exif_transpose(picture) if turned else picture), turned
+    rotated = picture.getexif().get(0x0112, 1) != 1
+    return (ImageOps.exif_transpose(picture) if rotated else picture), rotated
 
 
 def _eight_bits(picture: Any) -> Any:
-    """More than 8 bits a pixel, scaled by what the format or the image holds at most."""
+    """More than 8 bits a pixel, scaled by the maximum of the format or of the image."""
     from PIL import Image
 
     values = np.asarray(picture, np.float64)
     if not np.isfinite(values).all():
         raise AttnvizError("the image has NaN or infinity", "clean it first")
-    most = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1e-9)
-    return Image.fromarray((255 * np.clip(values / most, 0, 1)).round().astype(np.uint8))
+    maximum = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1e-9)
+    return Image.fromarray((255 * np.clip(values / maximum, 0, 1)).round().astype(np.uint8))

@@ -127,14 +127,14 @@ def test_uniform_takes_what_the_sinks_had():
 
 
 def test_means_are_over_all_positions_of_all_texts():
-    transformer, (long, _) = loaded(MODELS["encoder"])
+    transformer, long = loaded(MODELS["encoder"])
     model = load_model(MODELS["encoder"], {"dtype": "float64"})
-    short = as_input(model, read_text(model, OTHER))
+    short = {"source": as_input(model, read_text(model, OTHER))}
     contexts = [
-        states(transformer, {"source": each}, ["context"])[1]["encoder.1.self"].context
+        states(transformer, each, ["context"])[1]["encoder.1.self"].context
         for each in (long, short)
     ]
-    found = mean_contexts(transformer, [{"source": long}, {"source": short}])["encoder.1.self"]
+    found = mean_contexts(transformer, [long, short])["encoder.1.self"]
     np.testing.assert_allclose(found, np.concatenate(contexts, 1).mean(1), atol=1e-12)
 
 

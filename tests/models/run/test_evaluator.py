@@ -22,19 +22,19 @@ from tests.conftest import HERE
 )
 def test_a_pass_that_goes_on_is_a_whole_pass(name, text):
     model = load_model(name)
-    question = make_probe(model, text)
+    probe = make_probe(model, text)
     transformer = model.transformer
-    resumed = ResumableForward(transformer, question.inputs)
+    resumed = ResumableForward(transformer, probe.inputs)
     heads = [Head(site.id, h) for site in transformer.sites() for h in range(site.n_head)]
 
     @settings(max_examples=20, deadline=None)
     @given(lost=st.sets(st.sampled_from(heads), max_size=5))
     def holds(lost):
         changed = ablate(transformer, lost, zero)
-        whole = changed(*question.inputs.values(), hidden_states=True, logits=True)
+        whole = changed(*probe.inputs.values(), hidden_states=True, logits=True)
         np.testing.assert_array_equal(resumed(changed), list(whole.hidden_states.values())[-1][-1])
         np.testing.assert_array_equal(
-            Evaluator(model, question)(changed), whole.logits[question.positions]
+            Evaluator(model, probe)(changed), whole.logits[probe.positions]
         )
 
     holds()
@@ -42,8 +42,8 @@ def test_a_pass_that_goes_on_is_a_whole_pass(name, text):
 
 def test_nothing_is_computed_where_nothing_changed(monkeypatch):
     model = load_model("phrases")
-    question = make_probe(model, "你好！")
-    passes, blocks = Evaluator(model, question), []
+    probe = make_probe(model, "你好！")
+    passes, blocks = Evaluator(model, probe), []
     real = type(model.transformer.decoder).__call__
 
     def counted(stack, *arguments, **named):
@@ -61,10 +61,10 @@ def test_nothing_is_computed_where_nothing_changed(monkeypatch):
 
 def test_images_and_models_without_output():
     digits, image = load_model("digits"), HERE.parent / "samples" / "digits" / "3.png"
-    question = make_probe(digits, str(image))
-    logits = Evaluator(digits, question)(digits.transformer)
+    probe = make_probe(digits, str(image))
+    logits = Evaluator(digits, probe)(digits.transformer)
     assert logits.shape == (1, 10)
     assert logits.argmax() == 3
     model = load_model("random")
-    question = make_probe(model, "I saw a saw")
-    assert Evaluator(model, question)(model.transformer).shape == (4, 32)
+    probe = make_probe(model, "I saw a saw")
+    assert Evaluator(model, probe)(model.transformer).shape == (4, 32)

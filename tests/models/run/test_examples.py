@@ -42,8 +42,8 @@ def test_translations_are_right_if_greedy_decoding_writes_them(tmp_path):
     assert right.right[-1] == model.target_tokenizer.end
     assert right.positions.tolist() == list(range(len(right.right)))
     hits = [
-        (Evaluator(model, question)(model.transformer).argmax(-1) == question.right).all()
-        for question in (right, wrong)
+        (Evaluator(model, probe)(model.transformer).argmax(-1) == probe.right).all()
+        for probe in (right, wrong)
     ]
     assert hits == [True, False]
 
@@ -51,12 +51,12 @@ def test_translations_are_right_if_greedy_decoding_writes_them(tmp_path):
 def test_continuations(tmp_path):
     """Only what follows the source counts."""
     model = load_model("induction")
-    (question,) = read_examples(model, write(tmp_path, "abcdea\tbcde"))
-    tokens = question.streams["source"]
+    (probe,) = read_examples(model, write(tmp_path, "abcdea\tbcde"))
+    tokens = probe.streams["source"]
     assert "".join(tokens.tokens[1:]) == "abcdeabcde"
-    assert question.positions.tolist() == [6, 7, 8, 9]
-    assert [tokens.ids[place + 1] for place in question.positions] == question.right.tolist()
-    assert (Evaluator(model, question)(model.transformer).argmax(-1) == question.right).all()
+    assert probe.positions.tolist() == [6, 7, 8, 9]
+    assert [tokens.ids[place + 1] for place in probe.positions] == probe.right.tolist()
+    assert (Evaluator(model, probe)(model.transformer).argmax(-1) == probe.right).all()
 
 
 @pytest.mark.parametrize(

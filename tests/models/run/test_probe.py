@@ -15,42 +15,42 @@ from attnviz.models.run.probe import UNKNOWN, make_probe, output_id, output_name
 
 def test_a_tagger_is_asked_at_its_words():
     model = load_model("tagger")
-    question = make_probe(model, "I saw a saw")
-    assert question.positions.tolist() == [1, 2, 3, 4]
-    assert question.right is None
-    assert question.watched.all()
-    best = Evaluator(model, question)(model.transformer).argmax(-1)
+    probe = make_probe(model, "I saw a saw")
+    assert probe.positions.tolist() == [1, 2, 3, 4]
+    assert probe.right is None
+    assert probe.watched.all()
+    best = Evaluator(model, probe)(model.transformer).argmax(-1)
     assert [output_name(model, id) for id in best] == ["PRON", "VERB", "DET", "NOUN"]
 
 
 def test_a_decoder_alone_is_asked_what_comes_next():
-    question = make_probe(load_model("induction"), "abcab")
-    ids = question.streams["source"].ids
-    assert question.positions.tolist() == list(range(len(ids)))
-    assert question.right.tolist() == [*ids[1:], UNKNOWN]
-    assert question.watched.tolist() == [False] * (len(ids) - 1) + [True]
+    probe = make_probe(load_model("induction"), "abcab")
+    ids = probe.streams["source"].ids
+    assert probe.positions.tolist() == list(range(len(ids)))
+    assert probe.right.tolist() == [*ids[1:], UNKNOWN]
+    assert probe.watched.tolist() == [False] * (len(ids) - 1) + [True]
 
 
 @pytest.mark.parametrize("text", ["我看见了一把锯子", "早上好！", "好"])
 def test_a_translator_is_asked_what_it_wrote(text):
     """Read at once, its own output is what it finds most probable at every place."""
     model = load_model("phrases")
-    question = make_probe(model, text)
+    probe = make_probe(model, text)
     written = generate(model, read_text(model, text)).written
-    assert question.right.tolist() == list(written.ids)
-    best = Evaluator(model, question)(model.transformer).argmax(-1)
-    assert (best == question.right).all()
-    assert question.whole
+    assert probe.right.tolist() == list(written.ids)
+    best = Evaluator(model, probe)(model.transformer).argmax(-1)
+    assert (best == probe.right).all()
+    assert probe.all_or_nothing
 
 
 def test_what_the_decoder_was_given():
     model = load_model("phrases")
-    question = make_probe(model, "我看见了一把锯子", target="I saw", token="a")
-    target = question.streams["target"]
+    probe = make_probe(model, "我看见了一把锯子", target="I saw", token="a")
+    target = probe.streams["target"]
     assert target.tokens[-2:] == ("I", "saw")
-    assert question.right.tolist() == [*target.ids[1:], UNKNOWN]
-    assert np.flatnonzero(question.watched).tolist() == [len(target) - 1]
-    assert output_name(model, question.choice) == "a"
+    assert probe.right.tolist() == [*target.ids[1:], UNKNOWN]
+    assert np.flatnonzero(probe.watched).tolist() == [len(target) - 1]
+    assert output_name(model, probe.choice) == "a"
 
 
 def test_names_of_outputs():

@@ -76,7 +76,7 @@ def test_twenty_thousand_pixels_wide(tmp_path):
 
 def test_what_is_no_image(tmp_path, digit):
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(AttnvizError, match="is no image"):
+    with pytest.raises(AttnvizError, match="is not an image"):
         read(tmp_path / "text.png")
     with pytest.raises(AttnvizError, match="does not exist"):
         read(tmp_path / "nothing.png")

@@ -12,17 +12,18 @@ from PIL import Image
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
-from attnviz.models.vision.preprocessor import ShortestEdge, Takes, read_preprocessor
+from attnviz.models.vision.preprocessor import ShortestEdge, VisionInput
+from attnviz.models.vision.preprocessor_config import read_preprocessor
 from tests.conftest import GOLDEN
 
 IMAGES = GOLDEN / "images"
 CONFIGS = json.loads((IMAGES / "configs.json").read_text())
 NAMES = sorted(path.name for path in IMAGES.iterdir() if path.suffix in (".png", ".tiff"))
-TAKES = Takes(3, 11, 7, (1, 1), resizes=True, processor="ViT")
+MODEL_INPUT = VisionInput(3, 11, 7, (1, 1), resizes=True, processor="ViT")
 
 
-def reader(values, takes=TAKES):
-    return read_preprocessor(takes, Config(values, "preprocessor_config.json"))
+def reader(values, model_input=MODEL_INPUT):
+    return read_preprocessor(model_input, Config(values, "preprocessor_config.json"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,9 +73,9 @@ def test_bytes_are_prepared_whatever_their_axes(generator):
 
 
 def test_grey_models_read_grey():
-    takes = TAKES._replace(n_channel=1)
+    model_input = MODEL_INPUT._replace(n_channel=1)
     values = {"size": [11, 7], "image_mean": [0.25], "image_std": 0.5}
-    found = reader(values, takes).read(IMAGES / "rgb.png")
+    found = reader(values, model_input).read(IMAGES / "rgb.png")
     with Image.open(IMAGES / "rgb.png") as picture:
         grey = np.asarray(picture.convert("L").resize((7, 11), Image.Resampling.BILINEAR)) / 255
     np.testing.assert_allclose(found.values[0], (grey - 0.25) / 0.5, atol=1e-6)
@@ -82,11 +83,11 @@ def test_grey_models_read_grey():
 
 
 def test_without_a_file_it_is_the_default_and_it_is_said():
-    fixed = read_preprocessor(TAKES._replace(resizes=False), None).read(IMAGES / "rgb.png")
+    fixed = read_preprocessor(MODEL_INPUT._replace(resizes=False), None).read(IMAGES / "rgb.png")
     said = reader({"size": [11, 7]}).read(IMAGES / "rgb.png")
     np.testing.assert_array_equal(fixed.values, said.values)
     assert "no preprocessor_config.json" in fixed.notes[0]
-    bit = read_preprocessor(TAKES._replace(processor="Bit"), None).read(IMAGES / "rgb.png")
+    bit = read_preprocessor(MODEL_INPUT._replace(processor="Bit"), None).read(IMAGES / "rgb.png")
     assert bit.values.shape == (3, 224, 224)
 
 
@@ -127,14 +128,14 @@ def test_what_is_not_understood_is_refused_by_name(values, message):
 
 
 def test_the_size_that_a_model_takes():
-    fixed = reader({"size": [11, 8]}, TAKES._replace(resizes=False))
+    fixed = reader({"size": [11, 8]}, MODEL_INPUT._replace(resizes=False))
     with pytest.raises(AttnvizError, match="8 × 11 pixels; the model takes 7 × 11"):
         fixed.read(IMAGES / "rgb.png")
     with pytest.raises(AttnvizError, match="7 × 12 pixels; the model takes"):
         fixed.read(np.zeros((3, 12, 7)))
     with pytest.raises(AttnvizError, match="a patch has 8 × 8"):
-        reader({"size": [11, 7]}, TAKES._replace(patch=(8, 8))).read(IMAGES / "rgb.png")
-    uneven = reader({"size": [11, 9]}, TAKES._replace(patch=(4, 3))).read(IMAGES / "rgb.png")
+        reader({"size": [11, 7]}, MODEL_INPUT._replace(patch=(8, 8))).read(IMAGES / "rgb.png")
+    uneven = reader({"size": [11, 9]}, MODEL_INPUT._replace(patch=(4, 3))).read(IMAGES / "rgb.png")
     assert (uneven.values.shape, uneven.shown.shape) == ((3, 8, 9), (8, 9, 3))
     assert (uneven.grid, len(uneven.tokens)) == ((2, 3), 7)
     assert "of 9 × 11 pixels, 9 × 8 fill patches" in uneven.notes

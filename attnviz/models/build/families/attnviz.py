@@ -13,8 +13,9 @@ from attnviz.models.build.config import Config
 from attnviz.models.build.stack import StackConfig, from_values
 from attnviz.models.build.stack_parts import build_stacks, linear
 from attnviz.models.build.tensors import Tensors
-from attnviz.models.model import Model, Tokenizer
+from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText, Reader
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.models.vision.grey import GreyReader
 from attnviz.nn.embedding import Embed, Embedding, PatchEmbedding
 from attnviz.nn.patches import GridPositions

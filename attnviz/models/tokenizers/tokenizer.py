@@ -1,0 +1,50 @@
+"""What every tokenizer does, whichever file it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+
+
+class Tokenizer(Protocol):
+    """Text to tokens. What a tokenizer does not know of itself keeps its default."""
+
+    begin: int | None = None
+    """The id that a decoder starts from."""
+    end: int | None = None
+    """The id that closes a text."""
+    other_ends: frozenset[int] = frozenset()
+    """Ids besides `end` at which decoding stops: the end of a turn, say."""
+    mask: int | None = None
+    """The id that stands for a token to be guessed."""
+    n_entry: int | None = None
+    """How many ids there are, if it knows."""
+    where: str = "the tokenizer"
+    """The file that it was read from."""
+    n_piece: int = 0
+    """How many parts of words there are, for models that read them besides the words."""
+
+    def encode(self, text: str, pair: str | None = None) -> Tokens:
+        """A text, or two as the model takes a pair of them."""
+        ...
+
+    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
+        """Token ids as they are: nothing is added; a pair becomes the second segment."""
+        ...
+
+    def stops_at(self, id: int) -> bool:
+        """Whether nothing is written after this id."""
+        return id == self.end or id in self.other_ends
+
+    def join(self, ids: Sequence[int]) -> str:
+        """The text of ids, without what marks its beginning and end."""
+        return " ".join(self.take([id for id in ids if id not in (self.begin, self.end)]).tokens)
+
+    def pieces(self, words: Sequence[str]) -> Array:
+        """[n_token, n_piece_of_word]: the ids of each word's parts; none by default."""
+        return np.zeros((len(words), 0), np.int64)
