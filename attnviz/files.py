@@ -44,7 +44,7 @@ def read_toml(path: Path, example: str) -> dict[str, Any]:
             f"cannot read {path}: {error.strerror}", "check its name, and who may read it"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AttnvizError(f"{path} is no TOML file: {error}", f"{example} is one") from error
+        raise AttnvizError(f"{path} is not a TOML file: {error}", f"{example} is one") from error
 
 
 @contextlib.contextmanager

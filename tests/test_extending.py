@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 
@@ -206,3 +207,97 @@ def test_help_names_scores_and_masks_from_outside(tmp_path):
     text = run_with(tmp_path, "parts", PARTS, "compare", "--help").stdout
     assert "gaussian, negative_dot" in text
     assert "every_other:step=…" in " ".join(text.replace("│", " ").split())
+
+
+FAMILY = '''
+"""A family of decoders, and the weights of checkpoints as NumPy's archives."""
+
+import hashlib
+import sys
+
+import numpy as np
+
+from attnviz.models.build.checkpoint import trained_model
+from attnviz.models.build.families import FAMILIES
+from attnviz.models.build.layers import attention, layer_norm
+from attnviz.models.formats import MODEL_FORMATS
+from attnviz.nn import masks
+from attnviz.nn.embedding import Embedding
+from attnviz.nn.transformer import Stack, Sublayer, Transformer
+
+SUFFIX = ".npz"
+
+
+class open_weights:
+    def __init__(self, path):
+        self.path, self.n_byte = str(path), path.stat().st_size
+        self._arrays = dict(np.load(path))
+        self.shapes = {name: array.shape for name, array in self._arrays.items()}
+
+    def copies(self, name):
+        return False
+
+    def read(self, name, rows=None):
+        return self._arrays[name] if rows is None else self._arrays[name][rows]
+
+    def sha256(self):
+        return hashlib.sha256(open(self.path, "rb").read()).hexdigest()
+
+
+def build(checkpoint):
+    config, tensors = checkpoint.config, checkpoint.tensors()
+    n_head, d_model = config.count("n_head"), config.count("d_model")
+    n_vocabulary = config.count("vocab_size")
+    config.finish()
+    table = tensors.take("table", n_vocabulary, d_model)
+    heads = attention(tensors, "heads", ("q", "k", "v", "o"), d_model, n_head, mask=masks.CAUSAL)
+    block = (Sublayer(heads, before=layer_norm(tensors, "norm", d_model, 1e-5)),)
+    return trained_model(
+        checkpoint,
+        tensors,
+        Transformer(
+            decoder=Stack("decoder", (block,)), source=Embedding(tokens=table.__getitem__)
+        ),
+        {"n_layer": 1, "n_head": n_head, "d_model": d_model, "positions": "none"},
+        n_vocabulary=n_vocabulary,
+    )
+
+
+FAMILIES.add(sys.modules[__name__])
+MODEL_FORMATS.add(sys.modules[__name__])
+'''
+
+
+def test_a_family_and_a_file_format_of_checkpoints(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = {"model_type": "minimal", "n_head": 3, "d_model": 6, "vocab_size": 5}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {"table": (5, 6), "norm.weight": (6,), "norm.bias": (6,)}
+    for name in "qkvo":
+        tensors |= {f"heads.{name}.weight": (6, 6), f"heads.{name}.bias": (6,)}
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=shape).astype("f4") for name, shape in tensors.items()}
+    np.savez(folder / "weights.npz", **arrays)
+
+    done = run_with(tmp_path, "minimal", FAMILY, "run", "--ids", "4,0,3", "-m", "model", "--json")
+    assert done.returncode == 0, done.stderr
+    trace = json.loads(done.stdout)
+    assert trace["model"]["family"] == "minimal"
+    assert trace["records"][0]["n_head"] == 3
+    # softmax(q kᵀ / √d_k) of the middle head, by hand
+    x = arrays["table"][[4, 0, 3]].astype(float)
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    x = x * arrays["norm.weight"] + arrays["norm.bias"]
+    q, k = (x @ arrays[f"heads.{n}.weight"].T + arrays[f"heads.{n}.bias"] for n in "qk")
+    scores = np.exp(np.where(np.tri(3), q[:, 2:4] @ k[:, 2:4].T / np.sqrt(2), -np.inf))
+    expected = scores / scores.sum(1, keepdims=True)
+    weights = trace["arrays"]["decoder.0.self/weights"][1]
+    assert np.allclose(weights, expected, atol=1e-6)
+
+    done = run_with(tmp_path, "minimal", FAMILY, "models", ".")
+    assert "minimal" in done.stdout
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "minimall"}))
+    done = run_with(tmp_path, "minimal", FAMILY, "run", "--ids", "4", "-m", "model")
+    assert done.returncode == 2
+    assert "did you mean `minimal`?" in done.stderr

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 DEFAULT = "tagger"
 RANDOM = "random"
 
-FILES = (".gguf", ".toml")
-"""Suffixes of files that are models."""
-
 PACKAGED = Path(__file__).parent / "packaged"
 
 
@@ -32,29 +29,24 @@ def is_packaged(name: str) -> bool:
     return name.replace("-", "").isalnum() and (PACKAGED / name / "config.json").exists()
 
 
-def is_gguf(path: Path) -> bool:
-    """Whether a file is one of GGUF: by its suffix, or as in Ollama's store by its first bytes."""
-    if not path.is_file():
-        return False
-    if path.suffix.lower() == ".gguf":
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"GGUF"
-    except OSError:
-        return False
-
-
 def hub_name(name: str) -> HubName | None:
     """The model of the Hugging Face hub that `-m` means; None if it means something else."""
     word = name.partition(":")[0]
     if is_packaged(word) or word == RANDOM:
         return None
-    if name.lower().endswith(FILES) or Path(name).exists():
+    if Path(name).exists() or _names_file(name):
         return None
     from attnviz.models.sources.hub import parse_name
 
     return parse_name(name)
+
+
+def _names_file(name: str) -> bool:
+    """Whether a name ends as the files of models do."""
+    from attnviz.models.formats import whole_formats
+
+    suffixes = (".toml", *(each.SUFFIX for each in whole_formats()))
+    return name.lower().endswith(suffixes)
 
 
 def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None) -> Model:
@@ -102,13 +94,15 @@ def _trained(name: str, dtype: str) -> Model:
     path = Path(name)
     if path.is_dir():
         return load_checkpoint(path, dtype)
-    if is_gguf(path):
-        from attnviz.models.gguf import load_gguf
+    from attnviz.models.formats import whole_format
 
-        return load_gguf(path, dtype)
+    file_format = whole_format(path)
+    if file_format is not None:
+        model: Model = file_format.load(path, dtype)
+        return model
     if path.exists():
         raise AttnvizError(
-            f"{name} is no model: expected a folder with config.json, a .gguf file "
+            f"{name} is not a model: expected a folder with config.json, a .gguf file "
             "or a .toml stack",
             f"name its folder: {path.parent}"
             if path.suffix == ".safetensors"
@@ -130,7 +124,7 @@ def _unknown(name: str, wanted: HubName | None) -> AttnvizError:
             f"no such folder, and no such model in Hugging Face's cache: {name!r}",
             "--download fetches a model by this name; attnviz models lists what is here",
         )
-    if name.lower().endswith(FILES) or "/" in name or "\\" in name or name.startswith("."):
+    if _names_file(name) or "/" in name or "\\" in name or name.startswith("."):
         return AttnvizError(
             f"no such model, file or folder: {name!r}",
             "name a folder with config.json, a .gguf file, a .toml stack, or a model that "

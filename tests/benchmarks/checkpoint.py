@@ -45,7 +45,7 @@ figure.savefig(target)
 CONVERT = """
 import sys
 from pathlib import Path
-from attnviz.models.formats.gguf import GGUFFile
+from attnviz.models.gguf.file import GGUFFile
 file = GGUFFile(Path(sys.argv[1]))
 for name in file.shapes:
     file.read(name)

@@ -143,7 +143,7 @@ def test_what_was_broken_off_is_completed(attnviz, hub, tmp_path):
 
 def test_no_config(attnviz, hub):
     hub.models["some/bert"] = {"bert-q4.gguf": b"GGUF"}
-    hint = refused(attnviz(*RUN, "some/bert", "--download"), "on the hub is no checkpoint")
+    hint = refused(attnviz(*RUN, "some/bert", "--download"), "on the hub is not a checkpoint")
     assert ".gguf" in hint
     hub.models["some/bert"] = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x"}
     refused(attnviz(*RUN, "some/bert", "--download"), "a LoRA adapter, not a whole model")

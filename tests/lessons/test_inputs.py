@@ -20,7 +20,7 @@ def test_numbers_words_and_lists(tmp_path):
     [
         ("n = 4", "does not say which lesson"),
         ("lesson = 4", "does not say which lesson"),
-        ("lesson = ", "is no TOML file"),
+        ("lesson = ", "is not a TOML file"),
         ('lesson = "masks"\nn = {a = 1}', "n: expected a word"),
         ('lesson = "masks"\nn = [0.5]', "n: expected a word"),
         ('lesson = "masks"\nn = []', "n: expected a word"),

@@ -40,8 +40,8 @@ def test_any_bytes(content):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{"a": 1, "b": 2, "a": 1}', "the key 'a' stands there twice"),
-        (b'{"x": [{"a": 1, "a": 2}]}', "the key 'a' stands there twice"),
+        (b'{"a": 1, "b": 2, "a": 1}', "the key 'a' appears twice"),
+        (b'{"x": [{"a": 1, "a": 2}]}', "the key 'a' appears twice"),
         (b"[1]", "expected a JSON object"),
         (b'{"a":' * 100_000, "nested too deeply"),
         (b'{"a": "\xff"}', "codec can't decode"),
@@ -57,7 +57,7 @@ def test_the_file_is_named(tmp_path):
     with pytest.raises(AttnvizError, match=r"cannot read .*a\.json: No such file"):
         read_object(path)
     path.write_bytes(b"[]")
-    with pytest.raises(AttnvizError, match=r"a\.json is damaged or no JSON file") as error:
+    with pytest.raises(AttnvizError, match=r"a\.json is damaged or not a JSON file") as error:
         read_object(path, "write it again")
     assert error.value.hint == "write it again"
 
@@ -65,12 +65,14 @@ def test_the_file_is_named(tmp_path):
 def test_what_stands_there_instead_is_named(tmp_path):
     path = tmp_path / "config.json"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
-    with pytest.raises(AttnvizError, match=r"config\.json is no JSON file, but a Git LFS") as error:
+    with pytest.raises(
+        AttnvizError, match=r"config\.json is not a JSON file, but a Git LFS"
+    ) as error:
         read_object(path)
     assert error.value.hint == "git lfs pull"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "config.json")
-    with pytest.raises(AttnvizError, match=r"config\.json is no file"):
+    with pytest.raises(AttnvizError, match=r"config\.json is not a file"):
         read_object(tmp_path / "config.json")

@@ -1,4 +1,4 @@
-"""safetensors files, memory-mapped: a tensor is read when it is used."""
+"""safetensors, memory-mapped: a tensor is read when it is used."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.tensors import Rows
-from attnviz.models.formats.magic import N_BYTE, what_it_is
-from attnviz.models.formats.mapped import mapped, widened
+from attnviz.models.formats.content import N_BYTE, kind_of, map_file, widen_bfloat16
 from attnviz.models.formats.safetensors_header import (
     DTYPES,
     LENGTH_BYTES,
@@ -21,13 +20,15 @@ from attnviz.models.formats.safetensors_header import (
 )
 from attnviz.nn.types import Array
 
+SUFFIX = ".safetensors"
+
 
 class SafetensorsFile:
     """One file. The header is checked on opening; the data stay where they are."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
-        self._map = mapped(path)
+        self._map = map_file(path)
         head, n_byte = self._map[:N_BYTE], len(self._map)
         try:
             self._start = LENGTH_BYTES + header_length(head, n_byte)
@@ -52,17 +53,21 @@ class SafetensorsFile:
         array = array.reshape(entry.shape)
         if rows is not None:
             array = array[rows]
-        return widened(array) if entry.dtype == "BF16" else array
+        return widen_bfloat16(array) if entry.dtype == "BF16" else array
 
     def sha256(self) -> str:
-        """Of the whole file."""
+        """The hash of the file."""
         return hashlib.sha256(self._map).hexdigest()
 
 
+def open_weights(path: Path) -> SafetensorsFile:
+    return SafetensorsFile(path)
+
+
 def _refusal(path: Path, head: bytes, error: ValueError) -> AttnvizError:
-    """What is wrong with the file, or what it is instead."""
-    other = what_it_is(head) if isinstance(error, NoHeader) else None
-    if other is None:
+    """An error that says what is wrong with the file, or what it is instead."""
+    kind = kind_of(head) if isinstance(error, NoHeader) else None
+    if kind is None:
         return AttnvizError(f"{path} is damaged: {error}", "download it again")
-    what, hint = other
-    return AttnvizError(f"{path} is no safetensors file, but {what}", hint)
+    description, hint = kind
+    return AttnvizError(f"{path} is not a safetensors file, but {description}", hint)

@@ -1,8 +1,8 @@
-"""The header of a safetensors file: every claim that it makes is held against the file.
+"""The header of a safetensors file: everything it says is checked against the file.
 
 Eight bytes with the length of the header, little-endian; the header, a JSON object
-`{name: {"dtype", "shape", "data_offsets"}}`; the data, without holes. `__metadata__` may hold
-texts. Source: the format's description in the safetensors repository.
+`{name: {"dtype", "shape", "data_offsets"}}`; the data, without gaps. `__metadata__` may hold
+strings. Source: the format's description in the safetensors repository.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 LENGTH_BYTES = 8
-LONGEST = 100_000_000
+MAX_LENGTH = 100_000_000
 """Bytes that the format allows a header to have."""
 
-MOST_AXES = 32
-LARGEST = 1 << 63
-"""Sizes lie below it, even those of tensors that a 0 among them makes empty."""
+MAX_AXES = 32
+SIZE_LIMIT = 1 << 63
+"""Sizes lie below it, even those of tensors that are empty because one size is 0."""
 
 
 class Entry(NamedTuple):
@@ -47,34 +47,37 @@ class Entry(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     first: int
-    """Its first byte, counted from the end of the header."""
+    """The first byte, counted from the end of the header."""
     last: int
     """The byte after its last."""
 
 
 class NoHeader(ValueError):
-    """A length that no header has: the file may be of another format."""
+    """A length that no header has: the file may have another format."""
 
 
 class UnknownDtype(ValueError):
-    """A tensor of a type that attnviz cannot read, in a file that may be sound."""
+    """A tensor of a type that attnviz cannot read, in a file that may be undamaged."""
 
 
 def header_length(head: bytes, n_byte: int) -> int:
     """The length of the header of a file of `n_byte` bytes that begins with `head`.
 
-    Raises ValueError if there cannot be one.
+    Raises:
+        ValueError: there cannot be one.
     """
     if n_byte == 0:
         raise ValueError("it is empty")
     if n_byte < LENGTH_BYTES:
         raise ValueError(f"it ends after {n_byte} bytes")
     length = int.from_bytes(head[:LENGTH_BYTES], "little")
-    room = n_byte - LENGTH_BYTES
-    if length > LONGEST:
-        raise NoHeader(f"its header is said to have {length} bytes; {LONGEST} are allowed")
-    if length > room:
-        raise ValueError(f"its header is said to have {length} bytes, and {room} are there")
+    available = n_byte - LENGTH_BYTES
+    if length > MAX_LENGTH:
+        raise NoHeader(
+            f"its header should have {length} bytes, but at most {MAX_LENGTH} are allowed"
+        )
+    if length > available:
+        raise ValueError(f"its header should have {length} bytes, but only {available} are there")
     if head[LENGTH_BYTES : LENGTH_BYTES + 1] != b"{" or not length:
         raise ValueError("its header does not begin with {")
     return length
@@ -83,7 +86,8 @@ def header_length(head: bytes, n_byte: int) -> int:
 def read_entries(header: bytes, n_byte: int) -> dict[str, Entry]:
     """The tensors by name, whose data have `n_byte` bytes.
 
-    Raises ValueError for a header that is none, or that does not fit the data.
+    Raises:
+        ValueError: this is not a header, or it does not fit the data.
     """
     try:
         values = parse_object(header)
@@ -91,7 +95,7 @@ def read_entries(header: bytes, n_byte: int) -> dict[str, Entry]:
         raise ValueError(f"its header: {error}") from None
     metadata = values.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError("its header: expected texts in __metadata__")
+        raise ValueError("its header: expected strings in __metadata__")
     entries: dict[str, Entry] = {}
     for name, value in values.items():
         try:
@@ -112,25 +116,25 @@ def _entry(fields: Any) -> Entry:
     if len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ValueError(f"data_offsets: expected [first, last], got {list(offsets)}")
     itemsize = DTYPES[dtype].itemsize
-    if math.prod(max(size, 1) for size in shape) * itemsize >= LARGEST:
+    if math.prod(max(size, 1) for size in shape) * itemsize >= SIZE_LIMIT:
         raise ValueError(f"no file can hold the shape {list(shape)}")
-    n_byte, found = math.prod(shape) * itemsize, offsets[1] - offsets[0]
-    if n_byte != found:
+    n_byte, n_stored = math.prod(shape) * itemsize, offsets[1] - offsets[0]
+    if n_byte != n_stored:
         raise ValueError(
-            f"the shape {list(shape)} of {dtype} takes {n_byte} bytes, and it has {found}"
+            f"the shape {list(shape)} of {dtype} takes {n_byte} bytes, but it has {n_stored}"
         )
     return Entry(dtype, shape, *offsets)
 
 
-def _sizes(what: str, value: Any) -> tuple[int, ...]:
-    """Whole numbers from 0, not too many and none too large."""
+def _sizes(field: str, value: Any) -> tuple[int, ...]:
+    """Whole numbers of at least 0, not too many and none too large."""
     if (
         not isinstance(value, list)
-        or len(value) > MOST_AXES
-        or not all(type(size) is int and 0 <= size < LARGEST for size in value)
+        or len(value) > MAX_AXES
+        or not all(type(size) is int and 0 <= size < SIZE_LIMIT for size in value)
     ):
         raise ValueError(
-            f"{what}: expected at most {MOST_AXES} whole numbers from 0, "
+            f"{field}: expected at most {MAX_AXES} whole numbers of at least 0, "
             f"got {label(str(value)[:80])}"
         )
     return tuple(value)
@@ -138,23 +142,22 @@ def _sizes(what: str, value: Any) -> tuple[int, ...]:
 
 def _check_layout(entries: Mapping[str, Entry], n_byte: int) -> None:
     """Raise ValueError unless the tensors fill the data, one after the other."""
-    reached, before = 0, ""
+    end, previous = 0, ""
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].first, item[1].last)):
         if entry.last > n_byte:
             raise ValueError(
-                f"{_named(name)} ends {entry.last - n_byte} bytes behind the end of the file"
+                f"{_named(name)} ends {entry.last - n_byte} bytes after the end of the file"
             )
-        if entry.first < reached:
-            raise ValueError(f"{_named(name)} overlaps {_named(before)}")
-        if entry.first > reached:
-            after = _named(before) if before else "the header"
+        if entry.first < end:
+            raise ValueError(f"{_named(name)} overlaps {_named(previous)}")
+        if entry.first > end:
+            after = _named(previous) if previous else "the header"
             raise ValueError(
-                f"{entry.first - reached} bytes between {after} and {_named(name)} belong to no "
-                "tensor"
+                f"{entry.first - end} bytes between {after} and {_named(name)} belong to no tensor"
             )
-        reached, before = entry.last, name
-    if reached < n_byte:
-        raise ValueError(f"{n_byte - reached} bytes at its end belong to no tensor")
+        end, previous = entry.last, name
+    if end < n_byte:
+        raise ValueError(f"{n_byte - end} bytes at its end belong to no tensor")
 
 
 def _named(name: str) -> str:

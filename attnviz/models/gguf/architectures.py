@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
 from attnviz.models.build.tensors import TensorFile
-from attnviz.models.formats.gguf_header import ARCHITECTURE
+from attnviz.models.gguf.header import ARCHITECTURE
 from attnviz.models.gguf.layout import Change, Renamed, halves, side_by_side
 from attnviz.models.gguf.rope import TENSORS, rope_parameters
 from attnviz.registry import nearest

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED, packaged
 from attnviz.models.build.families import FAMILIES, family_name
-from attnviz.models.formats.gguf_header import read_architecture
-from attnviz.models.formats.mapped import mapped
-from attnviz.models.gguf.architectures import ARCHITECTURES
+from attnviz.models.formats import whole_formats
 from attnviz.models.sources.card import read_card
 from attnviz.models.sources.folder import CONFIG
 from attnviz.models.sources.hub import cached
 
-DEEPEST = 4
-"""How far below a given folder checkpoints are looked for."""
+MAX_DEPTH = 4
+"""How many levels below a folder checkpoints are looked for."""
 
 
 class Entry(NamedTuple):
@@ -36,22 +35,25 @@ def packaged_entries() -> list[Entry]:
 
 def cached_entries() -> list[Entry]:
     """Checkpoints in Hugging Face's cache, by the names that `-m` takes."""
-    found = ((str(name), snapshot / CONFIG) for name, snapshot in cached())
-    return [entry for name, path in found if (entry := _entry(name, path)) is not None]
+    entries = (_entry(str(name), snapshot / CONFIG) for name, snapshot in cached())
+    return [entry for entry in entries if entry is not None]
 
 
 def entries_below(folder: Path) -> list[Entry]:
-    """Checkpoints in a folder and below it, then GGUF files."""
-    configs, files = (
-        [path for depth in range(DEEPEST + 1) for path in sorted(folder.glob("*/" * depth + name))]
-        for name in (CONFIG, "*.gguf")
-    )
-    found = [_entry(str(path.parent), path) for path in configs] + list(map(_gguf_entry, files))
-    return [entry for entry in found if entry is not None]
+    """Checkpoints in a folder and below it, then files that are models by themselves."""
+    entries = [_entry(str(path.parent), path) for path in _below(folder, CONFIG)]
+    for each in whole_formats():
+        entries += [_file_entry(path, each) for path in _below(folder, f"*{each.SUFFIX}")]
+    return [entry for entry in entries if entry is not None]
+
+
+def _below(folder: Path, name: str) -> list[Path]:
+    depths = range(MAX_DEPTH + 1)
+    return [path for depth in depths for path in sorted(folder.glob("*/" * depth + name))]
 
 
 def _entry(name: str, path: Path) -> Entry | None:
-    """What its config.json tells of a checkpoint; other tools have files of that name too."""
+    """What config.json says of a checkpoint; None for another tool's file of that name."""
     try:
         config = json.loads(path.read_text("utf-8"))
         family = str(config["model_type"])
@@ -60,10 +62,10 @@ def _entry(name: str, path: Path) -> Entry | None:
     return Entry(name, family, family_name(family) in FAMILIES, None)
 
 
-def _gguf_entry(path: Path) -> Entry | None:
-    """What its header tells of a GGUF file."""
+def _file_entry(path: Path, file_format: ModuleType) -> Entry | None:
+    """What a file says of the model that it is."""
     try:
-        family = str(read_architecture(mapped(path), str(path)))
+        family, supported = file_format.identify(path)
     except AttnvizError:
         return None
-    return Entry(str(path), family, family in ARCHITECTURES, None)
+    return Entry(str(path), family, supported, None)

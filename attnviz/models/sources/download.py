@@ -67,7 +67,7 @@ def _wanted(name: HubName, sizes: dict[str, int], fetch: _Fetch) -> list[str]:
     """The files to fetch; those that say which others there are, are fetched to see."""
     if CONFIG not in sizes and ADAPTER not in sizes:
         raise AttnvizError(
-            f"{name} on the hub is no checkpoint: it has no {CONFIG}",
+            f"{name} on the hub is not a checkpoint: it has no {CONFIG}",
             "a GGUF file is named by its path: fetch it, then -m FILE.gguf",
         )
     # by its revision, so that the cache notes which commit that is

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.tensors import TensorFile
-from attnviz.models.formats.safetensors import SafetensorsFile
-from attnviz.models.formats.shards import Shards, read_index
+from attnviz.models.formats import weight_format, weight_formats, whole_formats
+from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
 from attnviz.tokens import label
 
@@ -20,10 +21,10 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 SHARD = re.compile(r".+-\d+-of-(?!0*1\.)\d+\.safetensors")
-"""One of several; `-00001-of-00001` is whole."""
+"""One of several files; `-00001-of-00001` is the only one."""
 
 PICKLE = re.compile(r"(?!training_args|optimizer|scheduler|scaler|rng_state).+\.(bin|pt|pth|ckpt)")
-"""Weights that PyTorch pickled; what a training leaves beside them is none."""
+"""Weights that PyTorch pickled, but not what training leaves beside them."""
 
 OTHERS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX"}
 
@@ -34,7 +35,7 @@ MERGE = (
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What config.json says, unless it tells of weights that attnviz cannot read."""
+    """What config.json says, unless the weights are quantised, which attnviz cannot read."""
     path = folder / CONFIG
     if not path.exists():
         raise _no_config(folder)
@@ -45,22 +46,25 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise AttnvizError(
             f"{path}: the weights are quantised ({label(str(method or 'quantization_config'))}), "
             "which is not supported",
-            "take the checkpoint that they were made from, or a GGUF file of the model",
+            "take the original checkpoint, or a GGUF file of the model",
         )
     return config
 
 
 def open_weights(folder: Path, config: Mapping[str, Any]) -> TensorFile:
     """The weights in a folder. `config` tells which class of transformers could convert them."""
-    names = _names(folder)
-    name = choose_weights(names, str(folder), config)
-    return Shards(folder / name) if name == INDEX else SafetensorsFile(folder / name)
+    name = choose_weights(_names(folder), str(folder), config)
+    file_format = weight_format(name)
+    assert file_format is not None, name
+    weights: TensorFile = file_format.open_weights(folder / name)
+    return weights
 
 
 def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]) -> str:
     """Which of the files in `where` to open: model.safetensors, an index, or the only other one.
 
-    Raises AttnvizError that says what is there instead.
+    Raises:
+        AttnvizError: which says what is there instead.
     """
     if WEIGHTS in names:
         return WEIGHTS
@@ -68,26 +72,26 @@ def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]
         return INDEX
     if ADAPTER in names:
         raise AttnvizError(f"{where} holds a LoRA adapter, not a whole model", MERGE)
-    found = sorted(name for name in names if name.endswith(".safetensors"))
-    shards = [name for name in found if SHARD.fullmatch(name)]
+    others = [name for name in sorted(names) if weight_format(name) is not None]
+    shards = [name for name in others if SHARD.fullmatch(name)]
     if shards:
         raise AttnvizError(
             f"{where} has {label(shards[0])} without {INDEX}, which says what is in it",
             "download the index too",
         )
-    if len(found) > 1:
+    if len(others) > 1:
         raise AttnvizError(
-            f"{where} has no {WEIGHTS}, but {len(found)} other files of weights: "
-            f"{label(', '.join(found[:3]))}",
+            f"{where} has no {WEIGHTS}, but {len(others)} other files of weights: "
+            f"{label(', '.join(others[:3]))}",
             f"leave one of them in a copy of the folder, or name one {WEIGHTS}",
         )
-    if found:
-        return found[0]
+    if others:
+        return others[0]
     raise _no_weights(names, where, config)
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What a download that was broken off has left out, of config.json and the weights."""
+    """What an interrupted download has left out, of config.json and the weights."""
     names = _names(folder)
     if CONFIG not in names:
         return [CONFIG]
@@ -97,12 +101,12 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def _names(folder: Path) -> set[str]:
-    """The files in a folder; links that lead nowhere are none."""
+    """The files in a folder, without links that lead nowhere."""
     try:
         return {path.name for path in folder.iterdir() if path.is_file()}
     except OSError as error:
         raise AttnvizError(
-            f"cannot read {folder}: {error.strerror or error}", "check who may read it"
+            f"cannot read {folder}: {error.strerror or error}", "check its permissions"
         ) from error
 
 
@@ -113,14 +117,13 @@ def _no_config(folder: Path) -> AttnvizError:
         return AttnvizError(
             f"{folder} holds a LoRA adapter of {label(str(base))}, not a whole model", MERGE
         )
-    gguf = sorted(name for name in names if name.endswith(".gguf"))
-    if gguf:
-        return AttnvizError(
-            f"{folder} is no checkpoint: it has no {CONFIG}", f"name the file: {folder / gguf[0]}"
-        )
+    models = sorted(name for name in names if name.endswith(_suffixes(whole_formats())))
     return AttnvizError(
-        f"{folder} is no checkpoint: it has no {CONFIG}",
-        f"name the folder that holds {CONFIG} and {WEIGHTS}; attnviz models FOLDER looks below it",
+        f"{folder} is not a checkpoint: it has no {CONFIG}",
+        f"name the file: {folder / models[0]}"
+        if models
+        else f"name the folder that holds {CONFIG} and {WEIGHTS}; "
+        "attnviz models FOLDER looks below it",
     )
 
 
@@ -134,7 +137,7 @@ def _no_weights(names: Collection[str], where: str, config: Mapping[str, Any]) -
     name = min(filter(_is_weights, names), default="")
     if not name:
         return AttnvizError(f"{where} has no {WEIGHTS}", "name the folder that holds the weights")
-    if name.endswith(".gguf"):
+    if name.endswith(_suffixes(whole_formats())):
         return AttnvizError(f"{where} has no {WEIGHTS}", f"name the file: {label(name)}")
     other = OTHERS.get(Path(name).suffix)
     what = f"a file of {other}" if other else "a pickle, which is never loaded"
@@ -142,5 +145,9 @@ def _no_weights(names: Collection[str], where: str, config: Mapping[str, Any]) -
 
 
 def _is_weights(name: str) -> bool:
-    suffix = Path(name).suffix
-    return suffix in (".safetensors", ".gguf", *OTHERS) or bool(PICKLE.fullmatch(name))
+    suffixes = _suffixes((*weight_formats(), *whole_formats()))
+    return name.endswith((*suffixes, *OTHERS)) or bool(PICKLE.fullmatch(name))
+
+
+def _suffixes(formats: Iterable[ModuleType]) -> tuple[str, ...]:
+    return tuple(each.SUFFIX for each in formats)

@@ -128,7 +128,7 @@ def read_tokenizer(path: Path) -> Any:
     except Exception as error:  # the package raises bare Exception
         reason = str(error).removeprefix("Cannot instantiate Tokenizer from buffer: ")
         damaged = AttnvizError(
-            f"{path} is damaged or no tokenizer file: {reason}", "download it again"
+            f"{path} is damaged or not a tokenizer file: {reason}", "download it again"
         )
         raise other_kind(path, content) or damaged from error
 

@@ -93,7 +93,7 @@ def _sentence_piece_model(path: Path) -> Any:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
         raise AttnvizError(
-            f"{path} is damaged or no SentencePiece model: {error}", "download it again"
+            f"{path} is damaged or not a SentencePiece model: {error}", "download it again"
         ) from error
 
 

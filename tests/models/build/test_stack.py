@@ -71,7 +71,7 @@ def test_bad_options(given, message):
         ("layers = true", "layers: expected int, got True"),
         ("gated = 1", "gated: expected bool, got 1"),
         ("[model]\nlayers = 2", "unknown field 'model'"),
-        ("layers = ", "is no TOML file"),
+        ("layers = ", "is not a TOML file"),
     ],
 )
 def test_bad_toml(tmp_path, text, message):
@@ -83,7 +83,7 @@ def test_bad_toml(tmp_path, text, message):
 
 def test_toml_that_is_not_utf8(tmp_path):
     (tmp_path / "s.toml").write_bytes(b"kind = '\xff'")
-    with pytest.raises(AttnvizError, match="is no TOML file"):
+    with pytest.raises(AttnvizError, match="is not a TOML file"):
         from_toml(tmp_path / "s.toml")
 
 

@@ -124,10 +124,10 @@ HEADERS = {
     "nothing": (b"", "does not begin with {"),
     "two objects": (b"{}{}", "its header: Extra data"),
     "too deep": (b'{"a":' * 60_000, "its header: it is nested too deeply"),
-    "a tensor twice": (b'{"a": 1, "a": 2}', "the key 'a' stands there twice"),
-    "a field twice": (b'{"a": {"dtype": "F32", "dtype": "F16"}}', "the key 'dtype' stands"),
-    "metadata that are none": ({"__metadata__": [1]}, "expected texts in __metadata__"),
-    "metadata with numbers": ({"__metadata__": {"a": 1}}, "expected texts in __metadata__"),
+    "a tensor twice": (b'{"a": 1, "a": 2}', "the key 'a' appears twice"),
+    "a field twice": (b'{"a": {"dtype": "F32", "dtype": "F16"}}', "the key 'dtype' appears"),
+    "metadata that are none": ({"__metadata__": [1]}, "expected strings in __metadata__"),
+    "metadata with numbers": ({"__metadata__": {"a": 1}}, "expected strings in __metadata__"),
     "no dtype": (one(dtype=...), "the tensor a: expected dtype, shape and data_offsets"),
     "no shape": (one(shape=...), "the tensor a: expected dtype, shape and data_offsets"),
     "no offsets": (one(data_offsets=...), "the tensor a: expected dtype, shape and data_offsets"),
@@ -149,11 +149,11 @@ HEADERS = {
     "one offset": (one(data_offsets=[8]), r"data_offsets: expected \[first, last\], got \[8\]"),
     "offsets that are texts": (one(data_offsets=["0", "8"]), "the tensor a: data_offsets: expected"),
     "offsets backwards": (one(data_offsets=[8, 0]), r"expected \[first, last\], got \[8, 0\]"),
-    "too few bytes": (one(shape=[3]), r"the shape \[3\] of F32 takes 12 bytes, and it has 8"),
-    "too many bytes": (one(dtype="F16"), r"the shape \[2\] of F16 takes 4 bytes, and it has 8"),
+    "too few bytes": (one(shape=[3]), r"the shape \[3\] of F32 takes 12 bytes, but it has 8"),
+    "too many bytes": (one(dtype="F16"), r"the shape \[2\] of F16 takes 4 bytes, but it has 8"),
     "behind the end": (
         one(shape=[20], data_offsets=[0, 80]),
-        "the tensor a ends 72 bytes behind the end of the file",
+        "the tensor a ends 72 bytes after the end of the file",
     ),
     "a hole before it": (
         one(shape=[1], data_offsets=[4, 8]),
@@ -183,9 +183,12 @@ def test_types_that_are_unknown(tmp_path, dtype):
 
 
 LENGTHS = {
-    "negative, to whoever reads it signed": (1 << 63, "9223372036854775808 bytes; 100000000 are"),
-    "longer than the file": (1 << 20, "1048576 bytes, and 100 are there"),
-    "one byte too long": (101, "101 bytes, and 100 are there"),
+    "negative, to whoever reads it signed": (
+        1 << 63,
+        "9223372036854775808 bytes, but at most 100000000 are",
+    ),
+    "longer than the file": (1 << 20, "1048576 bytes, but only 100 are there"),
+    "one byte too long": (101, "101 bytes, but only 100 are there"),
 }
 
 
@@ -201,7 +204,7 @@ def test_a_header_that_is_too_long(tmp_path):
     with path.open("wb") as file:
         file.write(struct.pack("<Q", 100_000_001) + b"{")
         file.truncate(100_000_100)
-    with pytest.raises(AttnvizError, match="100000001 bytes; 100000000 are allowed"):
+    with pytest.raises(AttnvizError, match="100000001 bytes, but at most 100000000 are allowed"):
         SafetensorsFile(path)
 
 
@@ -225,7 +228,7 @@ OTHER_FILES = {
 @pytest.mark.parametrize("case", OTHER_FILES)
 def test_what_it_is_instead(tmp_path, case):
     content, what, hint = OTHER_FILES[case]
-    error = refused(tmp_path, content, f"is no safetensors file, but {what}")
+    error = refused(tmp_path, content, f"is not a safetensors file, but {what}")
     assert hint in error.hint
 
 
@@ -247,7 +250,7 @@ def test_a_folder_and_a_pipe(tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name in ("folder", "pipe", "nothing"):
-        with pytest.raises(AttnvizError, match="is no file"):
+        with pytest.raises(AttnvizError, match="is not a file"):
             SafetensorsFile(tmp_path / name)
 
 

@@ -101,9 +101,9 @@ def test_a_tensor_that_is_elsewhere(folder):
     places = read_places(folder)
     name = min(places)
     write_index(folder, places | {name: SECOND})
-    refused(folder, f"the tensor {name} should be in {SECOND}, which lacks it|does not place there")
+    refused(folder, f"the tensor {name} should be in {SECOND}, but is not|does not list there")
     write_index(folder, places | {"more": FIRST})
-    refused(folder, f"{INDEX}: the tensor more should be in {FIRST}, which lacks it")
+    refused(folder, f"{INDEX}: the tensor more should be in {FIRST}, but is not")
 
 
 def test_a_tensor_that_the_index_forgets(folder):
@@ -111,7 +111,7 @@ def test_a_tensor_that_the_index_forgets(folder):
     name = min(places)
     del places[name]
     write_index(folder, places)
-    refused(folder, f"{FIRST} holds the tensor {name}, which the index does not place there")
+    refused(folder, f"{FIRST} holds the tensor {name}, which the index does not list there")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_tensor_that_the_index_forgets(folder):
 def test_places_that_are_no_files_of_the_folder(folder, place):
     save_file({"t": np.ones(2)}, folder.parent / "x.safetensors")
     write_index(folder, {"t": place})
-    refused(folder, "the tensor t is placed in .*which is no safetensors file in this folder")
+    refused(folder, "the tensor t is listed in .*which is not a safetensors file in this folder")
 
 
 @pytest.mark.parametrize("places", [None, [], {}, "x", 3])
@@ -132,7 +132,7 @@ def test_an_index_without_places(folder, places):
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"a":1,"a":1}'])
 def test_an_index_that_is_none(folder, content):
     (folder / INDEX).write_bytes(content)
-    refused(folder, "is damaged or no JSON file")
+    refused(folder, "is damaged or not a JSON file")
 
 
 def test_a_damaged_file_is_named(folder):

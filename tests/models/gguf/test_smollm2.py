@@ -11,7 +11,7 @@ import pytest
 
 import attnviz
 from attnviz.models import load_model
-from attnviz.models.formats.gguf import GGUFFile
+from attnviz.models.gguf.file import GGUFFile
 from attnviz.models.gguf.tokenizer import read_tokenizer
 from tests.conftest import GOLDEN
 from tests.golden.prompts import ATTENTIONS, HIDDEN, LOGITS, NASTY, PROMPTS

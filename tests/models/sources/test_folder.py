@@ -98,7 +98,7 @@ class TestWeights:
         refused(folder, r"has no model\.safetensors")
 
     def test_a_file_of_weights_is_no_folder(self):
-        assert str(WEIGHTS.parent) in refused(WEIGHTS, "is no model").hint
+        assert str(WEIGHTS.parent) in refused(WEIGHTS, "is not a model").hint
 
 
 class TestConfig:
@@ -133,7 +133,7 @@ class TestConfig:
     @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1', b"\xff", b'{"a": 1, "a": 2}'])
     def test_a_config_that_is_none(self, folder, content):
         (folder / "config.json").write_bytes(content)
-        refused(folder, "config.json is damaged or no JSON file")
+        refused(folder, "config.json is damaged or not a JSON file")
 
 
 class TestMissing:

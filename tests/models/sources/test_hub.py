@@ -165,7 +165,7 @@ class TestLoading:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "org/bert").mkdir(parents=True)
         with pytest.raises(
-            AttnvizError, match=r"org/bert is no checkpoint: it has no config\.json"
+            AttnvizError, match=r"org/bert is not a checkpoint: it has no config\.json"
         ):
             load_model("org/bert")
 

@@ -147,8 +147,8 @@ def test_a_class_that_cuts_in_another_way(copy):
 
 
 INSTEAD = {
-    "[": r"tokenizer\.json is damaged or no tokenizer file: invalid type",
-    "{}": r"tokenizer\.json is damaged or no tokenizer file: Model missing",
+    "[": r"tokenizer\.json is damaged or not a tokenizer file: invalid type",
+    "{}": r"tokenizer\.json is damaged or not a tokenizer file: Model missing",
     "version https://git-lfs.github.com/spec/v1\n": r"tokenizer\.json .* a Git LFS pointer",
     "<!doctype html>": r"tokenizer\.json .* a web page",
 }
@@ -173,7 +173,7 @@ def test_what_is_refused(copy, name):
 
 
 MARIAN = {
-    "no model": (write("source.spm", "nothing"), r"source\.spm is damaged or no SentencePiece"),
+    "no model": (write("source.spm", "nothing"), r"source\.spm is damaged or not a SentencePiece"),
     "no unknown": (write("vocab.json", '{"</s>": 0}'), r"vocab\.json has no <unk>"),
     "no number": (write("vocab.json", '{"</s>": 0, "<unk>": "1"}'), "the id of '<unk>' is '1'"),
 }

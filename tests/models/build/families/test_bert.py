@@ -156,7 +156,7 @@ class TestRefusals:
 
     def test_half_a_config(self, copy):
         (copy / "config.json").write_text('{"model_type": "bert"')
-        self.refused(copy, "is damaged or no JSON file")
+        self.refused(copy, "is damaged or not a JSON file")
 
     def test_pickles(self, copy):
         (copy / "model.safetensors").rename(copy / "pytorch_model.bin")

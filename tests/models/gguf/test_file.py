@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
-from attnviz.models.formats.gguf import GGUFFile
-from attnviz.models.formats.gguf_header import read_architecture
+from attnviz.models.gguf.file import GGUFFile
+from attnviz.models.gguf.header import read_architecture
 
 KINDS = (Kind.F32, Kind.F16, Kind.BF16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0,
          Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.IQ4_NL, Kind.IQ2_XXS,
@@ -158,8 +158,8 @@ def tensor(name: bytes, shape: tuple[int, ...], kind: int, offset: int) -> bytes
 FIELD = text(b"k") + struct.pack("<I", 4) + struct.pack("<I", 1)
 ROOM = bytes(256)
 DAMAGED = {
-    "nothing": (b"", "is no GGUF file"),
-    "three bytes": (b"GGU", "is no GGUF file"),
+    "nothing": (b"", "is not a GGUF file"),
+    "three bytes": (b"GGU", "is not a GGUF file"),
     "wrong magic": (b"GGML" + ROOM, "begins with b'GGML'"),
     "a pickle": (b"PK\x03\x04" + ROOM, "a zip archive"),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
@@ -171,7 +171,7 @@ DAMAGED = {
     "many tensors": (header(2**63, 0, ROOM), "9223372036854775808 tensors follow"),
     "many fields": (header(0, 2**40, ROOM), "1099511627776 fields"),
     "a long name": (header(0, 1, struct.pack("<Q", 2**62) + ROOM), "a text ends at byte"),
-    "no UTF-8": (header(0, 1, text(b"\xff\xfe") + ROOM), "no UTF-8"),
+    "no UTF-8": (header(0, 1, text(b"\xff\xfe") + ROOM), "not UTF-8"),
     "an unknown type of metadata": (
         header(0, 1, text(b"k") + struct.pack("<I", 99) + ROOM),
         "unknown type 99",
@@ -188,14 +188,14 @@ DAMAGED = {
         header(0, 1, text(b"k") + struct.pack("<IIQ", 9, 8, 2**61) + ROOM),
         "2305843009213693952 texts",
     ),
-    "a field twice": (header(0, 2, FIELD + FIELD + ROOM), "metadata k is there twice"),
+    "a field twice": (header(0, 2, FIELD + FIELD + ROOM), "metadata k appears twice"),
     "alignment": (
         header(0, 1, text(b"general.alignment") + struct.pack("<II", 4, 24) + ROOM),
-        "general.alignment is 24, no power of two",
+        "general.alignment is 24; expected a power of two",
     ),
     "a tensor twice": (
         header(2, 0, tensor(b"x", (3,), 0, 0) * 2 + ROOM),
-        "tensor x is there twice",
+        "tensor x appears twice",
     ),
     "five axes": (header(1, 0, tensor(b"x", (1,) * 5, 0, 0) + ROOM), "has 5 axes"),
     "an empty axis": (header(1, 0, tensor(b"x", (3, 0), 0, 0) + ROOM), r"the shape \[3, 0\]"),
@@ -206,7 +206,7 @@ DAMAGED = {
         header(2, 0, tensor(b"x", (9,), 0, 0) + tensor(b"y", (3,), 0, 32) + ROOM),
         "the tensors x and y overlap",
     ),
-    "half a block": (header(1, 0, tensor(b"x", (33,), 2, 0) + ROOM), "Q4_0 packs them by 32"),
+    "half a block": (header(1, 0, tensor(b"x", (33,), 2, 0) + ROOM), "Q4_0 packs 32 in a block"),
     "Q8_1": (header(1, 0, tensor(b"x", (32,), 9, 0) + ROOM), "x is of the type Q8_1"),
     "Q8_K": (header(1, 0, tensor(b"x", (256,), 15, 0) + ROOM), "x is of the type Q8_K"),
     "I32": (header(1, 0, tensor(b"x", (3,), 26, 0) + ROOM), "x is of the type I32"),
@@ -234,7 +234,7 @@ class TestDamage:
             GGUFFile(path)
 
     def test_no_file(self, tmp_path):
-        with pytest.raises(AttnvizError, match="is no file"):
+        with pytest.raises(AttnvizError, match="is not a file"):
             GGUFFile(tmp_path)
 
     def test_without_the_package(self, tmp_path, monkeypatch):

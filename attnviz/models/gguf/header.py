@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.models.formats.magic import N_BYTE, what_it_is
+from attnviz.models.formats.content import N_BYTE, kind_of
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -24,16 +24,16 @@ SCALARS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4",
 """NumPy's names for the types of metadata that have a fixed size."""
 STRING, ARRAY = 8, 9
 
-MOST_STRINGS = 1 << 21
-"""Strings in one array: a vocabulary has a quarter of a million, its merges twice as many."""
-MOST_AXES = 4
+MAX_STRINGS = 1 << 21
+"""In one array: a vocabulary has a quarter of a million strings, its merges twice as many."""
+MAX_AXES = 4
 
 
 class TensorInfo(NamedTuple):
     """What the header says of a tensor."""
 
     shape: tuple[int, ...]
-    """Slowest axis first: the other way round than in the file."""
+    """Slowest axis first, unlike in the file."""
     type_number: int
     """Of the enumeration `ggml_type`."""
     offset: int
@@ -41,7 +41,7 @@ class TensorInfo(NamedTuple):
 
 
 class Header(NamedTuple):
-    """Everything in front of the numbers."""
+    """Everything before the data of the tensors."""
 
     metadata: Mapping[str, Any]
     tensors: Mapping[str, TensorInfo]
@@ -55,46 +55,46 @@ def read_header(data: Any, path: str) -> Header:
     metadata: dict[str, Any] = {}
     for key, value in cursor.fields(n_metadata):
         if key in metadata:
-            raise cursor.damaged(f"the metadata {key} is there twice")
+            raise cursor.damaged(f"the metadata {key} appears twice")
         metadata[key] = value
     tensors: dict[str, TensorInfo] = {}
     for _ in range(n_tensor):
         name = cursor.text()
         if name in tensors:
-            raise cursor.damaged(f"the tensor {name} is there twice")
+            raise cursor.damaged(f"the tensor {name} appears twice")
         tensors[name] = cursor.tensor(name)
     alignment = metadata.get(ALIGNMENT, 32)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
-        raise cursor.damaged(f"{ALIGNMENT} is {alignment}, no power of two")
+        raise cursor.damaged(f"{ALIGNMENT} is {alignment}; expected a power of two")
     return Header(metadata, tensors, cursor.at + -cursor.at % alignment)
 
 
 def read_architecture(data: Any, path: str) -> str | None:
-    """What the file says its model is; of the metadata only what stands before it is read."""
+    """The architecture that the file names; metadata behind it are not read."""
     cursor, _, n_metadata = _opened(data, path)
     return next((str(v) for key, v in cursor.fields(n_metadata) if key == ARCHITECTURE), None)
 
 
 def _opened(data: Any, path: str) -> tuple[_Cursor, int, int]:
-    """A cursor at the metadata; how many tensors and fields of metadata there are."""
+    """(a cursor at the metadata, how many tensors there are, how many fields of metadata)."""
     _check_kind(data, path)
     cursor = _Cursor(data, path)
     cursor.at = len(MAGIC) + 4
-    n_tensor, n_metadata = cursor.whole(8), cursor.whole(8)
+    n_tensor, n_metadata = cursor.integer(8), cursor.integer(8)
     cursor.check_count(n_tensor, 24, "tensors")
     cursor.check_count(n_metadata, 13, "fields of metadata")
     return cursor, n_tensor, n_metadata
 
 
 def _check_kind(data: Any, path: str) -> None:
-    """Raise AttnvizError unless this is a GGUF file of a version that is read."""
+    """Raise AttnvizError unless this is a GGUF file of a known version."""
     first = bytes(data[:N_BYTE])
     if first[:4] != MAGIC:
-        what, hint = what_it_is(first) or (
+        description, hint = kind_of(first) or (
             f"begins with {first[:4]!r}, not {MAGIC!r}",
-            "download it again; files from before August 2023 have to be converted anew",
+            "download it again; files from before August 2023 must be converted again",
         )
-        raise AttnvizError(f"{path} is no GGUF file, but {what}", hint)
+        raise AttnvizError(f"{path} is not a GGUF file, but {description}", hint)
     if len(first) < 24:
         raise AttnvizError(f"{path} is damaged: it ends in its header", "download it again")
     version = int.from_bytes(first[4:8], "little")
@@ -105,12 +105,12 @@ def _check_kind(data: Any, path: str) -> None:
     if version not in VERSIONS:
         raise AttnvizError(
             f"{path} is GGUF version {version}; known: {', '.join(map(str, VERSIONS))}",
-            "convert the model anew with llama.cpp's convert_hf_to_gguf.py",
+            "convert the model again with llama.cpp's convert_hf_to_gguf.py",
         )
 
 
 class _Cursor:
-    """Reads one value after the other, and never beyond the end."""
+    """Reads one value after the other, never beyond the end."""
 
     def __init__(self, data: Any, path: str) -> None:
         self._data = data
@@ -118,17 +118,17 @@ class _Cursor:
         self._path = path
         self.at = 0
 
-    def damaged(self, what: str) -> AttnvizError:
-        return AttnvizError(f"{self._path} is damaged: {what}", "download it again")
+    def damaged(self, problem: str) -> AttnvizError:
+        return AttnvizError(f"{self._path} is damaged: {problem}", "download it again")
 
     def check_count(self, count: int, n_byte: int, what: str) -> None:
-        """Raise AttnvizError unless so many things of at least `n_byte` each fit into the rest."""
+        """Raise AttnvizError unless `count` things of at least `n_byte` each fit into the rest."""
         if count * n_byte > self._end - self.at:
             raise self.damaged(
-                f"it says that {count} {what} follow byte {self.at}, and ends at {self._end}"
+                f"it says that {count} {what} follow byte {self.at}, but it ends at {self._end}"
             )
 
-    def whole(self, n_byte: int) -> int:
+    def integer(self, n_byte: int) -> int:
         self.check_count(1, n_byte, "whole number")
         self.at += n_byte
         return int.from_bytes(self._data[self.at - n_byte : self.at], "little")
@@ -137,31 +137,31 @@ class _Cursor:
         return self._texts(1)[0]
 
     def fields(self, count: int) -> Iterator[tuple[str, Any]]:
-        """So many fields of metadata, each as it is read."""
+        """`count` fields of metadata, each as it is read."""
         for _ in range(count):
-            yield self.text(), self.value(self.whole(4))
+            yield self.text(), self.value(self.integer(4))
 
     def value(self, kind: int) -> Any:
-        """The metadata at the cursor: a number, a truth value, a text, or a list of such."""
+        """The metadata at the cursor: a number, a truth value, a text, or a list of these."""
         if kind == STRING:
             return self.text()
         if kind != ARRAY:
             return self._scalars(kind, 1)[0]
-        kind, count = self.whole(4), self.whole(8)
+        kind, count = self.integer(4), self.integer(8)
         if kind != STRING:
             return self._scalars(kind, count)
-        if count > MOST_STRINGS:
+        if count > MAX_STRINGS:
             raise self.damaged(f"it has a list of {count} texts")
         return self._texts(count)
 
     def tensor(self, name: str) -> TensorInfo:
-        n_axis = self.whole(4)
-        if n_axis > MOST_AXES:
+        n_axis = self.integer(4)
+        if n_axis > MAX_AXES:
             raise self.damaged(f"the tensor {name} has {n_axis} axes")
-        shape = tuple(self.whole(8) for _ in range(n_axis))[::-1]
+        shape = tuple(self.integer(8) for _ in range(n_axis))[::-1]
         if 0 in shape:
             raise self.damaged(f"the tensor {name} has the shape {list(shape)}")
-        return TensorInfo(shape, self.whole(4), self.whole(8))
+        return TensorInfo(shape, self.integer(4), self.integer(8))
 
     def _scalars(self, kind: int, count: int) -> list[Any]:
         if kind not in SCALARS:
@@ -173,7 +173,7 @@ class _Cursor:
         return values
 
     def _texts(self, count: int) -> list[str]:
-        """Written out rather than call by call: a vocabulary has many."""
+        """In one loop without calls, for speed: a vocabulary has many."""
         self.check_count(count, 8, "texts")
         data, end, at, length = self._data, self._end, self.at, struct.Struct("<Q").unpack_from
         texts = []
@@ -187,6 +187,6 @@ class _Cursor:
         except struct.error:
             raise self.damaged(f"it ends within a list of {count} texts") from None
         except UnicodeDecodeError:
-            raise self.damaged(f"the text that ends at byte {at} is no UTF-8") from None
+            raise self.damaged(f"the text that ends at byte {at} is not UTF-8") from None
         self.at = at
         return texts

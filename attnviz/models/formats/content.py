@@ -1,0 +1,58 @@
+"""What the readers of file formats share: bytes of a file, and what kind of file they suggest."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.nn.types import Array
+
+CONVERT = "pickles are never loaded: convert it where PyTorch is installed, with save_pretrained"
+
+KINDS = (
+    (b"version https://git-lfs", "a Git LFS pointer, which stands for the file", "git lfs pull"),
+    (b"PK\x03\x04", "a zip archive, as torch.save writes it", CONVERT),
+    (b"\x80", "a pickle", CONVERT),
+    (b"\x89HDF", "an HDF5 file, as TensorFlow writes it", "take the safetensors of this model"),
+    (b"GGUF", "a GGUF file", "give it a name that ends in .gguf"),
+    (b"<", "a web page", "download the file itself, not the page that describes it"),
+    (b"{", "a JSON file", "download the file itself: this may be a server's message"),
+)
+"""(first bytes, what begins with them, hint)"""
+
+N_BYTE = 64
+"""How many of the first bytes are needed."""
+
+
+def kind_of(head: bytes) -> tuple[str, str] | None:
+    """(what a file is that begins with `head`, hint), if that is known."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for magic, kind, hint in KINDS:
+        if text.startswith(magic):
+            return kind, hint
+    return None
+
+
+def map_file(path: Path) -> mmap.mmap | bytes:
+    """The bytes of a file, read from the disk where they are accessed."""
+    try:
+        if not path.is_file():  # opening a pipe would wait for its writer
+            raise AttnvizError(f"{path} is not a file", "name the file of weights")
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return b""  # which cannot be mapped
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise AttnvizError(
+            f"cannot read {path}: {error.strerror or error}", "check its permissions"
+        ) from error
+
+
+def widen_bfloat16(bits: Array) -> Array:
+    """The bits of bfloat16 (uint16), of any shape, as float32, of which they are the upper half."""
+    wide = bits.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
