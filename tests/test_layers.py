@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "archive": NN | {"attnviz.files"},
     "trace": TRACE,
     "models": TRACE | {"attnviz.models"},
-    "analysis": TRACE | {"attnviz.analysis"},
+    "analysis": TRACE | {"attnviz.models", "attnviz.analysis"},
     "views": TRACE | {"attnviz.analysis", "attnviz.views"},
     "lessons": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
     "render": NN | {"attnviz.views", "attnviz.render"},

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from attnviz.analysis.effects import EFFECTS, Case, Outcome
 from attnviz.analysis.saliency import gradient
 from attnviz.nn.types import Array
+from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head
 
 Without = Callable[[Collection[Head]], Array]
-"""One text's output [n_place, n_output] without some heads."""
+"""One text's output [n_position, n_output] without some heads."""
 
 Weighed = Callable[[Array], Array]
 """One text's output with every head's context multiplied by a number, [n_head]."""
 
-MOST_STEPS = 64
+MAX_STEPS = 64
 """Of a curve: more heads than that are taken out several at a time."""
 
 
@@ -83,6 +85,37 @@ class Ablations:
         """Numbers of heads by their importance, where it was taken, else by their harm."""
         return self.by_harm() if self.importance is None else self.by_importance()
 
+    def manifest(self, trace: Trace, kind: str) -> dict[str, Any]:
+        """What a file says besides the arrays; `trace` names the model, the text, the command."""
+        return {
+            "format": "attnviz-ablation",
+            "version": 1,
+            "model": dict(trace.model),
+            "command": list(trace.command),
+            "tokens": {name: list(stream.tokens) for name, stream in trace.streams.items()},
+            "kind": kind,
+            "effects": list(self.effects),
+            "intact": [float(value) for value in self.intact],
+            "heads": [str(head) for head in self.heads],
+            "ranking": [str(self.heads[i]) for i in self.ranking()],
+            "prunings": [
+                {"name": one.name, "about": one.about, "order": [str(head) for head in one.order]}
+                for one in self.prunings
+            ],
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """[n_head, n_effect] of single heads, [n_step, n_effect] of prunings."""
+        arrays = {"without": self.without, "shares": self.shares()}
+        if self.alone is not None:
+            arrays["alone"] = self.alone
+        if self.importance is not None:
+            arrays["importance"] = self.importance
+        for number, pruning in enumerate(self.prunings):
+            arrays[f"prunings/{number}/counts"] = pruning.counts
+            arrays[f"prunings/{number}/values"] = pruning.values
+        return arrays
+
 
 def others_of_its_attention(head: Head, n_head: int) -> tuple[Head, ...]:
     """All heads of an attention but one."""
@@ -103,7 +136,7 @@ def prune(
 
 def steps(n_head: int) -> Array:
     """How many heads are out at each point of a curve: every number from 0 on, or 64 of them."""
-    return np.unique(np.linspace(0, n_head, min(n_head, MOST_STEPS) + 1).round().astype(int))
+    return np.unique(np.linspace(0, n_head, min(n_head, MAX_STEPS) + 1).round().astype(int))
 
 
 def measure(
@@ -120,9 +153,9 @@ def measure(
     for case, without in texts:
         for number, heads in enumerate(trials):
             outcome = Outcome(without(heads))
-            found = [EFFECTS[name].values(case, outcome) for name in effects]
-            totals[number] += [values.sum() for values in found]
-            counts[number] += [values.size for values in found]
+            values = [EFFECTS[name].function(case, outcome) for name in effects]
+            totals[number] += [each.sum() for each in values]
+            counts[number] += [each.size for each in values]
     return totals / np.maximum(counts, 1)
 
 

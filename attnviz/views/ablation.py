@@ -29,17 +29,38 @@ from attnviz.views.numbers import value_text
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+MAX_CHANGES = 4
+"""Changed outputs that are shown of a head."""
+
+
+def setup_lines(taken_out: str, n_text: int, about: str, watched: str) -> list[Line]:
+    """What was done, on how many texts, what is right and what is watched there."""
+    lines = [Line(taken_out, "taken out")]
+    if n_text > 1:
+        lines.append(Line(f"{n_text} texts", "examples"))
+    if about:
+        lines.append(Line(about, "", "note"))
+    if watched:
+        lines.append(Line(f"the watched output is {watched}", "", "note"))
+    return lines
+
+
 def ablation_views(
-    top: Text, found: Ablations, told: Sequence[Line], said: Mapping[Head, str], most: int
+    top: Text,
+    found: Ablations,
+    setup: Sequence[Line],
+    changes: Mapping[Head, Sequence[str]],
+    most: int,
 ) -> list[View]:
     """The model and what was done to it; layers × heads; a table; curves.
 
     Args:
-        top: the model and the text. told: what was done.
-        said: what the model says instead, without some of the heads.
+        top: the model and the text. setup: what was done.
+        changes: what the model says instead, without some of the heads.
         most: how many heads the table has.
     """
-    views: list[View] = [Text((*top.lines, *told, *_measured(found)))]
+    views: list[View] = [Text((*top.lines, *setup, *_measured(found)))]
+    said = {head: _changes_text(texts) for head, texts in changes.items()}
     first = found.effects[0]
     views += _maps(f"{first}: harm without each head", found, found.without)
     if found.alone is not None:
@@ -53,12 +74,16 @@ def ablation_views(
     return views
 
 
+def _changes_text(changes: Sequence[str]) -> str:
+    return ", ".join(changes[:MAX_CHANGES]) + (" …" if len(changes) > MAX_CHANGES else "")
+
+
 def _measured(found: Ablations) -> list[Line]:
     """The effects, and what they are of the whole model where that is not 0 by definition."""
     lines = []
     for number, name in enumerate(found.effects):
         whole = found.intact[number]
-        about = EFFECTS[name].about
+        about = EFFECTS[name].about or EFFECTS[name].summary
         if EFFECTS[name].falls:
             about += f"; of the whole model {value_text(float(whole))}"
         lines.append(Line(about, name))

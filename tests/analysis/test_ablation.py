@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.ablation import (
-    MOST_STEPS,
+    MAX_STEPS,
     Ablations,
     importance,
     measure,
@@ -95,12 +95,12 @@ def test_all_but_one():
     assert [str(head) for head in others] == [f"encoder.1.self.H{h}" for h in (0, 1, 3)]
 
 
-@pytest.mark.parametrize("n_head", [1, 7, MOST_STEPS, 1024])
+@pytest.mark.parametrize("n_head", [1, 7, MAX_STEPS, 1024])
 def test_steps_go_from_none_to_all(n_head):
     counts = steps(n_head)
     assert (counts[0], counts[-1]) == (0, n_head)
     assert (np.diff(counts) > 0).all()
-    assert len(counts) == min(n_head, MOST_STEPS) + 1
+    assert len(counts) == min(n_head, MAX_STEPS) + 1
 
 
 def test_pruning_takes_out_more_and_more():

@@ -15,7 +15,7 @@ MOVED = np.log([[0.25, 0.5, 0.25], [0.1, 0.1, 0.8]]) + 3  # logits may be shifte
 
 
 def value(name, case, outcome):
-    return EFFECTS[name].values(case, outcome).mean()
+    return EFFECTS[name].function(case, outcome).mean()
 
 
 def test_kl_and_change():
@@ -29,8 +29,8 @@ def test_kl_and_change():
 @given(arrays(np.float64, (2, 3, 5), elements=st.floats(-30, 30)))
 def test_kl_is_never_negative(logits):
     case = Case(Outcome(logits[0]))
-    assert EFFECTS["kl"].values(case, Outcome(logits[1])).min() >= -1e-12
-    assert EFFECTS["kl"].values(case, Outcome(logits[0] + 7)) == pytest.approx(0, abs=1e-9)
+    assert EFFECTS["kl"].function(case, Outcome(logits[1])).min() >= -1e-12
+    assert EFFECTS["kl"].function(case, Outcome(logits[0] + 7)) == pytest.approx(0, abs=1e-9)
 
 
 def test_an_impossible_output_stays_impossible():
@@ -69,9 +69,9 @@ def test_loss():
 def test_states():
     case = Case(Outcome(np.array([[3.0, 4.0], [1.0, 0.0]])), has_logits=False)
     turned = Outcome(np.array([[6.0, 8.0], [0.0, 1.0]]))
-    assert EFFECTS["distance"].values(case, turned) == pytest.approx([1, np.sqrt(2)])
-    assert EFFECTS["turn"].values(case, turned) == pytest.approx([0, 1])
-    assert (EFFECTS["turn"].values(case, case.intact) == 0).all()
+    assert EFFECTS["distance"].function(case, turned) == pytest.approx([1, np.sqrt(2)])
+    assert EFFECTS["turn"].function(case, turned) == pytest.approx([0, 1])
+    assert (EFFECTS["turn"].function(case, case.intact) == 0).all()
 
 
 def test_what_can_be_measured():

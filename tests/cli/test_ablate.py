@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from attnviz.cli import trials
+from attnviz.analysis import trials
 from attnviz.models import load_model
 from attnviz.models.run.inputs import as_input, read_text
 from tests.conftest import HERE
@@ -166,7 +166,7 @@ def test_files_twice_the_same(call, tmp_path):
 
 
 def test_long_work_is_announced(call, monkeypatch):
-    monkeypatch.setattr(trials, "PATIENCE", 0.0)
+    monkeypatch.setattr(trials, "LONG_WORK", 0.0)
     done = call("ablate", "I saw", "--trials", "one", "-s", "L0")
     assert done.err.startswith("5 passes: this will take about ")
 
