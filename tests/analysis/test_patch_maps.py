@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.patch_maps import class_token_share, most_probable, patch_maps
+from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import parse_selection
@@ -18,10 +19,12 @@ def trace():
     n = 1 + GRID[0] * GRID[1]
     weights = np.random.default_rng(0).random((2, N_HEAD, n, n))
     records = tuple(
-        Record(f"encoder.{layer}.self", "self", layer, N_HEAD, N_HEAD, "source", "source", "none",
-               weights=weights[layer])
+        Record(
+            Site(RecordId("encoder", layer, "self"), "source", "source", N_HEAD, N_HEAD),
+            weights=weights[layer],
+        )
         for layer in range(2)
-    )  # fmt: skip
+    )
     return Trace({}, {"source": Tokens.of(["x"] * n)}, records)
 
 
