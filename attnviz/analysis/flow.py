@@ -10,7 +10,7 @@ import numpy as np
 from attnviz.analysis.distributions import spread_evenly
 from attnviz.analysis.visibility import GUESSED, later_keys, looks_causal, visible_to_any
 from attnviz.errors import AttnvizError
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import Record, Trace
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ class Flow(NamedTuple):
     """The stream whose tokens are the rows."""
     shares: Mapping[str, Array]
     """By stream: [n_output, n_input]."""
+
+    def unreachable(self, stream: str) -> Bool:
+        """[n_output, n_input]: where an output has no share of an input at all."""
+        return np.asarray(self.shares[stream] == 0)
+
+    def mean_share(self, stream: str) -> float:
+        """What the outputs have of a stream's inputs together, on average."""
+        return float(self.shares[stream].sum(-1).mean())
 
     def largest(self, row: int, count: int) -> list[tuple[str, int, float]]:
         """The inputs with the largest shares of one output: (stream, place, share)."""

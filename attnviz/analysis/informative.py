@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ class HeadInformation(NamedTuple):
     """Of query and key, every query equally likely: the entropy of the mean row less the mean
     entropy of the rows (their Jensen-Shannon divergence), above what an even spread under the same
     mask has. At most 0 if all rows are alike."""
+
+    @property
+    def effective_keys(self) -> float:
+        """The number of keys that an even spread of the same entropy would have."""
+        return float(np.exp(self.entropy))
 
 
 def head_information(record: Record, head: int) -> HeadInformation:
@@ -75,6 +80,37 @@ def information_of_heads(
             progress(done, len(heads))
         information.append(head_information(record, head))
     return information
+
+
+class ChosenHeads(NamedTuple):
+    """The heads that are shown one by one, and what is known of all selected ones."""
+
+    heads: Sequence[HeadInformation]
+    are_all: bool
+    """Whether these are all that were selected; else they are the most informative."""
+    information: Sequence[HeadInformation]
+    """Of all selected heads whose weights are there."""
+
+
+def choose_heads(
+    records: Sequence[Record],
+    selection: Selection,
+    count: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> ChosenHeads:
+    """All selected heads, if they are not more than `count` (or one), else the `count` most
+    informative ones."""
+    pairs = [(record, head) for record in records for head in selection.heads(record)]
+    if len(pairs) > max(count, 1):
+        information = information_of_heads(records, selection, progress)
+        return ChosenHeads(most_informative(information, count), False, information)
+    heads = [
+        head_information(record, head)
+        if record.weights is not None
+        else HeadInformation(record.id, head, np.nan, np.nan, np.nan)
+        for record, head in pairs
+    ]
+    return ChosenHeads(heads, True, ())
 
 
 def most_informative(heads: Iterable[HeadInformation], count: int) -> list[HeadInformation]:

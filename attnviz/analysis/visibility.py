@@ -44,6 +44,12 @@ def looks_causal(record: Record) -> bool:
     return n_q == n_k > 2 and not weights[:, later_keys(n_q)].any()
 
 
+def empty_rows(record: Record, head: int) -> list[int]:
+    """The queries that give no weight to any key."""
+    rows = (record.stage("weights")[head] == 0).all(-1)
+    return [int(row) for row in np.flatnonzero(rows)]
+
+
 def later_keys(n_token: int) -> Bool:
     """The keys behind each query, [n_token, n_token]."""
     return np.triu(np.ones((n_token, n_token), bool), 1)

@@ -1,4 +1,4 @@
-"""The attention of a trace: what read what, all heads at a glance, the most telling ones whole."""
+"""The attention of a trace: the model, all heads at a glance, the most informative in full."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from typing import Literal
 import numpy as np
 
 from attnviz.analysis.checks import findings
-from attnviz.analysis.informative import (
-    HeadInformation,
-    head_information,
-    information_of_heads,
-    most_informative,
-)
+from attnviz.analysis.informative import HeadInformation, choose_heads, information_of_heads
+from attnviz.analysis.visibility import empty_rows
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
-from attnviz.views.head_map import telling_maps
+from attnviz.views.head_map import information_maps
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
@@ -54,7 +50,7 @@ def attention_views(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[View]:
     """The model and tokens, an overview of the selected heads, and some of them as matrices:
-    all selected ones if they are few, else the `top` most telling."""
+    all selected ones if they are few, else the `top` most informative."""
     if stage not in MATRIX_STAGES:
         raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
     selection.check(list(trace))
@@ -64,21 +60,14 @@ def attention_views(
     for record in records:
         record.stage(stage)
     scale = stage_scale(records, stage, by)
-    heads = [(record, head) for record in records for head in selection.heads(record)]
-    few = len(heads) <= max(top, 1)
-    facts = [] if few else information_of_heads(records, selection, progress)
+    chosen = choose_heads(records, selection, top, progress)
     views: list[View] = [header(trace)]
-    if len(heads) > 1:
-        views += overviews(trace, records, selection, stage, scale, facts)
-    if few:
-        chosen = [(*pair, _about(_facts(*pair), telling=False)) for pair in heads]
-    else:
-        told = most_informative(facts, top)
-        chosen = [(trace[f.id], f.head, _about(f, telling=True)) for f in told]
-    views += [
-        head_heatmap(trace, record, head, stage, scale, note) for record, head, note in chosen
-    ]
-    if text := found_text(trace, selection):
+    if len(chosen.heads) > 1 or not chosen.are_all:
+        views += overviews(trace, records, selection, stage, scale, chosen.information)
+    for head in chosen.heads:
+        notes = _information_notes(head, is_most=not chosen.are_all)
+        views.append(head_heatmap(trace, trace[head.id], head.head, stage, scale, notes))
+    if text := findings_text(trace, selection):
         views.append(text)
     return views
 
@@ -105,14 +94,14 @@ def model_line(trace: Trace) -> str:
     model = trace.model
     if model.get("kind") == "array":
         record = trace.records[0]
-        layers, heads = _some(len(trace), "layer"), _some(record.n_head, "head")
+        layers, heads = _counted(len(trace), "layer"), _counted(record.n_head, "head")
         n_q, n_k = (len(trace.streams[name]) for name in (record.queries, record.keys))
         name = label(str(model.get("name")))
         return f"{name} · {layers} × {heads} · {n_q} queries × {n_k} keys"
     family = f" ({model['family']})" if model.get("family", "attnviz") != "attnviz" else ""
     parts = [f"{model.get('name')}{family}, {model.get('kind')}"]
     if "n_layer" in model and model.get("n_head"):
-        parts.append(f"{_some(model['n_layer'], 'layer')} × {_some(model['n_head'], 'head')}")
+        parts.append(f"{_counted(model['n_layer'], 'layer')} × {_counted(model['n_head'], 'head')}")
     parts += [f"{key} {model[key]}" for key in ("d_model", "seed") if key in model]
     changed = {**model.get("config", {}), **model.get("changed", {})}
     for key in ("kind", "layers", "heads", "d_model", "seed"):
@@ -121,7 +110,7 @@ def model_line(trace: Trace) -> str:
     return " · ".join(label(part) for part in parts)
 
 
-def _some(count: int, what: str) -> str:
+def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -133,7 +122,7 @@ def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
     shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MOST_TOKENS])]
     rest = len(tokens) - len(shown)
     text = "  ".join(shown) + (f"  … and {rest} more" if rest else "")
-    return Line(text, term, faint=frozenset(2 * place for place in tokens.special))
+    return Line(text, term, faint=frozenset(2 * position for position in tokens.special))
 
 
 def marks_lines(*streams: Tokens) -> list[Line]:
@@ -156,10 +145,10 @@ def tags_line(tokens: Tokens) -> str:
 
 def unknown_line(tokens: Tokens) -> str:
     """Which tokens the model's vocabulary lacks."""
-    some = [f"{i}\u00a0{tokens.labels[i]}" for i in tokens.unknown[:12]]
-    rest = len(tokens.unknown) - len(some)
+    shown = [f"{i}\u00a0{tokens.labels[i]}" for i in tokens.unknown[:12]]
+    rest = len(tokens.unknown) - len(shown)
     how = " (tagged by endings, beginnings and shape)" if tokens.tags else ""
-    return f"not in the vocabulary{how}: {'  '.join(some)}" + (f" and {rest} more" if rest else "")
+    return f"not in the vocabulary{how}: {'  '.join(shown)}" + (f" and {rest} more" if rest else "")
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:
@@ -190,7 +179,7 @@ def head_heatmap(
     reasons = record.reasons()
     if reasons is not None and reasons.ndim == 3:
         reasons = reasons[head]
-    sums = () if stage != "weights" else _zero_rows(record, head, scale)
+    empty = () if stage != "weights" else _empty_rows_note(record, head, scale)
     return Heatmap(
         title=f"{record.id} L{record.layer}.H{head} · {stage}",
         values=record.stage(stage)[head],
@@ -199,7 +188,7 @@ def head_heatmap(
         scale=scale,
         masked=reasons if stage != "scores" else None,
         reasons=record.site.mask,
-        notes=(*notes, *sums),
+        notes=(*notes, *empty),
         pooling="mass" if stage == "weights" else "mean",
     )
 
@@ -210,14 +199,14 @@ def overviews(
     selection: Selection,
     stage: str,
     scale: Scale,
-    facts: Sequence[HeadInformation] = (),
+    information: Sequence[HeadInformation] = (),
 ) -> Sequence[View]:
     """Layers × heads for each block and kind: a grid of panels, or of more than `MOST_PANELS`
-    heads one number each, out of their `facts` if these are known already."""
+    heads one number each, made of what is known of them already."""
     if sum(len(selection.heads(record)) for record in records) > MOST_PANELS:
-        facts = facts or information_of_heads(records, selection)
-        if any(np.isfinite(each.max_entropy) for each in facts):  # else no query has a choice
-            return telling_maps(facts)
+        information = information or information_of_heads(records, selection)
+        if any(np.isfinite(each.max_entropy) for each in information):  # else no query has a choice
+            return information_maps(information)
     return _grids(trace, records, selection, stage, scale)
 
 
@@ -252,7 +241,7 @@ def _grids(
     return grids
 
 
-def found_text(trace: Trace, selection: Selection) -> Text | None:
+def findings_text(trace: Trace, selection: Selection) -> Text | None:
     """What a reader has to know, if there is anything."""
     lines = [
         Line(finding.text, finding.kind, finding.kind) for finding in findings(trace, selection)
@@ -260,32 +249,21 @@ def found_text(trace: Trace, selection: Selection) -> Text | None:
     return Text(tuple(lines)) if lines else None
 
 
-def _facts(record: Record, head: int) -> HeadInformation | None:
-    return None if record.weights is None else head_information(record, head)
-
-
-def _about(facts: HeadInformation | None, telling: bool) -> tuple[str, ...]:
-    if facts is None or not np.isfinite(facts.entropy):
+def _information_notes(head: HeadInformation, is_most: bool) -> tuple[str, ...]:
+    if not np.isfinite(head.entropy):
         return ()
     spread = (
-        f"entropy {facts.entropy:.2f} of at most {facts.max_entropy:.2f} nats "
-        f"(as if on {np.exp(facts.entropy):.1f} keys)"
+        f"entropy {head.entropy:.2f} of at most {head.max_entropy:.2f} nats "
+        f"(as if on {head.effective_keys:.1f} keys)"
     )
-    if telling:
-        return (
-            f"most telling: its rows differ most, by {facts.mutual_information:.2f} nats",
-            spread,
-        )
-    return (spread,)
+    most = f"most telling: its rows differ most, by {head.mutual_information:.2f} nats"
+    return (most, spread) if is_most else (spread,)
 
 
-def _zero_rows(record: Record, head: int, scale: Scale) -> tuple[str, ...]:
+def _empty_rows_note(record: Record, head: int, scale: Scale) -> tuple[str, ...]:
     """A row that is all zero must not look like one that was scaled."""
-    weights = record.stage("weights")[head]
-    zero = np.flatnonzero((weights == 0).all(-1))
-    if scale.by != "row" or not zero.size:
-        return ()
-    return (f"all zero, not scaled: row {', '.join(map(str, zero[:8]))}",)
+    rows = empty_rows(record, head) if scale.by == "row" else []
+    return (f"all zero, not scaled: row {', '.join(map(str, rows[:8]))}",) if rows else ()
 
 
 def matrix_numbers(values: Array) -> str:

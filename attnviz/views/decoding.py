@@ -22,7 +22,7 @@ from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 from attnviz.views.attention import (
     attention_views,
-    found_text,
+    findings_text,
     header,
     overviews,
     stage_scale,
@@ -65,8 +65,8 @@ def decoding_views(
     views.append(_table(trace, generated, head))
     records = [record for record in trace if selection.covers(record)]
     views += overviews(trace, records, selection, "weights", stage_scale(records, "weights"))
-    if found := found_text(trace, selection):
-        views.append(found)
+    if findings := findings_text(trace, selection):
+        views.append(findings)
     return views
 
 

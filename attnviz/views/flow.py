@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from attnviz.analysis.flow import Flow
-from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
 from attnviz.views.attention import By, header, token_axis
 from attnviz.views.heads import CAVEAT
@@ -18,11 +15,11 @@ LISTED = 10
 
 def flow_views(
     trace: Trace,
-    found: Flow,
+    flow: Flow,
     even: Flow,
     *,
     method: str,
-    told: Sequence[str],
+    notes: Sequence[str],
     by: By = "all",
     token: int | None = None,
 ) -> list[View]:
@@ -30,51 +27,51 @@ def flow_views(
 
     Args:
         even: what heads that spread evenly would give; what it lacks, nothing can reach.
-        told: how the shares were found.
+        told: how the shares were flow.
         token: an output whose inputs are listed.
     """
-    lines = [Line(text, method if i == 0 else "", "note") for i, text in enumerate(told)]
+    lines = [Line(text, method if i == 0 else "", "note") for i, text in enumerate(notes)]
     views: list[View] = [Text((*header(trace).lines, *lines, Line(CAVEAT, "", "warning")))]
-    for stream in sorted(found.shares, key=lambda name: name == found.outputs):
-        shares = found.shares[stream]
-        out_of_reach = np.asarray(even.shares[stream] == 0, np.uint8)
+    for stream in sorted(flow.shares, key=lambda name: name == flow.outputs):
+        shares = flow.shares[stream]
+        out_of_reach = even.unreachable(stream)
         views.append(
             Heatmap(
-                f"{method} · which {_inputs(found, stream)} reach which outputs",
+                f"{method} · which {_inputs(flow, stream)} reach which outputs",
                 shares,
-                token_axis("output", trace.streams[found.outputs]),
+                token_axis("output", trace.streams[flow.outputs]),
                 token_axis("input", trace.streams[stream]),
                 WEIGHTS._replace(by=by),
-                out_of_reach if out_of_reach.any() else None,
+                out_of_reach.astype(int) if out_of_reach.any() else None,
                 ("out of reach",),
-                _together(found, stream),
+                _sum_note(flow, stream),
                 pooling="mass",
             )
         )
     if token is not None:
-        views.append(_table(trace, found, token))
+        views.append(_table(trace, flow, token))
     return views
 
 
-def _inputs(found: Flow, stream: str) -> str:
-    return "inputs" if len(found.shares) == 1 else f"inputs of the {stream}"
+def _inputs(flow: Flow, stream: str) -> str:
+    return "inputs" if len(flow.shares) == 1 else f"inputs of the {stream}"
 
 
-def _together(found: Flow, stream: str) -> tuple[str, ...]:
+def _sum_note(flow: Flow, stream: str) -> tuple[str, ...]:
     """What of the outputs' shares is not in this map."""
-    if len(found.shares) == 1:
+    if len(flow.shares) == 1:
         return ("each row sums to 1",)
-    mean: Array = found.shares[stream].sum(-1).mean()
+    mean = flow.mean_share(stream)
     return (f"each row sums to 1 over all streams; to {mean:.2f} on average in this one",)
 
 
-def _table(trace: Trace, found: Flow, token: int) -> Table:
+def _table(trace: Trace, flow: Flow, token: int) -> Table:
     """The inputs with the largest shares of one output."""
-    name = trace.streams[found.outputs].labels[token]
-    several = len(found.shares) > 1
+    name = trace.streams[flow.outputs].labels[token]
+    several = len(flow.shares) > 1
     rows: list[tuple[Value, ...]] = [
         (*((stream,) if several else ()), place, trace.streams[stream].labels[place], share)
-        for stream, place, share in found.largest(token, LISTED)
+        for stream, place, share in flow.largest(token, LISTED)
     ]
     columns = (*(("stream",) if several else ()), "place", "input", "share")
     return Table(f"the largest shares of output {token} {name}", columns, tuple(rows))

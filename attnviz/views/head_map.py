@@ -67,23 +67,23 @@ def head_maps(
         yield HeadMap(block, kind, rows, heatmap)
 
 
-def telling_maps(facts: Sequence[HeadInformation]) -> list[Heatmap]:
-    """How much each head tells: of heads that are too many to be drawn."""
-    telling = np.array([f.mutual_information for f in facts])
-    defined = np.isfinite([f.max_entropy for f in facts])
-    heads = np.array([f.head for f in facts])
-    maps = head_maps([f.id for f in facts], heads, telling, around_zero(telling), defined)
+def information_maps(heads: Sequence[HeadInformation]) -> list[Heatmap]:
+    """How informative each head is: of heads that are too many to be drawn."""
+    values = np.array([each.mutual_information for each in heads])
+    defined = np.isfinite([each.max_entropy for each in heads])
+    numbers = np.array([each.head for each in heads])
+    maps = head_maps([each.id for each in heads], numbers, values, around_zero(values), defined)
     about = (
-        f"{len(facts)} heads are too many to draw; shown is how much each tells: the mutual "
+        f"{len(heads)} heads are too many to draw; shown is how much each tells: the mutual "
         "information of query and key, in nats, less that of an even spread over visible keys; "
         "below 0, its rows are more alike than the mask makes them"
     )
-    return [each.titled("mutual information", about, _closer(facts, each.rows)) for each in maps]
+    return [each.titled("mutual information", about, _how_to_draw(heads, each)) for each in maps]
 
 
-def _closer(facts: Sequence[HeadInformation], rows: Array) -> str:
-    """How to see heads of one of the maps, for example those of its most telling one's layer."""
-    (best,) = most_informative([facts[row] for row in rows], 1)
+def _how_to_draw(heads: Sequence[HeadInformation], of_map: HeadMap) -> str:
+    """How to see heads of a map: for example those of the layer of its most informative one."""
+    (best,) = most_informative([heads[row] for row in of_map.rows], 1)
     layer = best.id.layer
     return f"-s L{layer} draws the heads of layer {layer}, where the most telling one is"
 

@@ -8,7 +8,7 @@ from attnviz.analysis.patch_maps import PatchMaps, class_token_share, most_proba
 from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Selection
-from attnviz.views.attention import found_text, header
+from attnviz.views.attention import findings_text, header
 from attnviz.views.kinds import Line, Picture, Scale, Table, Text, View, around_zero
 
 ANSWERS = 3
@@ -44,7 +44,7 @@ def image_views(
         *_attention(trace, selection, image, patches, query),
         *answer,
     ]
-    if text := found_text(trace, selection):
+    if text := findings_text(trace, selection):
         views.append(text)
     return views
 

@@ -33,6 +33,8 @@ def test_every_cell_adds_up(settings):
             visible = cell.reason is None
             assert cell.logit == (pytest.approx(cell.capped + cell.bias) if visible else -np.inf)
             assert cell.weight == pytest.approx(np.exp(cell.logit - cell.row_max) / cell.row_sum)
+            assert cell.row_exp.sum() == pytest.approx(cell.row_sum)
+            assert cell.n_visible == (cell.row_weights > 0).sum()
             np.testing.assert_allclose(cell.moved, cell.weight * cell.value)
             assert cell.kv_head == head * record.n_kv_head // record.n_head
 
@@ -56,6 +58,8 @@ def test_a_row_without_keys():
     )
     cell = explain_cell(trace.records[0], 0, 0, 1)
     assert (cell.weight, cell.row_sum, cell.reason) == (0, 0, "custom")
+    assert not cell.row_exp.any()
+    assert cell.n_visible == 0
 
 
 @pytest.mark.parametrize(("query", "key", "message"), [(4, 0, "no query 4"), (0, -1, "no key -1")])

@@ -78,3 +78,11 @@ def test_mask_effect_is_the_run_without_a_mask(settings):
         assert effect.hidden_cells == 6
         upper = np.triu(without.weights[head], 1).sum(-1).mean()
         assert effect.hidden_share == pytest.approx(upper, abs=1e-6)
+
+
+def test_changes_and_what_both_hide(qkv):
+    masks = {"w": parse("window:size=2"), "causal": parse("causal")}
+    window, causal = compare_masks(*qkv, SCORES["scaled_dot"], masks)
+    np.testing.assert_array_equal(causal.change(window), causal.weights - window.weights)
+    both = causal.hidden_in_both(window)
+    np.testing.assert_array_equal(both != 0, ~window.mask & ~causal.mask)

@@ -73,3 +73,13 @@ def test_embedded(generator):
     cosine = vectors[0] @ vectors[2] / found.norms[0] / found.norms[2]
     assert found.similarity[0, 2] == pytest.approx(cosine)
     assert found.similarity[1].tolist() == [0, 0, 0]
+
+
+def test_cosines_and_the_bias_of_the_middle_query():
+    rope = encode("rope")
+    np.testing.assert_array_equal(rope.cosines, np.cos(rope.angles))
+    alibi = encode("alibi")
+    assert alibi.cosines is None
+    distances, biases = alibi.bias_by_distance()
+    assert distances[6] == 0
+    np.testing.assert_array_equal(biases, alibi.bias[:, 6])

@@ -7,12 +7,17 @@ import pytest
 
 from attnviz.analysis import visibility
 from attnviz.analysis.distributions import entropy, spread_evenly
-from attnviz.analysis.informative import head_information, information_of_heads, most_informative
+from attnviz.analysis.informative import (
+    choose_heads,
+    head_information,
+    information_of_heads,
+    most_informative,
+)
 from attnviz.analysis.visibility import row_blocks
 from attnviz.nn.masks import parse
 from attnviz.nn.site import RecordId, Site
 from attnviz.trace.record import Record
-from attnviz.trace.selection import Selection
+from attnviz.trace.selection import Selection, parse_selection
 
 N = 8
 
@@ -83,3 +88,27 @@ def test_reading_leaves_every_array_as_it_was(saw):
     information_of_heads(saw.records, Selection())
     for name, array in saw.arrays().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_effective_keys_of_an_even_spread():
+    assert head_information(record(UNIFORM), 0).effective_keys == pytest.approx(N)
+
+
+def test_a_few_heads_are_all_chosen_and_of_more_the_most_informative():
+    records = [record(UNIFORM, DIAGONAL, SINK)]
+    everything = choose_heads(records, Selection(), 3)
+    assert everything.are_all
+    assert [each.head for each in everything.heads] == [0, 1, 2]
+    assert not everything.information
+    best = choose_heads(records, Selection(), 1)
+    assert not best.are_all
+    assert [each.head for each in best.heads] == [1]
+    assert len(best.information) == 3
+    one = choose_heads(records, parse_selection(["L0.H2"]), 0)
+    assert [each.head for each in one.heads] == [2]
+
+
+def test_heads_without_weights_are_chosen_and_nothing_is_known_of_them():
+    bare = Record(record(UNIFORM).site, scores=UNIFORM[None])
+    (chosen,) = choose_heads([bare], Selection(), 2).heads
+    assert np.isnan(chosen.entropy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.visibility import later_keys, looks_causal
+from attnviz.analysis.visibility import empty_rows, later_keys, looks_causal
 from attnviz.nn.site import RecordId, Site
 from attnviz.trace.record import Record
 
@@ -31,3 +31,7 @@ def test_few_tokens_can_look_so_by_chance(n, looks):
 
 def test_later_keys():
     assert np.argwhere(later_keys(3)).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_empty_rows():
+    assert empty_rows(record(np.diag([1.0, 0, 2, 0, 3])[None]), 0) == [1, 3]

@@ -18,7 +18,7 @@ def phrases():
 
 
 def views(found, kind, **options):
-    drawn = flow_views(*found, method="rollout", told=["how", "and more"], **options)
+    drawn = flow_views(*found, method="rollout", notes=["how", "and more"], **options)
     return [view for view in drawn if isinstance(view, kind)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from attnviz.analysis.informative import HeadInformation
 from attnviz.nn.site import RecordId
-from attnviz.views.head_map import LEFT_OUT, head_maps, telling_maps
+from attnviz.views.head_map import LEFT_OUT, head_maps, information_maps
 from attnviz.views.kinds import WEIGHTS
 
 NAN = np.nan
@@ -49,5 +49,5 @@ def test_heads_that_have_no_choice_tell_nothing():
     facts = [
         HeadInformation(RecordId("encoder", 0, "self"), head, NAN, NAN, NAN) for head in range(3)
     ]
-    (heatmap,) = telling_maps(facts)
+    (heatmap,) = information_maps(facts)
     assert heatmap.masked.all()

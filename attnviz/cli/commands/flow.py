@@ -67,7 +67,7 @@ def flow(
     attnviz flow trace.npz --layer 0
     """
     from attnviz.analysis.flow import METHODS, flow_of
-    from attnviz.views.attention import SCALES, found_text
+    from attnviz.views.attention import SCALES, findings_text
     from attnviz.views.flow import flow_views
 
     one_of("method", method, METHODS)
@@ -90,11 +90,11 @@ def flow(
         result.flow,
         result.even,
         method=result.method,
-        told=result.notes,
+        notes=result.notes,
         by=by,
         token=token,
     )
-    if file is not None and (warnings := found_text(trace, Selection())):
+    if file is not None and (warnings := findings_text(trace, Selection())):
         views.append(warnings)
     emit([Report(views, result.manifest(trace), result.arrays())], out)
 

@@ -208,7 +208,7 @@ def _tables(
     said: Sequence[str],
     selection: Selection,
 ) -> list[View]:
-    from attnviz.views.attention import found_text
+    from attnviz.views.attention import findings_text
     from attnviz.views.heads import head_table_view, roles_view, usual_columns
 
     if columns is None:
@@ -221,7 +221,7 @@ def _tables(
             for name in columns.split(",")
         ]
     views: list[View] = [head_table_view(shown, roles, names, said), roles_view(shown, roles)]
-    if found.trace is not None and (text := found_text(found.trace, selection)):
+    if found.trace is not None and (text := findings_text(found.trace, selection)):
         views.append(text)
     return views
 
