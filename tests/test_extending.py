@@ -301,3 +301,139 @@ def test_a_family_and_a_file_format_of_checkpoints(tmp_path):
     done = run_with(tmp_path, "minimal", FAMILY, "run", "--ids", "4", "-m", "model")
     assert done.returncode == 2
     assert "did you mean `minimal`?" in done.stderr
+
+
+NN = '''
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.nn.activations import ACTIVATIONS
+from attnviz.nn.masks import MASKS
+from attnviz.nn.positions import rope
+from attnviz.nn.schemes import SCHEMES, Scheme
+from attnviz.nn.scores import SCORES
+
+
+@SCORES.add(formula="-Σ|q - k|")
+def manhattan(q, k, scale=1.0):
+    """The distance along the axes."""
+    return -scale * np.abs(q[..., :, None, :] - k[..., None, :, :]).sum(-1)
+
+
+@SCORES.add
+def unscaled(q, k):
+    return q @ k.mT
+
+
+@SCORES.add(arrays={"w": ("d_q", "d_k"), "b": ("d_hidden",)})
+def biased(q, k, w, b, *, power: int = 1):
+    return (q @ w @ k.mT) ** power + b.sum()
+
+
+@MASKS.add(hatch="dotted")
+def every(q_pos, k_pos, *, step: int):
+    """One key in `step`."""
+    return (q_pos[:, None] - k_pos) % step == 0
+
+
+@MASKS.add
+def near(q_pos, k_pos):
+    return abs(q_pos[:, None] - k_pos) < 2
+
+
+@ACTIVATIONS.add(formula="x²")
+def square(x):
+    return x * x
+
+
+@SCHEMES.add
+def ramp(setting, *, slope: float = 1.0):
+    return Scheme(add=lambda positions: slope * np.repeat(positions[:, None], setting.d_model, 1))
+
+
+@SCHEMES.add
+def drawn(setting):
+    table = setting.draw("table", (99, setting.d_model))
+    return Scheme(add=lambda positions: table[positions])
+
+
+@SCHEMES.add
+def reversed_rope(setting):
+    return Scheme(rotary=lambda x, positions: rope(x, -positions))
+
+
+@SCHEMES.add
+def flat(setting):
+    return Scheme(bias=lambda q_pos, k_pos: np.zeros((setting.n_head, len(q_pos), len(k_pos))))
+'''
+
+
+def parts(tmp_path, *arguments):
+    done = run_with(tmp_path, "parts_of_nn", NN, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def weights(tmp_path, *arguments):
+    shown = json.loads(parts(tmp_path, "run", "I saw a saw", *arguments, "--json"))
+    record = shown["records"][0]
+    return record, np.array(shown["arrays"][record["id"] + "/weights"])
+
+
+@pytest.mark.parametrize("score", ["manhattan", "unscaled", "biased", "biased:power=2"])
+def test_a_score(tmp_path, score):
+    """With `scale` and without, with learned arrays and options; none of them takes `out`."""
+    record, found = weights(tmp_path, "-m", "random", "--score", score)
+    assert record["score"] == score
+    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-6)
+    _, cold = weights(tmp_path, "-m", "random", "--score", score, "--temperature", "100")
+    np.testing.assert_allclose(cold, 1 / 4, atol=0.1)
+    formula = {"manhattan": "-Σ|q - k|"}.get(score, score.partition(":")[0] + "(q, k)")
+    assert formula in parts(tmp_path, "run", "I saw", "-m", "random", "--score", score, "--steps")
+
+
+def test_a_score_of_a_trained_model_and_beside_others(tmp_path):
+    assert "manhattan" in parts(tmp_path, "run", "I saw", "--score", "manhattan")
+    assert "manhattan" in parts(tmp_path, "compare", "dot", "manhattan")
+
+
+def test_a_mask(tmp_path):
+    _, found = weights(tmp_path, "--mask", "every:step=2+near")
+    for head in found:
+        np.testing.assert_array_equal(head != 0, np.eye(len(head), dtype=bool))
+    shown = parts(tmp_path, "run", "I saw a saw", "--mask", "every:step=2", "--top", "1")
+    assert "┆ masked (every:step=2)" in shown
+    assert "┼ masked (near)" in parts(tmp_path, "run", "I saw a saw", "--mask", "near")
+    assert "every" in parts(tmp_path, "compare", "none", "every:step=2")
+
+
+def test_an_activation(tmp_path):
+    _, found = weights(tmp_path, "-m", "random", "--activation", "square")
+    _, gated = weights(tmp_path, "-m", "random", "--activation", "square", "--gated")
+    assert found.shape == gated.shape
+
+
+def test_a_position_scheme(tmp_path):
+    assert "ramp:slope=3" in parts(tmp_path, "encode", "positions", "--scheme", "ramp:slope=3")
+    weights(tmp_path, "-m", "random", "--positions", "ramp:slope=0.5")
+    for name in ("ramp", "reversed_rope", "flat"):
+        shown = parts(tmp_path, "encode", "positions", "--scheme", name)
+        assert name in shown
+        assert "seeded" not in shown
+        assert "slopes" not in shown
+        assert "wavelengths" not in shown
+    assert "seeded" in parts(tmp_path, "encode", "positions", "--scheme", "drawn")
+
+
+def test_help_lists_what_was_added(tmp_path):
+    """And says of a wrong name what there is."""
+    shown = " ".join(parts(tmp_path, "run", "--help").replace("│", " ").split())
+    for name in ("manhattan", "every:step=…", "square", "ramp"):
+        assert name in shown
+    assert "ramp" in parts(tmp_path, "encode", "positions", "--help")
+    assert "manhattan" in parts(tmp_path, "compare", "--help")
+    done = run_with(tmp_path, "parts_of_nn", NN, "run", "I saw", "--score", "manhatan")
+    assert done.returncode == 2
+    assert "did you mean `manhattan`?" in done.stderr

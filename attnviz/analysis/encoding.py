@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
+from attnviz.nn.multi_head import Rotary
 from attnviz.nn.schemes import SCHEMES, SchemeContext
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
@@ -116,7 +117,10 @@ def encode_positions(
     function = SCHEMES[name].function
     options = SCHEMES.options(name, given)
 
+    drawn = []
+
     def draw(what: str, shape: tuple[int, ...]) -> Array:
+        drawn.append(what)
         return normal(shape, seed, what)
 
     scheme = function(SchemeContext(d_model, n_head, causal, draw), **options)
@@ -132,21 +136,29 @@ def encode_positions(
             similarity=added @ added.T,
             wavelengths=2 * np.pi / numbers.frequencies(d_model, base) if sines else None,
             rotation=_rotation(where, added, base) if sines and n > 1 else None,
-            seeded=not sines,
+            seeded=bool(drawn),
             checks=_sinusoidal_checks(where, added, base) if sines else (),
         )
     if scheme.rotary is not None:
-        return _rotary(spec, where, d_model, options)
+        found = _rotary(spec, where, d_model, scheme.rotary)
+        if name != "rope":
+            return found
+        base = options.get("base", 10000.0)
+        width = numbers.rotary_width(d_model, options.get("fraction", 1.0))
+        return replace(
+            found,
+            angles=numbers.rope_angles(where + options.get("offset", 0), width, base),
+            wavelengths=2 * np.pi / numbers.frequencies(width, base),
+        )
     if scheme.bias is not None:
         bias = np.broadcast_to(scheme.bias(where, where), (n_head, n, n))
-        t5 = name == "t5"
         return Positions(
             scheme=spec,
             positions=where,
             bias=bias,
-            buckets=_buckets(where, options, causal) if t5 else None,
-            slopes=None if t5 else numbers.alibi_slopes(n_head),
-            seeded=t5,
+            buckets=_buckets(where, options, causal) if name == "t5" else None,
+            slopes=numbers.alibi_slopes(n_head) if name == "alibi" else None,
+            seeded=bool(drawn),
             checks=(_depends_on_distance("the bias", bias),),
         )
     return Positions(scheme=spec, positions=where)
@@ -188,19 +200,15 @@ def _rotation(where: Array, added: Array, base: float) -> Rotation:
     return Rotation(int(where[first]), shift, shift * numbers.frequencies(d_model, base), *pairs)
 
 
-def _rotary(spec: str, where: Array, d_k: int, options: Mapping[str, Any]) -> Positions:
+def _rotary(spec: str, where: Array, d_k: int, rotary: Rotary) -> Positions:
     q, k = normal((2, 1, d_k), 0, "rope").astype(np.float64)
-    similarity = turned_scores(q, k, where, **options)
-    shifted = turned_scores(q, k, where + 1000, **options)
-    norms = np.linalg.norm(turned_to(q, where, **options), axis=-1)
-    base = options.get("base", 10000.0)
-    width = numbers.rotary_width(d_k, options.get("fraction", 1.0))
+    similarity = rotated_scores(q, k, where, rotary)
+    shifted = rotated_scores(q, k, where + 1000, rotary)
+    norms = np.linalg.norm(rotated(q, where, rotary), axis=-1)
     return Positions(
         scheme=spec,
         positions=where,
         similarity=similarity,
-        angles=numbers.rope_angles(where + options.get("offset", 0), width, base),
-        wavelengths=2 * np.pi / numbers.frequencies(width, base),
         checks=(
             _depends_on_distance("the score of one q and one k", similarity[None], 1e-9),
             Check(
@@ -213,14 +221,14 @@ def _rotary(spec: str, where: Array, d_k: int, options: Mapping[str, Any]) -> Po
     )
 
 
-def turned_to(x: Array, where: Array, **settings: Any) -> Array:
-    """One vector [1, d_k], turned to every position [n]: [n, d_k]."""
-    return np.asarray(numbers.rope(np.repeat(x, len(where), 0)[None], where, **settings)[0])
+def rotated(x: Array, where: Array, rotary: Rotary | None = None) -> Array:
+    """One vector [1, d_k], rotated to every position [n]: [n, d_k]."""
+    return np.asarray((rotary or numbers.rope)(np.repeat(x, len(where), 0)[None], where)[0])
 
 
-def turned_scores(q: Array, k: Array, where: Array, **settings: Any) -> Array:
-    """[n, n]: the dot products of a query and a key, [1, d_k] each, turned to every position."""
-    return turned_to(q, where, **settings) @ turned_to(k, where, **settings).T
+def rotated_scores(q: Array, k: Array, where: Array, rotary: Rotary | None = None) -> Array:
+    """[n, n]: the dot products of a query and a key, [1, d_k] each, rotated to every position."""
+    return rotated(q, where, rotary) @ rotated(k, where, rotary).T
 
 
 def diagonal_spread(matrices: Array) -> float:

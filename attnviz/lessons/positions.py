@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.encoding import diagonal_spread, rotation_error, turned_scores
+from attnviz.analysis.encoding import diagonal_spread, rotated_scores, rotation_error
 from attnviz.errors import AttnvizError
 from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose
 from attnviz.models import load_model
@@ -118,7 +118,7 @@ def _shuffle(text: str, width: int, heads: int) -> Shuffled:
 def _by_distance(where: Array, added: Array, heads: int) -> ByDistance:
     """Seen from position 0; T5's buckets as in a decoder, which looks back."""
     query = normal((1, added.shape[-1]), 0, "rope").astype(np.float64)
-    scores = turned_scores(query, query, where)[0]
+    scores = rotated_scores(query, query, where)[0]
     products = added @ added[0]
     return ByDistance(
         sinusoidal=products / products[0],
@@ -238,9 +238,9 @@ def _claims(
     unordered = shuffled.changes["none"]
     turned = rotation_error(added)
     query, key = normal((2, 1, width), 0, "rope").astype(np.float64)
-    scores = turned_scores(query, key, where)
+    scores = rotated_scores(query, key, where)
     spread = diagonal_spread(scores[None])
-    moved = float(np.abs(turned_scores(query, key, where + FAR) - scores).max())
+    moved = float(np.abs(rotated_scores(query, key, where + FAR) - scores).max())
     last = int(where[-1])
     return (
         Claim(

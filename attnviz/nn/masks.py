@@ -31,15 +31,10 @@ SPARE_HATCHES: tuple[Hatch, ...] = ("gridded", "ringed", "starred")
 
 @dataclass(frozen=True)
 class MaskEntry(Entry):
-    """A rule, and how it is written and drawn."""
+    """A rule, and how the cells that it masks are drawn."""
 
-    example: str = ""
-    """As it is written: with options, where it needs some."""
     hatch: Hatch | None = None
     """None: one that no other mask has, as long as there are any."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "example", self.example or self.name)
 
 
 MASKS: Registry[MaskEntry] = Registry("mask", MaskEntry)
@@ -51,7 +46,7 @@ def causal(q_pos: Array, k_pos: Array) -> Bool:
     return k_pos <= q_pos[:, None]
 
 
-@MASKS.add(example="window:size=3", hatch="dashed")
+@MASKS.add(hatch="dashed")
 def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     """A query sees the keys less than `size` positions away, itself included.
 
@@ -61,7 +56,7 @@ def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     return np.asarray(np.abs(q_pos[:, None] - k_pos) < size)
 
 
-@MASKS.add(example="band:left=2,right=1", hatch="dashed")
+@MASKS.add(hatch="dashed")
 def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | None = None) -> Bool:
     """A query sees `left` keys before it, its own, and `right` keys after it; None: all of them.
 
@@ -76,13 +71,13 @@ def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | No
     return visible
 
 
-@MASKS.add(example="prefix:length=2", hatch="dotted")
+@MASKS.add(hatch="dotted")
 def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
     """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1."""
     return (k_pos < length) | causal(q_pos, k_pos)
 
 
-@MASKS.add(example="documents:lengths=3,2", hatch="upright")
+@MASKS.add(hatch="upright")
 def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Texts of these `lengths` packed one after another do not see each other."""
     ends = np.cumsum(lengths)
@@ -91,7 +86,7 @@ def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     )
 
 
-@MASKS.add(example="padding:lengths=3", hatch="falling")
+@MASKS.add(hatch="falling")
 def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Keys from the valid length on are padding.
 
