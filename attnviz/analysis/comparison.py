@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from attnviz.analysis.distributions import entropy, spread_evenly
+from attnviz.errors import AttnvizError
 from attnviz.nn.attention import Attention, attend
-from attnviz.nn.masks import Mask
-from attnviz.nn.scores import Score
+from attnviz.nn.masks import MASKS, NONE, Mask, custom, parse
+from attnviz.nn.scores import SCORES, Score, build_score
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import masked_softmax
 from attnviz.nn.types import Array
+from attnviz.registry import nearest
+from attnviz.trace.record import Record, Trace
 
 N_KEY = 10
 N_DRAW = 2000
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,89 @@ def sharpness_by_width(
                 )
             )
     return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores or masks on the queries and keys of one record."""
+
+    variants: tuple[Variant, ...]
+    widths: tuple[Sharpness, ...] = ()
+    """What the scores do to random queries and keys, by their width."""
+    of_scores: bool = False
+
+    def manifest(self, trace: Trace, record: Record) -> dict[str, Any]:
+        """Everything but the arrays, as it stands in a file."""
+        variants = [
+            {"name": v.name, "entropy": v.entropy, "most": v.most, "largest": v.largest}
+            for v in self.variants
+        ]
+        return {
+            "format": "attnviz-comparison",
+            "version": 1,
+            "model": dict(trace.model),
+            "record": record.id,
+            "tokens": list(trace.streams[record.queries].tokens),
+            "variants": variants,
+            **({"widths": [vars(each) for each in self.widths]} if self.widths else {}),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """[n_head, n_q, n_k] of each variant."""
+        stages = ("scores", "weights")
+        return {f"{v.name}/{stage}": getattr(v, stage) for v in self.variants for stage in stages}
+
+
+def are_scores(names: Sequence[str]) -> bool:
+    """Whether all names are scores; if not, all are masks.
+
+    Raises:
+        AttnvizError: an unknown name, or scores beside masks.
+    """
+    heads = [[part.partition(":")[0] for part in name.split("+")] for name in names]
+    if all(len(parts) == 1 and parts[0] in SCORES for parts in heads):
+        return True
+    if all(part in MASKS or part == "none" for parts in heads for part in parts):
+        return False
+    known = [*SCORES, "none", *MASKS]
+    for parts in heads:
+        for part in parts:
+            if part not in known:
+                hint = "a text goes behind --text" if " " in part else nearest(part, known)
+                raise AttnvizError(f"unknown score or mask: {part!r}", hint)
+    raise AttnvizError(
+        "scores and masks cannot be compared with each other",
+        "attnviz compare additive dot, or attnviz compare causal window:size=3",
+    )
+
+
+def compare(record: Record, names: Sequence[str], widths: Sequence[int] = ()) -> Comparison:
+    """Scores, under the record's own mask, or masks, with scaled dot products, on a record's q and
+    k; scores also on random queries and keys of these widths. Needs q, k, v and the mask kept.
+
+    Raises:
+        AttnvizError: an unknown name, or scores beside masks.
+    """
+    q, k, v = (record.stage(stage) for stage in ("q", "k", "v"))
+    if not are_scores(names):
+        named = {name: parse(name) for name in names}
+        return Comparison(tuple(compare_masks(q, k, v, SCORES["scaled_dot"].function, named)))
+    mask = custom(record.stage("mask")) if record.site.mask else NONE
+    scores = {name: seeded_score(name, q.shape[-1]) for name in names}
+    return Comparison(
+        tuple(compare_scores(q, k, v, mask, scores)),
+        tuple(sharpness_by_width(seeded_score, names, widths, SEED)),
+        of_scores=True,
+    )
+
+
+def seeded_score(spec: str, d_k: int) -> Score:
+    """A scoring function; its learned arrays, if it has any, are drawn from a fixed seed."""
+
+    def draw(key: str, shape: tuple[int, ...]) -> Array:
+        return normal(shape, SEED, key, d_k) / math.sqrt(shape[-1])
+
+    return build_score(spec, d_k, draw)[1]
 
 
 def _visible(mask: Mask, q: Array, k: Array) -> Array | None:

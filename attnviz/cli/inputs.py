@@ -124,7 +124,7 @@ def record_source(
         return record(model, source, texts, stages, selection, **how)
     if not isinstance(source, str) or texts.pair is not None or texts.target is not None:
         raise AttnvizError(
-            f"{model.name} reads images, no ids and no second text", "give the file of an image"
+            f"{model.name} reads images, not ids or a second text", "give the file of an image"
         )
     from attnviz.models.run.prepare import prepare
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.registry import Entry, Registry
+from attnviz.registry import Entry, Registry, parse_spec
 
 Score = Callable[..., Array]
 """`score(q, k, scale=number)`; without `scale` the function's own default holds."""
@@ -155,3 +155,13 @@ def _scaled(x: Array, scale: float) -> Array:
 def _unit(x: Array) -> Array:
     norm = np.sqrt((x * x).sum(-1, keepdims=True))
     return x / np.where(norm == 0, 1, norm)
+
+
+def build_score(
+    spec: str, d_k: int, draw: Callable[[str, tuple[int, ...]], Array]
+) -> tuple[ScoreEntry, Score]:
+    """A score from its spec: its entry, and the function with its learned arrays drawn."""
+    name, options = parse_spec(spec)
+    entry = SCORES[name]
+    arrays = {key: draw(key, shape) for key, shape in entry.array_shapes(d_k, d_k, d_k).items()}
+    return entry, functools.partial(entry.function, **arrays, **SCORES.options(name, options))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attnviz.nn.cache import Cache
 from attnviz.tokens import Tokens
@@ -31,3 +31,13 @@ class Generated(NamedTuple):
     """Whether it wrote the end itself; else it was stopped."""
     cache: Cache | None = None
     """What it kept of the tokens that it read, if anything."""
+
+    def manifest(self, text: str) -> dict[str, Any]:
+        """As it stands in a file; `text` is what was written, as words."""
+        return {
+            "text": text,
+            "ids": list(self.written.ids),
+            "probabilities": [step.probability for step in self.steps],
+            "n_given": self.n_given,
+            "ended": self.ended,
+        }

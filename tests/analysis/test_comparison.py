@@ -7,9 +7,13 @@ import pytest
 
 import attnviz
 from attnviz import attend
-from attnviz.analysis.comparison import compare_masks, compare_scores, sharpness_by_width
+from attnviz.analysis.comparison import (
+    compare_masks,
+    compare_scores,
+    seeded_score,
+    sharpness_by_width,
+)
 from attnviz.analysis.masking import mask_effect
-from attnviz.cli.commands.compare import seeded_score
 from attnviz.nn.masks import NONE, parse
 from attnviz.nn.scores import SCORES
 

@@ -194,8 +194,8 @@ def test_bad_input(call, tmp_path):
         (("--data", "bad.jsonl"), "bad.jsonl, line 1: expected an object"),
         (("--data", "none.jsonl"), "No such file"),
         (("t.npz",), "heads can only be taken out of a model that runs"),
-        (("I", "--target", "x"), "reads no target"),
-        (("--ids", "1,2", "-m", "digits"), "reads images, no ids"),
+        (("I", "--target", "x"), "does not read a target"),
+        (("--ids", "1,2", "-m", "digits"), "reads images, not ids"),
     ):
         done = call("ablate", *arguments)
         assert done.code == 2, arguments

@@ -209,7 +209,7 @@ def test_files(call, tmp_path):
         (("hello", "-m", "tagger"), "writes no text"),
         (("hello", "-m", "random:kind=decoder"), "writes no text"),
         (("早上好", "-n", "0"), "expected at least 1"),
-        (("abc", "-m", "induction", "--target", "x"), "reads no target"),
+        (("abc", "-m", "induction", "--target", "x"), "does not read a target"),
         (("早上好", "--steps", "-s", "L7"), "no such layer"),
         (("早上好", "--steps", "-s", "encoder.0.self"), "none of the decoder's attention"),
         (("abc", "-m", "induction", "--cache", "page"), "unknown value 'page'"),

@@ -142,7 +142,7 @@ def test_bad_input(call, tmp_path):
         (("t.npz", "-m", "tagger"), "it takes no model"),
         (("part.npz",), "the self-attention of every layer from 0 on"),
         (("I", "-m", "tagger-word"), "no attention"),
-        (("--ids", "1,2", "-m", "digits"), "reads images, no ids"),
+        (("--ids", "1,2", "-m", "digits"), "reads images, not ids"),
     ):
         done = call("flow", *arguments)
         assert done.code == 2, arguments

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,12 +19,13 @@ from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
-    from attnviz.trace.generation import Generated
-    from attnviz.trace.record import Trace
 
 ORDER = 20
 
 app = typer.Typer(add_completion=False)
+
+ALONE = 20
+"""Tokens that a decoder without an encoder writes at most, if nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,22 @@ def decode(
     """
     from attnviz.cli.inputs import announce, read_inputs
     from attnviz.models.run.forward import forward
-    from attnviz.models.run.generate import MAX_TOKENS, generate
+    from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
     from attnviz.views.decoding import decoding_views
 
-    (given,) = read_inputs(None if text is None else [text], ids)
-    loaded = load(decoder)
-    selection = selected.selection
-    alone = loaded.kind == "decoder"
-    if alone and target is not None:
-        raise AttnvizError(
-            f"{loaded.name} has no encoder: it reads no target", "leave out --target"
-        )
-    max_tokens = count if count is not None else 20 if alone else MAX_TOKENS
-    if max_tokens < 1:
-        raise AttnvizError(f"-n: expected at least 1, got {max_tokens}", "-n 20")
+    (content,) = read_inputs(None if text is None else [text], ids)
+    model = load(decoder)
+    max_tokens = _max_tokens(model, count, target)
     cached = caching.cache != "none"
     prepared = prepare_decoding(
-        loaded, given, max_tokens=max_tokens, cached=cached, select=selection
+        model, content, max_tokens=max_tokens, cached=cached, select=selected.selection
     )
     source = prepared.streams["source"]
     announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
     with progress("tokens") as bar:
         generated = generate(
-            loaded,
+            model,
             source,
             target=target,
             max_tokens=max_tokens,
@@ -96,18 +89,23 @@ def decode(
         )
     trace = forward(after_decoding(prepared, generated), fingerprint=out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
-    reader = loaded.output_tokenizer
-    answer = reader.join(generated.written.ids)
-    views = decoding_views(trace, selection, generated, answer, top=top, steps=steps)
-    emit([_report(trace, views, generated, answer, loaded)], out)
+    answer = model.output_tokenizer.join(generated.written.ids)
+    views = decoding_views(trace, selected.selection, generated, answer, top=top, steps=steps)
+    manifest = {**trace.manifest(), "decoded": generated.manifest(answer)}
+    emit([Report(views, manifest, trace.arrays())], out)
 
 
-def _report(trace: Trace, views: Any, generated: Generated, text: str, model: Model) -> Report:
-    decoded = {
-        "text": text,
-        "ids": list(generated.written.ids),
-        "probabilities": [step.probability for step in generated.steps],
-        "n_given": generated.n_given,
-        "ended": generated.ended,
-    }
-    return Report(views, {**trace.manifest(), "decoded": decoded}, trace.arrays())
+def _max_tokens(model: Model, count: int | None, target: str | None) -> int:
+    """How many tokens are written at most."""
+    from attnviz.models.run.generate import MAX_TOKENS
+
+    alone = model.kind == "decoder"
+    if alone and target is not None:
+        raise AttnvizError(
+            f"{model.name} has no encoder: it does not read a target", "leave out --target"
+        )
+    if count is None:
+        return ALONE if alone else MAX_TOKENS
+    if count < 1:
+        raise AttnvizError(f"-n: expected at least 1, got {count}", "-n 20")
+    return count

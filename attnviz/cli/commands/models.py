@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,10 @@ from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load_named
 from attnviz.cli.options import Download, OutputOptions
 from attnviz.cli.spread import spread
+
+if TYPE_CHECKING:
+    from attnviz.models.build.verified import Verified
+    from attnviz.models.model import Model
 
 ORDER = 140
 
@@ -54,17 +58,17 @@ def _list(folder: Path | None) -> Report:
     from attnviz.models.sources.catalogue import cached_entries, entries_below, packaged_entries
     from attnviz.views.catalogue import catalogue_views
 
-    own = packaged_entries() if folder is None else []
+    packaged = packaged_entries() if folder is None else []
     found = cached_entries() if folder is None else entries_below(folder)
     looked_in = ("Hugging Face's cache",) if folder is None else (str(folder),)
     manifest: dict[str, Any] = {
         "format": "attnviz-models",
         "version": 1,
-        "packaged": [{"name": entry.name, "card": entry.card} for entry in own],
+        "packaged": [{"name": entry.name, "card": entry.card} for entry in packaged],
         "found": [{"name": e.name, "family": e.family, "supported": e.supported} for e in found],
     }
     views = catalogue_views(
-        [(entry.name, entry.card or {}) for entry in own],
+        [(entry.name, entry.card or {}) for entry in packaged],
         [(entry.name, entry.family, entry.supported) for entry in found],
         looked_in,
     )
@@ -79,26 +83,16 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
     from attnviz.models.run.memory import lengths_to_plan, plan_run
     from attnviz.models.sources.card import read_card
     from attnviz.views.model import model_views
-    from attnviz.views.numbers import in_bytes
 
     model = load_named(name, download)
     card = read_card(PACKAGED / name if is_packaged(name) else Path(name))
-    organs = count_parameters(model.transformer)
+    components = count_parameters(model.transformer)
     groups = layer_groups(model.transformer.sites())
     memory = [
         (n, plan_run(model, dict.fromkeys(("source", "target"), range(n)), ("weights",)).n_byte)
         for n in ([tokens] if tokens else lengths_to_plan(model))
     ]
     proof = verified().get(str(model.shape.get("family", "")))
-    proven = "by the tests of the packaged models" if is_packaged(name) else "no"
-    facts = [
-        ("model", f"{model.name}, {model.kind}"),
-        ("family", str(model.shape.get("family", "random weights"))),
-        ("verified", proof.told if proof else proven),
-        ("positions", str(model.shape.get("positions", "none"))),
-        ("reads", f"at most {model.max_tokens} tokens" if model.max_tokens else "any length"),
-        ("on disk", in_bytes(model.n_disk) if model.n_disk else ""),
-    ]
     manifest = {
         "format": "attnviz-model-card",
         "version": 1,
@@ -112,8 +106,24 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
         "attention": [group._asdict() for group in groups],
         "memory": [{"tokens": n, "bytes": n_byte} for n, n_byte in memory],
         "card": card,
-        "parts": [organ._asdict() for organ in organs],
+        "parts": [component._asdict() for component in components],
     }
-    told = [(term, text) for term, text in facts if text]
-    views = model_views(told, model.notes, card, groups, memory, organs, model.n_parameter)
+    facts = _facts(model, proof, is_packaged(name))
+    views = model_views(facts, model.notes, card, groups, memory, components, model.n_parameter)
     return Report(views, manifest, {})
+
+
+def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[str, str]]:
+    """What is known of a model, term by term."""
+    from attnviz.views.numbers import in_bytes
+
+    proven = "by the tests of the packaged models" if packaged else "no"
+    facts = [
+        ("model", f"{model.name}, {model.kind}"),
+        ("family", str(model.shape.get("family", "random weights"))),
+        ("verified", proof.told if proof else proven),
+        ("positions", str(model.shape.get("positions", "none"))),
+        ("reads", f"at most {model.max_tokens} tokens" if model.max_tokens else "any length"),
+        ("on disk", in_bytes(model.n_disk) if model.n_disk else ""),
+    ]
+    return [(term, text) for term, text in facts if text]

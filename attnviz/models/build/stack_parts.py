@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +14,7 @@ from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import BatchNorm, LayerNorm, Norm, RMSNorm
 from attnviz.nn.schemes import SCHEMES, Scheme, SchemeContext
-from attnviz.nn.scores import SCORES, Score, ScoreEntry
+from attnviz.nn.scores import build_score
 from attnviz.nn.transformer import Block, Part, Stack, Sublayer
 from attnviz.nn.types import Array
 from attnviz.nn.window import WindowNet
@@ -110,16 +109,6 @@ def build_scheme(config: StackConfig, weights: Weights, stack: str) -> Scheme:
     context = SchemeContext(config.d_model, config.heads, stack == "decoder", draw)
     scheme: Scheme = SCHEMES[name].function(context, **SCHEMES.options(name, options))
     return scheme
-
-
-def build_score(
-    spec: str, d_k: int, draw: Callable[[str, tuple[int, ...]], Array]
-) -> tuple[ScoreEntry, Score]:
-    """A score from its spec: its entry, and the function with its learned arrays drawn."""
-    name, options = parse_spec(spec)
-    entry = SCORES[name]
-    arrays = {key: draw(key, shape) for key, shape in entry.array_shapes(d_k, d_k, d_k).items()}
-    return entry, partial(entry.function, **arrays, **SCORES.options(name, options))
 
 
 def _block(config: StackConfig, weights: Weights, where: str, parts: dict[str, Any]) -> Block:

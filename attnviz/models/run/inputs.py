@@ -38,7 +38,7 @@ def read_target(model: Model, text: Text) -> Tokens:
 def read_image(model: Model, image: str | Path | Array) -> Pixels:
     """An image as the model sees it."""
     if model.image is None:
-        raise AttnvizError(f"{model.name} reads text, no images", "attnviz image FILE -m digits")
+        raise AttnvizError(f"{model.name} reads text, not images", "attnviz image FILE -m digits")
     return model.image.read(image)
 
 

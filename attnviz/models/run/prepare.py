@@ -164,7 +164,7 @@ def _read(
             streams["target"] = read_target(model, text if target is None else target)
     elif target is not None:
         raise AttnvizError(
-            f"{model.name} is not an encoder-decoder: it reads no target",
+            f"{model.name} is not an encoder-decoder: it does not read a target",
             "leave out --target" if model.trained else "--kind encoder-decoder",
         )
     return streams, notes

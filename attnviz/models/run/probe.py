@@ -122,7 +122,7 @@ def output_name(model: Model, id: int) -> str:
 
 def _image_probe(model: Model, path: Text) -> Probe:
     if not isinstance(path, str):
-        raise AttnvizError(f"{model.name} reads images, no ids", "attnviz ablate FILE.png")
+        raise AttnvizError(f"{model.name} reads images, not ids", "attnviz ablate FILE.png")
     prepared = prepare(model, image=path, stages=())
     if model.task == "classify":
         return watch_all(Probe(prepared, np.arange(1)))

@@ -65,5 +65,5 @@ def test_names_of_outputs():
         output_id(load_model("tagger"), "VREB")
     with pytest.raises(AttnvizError, match="no output"):
         output_id(load_model("random"), "a")
-    with pytest.raises(AttnvizError, match="reads no target"):
+    with pytest.raises(AttnvizError, match="does not read a target"):
         make_probe(model, "ab", target="c")
