@@ -33,17 +33,17 @@ class Layer(NamedTuple):
     """A line of the table, as functions of the sizes."""
 
     order: str
-    """The multiplications of a layer, but for a factor that no size changes."""
+    """The multiplications of a layer, up to a constant factor."""
     operations: Callable[[Sizes], int]
     """What `order` comes to."""
     steps: Callable[[Sizes], int]
     """How many of them must wait for one another."""
     reach: Callable[[Sizes, int], int] | None
-    """How many tokens one output depends on, behind so many layers, in an endless text; None for
+    """How many tokens one output depends on, after so many layers, in an endless text; None for
     all that came before."""
 
     def path(self, sizes: Sizes) -> int:
-        """The longest path between two tokens: the fewest layers behind which one output depends
+        """The longest path between two tokens: the fewest layers after which one output depends
         on n of them; where they are handed on from each to the next, n."""
         if self.reach is None:
             return sizes.n

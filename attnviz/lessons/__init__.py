@@ -46,7 +46,7 @@ def choose(name: str, options: Mapping[str, str]) -> Chosen:
 
 
 def reading_order() -> list[str]:
-    """The names of all lessons, each behind the one that its `AFTER` names. Where several follow
+    """The names of all lessons, each after the one that its `AFTER` names. Where several follow
     the same, those come first that nothing follows; those whose predecessor is missing come last.
     """
     followers: dict[str, list[str]] = {}

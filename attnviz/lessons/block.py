@@ -8,7 +8,17 @@ import numpy as np
 
 from attnviz.analysis.parameters import count
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose, sublayer_context
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_heads,
+    check_size,
+    largest_difference,
+    prose,
+    sublayer_context,
+)
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.model import Model
@@ -25,9 +35,9 @@ from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Value
 TITLE = "One block: attention mixes the words, the feed-forward net does not"
 AFTER = "norms"
 
-FEWEST_WORDS, MOST_WORDS = 2, 14
+MIN_WORDS, MAX_WORDS = 2, 14
 EXACT = 1e-12
-FELT = 1e-9
+NOTICEABLE = 1e-9
 
 
 class Read(NamedTuple):
@@ -57,17 +67,17 @@ class Passed(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """By how much each word's vector changes with one word of the text, as a share of its
-    length, [n_token] each."""
+    """By how much each word's vector changes with one word of the text, as a share of its length,
+    [n_token] each."""
 
     before: Array
     """Where the block begins."""
     attention: Array
     feed_forward: Array
-    """Behind the second sublayer without the first."""
+    """After the second sublayer without the first."""
     whole: Array
     deaf: Array
-    """Behind a block whose attention adds nothing."""
+    """After a block whose attention adds nothing."""
 
 
 def lesson(
@@ -112,20 +122,16 @@ def _check_sizes(width: int, heads: int, inner: int) -> None:
     check_size("width", width, 2, 256)
     check_size("heads", heads, 1, 32)
     check_size("inner", inner, 1, 1024)
-    if width % heads or width % 2:
-        raise AttnvizError(
-            f"width: expected an even number that {heads} heads divide, got {width}",
-            f"write for example width={8 * heads}",
-        )
+    check_heads(width, heads)
 
 
 def _read(model: Model, text: str, word: int, instead: str) -> Read:
     tokens, others = read_text(model, text), read_text(model, instead)
-    check_text(len(tokens), "words", FEWEST_WORDS, MOST_WORDS)
+    check_count("text", len(tokens), "words", MIN_WORDS, MAX_WORDS)
     check_size("word", word, 0, len(tokens) - 1)
     if len(others) != 1 or others.ids[0] == tokens.ids[word]:
         raise AttnvizError(
-            f"instead: expected one word, another than word {word}, got {instead!r}",
+            f"instead: expected one word other than word {word}, got {instead!r}",
             "write for example instead=heard",
         )
     ids = [*tokens.ids]
@@ -165,7 +171,7 @@ def _through(sublayers: tuple[Sublayer, ...], x: Array) -> Array:
 
 
 def _change(read: Read, sublayers: tuple[Sublayer, ...]) -> Array:
-    """By how much each word's vector is another behind these sublayers, [n_token]."""
+    """By how much each word's vector differs after these sublayers, [n_token]."""
     before, after = (_through(sublayers, x) for x in (read.x, read.other))
     lengths = np.linalg.norm(before, axis=-1)
     return np.asarray(np.linalg.norm(after - before, axis=-1) / lengths)
@@ -228,9 +234,9 @@ def _changes_map(say: Say, read: Read, changes: Changes) -> Heatmap:
     )
     values = np.stack(changes)
     return Heatmap(
-        say("which words change, behind what"),
+        say("which words change, after what"),
         values,
-        Axis(say("behind"), names),
+        Axis(say("after"), names),
         token_axis(say("word"), read.tokens),
         Scale(0, float(values.max())),
     )
@@ -244,15 +250,15 @@ def _claims(
     )
     feed_forward = block[1]
     alone = np.concatenate([_through((feed_forward,), row[None]) for row in passed.between])
-    apart = float(np.abs(alone - passed.out).max())
+    apart = largest_difference(alone, passed.out)
     sums = passed.x + passed.attended, passed.between + passed.fed
     outs = passed.between, passed.out
-    off = max(float(np.abs(layer_norm(s) - y).max()) for s, y in zip(sums, outs, strict=True))
+    off = max(largest_difference(layer_norm(s), y) for s, y in zip(sums, outs, strict=True))
     return (
         Claim(
             say("With attention, the other words learn of the change"),
             say("the others change by {low:.2%} to {high:.2%}", low=heard.min(), high=heard.max()),
-            bool(heard.min() > FELT),
+            bool(heard.min() > NOTICEABLE),
         ),
         Claim(
             say("Without attention they do not: one word changes others through it alone"),
@@ -262,7 +268,7 @@ def _claims(
                 word=word,
                 own=changes.deaf[word],
             ),
-            bool(deaf.max() < EXACT and changes.deaf[word] > FELT),
+            bool(deaf.max() < EXACT and changes.deaf[word] > NOTICEABLE),
         ),
         Claim(
             say("The feed-forward net mixes no words: each word alone gives the same"),

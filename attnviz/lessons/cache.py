@@ -20,7 +20,15 @@ from attnviz.analysis.kv_memory import (
     reserve_blocks,
     used_share,
 )
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_size,
+    largest_difference,
+    prose,
+)
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.generate import generate
@@ -37,11 +45,11 @@ TITLE = "The key/value cache: nothing is computed twice"
 AFTER = "sequence"
 
 ALLOWED = 1e-6
-NEAR = 0.03
+TOLERANCE = 0.03
 """They publish the mean lengths only; how lengths are spread is an assumption of ours."""
 
-OWN = 2
-"""Tokens that each of two texts reads for itself."""
+N_CONTINUED = 2
+"""Tokens that each of two texts reads after they have parted."""
 
 
 class State(NamedTuple):
@@ -80,7 +88,7 @@ def lesson(say: Say, *, text: str = "abcdefgabc", tokens: int = 5, block_size: i
     check_size("block_size", block_size, 1, 64)
     model = load_model("induction", {"dtype": "float64"})
     source = read_text(model, text)
-    check_size("text: number of tokens", len(source), 1, 64)
+    check_count("text", len(source), "tokens", 1, 64)
     decoded = _decode(model, source, tokens, block_size)
     forked = _fork(model, decoded.paged)
     views = (
@@ -99,8 +107,8 @@ def lesson(say: Say, *, text: str = "abcdefgabc", tokens: int = 5, block_size: i
     return Lesson(views, (*_claims(say, decoded, forked), *_memory_claims(say)))
 
 
-def _decode(model: Model, source: Tokens, most: int, block_size: int) -> Decoded:
-    paged = PagedCache(BlockPool(len(source) + most + 2 * OWN, block_size))
+def _decode(model: Model, source: Tokens, max_tokens: int, block_size: int) -> Decoded:
+    paged = PagedCache(BlockPool(len(source) + max_tokens + 2 * N_CONTINUED, block_size))
     states: list[State] = []
 
     def note(done: int, total: int) -> None:
@@ -108,9 +116,11 @@ def _decode(model: Model, source: Tokens, most: int, block_size: int) -> Decoded
 
     stages = ("weights",)
     return Decoded(
-        generate(model, source, max_tokens=most, stages=stages, cache=None),
-        generate(model, source, max_tokens=most, stages=stages, cache=ContiguousCache),
-        generate(model, source, max_tokens=most, stages=stages, cache=lambda: paged, progress=note),
+        generate(model, source, max_tokens=max_tokens, stages=stages, cache=None),
+        generate(model, source, max_tokens=max_tokens, stages=stages, cache=ContiguousCache),
+        generate(
+            model, source, max_tokens=max_tokens, stages=stages, cache=lambda: paged, progress=note
+        ),
         tuple(states),
     )
 
@@ -122,15 +132,15 @@ def _fork(model: Model, generated: Generated) -> Forked:
     assert isinstance(first, PagedCache)
     before, second = first.table, first.fork()
     read, take = generated.read, model.tokenizer.take
-    own = (take(generated.written.ids[-1:]), take(read.ids[-1:]))
+    continuations = (take(generated.written.ids[-1:]), take(read.ids[-1:]))
     texts, caches, errors = [read, read], (first, second), []
-    for turn in range(2 * OWN):
-        which = turn % 2
-        new = as_input(model, own[which])._replace(first=len(texts[which]))
+    for step in range(2 * N_CONTINUED):
+        which = step % 2
+        new = as_input(model, continuations[which])._replace(first=len(texts[which]))
         row = model.transformer.decode(new, None, RecordNothing(), cache=caches[which])
-        texts[which] = texts[which].followed_by(own[which])
+        texts[which] = texts[which].followed_by(continuations[which])
         alone = model.transformer.decode(as_input(model, texts[which]), None, RecordNothing())
-        errors.append(float(np.abs(row[-1] - alone[-1]).max()))
+        errors.append(largest_difference(row[-1], alone[-1]))
     return Forked(first.pool, before, (texts[0], texts[1]), caches, float(np.max(errors)))
 
 
@@ -138,10 +148,10 @@ def _difference(generated: Generated, without: Generated) -> float:
     """The largest difference of the weights of all steps. Without a cache a step computes all
     rows; those that are new stand last."""
     errors = [0.0]
-    for some, whole in zip(generated.steps, without.steps, strict=True):
-        for new, old in zip(some.records, whole.records, strict=True):
+    for step, reference in zip(generated.steps, without.steps, strict=True):
+        for new, old in zip(step.records, reference.records, strict=True):
             rows = new.stage("weights")
-            errors.append(float(np.abs(rows - old.stage("weights")[:, -rows.shape[1] :]).max()))
+            errors.append(largest_difference(rows, old.stage("weights")[:, -rows.shape[1] :]))
     return float(np.max(errors))
 
 
@@ -154,8 +164,8 @@ def _work(generated: Generated) -> list[tuple[int, int]]:
 def _work_table(say: Say, decoded: Decoded) -> Table:
     pairs = zip(_work(decoded.contiguous), _work(decoded.without), strict=True)
     rows: list[tuple[Value, ...]] = [
-        (step, label, *(number for pair in zip(kept, anew, strict=True) for number in pair))
-        for step, (label, (kept, anew)) in enumerate(
+        (step, label, *(number for pair in zip(cached, uncached, strict=True) for number in pair))
+        for step, (label, (cached, uncached)) in enumerate(
             zip(decoded.without.written.labels, pairs, strict=True)
         )
     ]
@@ -180,8 +190,8 @@ def _work_table(say: Say, decoded: Decoded) -> Table:
 def _paged_views(say: Say, decoded: Decoded, block_size: int) -> tuple[Text, Table]:
     rows: list[tuple[Value, ...]] = []
     for step, state in enumerate(decoded.states):
-        block, place = state.table[-1], (state.n_token - 1) % block_size
-        rows.append((step, state.n_token, f"{block}.{place}", _numbers(state.table), state.n_empty))
+        block, slot = state.table[-1], (state.n_token - 1) % block_size
+        rows.append((step, state.n_token, f"{block}.{slot}", _numbers(state.table), state.n_empty))
     return (
         prose(
             say(
@@ -224,7 +234,7 @@ def _forked_views(say: Say, forked: Forked) -> tuple[Text, Table]:
                 "key is copied. Then each in turn reads {own} tokens of its own. Where the first "
                 "of them falls into a block that both hold, A, the first to write, gets a copy of "
                 "the block (copy-on-write).",
-                own=OWN,
+                own=N_CONTINUED,
                 table=_numbers(forked.before),
             )
         ),
@@ -245,7 +255,9 @@ def _forked_views(say: Say, forked: Forked) -> tuple[Text, Table]:
 
 def _claims(say: Say, decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
     errors = [_difference(each, decoded.without) for each in (decoded.contiguous, decoded.paged)]
-    kept, anew = (sum(n for n, _ in _work(each)) for each in (decoded.contiguous, decoded.without))
+    cached, uncached = (
+        sum(n for n, _ in _work(each)) for each in (decoded.contiguous, decoded.without)
+    )
     empty = [state.n_empty for state in decoded.states]
     empty += [cache.n_empty for cache in forked.caches]
     size = forked.pool.block_size
@@ -257,8 +269,8 @@ def _claims(say: Say, decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
         ),
         Claim(
             say("With a cache the model reads each token once"),
-            say("{kept} tokens read, {anew} without", kept=kept, anew=anew),
-            kept == len(decoded.without.read),
+            say("{kept} tokens read, {anew} without", kept=cached, anew=uncached),
+            cached == len(decoded.without.read),
         ),
         Claim(
             say("A text wastes less than one block"),
@@ -383,10 +395,10 @@ def _memory_claims(say: Say) -> tuple[Claim, ...]:
                 "{low:g} to {high:g} %), within {near:.0%} of what is reserved",
                 low=min(of_all),
                 high=max(of_all),
-                near=NEAR,
+                near=TOLERANCE,
             ),
             say("largest difference {error:.1%}", error=worst),
-            worst <= NEAR,
+            worst <= TOLERANCE,
         ),
         Claim(
             say("In blocks, more than 96 % of the reserved memory holds tokens"),

@@ -9,7 +9,15 @@ import numpy as np
 from attnviz.analysis.adversary import moved_share, other_weights
 from attnviz.analysis.contributions import projected_values
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_size,
+    largest_difference,
+    prose,
+)
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
@@ -32,7 +40,7 @@ SINK, SHORT = 0.9, 0.5
 the average length."""
 ALLOWED = 1e-6
 CLEAR = 0.01
-"""A part of the weight that is far more than rounding moves."""
+"""A share of the weight far beyond what rounding moves."""
 LAYER = RecordId("encoder", 0, "self")
 STAGES = ("weights", "v", "context")
 
@@ -57,7 +65,7 @@ class Misled(NamedTuple):
     shares: Array
     """[n_head, n_q, n_k]: weight times length of the vector, of their sum over the keys."""
     lengths: Array
-    """[n_head, n_k]: of each key's vector behind the output projection."""
+    """[n_head, n_k]: of each key's vector after the output projection."""
     others: Array
     """[n_head, n_q, n_k]: other weights, as the layer computed with them."""
     width: int
@@ -88,13 +96,14 @@ def lesson(
                 "there, nor why the model answers as it does. Three examples."
             ),
             say(
-                "First, heads at rest. Weights must sum to 1, also where a head finds nothing. "
+                "First, heads at rest. Weights must sum to 1, even where a head finds nothing. "
                 "Some heads then look at the first token, whose vector is short: they add little. "
                 "The model `induction` on {text}, first layer:",
                 text=LETTERS,
             ),
         ),
         _rest_table(say, rest),
+        _misled_text(say, misled),
         *_misled_views(say, misled, head, query),
         prose(
             say(
@@ -105,7 +114,8 @@ def lesson(
             )
         ),
     )
-    return Lesson(views, _claims(say, rest, misled, head, query))
+    claims = (_rest_claim(say, rest), *_misled_claims(say, misled, head, query))
+    return Lesson(views, claims)
 
 
 def _rest() -> Rest:
@@ -124,14 +134,14 @@ def _rest() -> Rest:
 def _mislead(model: Model, text: str) -> Misled:
     trace = run(text, model=model, stages=STAGES, logits=True)
     record, labels = trace[LAYER], trace.streams["source"].labels
-    check_size("text: number of tokens", len(labels), 1, 64)
+    check_count("text", len(labels), "tokens", 1, 64)
     weights, values = record.stage("weights"), record.stage("v")
     others = np.stack(
         [[other_weights(row, v) for row in rows] for rows, v in zip(weights, values, strict=True)]
     )
     if not moved_share(weights, others).any():
         raise AttnvizError(
-            f"text: its {len(labels)} tokens have values of which none can stand for others",
+            f"text: its {len(labels)} tokens have no values that can stand for others",
             f"give more than {values.shape[-1] + 1} tokens, or a word twice",
         )
     changed = run(text, model=_with_weights(model, others), stages=STAGES, logits=True)
@@ -144,8 +154,8 @@ def _mislead(model: Model, text: str) -> Misled:
         lengths,
         changed[LAYER].stage("weights"),
         values.shape[-1],
-        _difference(record.stage("context"), changed[LAYER].stage("context")),
-        _difference(_logits(trace), _logits(changed)),
+        largest_difference(record.stage("context"), changed[LAYER].stage("context")),
+        largest_difference(_logits(trace), _logits(changed)),
     )
 
 
@@ -172,72 +182,78 @@ def _rest_table(say: Say, rest: Rest) -> Table:
         rows,
         (
             say("weight: mean over all later queries"),
-            say("vector: its length behind the output projection, against that of the average key"),
+            say("vector: its length after the output projection, against that of the average key"),
         ),
         decimals=3,
     )
 
 
-def _misled_views(say: Say, misled: Misled, head: int, query: int) -> tuple[Text, Table, Heatmap]:
-    given, others = misled.weights[head, query], misled.others[head, query]
-    columns = (given, misled.lengths[head], misled.shares[head, query], others)
+def _misled_text(say: Say, misled: Misled) -> Text:
+    return prose(
+        say(
+            "Second, what a key adds is its weight times its vector, and vectors differ in "
+            "length: the key with the largest weight need not add most."
+        ),
+        say(
+            "Third, other weights can give the same output. A head with values of {width} "
+            "numbers that reads more than {most} keys can mix any output from {most} of them. "
+            "The model `tagger`, first layer:",
+            width=misled.width,
+            most=misled.width + 1,
+        ),
+    )
+
+
+def _misled_views(say: Say, misled: Misled, head: int, query: int) -> tuple[Table, Heatmap]:
+    computed, others = misled.weights[head, query], misled.others[head, query]
+    columns = (computed, misled.lengths[head], misled.shares[head, query], others)
     numbers = np.stack(columns, -1).tolist()
     rows: list[tuple[Value, ...]] = [
-        (f"{place} {label}", *line)
-        for place, (label, line) in enumerate(zip(misled.labels, numbers, strict=True))
+        (f"{i} {label}", *line)
+        for i, (label, line) in enumerate(zip(misled.labels, numbers, strict=True))
     ]
-    asked = say("head {head}, query {query}", head=head, query=f"{query} {misled.labels[query]}")
+    title = say("head {head}, query {query}", head=head, query=f"{query} {misled.labels[query]}")
     return (
-        prose(
-            say(
-                "Second, what a key adds is its weight times its vector, and vectors differ in "
-                "length: the key with the largest weight need not add most."
-            ),
-            say(
-                "Third, other weights can give the same output. A head with values of {width} "
-                "numbers that reads more than {most} keys can mix any output from {most} of them. "
-                "The model `tagger`, first layer:",
-                width=misled.width,
-                most=misled.width + 1,
-            ),
-        ),
         Table(
-            asked,
+            title,
             (say("key"), say("weight"), say("vector"), say("adds"), say("other weights")),
             tuple(rows),
             (
-                say("vector: its length behind the output projection"),
+                say("vector: its length after the output projection"),
                 say("adds: weight times that length, as a share of the sum over all keys"),
             ),
             decimals=3,
         ),
         Heatmap(
             say("two rows of weights with one output"),
-            np.stack([given, others]),
+            np.stack([computed, others]),
             Axis(say("weights"), (say("as computed"), say("others"))),
             Axis(say("key"), misled.labels),
-            Scale(0.0, float(max(given.max(), others.max()))),
+            Scale(0.0, float(max(computed.max(), others.max()))),
         ),
     )
 
 
-def _claims(say: Say, rest: Rest, misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
-    resting = int(rest.weight.argmax())
-    weight, length = float(rest.weight[resting]), float(rest.length[resting])
+def _rest_claim(say: Say, rest: Rest) -> Claim:
+    head = int(rest.weight.argmax())
+    weight, length = float(rest.weight[head]), float(rest.length[head])
+    return Claim(
+        say("A head with nearly all of its weight on the first token adds little"),
+        say(
+            "H{head}: weight {weight:.3f}, its vector has {length:.2f} of the average length",
+            head=head,
+            weight=weight,
+            length=length,
+        ),
+        weight >= SINK and length <= SHORT,
+    )
+
+
+def _misled_claims(say: Say, misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
     other = (misled.weights.argmax(-1) != misled.shares.argmax(-1)).mean()
     moved = moved_share(misled.weights, misled.others)
-    sums = float(np.abs(misled.others.sum(-1) - 1).max())
+    sums = largest_difference(misled.others.sum(-1), 1)
     return (
-        Claim(
-            say("A head with nearly all of its weight on the first token adds little"),
-            say(
-                "H{head}: weight {weight:.3f}, its vector has {length:.2f} of the average length",
-                head=resting,
-                weight=weight,
-                length=length,
-            ),
-            weight >= SINK and length <= SHORT,
-        ),
         Claim(
             say("The key with the largest weight does not always add most"),
             say("in {other:.0%} of the rows of this layer another key does", other=other),
@@ -273,14 +289,10 @@ def _attention(stack: Stack | None) -> MultiHeadAttention:
 
 
 def _lengths(record: Record, attention: MultiHeadAttention) -> Array:
-    """[n_head, n_k]: how long each key's vector is behind the output projection."""
+    """[n_head, n_k]: how long each key's vector is after the output projection."""
     return np.asarray(np.linalg.norm(projected_values(record, attention), axis=-1))
 
 
 def _logits(trace: Trace) -> Array:
     assert trace.logits is not None
     return trace.logits
-
-
-def _difference(one: Array, other: Array) -> float:
-    return float(np.abs(one - other).max())

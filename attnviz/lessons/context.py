@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, prose
+from attnviz.lessons.kit import Claim, Lesson, Say, prose, read_words
 from attnviz.models import PACKAGED
 from attnviz.models.run.forward import run
 from attnviz.models.sources.card import read_card
 from attnviz.nn.softmax import softmax
-from attnviz.tokens import label, split_words
+from attnviz.tokens import label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import parse_selection
 from attnviz.views.attention import token_axis
@@ -26,7 +25,7 @@ CLASSIC = "I saw a saw"
 WORD, WINDOW, ATTENTION = "tagger-word", "tagger-window", "tagger"
 TAGGERS = (WORD, WINDOW, ATTENTION)
 
-MOST_WORDS = 30
+MAX_WORDS = 30
 """What the taggers were trained on."""
 
 EITHER = "accuracy_noun_or_verb"
@@ -43,27 +42,27 @@ class Reading(NamedTuple):
     """What one tagger makes of a text; the words only, without what the tokenizer added."""
 
     trace: Trace
-    places: tuple[int, ...]
-    """The words' positions among the tokens."""
+    positions: tuple[int, ...]
+    """Of the words among the tokens."""
 
     @property
     def words(self) -> list[str]:
         labels = self.trace.streams["source"].labels
-        return [labels[place] for place in self.places]
+        return [labels[i] for i in self.positions]
 
     @property
     def tags(self) -> list[str]:
         tags = self.trace.streams["source"].tags
-        return [tags[place] for place in self.places]
+        return [tags[i] for i in self.positions]
 
-    def sure(self) -> list[float]:
+    def confidences(self) -> list[float]:
         """The probability of each word's tag."""
         assert self.trace.logits is not None
-        return [float(p) for p in softmax(self.trace.logits).max(-1)[list(self.places)]]
+        return [float(p) for p in softmax(self.trace.logits).max(-1)[list(self.positions)]]
 
     def apart(self, first: int, second: int) -> float:
         """How far the last vectors of two words are apart, as a share of the first's length."""
-        vectors = self.trace.hidden_states["encoder"][-1][list(self.places)]
+        vectors = self.trace.hidden_states["encoder"][-1][list(self.positions)]
         distance = np.linalg.norm(vectors[first] - vectors[second])
         return float(distance / np.linalg.norm(vectors[first]))
 
@@ -73,8 +72,8 @@ Readings = dict[str, Reading]
 
 def lesson(say: Say, *, text: str = CLASSIC) -> Lesson:
     """Does a word have the same tag wherever it stands?"""
-    own, classic = _read(text), _read(CLASSIC)
-    twice = own if _repeated(own) else classic
+    readings, classic = _read(text), _read(CLASSIC)
+    repeating = readings if _repeated(readings) else classic
     views: tuple[View, ...] = (
         prose(
             say(
@@ -87,31 +86,28 @@ def lesson(say: Say, *, text: str = CLASSIC) -> Lesson:
             ),
         ),
         _tags_table(classic, CLASSIC, say),
-        *((_tags_table(own, text, say),) if text != CLASSIC else ()),
-        _where_it_looks(own, say),
+        *((_tags_table(readings, text, say),) if text != CLASSIC else ()),
+        _where_it_looks(readings, say),
         _accuracies(say),
     )
-    return Lesson(views, (_classic_claim(classic, say), _apart_claim(twice, say), _ahead(say)))
+    return Lesson(
+        views, (_classic_claim(classic, say), _apart_claim(repeating, say), _ahead_claim(say))
+    )
 
 
 def _read(text: str) -> Readings:
-    n_word = len(split_words(text))
-    if not 0 < n_word <= MOST_WORDS:
-        raise AttnvizError(
-            f"text: expected 1 to {MOST_WORDS} words, got {n_word}",
-            "the taggers were trained on texts of that length",
-        )
+    read_words(text, 1, MAX_WORDS, "the taggers were trained on texts of that length")
     readings = {}
     for name in TAGGERS:
         trace = run(text, model=name, hidden_states=True, logits=True, fingerprint=False)
         tokens = trace.streams["source"]
-        places = tuple(i for i in range(len(tokens)) if i not in tokens.special)
-        readings[name] = Reading(trace, places)
+        positions = tuple(i for i in range(len(tokens)) if i not in tokens.special)
+        readings[name] = Reading(trace, positions)
     return readings
 
 
 def _repeated(readings: Readings) -> tuple[int, int] | None:
-    """The first and the last place of the first word that stands twice."""
+    """The first and the last position of the first word that occurs twice."""
     words = readings[WORD].words
     for first, word in enumerate(words):
         last = len(words) - 1 - words[::-1].index(word)
@@ -123,15 +119,15 @@ def _repeated(readings: Readings) -> tuple[int, int] | None:
 def _tags_table(readings: Readings, text: str, say: Say) -> Table:
     words = readings[WORD].words
     columns = [
-        [f"{tag} {p:.2f}" for tag, p in zip(reading.tags, reading.sure(), strict=True)]
+        [f"{tag} {p:.2f}" for tag, p in zip(reading.tags, reading.confidences(), strict=True)]
         for reading in readings.values()
     ]
     return Table(
         say("{text}: its words, tagged by each of the three", text=label(text)),
         (say("word"), say("by itself"), say("in a window"), say("under attention")),
         tuple(
-            (f"{place} {word}", *tags)
-            for place, (word, *tags) in enumerate(zip(words, *columns, strict=True))
+            (f"{i} {word}", *tags)
+            for i, (word, *tags) in enumerate(zip(words, *columns, strict=True))
         ),
         (
             say(
@@ -208,7 +204,7 @@ def _accuracies(say: Say) -> Table:
 
 def _classic_claim(classic: Readings, say: Say) -> Claim:
     def both(name: str) -> str:
-        tagged = list(zip(classic[name].tags, classic[name].sure(), strict=True))
+        tagged = list(zip(classic[name].tags, classic[name].confidences(), strict=True))
         return ", ".join(f"{tag} {p:.2f}" for tag, p in (tagged[1], tagged[3]))
 
     (_, first, _, last), (_, one, _, other) = classic[WORD].tags, classic[ATTENTION].tags
@@ -246,7 +242,7 @@ def _apart_claim(readings: Readings, say: Say) -> Claim:
     )
 
 
-def _ahead(say: Say) -> Claim:
+def _ahead_claim(say: Say) -> Claim:
     """More than four standard errors, so that it is not the luck of the texts held out."""
     figures = _figures()
     n = figures[WORD]["n_noun_or_verb"]

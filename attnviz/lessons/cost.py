@@ -126,16 +126,16 @@ def _count_attention(n: int) -> tuple[int, int]:
 
 
 def _reach(sizes: Sizes) -> Mapping[str, list[int]]:
-    """How many tokens the middle one depends on behind 1, 2, … layers, as measured."""
+    """How many tokens the middle one depends on after 1, 2, … layers, as measured."""
     text = sizes._replace(n=MIDDLE, d=2)
     return {
-        name: [_seen(name, text, layers) for layers in range(1, MAX_LAYERS + 1)]
+        name: [_count_inputs(name, text, layers) for layers in range(1, MAX_LAYERS + 1)]
         for name in LOOKED_THROUGH
     }
 
 
-def _seen(name: str, sizes: Sizes, layers: int) -> int:
-    """How many of n inputs the middle output behind so many layers depends on."""
+def _count_inputs(name: str, sizes: Sizes, layers: int) -> int:
+    """How many of n inputs the middle output of so many layers depends on."""
 
     def stack(x: Array) -> Array:
         for depth in range(layers):
@@ -264,7 +264,7 @@ def _shortest_time(name: str, n: int) -> float:
 
 def _reach_curves(say: Say, reach: Mapping[str, list[int]]) -> Curves:
     names = _names(say)
-    series = tuple((names[name], np.array(seen)) for name, seen in reach.items())
+    series = tuple((names[name], np.array(counts)) for name, counts in reach.items())
     return Curves(
         say("tokens that one output depends on, of {n}", n=MIDDLE),
         np.arange(1, MAX_LAYERS + 1),
@@ -297,10 +297,10 @@ def _growth_claim(say: Say, grown: Mapping[str, Growth]) -> Claim:
 def _reach_claim(say: Say, sizes: Sizes, reach: Mapping[str, list[int]]) -> Claim:
     text = sizes._replace(n=MIDDLE)
     errors = [
-        abs(seen - expected)
+        abs(count - expected)
         for name, each in reach.items()
         if (reaches := LAYERS[name].reach) is not None
-        for layers, seen in enumerate(each, 1)
+        for layers, count in enumerate(each, 1)
         if (expected := reaches(text, layers)) <= MIDDLE
     ]
     return Claim(

@@ -8,8 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.encoding import embedded
-from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_even,
+    check_size,
+    largest_difference,
+    prose,
+)
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.inputs import as_input, read_text
@@ -22,7 +30,7 @@ from attnviz.views.kinds import Heatmap, Scale, Table
 TITLE = "Embedding: words as vectors, scaled, tied and normalised"
 AFTER = "positions"
 
-MOST_WORDS = 32
+MAX_WORDS = 32
 
 
 class Entered(NamedTuple):
@@ -57,10 +65,7 @@ def lesson(
     """What becomes of a word's vector before the first block, and after the last?"""
     check_size("width", width, 2, 512)
     check_size("vocabulary", vocabulary, 2, 5000)
-    if width % 2:
-        raise AttnvizError(
-            f"width: expected an even number, got {width}", f"write for example width={width + 1}"
-        )
+    check_even("width", width)
     model = _model(width, vocabulary)
     entered = _enter(model, text)
     returned = _return(model, entered, _model(width, vocabulary, tied=False))
@@ -80,10 +85,7 @@ def lesson(
             ),
         ),
         _lengths_table(say, entered, unit),
-        _alike(
-            say, say("cosines of word + position, without √d"), entered.tokens, entered.unscaled_sum
-        ),
-        _alike(say, say("cosines of √d · word + position"), entered.tokens, entered.sum),
+        *_cosine_maps(say, entered),
         prose(
             say(
                 "At the other end the same table can turn a vector into scores of all words "
@@ -103,17 +105,17 @@ def _model(width: int, vocabulary: int, tied: bool = True) -> Model:
 
 def _enter(model: Model, text: str) -> Entered:
     tokens = read_text(model, text)
-    check_text(len(tokens), "words", 1, MOST_WORDS)
-    embedding, given = model.transformer.source, as_input(model, tokens)
+    check_count("text", len(tokens), "words", 1, MAX_WORDS)
+    embedding, inputs = model.transformer.source, as_input(model, tokens)
     assert isinstance(embedding, Embedding)
     assert embedding.positions is not None
     return Entered(
         tokens=tokens,
         words=embedding.tokens(np.array(tokens.ids)),
-        scaled=embedding._replace(positions=None)(given),
+        scaled=embedding._replace(positions=None)(inputs),
         positions=embedding.positions(np.arange(len(tokens))),
-        sum=embedding(given),
-        unscaled_sum=embedding._replace(scale=1.0)(given),
+        sum=embedding(inputs),
+        unscaled_sum=embedding._replace(scale=1.0)(inputs),
     )
 
 
@@ -161,10 +163,16 @@ def _share(words: Array, positions: Array) -> float:
     return squares / (squares + others)
 
 
-def _alike(say: Say, title: str, tokens: Tokens, vectors: Array) -> Heatmap:
-    similarity = embedded(vectors).similarity
-    rows, columns = token_axis(say("word"), tokens), token_axis(say("other word"), tokens)
-    return Heatmap(title, similarity, rows, columns, Scale(-1, 1, "diverging"))
+def _cosine_maps(say: Say, entered: Entered) -> tuple[Heatmap, Heatmap]:
+    axes = token_axis(say("word"), entered.tokens), token_axis(say("other word"), entered.tokens)
+    without, with_factor = (
+        Heatmap(title, embedded(vectors).similarity, *axes, Scale(-1, 1, "diverging"))
+        for title, vectors in (
+            (say("cosines of word + position, without √d"), entered.unscaled_sum),
+            (say("cosines of √d · word + position"), entered.sum),
+        )
+    )
+    return without, with_factor
 
 
 def _output_table(say: Say, entered: Entered, returned: Returned) -> Table:
@@ -190,16 +198,18 @@ def _output_table(say: Say, entered: Entered, returned: Returned) -> Table:
 
 
 def _claims(say: Say, entered: Entered, returned: Returned, unit: Array) -> tuple[Claim, ...]:
+    return (
+        *_length_claims(say, entered),
+        *_tying_claims(say, entered, returned),
+        _unit_claim(say, unit),
+    )
+
+
+def _length_claims(say: Say, entered: Entered) -> tuple[Claim, Claim]:
     d_model = entered.words.shape[-1]
     before, after = _lengths(entered.words), _lengths(entered.scaled)
     factors, root = after / before, math.sqrt(d_model)
     squares = _lengths(entered.positions) ** 2
-    scores = returned.logits[:, entered.tokens.ids]
-    tied = float(np.abs(scores - entered.words @ entered.words.T).max())
-    saved, table = returned.n_untied - returned.n_tied, returned.logits.shape[-1] * d_model
-    distances = ((unit[:, None] - unit) ** 2).sum(-1)
-    off = float(np.abs(distances - (2 - 2 * unit @ unit.T)).max())
-    far = float(np.abs(_lengths(unit) - 1).max())
     return (
         Claim(
             say("Scaling makes every word's vector √d = {root:.4g} times as long", root=root),
@@ -216,6 +226,15 @@ def _claims(say: Say, entered: Entered, returned: Returned, unit: Array) -> tupl
             say("{low:.6f} to {high:.6f}", low=squares.min(), high=squares.max()),
             bool(np.allclose(squares, d_model / 2, rtol=1e-12)),
         ),
+    )
+
+
+def _tying_claims(say: Say, entered: Entered, returned: Returned) -> tuple[Claim, Claim]:
+    d_model = entered.words.shape[-1]
+    scores = returned.logits[:, entered.tokens.ids]
+    tied = largest_difference(scores, entered.words @ entered.words.T)
+    saved, table = returned.n_untied - returned.n_tied, returned.logits.shape[-1] * d_model
+    return (
         Claim(
             say("With tied weights a word's score is the dot product with its own row"),
             say("off by {tied:.1g} at most", tied=tied),
@@ -226,9 +245,15 @@ def _claims(say: Say, entered: Entered, returned: Returned, unit: Array) -> tupl
             say("{saved} parameters fewer", saved=saved),
             saved == table,
         ),
-        Claim(
-            say("After L2 normalisation all lengths are 1, and ‖a - b‖² = 2 - 2 a · b"),
-            say("lengths off by {far:.1g}, distances by {off:.1g}", far=far, off=off),
-            max(far, off) < 1e-12,
-        ),
+    )
+
+
+def _unit_claim(say: Say, unit: Array) -> Claim:
+    distances = ((unit[:, None] - unit) ** 2).sum(-1)
+    off = largest_difference(distances, 2 - 2 * unit @ unit.T)
+    far = largest_difference(_lengths(unit), 1)
+    return Claim(
+        say("After L2 normalisation all lengths are 1, and ‖a - b‖² = 2 - 2 a · b"),
+        say("lengths off by {far:.1g}, distances by {off:.1g}", far=far, off=off),
+        max(far, off) < 1e-12,
     )

@@ -10,8 +10,17 @@ import numpy as np
 from attnviz.analysis.ablation import measure
 from attnviz.analysis.effects import Case, Outcome
 from attnviz.analysis.parameters import count
-from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose, sublayer_context
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_heads,
+    check_size,
+    largest_difference,
+    prose,
+    sublayer_context,
+)
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.run.evaluator import Evaluator
@@ -33,14 +42,14 @@ AFTER = "masks"
 
 ID = RecordId("encoder", 0, "self")
 TRAINED = "induction"
-SHOWN = 4
+N_SHOWN = 4
 """Heads whose weights are drawn."""
-FEWEST_WORDS, MOST_WORDS = 1, 16
-FEWEST_LETTERS, MOST_LETTERS = 2, 100
+MAX_WORDS = 16
+MIN_LETTERS, MAX_LETTERS = 2, 100
 EXACT = 1e-12
 
 
-class Asked(NamedTuple):
+class Attended(NamedTuple):
     """One attention over a text, by so many heads."""
 
     attention: MultiHeadAttention
@@ -51,9 +60,9 @@ class Asked(NamedTuple):
 
 
 class Ablated(NamedTuple):
-    """Shares of letters that a trained model foretells."""
+    """Shares of letters that a trained model predicts."""
 
-    whole: float
+    intact: float
     without: Array
     """[n_layer, n_head]: without this head."""
     n_letter: int
@@ -63,14 +72,10 @@ def lesson(say: Say, *, text: str = "I saw a saw", width: int = 32, heads: int =
     """What do several heads do that one does not, and what do they cost?"""
     check_size("width", width, 2, 256)
     check_size("heads", heads, 2, 32)
+    check_heads(width, heads)
     divisors = [h for h in range(1, width + 1) if width % h == 0]
-    if width % 2 or heads not in divisors:
-        raise AttnvizError(
-            f"width: expected an even number that {heads} heads divide, got {width}",
-            f"write for example width={8 * heads}",
-        )
-    many, one = _ask(text, width, heads), _ask(text, width, 1)
-    counts = {h: count(_ask(text, width, h).attention) for h in divisors}
+    many, one = _attend(text, width, heads), _attend(text, width, 1)
+    counts = {h: count(_attend(text, width, h).attention) for h in divisors}
     views = (
         _explanation(say, width, heads),
         _shapes_table(say, many),
@@ -81,27 +86,27 @@ def lesson(say: Say, *, text: str = "I saw a saw", width: int = 32, heads: int =
     return Lesson(views, _claims(say, many, counts))
 
 
-def _ask(text: str, width: int, heads: int) -> Asked:
+def _attend(text: str, width: int, heads: int) -> Attended:
     model = load_model(f"random:layers=1,d_model={width},heads={heads},dtype=float64")
     trace = run(text, model=model, stages=("q", "weights", "context"), hidden_states=True)
     tokens = trace.streams["source"]
-    check_text(len(tokens), "words", FEWEST_WORDS, MOST_WORDS)
+    check_count("text", len(tokens), "words", 1, MAX_WORDS)
     encoder = model.transformer.encoder
     assert encoder is not None
     (attention,) = attentions(encoder.blocks[0])
-    return Asked(attention, tokens, trace.hidden_states["encoder"][0], trace[ID])
+    return Attended(attention, tokens, trace.hidden_states["encoder"][0], trace[ID])
 
 
 def _ablate(text: str) -> Ablated:
-    """The text said twice: which letters of the second time are foretold, without each head?
+    """The text twice: which letters of the second time are predicted, without each head?
 
-    The first of them cannot be known; what comes after has been said before.
+    The first of them cannot be known; those after it have been read before.
     """
     model = load_model(TRAINED)
     probe = make_probe(model, f"{text} {text}")
     ids = np.array(probe.streams["source"].ids)
     n_letter = len(ids) // 2
-    check_text(n_letter, "letters", FEWEST_LETTERS, MOST_LETTERS)
+    check_count("text", n_letter, "letters", MIN_LETTERS, MAX_LETTERS)
     positions = np.arange(len(ids) - n_letter, len(ids) - 1)
     evaluate = Evaluator(model, probe._replace(positions=positions))
 
@@ -129,7 +134,7 @@ def _explanation(say: Say, width: int, heads: int) -> Text:
     )
 
 
-def _shapes_table(say: Say, many: Asked) -> Table:
+def _shapes_table(say: Say, many: Attended) -> Table:
     q, weights, context = (many.record.stage(stage) for stage in ("q", "weights", "context"))
     merged = merge_heads(context)
     steps = (
@@ -158,8 +163,8 @@ def _counts_table(say: Say, counts: dict[int, int], width: int, n_word: int) -> 
     )
 
 
-def _patterns_grid(say: Say, one: Asked, many: Asked) -> Grid:
-    n_head = min(SHOWN, many.record.n_head)
+def _patterns_grid(say: Say, one: Attended, many: Attended) -> Grid:
+    n_head = min(N_SHOWN, many.record.n_head)
     single = (_pattern(say, one, 0), *([None] * (n_head - 1)))
     several = tuple(_pattern(say, many, head) for head in range(n_head))
     left = many.record.n_head - n_head
@@ -172,12 +177,12 @@ def _patterns_grid(say: Say, one: Asked, many: Asked) -> Grid:
     )
 
 
-def _pattern(say: Say, asked: Asked, head: int) -> Heatmap:
+def _pattern(say: Say, attended: Attended, head: int) -> Heatmap:
     return Heatmap(
-        say("{heads} heads: H{head}", heads=asked.record.n_head, head=head),
-        asked.record.stage("weights")[head],
-        token_axis(say("query"), asked.tokens),
-        token_axis(say("key"), asked.tokens),
+        say("{heads} heads: H{head}", heads=attended.record.n_head, head=head),
+        attended.record.stage("weights")[head],
+        token_axis(say("query"), attended.tokens),
+        token_axis(say("key"), attended.tokens),
     )
 
 
@@ -187,15 +192,15 @@ def _ablation_views(say: Say, ablated: Ablated) -> tuple[View, ...]:
         prose(
             say(
                 "What is one head worth? A trained model (`{name}`) reads the letters of your "
-                "text twice; the second time it can foretell each letter but the first. The whole "
+                "text twice; the second time it can predict each letter but the first. The whole "
                 "model gets {whole:.0%} of {n} right. Then heads are taken out, one at a time.",
                 name=TRAINED,
-                whole=ablated.whole,
+                whole=ablated.intact,
                 n=ablated.n_letter,
             )
         ),
         Heatmap(
-            say("share of letters foretold without this head"),
+            say("share of letters predicted without this head"),
             ablated.without,
             indices(say("layer"), n_layer),
             indices(say("head"), n_head),
@@ -203,12 +208,12 @@ def _ablation_views(say: Say, ablated: Ablated) -> tuple[View, ...]:
     )
 
 
-def _claims(say: Say, many: Asked, counts: dict[int, int]) -> tuple[Claim, ...]:
+def _claims(say: Say, many: Attended, counts: dict[int, int]) -> tuple[Claim, ...]:
     x = many.x
-    changed = max(float(np.abs(merge_heads(split_heads(x, h)) - x).max()) for h in counts)
+    changed = max(largest_difference(merge_heads(split_heads(x, h)), x) for h in counts)
     parts = _parts(many)
     whole = many.attention(x, sublayer_context(x))
-    off = float(np.abs(parts.sum(0) - whole).max())
+    off = largest_difference(parts.sum(0), whole)
     n_head = many.attention.n_head
     left = [zero(ID, many.attention, [head])(x, sublayer_context(x)) for head in range(n_head)]
     missed = float(np.abs(whole - np.stack(left) - parts).max())
@@ -241,8 +246,8 @@ def _claims(say: Say, many: Asked, counts: dict[int, int]) -> tuple[Claim, ...]:
     )
 
 
-def _parts(asked: Asked) -> Array:
+def _parts(attended: Attended) -> Array:
     """What each head adds to the output, [n_head, n_token, d_model]."""
-    context = asked.record.stage("context")
-    rows = split_heads(np.asarray(asked.attention.output.weight), len(context))
+    context = attended.record.stage("context")
+    rows = split_heads(np.asarray(attended.attention.output.weight), len(context))
     return np.asarray(context @ rows.mT)

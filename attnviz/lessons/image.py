@@ -1,4 +1,4 @@
-"""Images: patches are tokens, and where a model looks is not what its answer hangs on."""
+"""Images: patches are tokens, and where a model looks is not what its answer depends on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from attnviz.analysis.saliency import class_logit, class_probabilities, gradient
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import DIGIT, Claim, Lesson, Say, prose, read_drawing
+from attnviz.lessons.kit import DIGIT, Claim, Lesson, Say, largest_difference, prose, read_drawing
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward
@@ -19,7 +19,7 @@ from attnviz.nn.patches import cut
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
-from attnviz.views.kinds import Heatmap, Picture, Scale, Table, indices
+from attnviz.views.kinds import Heatmap, Picture, Scale, Table, Text, indices
 
 TITLE = "Images: patches as tokens"
 AFTER = "cache"
@@ -66,7 +66,7 @@ def lesson(say: Say, *, drawing: str = DIGIT, seed: int = 1) -> Lesson:
     label = int(probabilities.argmax())
     looks = trace[LAST].stage("weights")[:, 0, 1:]
     slopes = np.abs(gradient(class_logit(model.transformer, label), pixels.values)).sum(0)
-    hangs = _by_patch(slopes, pixels)
+    sensitivity = _by_patch(slopes, pixels)
     moved = _move(model, pixels, trace, seed)
     rows, columns = pixels.grid
     views = (
@@ -83,44 +83,13 @@ def lesson(say: Say, *, drawing: str = DIGIT, seed: int = 1) -> Lesson:
                 probability=float(probabilities[label]),
             )
         ),
-        Picture(
-            say("where the class token looks in the last layer, by head"),
-            pixels.shown,
-            (tuple(head.reshape(pixels.grid) for head in looks),),
-            ("",),
-            tuple(f"H{head}" for head in range(len(looks))),
-            Scale(0.0, float(looks.max())),
-            (say("the image as the model sees it: light on dark"),),
-        ),
-        Picture(
-            say("what the answer hangs on: its slope by each pixel"),
-            pixels.shown,
-            ((slopes,),),
-            ("",),
-            (say("slope"),),
-            Scale(0.0, float(slopes.max())),
-            (say("how much the answer's logit changes when a pixel does; by differences"),),
-        ),
-        _patches_table(say, pixels, looks.mean(0), hangs),
-        prose(
-            say(
-                "Attention does not know in which order its tokens come, but for their positions. "
-                "So patches may change places among the tokens, if each keeps its own position "
-                "vector. In the image below they changed places, and the positions did not go "
-                "with them: this is another image."
-            )
-        ),
-        Heatmap(
-            say(
-                "the patches in another order, read as {answer}", answer=model.labels[moved.answer]
-            ),
-            moved.image,
-            indices(say("row"), len(moved.image)),
-            indices(say("column"), len(moved.image.T)),
-            Scale(0.0, 1.0),
-        ),
+        _attention_picture(say, pixels, looks),
+        _slopes_picture(say, pixels, slopes),
+        _patches_table(say, pixels, looks.mean(0), sensitivity),
+        _order_text(say),
+        _moved_map(say, moved, model.labels[moved.answer]),
     )
-    return Lesson(views, _claims(say, moved, looks, hangs))
+    return Lesson(views, _claims(say, moved, looks, sensitivity))
 
 
 def _by_patch(slopes: Array, pixels: Pixels) -> Array:
@@ -146,12 +115,12 @@ def _move(model: Model, pixels: Pixels, trace: Trace, seed: int) -> Moved:
     return Moved(
         _in_order(pixels.shown[None], pixels, patches)[0],
         int(other.logits[0].argmax()),
-        _difference(_class_logits(permuted), _class_logits(trace)),
+        largest_difference(_class_logits(permuted), _class_logits(trace)),
         max(
-            _difference(new.stage("weights"), old.stage("weights")[:, order][:, :, order])
+            largest_difference(new.stage("weights"), old.stage("weights")[:, order][:, :, order])
             for new, old in zip(permuted, trace, strict=True)
         ),
-        _difference(_class_logits(other), _class_logits(trace)),
+        largest_difference(_class_logits(other), _class_logits(trace)),
     )
 
 
@@ -163,11 +132,56 @@ def _in_order(values: Array, pixels: Pixels, order: Array) -> Array:
     return blocks.transpose(2, 0, 3, 1, 4).reshape(values.shape)
 
 
-def _patches_table(say: Say, pixels: Pixels, looks: Array, hangs: Array) -> Table:
+def _attention_picture(say: Say, pixels: Pixels, looks: Array) -> Picture:
+    return Picture(
+        say("where the class token looks in the last layer, by head"),
+        pixels.shown,
+        (tuple(head.reshape(pixels.grid) for head in looks),),
+        ("",),
+        tuple(f"H{head}" for head in range(len(looks))),
+        Scale(0.0, float(looks.max())),
+        (say("the image as the model sees it: light on dark"),),
+    )
+
+
+def _slopes_picture(say: Say, pixels: Pixels, slopes: Array) -> Picture:
+    return Picture(
+        say("what the answer depends on: its slope at each pixel"),
+        pixels.shown,
+        ((slopes,),),
+        ("",),
+        (say("slope"),),
+        Scale(0.0, float(slopes.max())),
+        (say("how much the answer's logit changes when a pixel does; by differences"),),
+    )
+
+
+def _order_text(say: Say) -> Text:
+    return prose(
+        say(
+            "Attention does not know in which order its tokens come, but for their positions. "
+            "So patches may change places among the tokens, if each keeps its own position "
+            "vector. In the image below they changed places, and the positions did not go "
+            "with them: this is another image."
+        )
+    )
+
+
+def _moved_map(say: Say, moved: Moved, answer: str) -> Heatmap:
+    return Heatmap(
+        say("the patches in another order, read as {answer}", answer=answer),
+        moved.image,
+        indices(say("row"), len(moved.image)),
+        indices(say("column"), len(moved.image.T)),
+        Scale(0.0, 1.0),
+    )
+
+
+def _patches_table(say: Say, pixels: Pixels, looks: Array, sensitivity: Array) -> Table:
     """The patches that get most of one or the other."""
-    most = np.argsort(-np.maximum(looks / looks.sum(), hangs), kind="stable")[:8]
+    largest = np.argsort(-np.maximum(looks / looks.sum(), sensitivity), kind="stable")[:8]
     names = pixels.tokens.labels[1:]
-    rows = tuple((names[i], float(looks[i] / looks.sum()), float(hangs[i])) for i in most)
+    rows = tuple((names[i], float(looks[i] / looks.sum()), float(sensitivity[i])) for i in largest)
     return Table(
         say("the two maps, patch by patch"),
         (say("patch"), say("attention"), say("slope")),
@@ -180,10 +194,10 @@ def _patches_table(say: Say, pixels: Pixels, looks: Array, hangs: Array) -> Tabl
     )
 
 
-def _claims(say: Say, moved: Moved, looks: Array, hangs: Array) -> tuple[Claim, ...]:
+def _claims(say: Say, moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]:
     error = max(moved.with_positions, moved.weights)
     mean = looks.mean(0) / looks.mean(0).sum()
-    apart = float(np.abs(mean - hangs).sum() / 2)
+    apart = float(np.abs(mean - sensitivity).sum() / 2)
     return (
         Claim(
             say("Patches that change places with their positions change nothing, to 1e-6"),
@@ -200,7 +214,7 @@ def _claims(say: Say, moved: Moved, looks: Array, hangs: Array) -> tuple[Claim, 
             moved.without > ALLOWED,
         ),
         Claim(
-            say("Where the model looks is not what its answer hangs on"),
+            say("Where the model looks is not what its answer depends on"),
             say("{apart:.0%} of the one map lies on other patches than the other's", apart=apart),
             apart > 0.1,
         ),
@@ -210,7 +224,3 @@ def _claims(say: Say, moved: Moved, looks: Array, hangs: Array) -> tuple[Claim, 
 def _class_logits(trace: Trace) -> Array:
     assert trace.logits is not None
     return np.asarray(trace.logits[0])
-
-
-def _difference(one: Array, other: Array) -> float:
-    return float(np.abs(one - other).max())

@@ -7,25 +7,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_size,
+    largest_difference,
+    prose,
+    read_words,
+)
 from attnviz.nn import masks
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.scores import scaled_dot
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import masked_softmax, softmax
 from attnviz.nn.types import Array, Bool
-from attnviz.tokens import label, split_words
-from attnviz.views.kinds import Axis, Grid, Heatmap, Table, View
+from attnviz.tokens import label
+from attnviz.views.kinds import Axis, Grid, Heatmap, Table, Text, View
 
 TITLE = "Masks: which key may a query see, and how a key is really hidden"
 AFTER = "scaling"
 
-FEWEST_WORDS, MOST_WORDS = 2, 12
+MIN_WORDS, MAX_WORDS = 2, 12
 WIDTH = 8
 FILL = -1e9
 LOW = -2e9
-"""Added to every score, which changes no weight; but FILL lies above such scores."""
+"""Added to every score: that changes no weight, but FILL lies above such scores."""
 LOUD = 1000.0
 """A hidden score beside which exp of the others is nothing."""
 LEAKS = 1e-6
@@ -49,7 +56,7 @@ class Sentence(NamedTuple):
 
 
 class Leaks(NamedTuple):
-    """By how much the outputs change if hidden keys and values become others."""
+    """By how much the outputs change if hidden keys and values are replaced."""
 
     ordinary: float
     low: float
@@ -87,18 +94,7 @@ def lesson(
     }
     leaks = {name: _leaks(way, sentence, length) for name, way in _ways(say).items()}
     views: tuple[View, ...] = (
-        prose(
-            say(
-                "A mask says which keys a query may see. Valid lengths hide the padding behind a "
-                "text; a causal mask hides what comes later; a window shows the neighbours only; "
-                "a prefix is causal, but its first words are seen by all."
-            ),
-            say(
-                "A key is hidden if it changes nothing: neither what it says nor how well it "
-                "fits. The table below replaces the keys behind the valid length by others and "
-                "measures how much the outputs of the words before them change."
-            ),
-        ),
+        _explanation(say),
         _grid(sentence, rules, say),
         _leaks_table(leaks, length, say),
     )
@@ -111,13 +107,23 @@ def lesson(
     return Lesson(views, claims)
 
 
+def _explanation(say: Say) -> Text:
+    return prose(
+        say(
+            "A mask says which keys a query may see. Valid lengths hide the padding after a "
+            "text; a causal mask hides what comes later; a window shows the neighbours only; "
+            "a prefix is causal, but its first words are seen by all."
+        ),
+        say(
+            "A key is hidden if it changes nothing: neither what it says nor how well it "
+            "fits. The table below replaces the keys beyond the valid length with others and "
+            "measures how much the outputs of the words before them change."
+        ),
+    )
+
+
 def _sentence(text: str, seed: int) -> Sentence:
-    words = split_words(text)
-    if not FEWEST_WORDS <= len(words) <= MOST_WORDS:
-        raise AttnvizError(
-            f"text: expected {FEWEST_WORDS} to {MOST_WORDS} words, got {len(words)}",
-            "every cell is shown: take a short sentence",
-        )
+    words = read_words(text, MIN_WORDS, MAX_WORDS, "every cell is shown: take a short sentence")
     q, k, v = (
         np.stack([normal((WIDTH,), seed, name, word) for word in words]).astype(np.float64)[None]
         for name in "qkv"
@@ -165,7 +171,7 @@ def _leaks(way: Way, sentence: Sentence, length: int) -> Leaks:
 
     def change(before: Array, after: Array) -> float:
         outputs = way(before, visible) @ v, way(after, visible) @ other_v
-        return float(np.abs(outputs[0] - outputs[1]).max())
+        return largest_difference(outputs[0], outputs[1])
 
     return Leaks(
         ordinary=change(scores, other_scores),
@@ -211,8 +217,8 @@ def _leaks_table(leaks: dict[str, Leaks], length: int, say: Say) -> Table:
             say("no key"),
         ),
         tuple(
-            (name, found.ordinary, found.low, found.loud, float(found.blind.sum()))
-            for name, found in leaks.items()
+            (name, leak.ordinary, leak.low, leak.loud, float(leak.blind.sum()))
+            for name, leak in leaks.items()
         ),
         (
             say(
@@ -247,7 +253,7 @@ def _rules_claim(
     for name, mask in rules.items():
         weights = sentence.attend(_visible(mask, n)).weights[0]
         wrong += sum((weights[i, j] > 0) != allowed[name](i, j) for i in range(n) for j in range(n))
-        off = max(off, float(np.abs(weights.sum(-1) - 1).max()))
+        off = max(off, largest_difference(weights.sum(-1), 1))
     return Claim(
         say("A hidden cell's weight is exactly 0, every other is above 0, and each row sums to 1"),
         say(
@@ -260,20 +266,20 @@ def _rules_claim(
 
 def _leaks_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
     true, *others = leaks.values()
-    least = min(found.worst for found in others)
+    smallest = min(leak.worst for leak in others)
     return Claim(
         say("Only -∞ lets nothing through, whatever the scores are"),
         say(
             "-∞: {true:g}; each of the others, at its worst: {least:.3g} or more",
             true=true.worst,
-            least=least,
+            least=smallest,
         ),
-        true.worst == 0 and least > LEAKS,
+        true.worst == 0 and smallest > LEAKS,
     )
 
 
 def _blind_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
-    true, filled, *_ = (found.blind for found in leaks.values())
+    true, filled, *_ = (leak.blind for leak in leaks.values())
     even = 1 / len(filled)
     return Claim(
         say(
@@ -294,10 +300,10 @@ def _broken_claim(sentence: Sentence, length: int, say: Say) -> Claim:
     visible = _visible(masks.padded((length,)), len(sentence.words))
     hidden = np.arange(len(sentence.words))[:, None] >= length
     k, v = (np.where(hidden, np.nan, array) for array in (sentence.k, sentence.v))
-    whole, broken = sentence.attend(visible), sentence._replace(k=k, v=v).attend(visible)
-    changed = int((whole.context != broken.context).sum())
+    intact, broken = sentence.attend(visible), sentence._replace(k=k, v=v).attend(visible)
+    changed = int((intact.context != broken.context).sum())
     return Claim(
-        say("Even hidden keys and values that are no numbers (NaN) change nothing"),
-        say("{changed} of {all} output numbers change", changed=changed, all=whole.context.size),
+        say("Even hidden keys and values that are not numbers (NaN) change nothing"),
+        say("{changed} of {all} output numbers change", changed=changed, all=intact.context.size),
         changed == 0,
     )

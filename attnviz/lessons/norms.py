@@ -22,10 +22,10 @@ AFTER = "embedding"
 Norm = Callable[[Array], Array]
 """[n_batch, n_token, n_feature] -> the same."""
 
-N_SEEN = 100
-"""Texts in whose training the running statistics were collected."""
+N_TEXT = 100
+"""Texts from which the running statistics were collected in training."""
 EXACT = 1e-9
-FELT = 1e-6
+NOTICEABLE = 1e-6
 
 
 class Facts(NamedTuple):
@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     touched: Array
     """[n_batch, n_token, n_feature], bool: the outputs that change with the first number."""
     from_others: float
-    """The largest change of the first text's output when the other texts are others."""
+    """The largest change of the first text's output when the other texts are replaced."""
     shift: float
     """The largest change when the same is added to all numbers."""
     factor: float
@@ -102,8 +102,8 @@ def _check(
 def _norms(features: int, seed: int) -> Mapping[str, Norm]:
     """By name, without ε, which would blur what is shown. The batch norm of testing has seen
     other texts before."""
-    seen = normal((N_SEEN, 1, features), seed, "seen").astype(np.float64)
-    mean, variance = seen.mean((0, 1)), seen.var((0, 1))
+    texts = normal((N_TEXT, 1, features), seed, "seen").astype(np.float64)
+    mean, variance = texts.mean((0, 1)), texts.var((0, 1))
     return {
         "layer": lambda x: layer_norm(x, eps=0),
         "RMS": lambda x: rms_norm(x, eps=0),
@@ -150,7 +150,7 @@ def _explanation(say: Say, batch: int, length: int, features: int) -> Text:
         ),
         say(
             "To see which numbers share a mean, the very first one is made larger by 1. Besides "
-            "its own output, those change that share a mean or a spread with it."
+            "its own output, those that share a mean or a spread with it change."
         ),
     )
 
@@ -168,9 +168,9 @@ def _touched_grid(say: Say, facts: Mapping[str, Facts]) -> Grid:
                 rows,
                 columns,
             )
-            for i, cells in enumerate(found.touched)
+            for i, cells in enumerate(fact.touched)
         )
-        for name, found in facts.items()
+        for name, fact in facts.items()
     )
     return Grid(
         say("outputs that change with the first number of text 0"),
@@ -192,8 +192,8 @@ def _name(say: Say, norm: str) -> str:
 
 def _moments_table(say: Say, facts: Mapping[str, Facts]) -> Table:
     rows: tuple[tuple[Value, ...], ...] = tuple(
-        (_name(say, name), *(_range(say, values) for values in (*found.token, *found.feature)))
-        for name, found in facts.items()
+        (_name(say, name), *(_range(say, values) for values in (*fact.token, *fact.feature)))
+        for name, fact in facts.items()
     )
     return Table(
         say("means and variances of the output, smallest to largest"),
@@ -260,7 +260,7 @@ def _claims(say: Say, facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
             off_rms < EXACT < _largest(rms.token[0]),
         ),
         Claim(
-            say("Layer norm feels no shift and no factor; RMS norm no factor, but a shift"),
+            say("Shifts and factors do not change layer norm; only shifts change RMS norm"),
             say(
                 "layer {a:.1g} and {b:.1g}; RMS {c:.1g} and {d:.2f}",
                 a=layer.shift,
@@ -268,7 +268,7 @@ def _claims(say: Say, facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
                 c=rms.factor,
                 d=rms.shift,
             ),
-            max(layer.shift, layer.factor, rms.factor) < EXACT and rms.shift > FELT,
+            max(layer.shift, layer.factor, rms.factor) < EXACT and rms.shift > NOTICEABLE,
         ),
         _claim_of_testing(say, facts),
     )
@@ -284,7 +284,7 @@ def _claim_of_testing(say: Say, facts: Mapping[str, Facts]) -> Claim:
             testing=testing,
             layer=facts["layer"].from_others,
         ),
-        training > FELT > max(testing, facts["layer"].from_others),
+        training > NOTICEABLE > max(testing, facts["layer"].from_others),
     )
 
 

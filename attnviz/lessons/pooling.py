@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, largest_difference, prose
 from attnviz.nn.attention import attend
 from attnviz.nn.kernels import KERNELS, Kernel, constant, gaussian, regression_weights
 from attnviz.nn.scores import gaussian as gaussian_score
@@ -21,11 +21,11 @@ AFTER = "retrieval"
 END, STEP = 5.0, 0.1
 """Keys lie between 0 and END, and so do queries, a STEP from one to the next."""
 WIDTHS = (0.1, 0.2, 0.5, 1.0)
-SHOWN = 5
-"""Every so manieth query is a row of the picture."""
+ROW_STEP = 5
+"""One query in so many is a row of the picture."""
 WIDEST = 1e6
-"""A width beside which all distances are nothing."""
-EXACT, NEAR = 1e-9, 1e-6
+"""A width beside which all distances are negligible."""
+EXACT, TOLERANCE = 1e-9, 1e-6
 APART = 1e-3
 
 AVERAGES = (4.5, 14.5)
@@ -33,10 +33,10 @@ AVERAGES = (4.5, 14.5)
 
 
 class Points(NamedTuple):
-    """Noisy values at known places, as in Dive into Deep Learning, section 11.2."""
+    """Noisy values at known points, as in Dive into Deep Learning, section 11.2."""
 
     keys: Array
-    """[n]: the places, in order."""
+    """[n]: the points, in order."""
     values: Array
     """[n]: what was measured there."""
     queries: Array
@@ -118,10 +118,13 @@ def _curves(points: Points, width: float, say: Say) -> Curves:
 
 
 def _weights_map(points: Points, width: float, say: Say) -> Heatmap:
-    rows = slice(None, None, SHOWN)
+    rows = slice(None, None, ROW_STEP)
     weights = regression_weights(gaussian, points.queries, points.keys, width)[rows]
     return Heatmap(
-        say("Gaussian kernel: each key's share of the answer, at every {step}th query", step=SHOWN),
+        say(
+            "Gaussian kernel: each key's share of the answer, at every {step}th query",
+            step=ROW_STEP,
+        ),
         weights,
         Axis(say("query"), tuple(f"x = {x:.1f}" for x in points.queries[rows])),
         Axis(say("key, by its place"), ("",) * len(points.keys)),
@@ -158,7 +161,7 @@ def _softmax_claim(points: Points, width: float, say: Say) -> Claim:
     weights = regression_weights(gaussian, points.queries, points.keys, width)
     q, k, v = (x[None, :, None] for x in (points.queries, points.keys, points.values))
     attention = attend(q, k, v, score=partial(gaussian_score, sigma=width))
-    apart = float(np.abs(attention.weights[0] - weights).max())
+    apart = largest_difference(attention.weights[0], weights)
     return Claim(
         say("The weights of a Gaussian kernel are attention: a softmax of -(q - k)² / 2σ²"),
         say("largest difference between the weights {apart:.1e}", apart=apart),
@@ -177,7 +180,7 @@ def _dot_claim(n: int, d_k: int, seed: int, say: Say) -> Claim:
         as_kernel, as_dot = (
             attend(q, keys, keys, score=score).weights for score in (kernel, "scaled_dot")
         )
-        return float(np.abs(as_kernel - as_dot).max())
+        return largest_difference(as_kernel, as_dot)
 
     equal, unequal = difference(even), difference(k)
     return Claim(
@@ -196,7 +199,7 @@ def _average_claim(points: Points, say: Say) -> Claim:
     ones = regression_weights(constant, np.zeros(2), np.arange(10.0), 1)
     first, second = (ones * values).sum(-1)
     wide = _answers(points, gaussian, WIDEST)
-    apart = float(np.abs(wide - points.values.mean()).max())
+    apart = largest_difference(wide, points.values.mean())
     return Claim(
         say("The average is pooling with equal weights, and what a very wide kernel gives"),
         say(
@@ -204,5 +207,5 @@ def _average_claim(points: Points, say: Say) -> Claim:
             "at most {apart:.1e} from the average",
             first=first, second=second, width=WIDEST, apart=apart,
         ),
-        bool(np.allclose((first, second), AVERAGES, atol=EXACT)) and apart < NEAR,
+        bool(np.allclose((first, second), AVERAGES, atol=EXACT)) and apart < TOLERANCE,
     )  # fmt: skip

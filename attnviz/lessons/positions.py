@@ -8,7 +8,15 @@ import numpy as np
 
 from attnviz.analysis.encoding import diagonal_spread, rotated_scores, rotation_error
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, check_text, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_size,
+    largest_difference,
+    prose,
+)
 from attnviz.models import load_model
 from attnviz.models.run.forward import run
 from attnviz.models.run.inputs import read_text
@@ -20,7 +28,7 @@ from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
 TITLE = "Positions: how attention learns where a word stands"
 AFTER = "three"
 
-FEWEST_WORDS, MOST_WORDS = 3, 32
+MIN_WORDS, MAX_WORDS = 3, 32
 ROWS = 16
 """Positions that are shown one by one."""
 BITS = 4
@@ -92,7 +100,7 @@ def _check_sizes(length: int, width: int, heads: int) -> None:
     if width % (2 * heads):
         raise AttnvizError(
             f"width: {heads} heads need a multiple of {2 * heads}, got {width}: "
-            "each turns its features in pairs",
+            "RoPE rotates the features of each in pairs",
             f"write for example width={8 * heads}",
         )
 
@@ -103,11 +111,11 @@ def _shuffle(text: str, width: int, heads: int) -> Shuffled:
         stack = f"positions={scheme},layers=1,d_model={width},heads={heads},dtype=float64"
         model = load_model(f"random:{stack}")
         tokens = read_text(model, text)
-        check_text(len(tokens), "words", FEWEST_WORDS, MOST_WORDS)
+        check_count("text", len(tokens), "words", MIN_WORDS, MAX_WORDS)
         order = np.roll(np.arange(len(tokens)), 1)
         before, after = (
-            run([tokens.ids[i] for i in places], model=model, stages=(), hidden_states=True)
-            for places in (range(len(tokens)), order)
+            run([tokens.ids[i] for i in arrangement], model=model, stages=(), hidden_states=True)
+            for arrangement in (range(len(tokens)), order)
         )
         old, new = (trace.hidden_states["encoder"][-1] for trace in (before, after))
         moved = np.linalg.norm(new - old[order], axis=-1) / np.linalg.norm(old[order], axis=-1)
@@ -133,7 +141,7 @@ def _schemes_table(say: Say, shuffled: Shuffled) -> Table:
         "none": say("nowhere"),
         "sinusoidal": say("sines and cosines, added to the words' vectors"),
         "learned": say("a learned vector for each position, added likewise"),
-        "rope": say("queries and keys are turned by their positions"),
+        "rope": say("queries and keys are rotated by their positions"),
         "alibi": say("scores are lowered in proportion to the distance"),
         "t5": say("scores get a learned bias for each range of distances"),
     }
@@ -151,13 +159,13 @@ def _schemes_table(say: Say, shuffled: Shuffled) -> Table:
 def _clocks_table(say: Say, added: Array, width: int) -> Table:
     """The digits of a binary number beside the signs of sines: clocks of different speeds."""
     waves = 2 * np.pi / positions.frequencies(width)
-    places = np.arange(min(ROWS, len(added)))
+    shown = np.arange(min(ROWS, len(added)))
     rows = tuple(
         (
             pair,
-            "".join(str(p >> pair & 1) for p in places.tolist()),
+            "".join(str(p >> pair & 1) for p in shown.tolist()),
             2 ** (pair + 1),
-            "".join("-0+"[int(sign) + 1] for sign in np.sign(added[places, 2 * pair])),
+            "".join("-0+"[int(sign) + 1] for sign in np.sign(added[shown, 2 * pair])),
             float(waves[pair]),
         )
         for pair in sorted({*range(min(BITS, len(waves))), len(waves) - 1})
@@ -170,23 +178,23 @@ def _clocks_table(say: Say, added: Array, width: int) -> Table:
             say(
                 "each row: one digit (0 is the last) and one sine at positions 0 to {last}; the "
                 "first ones change fast, the later ones slowly",
-                last=int(places[-1]),
+                last=int(shown[-1]),
             ),
         ),
     )
 
 
-def _distance_table(say: Say, found: ByDistance) -> Table:
-    n_head, n = found.alibi.shape
+def _distance_table(say: Say, schemes: ByDistance) -> Table:
+    n_head, n = schemes.alibi.shape
     shown = [0, *(2**i for i in range(n.bit_length()) if 2**i < n)]
     rows = tuple(
         (
             k,
-            float(found.sinusoidal[k]),
-            float(found.rope[k]),
-            float(found.alibi[0, k]),
-            float(found.alibi[-1, k]),
-            int(found.t5[k]),
+            float(schemes.sinusoidal[k]),
+            float(schemes.rope[k]),
+            float(schemes.alibi[0, k]),
+            float(schemes.alibi[-1, k]),
+            int(schemes.t5[k]),
         )
         for k in shown
     )
@@ -210,16 +218,16 @@ def _distance_table(say: Say, found: ByDistance) -> Table:
     )
 
 
-def _distance_curves(say: Say, where: Array, found: ByDistance) -> Curves:
-    steps = np.diff(found.sinusoidal)
+def _distance_curves(say: Say, where: Array, schemes: ByDistance) -> Curves:
+    steps = np.diff(schemes.sinusoidal)
     return Curves(
         say("farther is fainter, but not at every step"),
         where,
         say("distance"),
         (
-            (say("sinusoidal"), found.sinusoidal),
-            (say("RoPE"), found.rope),
-            (say("ALiBi H0: factor on the weight"), np.exp(found.alibi[0])),
+            (say("sinusoidal"), schemes.sinusoidal),
+            (say("RoPE"), schemes.rope),
+            (say("ALiBi H0: factor on the weight"), np.exp(schemes.alibi[0])),
         ),
         say("share of the value at distance 0"),
         notes=(
@@ -236,11 +244,11 @@ def _claims(
     say: Say, shuffled: Shuffled, where: Array, added: Array, width: int
 ) -> tuple[Claim, ...]:
     unordered = shuffled.changes["none"]
-    turned = rotation_error(added)
+    error = rotation_error(added)
     query, key = normal((2, 1, width), 0, "rope").astype(np.float64)
     scores = rotated_scores(query, key, where)
     spread = diagonal_spread(scores[None])
-    moved = float(np.abs(rotated_scores(query, key, where + FAR) - scores).max())
+    moved = largest_difference(rotated_scores(query, key, where + FAR), scores)
     last = int(where[-1])
     return (
         Claim(
@@ -250,8 +258,8 @@ def _claims(
         ),
         Claim(
             say("PE(p + k) is PE(p), turned by a rotation that depends on k alone"),
-            say("all p and k up to {last}: off by {error:.1g} at most", last=last, error=turned),
-            turned < 1e-12 * len(where),
+            say("all p and k up to {last}: off by {error:.1g} at most", last=last, error=error),
+            error < 1e-12 * len(where),
         ),
         Claim(
             say("A RoPE score depends on m - n alone, the query's position minus the key's"),

@@ -31,19 +31,13 @@ def lesson(
     shares = similarity / similarity.sum()
     sharp = _sharp(similarity)
     soft, hard = _look_up(similarity, 1.0), _look_up(similarity, sharp)
-    asked = Axis(say("query"), (label(query),))
-    rows = tuple(
-        (key, float(s), float(w), float(a))
-        for key, s, w, a in zip(
-            keys, similarity, soft.weights[0, 0], soft.context[0, 0], strict=True
-        )
-    )
+    axes = Axis(say("query"), (label(query),)), Axis(say("key"), keys)
     views = (
         prose(
             say(
                 "A dictionary gives the value of the key that is asked for. Attention has a key "
                 "that fits a little, another that fits more, and answers with all of their "
-                "values, each in the measure in which its key fits."
+                "values, each in proportion to how well its key fits."
             ),
             say(
                 "The query is {query}; the values are the keys themselves, one number each, so "
@@ -51,21 +45,27 @@ def lesson(
                 query=label(query),
             ),
         ),
-        Table(
-            say("the answer to {query}", query=label(query)),
-            (say("key"), say("similarity"), say("weight"), say("share of the answer")),
-            rows,
-            (say("weight = softmax of ln similarity = similarity / sum of all similarities"),),
-        ),
-        Heatmap(say("weights"), soft.weights[0], asked, Axis(say("key"), keys)),
+        _answer_table(say, query, keys, similarity, soft),
+        Heatmap(say("weights"), soft.weights[0], *axes),
         Heatmap(
             say("the same, with scores {scale:.4g} times as large: a hard look-up", scale=sharp),
             hard.weights[0],
-            asked,
-            Axis(say("key"), keys),
+            *axes,
         ),
     )
     return Lesson(views, _claims(keys, shares, soft, hard, say))
+
+
+def _answer_table(
+    say: Say, query: str, keys: tuple[str, ...], similarity: Array, soft: Attention
+) -> Table:
+    columns = (similarity, soft.weights[0, 0], soft.context[0, 0])
+    return Table(
+        say("the answer to {query}", query=label(query)),
+        (say("key"), say("similarity"), say("weight"), say("share of the answer")),
+        tuple((key, *map(float, row)) for key, *row in zip(keys, *columns, strict=True)),
+        (say("weight = softmax of ln similarity = similarity / sum of all similarities"),),
+    )
 
 
 def _claims(
@@ -100,10 +100,10 @@ def _look_up(similarity: Array, scale: float) -> Attention:
     without any similarity is masked."""
     with np.errstate(divide="ignore"):
         scores = np.log(similarity)
-    seen = similarity > 0
-    k = np.where(seen, scores, 0.0)[None, :, None]
+    visible = similarity > 0
+    k = np.where(visible, scores, 0.0)[None, :, None]
     return attend(
-        np.ones((1, 1, 1)), k, np.eye(len(similarity))[None], scale=scale, mask=seen[None, None]
+        np.ones((1, 1, 1)), k, np.eye(len(similarity))[None], scale=scale, mask=visible[None, None]
     )
 
 
@@ -121,7 +121,8 @@ def _numbers(text: str, n: int) -> Array:
         numbers = np.array([])
     if len(numbers) != n or not np.isfinite(numbers).all() or (numbers < 0).any():
         raise AttnvizError(
-            f"similarities: expected {n} numbers from 0, one an item, got {text!r}", "4,2,3,3,0"
+            f"similarities: expected {n} numbers of at least 0, one per item, got {text!r}",
+            "4,2,3,3,0",
         )
     if not numbers.any():
         raise AttnvizError("similarities: all are 0, so nothing fits", "give one above 0")

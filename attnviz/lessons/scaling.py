@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.analysis.distributions import entropy
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_size, largest_difference, prose
 from attnviz.nn.scores import dot, scaled_dot
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import jacobian, softmax
@@ -21,7 +21,7 @@ TITLE = "Scaling: why attention divides by √d_k"
 AFTER = "scores"
 
 N_KEY = 10
-MOST_WIDTHS = 8
+MAX_WIDTHS = 8
 N_NUMBER = 1 << 18
 """How many numbers the queries of one width have together; as many have the keys."""
 
@@ -104,9 +104,9 @@ def lesson(
 
 
 def _check(widths: Sequence[int], draws: int) -> None:
-    if len(widths) > MOST_WIDTHS or len(set(widths)) < len(widths):
+    if len(widths) > MAX_WIDTHS or len(set(widths)) < len(widths):
         raise AttnvizError(
-            f"widths: expected at most {MOST_WIDTHS} different ones, got {len(widths)}",
+            f"widths: expected at most {MAX_WIDTHS} different ones, got {len(widths)}",
             "write for example widths=4,64,1024",
         )
     for d_k in widths:
@@ -145,9 +145,9 @@ def _spread_table(spreads: Sequence[Spread], say: Say) -> Table:
 
 def _sharpness_table(sharp: dict[int, Sharpness], say: Say) -> Table:
     rows = []
-    for d_k, found in sharp.items():
+    for d_k, sharpness in sharp.items():
         known = REFERENCE.get(d_k, (None, None, None))
-        pairs = zip((float(mean) for mean in found.means), known, strict=True)
+        pairs = zip((float(mean) for mean in sharpness.means), known, strict=True)
         rows.append((d_k, *(value for pair in pairs for value in pair)))
     again = say("reference")
     return Table(
@@ -235,7 +235,7 @@ def _jacobian_claim(rows: Array, say: Say) -> Claim:
     moved = np.stack(
         [softmax(row + push * up) - softmax(row - push * up) for up in np.eye(len(row))], axis=-1
     )
-    apart = float(np.abs(moved / (2 * push) - jacobian(softmax(row))).max())
+    apart = largest_difference(moved / (2 * push), jacobian(softmax(row)))
     return Claim(
         say("J = diag(w) - w wᵀ says how the weights w move when a score is pushed"),
         say("largest difference from the weights' real movement {apart:.1e}", apart=apart),

@@ -8,7 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    check_size,
+    largest_difference,
+    prose,
+)
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.masks import padded
 from attnviz.nn.scores import SCORES, Score
@@ -87,7 +95,7 @@ def lesson(
 def _check(d_q: int, d_k: int, hidden: int, lengths: tuple[int, ...]) -> None:
     for name, size in (("d_q", d_q), ("d_k", d_k), ("hidden", hidden)):
         check_size(name, size, 1, 256)
-    check_size("lengths: how many", len(lengths), 1, 6)
+    check_count("lengths", len(lengths), "numbers", 1, 6)
     for length in lengths:
         check_size("lengths", length, 1, N_KEY)
     if d_q == d_k:
@@ -155,11 +163,11 @@ def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int, say: Say) -> Ta
             (
                 name,
                 SCORES[name].formula,
-                say("no") if found.refusal else say("yes"),
-                float(found.scores.min()),
-                float(found.scores.max()),
+                say("no") if each.refusal else say("yes"),
+                float(each.scores.min()),
+                float(each.scores.max()),
             )
-            for name, found in tried.items()
+            for name, each in tried.items()
         ),
         decimals=2,
     )
@@ -180,8 +188,8 @@ def _classic_map(classic: Attention, lengths: tuple[int, ...], say: Say) -> Heat
 
 def _classic_table(classic: Attention, lengths: tuple[int, ...], say: Say) -> Table:
     rows: list[tuple[Value, ...]] = [
-        (place, length, *map(float, row))
-        for place, (length, row) in enumerate(zip(lengths, classic.context[:, 0, 0], strict=True))
+        (i, length, *map(float, row))
+        for i, (length, row) in enumerate(zip(lengths, classic.context[:, 0, 0], strict=True))
     ]
     return Table(
         say("its outputs: the means of the values of the valid keys"),
@@ -194,7 +202,7 @@ def _classic_table(classic: Attention, lengths: tuple[int, ...], say: Say) -> Ta
 def _side_by_side(tried: dict[str, Tried], d_q: int, say: Say) -> Heatmap:
     return Heatmap(
         say("the same query and keys, {d_q} wide, under each score: the weights", d_q=d_q),
-        np.stack([found.weights for found in tried.values()]),
+        np.stack([each.weights for each in tried.values()]),
         Axis(say("score"), tuple(tried)),
         indices(say("key"), N_KEY),
     )
@@ -202,7 +210,7 @@ def _side_by_side(tried: dict[str, Tried], d_q: int, say: Say) -> Heatmap:
 
 def _uniform_claim(classic: dict[str, Attention], lengths: tuple[int, ...], say: Say) -> Claim:
     even = np.array([[(j < length) / length for j in range(N_KEY)] for length in lengths])
-    off = max(float(np.abs(done.weights[:, 0, 0] - even).max()) for done in classic.values())
+    off = max(largest_difference(done.weights[:, 0, 0], even) for done in classic.values())
     return Claim(
         say("Keys that are alike get equal weights, whatever the score; hidden ones get none"),
         say("{n} scores, at most {off:.1e} off", n=len(classic), off=off),
@@ -215,7 +223,7 @@ def _published_claim(d_q: int, d_k: int, hidden: int, seed: int, say: Say) -> Cl
         name: _classic(name, d_q, d_k, hidden, LENGTHS, seed).context[:, 0, 0] for name in NAMES
     }
     first, second = (" ".join(f"{x:g}" for x in row) for row in outputs["additive"].round(9))
-    off = max(float(np.abs(output - np.array(PUBLISHED)).max()) for output in outputs.values())
+    off = max(largest_difference(output, np.array(PUBLISHED)) for output in outputs.values())
     return Claim(
         say("With 2 and 6 valid keys, the outputs are those published: 2 3 4 5 and 10 11 12 13"),
         say(
@@ -229,7 +237,7 @@ def _published_claim(d_q: int, d_k: int, hidden: int, seed: int, say: Say) -> Cl
 
 
 def _widths_claim(tried: dict[str, Tried], say: Say) -> Claim:
-    takes = {name for name, found in tried.items() if not found.refusal}
+    takes = {name for name, each in tried.items() if not each.refusal}
     return Claim(
         say("Only the scores with learned matrices take queries and keys of different widths"),
         say(
@@ -241,7 +249,7 @@ def _widths_claim(tried: dict[str, Tried], say: Say) -> Claim:
 
 
 def _length_claim(tried: dict[str, Tried], say: Say) -> Claim:
-    moved = {name: float(np.abs(t.longer - t.weights).max()) for name, t in tried.items()}
+    moved = {name: largest_difference(t.longer, t.weights) for name, t in tried.items()}
     others = min(change for name, change in moved.items() if name != "cosine")
     return Claim(
         say("Only the cosine does not care how long the keys are"),

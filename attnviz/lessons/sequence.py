@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.lessons.kit import DIGIT, Claim, Lesson, Say, check_size, prose, read_drawing
+from attnviz.lessons.kit import (
+    DIGIT,
+    Claim,
+    Lesson,
+    Say,
+    check_count,
+    largest_difference,
+    prose,
+    read_drawing,
+)
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward, run
@@ -22,9 +31,10 @@ from attnviz.views.numbers import probability_text
 TITLE = "Sequences: n to n, n to 1, n to m"
 AFTER = "cost"
 
-MOST = 64
+MAX_TOKENS = 64
 """Tokens of a text that is shown."""
-BEST = 3
+N_CLASS = 3
+"""The most probable classes, which are shown."""
 ALLOWED = 1e-6
 
 
@@ -76,7 +86,7 @@ def lesson(
 def _tag(text: str) -> Answer:
     model = load_model("tagger")
     read = read_text(model, text)
-    check_size("text: number of tokens", len(read), 1, MOST)
+    check_count("text", len(read), "tokens", 1, MAX_TOKENS)
     trace = run(text, model=model, stages=(), logits=True)
     assert trace.logits is not None
     return Answer(model, read, trace.logits)
@@ -91,14 +101,14 @@ def _classify(drawing: str) -> Answer:
     assert trace.logits is not None
     output = unembed(trace.hidden_states["encoder"][-1][:1])
     return Answer(
-        model, prepared.streams["source"], output, float(np.abs(output - trace.logits[:1]).max())
+        model, prepared.streams["source"], output, largest_difference(output, trace.logits[:1])
     )
 
 
 def _translate(phrase: str) -> Written:
     model = load_model("phrases")
     read = read_text(model, phrase)
-    check_size("phrase: number of tokens", len(read), 1, MOST)
+    check_count("phrase", len(read), "tokens", 1, MAX_TOKENS)
     return Written(model, read, generate(model, read))
 
 
@@ -120,16 +130,14 @@ def _shapes_table(say: Say, tagged: Answer, classified: Answer, translated: Writ
 def _tags_table(say: Say, tagged: Answer) -> Table:
     labels, read = tagged.model.labels, tagged.read
     rows = tuple(
-        (place, label, "" if place in read.special else labels[best])
-        for place, (label, best) in enumerate(
-            zip(read.labels, tagged.output.argmax(-1), strict=True)
-        )
+        (i, label, "" if i in read.special else labels[best])
+        for i, (label, best) in enumerate(zip(read.labels, tagged.output.argmax(-1), strict=True))
     )
     return Table(
         say("n to n: a tag for each token"),
         (say("place"), say("token"), say("tag")),
         rows,
-        (say("what marks the beginning and end is no word: its tag means nothing"),),
+        (say("what marks the beginning and end is not a word: its tag means nothing"),),
     )
 
 
@@ -137,21 +145,21 @@ def _classes_table(say: Say, classified: Answer) -> Table:
     (logits,) = classified.output.astype(np.float64)
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
-    order = np.argsort(-probabilities, kind="stable")[:BEST]
+    order = np.argsort(-probabilities, kind="stable")[:N_CLASS]
     rows = tuple((classified.model.labels[i], float(probabilities[i])) for i in order)
     return Table(
         say("n to 1: the class token answers for all patches"),
         (say("class"), say("probability")),
         rows,
-        (say("shown are {shown} of {count} classes", shown=BEST, count=len(probabilities)),),
+        (say("shown are {shown} of {count} classes", shown=N_CLASS, count=len(probabilities)),),
     )
 
 
 def _steps_table(say: Say, translated: Written) -> Table:
     generated = translated.generated
     rows = tuple(
-        (place, label, probability_text(step.probability))
-        for place, (label, step) in enumerate(
+        (i, label, probability_text(step.probability))
+        for i, (label, step) in enumerate(
             zip(generated.written.labels, generated.steps, strict=True)
         )
     )

@@ -8,24 +8,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import (
+    Claim,
+    Lesson,
+    Say,
+    check_size,
+    largest_difference,
+    prose,
+    read_words,
+)
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.linear import linear
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
-from attnviz.tokens import label, split_words
+from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Heatmap, Table, View, around_zero, indices
 
 TITLE = "Attention step by step: from a sentence to its output"
 AFTER = ""
 
-MOST_WORDS = 12
+MAX_WORDS = 12
 EXACT = 1e-12
 
 
 class Steps(NamedTuple):
-    """One head, and what stands before and behind it."""
+    """One head, and what comes before and after it."""
 
     words: tuple[str, ...]
     """As they are shown."""
@@ -45,7 +52,8 @@ def lesson(
     """What happens to a sentence between the input and the output of one attention head?"""
     check_size("d_model", d_model, 1, 64)
     check_size("d_k", d_k, 1, 64)
-    steps = _compute(_words(text), d_model, d_k, seed)
+    words = read_words(text, 1, MAX_WORDS, "every number is shown: take a short sentence")
+    steps = _compute(words, d_model, d_k, seed)
     views: tuple[View, ...] = (
         prose(
             say(
@@ -78,16 +86,6 @@ def lesson(
     return Lesson(views, _claims(steps, say))
 
 
-def _words(text: str) -> list[str]:
-    words = split_words(text)
-    if not 0 < len(words) <= MOST_WORDS:
-        raise AttnvizError(
-            f"text: expected 1 to {MOST_WORDS} words, got {len(words)}",
-            "every number is shown: take a short sentence",
-        )
-    return words
-
-
 def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
     """The same word has the same vector wherever it stands: there are no positions."""
     x = np.stack([normal((d_model,), seed, "word", word) for word in words]).astype(np.float64)
@@ -110,7 +108,7 @@ def _shapes(steps: Steps, say: Say) -> Table:
         (say("what each word offers"), "k = x W_k", "[n, d_k]", a.k[0]),
         (say("what each word hands over"), "v = x W_v", "[n, d_k]", a.v[0]),
         (say("every query with every key"), "q kᵀ", "[n, n]", a.scores[0]),
-        (say("made smaller (see the lesson scaling)"), "s = q kᵀ / √d_k", "[n, n]", a.scores[0]),
+        (say("scaled down (see the lesson scaling)"), "s = q kᵀ / √d_k", "[n, n]", a.scores[0]),
         (say("each row made to sum to 1"), "w = softmax(s)", "[n, n]", a.weights[0]),
         (say("the values, mixed by the weights"), "c = w v", "[n, d_k]", a.context[0]),
         (say("back to the input's width"), "y = c W_o", "[n, d_model]", steps.output),
@@ -152,7 +150,7 @@ def _repeated(words: Sequence[str], say: Say) -> tuple[str, ...]:
         return ()
     return (
         say(
-            "a word that stands twice has the same row twice: nothing here says where a word "
+            "a word that occurs twice has the same row twice: nothing here says where a word "
             "stands (see the lesson positions)"
         ),
     )
@@ -162,7 +160,7 @@ def _claims(steps: Steps, say: Say) -> tuple[Claim, ...]:
     sums = steps.attention.weights[0].sum(-1)
     by_hand = _by_loops(steps)
     same_shape = steps.output.shape == steps.x.shape
-    apart = float(np.abs(steps.output - by_hand).max()) if same_shape else math.inf
+    apart = largest_difference(steps.output, by_hand) if same_shape else math.inf
     return (
         Claim(
             say("Each row of the weights sums to 1"),

@@ -9,7 +9,7 @@ import numpy as np
 from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.effects import Outcome
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_text, prose
+from attnviz.lessons.kit import Claim, Lesson, Say, check_count, largest_difference, prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import run
@@ -30,7 +30,7 @@ TITLE = "Three attentions of one translation: who asks whom?"
 AFTER = "heads"
 
 MODEL = "phrases"
-FEWEST, MOST = 2, 20
+MIN_LENGTH, MAX_LENGTH = 2, 20
 """Characters of the text."""
 ROUNDING = 1e-5
 """Of float32, in numbers of size 1."""
@@ -53,7 +53,7 @@ class Translated(NamedTuple):
 class Hidden(NamedTuple):
     """What it costs each word if a character becomes unknown, in nats of its probability."""
 
-    places: Array
+    characters: Array
     """[n_word]: the character that the head looks at most."""
     it: Array
     """[n_word]: if that one is hidden."""
@@ -85,7 +85,7 @@ def lesson(say: Say, *, text: str = "昨天我们在公园里看书") -> Lesson:
 def _translate(text: str) -> Translated:
     model = load_model(MODEL)
     source = read_text(model, text)
-    check_text(len(source) - len(source.special), "characters", FEWEST, MOST)
+    check_count("text", len(source) - len(source.special), "characters", MIN_LENGTH, MAX_LENGTH)
     if source.unknown:
         strange = " ".join(source.labels[i] for i in source.unknown)
         raise AttnvizError(
@@ -101,24 +101,24 @@ def _translate(text: str) -> Translated:
         hidden_states=True,
         fingerprint=False,
     )
-    found = alignment_head(trace, Selection())
-    assert found is not None
-    cross, head = found
+    alignment = alignment_head(trace, Selection())
+    assert alignment is not None
+    cross, head = alignment
     records = (trace[f"encoder.{cross.layer}.self"], trace[f"decoder.{cross.layer}.self"], cross)
     return Translated(model, source, generated, trace, records, head)
 
 
 def _hide(translated: Translated) -> Hidden:
     source = translated.source
-    own = np.array([i for i in range(len(source)) if i not in source.special])
-    costs = _costs(translated, own.tolist())
+    characters = np.array([i for i in range(len(source)) if i not in source.special])
+    costs = _costs(translated, characters.tolist())
     weights = translated.records[2].stage("weights")[translated.head]
-    places = weights[: len(costs), own].argmax(-1)
-    it = costs[np.arange(len(costs)), places]
-    return Hidden(own[places], it, (costs.sum(-1) - it) / (len(own) - 1))
+    largest = weights[: len(costs), characters].argmax(-1)
+    it = costs[np.arange(len(costs)), largest]
+    return Hidden(characters[largest], it, (costs.sum(-1) - it) / (len(characters) - 1))
 
 
-def _costs(translated: Translated, own: list[int]) -> Array:
+def _costs(translated: Translated, characters: list[int]) -> Array:
     """How far ln p of every word falls as each of these characters is made unknown, while the
     translation stays what it was: [n_word, n_character]."""
     model, source, generated = translated[:3]
@@ -127,14 +127,14 @@ def _costs(translated: Translated, own: list[int]) -> Array:
     words = np.array(generated.written.ids[: _n_word(generated)])
     target = as_input(model, generated.read, target=True)
 
-    def chances(ids: tuple[int, ...]) -> Array:
+    def log_probabilities(ids: tuple[int, ...]) -> Array:
         logits = model.transformer(as_input(model, reader.take(ids)), target, logits=True).logits
         assert logits is not None
         return np.asarray(Outcome(logits).log_shares[np.arange(len(words)), words])
 
-    whole = chances(source.ids)
-    hidden = [(*source.ids[:i], reader.unknown, *source.ids[i + 1 :]) for i in own]
-    return np.stack([whole - chances(ids) for ids in hidden], -1)
+    intact = log_probabilities(source.ids)
+    hidden = [(*source.ids[:i], reader.unknown, *source.ids[i + 1 :]) for i in characters]
+    return np.stack([intact - log_probabilities(ids) for ids in hidden], -1)
 
 
 def _n_word(generated: Generated) -> int:
@@ -163,11 +163,11 @@ def _explanation(say: Say, translated: Translated) -> Text:
 
 
 def _who_table(say: Say, translated: Translated) -> Table:
-    encoder, own, cross = translated.records
+    encoder, decoder, cross = translated.records
     written, phrase = say("the words written so far"), say("the phrase, in the encoder")
     asks = (
         (encoder, say("encoder self-attention"), phrase, phrase),
-        (own, say("masked decoder self-attention"), written, written),
+        (decoder, say("masked decoder self-attention"), written, written),
         (cross, say("cross-attention"), written, say("the encoder's output")),
     )
     rows = tuple(
@@ -219,17 +219,17 @@ def _hidden_table(say: Say, translated: Translated, hidden: Hidden) -> Table:
     rows = tuple(
         (
             word,
-            translated.source.labels[place],
-            float(weights[i, place]),
+            translated.source.labels[character],
+            float(weights[i, character]),
             float(it),
             float(others),
         )
-        for i, (word, place, it, others) in enumerate(
+        for i, (word, character, it, others) in enumerate(
             zip(translated.generated.written.labels, *hidden, strict=False)
         )
     )
     return Table(
-        say("does the word hang on it? a character is made unknown, and the word less probable"),
+        say("does the word depend on it? with a character unknown, it is less probable"),
         (
             say("word"),
             say("looks at"),
@@ -262,18 +262,18 @@ def _mismatch(translated: Translated, states: Array) -> float:
     """How far keys and values of all cross-attentions are from those made of these states."""
     decoder = translated.model.transformer.decoder
     assert decoder is not None
-    found = [
+    pairs = [
         (linear(states), translated.trace[f"decoder.{layer}.cross"].stage(stage))
         for layer, block in enumerate(decoder.blocks)
         for attention in attentions(block)
         if attention.kind == "cross"
         for stage, linear in (("k", attention.key), ("v", attention.value))
     ]
-    return max(float(np.abs(split_heads(made, len(own)) - own).max()) for made, own in found)
+    return max(largest_difference(split_heads(x, len(recorded)), recorded) for x, recorded in pairs)
 
 
 def _claim_of_sight(say: Say, translated: Translated) -> Claim:
-    encoder, own, _ = (
+    encoder, decoder, _ = (
         float(np.triu(record.stage("weights"), 1).max()) for record in translated.records
     )
     return Claim(
@@ -281,16 +281,16 @@ def _claim_of_sight(say: Say, translated: Translated) -> Claim:
         say(
             "largest weight on what comes later: encoder {encoder:.2f}, decoder {own:g}",
             encoder=encoder,
-            own=own,
+            own=decoder,
         ),
-        own == 0 < encoder,
+        decoder == 0 < encoder,
     )
 
 
 def _claim_of_alignment(say: Say, hidden: Hidden) -> Claim:
     it, others = float(hidden.it.mean()), float(hidden.others.mean())
     return Claim(
-        say("A word hangs more on the character that this head looks at than on others"),
+        say("A word depends more on the character that this head looks at than on others"),
         say(
             "ln p falls by {it:.1f} without it, by {others:.1f} without another",
             it=it,

@@ -88,10 +88,10 @@ def test_the_steps_by_hand(take):
         ({"text": "a " * 15}, "expected 2 to 14 words, got 15"),
         ({"word": 4}, "word: expected 0 to 3, got 4"),
         ({"word": -1}, "word: expected 0 to 3, got -1"),
-        ({"instead": "saw"}, "expected one word, another than word 1"),
-        ({"instead": "two words"}, "expected one word, another than word 1"),
+        ({"instead": "saw"}, "expected one word other than word 1"),
+        ({"instead": "two words"}, "expected one word other than word 1"),
         ({"instead": ""}, "no tokens"),
-        ({"width": 30}, "4 heads divide, got 30"),
+        ({"width": 30}, "split into 4 heads, got 30"),
         ({"inner": 0}, "inner: expected 1 to 1024, got 0"),
     ],
 )

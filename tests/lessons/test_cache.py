@@ -44,7 +44,7 @@ def test_claims_hold_and_tables_count(take, text, tokens, block_size):
         own = " ".join(row[2] for row in sorted_by_text(blocks, name))
         assert own.split()[0] == "[BOS]"
         assert own.split()[1:n_given] == list(text)
-        assert len(own.split()) == n_given + tokens - 1 + cache.OWN
+        assert len(own.split()) == n_given + tokens - 1 + cache.N_CONTINUED
 
 
 def sorted_by_text(rows, name):
@@ -135,7 +135,7 @@ def test_the_command_says_so(capsys, monkeypatch):
     [
         ({"tokens": 0}, "tokens: expected 1 to 32"),
         ({"block_size": 65}, "block_size: expected 1 to 64"),
-        ({"text": "ab" * 40}, "number of tokens: expected 1 to 64"),
+        ({"text": "ab" * 40}, "text: expected 1 to 64 tokens, got 81"),
     ],
 )
 def test_sizes_that_do_not_fit(take, options, message):

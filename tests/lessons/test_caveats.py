@@ -116,8 +116,8 @@ def test_values_of_one_length_are_found(take, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text": "dogs bark"}, "4 tokens have values of which none"),
-        ({"text": "dog " * 99}, "number of tokens: expected 1 to 64"),
+        ({"text": "dogs bark"}, "4 tokens have no values that can stand for others"),
+        ({"text": "dog " * 99}, "text: expected 1 to 64 tokens, got"),
         ({"query": 99}, "query: expected 0 to"),
         ({"head": 4}, "head: expected 0 to 3"),
     ],

@@ -81,7 +81,7 @@ def test_ablation_is_the_model_without_a_part_of_its_output_matrix(take):
         ({"text": "a"}, "expected 2 to 100 letters, got 1"),
         ({"text": "a " * 17}, "expected 1 to 16 words, got 17"),
         ({"text": "a" * 101}, "expected 2 to 100 letters, got 101"),
-        ({"width": 30}, "4 heads divide, got 30"),
+        ({"width": 30}, "split into 4 heads, got 30"),
         ({"width": 9, "heads": 3}, "expected an even number"),
         ({"width": 258}, "width: expected 2 to 256, got 258"),
         ({"heads": 1}, "heads: expected 2 to 32, got 1"),

@@ -47,7 +47,9 @@ def test_the_panels(take):
 
 def test_every_panel_names_its_rule(take):
     grid = one(take("masks"), Grid)
-    assert [panel.masked_by() for panel in grid.present()] == [[name] for name in grid.column_names]
+    assert [list(panel.masked_by()) for panel in grid.present()] == [
+        [name] for name in grid.column_names
+    ]
 
 
 def test_the_leaks(take):

@@ -89,7 +89,7 @@ def test_what_takes_two_widths(take):
         ({"d_k": 0}, "d_k: expected 1 to 256"),
         ({"lengths": (11,)}, "lengths: expected 1 to 10, got 11"),
         ({"lengths": (0, 2)}, "lengths: expected 1 to 10, got 0"),
-        ({"lengths": (1,) * 7}, "lengths: how many: expected 1 to 6, got 7"),
+        ({"lengths": (1,) * 7}, "lengths: expected 1 to 6 numbers, got 7"),
     ],
 )
 def test_limits(take, options, message):

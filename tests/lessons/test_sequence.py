@@ -85,7 +85,7 @@ def test_claims_that_fail(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text": "a " * 99}, "text: number of tokens: expected 1 to 64"),
+        ({"text": "a " * 99}, "text: expected 1 to 64 tokens, got"),
         ({"phrase": ""}, "no tokens|empty"),
         ({"drawing": "3"}, "expected 8 rows"),
     ],

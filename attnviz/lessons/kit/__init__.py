@@ -51,10 +51,10 @@ __all__ = [
     "Claim",
     "Lesson",
     "Say",
+    "check_count",
     "check_even",
     "check_heads",
     "check_size",
-    "check_text",
     "largest_difference",
     "prose",
     "read_drawing",
@@ -115,12 +115,13 @@ def check_heads(width: int, heads: int) -> None:
         )
 
 
-def check_text(n: int, unit: str, minimum: int, maximum: int, hint: str = "") -> None:
-    """Raise AttnvizError unless a text has minimum <= n <= maximum `words`, `letters`, …"""
+def check_count(name: str, n: int, unit: str, minimum: int, maximum: int, hint: str = "") -> None:
+    """Raise AttnvizError unless an option has minimum <= n <= maximum `words`, `letters`, …"""
     if not minimum <= n <= maximum:
-        length = "longer" if n < minimum else "shorter"
+        quantity = "more" if n < minimum else "fewer"
         raise AttnvizError(
-            f"text: expected {minimum} to {maximum} {unit}, got {n}", hint or f"a {length} text"
+            f"{name}: expected {minimum} to {maximum} {unit}, got {n}",
+            hint or f"give {quantity} {unit}",
         )
 
 
@@ -131,7 +132,7 @@ def read_words(text: str, minimum: int, maximum: int, hint: str) -> list[str]:
         AttnvizError: it has fewer or more of them.
     """
     words = split_words(text)
-    check_text(len(words), "words", minimum, maximum, hint)
+    check_count("text", len(words), "words", minimum, maximum, hint)
     return words
 
 
@@ -158,6 +159,6 @@ def sublayer_context(x: Array) -> SublayerContext:
     return SublayerContext("encoder", 0, stream, None, RecordNothing(), Scratch())
 
 
-def largest_difference(one: Array, other: Array) -> float:
-    """The largest |one - other| of two arrays of one shape."""
+def largest_difference(one: Array, other: Array | float) -> float:
+    """The largest |one - other| of two arrays, or of an array and a number."""
     return float(np.abs(one - other).max())

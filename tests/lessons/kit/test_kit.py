@@ -68,9 +68,9 @@ def test_words():
     with pytest.raises(AttnvizError, match="text: expected 1 to 3 words, got 4") as caught:
         kit.read_words("I saw a saw", 1, 3, "take fewer")
     assert caught.value.hint == "take fewer"
-    for n, hint in ((1, "a longer text"), (9, "a shorter text")):
+    for n, hint in ((1, "give more letters"), (9, "give fewer letters")):
         with pytest.raises(AttnvizError, match=f"text: expected 2 to 8 letters, got {n}") as caught:
-            kit.check_text(n, "letters", 2, 8)
+            kit.check_count("text", n, "letters", 2, 8)
         assert caught.value.hint == hint
 
 
