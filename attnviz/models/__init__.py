@@ -31,8 +31,8 @@ def is_packaged(name: str) -> bool:
 
 def hub_name(name: str) -> HubName | None:
     """The model of the Hugging Face hub that `-m` means; None if it means something else."""
-    word = name.partition(":")[0]
-    if is_packaged(word) or word == RANDOM:
+    base = name.partition(":")[0]
+    if is_packaged(base) or base == RANDOM:
         return None
     if Path(name).exists() or _names_file(name):
         return None
@@ -58,6 +58,9 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
             weights.
         changes: fields of the stack by name. A trained model takes only those that need no other
             weights: mask, score (without learned arrays), temperature, softcap, dtype.
+
+    Raises:
+        AttnvizError: no such model, a damaged one, or changes that it cannot take.
     """
     changes = dict(changes or {})
     if name is None:
@@ -86,11 +89,11 @@ def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
 def _trained(name: str, dtype: str) -> Model:
     from attnviz.models.sources.checkpoint import load_checkpoint
 
-    word = name.partition(":")[0]
-    if is_packaged(word):  # ./tagger is a folder of the user's
+    base = name.partition(":")[0]
+    if is_packaged(base):  # ./tagger is a folder of the user's
         if parse_spec(name)[1]:
-            raise AttnvizError(f"{word} is trained: it has no options", f"-m {word}")
-        return load_checkpoint(PACKAGED / word, dtype)
+            raise AttnvizError(f"{base} is trained: it has no options", f"-m {base}")
+        return load_checkpoint(PACKAGED / base, dtype)
     path = Path(name)
     if path.is_dir():
         return load_checkpoint(path, dtype)
@@ -108,18 +111,18 @@ def _trained(name: str, dtype: str) -> Model:
             if path.suffix == ".safetensors"
             else "attnviz show draws files of arrays",
         )
-    wanted = hub_name(name)
-    if wanted is not None:
+    on_hub = hub_name(name)
+    if on_hub is not None:
         from attnviz.models.sources.hub import find
 
-        snapshot = find(wanted)
+        snapshot = find(on_hub)
         if snapshot is not None:
-            return load_checkpoint(snapshot, dtype, str(wanted))
-    raise _unknown(name, wanted)
+            return load_checkpoint(snapshot, dtype, str(on_hub))
+    raise _unknown(name, on_hub)
 
 
-def _unknown(name: str, wanted: HubName | None) -> AttnvizError:
-    if wanted is not None and "/" in name:
+def _unknown(name: str, on_hub: HubName | None) -> AttnvizError:
+    if on_hub is not None and "/" in name:
         return AttnvizError(
             f"no such folder, and no such model in Hugging Face's cache: {name!r}",
             "--download fetches a model by this name; attnviz models lists what is here",

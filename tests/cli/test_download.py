@@ -220,10 +220,10 @@ def test_a_disk_that_takes_no_more(monkeypatch, tmp_path, number, message):
 def test_the_package_is_missing(call, monkeypatch):
     original = builtins.__import__
 
-    def without(name, *rest):
+    def without(name, *rest, **options):
         if name == "huggingface_hub":
             raise ImportError(name)
-        return original(name, *rest)
+        return original(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
     done = call(*RUN, "some/bert", "--download")

@@ -169,7 +169,7 @@ def _list(given: Config, key: str, kind: type, n: int | None = None) -> list[Any
     """A list of values of one kind, n of them."""
     value = given.get(key)
     if not isinstance(value, list) or not all(isinstance(entry, kind) for entry in value):
-        raise given.error(f"{key} is no list of {kind.__name__}")
+        raise given.error(f"{key} is not a list of {kind.__name__}")
     if n is not None and len(value) != n:
         raise given.error(f"{key} has {len(value)} entries for {n} tokens")
     return value

@@ -1,7 +1,7 @@
 """What the pieces of a vocabulary stand for: characters, parts of characters, spaces, words.
 
 A piece stands for bytes of UTF-8. A character whose bytes lie in several pieces is shown in each
-of them with its part, `地·1/2` and `地·2/2`; bytes that are no character as escapes, `\\xe4`.
+of them with its part, `地·1/2` and `地·2/2`; bytes that are not a character as escapes, `\\xe4`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def show(pieces: Sequence[str], spelling: Spelling, whole: Collection[int] = ())
     """Labels and words of a text's pieces.
 
     Args:
-        whole: places of tokens that are no pieces but stand for themselves.
+        whole: places of tokens that are not pieces but stand for themselves.
     """
     chunks = [
         _utf8(piece) if place in whole else spelling.read(piece)
@@ -84,7 +84,7 @@ def byte_level(piece: str) -> bytes:
 
 
 def sentence_piece(piece: str) -> bytes:
-    """Pieces with `▁` for a space, and `<0xE4>` for a byte that is no piece."""
+    """Pieces with `▁` for a space, and `<0xE4>` for a byte that is not a piece."""
     if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
         try:
             return bytes.fromhex(piece[3:5])
@@ -210,5 +210,5 @@ def _notes(
         notes.append(f"{first} is the first of {split.n_part} tokens that share a character")
     broken = next((character for character in characters if len(character.text) > 1), None)
     if broken is not None and not spelling.joint:
-        notes.append(f"{broken.text} is a byte that is no character")
+        notes.append(f"{broken.text} is a byte that is not a character")
     return notes

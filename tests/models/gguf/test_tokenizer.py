@@ -72,7 +72,7 @@ def test_ends():
     ("changes", "message"),
     [
         ({"tokens": ...}, "has no 'tokens'"),
-        ({"tokens": [1, 2]}, "tokens is no list of str"),
+        ({"tokens": [1, 2]}, "tokens is not a list of str"),
         ({"merges": ["ab"]}, "its tokenizer is damaged"),
         ({"merges": ["a zzz"]}, "its tokenizer is damaged"),
         ({"token_type": [1]}, "token_type has 1 entries for 902 tokens"),

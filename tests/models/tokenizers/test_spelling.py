@@ -151,7 +151,7 @@ def test_byte_level_pieces():
 def test_a_broken_character_is_its_bytes():
     tokens = show(["<0xE4>", "<0xB8>", "a", "<0xAD>"], Spelling(sentence_piece))
     assert tokens.labels == ("\\xe4", "\\xb8", "a", "\\xad")
-    assert tokens.notes == ("\\xe4 is a byte that is no character",)
+    assert tokens.notes == ("\\xe4 is a byte that is not a character",)
 
 
 def test_a_character_in_parts():
