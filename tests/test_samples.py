@@ -16,7 +16,7 @@ SAMPLES = HERE.parent / "samples"
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.toml")), ids=lambda p: p.name)
 def test_stacks(path):
     trace = attnviz.run("I saw a saw", model=str(path))
-    assert not trace.model["trained"]
+    assert not trace.model.trained
 
 
 def test_dive_into_deep_learning():

@@ -90,7 +90,7 @@ class Ablations:
         return {
             "format": "attnviz-ablation",
             "version": 1,
-            "model": dict(trace.model),
+            "model": trace.model.to_manifest(),
             "command": list(trace.command),
             "tokens": {name: list(stream.tokens) for name, stream in trace.streams.items()},
             "kind": kind,

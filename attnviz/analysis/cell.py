@@ -77,7 +77,7 @@ class Cell:
         return {
             "format": "attnviz-cell",
             "version": 1,
-            "model": dict(trace.model),
+            "model": trace.model.to_manifest(),
             "tokens": list(trace.streams[record.queries].tokens),
             "key_tokens": list(trace.streams[record.keys].tokens),
             **{

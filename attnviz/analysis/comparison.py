@@ -134,7 +134,7 @@ class Comparison:
         return {
             "format": "attnviz-comparison",
             "version": 1,
-            "model": dict(trace.model),
+            "model": trace.model.to_manifest(),
             "record": record.id,
             "tokens": list(trace.streams[record.queries].tokens),
             "variants": variants,

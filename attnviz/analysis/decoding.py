@@ -11,7 +11,7 @@ from attnviz.analysis.informative import head_information, information_of_heads,
 from attnviz.nn.types import Array
 from attnviz.trace.generation import Generated, Step
 from attnviz.trace.record import Record, Trace
-from attnviz.trace.selection import Selection
+from attnviz.trace.selection import Head, Selection
 
 CACHE_TOLERANCE = 1e-4
 """Float32 rounds differently when rows are computed one by one."""
@@ -35,7 +35,7 @@ def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | N
 
 
 def is_trained_to_align(trace: Trace, record: Record, head: int) -> bool:
-    return bool(trace.model.get("alignment_head") == f"{record.id}.H{head}")
+    return trace.model.alignment_head == str(Head(record.id, head))
 
 
 def most_informative_of_last_layer(trace: Trace, selection: Selection) -> tuple[Record, int] | None:

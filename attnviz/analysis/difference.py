@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.analysis.align import Alignment, align, by_place
 from attnviz.analysis.distributions import jensen_shannon
-from attnviz.analysis.pairing import PLAIN, Pair, Pairing
+from attnviz.analysis.pairing import Pair, Pairing
 from attnviz.analysis.visibility import BLOCK_CELLS, visible_cells
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
@@ -128,7 +128,7 @@ class Difference(NamedTuple):
 
 def _side_manifest(trace: Trace) -> dict[str, Any]:
     tokens = {name: list(stream.tokens) for name, stream in trace.streams.items()}
-    return {"model": dict(trace.model), "tokens": tokens}
+    return {"model": trace.model.to_manifest(), "tokens": tokens}
 
 
 def _finite(value: float | None) -> float | None:
@@ -190,7 +190,7 @@ def _align(a: Trace, b: Trace, names: tuple[str, str]) -> Alignment:
     weights that names no tokens, and both are equally long."""
     streams = a.streams[names[0]].labels, b.streams[names[1]].labels
     nameless = any(
-        trace.model.get("kind") == PLAIN and list(labels) == [f"#{i}" for i in range(len(labels))]
+        trace.model.is_array and list(labels) == [f"#{i}" for i in range(len(labels))]
         for trace, labels in zip((a, b), streams, strict=True)
     )
     if nameless and len(streams[0]) == len(streams[1]):

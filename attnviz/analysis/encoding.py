@@ -266,7 +266,7 @@ class Embedded:
         return {
             "format": "attnviz-vectors",
             "version": 1,
-            "model": dict(trace.model),
+            "model": trace.model.to_manifest(),
             "tokens": list(stream.tokens),
             "ids": list(stream.ids),
         }

@@ -86,7 +86,7 @@ class TraceFlow(NamedTuple):
         return {
             "format": "attnviz-flow",
             "version": 1,
-            "model": dict(trace.model),
+            "model": trace.model.to_manifest(),
             "command": list(trace.command),
             "tokens": {name: list(stream.tokens) for name, stream in trace.streams.items()},
             "outputs": self.flow.outputs,

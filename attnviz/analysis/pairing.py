@@ -8,9 +8,6 @@ from attnviz.errors import AttnvizError
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head, Selection
 
-PLAIN = "array"
-"""The kind of a trace that was read from a plain file of weights."""
-
 
 class Pair(NamedTuple):
     """A head of A and the one of B that it is compared with."""
@@ -46,8 +43,7 @@ def pair_by_place(a: Trace, b: Trace, select: Selection) -> Pairing:
     Raises:
         AttnvizError: no head of one side has a counterpart.
     """
-    kinds = a.model.get("kind"), b.model.get("kind")
-    loose = kinds.count(PLAIN) == 1
+    loose = a.model.is_array != b.model.is_array
     left, right = (_by_place(trace, _selected(trace, select), loose) for trace in (a, b))
     pairs = tuple(Pair(head, right[place]) for place, head in left.items() if place in right)
     if not pairs:
@@ -80,7 +76,7 @@ def pair_in_order(a: Trace, b: Trace, select_a: Selection, select_b: Selection) 
 
 def _selected(trace: Trace, select: Selection) -> list[Head]:
     if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
+        raise AttnvizError(f"{trace.model.name} has no attention", "try `-m tagger`")
     select.check(list(trace))
     return [Head(record.id, head) for record in trace for head in select.heads(record)]
 

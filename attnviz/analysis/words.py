@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -41,13 +40,9 @@ def merge_words(trace: Trace) -> Trace:
             "--words is for checkpoints whose tokenizer cuts words into pieces",
         )
     words = {name: _words(tokens) for name, tokens in trace.streams.items()}
-    model: Mapping[str, Any] = {
-        **trace.model,
-        "notes": [*trace.model.get("notes", ()), MERGED],
-    }
     return replace(
         trace,
-        model=model,
+        model=trace.model.with_notes(MERGED),
         streams={name: merge_tokens(tokens) for name, tokens in trace.streams.items()},
         records=tuple(_merged(r, words[r.queries], words[r.keys]) for r in trace),
         hidden_states={},

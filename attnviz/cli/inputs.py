@@ -172,7 +172,7 @@ def as_shown(trace: Trace, show: LookOptions) -> Trace:
 def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tuple[Record, int]:
     """The first selected head, for views of one; with `masked`, the first that has a mask."""
     if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
+        raise AttnvizError(f"{trace.model.name} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     covered = [record for record in trace if selection.covers(record)]
     masked_ones = [record for record in covered if record.site.mask]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from attnviz.scan.corpus import LINE_BYTES
 from attnviz.scan.state import State
 from attnviz.scan.statistics import LEVELS, quantiles
 from attnviz.scan.tally import Complaint, Counts, metric_bins
+from attnviz.trace.record import ModelFacts
 
 MANY_UNKNOWN = 0.2
 
@@ -77,7 +77,7 @@ def scan_arrays(state: State, table: HeadTable) -> dict[str, Array]:
 
 
 def scan_manifest(
-    state: State, table: HeadTable, model: Mapping[str, Any], longest: int
+    state: State, table: HeadTable, model: ModelFacts, longest: int
 ) -> dict[str, Any]:
     """What a file says besides the arrays."""
     return {

@@ -16,6 +16,7 @@ from attnviz.files import whole_file
 from attnviz.scan.corpus import CHUNK_BYTES, CHUNK_LINES, LINE_BYTES, Chunk
 from attnviz.scan.statistics import Statistics, nothing
 from attnviz.scan.tally import Complaint, Counts, Tally, merge, metric_bins
+from attnviz.trace.record import ModelFacts
 
 FORMAT = "attnviz-scan-state"
 VERSION = 1
@@ -44,14 +45,14 @@ def beginning(n_row: int, max_length: int) -> State:
     return State(0, EMPTY, Tally(nothing(metric_bins(max_length), n_row), Counts()))
 
 
-def identity(model: Mapping[str, Any], longest: int) -> dict[str, Any]:
+def identity(model: ModelFacts, longest: int) -> dict[str, Any]:
     """What two runs must have in common so that one can go on where the other stopped.
 
     A trained model may have been moved: it is known by its weights.
     """
-    ignored = {"notes"} if model["sha256"] is None else {"notes", "name"}
+    ignored = {"notes"} if model.sha256 is None else {"notes", "name"}
     return {
-        "model": {key: value for key, value in model.items() if key not in ignored},
+        "model": {key: value for key, value in model.to_manifest().items() if key not in ignored},
         "longest": longest,
         "metrics": list(METRICS),
         "chunks": [CHUNK_LINES, CHUNK_BYTES, LINE_BYTES],

@@ -19,7 +19,7 @@ from attnviz.nn.types import Array
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens
 from attnviz.trace.file import from_archive
-from attnviz.trace.record import Record, Trace, read_only
+from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
 
 LISTED = 4
 """Shapes that an error names."""
@@ -72,12 +72,12 @@ def load(
     same = n_q == n_k and key_tokens is None
     keys = queries if same else _stream(path, "keys", "--key-tokens", key_tokens, n_k)
     return Trace(
-        model={"name": path.name, "kind": "array", "trained": None, "sha256": None},
+        model=ModelFacts(path.name, ARRAY),
         streams={"queries": queries} if same else {"queries": queries, "keys": keys},
         records=tuple(
             Record(
                 Site(
-                    id=RecordId("array", number, "self" if same else "cross"),
+                    id=RecordId(ARRAY, number, "self" if same else "cross"),
                     queries="queries",
                     keys="queries" if same else "keys",
                     n_head=len(layer),

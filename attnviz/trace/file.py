@@ -19,7 +19,7 @@ from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
-from attnviz.trace.record import ARRAYS, Record, Trace, read_only
+from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
 
 FORMAT = "attnviz-trace"
 VERSION = 1
@@ -42,7 +42,7 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "format": FORMAT,
         "version": VERSION,
         "attnviz": __version__,
-        "model": dict(trace.model),
+        "model": trace.model.to_manifest(),
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
         "records": [_record_out(record.site) for record in trace],
@@ -105,7 +105,7 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
         records = tuple(_record_in(path, entry, arrays) for entry in manifest["records"])
         logits = arrays.get("output/logits")
         trace = Trace(
-            model=_model_in(manifest.get("model", {})),
+            model=model_in(path, manifest),
             streams=streams,
             records=records,
             command=tuple(manifest.get("command", ())),
@@ -117,14 +117,26 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
             logits=None if logits is None else read_only(logits),
         )
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise AttnvizError(
-            f"{path}: the trace's manifest lacks or garbles {error}", "write the file again"
-        ) from error
-    if not records and trace.model.get("n_head") != 0:
+        raise _garbled(path, error) from error
+    if not records and trace.model.has_attention:
         raise AttnvizError(f"{path}: the trace has no records", "write the file again")
     for record in trace.records:
         _check(path, trace, record)
     return trace
+
+
+def model_in(path: Path, manifest: archive.Manifest) -> ModelFacts:
+    """What the manifest of a trace, or of what was measured of one, says of the model."""
+    try:
+        return ModelFacts.from_manifest(manifest.get("model", {}))
+    except TypeError as error:
+        raise _garbled(path, error) from error
+
+
+def _garbled(path: Path, error: Exception) -> AttnvizError:
+    return AttnvizError(
+        f"{path}: in the manifest, {error} is missing or malformed", "write the file again"
+    )
 
 
 def _check(path: Path, trace: Trace, record: Record) -> None:
@@ -153,17 +165,6 @@ def _check(path: Path, trace: Trace, record: Record) -> None:
                 f"[n_head, n_q, n_k] = {list(shape)} by its tokens",
                 "write the file again",
             )
-
-
-def _model_in(model: Any) -> Mapping[str, Any]:
-    """What the screen says of the model comes from here; unknown keys are ignored."""
-    kinds = {"notes": list, "config": dict, "changed": dict}
-    if not isinstance(model, dict):
-        raise TypeError("'model'")
-    for key, kind in kinds.items():
-        if not isinstance(model.get(key, kind()), kind):
-            raise TypeError(f"'model.{key}'")
-    return model
 
 
 def _stream_in(stream: Mapping[str, Any]) -> Tokens:

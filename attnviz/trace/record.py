@@ -6,7 +6,7 @@ Plain, frozen data with read-only arrays: a record is never computed with in pla
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
 ARRAYS = (*STAGES, "bias", "masked_by")
+
+ARRAY = "array"
+"""The kind of a model that is not there, only weights in a plain file, and the block of these."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,100 @@ class Record:
 
 
 @dataclass(frozen=True)
+class ModelFacts:
+    """What a trace says of the model that made it."""
+
+    name: str
+    kind: str = ""
+    """`encoder`, `decoder`, `encoder-decoder`; `array` of a plain file of weights."""
+    trained: bool | None = None
+    """None where nothing is known."""
+    sha256: str | None = None
+    """Of the weights; None if they are seeded, or were not read for it."""
+    n_parameter: int | None = None
+    task: str = ""
+    """What the output is: `tag`, `classify`, `continue`, `fill`."""
+    outputs: tuple[str, ...] = ()
+    """The names of the outputs, for `tag` and `classify`."""
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    """n_layer, n_head, d_model, …: what else the screen and the manifest say about it."""
+    notes: tuple[str, ...] = ()
+    """What the reader has to know about it, a sentence each."""
+
+    @property
+    def is_array(self) -> bool:
+        """Whether there is no model: the weights come from a plain file."""
+        return self.kind == ARRAY
+
+    @property
+    def has_attention(self) -> bool:
+        return self.shape.get("n_head") != 0
+
+    @property
+    def family(self) -> str:
+        """The architecture of a checkpoint; of attnviz's own models empty."""
+        family = str(self.shape.get("family", ""))
+        return "" if family == "attnviz" else family
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The fields that are not as usual, or not as it was trained with."""
+        return {**self.shape.get("config", {}), **self.shape.get("changed", {})}
+
+    @property
+    def alignment_head(self) -> str:
+        """The head that was trained to align with the source, `decoder.0.cross.H2`, if one was."""
+        return str(self.shape.get("alignment_head", ""))
+
+    def with_notes(self, *notes: str) -> ModelFacts:
+        return replace(self, notes=(*self.notes, *notes))
+
+    def to_manifest(self) -> dict[str, Any]:
+        """As it stands in files; what is not known is left out."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "trained": self.trained,
+            "sha256": self.sha256,
+            **({} if self.n_parameter is None else {"n_parameter": self.n_parameter}),
+            **({"task": self.task} if self.task else {}),
+            **({"outputs": list(self.outputs)} if self.outputs else {}),
+            **self.shape,
+            **({} if self.is_array and not self.notes else {"notes": list(self.notes)}),
+        }
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> ModelFacts:
+        """What `to_manifest` gave, back. Raises TypeError that names the key of a wrong type."""
+        kinds = {"notes": list, "outputs": list, "config": dict, "changed": dict}
+        if not isinstance(manifest, Mapping):
+            raise TypeError("'model'")
+        for key, kind in kinds.items():
+            if not isinstance(manifest.get(key, kind()), kind):
+                raise TypeError(f"'model.{key}'")
+        for key in ("n_parameter", "n_layer", "n_head"):
+            if not isinstance(manifest.get(key, 0), int):
+                raise TypeError(f"'model.{key}'")
+        typed = {f.name for f in fields(cls)} - {"shape"}
+        trained, sha256 = manifest.get("trained"), manifest.get("sha256")
+        return cls(
+            name=str(manifest.get("name", "")),
+            kind=str(manifest.get("kind", "")),
+            trained=None if trained is None else bool(trained),
+            sha256=None if sha256 is None else str(sha256),
+            n_parameter=manifest.get("n_parameter"),
+            task=str(manifest.get("task", "")),
+            outputs=tuple(map(str, manifest.get("outputs", ()))),
+            shape={key: value for key, value in manifest.items() if key not in typed},
+            notes=tuple(map(str, manifest.get("notes", ()))),
+        )
+
+
+@dataclass(frozen=True)
 class Trace:
     """The record of one run of one model on one text."""
 
-    model: Mapping[str, Any]
-    """name, kind, trained, sha256, …"""
+    model: ModelFacts
     streams: Mapping[str, Tokens]
     """`source` and, for an encoder-decoder, `target`."""
     records: tuple[Record, ...]

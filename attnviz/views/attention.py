@@ -75,7 +75,7 @@ def attention_views(
 def header(trace: Trace) -> Text:
     """The model, what is to be known of it, and the tokens."""
     lines = [Line(model_line(trace), "model", "head")]
-    lines += [Line(label(str(note)), "", "note") for note in trace.model.get("notes", ())]
+    lines += [Line(label(note), "", "note") for note in trace.model.notes]
     for name, tokens in trace.streams.items():
         term = "tokens" if len(trace.streams) == 1 else name
         lines.append(tokens_line(tokens, term))
@@ -84,7 +84,7 @@ def header(trace: Trace) -> Text:
         if tokens.unknown:
             lines.append(Line(unknown_line(tokens), "", "warning"))
     lines += marks_lines(*trace.streams.values())
-    if not trace.records and trace.model.get("n_head") == 0:
+    if not trace.records and not trace.model.has_attention:
         lines.append(Line("this model has no attention: there are no weights to show", "", "note"))
     return Text(tuple(lines))
 
@@ -92,21 +92,19 @@ def header(trace: Trace) -> Text:
 def model_line(trace: Trace) -> str:
     """`random encoder · 2 layers × 4 heads · d_model 32 · seed 0`."""
     model = trace.model
-    if model.get("kind") == "array":
+    if model.is_array:
         record = trace.records[0]
         layers, heads = _counted(len(trace), "layer"), _counted(record.n_head, "head")
         n_q, n_k = (len(trace.streams[name]) for name in (record.queries, record.keys))
-        name = label(str(model.get("name")))
-        return f"{name} · {layers} × {heads} · {n_q} queries × {n_k} keys"
-    family = f" ({model['family']})" if model.get("family", "attnviz") != "attnviz" else ""
-    parts = [f"{model.get('name')}{family}, {model.get('kind')}"]
-    if "n_layer" in model and model.get("n_head"):
-        parts.append(f"{_counted(model['n_layer'], 'layer')} × {_counted(model['n_head'], 'head')}")
-    parts += [f"{key} {model[key]}" for key in ("d_model", "seed") if key in model]
-    changed = {**model.get("config", {}), **model.get("changed", {})}
-    for key in ("kind", "layers", "heads", "d_model", "seed"):
-        changed.pop(key, None)
-    parts += [f"{key} {value}" for key, value in changed.items()]
+        return f"{label(model.name)} · {layers} × {heads} · {n_q} queries × {n_k} keys"
+    shape = model.shape
+    family = f" ({model.family})" if model.family else ""
+    parts = [f"{model.name}{family}, {model.kind}"]
+    if "n_layer" in shape and shape.get("n_head"):
+        parts.append(f"{_counted(shape['n_layer'], 'layer')} × {_counted(shape['n_head'], 'head')}")
+    parts += [f"{key} {shape[key]}" for key in ("d_model", "seed") if key in shape]
+    named = ("kind", "layers", "heads", "d_model", "seed")
+    parts += [f"{key} {value}" for key, value in model.changed.items() if key not in named]
     return " · ".join(label(part) for part in parts)
 
 

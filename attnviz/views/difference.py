@@ -24,7 +24,6 @@ from attnviz.analysis.difference import (
     Matrix,
     matrix,
 )
-from attnviz.analysis.pairing import PLAIN
 from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
@@ -76,10 +75,10 @@ def difference_views(
 def _header(a: Trace, b: Trace, difference: Difference, names: tuple[str, str]) -> Text:
     lines = []
     for term, trace, name in zip("AB", (a, b), names, strict=True):
-        told = not name or trace.model.get("kind") == PLAIN  # the line of a plain file names it
+        told = not name or trace.model.is_array  # the line of a plain file names it
         about = model_line(trace) if told else f"{label(name)} · {model_line(trace)}"
         lines.append(Line(about, term, "head"))
-        lines += [Line(label(str(note)), "", "note") for note in trace.model.get("notes", ())]
+        lines += [Line(label(note), "", "note") for note in trace.model.notes]
     single = len(difference.alignments) == 1
     for streams, alignment in difference.alignments.items():
         term = "tokens" if single else streams_text(streams)

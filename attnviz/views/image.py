@@ -81,7 +81,7 @@ def drop_picture(image: Array, drops: Array, answer: str) -> Picture:
 def _answer(trace: Trace, probabilities: Array | None) -> tuple[list[Line], list[View]]:
     if probabilities is None:
         return [Line("none: the model has no classifier", "answer", "note")], []
-    names = trace.model["outputs"]
+    names = trace.model.outputs
     rows = tuple((names[i], share) for i, share in most_probable(probabilities, ANSWERS))
     text = f"{rows[0][0]}, with probability {rows[0][1]:.3f}"
     return [Line(text, "answer", "head")], [

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Record, Trace, read_only
+from attnviz.trace.record import ModelFacts, Record, Trace, read_only
 
 
 def trace_of(
@@ -26,4 +26,4 @@ def trace_of(
         mask=None if mask is None else read_only(mask),
         **{stage: read_only(array)},
     )
-    return Trace({"name": "made", "kind": site.block}, {"source": Tokens.of(tokens)}, (record,))
+    return Trace(ModelFacts("made", site.block), {"source": Tokens.of(tokens)}, (record,))

@@ -8,7 +8,7 @@ import pytest
 from attnviz.analysis.checks import findings
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Record, Trace
+from attnviz.trace.record import ModelFacts, Record, Trace
 
 N = 6
 
@@ -19,7 +19,7 @@ def texts(weights, tokens=None, **stages):
     site = Site(RecordId("array", 0, "self"), "x", "x", len(weights), len(weights), mask)
     record = Record(site, weights=weights, **stages)
     words = tokens or [f"w{i}" for i in range(weights.shape[-1])]
-    trace = Trace({"name": "x"}, {"x": Tokens.of(words)}, (record,))
+    trace = Trace(ModelFacts("x"), {"x": Tokens.of(words)}, (record,))
     return [finding.text for finding in findings(trace)]
 
 

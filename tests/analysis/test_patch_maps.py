@@ -8,7 +8,7 @@ import pytest
 from attnviz.analysis.patch_maps import class_token_share, most_probable, patch_maps
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Record, Trace
+from attnviz.trace.record import ModelFacts, Record, Trace
 from attnviz.trace.selection import parse_selection
 
 N_HEAD, GRID = 3, (2, 5)
@@ -25,7 +25,7 @@ def trace():
         )
         for layer in range(2)
     )
-    return Trace({}, {"source": Tokens.of(["x"] * n)}, records)
+    return Trace(ModelFacts("x"), {"source": Tokens.of(["x"] * n)}, records)
 
 
 def test_maps_are_rows_of_the_weights(trace):

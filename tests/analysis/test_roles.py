@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnviz import Record, Trace
 from attnviz.analysis.distributions import spread_evenly
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.measure import measure_heads
@@ -16,6 +15,7 @@ from attnviz.analysis.roles import LEAST_ROWS, MARGIN, ROLES, Broad, Role, doubt
 from attnviz.nn.masks import parse
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
+from attnviz.trace.record import ModelFacts, Record, Trace
 
 
 def trace(*weights, mask=None, tokens=None, special=()):
@@ -26,7 +26,7 @@ def trace(*weights, mask=None, tokens=None, special=()):
     record = Record(site, weights=array, mask=rules.visible(np.arange(n), np.arange(n)))
     names = tokens or [f"t{i}" for i in range(n)]
     ids = [names.index(name) for name in names]
-    return Trace({"name": "made"}, {"x": Tokens.of(names, ids, special=special)}, (record,))
+    return Trace(ModelFacts("made"), {"x": Tokens.of(names, ids, special=special)}, (record,))
 
 
 def named(*weights, **about):

@@ -14,7 +14,7 @@ from attnviz.analysis.words import MERGED, merge_tokens, merge_words
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Record, Trace
+from attnviz.trace.record import ModelFacts, Record, Trace
 
 WORDS = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 """How many pieces each word has."""
@@ -39,7 +39,7 @@ def trace_of(queries, keys, seed=0, n_head=3):
         RecordId("decoder", 0, "cross"), "target", "source", n_head, n_head, ("custom",), scale=0.5
     )
     record = Record(site, weights=weights, mask=mask, scores=weights)
-    return Trace({"name": "x"}, {"target": queries, "source": keys}, (record,))
+    return Trace(ModelFacts("x"), {"target": queries, "source": keys}, (record,))
 
 
 @given(WORDS, WORDS, st.integers(0, 9))
@@ -68,7 +68,7 @@ def test_what_else_was_kept_is_left_out():
     assert set(merged.records[0].kept()) == {"weights", "mask"}
     assert (merged.hidden_states, merged.logits) == ({}, None)
     assert merged.records[0].site == replace(trace.records[0].site, merged_words=True)
-    assert merged.model["notes"] == [MERGED]
+    assert merged.model.notes == (MERGED,)
     assert not merged.records[0].weights.flags.writeable
 
 
@@ -82,7 +82,7 @@ def test_a_cell_is_masked_for_the_rule_that_masks_all_of_it():
         mask=masked_by == 0,
         masked_by=masked_by,
     )
-    trace = Trace({"name": "x"}, {"target": tokens, "source": tokens}, (record,))
+    trace = Trace(ModelFacts("x"), {"target": tokens, "source": tokens}, (record,))
     merged = merge_words(trace).records[0]
     assert merged.masked_by.tolist() == [[0, 1], [2, 0]]
     assert merged.reasons().tolist() == [[0, 1], [2, 0]]
@@ -136,7 +136,7 @@ def test_words_survive_a_file(tmp_path, suffix):
     np.testing.assert_array_equal(before.records[0].weights, after.records[0].weights)
     after.save(tmp_path / f"merged{suffix}")
     merged = attnviz.load(tmp_path / f"merged{suffix}")
-    assert merged.model["notes"] == [MERGED]
+    assert merged.model.notes == (MERGED,)
     assert merged.records[0].site.merged_words
 
 
@@ -161,5 +161,5 @@ def test_garbled_words_are_refused(tmp_path, name):
     manifest = content.get("manifest", content)
     manifest["streams"]["source"] |= WRONG[name]
     (tmp_path / "trace.json").write_text(json.dumps(content))
-    with pytest.raises(AttnvizError, match="lacks or garbles"):
+    with pytest.raises(AttnvizError, match="missing or malformed"):
         attnviz.load(tmp_path / "trace.json")

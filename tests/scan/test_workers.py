@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -130,11 +131,11 @@ def test_a_state_of_something_else_is_refused(first, small_chunks, tmp_path):
     crew = Crew(lambda chunk: Now(tally, JOB, chunk), 1)
     state = run(first, corpus(), crew, no_bar_save, no_bar)
     states.save(path, state, of)
-    with pytest.raises(AttnvizError, match=f"of another model: .* SHA-256 {model['sha256']}"):
-        states.load(path, states.identity({**model, "sha256": "beef"}, 512))
+    with pytest.raises(AttnvizError, match=f"of another model: .* SHA-256 {model.sha256}"):
+        states.load(path, states.identity(replace(model, sha256="beef"), 512))
     with pytest.raises(AttnvizError, match="was made with longest = 512; now it is 100"):
         states.load(path, states.identity(model, 100))
-    assert states.load(path, states.identity({**model, "name": "moved"}, 512)).n_chunk == 9
+    assert states.load(path, states.identity(replace(model, name="moved"), 512)).n_chunk == 9
     horse, half, more = LINES.replace(b"house", b"horse", 1), LINES[: len(LINES) // 2], LINES + b"a"
     for other in (horse, half, more, b""):
         with pytest.raises(AttnvizError, match="of another corpus: its first 60 lines"):

@@ -18,7 +18,7 @@ from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Record, Trace
+from attnviz.trace.record import ModelFacts, Record, Trace
 
 FORMATS = DATA_FORMATS
 
@@ -103,7 +103,7 @@ def test_json_holds_null_for_masked_logits_and_never_nan(whole, tmp_path):
 def test_nan_survives_json(tmp_path):
     weights = np.array([[[np.nan, 1], [np.inf, -np.inf]]], np.float32)
     record = Record(SITE, weights=weights)
-    trace = Trace({"name": "x", "kind": "array"}, {"x": Tokens.of(["a", "b"])}, (record,))
+    trace = Trace(ModelFacts("x", "array"), {"x": Tokens.of(["a", "b"])}, (record,))
     trace.save(tmp_path / "t.json")
     json.loads((tmp_path / "t.json").read_text(), parse_constant=pytest.fail)
     np.testing.assert_array_equal(attnviz.load(tmp_path / "t.json").records[0].weights, weights)
@@ -112,7 +112,7 @@ def test_nan_survives_json(tmp_path):
 @given(st.lists(st.text() | st.just("\udc80"), min_size=1, max_size=5))
 def test_any_token_survives(tokens):
     record = Record(SITE)
-    trace = Trace({"name": "x"}, {"x": Tokens.of(tokens)}, (record,))
+    trace = Trace(ModelFacts("x"), {"x": Tokens.of(tokens)}, (record,))
     for suffix in FORMATS:
         file = io.BytesIO()
         archive.write(file, suffix, trace.manifest(), trace.arrays())
@@ -154,7 +154,9 @@ class TestRefusals:
         assert len(attnviz.load(self.edited(saved, add))) == 2
 
     def test_no_records(self, saved):
-        self.refused(self.edited(saved, lambda m, a: m.pop("records")), "lacks or garbles")
+        self.refused(
+            self.edited(saved, lambda m, a: m.pop("records")), "'records' is missing or malformed"
+        )
 
     def test_a_missing_stream(self, saved):
         self.refused(

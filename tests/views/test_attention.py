@@ -9,7 +9,7 @@ import attnviz
 from attnviz.analysis.informative import head_information
 from attnviz.errors import AttnvizError
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Trace
+from attnviz.trace.record import ModelFacts, Trace
 from attnviz.trace.selection import Selection, parse_selection
 from attnviz.views.attention import MOST_PANELS, attention_views, tokens_line
 from attnviz.views.kinds import Grid, Heatmap, Text
@@ -149,7 +149,7 @@ def test_special_tokens_and_marks_of_a_tokens_line():
         "0\u00a0[CLS]",
         "3\u00a0[SEP]",
     ]
-    trace = Trace({"name": "x", "n_head": 0}, {"source": tokens, "target": tokens}, ())
+    trace = Trace(ModelFacts("x", shape={"n_head": 0}), {"source": tokens, "target": tokens}, ())
     (text,) = attention_views(trace, Selection())
     assert [each.text for each in text.lines].count("## goes on") == 1
 

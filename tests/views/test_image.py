@@ -7,7 +7,7 @@ import pytest
 
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
-from attnviz.trace.record import Record, Trace
+from attnviz.trace.record import ModelFacts, Record, Trace
 from attnviz.trace.selection import parse_selection
 from attnviz.views.image import drop_picture, image_views, slope_picture
 from attnviz.views.kinds import Picture, Text
@@ -23,7 +23,7 @@ def trace():
         for layer in range(2)
     )  # fmt: skip
     tokens = Tokens.of(["[CLS]", *"abcdef"], special=[0])
-    model = {"name": "made up", "outputs": ["x", "y"], "notes": []}
+    model = ModelFacts("made up", outputs=("x", "y"))
     return Trace(model, {"source": tokens}, records)
 
 

@@ -39,7 +39,7 @@ def measure_heads(
     """
     selection = selection or Selection()
     if not trace.records:
-        raise AttnvizError(f"{trace.model['name']} has no attention", "try `-m tagger`")
+        raise AttnvizError(f"{trace.model.name} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     records = [record for record in trace if selection.covers(record)]
     settings = Settings(trace)
@@ -107,7 +107,7 @@ class Settings:
             self.notes["the patches of an image lie in a plane: what is measured along a row of "
                        "tokens is not defined"] = None  # fmt: skip
         special = special_places(keys)
-        named = self._trace.model.get("kind") == "array"
+        named = self._trace.model.is_array
         n_q, n_k = visible.shape[-2:]
         in_row = record.queries == record.keys and not plane
         return MetricContext(

@@ -13,6 +13,7 @@ from attnviz.analysis.metrics import METRICS
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
+from attnviz.trace.record import ModelFacts
 from attnviz.trace.selection import Selection
 
 FORMAT = "attnviz-heads"
@@ -106,12 +107,12 @@ class HeadTable:
             ids=ids, heads=self.heads[places], levels=self.levels, notes=self.notes, **taken
         )
 
-    def manifest(self, model: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest(self, model: ModelFacts) -> dict[str, Any]:
         """What a file says besides the arrays."""
         return {
             "format": FORMAT,
             "version": VERSION,
-            "model": dict(model),
+            "model": model.to_manifest(),
             "ids": list(self.ids),
             "levels": list(self.levels),
             "notes": list(self.notes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -21,7 +21,7 @@ from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.metrics.table import HeadTable
-    from attnviz.trace.record import Trace
+    from attnviz.trace.record import ModelFacts, Trace
     from attnviz.views.kinds import View
 
 ORDER = 100
@@ -35,7 +35,7 @@ class Source(NamedTuple):
     """What was measured; without a trace, it was measured before."""
 
     table: HeadTable
-    model: dict[str, Any]
+    model: ModelFacts
     trace: Trace | None
 
 
@@ -136,7 +136,7 @@ def _of_text(
     trace = record_source(model, given, texts, stages, selection, fingerprint=fingerprint)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, output_weights(model.transformer), bar)
-    return Source(table, dict(trace.model), trace)
+    return Source(table, trace.model, trace)
 
 
 def _of_file(file: Path, selection: Selection, options: FileInput) -> Source:
@@ -144,6 +144,7 @@ def _of_file(file: Path, selection: Selection, options: FileInput) -> Source:
     from attnviz import archive
     from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.table import FORMAT, SCAN, table_from_arrays
+    from attnviz.trace.file import model_in
 
     manifest, arrays = archive.read(file)
     if manifest is not None and manifest.get("format") in (FORMAT, SCAN):
@@ -153,11 +154,11 @@ def _of_file(file: Path, selection: Selection, options: FileInput) -> Source:
                 "leave out --tokens, --key-tokens, --batch and --array",
             )
         table = table_from_arrays(file, manifest, arrays)
-        return Source(table.select(selection), dict(manifest.get("model", {})), None)
+        return Source(table.select(selection), model_in(file, manifest), None)
     trace = load_file(file, options)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, progress=bar)
-    return Source(table, dict(trace.model), trace)
+    return Source(table, trace.model, trace)
 
 
 def _header(found: Source) -> list[View]:

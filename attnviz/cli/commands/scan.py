@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attnviz.scan.state import State
     from attnviz.scan.tally import Job
     from attnviz.scan.workers import Crew
+    from attnviz.trace.record import ModelFacts
     from attnviz.views.kinds import View
 
 ORDER = 110
@@ -97,8 +98,8 @@ def scan(
     from attnviz.scan.result import check_result, scan_arrays, scan_manifest, scan_table
     from attnviz.scan.tally import Job, registered_metrics
 
-    told = describe(model, True, 0)
-    of = states.identity(told, window)
+    facts = describe(model, True, 0)
+    of = states.identity(facts, window)
     ids, heads = heads_of(model.transformer)
     state = states.beginning(len(ids), window)
     if resume and kept is not None and kept.exists():
@@ -112,8 +113,8 @@ def scan(
     check_result(state, name, model)
     table = scan_table(state, ids, heads, window)
     report = Report(
-        _views(table, told),
-        scan_manifest(state, table, told, window),
+        _views(table, facts),
+        scan_manifest(state, table, facts, window),
         scan_arrays(state, table),
     )
     emit([report], out)
@@ -213,7 +214,7 @@ def _crew(job: Job, sha256: str | None, workers: int | None, dask: str | None) -
         yield crew
 
 
-def _views(table: HeadTable, model: dict[str, Any]) -> list[View]:
+def _views(table: HeadTable, model: ModelFacts) -> list[View]:
     """The heads that have a role most clearly, and how many have which."""
     from attnviz.analysis.roles import leading, roles
     from attnviz.trace.record import Trace

@@ -20,7 +20,7 @@ from attnviz.nn.masks import Mask
 from attnviz.nn.site import Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
-from attnviz.trace.record import Trace, read_only
+from attnviz.trace.record import ModelFacts, Trace, read_only
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Selection
 
@@ -176,7 +176,7 @@ def _expectations(
 
 def describe(
     model: Model, fingerprint: bool, n_token: int, notes: Sequence[str] = ()
-) -> dict[str, Any]:
+) -> ModelFacts:
     """What a trace says of the model that made it, of so many tokens."""
     notes = [*model.notes, *notes]
     if model.trained_tokens is not None and n_token > model.trained_tokens:
@@ -184,17 +184,17 @@ def describe(
             f"{n_token} tokens: it was trained on at most {model.trained_tokens}, and how good it "
             "is beyond was not measured"
         )
-    return {
-        "name": model.name,
-        "kind": model.kind,
-        "trained": model.trained,
-        "sha256": model.fingerprint() if fingerprint else None,
-        "n_parameter": model.n_parameter,
-        **({"task": model.task} if model.task else {}),
-        **({"outputs": [label(name) for name in model.labels]} if model.labels else {}),
-        **model.shape,
-        "notes": notes,
-    }
+    return ModelFacts(
+        name=model.name,
+        kind=model.kind,
+        trained=model.trained,
+        sha256=model.fingerprint() if fingerprint else None,
+        n_parameter=model.n_parameter,
+        task=model.task,
+        outputs=tuple(map(label, model.labels)),
+        shape=model.shape,
+        notes=tuple(notes),
+    )
 
 
 class _Counted:

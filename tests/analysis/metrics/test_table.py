@@ -12,6 +12,7 @@ from attnviz import AttnvizError, archive, run
 from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.table import FORMAT, HeadTable, table_from_arrays
 from attnviz.analysis.roles import roles
+from attnviz.trace.record import ModelFacts
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_a_table_comes_back_from_its_file(table, tmp_path, suffix):
     )
     path = tmp_path / f"heads{suffix}"
     with path.open("wb") as file:
-        archive.write(file, suffix, table.manifest({"name": "x"}), table.arrays())
+        archive.write(file, suffix, table.manifest(ModelFacts("x")), table.arrays())
     manifest, arrays = archive.read(path)
     assert manifest is not None
     assert manifest["format"] == FORMAT
@@ -44,7 +45,7 @@ def test_a_table_comes_back_from_its_file(table, tmp_path, suffix):
 
 
 def test_a_damaged_table_is_refused(table):
-    manifest, arrays = table.manifest({}), table.arrays()
+    manifest, arrays = table.manifest(ModelFacts("x")), table.arrays()
     path = Path("heads.npz")
     for broken, message in [
         ({**manifest, "version": 99}, "version 99"),
@@ -61,7 +62,7 @@ def test_a_damaged_table_is_refused(table):
 
 def test_metrics_that_a_later_version_knows_stay_unknown(table):
     """A metric without its null is refused; one that is new is kept."""
-    manifest, arrays = table.manifest({}), table.arrays()
+    manifest, arrays = table.manifest(ModelFacts("x")), table.arrays()
     new = {f"{kind}/globalness": arrays[f"{kind}/entropy"] for kind in ("value", "null", "rows")}
     assert "globalness" in table_from_arrays(Path("h.npz"), manifest, arrays | new).columns()
     del arrays["null/entropy"]

@@ -58,7 +58,7 @@ def test_a_backbone_has_no_answer(folder):
     rename(folder, lambda name: None if name.startswith("classifier") else name)
     trace = run(folder)
     assert trace.logits is None
-    assert "outputs" not in trace.model
+    assert not trace.model.outputs
 
 
 def test_names_without_the_prefix(folder):
@@ -74,7 +74,7 @@ def test_what_the_attention_does_not_depend_on_may_be_missing(folder):
 
 
 def test_without_a_processor_it_is_said():
-    notes = attnviz.run(image=IMAGE, model=str(FAMILIES / "vit")).model["notes"]
+    notes = attnviz.run(image=IMAGE, model=str(FAMILIES / "vit")).model.notes
     assert any("no preprocessor_config.json" in note for note in notes)
     assert any("resized from 17 × 23 to 12 × 12" in note for note in notes)
 

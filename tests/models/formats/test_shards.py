@@ -56,7 +56,7 @@ def test_the_same_numbers_as_in_one_file(folder):
     dealt = attnviz.run([2, 7, 3], model=str(folder))
     for one, other in zip(whole, dealt, strict=True):
         np.testing.assert_array_equal(one.weights, other.weights)
-    assert dealt.model["notes"] == []
+    assert dealt.model.notes == ()
 
 
 def test_tensors_and_rows(folder):

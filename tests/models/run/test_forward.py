@@ -19,7 +19,7 @@ from tests.conftest import GOLDEN
 @pytest.mark.parametrize(("n_letter", "noted"), [(64, False), (65, True)])
 def test_trained_tokens(n_letter, noted):
     """[BOS] counts; the length that it was trained on is not beyond it."""
-    notes = run("a" * n_letter, model="induction").model["notes"]
+    notes = run("a" * n_letter, model="induction").model.notes
     assert any("trained on at most 65" in note for note in notes) is noted
 
 
@@ -43,7 +43,7 @@ def test_logits_are_kept_when_they_are_asked_for():
 
 def test_ids_say_nothing_of_the_spelling():
     ids = run("I saw").streams["source"].ids
-    assert any("spelling" in note for note in run(ids).model["notes"])
+    assert any("spelling" in note for note in run(ids).model.notes)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_most_probable_tokens_are_named(bert):
         "[MASK]",
         "[SEP]",
     )
-    notes = [note for note in trace.model["notes"] if "expects" in note]
+    notes = [note for note in trace.model.notes if "expects" in note]
     assert len(notes) == 2
     for note, position in zip(notes, (2, 4), strict=True):
         p = np.exp(trace.logits[position].astype(float))
@@ -84,6 +84,6 @@ def test_no_mask_no_output(bert):
     folder, _ = bert
     trace = attnviz.run("word3 word5", model=str(folder))
     assert trace.logits is None
-    assert not any("expects" in note for note in trace.model["notes"])
+    assert not any("expects" in note for note in trace.model.notes)
     masked = attnviz.run("word3 [MASK]", model=str(folder))
     assert masked.logits is None  # computed for the note, not asked for

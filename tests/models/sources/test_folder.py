@@ -40,15 +40,15 @@ class TestWeights:
     @pytest.mark.parametrize("name", ["bert.safetensors", "model-00001-of-00001.safetensors"])
     def test_the_only_file_is_taken_and_named(self, folder, name):
         shutil.copy(WEIGHTS, folder / name)
-        assert attnviz.run([2], model=str(folder)).model["notes"] == [
-            f"its weights are those in {name}"
-        ]
+        assert attnviz.run([2], model=str(folder)).model.notes == (
+            f"its weights are those in {name}",
+        )
 
     def test_the_usual_name_comes_first(self, folder):
         shutil.copy(WEIGHTS, folder)
         (folder / "other.safetensors").write_text("never looked at")
         (folder / "model.safetensors.index.json").write_text("nor this")
-        assert attnviz.run([2], model=str(folder)).model["notes"] == []
+        assert attnviz.run([2], model=str(folder)).model.notes == ()
 
     def test_several_files(self, folder):
         for name in ("b.safetensors", "a.safetensors"):

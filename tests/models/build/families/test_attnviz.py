@@ -71,7 +71,7 @@ def test_an_unknown_field_is_refused(tmp_path):
 def test_what_can_be_changed_of_a_trained_model():
     plain, warm = run("I saw a saw"), run("I saw a saw", temperature=3.0)
     assert abs(plain.records[0].weights - warm.records[0].weights).max() > 0.01
-    assert any("changed from what it was trained with" in n for n in warm.model["notes"])
+    assert any("changed from what it was trained with" in n for n in warm.model.notes)
     for bad in ({"heads": 2}, {"temperature": 0.0}, {"score": "additive"}):
         with pytest.raises(AttnvizError):
             load_model("tagger", bad)

@@ -208,8 +208,8 @@ class TestIntervention:
 
     def test_it_is_said(self):
         trace = self.run(mask="causal", softcap=2.0)
-        assert trace.model["changed"] == {"mask": "causal", "softcap": 2.0}
-        assert "changed from what it was trained with" in trace.model["notes"][0]
+        assert trace.model.changed == {"mask": "causal", "softcap": 2.0}
+        assert "changed from what it was trained with" in trace.model.notes[0]
 
 
 @pytest.fixture(scope="module")
@@ -236,9 +236,9 @@ class TestMiniLM:
 
     def test_what_it_says_of_itself(self, model):
         trace = attnviz.run("I saw a saw", model=model)
-        assert trace.model["sha256"].startswith("53aa5117")
-        assert trace.model["trained"] is True
-        assert trace.model["family"] == "bert"
+        assert trace.model.sha256.startswith("53aa5117")
+        assert trace.model.trained is True
+        assert trace.model.family == "bert"
         assert trace.streams["source"].special == (0, 5)
 
     def test_a_pair_has_two_segments(self, model):
