@@ -18,7 +18,7 @@ from attnviz.lessons.kit import (
 )
 from attnviz.models import load_model
 from attnviz.models.model import Model
-from attnviz.models.run.forward import forward, run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
 from attnviz.models.run.prepare import prepare
@@ -85,9 +85,10 @@ def lesson(
 
 def _tag(text: str) -> Answer:
     model = load_model("tagger")
-    read = read_text(model, text)
+    prepared = prepare(model, text, stages=())
+    read = prepared.streams["source"]
     check_count("text", len(read), "tokens", 1, MAX_TOKENS)
-    trace = run(text, model=model, stages=(), logits=True)
+    trace = forward(prepared, logits=True)
     assert trace.logits is not None
     return Answer(model, read, trace.logits)
 

@@ -12,9 +12,10 @@ from attnviz.errors import AttnvizError
 from attnviz.lessons.kit import Claim, Lesson, Say, check_count, largest_difference, prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
-from attnviz.models.run.forward import run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import as_input, read_text
+from attnviz.models.run.prepare import prepare_tokens
 from attnviz.models.tokenizers.readers import Reader
 from attnviz.nn.heads import split_heads
 from attnviz.nn.transformer import attentions
@@ -93,14 +94,9 @@ def _translate(text: str) -> Translated:
             f"short Chinese phrases: attnviz models {MODEL} tells which",
         )
     generated = generate(model, source)
-    trace = run(
-        text,
-        model=model,
-        target=generated.read.ids,
-        stages=("k", "v", "weights"),
-        hidden_states=True,
-        fingerprint=False,
-    )
+    streams = {"source": source, "target": generated.read}
+    prepared = prepare_tokens(model, streams, stages=("k", "v", "weights"))
+    trace = forward(prepared, hidden_states=True, fingerprint=False)
     alignment = alignment_head(trace, Selection())
     assert alignment is not None
     cross, head = alignment

@@ -11,18 +11,17 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
-from attnviz.models.run.generate import MAX_TOKENS, generate
 from attnviz.models.run.inputs import Text, as_input, read_image, read_target, read_text
 from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask, custom
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
-from attnviz.trace.generation import Generated
 from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
+    from attnviz.trace.generation import Generated
 
 SPELLING_NOTE = "ids say nothing of a word's spelling: it is read as the list spells it"
 WRITTEN_NOTE = "the target is what the model itself writes"
@@ -101,6 +100,8 @@ def prepare_tokens(
     lengths: dict[str, Sized] = dict(streams)
     writes = model.kind == "encoder-decoder" and "target" not in streams
     if writes:
+        from attnviz.models.run.generate import MAX_TOKENS, generate
+
         lengths["target"] = range(min(MAX_TOKENS, model.max_tokens or MAX_TOKENS))
     plan = plan_run(model, lengths, stages, select)
     check_memory(plan)
