@@ -11,8 +11,6 @@ from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
 
-STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
-
 DOTS = ("dot", "scaled_dot", "cosine")
 """Scores that are a sum of products, one for each dimension."""
 
@@ -89,7 +87,7 @@ class Cell:
 
 
 def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
-    """The numbers behind weights[head, query, key]; needs all of STAGES kept.
+    """The numbers behind weights[head, query, key]; needs all of `steps.STAGES` kept.
 
     Raises:
         AttnvizError: a query or key that does not exist.

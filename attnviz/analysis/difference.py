@@ -61,6 +61,11 @@ class HeadDifference(NamedTuple):
     broken: Cell | None
     """The first of them."""
 
+    @property
+    def differs(self) -> bool:
+        """Whether anything is not the same on both sides: a number, a mask, or a NaN."""
+        return bool(self.largest or self.n_broken or self.hidden_once)
+
     def manifest(self) -> dict[str, Any]:
         """As it stands in a file."""
         return {

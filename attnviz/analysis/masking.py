@@ -22,6 +22,11 @@ class MaskEffect:
     hidden_share: float
     """What the hidden cells would take of the weights, mean over the queries."""
 
+    @property
+    def change(self) -> Array:
+        """[n_q, n_k]: with the mask less without it."""
+        return self.with_mask - self.without
+
 
 def mask_effect(record: Record, head: int) -> MaskEffect:
     """Needs `scores` and `weights` kept. The layers below are not run again: q and k stay."""

@@ -43,7 +43,7 @@ from attnviz.views.kinds import (
 )
 
 ROWS = 12
-"""Heads in the table; of the others the largest difference is said."""
+"""Heads in the table; of the others the largest difference is named."""
 
 CONTEXT = 3
 """Shared tokens that are shown around others, where a text is long."""
@@ -66,17 +66,17 @@ def difference_views(
     """
     ranked = difference.ranked
     views: list[View] = [_header(a, b, difference, names), _verdict(a, b, difference)]
-    if len(ranked) > 1 and any(map(_differs, ranked)):
+    if len(ranked) > 1 and any(head.differs for head in ranked):
         views += _overviews(difference)
     views.append(_table(a, b, difference, max(top, ROWS)))
-    return views + _matrices(a, b, difference, [h for h in ranked if _differs(h)][:top])
+    return views + _matrices(a, b, difference, [head for head in ranked if head.differs][:top])
 
 
 def _header(a: Trace, b: Trace, difference: Difference, names: tuple[str, str]) -> Text:
     lines = []
     for term, trace, name in zip("AB", (a, b), names, strict=True):
-        told = not name or trace.model.is_array  # the line of a plain file names it
-        about = model_line(trace) if told else f"{label(name)} · {model_line(trace)}"
+        is_named = not name or trace.model.is_array  # by the line of the model itself
+        about = model_line(trace) if is_named else f"{label(name)} · {model_line(trace)}"
         lines.append(Line(about, term, "head"))
         lines += [Line(label(note), "", "note") for note in trace.model.notes]
     single = len(difference.alignments) == 1
@@ -103,9 +103,9 @@ def tokens_lines(a: Tokens, b: Tokens, alignment: Alignment, term: str) -> list[
         words += ["…"] if step is None else _step_words(step, a, b)
     rest = len(words) - MOST_TOKENS
     text = "  ".join(words[:MOST_TOKENS]) + (f"  … and {rest} more" if rest > 0 else "")
-    told = "-: only in A, +: only in B; their rows and columns are not compared"
+    signs = "-: only in A, +: only in B; their rows and columns are not compared"
     moved = "; 4/5: place 4 in A, 5 in B" if alignment.moved else ""
-    return [Line(text, term, faint=frozenset(faint)), Line(told + moved, "", "note")]
+    return [Line(text, term, faint=frozenset(faint)), Line(signs + moved, "", "note")]
 
 
 def _shown(steps: Sequence[Step]) -> list[int | None]:
@@ -152,15 +152,11 @@ def _verdict(a: Trace, b: Trace, difference: Difference) -> Text:
             )
         )
     if masked := hidden_once(difference):
-        told = "; they count as weights of 0" if difference.stage == "weights" else ""
-        lines.append(Line(masked + told, "", "warning"))
+        counted_as = "; they count as weights of 0" if difference.stage == "weights" else ""
+        lines.append(Line(masked + counted_as, "", "warning"))
     warnings = broken(a, b, difference) + lacking(difference)
     lines += [Line(text, "warning", "warning") for text in warnings]
     return Text(tuple(lines))
-
-
-def _differs(head: HeadDifference) -> bool:
-    return bool(head.largest or head.n_broken or head.hidden_once)
 
 
 def _overviews(difference: Difference) -> list[Heatmap]:
@@ -201,9 +197,9 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
             "0.693; both are means over the rows"
         )
     if rest := ranked[count:]:
-        most = max(head.largest for head in rest)
+        largest = max(head.largest for head in rest)
         notes.append(
-            f"{len(rest)} more {'head' if len(rest) == 1 else 'heads'}, at most {most:.3g} apart"
+            f"{len(rest)} more {'head' if len(rest) == 1 else 'heads'}, at most {largest:.3g} apart"
         )
     title = f"heads, most different first · {difference.stage}"
     if short:
@@ -227,26 +223,26 @@ def _matrices(
     a: Trace, b: Trace, difference: Difference, heads: Sequence[HeadDifference]
 ) -> list[Heatmap]:
     """B less A of some heads, all on one scale around zero."""
-    found = [matrix(a, b, difference, head.pair) for head in heads]
-    unit = _unit(np.concatenate([np.zeros(0), *(each.values.ravel() for each in found)]))
-    scale = around_zero(*(each.values / unit for each in found))
+    matrices = [matrix(a, b, difference, head.pair) for head in heads]
+    unit = _unit(np.concatenate([np.zeros(0), *(each.values.ravel() for each in matrices)]))
+    scale = around_zero(*(each.values / unit for each in matrices))
     return [
         _matrix(a, difference.stage, head, each, unit, scale)
-        for head, each in zip(heads, found, strict=True)
+        for head, each in zip(heads, matrices, strict=True)
     ]
 
 
 def _matrix(
-    a: Trace, stage: str, head: HeadDifference, found: Matrix, unit: float, scale: Scale
+    a: Trace, stage: str, head: HeadDifference, cells: Matrix, unit: float, scale: Scale
 ) -> Heatmap:
     record = a[head.pair.a.id]
     return Heatmap(
         title=f"{head.pair.name} · {stage} · B - A{_in_units(unit)}",
-        values=found.values / unit,
+        values=cells.values / unit,
         rows=token_axis("query", a.streams[record.queries]),
         columns=token_axis("key", a.streams[record.keys]),
         scale=scale,
-        masked=found.reasons,
+        masked=cells.reasons,
         reasons=REASONS,
         hatches=HATCHES,
         pooling="largest",

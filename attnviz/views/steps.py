@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.masking import mask_effect
+from attnviz.analysis.steps import STAGES, head_steps
 from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
@@ -23,48 +24,37 @@ from attnviz.views.kinds import (
 )
 from attnviz.views.numbers import short
 
-STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
-
 
 def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     """Every stage of one head with its shape and its numbers; needs all of STAGES kept."""
-    kv = head * record.n_kv_head // record.n_head
+    steps = head_steps(record, head)
+    shared = f" (key/value head {steps.kv_head})" if record.n_kv_head != record.n_head else ""
     queries = token_axis("query", trace.streams[record.queries])
     keys = token_axis("key", trace.streams[record.keys])
-    q, k, v = record.stage("q")[head], record.stage("k")[kv], record.stage("v")[kv]
-    views: list[View] = [header(trace), _table(record, head)]
-    vectors = around_zero(q, k, v)
-    shared = f" (key/value head {kv})" if record.n_kv_head != record.n_head else ""
-    views += [
-        _matrix(f"1 q · queries, H{head}", q, queries, vectors, ("x W_q",)),
-        _matrix(f"2 k · keys, H{head}{shared}", k, keys, vectors, ("x W_k",)),
-        _matrix(f"3 v · values, H{head}{shared}", v, keys, vectors, ("x W_v",)),
-    ]
+    vectors, context = around_zero(steps.q, steps.k, steps.v), around_zero(steps.context)
     name, scale = record.site.score_and_scale
-    formula = _formula(name)
-    scores, logits = record.stage("scores")[head], record.stage("logits")[head]
-    raw = scores / scale
-    scaled = head_heatmap(trace, record, head, "scores", around_zero(raw, scores))
-    views += [
-        _with(scaled, f"4 {formula} · H{head}", raw, ("every query with every key",)),
-        _with(scaled, f"5 scores · H{head}", scores, (f"times {_scale_text(name, scale, q)}",)),
-    ]
-    views.append(_logits(trace, record, head, logits))
-    weights = head_heatmap(trace, record, head, "weights", WEIGHTS)
-    sums = record.stage("weights")[head].sum(-1)
-    views.append(
-        _with(
-            weights,
-            f"7 weights · H{head}",
-            weights.values,
-            (f"softmax: exp(logit) over its row's sum; the rows sum to {_range(sums)}",),
-        )
-    )
-    context = record.stage("context")[head]
-    views.append(
-        _matrix(f"8 context · H{head}", context, queries, around_zero(context), ("weights v",))
-    )
-    return views
+    similarity = around_zero(steps.similarity, steps.scores)
+    times = f"times {_scale_text(name, scale, steps.q)}"
+    sums = f"softmax: exp(logit) over its row's sum; the rows sum to {_range(steps.row_sums)}"
+
+    def cells(stage: str, title: str, values: Array, colours: Scale, note: str) -> Heatmap:
+        title = f"{title} · H{head} · {list(values.shape)}"
+        drawn = head_heatmap(trace, record, head, stage, colours)
+        return drawn._replace(title=title, values=values, notes=(note,))
+
+    return [
+        header(trace),
+        _table(record, head),
+        _vectors(f"1 q · queries, H{head}", steps.q, queries, vectors, "x W_q"),
+        _vectors(f"2 k · keys, H{head}{shared}", steps.k, keys, vectors, "x W_k"),
+        _vectors(f"3 v · values, H{head}{shared}", steps.v, keys, vectors, "x W_v"),
+        cells("scores", f"4 {_formula(name)}", steps.similarity, similarity,
+              "every query with every key"),
+        cells("scores", "5 scores", steps.scores, similarity, times),
+        cells("logits", "6 logits", steps.logits, around_zero(steps.logits), _logits_note(record)),
+        cells("weights", "7 weights", steps.weights, WEIGHTS, sums),
+        _vectors(f"8 context · H{head}", steps.context, queries, context, "weights v"),
+    ]  # fmt: skip
 
 
 def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
@@ -76,7 +66,6 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
         f"would take {effect.hidden_share:.0%} of the weights (of the same q and k: the layers "
         "below keep their mask)"
     )
-    difference = effect.with_mask - effect.without
     drawn = head_heatmap(trace, record, head, "weights", WEIGHTS)
     open_map = drawn._replace(masked=None, reasons=())
     return [
@@ -86,8 +75,8 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
         drawn._replace(title=f"{record.id} H{head} · with {name}"),
         open_map._replace(
             title=f"{record.id} H{head} · with {name} - without",
-            values=difference,
-            scale=around_zero(difference),
+            values=effect.change,
+            scale=around_zero(effect.change),
             pooling="largest",
         ),
     ]
@@ -121,29 +110,25 @@ def _table(record: Record, head: int) -> Table:
     )
 
 
-def _matrix(title: str, values: Array, rows: Axis, scale: Scale, notes: tuple[str, ...]) -> Heatmap:
+def _vectors(title: str, values: Array, rows: Axis, scale: Scale, note: str) -> Heatmap:
     return Heatmap(
         title=f"{title} · {list(values.shape)}",
         values=values,
         rows=rows,
         columns=indices("dimension", values.shape[-1]),
         scale=scale,
-        notes=notes,
+        notes=(note,),
     )
 
 
-def _with(heatmap: Heatmap, title: str, values: Array, notes: tuple[str, ...]) -> Heatmap:
-    return heatmap._replace(title=f"{title} · {list(values.shape)}", values=values, notes=notes)
-
-
-def _logits(trace: Trace, record: Record, head: int, logits: Array) -> Heatmap:
-    heatmap = head_heatmap(trace, record, head, "logits", around_zero(logits))
-    done = [
-        f"capped at ±{short(cap)}" if (cap := record.site.softcap) is not None else "",
+def _logits_note(record: Record) -> str:
+    cap = record.site.softcap
+    parts = [
+        "" if cap is None else f"capped at ±{short(cap)}",
         "bias added" if record.bias is not None else "",
         f"masked by {record.site.mask_name}" if record.site.mask else "no mask",
     ]
-    return _with(heatmap, f"6 logits · H{head}", logits, (", ".join(filter(None, done)),))
+    return ", ".join(filter(None, parts))
 
 
 def _formula(score: str) -> str:

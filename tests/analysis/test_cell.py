@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.analysis.cell import STAGES, explain_cell
+from attnviz.analysis.cell import explain_cell
+from attnviz.analysis.steps import STAGES
 from attnviz.errors import AttnvizError
 
 SETTINGS = [

@@ -21,7 +21,7 @@ from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Head
-from attnviz.views.model import figure_text
+from attnviz.views.models import figure_text
 from tests.conftest import HERE
 
 HELD_OUT = HERE / "models" / "packaged"

@@ -35,7 +35,8 @@ def explain(
     positions = whole_numbers("cell", cell)
     if len(positions) != 2:
         raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
-    from attnviz.analysis.cell import STAGES, explain_cell
+    from attnviz.analysis.cell import explain_cell
+    from attnviz.analysis.steps import STAGES
     from attnviz.cli.inputs import first_head, read_inputs, record
     from attnviz.views.cell import cell_views
 

@@ -56,7 +56,7 @@ def models(
 
 def _list(folder: Path | None) -> Report:
     from attnviz.models.sources.catalogue import cached_entries, entries_below, packaged_entries
-    from attnviz.views.catalogue import catalogue_views
+    from attnviz.views.models import catalogue_views
 
     packaged = packaged_entries() if folder is None else []
     found = cached_entries() if folder is None else entries_below(folder)
@@ -82,7 +82,7 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
     from attnviz.models.build.verified import verified
     from attnviz.models.run.memory import lengths_to_plan, plan_run
     from attnviz.models.sources.card import read_card
-    from attnviz.views.model import model_views
+    from attnviz.views.models import model_views
 
     model = load_named(name, download)
     card = read_card(PACKAGED / name if is_packaged(name) else Path(name))

@@ -1,4 +1,4 @@
-"""One model in full: what it is, how it attends, what it needs, what was measured of it."""
+"""Models: which there are, and one in full: what it is, how it attends, what it needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from attnviz.analysis.layers import LayerGroup, ranges
 from attnviz.analysis.parameters import Component, together
 from attnviz.tokens import label
-from attnviz.views.kinds import Line, Table, Text, View
+from attnviz.views.kinds import Line, Table, Text, Value, View
 from attnviz.views.numbers import in_bytes
 
 CARD_TERMS = (
@@ -21,13 +21,47 @@ CARD_TERMS = (
 )
 
 
+def catalogue_views(
+    packaged: Sequence[tuple[str, Mapping[str, Any]]],
+    checkpoints: Sequence[tuple[str, str, bool]],
+    folders: Sequence[str],
+) -> list[View]:
+    """The packaged models, and the checkpoints in the folders that were searched.
+
+    Args:
+        packaged: (name, card). checkpoints: (what `-m` takes, family, whether it is supported).
+    """
+    views: list[View] = []
+    if packaged:
+        rows = tuple(
+            (name, str(card.get("title", "")), card.get("n_parameter")) for name, card in packaged
+        )
+        note = (
+            "-m NAME; `attnviz models NAME` tells more. Besides: random, a .toml stack, a folder, "
+            "a .gguf file, org/name; `attnviz models FOLDER` looks for checkpoints"
+        )
+        views.append(Table("packaged", ("name", "what it does", "parameters"), rows, (note,)))
+    if checkpoints:
+        rows_of_checkpoints: tuple[tuple[Value, ...], ...] = tuple(
+            (label(name), label(family), "yes" if supported else "not yet")
+            for name, family, supported in checkpoints
+        )
+        views.append(
+            Table("found on this machine", ("-m", "family", "supported"), rows_of_checkpoints)
+        )
+    else:
+        searched = ", ".join(label(folder) for folder in folders)
+        views.append(Text((Line(f"no checkpoints in {searched}", "found"),)))
+    return views
+
+
 def model_views(
     facts: Sequence[tuple[str, str]],
     notes: Sequence[str],
     card: Mapping[str, Any] | None,
     groups: Sequence[LayerGroup],
     memory: Sequence[tuple[int, int]],
-    organs: Sequence[Component],
+    components: Sequence[Component],
     total: int,
 ) -> list[View]:
     """What is known of a model.
@@ -50,7 +84,7 @@ def model_views(
     if groups:
         views.append(_attention(groups))
         views.append(_memory(memory))
-    return [*views, _parts(organs, total)]
+    return [*views, _parts(components, total)]
 
 
 def _card_lines(card: Mapping[str, Any]) -> list[Line]:
@@ -94,30 +128,33 @@ def _memory(memory: Sequence[tuple[int, int]]) -> Table:
     return Table("memory", ("tokens", "needed"), rows, (note,))
 
 
-def _parts(organs: Sequence[Component], total: int) -> Table:
-    rows = [(organ.name, organ.what, organ.n_parameter) for organ in together(organs)]
-    rest = total - sum(organ.n_parameter for organ in organs)
+def _parts(components: Sequence[Component], total: int) -> Table:
+    rows = [
+        (component.name, component.what, component.n_parameter)
+        for component in together(components)
+    ]
+    rest = total - sum(component.n_parameter for component in components)
     if rest:
         rows.append(("", "rows of tables that stand for no token", rest))
     return Table("parts", ("part", "what it is", "parameters"), (*rows, ("all", "", total)))
 
 
 def _figures(card: Mapping[str, Any]) -> Table:
-    told = card.get("figures_text", {})
+    texts = card.get("figures_text", {})
     rows = tuple(
-        (key, value if isinstance(value, int) else float(value), figure_text(told, key))
+        (key, value if isinstance(value, int) else float(value), figure_text(texts, key))
         for key, value in card.get("figures", {}).items()
         if isinstance(value, int | float)
     )
     return Table("measured", ("figure", "value", "of what"), rows)
 
 
-def figure_text(told: Mapping[str, Any], figure: str) -> str:
+def figure_text(texts: Mapping[str, Any], figure: str) -> str:
     """What a figure means: the text of its name, or of a pattern that it fits
     (`sample_*`, `alignment.RECORD.HEAD`)."""
-    if figure in told:
-        return str(told[figure])
-    for name, text in told.items():
+    if figure in texts:
+        return str(texts[figure])
+    for name, text in texts.items():
         if fnmatchcase(figure, name.replace("RECORD.HEAD", "*")):
             return str(text)
     return ""

@@ -1,0 +1,53 @@
+"""One head, stage by stage, from q, k and v to the context."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attnviz.nn.types import Array
+from attnviz.trace.record import Record
+
+STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
+
+
+class HeadSteps(NamedTuple):
+    """What a head computed, as it was kept."""
+
+    kv_head: int
+    q: Array
+    """[n_q, d_k]"""
+    k: Array
+    """[n_k, d_k]"""
+    v: Array
+    """[n_k, d_v]"""
+    similarity: Array
+    """[n_q, n_k]: the scores before they were scaled."""
+    scores: Array
+    """[n_q, n_k]"""
+    logits: Array
+    """[n_q, n_k]; -inf where masked."""
+    weights: Array
+    """[n_q, n_k]"""
+    row_sums: Array
+    """[n_q]: of the weights."""
+    context: Array
+    """[n_q, d_v]"""
+
+
+def head_steps(record: Record, head: int) -> HeadSteps:
+    """Needs all of STAGES kept, but for the bias, which not every attention has."""
+    kv_head = head * record.n_kv_head // record.n_head
+    scores, weights = record.stage("scores")[head], record.stage("weights")[head]
+    _, scale = record.site.score_and_scale
+    return HeadSteps(
+        kv_head=kv_head,
+        q=record.stage("q")[head],
+        k=record.stage("k")[kv_head],
+        v=record.stage("v")[kv_head],
+        similarity=scores / scale,
+        scores=scores,
+        logits=record.stage("logits")[head],
+        weights=weights,
+        row_sums=weights.sum(-1),
+        context=record.stage("context")[head],
+    )
