@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ from attnviz.lessons.kit import (
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
-from attnviz.models.run.forward import run
+from attnviz.models.run.forward import forward, run
+from attnviz.models.run.prepare import prepare
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.site import RecordId
 from attnviz.nn.transformer import Stack, attentions
@@ -132,9 +134,11 @@ def _rest() -> Rest:
 
 
 def _mislead(model: Model, text: str) -> Misled:
-    trace = run(text, model=model, stages=STAGES, logits=True)
-    record, labels = trace[LAYER], trace.streams["source"].labels
+    prepared = prepare(model, text, stages=STAGES)
+    labels = prepared.streams["source"].labels
     check_count("text", len(labels), "tokens", 1, 64)
+    trace = forward(prepared, logits=True)
+    record = trace[LAYER]
     weights, values = record.stage("weights"), record.stage("v")
     others = np.stack(
         [[other_weights(row, v) for row in rows] for rows, v in zip(weights, values, strict=True)]
@@ -144,7 +148,7 @@ def _mislead(model: Model, text: str) -> Misled:
             f"text: its {len(labels)} tokens have no values that can stand for others",
             f"give more than {values.shape[-1] + 1} tokens, or a word twice",
         )
-    changed = run(text, model=_with_weights(model, others), stages=STAGES, logits=True)
+    changed = forward(replace(prepared, model=_with_weights(model, others)), logits=True)
     lengths = _lengths(record, _attention(model.transformer.encoder))
     shares = weights * lengths[:, None]
     return Misled(

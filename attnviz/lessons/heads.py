@@ -24,7 +24,8 @@ from attnviz.lessons.kit import (
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.run.evaluator import Evaluator
-from attnviz.models.run.forward import run
+from attnviz.models.run.forward import forward
+from attnviz.models.run.prepare import prepare
 from attnviz.models.run.probe import make_probe
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.multi_head import MultiHeadAttention
@@ -88,9 +89,10 @@ def lesson(say: Say, *, text: str = "I saw a saw", width: int = 32, heads: int =
 
 def _attend(text: str, width: int, heads: int) -> Attended:
     model = load_model(f"random:layers=1,d_model={width},heads={heads},dtype=float64")
-    trace = run(text, model=model, stages=("q", "weights", "context"), hidden_states=True)
-    tokens = trace.streams["source"]
+    prepared = prepare(model, text, stages=("q", "weights", "context"))
+    tokens = prepared.streams["source"]
     check_count("text", len(tokens), "words", 1, MAX_WORDS)
+    trace = forward(prepared, hidden_states=True)
     encoder = model.transformer.encoder
     assert encoder is not None
     (attention,) = attentions(encoder.blocks[0])
