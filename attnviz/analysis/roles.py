@@ -15,7 +15,7 @@ MIXED = "mixed"
 OF_REPEATS = ("induction", "duplicate-token")
 """Roles of heads that find tokens that come again."""
 
-LEAST_ROWS = 4
+MIN_ROWS = 4
 """Fewer queries are no ground for a name."""
 
 MARGIN = 0.25
@@ -28,7 +28,7 @@ class Role(NamedTuple):
 
     name: str
     metric: str
-    least: float
+    minimum: float
     """The metric must be this at least, and its null less."""
     margin: float = MARGIN
     """By so much the metric must exceed its null."""
@@ -39,7 +39,7 @@ class Role(NamedTuple):
     @property
     def rule(self) -> str:
         return (
-            f"{self.metric} ≥ {self.least:g}, its null below that and lower than the head's by "
+            f"{self.metric} ≥ {self.minimum:g}, its null below that and lower than the head's by "
             f"{self.margin:g} at least, and by {self.deviations:g} √(null (1 - null) / queries), "
             "deviations of a head whose queries look at one key each, at random"
         )
@@ -50,9 +50,9 @@ class Role(NamedTuple):
         rows = table.rows[self.metric]
         deviation = np.sqrt(np.maximum(null * (1 - null), 0) / np.maximum(rows, 1))
         return np.asarray(
-            (rows >= LEAST_ROWS)
-            & (value >= self.least)
-            & (null < self.least)
+            (rows >= MIN_ROWS)
+            & (value >= self.minimum)
+            & (null < self.minimum)
             & (value - null >= np.maximum(self.margin, self.deviations * deviation))
         )
 
@@ -62,26 +62,26 @@ class Broad(NamedTuple):
 
     name: str = "broad"
     metric: str = "normalised_entropy"
-    least: float = 0.9
+    minimum: float = 0.9
     tokens: float = 8.0
 
     @property
     def rule(self) -> str:
         return (
-            f"normalised_entropy ≥ {self.least:g}, where an even spread looks at "
+            f"normalised_entropy ≥ {self.minimum:g}, where an even spread looks at "
             f"{self.tokens:g} tokens or more: on fewer every head is broad"
         )
 
     def holds(self, table: HeadTable) -> Bool:
         """[n_row]"""
         return np.asarray(
-            (table.rows["normalised_entropy"] >= LEAST_ROWS)
-            & (table.value["normalised_entropy"] >= self.least)
+            (table.rows["normalised_entropy"] >= MIN_ROWS)
+            & (table.value["normalised_entropy"] >= self.minimum)
             & (table.null["effective_tokens"] >= self.tokens)
         )
 
 
-ROLES: tuple[Role | Broad, ...] = (
+ROLES: list[Role | Broad] = [
     Role("induction", "induction", 0.5),
     Role("duplicate-token", "duplicate_token", 0.5),
     Role("previous-token", "previous_token", 0.5),
@@ -93,44 +93,47 @@ ROLES: tuple[Role | Broad, ...] = (
     Role("punctuation", "punctuation", 0.5),
     Role("positional", "positional", 0.9),
     Broad(),
-)
-"""In the order in which they are asked: a head has the first that fits. Clark et al. 2019 cluster
+]
+"""In the order in which they are tried: a head has the first that fits. Clark et al. 2019 cluster
 with 0.5 for a position and 0.6 for special tokens, Voita et al. 2019 call a head positional from
 0.9; the other thresholds, and all margins and deviations, are this program's own."""
 
-NAMES = (*(role.name for role in ROLES), MIXED)
+
+def role_names() -> list[str]:
+    """All that a head can be called."""
+    return [*(role.name for role in ROLES), MIXED]
 
 
 def doubts(table: HeadTable) -> list[str]:
     """What speaks against taking the roles for more than they are, if anything does."""
-    found = np.array(roles(table), dtype=object)
-    periods = table.places.get("period", np.full(len(table), np.nan))
-    said = []
+    names = np.array(roles(table), dtype=object)
+    periods = table.positions.get("period", np.full(len(table), np.nan))
+    sentences = []
     for name in OF_REPEATS:
-        its = periods[found == name]
-        for period in sorted({int(period) for period in its[np.isfinite(its)]}):
+        those = periods[names == name]
+        for period in sorted({int(period) for period in those[np.isfinite(those)]}):
             every = "token" if period == 1 else f"{period} tokens"
-            said.append(
+            sentences.append(
                 f"{name}: all that comes again here does so every {every}, so that a head that "
                 "looks at a fixed offset passes for one"
             )
-    return said
+    return sentences
 
 
 def roles(table: HeadTable) -> list[str]:
     """The role of every row; `mixed` where no rule holds."""
-    found = np.full(len(table), MIXED, dtype=object)
+    names = np.full(len(table), MIXED, dtype=object)
     for role in reversed(ROLES):
-        found[role.holds(table)] = role.name
-    return [str(name) for name in found]
+        names[role.holds(table)] = role.name
+    return [str(name) for name in names]
 
 
 def leading(table: HeadTable, count: int) -> list[int]:
     """Of each role the rows of the `count` heads that have it most clearly, role by role."""
-    found = np.array(roles(table), dtype=object)
+    names = np.array(roles(table), dtype=object)
     chosen: list[int] = []
     for role in ROLES:
-        rows = np.flatnonzero(found == role.name)
+        rows = np.flatnonzero(names == role.name)
         clearest = np.argsort(-table.value[role.metric][rows], kind="stable")
         chosen += rows[clearest[:count]].tolist()
     return chosen

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.distributions import MAX_DIVERGENCE, entropy, jensen_shannon
+from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.visibility import visible_cells
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import Trace
@@ -16,30 +17,58 @@ from attnviz.trace.record import Trace
 class Group(NamedTuple):
     """Heads whose rows and columns are the same tokens."""
 
-    places: tuple[int, ...]
-    """Where they stand in the list that was given."""
+    members: tuple[int, ...]
+    """Their positions in the list of all heads."""
     weights: Array
     """[n_head, n_q, n_k]"""
     rows: Bool
     """[n_q]: the queries that see two keys."""
 
 
-FARTHEST = float(np.sqrt(MAX_DIVERGENCE))
+MAX_DISTANCE = float(np.sqrt(MAX_DIVERGENCE))
 """The Jensen-Shannon distance of two rows that share no key."""
+
+
+class Similarity(NamedTuple):
+    """How far heads are apart, in the order in which they are shown."""
+
+    heads: tuple[int, ...]
+    """Their rows in the table of heads."""
+    distances: Array
+    """[n_head, n_head]"""
+
+
+def similarities(
+    trace: Trace,
+    table: HeadTable,
+    *,
+    like: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Similarity]:
+    """Of the heads of a table, a matrix for each group that can be compared.
+
+    Args:
+        like: like heads stand side by side; otherwise heads are in the order of layers.
+    """
+    for group in comparable(trace, list(zip(table.ids, table.heads.tolist(), strict=True))):
+        distances = head_distances(group.weights, group.rows, progress)
+        layers, numbers = (of[list(group.members)] for of in (table.layers, table.heads))
+        order = leaf_order(distances) if like else np.lexsort((numbers, layers)).tolist()
+        yield Similarity(tuple(group.members[i] for i in order), distances[np.ix_(order, order)])
 
 
 def comparable(trace: Trace, heads: Sequence[tuple[str, int]]) -> list[Group]:
     """Heads by record id and number, in groups that can be compared."""
-    places: dict[tuple[str, str], list[int]] = {}
-    for place, (id, _) in enumerate(heads):
+    by_streams: dict[tuple[str, str], list[int]] = {}
+    for i, (id, _) in enumerate(heads):
         record = trace[id]
-        places.setdefault((record.queries, record.keys), []).append(place)
+        by_streams.setdefault((record.queries, record.keys), []).append(i)
     groups = []
-    for members in places.values():
-        chosen = [(trace[heads[place][0]], heads[place][1]) for place in members]
+    for members in by_streams.values():
+        chosen = [(trace[heads[i][0]], heads[i][1]) for i in members]
         weights = np.stack([record.stage("weights")[head] for record, head in chosen])
-        seen = [visible_cells(record, head).sum(-1) > 1 for record, head in chosen]
-        groups.append(Group(tuple(members), weights, np.any(seen, axis=0)))
+        rows = [visible_cells(record, head).sum(-1) > 1 for record, head in chosen]
+        groups.append(Group(tuple(members), weights, np.any(rows, axis=0)))
     return groups
 
 
@@ -53,17 +82,18 @@ def head_distances(
     divergences instead.
     """
     weights = np.asarray(weights[:, rows], np.float64)
-    own = entropy(weights)
+    entropies = entropy(weights)
     n_head = len(weights)
-    found = np.zeros((n_head, n_head))
+    distances = np.zeros((n_head, n_head))
     for head in range(n_head - 1):
         if progress is not None:
             progress(head, n_head - 1)
         for other in range(head + 1, n_head):
             pair = weights[head], weights[other]
-            apart = np.sqrt(jensen_shannon(*pair, (own[head], own[other]))).mean()
-            found[head, other] = found[other, head] = apart
-    return found
+            known = entropies[head], entropies[other]
+            distance = np.sqrt(jensen_shannon(*pair, known)).mean()
+            distances[head, other] = distances[other, head] = distance
+    return distances
 
 
 class _Cluster(NamedTuple):
@@ -80,7 +110,7 @@ class _Cluster(NamedTuple):
 
 def leaf_order(distances: Array) -> list[int]:
     """The heads in the order of the leaves of their tree (average linkage), turned so that
-    neighbours are as near as the tree allows: [n, n] -> n places.
+    neighbours are as near as the tree allows: [n, n] -> n numbers.
 
     Source: Sokal and Michener 1958; Bar-Joseph, Gifford and Jaakkola 2001.
     """
@@ -95,7 +125,7 @@ def leaf_order(distances: Array) -> list[int]:
 def _tree(distances: Array) -> _Cluster:
     """Join the two clusters whose members are nearest on average, until there is one."""
     n = len(distances)
-    clusters = {place: _Cluster(np.array([place]), 1, np.zeros((1, 1))) for place in range(n)}
+    clusters = {i: _Cluster(np.array([i]), 1, np.zeros((1, 1))) for i in range(n)}
     between = np.array(distances, np.float64)
     np.fill_diagonal(between, np.inf)
     for _ in range(n - 1):
@@ -126,7 +156,7 @@ def _shortest(a: Array, b: Array) -> Array:
 
 
 def _walk(root: _Cluster, start: int, end: int, distances: Array) -> list[int]:
-    """The leaves on the shortest walk between two of them, by their places in the cluster."""
+    """The leaves on the shortest walk between two of them, by their numbers in the cluster."""
     order: list[int] = []
     waiting = [(root, start, end)]
     while waiting:

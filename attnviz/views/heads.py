@@ -11,8 +11,8 @@ from attnviz.analysis.layers import ranges
 from attnviz.analysis.metrics import METRICS, Measure, MetricEntry, Pattern
 from attnviz.analysis.metrics.registry import SHARE
 from attnviz.analysis.metrics.table import HeadTable
-from attnviz.analysis.roles import LEAST_ROWS, MIXED, NAMES, ROLES, doubts
-from attnviz.analysis.similarity import FARTHEST
+from attnviz.analysis.roles import MIN_ROWS, MIXED, ROLES, doubts, role_names
+from attnviz.analysis.similarity import MAX_DISTANCE
 from attnviz.nn.types import Array
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
@@ -84,8 +84,8 @@ def _table_notes(
     if own := [c for c in metrics if any(np.ptp(table.null[c][rows]) > 1e-9 for rows in groups)]:
         named = _listed([_title(c) for c in own])
         notes.append(f"{named}: the null differs by head; {EVEN} has its mean")
-    if few := [_title(c) for c in metrics if 0 < table.rows[c].max() < LEAST_ROWS]:
-        notes.append(f"over fewer than {LEAST_ROWS} queries, which name no role: {_listed(few)}")
+    if few := [_title(c) for c in metrics if 0 < table.rows[c].max() < MIN_ROWS]:
+        notes.append(f"over fewer than {MIN_ROWS} queries, which name no role: {_listed(few)}")
     defined = table.defined()
     if missing := [name for name in table.value if name not in defined]:
         notes.append(f"not defined here: {_listed(missing)}; --explain says when they are")
@@ -112,7 +112,7 @@ def roles_view(table: HeadTable, roles: Sequence[str]) -> Text:
     """Which heads have a role."""
     names = head_names(table)
     lines: list[Line] = []
-    for role in NAMES:
+    for role in role_names():
         having = [name for name, its in zip(names, roles, strict=True) if its == role]
         if having:
             which = "" if role == MIXED else f" ({_listed(having)})"
@@ -139,9 +139,9 @@ def similarity_view(names: Sequence[str], distances: Array, liked: bool) -> Heat
         distances,
         axis,
         axis,
-        Scale(0.0, FARTHEST),
+        Scale(0.0, MAX_DISTANCE),
         notes=(
-            f"mean over the queries of √JSD: 0 the same rows, {FARTHEST:.3f} no key in common",
+            f"mean over the queries of √JSD: 0 the same rows, {MAX_DISTANCE:.3f} no key in common",
             "like heads side by side: leaves of average linkage, in their best order"
             if liked
             else "in the order of layers",
@@ -163,7 +163,7 @@ def explain_view() -> Text:
     lines.append(Line(MIXED, "role", "head"))
     lines.append(
         Line(
-            f"No rule holds. Every rule needs {LEAST_ROWS} queries; the first that holds, in this "
+            f"No rule holds. Every rule needs {MIN_ROWS} queries; the first that holds, in this "
             "order, names the head."
         )
     )

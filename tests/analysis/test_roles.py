@@ -11,7 +11,7 @@ from attnviz.analysis.distributions import spread_evenly
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.table import HeadTable
-from attnviz.analysis.roles import LEAST_ROWS, MARGIN, ROLES, Broad, Role, doubts, roles
+from attnviz.analysis.roles import MARGIN, MIN_ROWS, ROLES, Broad, Role, doubts, roles
 from attnviz.nn.masks import parse
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
@@ -127,20 +127,20 @@ def table(**values):
     none = {name: np.array([np.nan]) for name in METRICS}
     value = none | {name: np.array([x]) for name, x in values.items()}
     return HeadTable((RecordId("encoder", 0, "self"),), np.array([0]), value, {name: np.array([0.0]) for name in METRICS},
-                     {name: np.array([LEAST_ROWS]) for name in METRICS})  # fmt: skip
+                     {name: np.array([MIN_ROWS]) for name in METRICS})  # fmt: skip
 
 
 @pytest.mark.parametrize("role", [r for r in ROLES if isinstance(r, Role)], ids=lambda r: r.name)
 def test_every_rule_at_its_threshold(role):
-    meets = table(**{role.metric: role.least})
+    meets = table(**{role.metric: role.minimum})
     assert roles(meets) == [role.name]
-    assert roles(table(**{role.metric: np.nextafter(role.least, 0)})) == ["mixed"]
-    for null in (role.least, role.least - MARGIN + 0.01):
+    assert roles(table(**{role.metric: np.nextafter(role.minimum, 0)})) == ["mixed"]
+    for null in (role.minimum, role.minimum - MARGIN + 0.01):
         close = replace(meets, null={**meets.null, role.metric: np.array([null])})
         assert roles(close) == ["mixed"]
-    few = replace(meets, rows={**meets.rows, role.metric: np.array([LEAST_ROWS - 1])})
+    few = replace(meets, rows={**meets.rows, role.metric: np.array([MIN_ROWS - 1])})
     assert roles(few) == ["mixed"]
-    assert f"{role.metric} ≥ {role.least:g}" in role.rule
+    assert f"{role.metric} ≥ {role.minimum:g}" in role.rule
 
 
 def test_broad_needs_keys_to_spread_over():

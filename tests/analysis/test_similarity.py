@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz.analysis.similarity import FARTHEST, comparable, head_distances, leaf_order
+from attnviz.analysis.similarity import MAX_DISTANCE, comparable, head_distances, leaf_order
 
 
 def test_distances_by_hand():
@@ -16,8 +16,8 @@ def test_distances_by_hand():
     far = 0.75 * np.sqrt(np.log(2))  # row 0 is the same
     np.testing.assert_allclose(found, [[0, far, 0], [far, 0, far], [0, far, 0]], atol=1e-12)
     apart = head_distances(np.array([identity, first]), np.array([False, True, True, True]))
-    assert apart[0, 1] == pytest.approx(FARTHEST)
-    assert pytest.approx(0.833, abs=5e-4) == FARTHEST
+    assert apart[0, 1] == pytest.approx(MAX_DISTANCE)
+    assert pytest.approx(0.833, abs=5e-4) == MAX_DISTANCE
 
 
 def test_distances_by_their_definition(generator):
@@ -96,6 +96,6 @@ def test_a_chain_is_found():
 
 def test_only_heads_of_the_same_tokens_are_compared(saw):
     (group,) = comparable(saw, [("encoder.1.self", 2), ("encoder.0.self", 0)])
-    assert group.places == (0, 1)
+    assert group.members == (0, 1)
     np.testing.assert_array_equal(group.weights[0], saw["encoder.1.self"].weights[2])
     assert group.rows.tolist() == [False, True, True, True]

@@ -42,30 +42,28 @@ def measure_heads(
         raise AttnvizError(f"{trace.model.name} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     records = [record for record in trace if selection.covers(record)]
-    settings = Settings(trace)
-    found: dict[str, list[Array]] = {}
+    contexts = Contexts(trace)
+    parts: list[dict[str, dict[str, Array]]] = []
     ids: list[RecordId] = []
     heads: list[int] = []
     for done, record in enumerate(records):
         if progress is not None:
             progress(done, len(records))
         norms = _norms(record, (outputs or {}).get(record.id))
-        chosen = list(selection.heads(record))
-        for some in _blocks(record, chosen):
+        selected = list(selection.heads(record))
+        for block in _blocks(record, selected):
             pattern = Pattern(
-                settings.of(record, some),
-                _shares_or_nan(record.stage("weights")[some]),
-                None if norms is None else norms[some],
+                contexts.of(record, block),
+                _shares_or_nan(record.stage("weights")[block]),
+                None if norms is None else norms[block],
             )
-            for name, array in _measured(pattern).items():
-                found.setdefault(name, []).append(array)
-        ids += [record.id] * len(chosen)
-        heads += chosen
-    columns = {name: np.concatenate(parts) for name, parts in found.items()}
+            parts.append(_measured(pattern))
+        ids += [record.id] * len(selected)
+        heads += selected
 
     def column(kind: str) -> dict[str, Array]:
-        start = f"{kind}/"
-        return {n.removeprefix(start): a for n, a in columns.items() if n.startswith(start)}
+        names = parts[0][kind]
+        return {name: np.concatenate([part[kind][name] for part in parts]) for name in names}
 
     return HeadTable(
         ids=tuple(ids),
@@ -73,13 +71,13 @@ def measure_heads(
         value=column("value"),
         null=column("null"),
         rows=column("rows"),
-        places=column("places"),
-        notes=tuple(settings.notes),
+        positions=column("positions"),
+        notes=tuple(contexts.notes),
     )
 
 
-class Settings:
-    """The settings of a trace's records, each made once, and what was assumed for them."""
+class Contexts:
+    """The contexts of a trace's records, each made once, and what was assumed for them."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -87,7 +85,7 @@ class Settings:
         self.notes: dict[str, None] = {}
 
     def of(self, record: Record, heads: Sequence[int]) -> MetricContext:
-        """What these heads work in."""
+        """The context of these heads."""
         if record.mask is not None and record.mask.ndim == 3:
             visible = np.stack([visible_cells(record, head) for head in heads])
         else:
@@ -97,10 +95,10 @@ class Settings:
                 self.notes[f"{GUESSED}, so the nulls are those of a causal mask"] = None
         key = (record.queries, record.keys, visible.tobytes())
         if key not in self._made:
-            self._made[key] = self._setting(record, visible)
+            self._made[key] = self._context(record, visible)
         return self._made[key]
 
-    def _setting(self, record: Record, visible: Bool) -> MetricContext:
+    def _context(self, record: Record, visible: Bool) -> MetricContext:
         keys = self._trace.streams[record.keys]
         plane = are_patches(keys)
         if plane:
@@ -138,16 +136,17 @@ def _blocks(record: Record, heads: list[int]) -> list[list[int]]:
     return [heads[start : start + step] for start in range(0, len(heads), step)]
 
 
-def _measured(pattern: Pattern) -> dict[str, Array]:
-    """`value/NAME`, `null/NAME`, `rows/NAME` and `places/NAME`, [n_head] each."""
+def _measured(pattern: Pattern) -> dict[str, dict[str, Array]]:
+    """`value`, `null`, `rows` and `positions` of a `HeadTable`, by metric, [n_head] each."""
     n_head = len(pattern.weights)
-    columns: dict[str, Array] = {}
+    columns: dict[str, dict[str, Array]]
+    columns = {kind: {} for kind in ("value", "null", "rows", "positions")}
     for name, metric in METRICS.items():
         value, rows = metric(pattern)
-        columns[f"value/{name}"] = value
-        columns[f"null/{name}"] = np.broadcast_to(metric(pattern.null).value, n_head)
-        columns[f"rows/{name}"] = np.broadcast_to(rows, n_head)
+        columns["value"][name] = value
+        columns["null"][name] = np.broadcast_to(metric(pattern.null).value, n_head)
+        columns["rows"][name] = np.broadcast_to(rows, n_head)
         for of, position in metric.positions.items():
             where = position(pattern)
-            columns[f"places/{of}"] = np.full(n_head, np.nan) if where is None else where
+            columns["positions"][of] = np.full(n_head, np.nan) if where is None else where
     return columns

@@ -24,8 +24,15 @@ VERSION = 1
 NEEDED = ("value", "null", "rows")
 """What a file holds of every metric."""
 
-COLUMNS = ("value", "null", "rows", "deviation")
-"""What a table can hold of every metric; quantiles come besides."""
+STORED = {
+    "value": "value",
+    "null": "null",
+    "rows": "rows",
+    "deviation": "deviation",
+    "positions": "places",
+    "quantiles": "quantiles",
+}
+"""What a table holds by metric, under the names that it has in a file."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class HeadTable:
     """The same of an even spread under the same masks and lengths."""
     rows: Mapping[str, Array]
     """Of how many queries each is the mean."""
-    places: Mapping[str, Array] = field(default_factory=dict)
+    positions: Mapping[str, Array] = field(default_factory=dict)
     """Positions that belong to a metric; of one text only."""
     deviation: Mapping[str, Array] = field(default_factory=dict)
     """Over the texts of a scan."""
@@ -78,11 +85,11 @@ class HeadTable:
             if metric in self.quantiles:
                 for number, level in enumerate(self.levels):
                     named[f"{metric}_q{100 * level:g}"] = self.quantiles[metric][:, number]
-        return {"layer": self.layers, "head": self.heads, **named, **self.places}
+        return {"layer": self.layers, "head": self.heads, **named, **self.positions}
 
     def select(self, selection: Selection) -> HeadTable:
         """The rows of the selected heads."""
-        n_head = {id: 1 + int(self.heads[places].max()) for id, places in self._by_id().items()}
+        n_head = {id: 1 + int(self.heads[rows].max()) for id, rows in self._by_id().items()}
         records = [_Named(id, count) for id, count in n_head.items()]
         selection.check(records)
         chosen = {(record.id, head) for record in records for head in selection.heads(record)}
@@ -97,17 +104,17 @@ class HeadTable:
 
     def take(self, which: Sequence[int]) -> HeadTable:
         """Some rows, in this order."""
-        places = np.array(which, np.int64)
+        rows = np.array(which, np.int64)
         taken: dict[str, Any] = {
-            name: {key: array[places] for key, array in getattr(self, name).items()}
-            for name in (*COLUMNS, "places", "quantiles")
+            name: {key: array[rows] for key, array in getattr(self, name).items()}
+            for name in STORED
         }
-        ids = tuple(self.ids[place] for place in which)
+        ids = tuple(self.ids[row] for row in which)
         return HeadTable(
-            ids=ids, heads=self.heads[places], levels=self.levels, notes=self.notes, **taken
+            ids=ids, heads=self.heads[rows], levels=self.levels, notes=self.notes, **taken
         )
 
-    def manifest(self, model: ModelFacts) -> dict[str, Any]:
+    def manifest(self, model: ModelFacts, roles: Sequence[str] | None = None) -> dict[str, Any]:
         """What a file says besides the arrays."""
         return {
             "format": FORMAT,
@@ -116,13 +123,14 @@ class HeadTable:
             "ids": list(self.ids),
             "levels": list(self.levels),
             "notes": list(self.notes),
+            **({} if roles is None else {"roles": list(roles)}),
         }
 
     def arrays(self) -> dict[str, Array]:
         """Under the names that they have in a file: `heads`, `value/entropy`, `null/entropy`, …"""
         named = {"heads": self.heads}
-        for name in (*COLUMNS, "places", "quantiles"):
-            named |= {f"{name}/{key}": array for key, array in getattr(self, name).items()}
+        for name, stored in STORED.items():
+            named |= {f"{stored}/{key}": array for key, array in getattr(self, name).items()}
         return named
 
 
@@ -176,7 +184,7 @@ def table_from_arrays(
     ]
     if alone:
         raise AttnvizError(f"{path} lacks {', '.join(alone[:4])}", "write the file again")
-    known = {kind: groups.get(kind, {}) for kind in (*COLUMNS, "places", "quantiles")}
+    known = {name: groups.get(stored, {}) for name, stored in STORED.items()}
     return HeadTable(
         ids=ids,
         heads=groups["heads"][""],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -20,6 +19,7 @@ from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
+    from attnviz.analysis.metrics.query import Answer
     from attnviz.analysis.metrics.table import HeadTable
     from attnviz.trace.record import ModelFacts, Trace
     from attnviz.views.kinds import View
@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False)
 ORDERS = ("like", "layer")
 
 
-class Source(NamedTuple):
+class Measured(NamedTuple):
     """What was measured; without a trace, it was measured before."""
 
     table: HeadTable
@@ -86,7 +86,10 @@ def heads(
     attnviz heads trace.npz --map entropy -o entropy.png
     attnviz heads --explain
     """
-    from attnviz.views.heads import chosen_view, explain_view, full_table
+    from attnviz.analysis.metrics.query import Query, ask
+    from attnviz.trace.record import Trace
+    from attnviz.views.attention import header
+    from attnviz.views.heads import chosen_view, explain_view, full_table, map_views
 
     if top is not None and top < 0:
         raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 10")
@@ -94,30 +97,40 @@ def heads(
     if explain and source is None and texts.ids is None:
         emit([Report([explain_view()], {"format": "attnviz-explanation", "version": 1}, {})], out)
         return
-    selection = selected.selection
+    measured = _measured(source, texts, plain, stack, selected.selection, out)
+    answer = ask(measured.table, Query(where, sort, top))
+    views: list[View] = [header(measured.trace or Trace(measured.model, {}, ()))]
+    if answer.notes and (map_ is not None or similarity):
+        views.append(chosen_view(answer.notes))
+    if map_ is not None:
+        views += map_views(answer.table, one_of("map", map_, tuple(answer.table.value)))
+    if similarity:
+        views += _similarity(measured.trace, answer.table, order)
+    full = None
+    if map_ is None and not similarity:
+        full = full_table(answer.table, answer.roles)
+        views += _tables(measured.trace, answer, columns, selected.selection)
+    if explain:
+        views.append(explain_view())
+    manifest = answer.table.manifest(measured.model, answer.roles)
+    _emit(Report(views, manifest, answer.table.arrays()), full, out)
+
+
+def _measured(
+    source: str | None,
+    texts: TextInput,
+    plain: FileInput,
+    stack: StackOptions,
+    selection: Selection,
+    out: OutputOptions,
+) -> Measured:
+    """Every head of a text, or of a file: a table that was saved, a trace, plain weights."""
     file = named_file(source)
     if file is None:
         refuse(set_options(plain), "files")
-        found = _of_text(source, texts, stack, selection, out.wants_data)
-    else:
-        refuse(set_options(texts, stack), "texts")
-        found = _of_file(file, selection, plain)
-    shown, roles, said = _chosen(found.table, where, sort, top)
-    views: list[View] = _header(found)
-    if said and (map_ is not None or similarity):
-        views.append(chosen_view(said))
-    if map_ is not None:
-        views += _map(shown, map_)
-    if similarity:
-        views += _similarity(found, shown, order)
-    full = None
-    if map_ is None and not similarity:
-        full = full_table(shown, roles)
-        views += _tables(found, shown, roles, columns, said, selection)
-    if explain:
-        views.append(explain_view())
-    manifest = {**shown.manifest(found.model), "roles": roles}
-    _emit(Report(views, manifest, shown.arrays()), full, out)
+        return _of_text(source, texts, stack, selection, out.wants_data)
+    refuse(set_options(texts, stack), "texts")
+    return _of_file(file, selection, plain)
 
 
 def _of_text(
@@ -126,20 +139,20 @@ def _of_text(
     stack: StackOptions,
     selection: Selection,
     fingerprint: bool,
-) -> Source:
+) -> Measured:
     from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.values import output_weights
 
-    (given,) = read_inputs(None if text is None else [text], texts.ids)
+    (read,) = read_inputs(None if text is None else [text], texts.ids)
     model = load(stack)
     stages = ("weights", "v")
-    trace = record_source(model, given, texts, stages, selection, fingerprint=fingerprint)
+    trace = record_source(model, read, texts, stages, selection, fingerprint=fingerprint)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, output_weights(model.transformer), bar)
-    return Source(table, trace.model, trace)
+    return Measured(table, trace.model, trace)
 
 
-def _of_file(file: Path, selection: Selection, options: FileInput) -> Source:
+def _of_file(file: Path, selection: Selection, options: FileInput) -> Measured:
     """A table that was saved, a trace, or plain weights."""
     from attnviz import archive
     from attnviz.analysis.metrics.measure import measure_heads
@@ -154,116 +167,51 @@ def _of_file(file: Path, selection: Selection, options: FileInput) -> Source:
                 "leave out --tokens, --key-tokens, --batch and --array",
             )
         table = table_from_arrays(file, manifest, arrays)
-        return Source(table.select(selection), model_in(file, manifest), None)
+        return Measured(table.select(selection), model_in(file, manifest), None)
     trace = load_file(file, options)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, progress=bar)
-    return Source(table, trace.model, trace)
-
-
-def _header(found: Source) -> list[View]:
-    from attnviz.trace.record import Trace
-    from attnviz.views.attention import header
-
-    return [header(found.trace or Trace(found.model, {}, ()))]
-
-
-def _chosen(
-    table: HeadTable, where: str | None, sort: str | None, top: int | None
-) -> tuple[HeadTable, list[str], list[str]]:
-    """The rows that are wanted in the order that is wanted, their roles, and what was left out."""
-    import numpy as np
-
-    from attnviz.analysis.conditions import fulfil, parse_conditions
-    from attnviz.analysis.roles import NAMES, roles
-    from attnviz.registry import nearest
-
-    own = np.array(roles(table), dtype=object)
-    columns = table.columns()
-    numbers = tuple(dict.fromkeys((*table.value, *columns)))  # metrics first, to be offered
-    which = np.arange(len(table))
-    said = []
-    if where is not None:
-        every = {name: columns[name] for name in numbers} | {"role": own}
-        which = which[fulfil(parse_conditions(where, every, {"role": NAMES}), every)]
-        said.append(f"{len(which)} of {len(table)} heads fulfil {where}")
-    if sort is not None:
-        name = sort.removeprefix("-")
-        if name not in columns:
-            hint = nearest(name, numbers)
-            raise AttnvizError(f"--sort: there is no column of numbers {name!r}", hint)
-        keys = columns[name][which] * (1.0 if sort.startswith("-") else -1.0)
-        which = which[np.argsort(keys, kind="stable")]
-        said.append(f"sorted by {name}, {'smallest' if sort.startswith('-') else 'largest'} first")
-    if top is not None and top < len(which):
-        said.append(f"the first {top} of {len(which)} heads shown")
-        which = which[:top]
-    return table.take(which.tolist()), own[which].tolist(), said
+    return Measured(table, trace.model, trace)
 
 
 def _tables(
-    found: Source,
-    shown: HeadTable,
-    roles: Sequence[str],
-    columns: str | None,
-    said: Sequence[str],
-    selection: Selection,
+    trace: Trace | None, answer: Answer, columns: str | None, selection: Selection
 ) -> list[View]:
     from attnviz.views.attention import findings_text
     from attnviz.views.heads import head_table_view, roles_view, usual_columns
 
+    table, roles = answer.table, answer.roles
     if columns is None:
-        names = usual_columns(shown)
+        names = usual_columns(table)
     elif columns == "all":
-        names = shown.defined()
+        names = table.defined()
     else:
-        names = [
-            one_of("columns", name.strip(), tuple(dict.fromkeys((*shown.value, *shown.columns()))))
-            for name in columns.split(",")
-        ]
-    views: list[View] = [head_table_view(shown, roles, names, said), roles_view(shown, roles)]
-    if found.trace is not None and (text := findings_text(found.trace, selection)):
+        known = tuple(dict.fromkeys((*table.value, *table.columns())))
+        names = [one_of("columns", name.strip(), known) for name in columns.split(",")]
+    views: list[View] = [
+        head_table_view(table, roles, names, answer.notes),
+        roles_view(table, roles),
+    ]
+    if trace is not None and (text := findings_text(trace, selection)):
         views.append(text)
     return views
 
 
-def _map(shown: HeadTable, metric: str) -> list[View]:
-    from attnviz.views.heads import map_views
-
-    return map_views(shown, _metric("map", metric, shown))
-
-
-def _similarity(found: Source, shown: HeadTable, order: str) -> list[View]:
-    import numpy as np
-
-    from attnviz.analysis.similarity import comparable, head_distances, leaf_order
+def _similarity(trace: Trace | None, table: HeadTable, order: str) -> list[View]:
+    from attnviz.analysis.similarity import similarities
     from attnviz.views.heads import head_names, similarity_view
 
-    if found.trace is None:
+    if trace is None:
         raise AttnvizError(
             "--similarity compares weights, and this file holds only what was measured of them",
             "give the text, or the trace",
         )
-    names = head_names(shown)
-    views: list[View] = []
-    for group in comparable(found.trace, list(zip(shown.ids, shown.heads.tolist(), strict=True))):
-        with progress("pairs of heads") as bar:
-            distances = head_distances(group.weights, group.rows, bar)
-        layers, numbers = (of[list(group.places)] for of in (shown.layers, shown.heads))
-        by_layer = np.lexsort((numbers, layers)).tolist()
-        places = leaf_order(distances) if order == "like" else by_layer
-        views.append(
-            similarity_view(
-                [names[group.places[place]] for place in places],
-                distances[places][:, places],
-                liked=order == "like",
-            )
-        )
-    return views
-
-
-def _metric(option: str, name: str, table: HeadTable) -> str:
-    return one_of(option, name, tuple(table.value))
+    names, like = head_names(table), order == "like"
+    with progress("pairs of heads") as bar:
+        return [
+            similarity_view([names[row] for row in each.heads], each.distances, liked=like)
+            for each in similarities(trace, table, like=like, progress=bar)
+        ]
 
 
 def _emit(report: Report, full: View | None, out: OutputOptions) -> None:

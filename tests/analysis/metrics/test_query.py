@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.conditions import fulfil, parse_conditions
+from attnviz.analysis.metrics.query import fulfil, parse_conditions
 from attnviz.errors import AttnvizError
 
 COLUMNS = {

@@ -1,4 +1,4 @@
-"""`induction > 0.5 and layer >= 2`: which rows of a table are wanted."""
+"""Which rows of a table are shown, and in which order: `induction > 0.5 and layer >= 2`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.metrics.table import HeadTable
+from attnviz.analysis.roles import role_names, roles
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
 from attnviz.registry import nearest
@@ -39,9 +41,58 @@ class Condition(NamedTuple):
     def holds(self, columns: Mapping[str, Array]) -> Bool:
         """[n_row]; NaN fulfils nothing, not even that it differs."""
         values = columns[self.column]
-        found: Bool = np.asarray(COMPARE[self.sign](values, self.value), bool)
-        found &= values == values
-        return found
+        holds: Bool = np.asarray(COMPARE[self.sign](values, self.value), bool)
+        holds &= values == values
+        return holds
+
+
+class Query(NamedTuple):
+    """What of a table is shown."""
+
+    where: str | None = None
+    """Conditions on columns and on the role."""
+    sort: str | None = None
+    """By a column, largest first; `-COLUMN` smallest first."""
+    top: int | None = None
+
+
+class Answer(NamedTuple):
+    """The rows that were asked for, in their order."""
+
+    table: HeadTable
+    roles: list[str]
+    notes: list[str]
+    """How they were chosen, a sentence each."""
+
+
+def ask(table: HeadTable, query: Query) -> Answer:
+    """The rows of `table` that a query asks for.
+
+    Raises:
+        AttnvizError: a condition that cannot be read, or a column that does not exist.
+    """
+    role_of = np.array(roles(table), dtype=object)
+    columns = table.columns()
+    numbers = tuple(dict.fromkeys((*table.value, *columns)))  # metrics first, to be offered
+    which = np.arange(len(table))
+    notes = []
+    if query.where is not None:
+        every = {name: columns[name] for name in numbers} | {"role": role_of}
+        conditions = parse_conditions(query.where, every, {"role": role_names()})
+        which = which[fulfil(conditions, every)]
+        notes.append(f"{len(which)} of {len(table)} heads fulfil {query.where}")
+    if query.sort is not None:
+        name, rising = query.sort.removeprefix("-"), query.sort.startswith("-")
+        if name not in columns:
+            hint = nearest(name, numbers)
+            raise AttnvizError(f"--sort: there is no column of numbers {name!r}", hint)
+        keys = columns[name][which] * (1.0 if rising else -1.0)
+        which = which[np.argsort(keys, kind="stable")]
+        notes.append(f"sorted by {name}, {'smallest' if rising else 'largest'} first")
+    if query.top is not None and query.top < len(which):
+        notes.append(f"the first {query.top} of {len(which)} heads shown")
+        which = which[: query.top]
+    return Answer(table.take(which.tolist()), role_of[which].tolist(), notes)
 
 
 def parse_conditions(
@@ -60,10 +111,10 @@ def parse_conditions(
 def fulfil(conditions: list[Condition], columns: Mapping[str, Array]) -> Bool:
     """The rows that meet all conditions, [n_row]."""
     n_row = len(next(iter(columns.values())))
-    found = np.ones(n_row, bool)
+    rows = np.ones(n_row, bool)
     for condition in conditions:
-        found &= condition.holds(columns)
-    return found
+        rows &= condition.holds(columns)
+    return rows
 
 
 def _condition(
