@@ -85,13 +85,13 @@ def lesson(say: Say, *, text: str = CLASSIC) -> Lesson:
                 "sees the two words on either side, one sees the whole text through attention."
             ),
         ),
-        _tags_table(classic, CLASSIC, say),
-        *((_tags_table(readings, text, say),) if text != CLASSIC else ()),
-        _where_it_looks(readings, say),
+        _tags_table(say, classic, CLASSIC),
+        *((_tags_table(say, readings, text),) if text != CLASSIC else ()),
+        _where_it_looks(say, readings),
         _accuracies(say),
     )
     return Lesson(
-        views, (_classic_claim(classic, say), _apart_claim(repeating, say), _ahead_claim(say))
+        views, (_classic_claim(say, classic), _apart_claim(say, repeating), _ahead_claim(say))
     )
 
 
@@ -116,7 +116,7 @@ def _repeated(readings: Readings) -> tuple[int, int] | None:
     return None
 
 
-def _tags_table(readings: Readings, text: str, say: Say) -> Table:
+def _tags_table(say: Say, readings: Readings, text: str) -> Table:
     words = readings[WORD].words
     columns = [
         [f"{tag} {p:.2f}" for tag, p in zip(reading.tags, reading.confidences(), strict=True)]
@@ -138,7 +138,7 @@ def _tags_table(readings: Readings, text: str, say: Say) -> Table:
     )
 
 
-def _where_it_looks(readings: Readings, say: Say) -> Heatmap:
+def _where_it_looks(say: Say, readings: Readings) -> Heatmap:
     """The head without which most words are tagged wrong, by the model's card."""
     figures = _figures()[ATTENTION]
     without = {
@@ -202,7 +202,7 @@ def _accuracies(say: Say) -> Table:
     )
 
 
-def _classic_claim(classic: Readings, say: Say) -> Claim:
+def _classic_claim(say: Say, classic: Readings) -> Claim:
     def both(name: str) -> str:
         tagged = list(zip(classic[name].tags, classic[name].confidences(), strict=True))
         return ", ".join(f"{tag} {p:.2f}" for tag, p in (tagged[1], tagged[3]))
@@ -222,7 +222,7 @@ def _classic_claim(classic: Readings, say: Say) -> Claim:
     )
 
 
-def _apart_claim(readings: Readings, say: Say) -> Claim:
+def _apart_claim(say: Say, readings: Readings) -> Claim:
     pair = _repeated(readings)
     assert pair is not None
     alone, window, attention = (readings[name].apart(*pair) for name in TAGGERS)

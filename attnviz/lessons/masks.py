@@ -95,14 +95,14 @@ def lesson(
     leaks = {name: _leaks(way, sentence, length) for name, way in _ways(say).items()}
     views: tuple[View, ...] = (
         _explanation(say),
-        _grid(sentence, rules, say),
-        _leaks_table(leaks, length, say),
+        _grid(say, sentence, rules),
+        _leaks_table(say, leaks, length),
     )
     claims = (
-        _rules_claim(sentence, rules, (length, window, prefix), say),
-        _leaks_claim(leaks, say),
-        _blind_claim(leaks, say),
-        _broken_claim(sentence, length, say),
+        _rules_claim(say, sentence, rules, (length, window, prefix)),
+        _leaks_claim(say, leaks),
+        _blind_claim(say, leaks),
+        _broken_claim(say, sentence, length),
     )
     return Lesson(views, claims)
 
@@ -181,7 +181,7 @@ def _leaks(way: Way, sentence: Sentence, length: int) -> Leaks:
     )
 
 
-def _grid(sentence: Sentence, rules: dict[str, masks.Mask], say: Say) -> Grid:
+def _grid(say: Say, sentence: Sentence, rules: dict[str, masks.Mask]) -> Grid:
     n = len(sentence.words)
     rows, columns = Axis(say("query"), sentence.words), Axis(say("key"), sentence.words)
     names = {
@@ -206,7 +206,7 @@ def _grid(sentence: Sentence, rules: dict[str, masks.Mask], say: Say) -> Grid:
     )
 
 
-def _leaks_table(leaks: dict[str, Leaks], length: int, say: Say) -> Table:
+def _leaks_table(say: Say, leaks: dict[str, Leaks], length: int) -> Table:
     return Table(
         say("how a key is hidden, and how much of it comes through"),
         (
@@ -234,10 +234,10 @@ def _leaks_table(leaks: dict[str, Leaks], length: int, say: Say) -> Table:
 
 
 def _rules_claim(
+    say: Say,
     sentence: Sentence,
     rules: dict[str, masks.Mask],
     sizes: tuple[int, int, int],
-    say: Say,
 ) -> Claim:
     """Cell by cell, against the rules in words."""
     length, window, prefix = sizes
@@ -264,7 +264,7 @@ def _rules_claim(
     )  # fmt: skip
 
 
-def _leaks_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
+def _leaks_claim(say: Say, leaks: dict[str, Leaks]) -> Claim:
     true, *others = leaks.values()
     smallest = min(leak.worst for leak in others)
     return Claim(
@@ -278,7 +278,7 @@ def _leaks_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
     )
 
 
-def _blind_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
+def _blind_claim(say: Say, leaks: dict[str, Leaks]) -> Claim:
     true, filled, *_ = (leak.blind for leak in leaks.values())
     even = 1 / len(filled)
     return Claim(
@@ -295,7 +295,7 @@ def _blind_claim(leaks: dict[str, Leaks], say: Say) -> Claim:
     )  # fmt: skip
 
 
-def _broken_claim(sentence: Sentence, length: int, say: Say) -> Claim:
+def _broken_claim(say: Say, sentence: Sentence, length: int) -> Claim:
     """NaN spreads through any product; a hidden key must not take part in one."""
     visible = _visible(masks.padded((length,)), len(sentence.words))
     hidden = np.arange(len(sentence.words))[:, None] >= length

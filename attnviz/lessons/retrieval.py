@@ -53,7 +53,7 @@ def lesson(
             *axes,
         ),
     )
-    return Lesson(views, _claims(keys, shares, soft, hard, say))
+    return Lesson(views, _claims(say, keys, shares, soft, hard))
 
 
 def _answer_table(
@@ -69,7 +69,7 @@ def _answer_table(
 
 
 def _claims(
-    keys: tuple[str, ...], shares: Array, soft: Attention, hard: Attention, say: Say
+    say: Say, keys: tuple[str, ...], shares: Array, soft: Attention, hard: Attention
 ) -> tuple[Claim, ...]:
     answer, choice = soft.context[0, 0], hard.context[0, 0]
     best = np.isclose(shares, shares.max())

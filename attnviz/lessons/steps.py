@@ -66,14 +66,14 @@ def lesson(
                 "model, the numbers mean nothing. Rows are queries: the words that ask."
             ),
         ),
-        _shapes(steps, say),
-        _one_row(steps, say),
+        _shapes(say, steps),
+        _one_row(say, steps),
         Heatmap(
             say("weights: who looks at whom"),
             steps.attention.weights[0],
             Axis(say("query"), steps.words),
             Axis(say("key"), steps.words),
-            notes=_repeated(steps.words, say),
+            notes=_repeated(say, steps.words),
         ),
         Heatmap(
             say("output: a new vector for each word"),
@@ -83,7 +83,7 @@ def lesson(
             around_zero(steps.output),
         ),
     )
-    return Lesson(views, _claims(steps, say))
+    return Lesson(views, _claims(say, steps))
 
 
 def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
@@ -100,7 +100,7 @@ def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
     return Steps(tuple(map(label, words)), x, matrices, attention, output)
 
 
-def _shapes(steps: Steps, say: Say) -> Table:
+def _shapes(say: Say, steps: Steps) -> Table:
     x, a = steps.x, steps.attention
     rows = (
         (say("the words' vectors"), "x", "[n, d_model]", x),
@@ -120,7 +120,7 @@ def _shapes(steps: Steps, say: Say) -> Table:
     )
 
 
-def _one_row(steps: Steps, say: Say) -> Table:
+def _one_row(say: Say, steps: Steps) -> Table:
     """The last word's query, from its products with the keys to its weights."""
     a = steps.attention
     products = a.q[0, -1] @ a.k[0].T
@@ -145,7 +145,7 @@ def _one_row(steps: Steps, say: Say) -> Table:
     )
 
 
-def _repeated(words: Sequence[str], say: Say) -> tuple[str, ...]:
+def _repeated(say: Say, words: Sequence[str]) -> tuple[str, ...]:
     if len(set(words)) == len(words):
         return ()
     return (
@@ -156,7 +156,7 @@ def _repeated(words: Sequence[str], say: Say) -> tuple[str, ...]:
     )
 
 
-def _claims(steps: Steps, say: Say) -> tuple[Claim, ...]:
+def _claims(say: Say, steps: Steps) -> tuple[Claim, ...]:
     sums = steps.attention.weights[0].sum(-1)
     by_hand = _by_loops(steps)
     same_shape = steps.output.shape == steps.x.shape

@@ -85,7 +85,7 @@ def test_weights_that_change_the_output_are_found(take, monkeypatch):
     assert holds(take)[2:] == [False, False]
 
 
-def test_weights_that_are_no_distribution_are_found(take, monkeypatch):
+def test_weights_that_are_not_a_distribution_are_found(take, monkeypatch):
     right = caveats.forward
 
     def negative(prepared, **options):

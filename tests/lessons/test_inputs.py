@@ -27,7 +27,7 @@ def test_numbers_words_and_lists(tmp_path):
         ('lesson = "masks"\nn = 1979-05-27', "n: expected a word"),
     ],
 )
-def test_what_is_no_input(tmp_path, content, message):
+def test_what_is_not_an_input(tmp_path, content, message):
     path = tmp_path / "mine.toml"
     path.write_text(content)
     with pytest.raises(AttnvizError, match=message) as caught:
