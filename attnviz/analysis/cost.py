@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attnviz.nn.attention import attention
 from attnviz.nn.convolution import Convolution, SeparableConvolution
 from attnviz.nn.local import local_attention
 from attnviz.nn.recurrent import Recurrent
 from attnviz.nn.scores import scaled_dot
 from attnviz.nn.seeded import normal
+from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array
 
 
@@ -111,7 +111,7 @@ class Products:
         """[…, n_q, d_k], […, n_k, d_k], […, n_k, d_v] -> […, n_q, d_v], in n_q·n_k·(d_k + d_v)
         products: the scores, and the weighted sums."""
         self.count += math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
-        return attention(q, k, v, **options)
+        return tiled_attention(q, k, v, **options)
 
 
 def layer_weights(name: str, sizes: Sizes, depth: int = 0) -> tuple[Array, ...]:

@@ -1,25 +1,22 @@
-"""Attention itself: scores, cap, bias, mask, softmax, weighted sum, each stage kept on request."""
+"""Attention itself: scores, cap, bias, mask, softmax, weighted sum.
+
+`attention` is the formula; `attend` is what to call. It computes the same in tiles.
+"""
 
 from __future__ import annotations
 
-import functools
-import math
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import masks
-from attnviz.nn.heads import check_broadcast, check_shapes, repeat_heads
-from attnviz.nn.scores import SCORES, Score, entry_of
-from attnviz.nn.softmax import hide, softmax_in_place
+from attnviz.nn.heads import check_shapes, repeat_heads
+from attnviz.nn.scores import SCORES, Score, scaled, scaled_dot
+from attnviz.nn.softmax import softmax
+from attnviz.nn.stages import STAGES, CollectStages
+from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array, Bool, floating
-
-STAGES = ("q", "k", "v", "scores", "logits", "mask", "weights", "context")
-MATRICES = ("scores", "logits", "weights")
-
-TILE_BYTES = 1 << 20
-BLOCK_BYTES = 1 << 26
 
 
 class Attention(NamedTuple):
@@ -43,35 +40,35 @@ class Attention(NamedTuple):
     """[n_head, n_q, d_v]: weights times v."""
 
 
-class Keep(Protocol):
-    """What the computation hands its stages to."""
+@np.errstate(invalid="ignore", over="ignore")  # NaN and infinity show in the result
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    *,
+    score: Score = scaled_dot,
+    scale: float | None = None,
+    softcap: float | None = None,
+    bias: Array | float = 0.0,
+    visible: Bool | bool = True,
+    sinks: Array | None = None,
+) -> Attention:
+    """softmax(cap(score(q, k)) + bias) v over the visible keys, as `attend` describes it.
 
-    def wants(self, stage: str) -> bool: ...
-
-    def keep(self, stage: str, array: Array) -> None: ...
-
-
-class KeepNothing:
-    """Of a run that nobody records: keeps nothing, so nothing is copied."""
-
-    def wants(self, stage: str) -> bool:
-        return False
-
-    def keep(self, stage: str, array: Array) -> None:
-        pass
-
-
-class KeepAll:
-    """Keeps every stage, by name."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, Array] = {}
-
-    def wants(self, stage: str) -> bool:
-        return True
-
-    def keep(self, stage: str, array: Array) -> None:
-        self.stages[stage] = array
+    q [n_head, n_q, d_k], k [n_kv_head, n_k, d_k], v [n_kv_head, n_k, d_v]; `bias` and `visible`
+    (True = visible) broadcast to [n_head, n_q, n_k]; sinks [n_head]. Any leading axes.
+    """
+    n_head, n_q, n_k = q.shape[-3], q.shape[-2], k.shape[-2]
+    keys, values = repeat_heads(k, n_head), repeat_heads(v, n_head)
+    scores = scaled(score, scale)(q, keys)
+    capped = softcap * np.tanh(scores / softcap) if softcap else scores
+    mask = np.ones((n_q, n_k), bool) & visible & ~np.isneginf(bias)
+    logits = np.where(mask, capped + np.asarray(bias, scores.dtype), -np.inf)
+    weights = softmax(logits, sinks=sinks)
+    # weights @ values, but that a masked key adds nothing, not even the NaN that it may hold
+    seen = np.where(mask[..., None], values[..., None, :, :], 0)
+    context = np.einsum("...k,...kd->...d", weights, seen)
+    return Attention(q, k, v, scores, logits, mask, weights, context)
 
 
 def attend(
@@ -88,7 +85,7 @@ def attend(
     softcap: float | None = None,
     sinks: Array | None = None,
 ) -> Attention:
-    """Attention with all its stages.
+    """Attention with all its stages: `attention`, fast, and with the usual masks by name.
 
     Args:
         q: [n_head, n_q, d_k], any leading axes.
@@ -126,8 +123,8 @@ def attend(
         rules += masks.custom(mask)
     n_q, n_k = q.shape[-2], k.shape[-2]
     offset = 0 if causal == "upper_left" else n_k - n_q
-    kept = KeepAll()
-    attention(
+    stages = CollectStages()
+    tiled_attention(
         q,
         k,
         v,
@@ -137,184 +134,9 @@ def attend(
         bias=None if bias is None else np.asarray(bias),
         visible=rules.visible(np.arange(n_q) + offset, np.arange(n_k)),
         sinks=sinks,
-        keep=kept,
+        keep=stages,
     )
-    return Attention(*(kept.stages[stage] for stage in STAGES))
-
-
-def attention(
-    q: Array,
-    k: Array,
-    v: Array,
-    *,
-    score: Score,
-    scale: float | None = None,
-    softcap: float | None = None,
-    bias: Array | None = None,
-    visible: Bool | None = None,
-    sinks: Array | None = None,
-    keep: Keep | None = None,
-) -> Array:
-    """The context [n_head, n_q, d_v] of `attend`, whose arguments these are; `visible` is the
-    whole mask.
-
-    No matrix of all heads is ever whole in memory unless it is kept.
-    """
-    keep = keep or KeepNothing()
-    for stage, array in (("q", q), ("k", k), ("v", v)):
-        keep.keep(stage, array)
-    n_head, n_q, n_k = q.shape[-3], q.shape[-2], k.shape[-2]
-    k, v = repeat_heads(k, n_head), repeat_heads(v, n_head)
-    shape = (*q.shape[:-1], n_k)
-    visible = _without_barred(visible, bias, shape)
-    if keep.wants("mask"):
-        whole = np.ones((n_q, n_k), bool) if visible is None else visible
-        keep.keep("mask", np.broadcast_to(whole, np.broadcast_shapes(whole.shape, (n_q, n_k))))
-    if bias is not None:
-        keep.keep("bias", bias)
-    # a function of somebody else's may have parameters for each head, and knows no `out`
-    entry = entry_of(score)
-    ours, takes_out = entry is not None, entry is not None and entry.takes("out")
-    if entry is not None and not entry.takes("scale"):
-        score = _scaled(score, scale)
-    elif scale is not None:
-        score = functools.partial(score, scale=scale)
-    dtype = np.result_type(q, k)
-    kept = {stage: np.empty(shape, dtype) for stage in MATRICES if keep.wants(stage)}
-    context = np.empty((*q.shape[:-1], v.shape[-1]), np.result_type(dtype, v))
-    tiles = _tiles(shape, split_heads=ours)
-    heads, queries = tiles[0]
-    spare = np.empty(0, dtype)
-    if "weights" not in kept:
-        largest = (*shape[:-3], min(n_head, heads.stop), min(n_q, queries.stop), n_k)
-        spare = np.empty(largest, dtype)
-    # NaN and infinity are the input's, and are reported where they show: no warnings here
-    with np.errstate(invalid="ignore", over="ignore"):
-        for heads, queries in tiles:
-            cells = (..., heads, queries, slice(None))
-            q_tile = q[cells]
-            room = kept["weights"][cells] if "weights" in kept else spare
-            _attend_tile(
-                q_tile,
-                k[..., heads, :, :],
-                v[..., heads, :, :],
-                score=functools.partial(score, out=room)
-                if takes_out and "weights" in kept
-                else score,
-                softcap=softcap,
-                bias=_part(bias, heads, queries, shape),
-                visible=_part(visible, heads, queries, shape),
-                sinks=None if sinks is None else np.asarray(sinks)[heads],
-                room=room[..., : q_tile.shape[-3], : q_tile.shape[-2], :],
-                kept={stage: array[cells] for stage, array in kept.items()},
-                context=context[cells],
-            )
-    for stage, array in kept.items():
-        keep.keep(stage, array)
-    keep.keep("context", context)
-    return context
-
-
-def _scaled(score: Score, scale: float | None) -> Score:
-    """A score that takes no scale, scaled."""
-    return score if scale is None else lambda q, k: scale * score(q, k)
-
-
-def _attend_tile(
-    q: Array,
-    k: Array,
-    v: Array,
-    *,
-    score: Score,
-    softcap: float | None,
-    bias: Array | None,
-    visible: Bool | None,
-    sinks: Array | None,
-    room: Array,
-    kept: dict[str, Array],
-    context: Array,
-) -> None:
-    """Some heads and queries: from scores to weights in `room`, and on into `context`."""
-    x = score(q, k)
-    if x is not room:
-        room[...] = x
-        x = room
-    if "scores" in kept:
-        kept["scores"][...] = x
-    if softcap:
-        x /= softcap
-        np.tanh(x, out=x)
-        x *= softcap
-    if bias is not None:
-        x += bias
-    # under a mask, what hidden cells hold must not even decide how the others are rounded
-    within = (float(x.min()), float(x.max())) if x.size and visible is None else None
-    hide(x, visible)
-    if "logits" in kept:
-        kept["logits"][...] = x
-    softmax_in_place(x, sinks, within=within)
-    mix(x, v, visible, out=context)
-
-
-def _tiles(shape: tuple[int, ...], split_heads: bool) -> list[tuple[slice, slice]]:
-    """The heads and queries of tiles whose scores stay in a processor's cache while they are
-    made, capped, masked and normalised; rows are split only where one head is very large."""
-    n_head, n_q, n_k = shape[-3:]
-    row = max(1, math.prod(shape[:-3]) * n_k * 4)
-    heads, rows = n_head, n_q
-    if split_heads:
-        heads = min(n_head, max(1, TILE_BYTES // max(1, row * n_q)))
-    if row * n_q * heads > BLOCK_BYTES:
-        rows = max(1, TILE_BYTES // (row * heads))
-    return [
-        (slice(head, head + heads), slice(start, start + rows))
-        for head in range(0, max(1, n_head), max(1, heads))
-        for start in range(0, max(1, n_q), max(1, rows))
-    ]
-
-
-def _without_barred(
-    visible: Bool | None, bias: Array | None, shape: tuple[int, ...]
-) -> Bool | None:
-    """The mask, which a bias of -inf is a part of. Raises AttnvizError if either does not fit."""
-    if bias is not None:
-        check_broadcast("bias", bias, shape)
-        barred = np.isneginf(bias)
-        if barred.any():
-            visible = ~barred if visible is None else visible & ~barred
-    if visible is not None:
-        check_broadcast("mask", visible, shape)
-    return visible
-
-
-def _part(x: Array | None, heads: slice, queries: slice, shape: tuple[int, ...]) -> Array | None:
-    """The tile of an array that only broadcasts to [..., n_head, n_q, n_k]."""
-    if x is None:
-        return None
-    n_head, n_q = shape[-3:-1]
-    if x.ndim > 1 and x.shape[-2] == n_q > 1:
-        x = x[..., queries, :]
-    if x.ndim > 2 and x.shape[-3] == n_head > 1:
-        x = x[..., heads, :, :]
-    return x
-
-
-def mix(weights: Array, v: Array, visible: Bool | None = None, out: Array | None = None) -> Array:
-    """weights [n_head, n_q, n_k] times v [n_head, n_k, d_v]: a masked key adds nothing.
-
-    A plain product would let the NaN of a masked value through, as 0 · NaN.
-    """
-    finite = np.isfinite(v)
-    if finite.all():
-        return np.matmul(weights, v, out=out)
-    context = np.matmul(weights, np.where(finite, v, 0), out=out)
-    for key in np.flatnonzero(~finite.all(axis=-1).reshape(-1, v.shape[-2]).all(axis=0)):
-        share = weights[..., :, key, None] * v[..., key, None, :]
-        adds = ~finite[..., key, None, :]
-        if visible is not None:
-            adds = adds & np.broadcast_to(visible, weights.shape)[..., :, key, None]
-        context += np.where(adds, share, 0)
-    return context
+    return Attention(*(stages.stages[stage] for stage in STAGES))
 
 
 def check_alignment(causal: bool | str) -> bool:

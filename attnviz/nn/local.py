@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from attnviz.nn import masks
-from attnviz.nn.attention import attention
 from attnviz.nn.scores import scaled_dot
+from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array
 
 
 def local_attention(
-    q: Array, k: Array, v: Array, neighbours: int, attend: Callable[..., Array] = attention
+    q: Array, k: Array, v: Array, neighbours: int, attend: Callable[..., Array] = tiled_attention
 ) -> Array:
     """q, k [n_head, n, d_k], v [n_head, n, d_v] -> [n_head, n, d_v]: each query sees itself and
     `neighbours` tokens, half of them on either side.

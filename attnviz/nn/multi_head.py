@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.attention import Keep, KeepNothing, attention
 from attnviz.nn.cache import Cache, Pair
 from attnviz.nn.gate import Gate
 from attnviz.nn.heads import merge_heads, split_heads
@@ -18,6 +17,8 @@ from attnviz.nn.norms import Norm
 from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import RecordId, Site
+from attnviz.nn.stages import DiscardStages, StageKeeper
+from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array
 
 Rotary = Callable[[Array, Array], Array]
@@ -33,12 +34,12 @@ class Bias(Protocol):
 class Recorder(Protocol):
     """Decides, attention by attention, which stages are kept."""
 
-    def open(self, site: Site) -> Keep: ...
+    def open(self, site: Site) -> StageKeeper: ...
 
 
 class RecordNothing:
-    def open(self, site: Site) -> Keep:
-        return KeepNothing()
+    def open(self, site: Site) -> StageKeeper:
+        return DiscardStages()
 
 
 class Stream(NamedTuple):
@@ -131,7 +132,7 @@ class MultiHeadAttention(NamedTuple):
             k_pos = np.arange(k.shape[-2])
         if len(mask.rules) > 1 and keep.wants("mask"):
             keep.keep("masked_by", mask.reasons(q_pos, k_pos))
-        context = attention(
+        context = tiled_attention(
             q,
             k,
             v,

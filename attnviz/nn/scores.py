@@ -140,6 +140,16 @@ def gaussian(q: Array, k: Array, scale: float = 1.0, *, sigma: float = 1.0) -> A
     return _scaled(distance, -scale / (2 * sigma * sigma))
 
 
+def scaled(score: Score, scale: float | None) -> Score:
+    """The score with this scale, which is multiplied with where the function takes none."""
+    if scale is None:
+        return score
+    entry = entry_of(score)
+    if entry is None or entry.takes("scale"):
+        return functools.partial(score, scale=scale)
+    return lambda q, k, **memory: scale * score(q, k, **memory)
+
+
 def _by_rows(rows: Callable[[Array], Array], queries: Array, row_bytes: int) -> Array:
     """`rows(queries)`, a few queries at a time, where each needs `row_bytes` of memory."""
     n_q = queries.shape[-2]

@@ -10,20 +10,21 @@ SAFE = 75.0
 """exp(±75) and sums of such numbers are far from the ends of float32."""
 
 
-def softmax(logits: Array, axis: int = -1) -> Array:
-    """exp(x) / Σ exp(x) over `axis`, shifted by the largest value. -inf gives exactly 0.
+def softmax(logits: Array, axis: int = -1, sinks: Array | None = None) -> Array:
+    """exp(x) / Σ exp(x) over `axis`, shifted by the largest value: [...] -> [...].
 
-    A row of -inf only gives zeros, not NaN and not a uniform row. NaN and +inf give NaN.
+    -inf gives exactly 0, and a row of -inf only gives zeros, not NaN and not a uniform row.
+    NaN and +inf give NaN. With sinks [n_head], the logits are [n_head, n_q, n_k] and exp(sink)
+    enters the sum as well (OpenAI 2025, gpt-oss).
     """
-    rows = np.moveaxis(floating(logits), axis, -1).copy()
-    return np.moveaxis(softmax_in_place(rows), -1, axis)
-
-
-def jacobian(weights: Array) -> Array:
-    """How weights [..., n_k] move with their logits: ∂w_i/∂x_j = w_i (δ_ij - w_j),
-    [..., n_k, n_k]."""
-    diagonal = weights[..., :, None] * np.eye(weights.shape[-1], dtype=weights.dtype)
-    return np.asarray(diagonal - weights[..., :, None] * weights[..., None, :])
+    logits = floating(logits)
+    sink = -np.inf if sinks is None else _by_head(sinks, logits)
+    with np.errstate(invalid="ignore", over="ignore"):
+        peak = np.maximum(logits.max(axis, keepdims=True, initial=-np.inf), sink)
+        peak = np.where(np.isneginf(peak), 0, peak).astype(logits.dtype)
+        powers = np.exp(logits - peak)
+        total = powers.sum(axis, keepdims=True) + np.exp(sink - peak)
+        return np.asarray(powers / np.where(total == 0, 1, total))
 
 
 def masked_softmax(scores: Array, visible: Bool | None, sinks: Array | None = None) -> Array:
@@ -34,7 +35,14 @@ def masked_softmax(scores: Array, visible: Bool | None, sinks: Array | None = No
         visible: True = visible, broadcasts to the scores; None shows all.
         sinks: [n_head] logits that only enter the denominator.
     """
-    return softmax_in_place(hide(floating(scores).copy(), visible), sinks)
+    return softmax(scores if visible is None else np.where(visible, scores, -np.inf), sinks=sinks)
+
+
+def jacobian(weights: Array) -> Array:
+    """How weights [..., n_k] move with their logits: ∂w_i/∂x_j = w_i (δ_ij - w_j),
+    [..., n_k, n_k]."""
+    diagonal = weights[..., :, None] * np.eye(weights.shape[-1], dtype=weights.dtype)
+    return np.asarray(diagonal - weights[..., :, None] * weights[..., None, :])
 
 
 def hide(logits: Array, visible: Bool | None) -> Array:
@@ -50,7 +58,7 @@ def softmax_in_place(
     *,
     within: tuple[float, float] | None = None,
 ) -> Array:
-    """Turn logits [n_head, n_q, n_k] into weights over the last axis, in the same memory.
+    """`softmax` of logits [n_head, n_q, n_k] over the last axis, in the same memory.
 
     `within` bounds the logits of all visible cells, where the caller knows such bounds: between
     ±75, exp neither overflows nor vanishes, and the largest value of each row need not be found.

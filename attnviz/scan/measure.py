@@ -12,9 +12,9 @@ from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, specia
 from attnviz.analysis.metrics.values import output_weights, value_norms
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
-from attnviz.nn.attention import Keep
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.site import RecordId, Site
+from attnviz.nn.stages import StageKeeper
 from attnviz.nn.transformer import Stack, Transformer, attentions
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
@@ -87,7 +87,7 @@ class _Measuring:
         self._texts, self._outputs = texts, outputs
         self._settings: dict[tuple[str, str, bytes], MetricContext] = {}
 
-    def open(self, site: Site) -> Keep:
+    def open(self, site: Site) -> StageKeeper:
         return _Attention(self, site)
 
     def measure(self, site: Site, visible: Bool, weights: Array, v: Array) -> None:

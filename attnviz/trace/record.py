@@ -14,8 +14,8 @@ import numpy as np
 
 from attnviz import archive
 from attnviz.errors import AttnvizError
-from attnviz.nn.attention import STAGES
 from attnviz.nn.site import RecordId, Site
+from attnviz.nn.stages import STAGES
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 

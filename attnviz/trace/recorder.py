@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.attention import STAGES, Keep, KeepNothing
 from attnviz.nn.site import Site
+from attnviz.nn.stages import STAGES, DiscardStages, StageKeeper
 from attnviz.nn.types import Array
 from attnviz.trace.record import ARRAYS, Record, read_only
 from attnviz.trace.selection import Selection
@@ -23,9 +23,9 @@ class TraceRecorder:
         self._selection = selection or Selection()
         self._kept: list[tuple[Site, _Stages]] = []
 
-    def open(self, site: Site) -> Keep:
+    def open(self, site: Site) -> StageKeeper:
         if not self._selection.covers(site):
-            return KeepNothing()
+            return DiscardStages()
         stages = _Stages(self._stages)
         self._kept.append((site, stages))
         return stages

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from attnviz import attend
 from attnviz.errors import AttnvizError
-from attnviz.nn import attention as module
 from attnviz.nn import scores
-from attnviz.nn.attention import KeepAll, KeepNothing, attention, mix
 from attnviz.nn.heads import merge_heads, split_heads
 
 # distinct primes: a swapped axis cannot fit
@@ -99,36 +97,6 @@ def test_a_bias_of_minus_infinity_is_a_mask(qkv):
     assert not done.mask[..., 3:].any()
 
 
-@pytest.mark.parametrize("tile", [1, 64, 1 << 30])
-@pytest.mark.parametrize("block", [1, 1 << 30])
-def test_tiles_change_nothing(qkv, monkeypatch, tile, block):
-    mask = np.random.default_rng(0).random((N_HEAD, N_Q, N_K)) < 0.7
-    whole = attend(*qkv, mask=mask, sinks=np.arange(N_HEAD))
-    monkeypatch.setattr(module, "TILE_BYTES", tile)
-    monkeypatch.setattr(module, "BLOCK_BYTES", block)
-    cut = attend(*qkv, mask=mask, sinks=np.arange(N_HEAD))
-    for stage in module.STAGES:
-        np.testing.assert_allclose(getattr(cut, stage), getattr(whole, stage), atol=1e-12)
-
-
-def test_what_is_not_kept_changes_nothing(qkv):
-    kept = KeepAll()
-    whole = attention(*qkv, score=scores.scaled_dot, keep=kept)
-    bare = attention(*qkv, score=scores.scaled_dot, keep=KeepNothing())
-    np.testing.assert_array_equal(whole, bare)
-
-
-def test_somebody_elses_score_with_parameters_for_each_head(qkv, monkeypatch):
-    """It sees all heads at once, also where our own scores are taken a head at a time."""
-    monkeypatch.setattr(module, "TILE_BYTES", 1)
-    q, k, v = qkv
-    k, v = (np.repeat(x, 2, axis=1) for x in (k, v))
-    w = np.random.default_rng(1).normal(size=(N_HEAD, D_K, D_K))
-    done = attend(q, k, v, score=lambda q, k: q @ w @ k.mT)
-    expected = np.einsum("bhid,hde,bhje->bhij", q, w, k)
-    np.testing.assert_allclose(done.scores, expected, atol=1e-12)
-
-
 @pytest.mark.parametrize("n", [1, 2])
 def test_single_token_and_single_key(generator, n):
     q, k, v = (generator.normal(size=(1, 1, m, 3)) for m in (n, 1, 1))
@@ -165,14 +133,6 @@ def test_nan_of_one_batch_item_or_head_stays_there(qkv):
     assert broken[1, 4:, :, 0].all()
     assert broken.sum() == 2 * N_Q
     np.testing.assert_array_equal(attend(q, k, v).context[~broken], clean[~broken])
-
-
-def test_mix_without_a_mask_shows_nan(generator):
-    v = generator.normal(size=(1, 3, 2))
-    v[0, 1, 0] = np.nan
-    context = mix(np.full((1, 2, 3), 1 / 3), v)
-    assert np.isnan(context[..., 0]).all()
-    assert np.isfinite(context[..., 1]).all()
 
 
 @given(st.permutations(range(N_Q)))

@@ -100,3 +100,22 @@ def test_the_input_is_not_written_to(generator):
     softmax(logits)
     masked_softmax(logits, np.array([True, False, True]))
     np.testing.assert_array_equal(logits, before)
+
+
+@given(
+    arrays(
+        np.float64,
+        array_shapes(min_dims=3, max_dims=4, min_side=0, max_side=5),
+        elements=st.sampled_from([-np.inf, -800.0, -1.0, 0.0, 2.0, 90.0, np.inf, np.nan]),
+    ),
+    st.sampled_from([np.float32, np.float64]),
+    st.data(),
+)
+def test_in_place_is_the_formula(logits, dtype, data):
+    logits = logits.astype(dtype)
+    sinks = data.draw(st.sampled_from([None, np.linspace(-3, 3, logits.shape[-3])]))
+    expected = softmax(logits, sinks=sinks)
+    assert expected.dtype == dtype
+    np.testing.assert_allclose(
+        module.softmax_in_place(logits.copy(), sinks), expected, rtol=1e-5, atol=1e-30
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import attnviz
-from attnviz.nn.attention import STAGES
+from attnviz.nn.stages import STAGES
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from attnviz.nn.attention import Keep, KeepNothing
 from attnviz.nn.embedding import Input
 from attnviz.nn.gate import Gate
 from attnviz.nn.multi_head import Bias, MultiHeadAttention
 from attnviz.nn.scores import Score
 from attnviz.nn.site import RecordId, Site
+from attnviz.nn.stages import DiscardStages, StageKeeper
 from attnviz.nn.transformer import Stack, Transformer
 from attnviz.nn.types import Array
 from attnviz.trace.selection import Head
@@ -131,11 +131,11 @@ class _Means:
         self.totals: dict[str, Array] = {}
         self.counts: dict[str, int] = {}
 
-    def open(self, site: Site) -> Keep:
+    def open(self, site: Site) -> StageKeeper:
         return _ContextSum(self, site.id)
 
 
-class _ContextSum(KeepNothing):
+class _ContextSum(DiscardStages):
     def __init__(self, means: _Means, id: str) -> None:
         self._means, self._id = means, id
 

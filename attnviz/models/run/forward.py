@@ -15,9 +15,9 @@ from attnviz.models.model import Model
 from attnviz.models.run.finite import is_finite, no_float_warnings
 from attnviz.models.run.inputs import Text
 from attnviz.models.run.prepare import Prepared, prepare
-from attnviz.nn.attention import Keep
 from attnviz.nn.masks import Mask
 from attnviz.nn.site import Site
+from attnviz.nn.stages import StageKeeper
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ModelFacts, Trace, read_only
@@ -204,7 +204,7 @@ class _Counted:
         self._recorder, self._total, self._progress = recorder, total, progress
         self._done = 0
 
-    def open(self, site: Site) -> Keep:
+    def open(self, site: Site) -> StageKeeper:
         self._progress(self._done, self._total)
         self._done += 1
         return self._recorder.open(site)

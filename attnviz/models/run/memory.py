@@ -10,10 +10,11 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
-from attnviz.nn.attention import BLOCK_BYTES, MATRICES
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.site import Site
+from attnviz.nn.stages import MATRICES
+from attnviz.nn.tiled import BLOCK_BYTES
 from attnviz.nn.weights import LazyWeight
 from attnviz.trace.selection import Selection
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import attnviz
 from attnviz.analysis.words import merge_words
-from attnviz.nn.attention import STAGES
+from attnviz.nn.stages import STAGES
 
 DIGIT = Path(__file__).parents[3] / "samples" / "digits" / "7.png"
 TINY = "layers=1,heads=2,d_model=8,d_ff=8"
