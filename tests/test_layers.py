@@ -101,7 +101,10 @@ HEAVY = {"matplotlib", "PIL", "tokenizers", "scipy", "pydantic", "torch"}
     ("code", "extra"),
     [
         ("from attnviz.cli import run_cli; run_cli(['--version'])", {"numpy", "rich"}),
-        ("from attnviz.cli import run_cli; run_cli(['run', 'I saw'])", {"rich.console", "zipfile"}),
+        (
+            "from attnviz.cli import run_cli; run_cli(['run', 'I saw'])",
+            {"rich.console", "zipfile", "attnviz.models.gguf.file", "attnviz.models.vision.images"},
+        ),
         ("from attnviz.cli import run_cli; run_cli(['--help'])", {"numpy"}),
         ("import attnviz", {"numpy"}),
     ],

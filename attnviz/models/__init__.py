@@ -64,15 +64,18 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
     """
     changes = dict(changes or {})
     if name is None:
-        name = RANDOM if _needs_other_weights(changes) else DEFAULT
+        name = RANDOM if changes and _needs_other_weights(changes) else DEFAULT
     if name.partition(":")[0] == RANDOM or name.endswith(".toml"):
         return _seeded(name, changes)
     from attnviz.models.build import stack
-    from attnviz.models.edit.override import override
 
     dtype = stack.from_values({"dtype": changes.pop("dtype", "float32")}, "the flags").dtype
     model = _trained(name, dtype)
-    return override(model, changes) if changes else model
+    if not changes:
+        return model
+    from attnviz.models.edit.override import override
+
+    return override(model, changes)
 
 
 def _seeded(name: str, changes: Mapping[str, Any]) -> Model:

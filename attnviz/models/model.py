@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.models.vision.images import ImageReader
 from attnviz.nn.transformer import Transformer
+
+if TYPE_CHECKING:
+    from attnviz.models.vision.images import ImageReader
 
 
 class Model(NamedTuple):

@@ -11,7 +11,6 @@ from attnviz.models.model import Model
 from attnviz.models.sources.card import check_card
 from attnviz.models.sources.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
 from attnviz.models.tokenizers.files import read_tokenizers
-from attnviz.models.vision.preprocessor import HINT
 from attnviz.tokens import label
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -22,16 +21,13 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
     config = read_config(folder)
     weights = open_weights(folder, config)
     tokenizers = read_tokenizers(folder, config)
-    preprocessor = folder / PREPROCESSOR
     checkpoint = Checkpoint(
         name or folder.resolve().name,
         Config(config, str(folder / CONFIG)),
         weights,
         tokenizers.source,
         tokenizers.target,
-        Config(read_object(preprocessor), str(preprocessor), HINT)
-        if preprocessor.exists()
-        else None,
+        _read_preprocessor(folder / PREPROCESSOR),
         dtype,
     )
     model = build_model(checkpoint)
@@ -41,3 +37,12 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
         note = f"its weights are those in {label(file_name)}"
         model = model._replace(notes=(*model.notes, note))
     return model
+
+
+def _read_preprocessor(path: Path) -> Config | None:
+    """What is done to images before a model sees them, if the folder says."""
+    if not path.exists():
+        return None
+    from attnviz.models.vision.preprocessor import HINT
+
+    return Config(read_object(path), str(path), HINT)

@@ -7,11 +7,8 @@ from functools import reduce
 
 from rich.color import ColorSystem
 
-from attnviz.render.terminal.curves import draw_curves
 from attnviz.render.terminal.grid import draw_grid
 from attnviz.render.terminal.heatmap import draw_heatmap
-from attnviz.render.terminal.links import draw_links
-from attnviz.render.terminal.picture import draw_picture
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
 from attnviz.render.terminal.table import draw_table
 from attnviz.render.terminal.text import draw_text, row_width
@@ -32,18 +29,27 @@ def render(views: Sequence[View], screen: Screen) -> bytes:
 
 
 def draw(view: View, screen: Screen, alone: bool = True) -> Block:
-    """One view as lines; if it is not `alone`, without what its neighbours show already."""
+    """One view as lines; if it is not `alone`, without what its neighbours show already.
+
+    What few outputs hold is imported when it is drawn, for a quick start.
+    """
     if isinstance(view, Heatmap):
         return draw_heatmap(view, screen, alone)
     if isinstance(view, Grid):
         return draw_grid(view, screen)
     if isinstance(view, Links):
+        from attnviz.render.terminal.links import draw_links
+
         return draw_links(view, screen)
     if isinstance(view, Picture):
+        from attnviz.render.terminal.picture import draw_picture
+
         return draw_picture(view, screen, alone)
     if isinstance(view, Table):
         return draw_table(view, screen)
     if isinstance(view, Curves):
+        from attnviz.render.terminal.curves import draw_curves
+
         return draw_curves(view, screen)
     return draw_text(view, screen)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,14 @@ from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText, Reader
 from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.models.vision.grey import GreyReader
 from attnviz.nn.embedding import Embed, Embedding, PatchEmbedding
 from attnviz.nn.patches import GridPositions
 from attnviz.nn.schemes import Scheme
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
+
+if TYPE_CHECKING:
+    from attnviz.models.vision.grey import GreyReader
 
 MAX_SIDE = 4096
 
@@ -116,6 +118,8 @@ class _FileWeights:
 
 
 def _image(config: Config) -> GreyReader:
+    from attnviz.models.vision.grey import GreyReader
+
     config.require("reads", "patches")
     image = GreyReader(*(config.count(key) for key in ("height", "width", "patch")))
     config.require("n_pixel", image.patch**2)
