@@ -55,19 +55,19 @@ def _parts(word: str, width: int, shorten: Callable[[str], str] | None) -> Itera
             yield shorten(part)
         else:
             while part:
-                most = max(1, len(set_cell_size(part, width).rstrip()))
-                yield part[:most]
-                part = part[most:]
+                size = max(1, len(set_cell_size(part, width).rstrip()))
+                yield part[:size]
+                part = part[size:]
 
 
 def _unbroken(word: str) -> Iterator[str]:
     """A word, cut wherever it may be broken."""
     start = 0
     if not word.isascii():
-        for place in range(1, len(word)):
-            if _may_break(word[place - 1], word[place]):
-                yield word[start:place]
-                start = place
+        for position in range(1, len(word)):
+            if _may_break(word[position - 1], word[position]):
+                yield word[start:position]
+                start = position
     yield word[start:]
 
 

@@ -36,7 +36,7 @@ MATRIX_STAGES = ("weights", "scores", "logits")
 
 TOP = 2
 
-MOST_PANELS = 200
+MAX_PANELS = 200
 """Heads whose matrices fit into one overview."""
 
 
@@ -112,12 +112,12 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-MOST_TOKENS = 200
+MAX_TOKENS = 200
 
 
 def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
     """`0 [CLS]  1 I  2 saw  3 [SEP]`; what is left out of a long text is said."""
-    shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MOST_TOKENS])]
+    shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MAX_TOKENS])]
     rest = len(tokens) - len(shown)
     text = "  ".join(shown) + (f"  … and {rest} more" if rest else "")
     return Line(text, term, faint=frozenset(2 * position for position in tokens.special))
@@ -134,10 +134,10 @@ def tags_line(tokens: Tokens) -> str:
     pairs = list(zip(tokens.labels, tokens.tags, strict=True))
     shown = [
         f"{word}\u00a0{tag}{'?' if i in tokens.unknown else ''}"
-        for i, (word, tag) in enumerate(pairs[:MOST_TOKENS])
+        for i, (word, tag) in enumerate(pairs[:MAX_TOKENS])
         if tag
     ]
-    rest = sum(bool(tag) for _, tag in pairs[MOST_TOKENS:])
+    rest = sum(bool(tag) for _, tag in pairs[MAX_TOKENS:])
     return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
 
 
@@ -201,7 +201,7 @@ def overviews(
 ) -> Sequence[View]:
     """Layers × heads for each block and kind: a grid of panels, or of more than `MOST_PANELS`
     heads one number each, made of what is known of them already."""
-    if sum(len(selection.heads(record)) for record in records) > MOST_PANELS:
+    if sum(len(selection.heads(record)) for record in records) > MAX_PANELS:
         information = information or information_of_heads(records, selection)
         if any(np.isfinite(each.max_entropy) for each in information):  # else no query has a choice
             return information_maps(information)

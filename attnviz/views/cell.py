@@ -9,7 +9,7 @@ from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, matrix_numbers
 from attnviz.views.kinds import Line, Table, Text, Value, View
 
-MOST_PRODUCTS = 16
+MAX_PRODUCTS = 16
 
 
 def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
@@ -26,8 +26,8 @@ def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
 
 def _products(cell: Cell) -> Table:
     assert cell.products is not None
-    order = largest_places(cell.products, MOST_PRODUCTS)
-    chosen = np.sort(order) if len(cell.products) <= MOST_PRODUCTS else order
+    order = largest_places(cell.products, MAX_PRODUCTS)
+    chosen = np.sort(order) if len(cell.products) <= MAX_PRODUCTS else order
     rows: list[tuple[Value, ...]] = [(int(i), float(cell.products[i])) for i in chosen]
     left = len(cell.products) - len(chosen)
     if left:
@@ -62,7 +62,7 @@ def _steps(cell: Cell) -> Table:
 
 def _row(trace: Trace, record: Record, cell: Cell) -> Table:
     labels, row_exp = trace.streams[record.keys].labels, cell.row_exp
-    order = largest_places(cell.row_weights, MOST_PRODUCTS)
+    order = largest_places(cell.row_weights, MAX_PRODUCTS)
     chosen = np.sort(order)
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (

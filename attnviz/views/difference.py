@@ -29,7 +29,7 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head
-from attnviz.views.attention import MOST_TOKENS, model_line, token_axis, tokens_line
+from attnviz.views.attention import MAX_TOKENS, model_line, token_axis, tokens_line
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     Heatmap,
@@ -91,18 +91,18 @@ def tokens_lines(a: Tokens, b: Tokens, alignment: Alignment, term: str) -> list[
     """The tokens of both: `0 I  -1 saw  +1 see`; what is left out of a long text is said."""
     if alignment.whole:
         line = tokens_line(a, term)
-        by_place = "B's tokens have other names: compared by their places"
-        return [line] if a.labels == b.labels else [line, Line(by_place, "", "note")]
+        renamed = "B's tokens have other names: compared by their places"
+        return [line] if a.labels == b.labels else [line, Line(renamed, "", "note")]
     steps = list(alignment.steps())
     words: list[str] = []
     faint = set()
-    for place in _shown(steps):
-        step = None if place is None else steps[place]
+    for number in _shown(steps):
+        step = None if number is None else steps[number]
         if step is None or step.kind == "same":
             faint.add(2 * len(words))
         words += ["…"] if step is None else _step_words(step, a, b)
-    rest = len(words) - MOST_TOKENS
-    text = "  ".join(words[:MOST_TOKENS]) + (f"  … and {rest} more" if rest > 0 else "")
+    rest = len(words) - MAX_TOKENS
+    text = "  ".join(words[:MAX_TOKENS]) + (f"  … and {rest} more" if rest > 0 else "")
     signs = "-: only in A, +: only in B; their rows and columns are not compared"
     moved = "; 4/5: place 4 in A, 5 in B" if alignment.moved else ""
     return [Line(text, term, faint=frozenset(faint)), Line(signs + moved, "", "note")]
@@ -111,13 +111,13 @@ def tokens_lines(a: Tokens, b: Tokens, alignment: Alignment, term: str) -> list[
 def _shown(steps: Sequence[Step]) -> list[int | None]:
     """All steps of a short text; of a long one those around a change, None for what is between."""
     changed = np.array([step.kind != "same" for step in steps])
-    if len(steps) <= MOST_TOKENS:
+    if len(steps) <= MAX_TOKENS:
         return list(range(len(steps)))
     near = np.convolve(changed, np.ones(2 * CONTEXT + 1, int), "same") > 0
     shown: list[int | None] = []
-    for place, keep in enumerate(near):
-        if keep:
-            shown.append(place)
+    for number, is_near in enumerate(near):
+        if is_near:
+            shown.append(number)
         elif not shown or shown[-1] is not None:
             shown.append(None)
     return shown
@@ -186,8 +186,8 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
     """The most different heads first."""
     ranked = difference.ranked
     pairs = [each.pair for each in ranked]
-    places = [{_where(pair.a) for pair in pairs}, {_where(pair.b) for pair in pairs}]
-    short = all(len(place) == 1 for place in places)
+    blocks = [{_where(pair.a) for pair in pairs}, {_where(pair.b) for pair in pairs}]
+    short = all(len(names) == 1 for names in blocks)
     of_rows = ("variation", "divergence") if difference.stage == "weights" else ()
     rows = tuple(_row(a, b, head, short) for head in ranked[:count])
     notes = ["RMS: √ of the mean of (B - A)²"]
@@ -203,7 +203,7 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
         )
     title = f"heads, most different first · {difference.stage}"
     if short:
-        title += " · " + " | ".join(dict.fromkeys(place.pop() for place in places))
+        title += " · " + " | ".join(dict.fromkeys(names.pop() for names in blocks))
     columns = ("head", "largest", "query", "key", "A", "B", "RMS", *of_rows)
     return Table(title, columns, rows, tuple(notes))
 
@@ -212,11 +212,11 @@ def _row(a: Trace, b: Trace, head: HeadDifference, short: bool) -> tuple[Value, 
     """NaN is the largest difference that there is."""
     names = [_short(each) if short else str(each) for each in (head.pair.a, head.pair.b)]
     cell = head.broken or head.at
-    place = ("", "") if cell is None else cell_names(a, b, head, cell)
+    tokens = ("", "") if cell is None else cell_names(a, b, head, cell)
     values = (None, None) if cell is None else (cell.a, cell.b)
     of_rows = () if head.variation is None else (head.variation, head.divergence)
     largest = float("nan") if head.broken else head.largest
-    return (" | ".join(dict.fromkeys(names)), largest, *place, *values, head.rms, *of_rows)
+    return (" | ".join(dict.fromkeys(names)), largest, *tokens, *values, head.rms, *of_rows)
 
 
 def _matrices(

@@ -70,8 +70,8 @@ def _table(trace: Trace, flow: Flow, token: int) -> Table:
     name = trace.streams[flow.outputs].labels[token]
     several = len(flow.shares) > 1
     rows: list[tuple[Value, ...]] = [
-        (*((stream,) if several else ()), place, trace.streams[stream].labels[place], share)
-        for stream, place, share in flow.largest(token, LISTED)
+        (*((stream,) if several else ()), position, trace.streams[stream].labels[position], share)
+        for stream, position, share in flow.largest(token, LISTED)
     ]
     columns = (*(("stream",) if several else ()), "place", "input", "share")
     return Table(f"the largest shares of output {token} {name}", columns, tuple(rows))

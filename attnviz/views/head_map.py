@@ -21,7 +21,7 @@ class HeadMap(NamedTuple):
     block: str
     kind: str
     rows: Array
-    """[n_of_map]: their places among all that were given."""
+    """[n_of_map]: their numbers among all heads that were passed in."""
     heatmap: Heatmap
 
     def titled(self, what: str, *notes: str) -> Heatmap:
@@ -49,16 +49,16 @@ def head_maps(
     layers = np.array([id.layer for id in ids])
     for block, kind in dict.fromkeys(id.group for id in ids):
         rows = np.flatnonzero([id.group == (block, kind) for id in ids])
-        own = sorted(set(layers[rows].tolist()))
-        cells = np.full((len(own), int(heads[rows].max()) + 1), np.nan)
-        places = np.searchsorted(own, layers[rows]), heads[rows]
-        cells[places] = values[rows]
+        numbers = sorted(set(layers[rows].tolist()))
+        cells = np.full((len(numbers), int(heads[rows].max()) + 1), np.nan)
+        position = np.searchsorted(numbers, layers[rows]), heads[rows]
+        cells[position] = values[rows]
         shown = np.zeros(cells.shape, bool)
-        shown[places] = defined[rows]
+        shown[position] = defined[rows]
         heatmap = Heatmap(
             title="",
             values=cells,
-            rows=_layers(own),
+            rows=_layers(numbers),
             columns=indices("head", cells.shape[1]),
             scale=scale,
             masked=np.where(shown, 0, 1) if not shown.all() else None,
@@ -88,8 +88,8 @@ def _how_to_draw(heads: Sequence[HeadInformation], of_map: HeadMap) -> str:
     return f"-s L{layer} draws the heads of layer {layer}, where the most telling one is"
 
 
-def _layers(own: Sequence[int]) -> Axis:
+def _layers(numbers: Sequence[int]) -> Axis:
     """Named where there are gaps; else the indices are the layers' numbers."""
-    if own[-1] - own[0] < len(own):
-        return indices("layer", len(own), own[0])
-    return Axis("layer", tuple(f"L{layer}" for layer in own))
+    if numbers[-1] - numbers[0] < len(numbers):
+        return indices("layer", len(numbers), numbers[0])
+    return Axis("layer", tuple(f"L{layer}" for layer in numbers))

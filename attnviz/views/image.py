@@ -13,7 +13,7 @@ from attnviz.views.kinds import Line, Picture, Scale, Table, Text, View, around_
 
 ANSWERS = 3
 
-MOST_MAPS = 24
+MAX_MAPS = 24
 """Heads that are shown one by one, unless they were chosen."""
 
 
@@ -97,7 +97,7 @@ def _attention(
     maps = patch_maps(trace, selection, query, patches)
     who = "the class token" if query == 0 else f"patch {trace.streams['source'].labels[query]}"
     looks = f"where {who} looks: attention"
-    if selection.clauses or sum(len(each.heads) for each in maps) <= MOST_MAPS:
+    if selection.clauses or sum(len(each.heads) for each in maps) <= MAX_MAPS:
         title = f"{looks}, by layer and head"
         return [_by_head(title, image, maps, _class_token_text(maps, query))]
     last = maps[-1:]

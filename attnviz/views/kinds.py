@@ -29,22 +29,22 @@ class Axis:
     first: int = 0
     """The index of the first label."""
     step: int = 1
-    """How many places of the original one label stands for: more than 1 after pooling."""
+    """How many positions of the original one label stands for: more than 1 after pooling."""
     special: frozenset[int] = frozenset()
-    """Places of tokens that the tokenizer added."""
+    """Positions of tokens that the tokenizer added."""
     end: int | None = None
-    """How many places there were before pooling."""
+    """How many positions there were before pooling."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def is_special(self, place: int) -> bool:
+    def is_special(self, position: int) -> bool:
         """Whether the label is that of one token, which the tokenizer added."""
-        return self.step == 1 and place in self.special
+        return self.step == 1 and position in self.special
 
-    def index(self, place: int) -> str:
+    def index(self, position: int) -> str:
         """`3`, or `12-15` after pooling."""
-        start = self.first + place * self.step
+        start = self.first + position * self.step
         last = start + self.step - 1
         if self.end is not None:
             last = min(last, self.first + self.end - 1)
@@ -120,7 +120,7 @@ class Heatmap(NamedTuple):
     """How the cells that each reason masks are drawn; if empty, as the masks' entries say."""
 
     def shades(self) -> Array:
-        """Each cell's place on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
+        """Each cell's level on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
         cell is masked or not a number."""
         values = np.asarray(self.values, np.float64)
         shown = np.isfinite(values)
@@ -129,18 +129,18 @@ class Heatmap(NamedTuple):
         safe = np.where(shown, values, 0.0)
         low, high = self.scale.low, self.scale.high
         if self.scale.kind == "diverging":
-            places = safe / high if high > 0 else safe * 0
-            return np.where(shown, np.clip(places, -1, 1), np.nan)
+            levels = safe / high if high > 0 else safe * 0
+            return np.where(shown, np.clip(levels, -1, 1), np.nan)
         if self.scale.by == "row":
             largest = np.maximum(safe.max(-1, keepdims=True, initial=0), np.finfo(float).tiny)
-            places = safe / largest
+            levels = safe / largest
         elif self.scale.by in ("head", "map"):
-            places = safe / max(safe.max(initial=0), np.finfo(float).tiny)
+            levels = safe / max(safe.max(initial=0), np.finfo(float).tiny)
         elif self.scale.by == "log":
-            places = 1 - np.log10(np.clip(safe, LOG_FLOOR, 1)) / np.log10(LOG_FLOOR)
+            levels = 1 - np.log10(np.clip(safe, LOG_FLOOR, 1)) / np.log10(LOG_FLOOR)
         else:
-            places = (safe - low) / (high - low) if high > low else safe * 0
-        return np.where(shown, np.clip(places, 0, 1), np.nan)
+            levels = (safe - low) / (high - low) if high > low else safe * 0
+        return np.where(shown, np.clip(levels, 0, 1), np.nan)
 
     def reason(self, number: int) -> str:
         """The name of the rule behind the number of a masked cell."""
@@ -200,29 +200,29 @@ class Links(NamedTuple):
     right: Axis
     left: Axis
     scale: Scale = WEIGHTS
-    least: float = 0.1
-    """Weights below it have no line; it is said."""
+    minimum: float = 0.1
+    """Weights below it have no line; the notes say so."""
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[tuple[int, int, float]]:
         """(right, left, weight) of every line, the lightest first, so that none hides a heavier."""
-        found = [
+        lines = [
             (int(i), int(j), float(self.values[i, j]))
-            for i, j in np.argwhere(self.values >= self.least)
+            for i, j in np.argwhere(self.values >= self.minimum)
         ]
-        return sorted(found, key=lambda line: line[2])
+        return sorted(lines, key=lambda line: line[2])
 
     def strongest(self, row: int) -> tuple[int, float] | None:
         """The left token that a right token is joined to most; None if its row is empty."""
         values = self.values[row]
         if not np.isfinite(values).any() or not np.nanmax(values) > 0:
             return None
-        place = int(np.nanargmax(values))
-        return place, float(values[place])
+        position = int(np.nanargmax(values))
+        return position, float(values[position])
 
     def all_notes(self) -> tuple[str, ...]:
-        hidden = int(((self.values > 0) & (self.values < self.least)).sum())
-        left_out = f"{hidden} weights under {short(self.least)} have no line"
+        hidden = int(((self.values > 0) & (self.values < self.minimum)).sum())
+        left_out = f"{hidden} weights under {short(self.minimum)} have no line"
         return (*self.notes, *((left_out,) if hidden else ()))
 
 

@@ -46,8 +46,8 @@ def _means(values: Array, visible: Bool, rows: int, columns: int) -> Array:
 
 def _largest(values: Array, visible: Bool, rows: int, columns: int) -> Array:
     """The visible value of the largest magnitude, with its sign; NaN if one is in the block."""
-    seen = _or_zero(values, visible)
-    low, high = (_blocks(pick.reduceat, seen, rows, columns) for pick in (np.minimum, np.maximum))
+    shown = _or_zero(values, visible)
+    low, high = (_blocks(pick.reduceat, shown, rows, columns) for pick in (np.minimum, np.maximum))
     return np.where(high >= -low, high, low)
 
 

@@ -21,13 +21,13 @@ from PIL import Image
 from attnviz.errors import AttnvizError
 from attnviz.render import render
 from attnviz.render.figure import fonts
-from attnviz.render.figure.boxes import WIDEST, Box, Page, lay_out, left_to_right
+from attnviz.render.figure.boxes import MAX_WIDTH, Box, Page, lay_out, left_to_right
 from attnviz.render.figure.colours import BROKEN, MASKED, ink, pixels
 from attnviz.render.figure.curves import curves_box
 from attnviz.render.figure.heatmap import colour_bar, heatmap_box
 from attnviz.render.figure.table import table_box
 from attnviz.render.figure.text import HEAD, HEADING, LINE, TERM, text_box
-from attnviz.render.figure.text import WIDEST as WIDEST_TEXT
+from attnviz.render.figure.text import MAX_WIDTH as MAX_TEXT_WIDTH
 from attnviz.render.figure.text_layout import lines_of, width_of
 from attnviz.views.kinds import (
     Curves,
@@ -220,7 +220,7 @@ def test_layout_flows_and_never_overlaps():
     sizes = [(9, 1, False), (5, 2, True), (5, 3, True), (5, 1, True), (2, 1, False), (1, 1, True)]
     boxes = [Box(width, height, lambda *a: None, flows) for width, height, flows in sizes]
     width, height, placed = lay_out(boxes)
-    assert width <= WIDEST + 0.3
+    assert width <= MAX_WIDTH + 0.3
     for i, (a, ax, ay) in enumerate(placed):
         assert ax + a.width <= width
         assert ay + a.height <= height
@@ -244,7 +244,7 @@ def test_indices_stay_at_the_left_of_words_that_run_left():
 def test_a_wide_table_wraps_and_stays_on_the_page():
     text = " ".join(f"word{i}" for i in range(120))
     box = table_box(Table("t", ("name", "value", "of what"), (("a", 0.5, text), ("b", 1.0, "x"))))
-    assert box.width <= WIDEST_TEXT + 0.1
+    assert box.width <= MAX_TEXT_WIDTH + 0.1
     assert box.height > HEAD + 6 * LINE  # a head, two rows, and lines of the one that wraps
 
 

@@ -21,11 +21,11 @@ def test_nothing_is_lost_and_no_line_is_too_long(text, width):
     lines = fill(text.split(" "), width)
     assert all(cell_len(" ".join(word for _, word in line)) <= width for line in lines)
     pieces = [piece for line in lines for piece in line]
-    whole = {
+    split = {
         n: "".join(w for _, w in same) for n, same in groupby(pieces, key=lambda piece: piece[0])
     }
     for number, word in enumerate(text.split(" ")):
-        assert whole.get(number, "") == word
+        assert split.get(number, "") == word
 
 
 @given(text=st.text("注意力权重", min_size=1), width=st.integers(2, 30))

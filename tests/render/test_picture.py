@@ -8,11 +8,11 @@ import io
 import numpy as np
 
 from attnviz.render import render as render_file
-from attnviz.render.figure.boxes import WIDEST
+from attnviz.render.figure.boxes import MAX_WIDTH
 from attnviz.render.figure.picture import (
     BELOW,
     COLOUR,
-    MOST,
+    MAX_COVER,
     _cover,
     _panel,
     _parts,
@@ -72,14 +72,14 @@ def test_a_value_covers_the_image_by_its_share():
     axes = Figure().add_axes((0, 0, 1, 1))
     _panel(axes, samples.picture(), np.array([[0.0, 0.25], [0.5, 1.0]]))
     over = np.asarray(axes.images[1].get_array())
-    np.testing.assert_allclose(over[..., 3], MOST * np.array([[0, 0.25], [0.5, 1]]))
+    np.testing.assert_allclose(over[..., 3], MAX_COVER * np.array([[0, 0.25], [0.5, 1]]))
     np.testing.assert_allclose(over[0, 0, :3], COLOUR)
 
 
 def test_what_is_below_zero_has_a_colour_of_its_own():
     over = _cover(np.array([-0.5, 0.25]))
     np.testing.assert_allclose(over[:, :3], [BELOW, COLOUR])
-    np.testing.assert_allclose(over[:, 3], [MOST / 2, MOST / 4])
+    np.testing.assert_allclose(over[:, 3], [MAX_COVER / 2, MAX_COVER / 4])
 
 
 def test_maps_over_colours_are_over_their_brightness():
@@ -102,7 +102,7 @@ def many(n):
 
 
 def test_maps_that_are_too_many_for_a_line_go_below():
-    assert picture_box(many(12)).width <= WIDEST
+    assert picture_box(many(12)).width <= MAX_WIDTH
     assert picture_box(many(12)).height > picture_box(many(6)).height
     assert [len(part) for part in _parts(12, 7)] == [6, 6]
     assert [len(part) for part in _parts(5, 7)] == [5]

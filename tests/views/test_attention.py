@@ -11,7 +11,7 @@ from attnviz.errors import AttnvizError
 from attnviz.tokens import Tokens
 from attnviz.trace.record import ModelFacts, Trace
 from attnviz.trace.selection import Selection, parse_selection
-from attnviz.views.attention import MOST_PANELS, attention_views, tokens_line
+from attnviz.views.attention import MAX_PANELS, attention_views, tokens_line
 from attnviz.views.kinds import Grid, Heatmap, Text
 
 
@@ -91,7 +91,7 @@ def test_what_is_suggested_then_draws_panels(deep):
 
 def test_up_to_the_limit_panels_are_drawn(deep):
     (grid,) = of_kind(attention_views(deep, parse_selection(["L0-24"])), Grid)
-    assert len(grid.present()) == MOST_PANELS == 200
+    assert len(grid.present()) == MAX_PANELS == 200
 
 
 def test_too_many_heads_of_several_kinds():

@@ -70,7 +70,7 @@ def test_the_answer(trace):
 
 
 def test_many_heads_are_summed_up_and_it_is_said(trace, monkeypatch):
-    monkeypatch.setattr("attnviz.views.image.MOST_MAPS", 5)
+    monkeypatch.setattr("attnviz.views.image.MAX_MAPS", 5)
     means, last = pictures(trace)
     assert means.column_names == ("L0", "L1")
     for record, values in zip(trace, means.overlays[0], strict=True):

@@ -22,7 +22,7 @@ from attnviz.render.figure.table import table_box
 from attnviz.render.figure.text import text_box
 from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View, texts
 
-MOST_PIXELS = 30_000
+MAX_PIXELS = 30_000
 
 
 def draw(
@@ -33,7 +33,7 @@ def draw(
     Args:
         format: one that Matplotlib writes. metadata: what the file says of itself.
     """
-    names, missing = families(_said(views))
+    names, missing = families(_texts(views))
     settings: dict[Any, Any] = {
         "font.family": names,
         "text.parse_math": False,  # one $ in a token would abort the figure
@@ -44,7 +44,7 @@ def draw(
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         width, height, placed = lay_out([_box(view) for view in views])
-        if height * DOTS > MOST_PIXELS:
+        if height * DOTS > MAX_PIXELS:
             raise AttnvizError(
                 f"a figure {height:.0f} inches high is too large to draw",
                 "select fewer layers or heads: -s L0-5",
@@ -55,17 +55,17 @@ def draw(
         for box, x, y in placed:
             box.draw(page, x, y)
         file = io.BytesIO()
-        dots = 2 * DOTS if format == "png" and height * DOTS < MOST_PIXELS / 10 else DOTS
+        dots = 2 * DOTS if format == "png" and height * DOTS < MAX_PIXELS / 10 else DOTS
         figure.savefig(file, format=format, dpi=dots, metadata=metadata)
     return file.getvalue(), missing
 
 
 def missing_fonts(views: Sequence[View]) -> tuple[str, ...]:
     """A word on the characters that no installed font has, once for all these views."""
-    return families(_said(views))[1]
+    return families(_texts(views))[1]
 
 
-def _said(views: Sequence[View]) -> Iterator[str]:
+def _texts(views: Sequence[View]) -> Iterator[str]:
     return (text for view in views for text in texts(view))
 
 

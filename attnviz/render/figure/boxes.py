@@ -9,7 +9,7 @@ from unicodedata import bidirectional
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDEST = 13.0
+MAX_WIDTH = 13.0
 MARGIN = 0.15
 GAP = 0.25
 
@@ -65,7 +65,7 @@ def lay_out(boxes: Sequence[Box]) -> tuple[float, float, list[tuple[Box, float, 
     x, y, row_height, width = MARGIN, MARGIN, 0.0, 0.0
     flowing = False
     for box in boxes:
-        beside = flowing and box.flows and x + box.width <= WIDEST
+        beside = flowing and box.flows and x + box.width <= MAX_WIDTH
         if placed and not beside:
             x, y, row_height = MARGIN, y + row_height + GAP, 0.0
         placed.append((box, x, y))

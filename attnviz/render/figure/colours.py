@@ -37,9 +37,9 @@ def pixels(heatmap: Heatmap) -> Array:
     return np.asarray((colours * 255).round(), np.uint8)
 
 
-def token_colour(axis: Axis, place: int) -> str:
+def token_colour(axis: Axis, position: int) -> str:
     """Special tokens are lighter."""
-    return "0.55" if axis.is_special(place) else "black"
+    return "0.55" if axis.is_special(position) else "black"
 
 
 def ink(colour: Array) -> str:

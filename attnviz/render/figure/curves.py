@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from attnviz.render.figure.boxes import Box, Page
-from attnviz.render.figure.text import WIDEST, note_words, title_words, words_box
+from attnviz.render.figure.text import MAX_WIDTH, note_words, title_words, words_box
 from attnviz.render.figure.text_layout import SMALL, lines_of, width_of
 from attnviz.views.kinds import Curves
 from attnviz.views.numbers import short
@@ -22,10 +22,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 def curves_box(curves: Curves) -> Box:
     """Lines, told apart by colour and by style, with their names beside them."""
     names = ["\n".join(lines_of(name, LEGEND, SMALL)) for name, _ in curves.series]
-    longest = max((width_of(part, SMALL) for name in names for part in name.split("\n")), default=0)
+    max_length = max(
+        (width_of(part, SMALL) for name in names for part in name.split("\n")), default=0
+    )
     title, top = title_words(curves.title)
     width, height = CURVES
-    below, end = note_words(curves.notes, top + height, WIDEST)
+    below, end = note_words(curves.notes, top + height, MAX_WIDTH)
     words = words_box([*title, *below], end)
 
     def draw(page: Page, x: float, y: float) -> None:
@@ -33,7 +35,7 @@ def curves_box(curves: Curves) -> Box:
         axes = page.axes(x + 0.55, y + top, width - 0.55, height - 0.4)
         _plot(axes, curves, names)
 
-    return Box(max(words.width, width + 0.5 + longest), end, draw)
+    return Box(max(words.width, width + 0.5 + max_length), end, draw)
 
 
 def _plot(axes: Axes, curves: Curves, names: Sequence[str]) -> None:

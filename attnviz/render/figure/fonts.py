@@ -17,23 +17,23 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 def families(texts: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     """Font families to try in turn, and warnings that name the scripts no font covers."""
-    found = [FIRST]
+    fonts = [FIRST]
     missing = {ord(char) for text in texts for char in text if not char.isspace()}
     missing -= _covered(font_manager.findfont(FIRST))
     for path in _others() if missing else ():
         covered = missing & _covered(path)
         if covered:
             font_manager.fontManager.addfont(path)
-            found.append(font_manager.FontProperties(fname=path).get_name())
+            fonts.append(font_manager.FontProperties(fname=path).get_name())
             missing -= covered
         if not missing:
             break
     if not missing:
-        return found, ()
+        return fonts, ()
     names = sorted({_script(chr(code)) for code in missing})
-    some = "".join(chr(code) for code in sorted(missing)[:6])
-    return found, (
-        f"no installed font has {', '.join(names)} ({some}): boxes are drawn instead; "
+    examples = "".join(chr(code) for code in sorted(missing)[:6])
+    return fonts, (
+        f"no installed font has {', '.join(names)} ({examples}): boxes are drawn instead; "
         "on Debian: apt install fonts-noto-cjk fonts-noto-core",
     )
 

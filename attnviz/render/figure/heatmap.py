@@ -27,31 +27,31 @@ from attnviz.views.kinds import Axis, Grid, Heatmap, Scale
 from attnviz.views.numbers import short
 from attnviz.views.pooling import pool
 
-MOST_NUMBERS = 20
-MOST_HATCHED = 64
-MOST_CELLS = 1024
+MAX_NUMBERS = 20
+MAX_HATCHED = 64
+MAX_CELLS = 1024
 CELL, LARGEST = 0.42, 5.2
 LETTER = 0.072
 """The width of a letter of 8 points, in inches, on the generous side."""
-BAR_WIDTH, BAR_ROOM = 0.12, 0.75
+BAR_WIDTH, BAR_SPACE = 0.12, 0.75
 TITLE, LINE = 0.24, 0.15
-LONGEST_LABEL = 18
-LEAST_NOTE = 1.2
+MAX_LABEL = 18
+MIN_NOTE_WIDTH = 1.2
 
 
 def heatmap_box(heatmap: Heatmap) -> Box:
     """Title, labels, cells, colour bar, notes."""
     n_row, n_column = heatmap.values.shape
-    step = -(-max(n_row, n_column) // MOST_CELLS)
+    step = -(-max(n_row, n_column) // MAX_CELLS)
     heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
     n_row, n_column = heatmap.values.shape
     cell = min(CELL, LARGEST / max(n_row, n_column, 1))
     width, height = max(n_column * cell, cell), max(n_row * cell, cell)
-    left = 0.2 + _longest(heatmap.rows) * LETTER
-    turned = any(cell_len(label) * LETTER > cell - 0.04 for label in _labels(heatmap.columns))
-    total = max(left + width + BAR_ROOM, min(title_width(heatmap.title), LARGEST))
+    left = 0.2 + _max_length(heatmap.rows) * LETTER
+    rotated = any(cell_len(label) * LETTER > cell - 0.04 for label in _labels(heatmap.columns))
+    total = max(left + width + BAR_SPACE, min(title_width(heatmap.title), LARGEST))
     title = title_lines(heatmap.title, total)
-    names = _longest(heatmap.columns) * LETTER if turned else 0.1
+    names = _max_length(heatmap.columns) * LETTER if rotated else 0.1
     above = TITLE + LINE * (len(title) - 1) + 0.2 + names
     signs = _is_hatched(heatmap) and len(heatmap.masked_by()) > 1
     notes = _wrapped((*heatmap.notes, *_reasons([heatmap], signs)), total)
@@ -61,9 +61,9 @@ def heatmap_box(heatmap: Heatmap) -> Box:
         axes = page.axes(x + left, y + above, width, height)
         colours = pixels(heatmap)
         axes.imshow(colours, aspect="auto", interpolation="nearest")
-        _ticks(axes, heatmap, cell, turned)
+        _ticks(axes, heatmap, cell, rotated)
         _hatch(axes, heatmap)
-        if max(n_row, n_column) <= MOST_NUMBERS:
+        if max(n_row, n_column) <= MAX_NUMBERS:
             _numbers(axes, heatmap, colours)
         bar_height = max(height, 0.9)
         colour_bar(page, x + left + width + 0.12, y + above, bar_height, heatmap.scale)
@@ -92,7 +92,7 @@ def grid_box(grid: Grid) -> Box:
     rows, columns = len(small), max(len(row) for row in small)
     left = 0.1 + max((cell_len(name) for name in grid.row_names), default=0) * LETTER
     width, height = columns * cells[1] / DOTS, rows * cells[0] / DOTS
-    total = max(left + width + BAR_ROOM, min(title_width(grid.title), LARGEST))
+    total = max(left + width + BAR_SPACE, min(title_width(grid.title), LARGEST))
     title = title_lines(grid.title, total)
     top = TITLE + LINE * (len(title) - 1)
     above = top + 0.22
@@ -166,19 +166,19 @@ def _bar_ticks(scale: Scale) -> tuple[list[float], list[str]]:
     return [0, 0.5, 1], [first, short(middle), last]
 
 
-def _ticks(axes: Axes, heatmap: Heatmap, cell: float, turned: bool) -> None:
+def _ticks(axes: Axes, heatmap: Heatmap, cell: float, rotated: bool) -> None:
     every = max(1, int(np.ceil(0.13 / cell)))
     size = min(8.0, max(4.0, cell * 72 * 0.9 * every))
     axes.xaxis.tick_top()
     for axis, lines in ((heatmap.columns, axes.xaxis), (heatmap.rows, axes.yaxis)):
-        places = list(range(0, len(axis), every))
+        positions = list(range(0, len(axis), every))
         labels = _labels(axis)
-        lines.set_ticks(places, [labels[i] for i in places], fontsize=size)
+        lines.set_ticks(positions, [labels[i] for i in positions], fontsize=size)
         if axis.special:
-            for place, text in zip(places, lines.get_ticklabels(), strict=True):
-                text.set_color(token_colour(axis, place))
+            for position, text in zip(positions, lines.get_ticklabels(), strict=True):
+                text.set_color(token_colour(axis, position))
     axes.tick_params(length=0, pad=2)
-    if turned:
+    if rotated:
         for label in axes.get_xticklabels():
             label.set_rotation(90)
     axes.set_xlabel(heatmap.columns.name, fontsize=7, color="0.35")
@@ -190,13 +190,13 @@ def _ticks(axes: Axes, heatmap: Heatmap, cell: float, turned: bool) -> None:
 
 def _labels(axis: Axis) -> list[str]:
     labels = []
-    for place, label in enumerate(axis.labels):
-        short_label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-        labels.append(left_to_right(f"{axis.index(place)} {short_label}".strip()))
+    for position, label in enumerate(axis.labels):
+        short_label = label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"
+        labels.append(left_to_right(f"{axis.index(position)} {short_label}".strip()))
     return labels
 
 
-def _longest(axis: Axis) -> int:
+def _max_length(axis: Axis) -> int:
     # a wide character takes the room of two letters
     plain = (label.replace(LEFT_TO_RIGHT, "") for label in _labels(axis))
     return max((sum(1 + (ord(c) > 0x1100) for c in label) for label in plain), default=1)
@@ -233,7 +233,7 @@ def _hatch(axes: Axes, heatmap: Heatmap) -> None:
 
 
 def _is_hatched(heatmap: Heatmap) -> bool:
-    return bool(max(heatmap.values.shape) <= MOST_HATCHED)
+    return bool(max(heatmap.values.shape) <= MAX_HATCHED)
 
 
 def _squares(cells: Array) -> Path:
@@ -258,4 +258,4 @@ def _reasons(heatmaps: Sequence[Heatmap], signs: bool = False) -> tuple[str, ...
 
 
 def _wrapped(texts: Sequence[str], width: float) -> list[str]:
-    return [line for text in texts for line in lines_of(text, max(width, LEAST_NOTE), SMALL)]
+    return [line for text in texts for line in lines_of(text, max(width, MIN_NOTE_WIDTH), SMALL)]

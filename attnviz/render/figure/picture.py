@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from rich.cells import cell_len
 
 from attnviz.nn.types import Array
-from attnviz.render.figure.boxes import WIDEST, Box, Page
+from attnviz.render.figure.boxes import MAX_WIDTH, Box, Page
 from attnviz.render.figure.colours import limits
-from attnviz.render.figure.heatmap import BAR_ROOM, BAR_WIDTH, LETTER, LINE, TITLE
+from attnviz.render.figure.heatmap import BAR_SPACE, BAR_WIDTH, LETTER, LINE, TITLE
 from attnviz.render.line_breaking import wrapped
 from attnviz.views.kinds import Picture
 
 PANEL, GAP, NAMES = 1.35, 0.12, 0.22
 COLOUR, BELOW = (1.0, 0.42, 0.0), (0.1, 0.3, 1.0)
 """Of values above zero, and below it on a scale that has both."""
-MOST = 0.9
+MAX_COVER = 0.9
 """How much of the image the highest value covers; 0 covers nothing, so that a map says as much
 over black as over white."""
 
@@ -25,10 +25,10 @@ def picture_box(picture: Picture) -> Box:
     """The image alone at the left, the overlays in rows and columns beside it; columns that are
     too many go below."""
     left = PANEL + 0.35 + max((cell_len(name) for name in picture.row_names), default=0) * LETTER
-    parts = _parts(len(picture.column_names), int((WIDEST - left - BAR_ROOM) / (PANEL + GAP)))
+    parts = _parts(len(picture.column_names), int((MAX_WIDTH - left - BAR_SPACE) / (PANEL + GAP)))
     part_height = NAMES + len(picture.overlays) * (PANEL + GAP)
     end = left + max(len(part) for part in parts) * (PANEL + GAP)
-    width = max(end + BAR_ROOM, cell_len(picture.title) * LETTER * 1.1)
+    width = max(end + BAR_SPACE, cell_len(picture.title) * LETTER * 1.1)
     notes = _notes(picture, width)
     height = TITLE + len(parts) * part_height
 
@@ -45,9 +45,9 @@ def picture_box(picture: Picture) -> Box:
     return Box(width, height + LINE * len(notes) + 0.05, draw)
 
 
-def _parts(n_column: int, most: int) -> list[range]:
+def _parts(n_column: int, maximum: int) -> list[range]:
     """The columns in lines of about the same length, at most so many in each."""
-    n_line = max(1, -(-n_column // max(1, most)))
+    n_line = max(1, -(-n_column // max(1, maximum)))
     per_line = max(1, -(-n_column // n_line))
     return [range(i, min(i + per_line, n_column)) for i in range(0, max(1, n_column), per_line)]
 
@@ -62,8 +62,8 @@ def _notes(picture: Picture, width: float) -> list[str]:
 
 def _part(page: Page, x: float, y: float, left: float, picture: Picture, columns: range) -> None:
     """Some columns of the overlays, under their names."""
-    for place, column in enumerate(columns):
-        at = x + left + place * (PANEL + GAP)
+    for number, column in enumerate(columns):
+        at = x + left + number * (PANEL + GAP)
         page.text(at, y, picture.column_names[column])
         for i, line in enumerate(picture.overlays):
             values, top = line[column], y + NAMES + i * (PANEL + GAP)
@@ -92,7 +92,7 @@ def _cover(shades: Array) -> Array:
     """Places on the scale, -1 to 1 -> [..., 4]: what is laid over the image."""
     colours = np.empty((*shades.shape, 4))
     colours[..., :3] = np.where(shades[..., None] < 0, BELOW, COLOUR)
-    colours[..., 3] = MOST * abs(shades)
+    colours[..., 3] = MAX_COVER * abs(shades)
     return colours
 
 

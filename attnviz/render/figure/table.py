@@ -8,8 +8,8 @@ from attnviz.render.figure.boxes import Box
 from attnviz.render.figure.text import (
     BETWEEN,
     LINE,
+    MAX_WIDTH,
     SPACE,
-    WIDEST,
     Words,
     note_words,
     title_words,
@@ -18,14 +18,14 @@ from attnviz.render.figure.text import (
 from attnviz.render.figure.text_layout import lines_of, width_of
 from attnviz.views.kinds import Table
 
-MOST_ROWS = 40
-LEAST = 0.9
+MAX_ROWS = 40
+MIN_WIDTH = 0.9
 """How narrow a column of words may become."""
 
 
 def table_box(table: Table) -> Box:
     """Columns of text; numbers to the right. Words wrap where the table is too wide."""
-    shown = table.texts()[:MOST_ROWS]
+    shown = table.texts()[:MAX_ROWS]
     cells = [list(table.columns), *shown]
     is_words = [any(isinstance(r[i], str) for r in table.rows) for i in range(len(table.columns))]
     widths = _narrowed(
@@ -42,7 +42,7 @@ def table_box(table: Table) -> Box:
     body, y = _rows(parts, is_words, y)
     rest = len(table.rows) - len(shown)
     notes = [*table.notes, *([f"and {rest} rows more"] if rest else [])]
-    width = max(WIDEST, *(each.end for each in body)) if body else WIDEST
+    width = max(MAX_WIDTH, *(each.end for each in body)) if body else MAX_WIDTH
     below, y = note_words(notes, y, width)
     return words_box([*words, *body, *below], y)
 
@@ -69,10 +69,10 @@ def _rows(
 def _narrowed(widths: list[float], is_words: list[bool]) -> list[float]:
     """The widest columns of words made narrower until all fit."""
     widths = list(widths)
-    room = WIDEST - SPACE * (len(widths) - 1)
-    wide = [i for i, wraps in enumerate(is_words) if wraps and widths[i] > LEAST]
-    while wide and sum(widths) > room:
+    available = MAX_WIDTH - SPACE * (len(widths) - 1)
+    wide = [i for i, wraps in enumerate(is_words) if wraps and widths[i] > MIN_WIDTH]
+    while wide and sum(widths) > available:
         widest = max(wide, key=widths.__getitem__)
         widths[widest] -= 0.05
-        wide = [i for i in wide if widths[i] > LEAST]
+        wide = [i for i in wide if widths[i] > MIN_WIDTH]
     return widths

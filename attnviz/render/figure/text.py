@@ -17,7 +17,7 @@ from attnviz.render.figure.text_layout import (
 )
 from attnviz.views.kinds import Text
 
-WIDEST = 6.7
+MAX_WIDTH = 6.7
 """Of text and of tables whose words can wrap."""
 LINE, HEAD = 0.165, 0.26
 TERM = 0.75
@@ -74,7 +74,7 @@ def text_box(text: Text) -> Box:
         points = HEADING if bold and not terms else TEXT
         if line.term:
             words.append(Words(0, y, line.term, colour="0.4"))
-        for part in lines_of(line.text, WIDEST - margin, points * (BOLD if bold else 1)):
+        for part in lines_of(line.text, MAX_WIDTH - margin, points * (BOLD if bold else 1)):
             words.append(Words(margin, y, part, points, TONES[line.tone], bold))
             y += LINE * points / TEXT
         y += 0 if terms else BETWEEN
@@ -83,7 +83,7 @@ def text_box(text: Text) -> Box:
 
 def title_words(title: str) -> tuple[list[Words], float]:
     """The title, and how far down it goes."""
-    parts = title_lines(title, WIDEST)
+    parts = title_lines(title, MAX_WIDTH)
     words = [Words(0, i * LINE, part, TITLE, bold=True) for i, part in enumerate(parts)]
     return words, HEAD + LINE * (len(parts) - 1)
 

@@ -29,11 +29,11 @@ def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _cells(views: Sequence[View]) -> Iterator[Sequence[object]]:
-    seen: set[str] = set()
+    titles: set[str] = set()
     for view in views:
         for heatmap in _heatmaps(view):
-            if heatmap.title not in seen:  # an overview holds what is shown again in full
-                seen.add(heatmap.title)
+            if heatmap.title not in titles:  # an overview holds what is shown again in full
+                titles.add(heatmap.title)
                 yield from _matrix(heatmap)
         if isinstance(view, Curves):
             for name, y in view.series:

@@ -20,7 +20,7 @@ from attnviz.views.kinds import (
 from attnviz.views.numbers import short
 from attnviz.views.pooling import pool
 
-MOST_COLUMNS = 32
+MAX_COLUMNS = 32
 
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()<>#+-!|$~"})
 
@@ -85,7 +85,7 @@ def _links(links: Links) -> str:
 
 
 def _heatmap(heatmap: Heatmap) -> str:
-    step = -(-max(heatmap.values.shape) // MOST_COLUMNS)
+    step = -(-max(heatmap.values.shape) // MAX_COLUMNS)
     n_row, n_column = heatmap.values.shape
     heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
     head = [f"{escaped(heatmap.rows.name)} ╲ {escaped(heatmap.columns.name)}"]

@@ -23,10 +23,10 @@ def draw_curves(curves: Curves, screen: Screen) -> Block:
         low = high = 0.0
     names = max((cell_len(screen.text(name)) for name, _ in curves.series), default=0)
     names = min(names, screen.width // 3)
-    room = max(8, screen.width - names - 1)
+    available = max(8, screen.width - names - 1)
     rows = heading(curves.title, screen)
-    cell = max(1, min(2, room // max(1, len(curves.x))))
-    step = -(-len(curves.x) // room)
+    cell = max(1, min(2, available // max(1, len(curves.x))))
+    step = -(-len(curves.x) // available)
     for name, y in curves.series:
         level = (np.asarray(y, float)[::step] - low) / (high - low if high > low else 1)
         signs = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from attnviz.render.terminal.heatmap import Layout, cell_places, draw_cells, legend
+from attnviz.render.terminal.heatmap import Layout, cell_levels, draw_cells, legend
 from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
 from attnviz.render.terminal.text import heading, notes, row_width
 from attnviz.views.kinds import Grid, Heatmap
@@ -19,8 +19,8 @@ def draw_grid(grid: Grid, screen: Screen, smallest: int = SMALLEST) -> Block:
     """Rows of panels, each panel on the same scale; panels that do not fit go below, and so do
     those that would have fewer cells on a side than `smallest` and than they could have."""
     panels = grid.present()
-    longest = max((cell_len(screen.text(name)) for name in grid.row_names), default=0)
-    gutter = min(longest, screen.width // 2) + 1
+    max_length = max((cell_len(screen.text(name)) for name in grid.row_names), default=0)
+    gutter = min(max_length, screen.width // 2) + 1
     halves = screen.paints and screen.unicode
     cell, side = _panel_size(grid, screen.width - gutter, smallest)
     rows = heading(grid.title, screen)
@@ -43,14 +43,14 @@ def draw_grid(grid: Grid, screen: Screen, smallest: int = SMALLEST) -> Block:
     return Block(rows, max(row_width(row) for row in rows))
 
 
-def _panel_size(grid: Grid, room: int, smallest: int) -> tuple[int, int]:
+def _panel_size(grid: Grid, available: int, smallest: int) -> tuple[int, int]:
     """Columns of the screen for each cell, and the most cells on a panel's side."""
     n_panel = max(1, len(grid.column_names))
-    longest = max(max(p.values.shape) for p in grid.present())
-    if n_panel * (2 * longest + 1) <= room:
-        return 2, longest
-    side = room // n_panel - 1
-    return 1, min(longest, max(smallest, min(side, LARGEST)), max(1, room - 1))
+    max_length = max(max(p.values.shape) for p in grid.present())
+    if n_panel * (2 * max_length + 1) <= available:
+        return 2, max_length
+    side = available // n_panel - 1
+    return 1, min(max_length, max(smallest, min(side, LARGEST)), max(1, available - 1))
 
 
 def _shrunk(panel: Heatmap, side: int) -> Heatmap:
@@ -68,11 +68,11 @@ def _line(
     screen: Screen,
 ) -> list[Row]:
     height = max((len(p.rows) for p in panels if p is not None), default=0)
-    places = [None if p is None else cell_places(p) for p in panels]
+    levels = [None if p is None else cell_levels(p) for p in panels]
     lines: list[Row] = []
     for row in range(0, height, 2 if layout.halves else 1):
         line: Row = [segment(fit(name if row == 0 else "", gutter - 1, screen) + " ")]
-        for panel, cells in zip(panels, places, strict=True):
+        for panel, cells in zip(panels, levels, strict=True):
             drawn: Row = []
             if panel is not None and cells is not None and row < len(cells):
                 drawn = draw_cells(panel, cells, row, layout, screen)

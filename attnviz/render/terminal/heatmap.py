@@ -15,13 +15,13 @@ from rich.style import Style
 
 from attnviz.nn.masks import Hatch
 from attnviz.render.terminal.screen import (
-    BROKEN_PLACE,
+    BROKEN_LEVEL,
     DIGITS,
     FALLING,
     MASKED,
-    MASKED_PLACE,
+    MASKED_LEVEL,
     MASKED_SIGN,
-    NOTHING_PLACE,
+    NOTHING_LEVEL,
     RISING,
     SHADES,
     Block,
@@ -39,12 +39,12 @@ from attnviz.views.pooling import pool
 
 Mode = Literal["numbers", "shades", "dots"]
 
-MOST_NUMBERS = 40
-MOST_ROWS = 64
+MAX_NUMBERS = 40
+MAX_ROWS = 64
 LABEL_WIDTH = 16
 NUMBER_WIDTH = 5
 LOG_WIDTH = 8
-WIDEST_CELL = 10
+MAX_CELL = 10
 NOTE_WIDTH = 36
 BAR = 12
 
@@ -67,7 +67,7 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
     Notes may fill the screen only below a heatmap that stands alone.
     """
     heatmap, layout = fitted(heatmap, screen)
-    places = cell_places(heatmap)
+    levels = cell_levels(heatmap)
     rows = heading(heatmap.title, screen)
     rows += _column_labels(heatmap, layout, screen)
     step = 2 if layout.halves else 1
@@ -75,12 +75,12 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
         label = segment(
             _row_label(heatmap.rows, row, layout.gutter, screen), label_style(heatmap.rows, row)
         )
-        rows.append([label, segment(" "), *draw_cells(heatmap, places, row, layout, screen)])
+        rows.append([label, segment(" "), *draw_cells(heatmap, levels, row, layout, screen)])
     width = layout.gutter + 1 + layout.cell * len(heatmap.columns)
-    room = screen.width if alone else max(width, NOTE_WIDTH)
+    available = screen.width if alone else max(width, NOTE_WIDTH)
     axes = f"rows: {heatmap.rows.name}, columns: {heatmap.columns.name}"
-    rows += notes((axes, *heatmap.notes), room, screen)
-    rows += legend([heatmap], layout, room, screen)
+    rows += notes((axes, *heatmap.notes), available, screen)
+    rows += legend([heatmap], layout, available, screen)
     return Block(rows, max([width, *(row_width(row) for row in rows)]))
 
 
@@ -88,92 +88,92 @@ def fitted(heatmap: Heatmap, screen: Screen) -> tuple[Heatmap, Layout]:
     """The most detailed layout that fits the screen, with the heatmap pooled if need be."""
     n_row, n_column = heatmap.values.shape
     gutter = _gutter(heatmap.rows, screen)
-    room = screen.width - gutter - 1
+    available = screen.width - gutter - 1
     number = _number_width(heatmap)
-    if n_column <= MOST_NUMBERS and n_column * number <= room and n_row <= MOST_ROWS:
+    if n_column <= MAX_NUMBERS and n_column * number <= available and n_row <= MAX_ROWS:
         widest = max((cell_len(screen.text(t)) for t in heatmap.columns.labels), default=0) + 1
-        cell = max(number, min(widest, WIDEST_CELL, room // max(1, n_column)))
+        cell = max(number, min(widest, MAX_CELL, available // max(1, n_column)))
         return heatmap, Layout("numbers", cell, gutter)
-    if n_column * 2 <= room and n_row <= MOST_ROWS:
+    if n_column * 2 <= available and n_row <= MAX_ROWS:
         return heatmap, Layout("shades", 2, gutter)
     halves = screen.paints and screen.unicode
-    most_rows = MOST_ROWS * (2 if halves else 1)
-    columns, rows = -(-n_column // max(1, room)), -(-n_row // most_rows)
+    most_rows = MAX_ROWS * (2 if halves else 1)
+    columns, rows = -(-n_column // max(1, available)), -(-n_row // most_rows)
     if n_row == n_column:  # one step for both keeps the diagonal a diagonal
         columns = rows = max(columns, rows)
     pooled = pool(heatmap, rows, columns)
     wider = _gutter(pooled.rows, screen)
     if wider > gutter:  # the indices of pooled rows are longer: pool for what is left
-        room -= wider - gutter
-        columns = max(columns, -(-n_column // max(1, room)))
+        available -= wider - gutter
+        columns = max(columns, -(-n_column // max(1, available)))
         rows = columns if n_row == n_column else rows
         pooled = pool(heatmap, rows, columns)
     return pooled, Layout("dots", 1, _gutter(pooled.rows, screen), halves)
 
 
-def cell_places(heatmap: Heatmap) -> list[list[float]]:
-    """Each cell's place on its colour scale, see `screen.cell_colour`, in hundredths."""
+def cell_levels(heatmap: Heatmap) -> list[list[float]]:
+    """Each cell's level on its colour scale, see `screen.cell_colour`, in hundredths."""
     shades = heatmap.shades()
     if heatmap.scale.kind == "diverging":
         shades = shades + 10
-    places = np.round(shades, 2)
+    levels = np.round(shades, 2)
     masked = np.zeros(shades.shape, bool) if heatmap.masked is None else heatmap.masked != 0
-    places[np.isnan(shades)] = BROKEN_PLACE
-    places[masked] = MASKED_PLACE
-    return [[float(place) for place in row] for row in places]
+    levels[np.isnan(shades)] = BROKEN_LEVEL
+    levels[masked] = MASKED_LEVEL
+    return [[float(level) for level in row] for row in levels]
 
 
 def draw_cells(
-    heatmap: Heatmap, places: list[list[float]], row: int, layout: Layout, screen: Screen
+    heatmap: Heatmap, levels: list[list[float]], row: int, layout: Layout, screen: Screen
 ) -> list[Segment]:
     if layout.halves:
-        nothing = [NOTHING_PLACE] * len(places[row])
-        lower = places[row + 1] if row + 1 < len(places) else nothing
+        nothing = [NOTHING_LEVEL] * len(levels[row])
+        lower = levels[row + 1] if row + 1 < len(levels) else nothing
         return [
             segment("▀", cell_style(above, screen.depth, below))
-            for above, below in zip(places[row], lower, strict=True)
+            for above, below in zip(levels[row], lower, strict=True)
         ]
     cells = []
-    for column, place in enumerate(places[row]):
-        text = _cell_text(heatmap, row, column, place, layout, screen)
+    for column, level in enumerate(levels[row]):
+        text = _cell_text(heatmap, row, column, level, layout, screen)
         painted = None
         if screen.paints:
-            painted = cell_style(place, screen.depth)
-            if place == MASKED_PLACE:
+            painted = cell_style(level, screen.depth)
+            if level == MASKED_LEVEL:
                 painted = style(MASKED_SIGN, MASKED)
-        elif place == MASKED_PLACE and screen.depth:
+        elif level == MASKED_LEVEL and screen.depth:
             painted = style(dim=True)
         cells.append(segment(text, painted))
     return cells
 
 
 def _cell_text(
-    heatmap: Heatmap, row: int, column: int, place: float, layout: Layout, screen: Screen
+    heatmap: Heatmap, row: int, column: int, level: float, layout: Layout, screen: Screen
 ) -> str:
-    if place == MASKED_PLACE:
+    if level == MASKED_LEVEL:
         assert heatmap.masked is not None
         sign = screen.hatch(heatmap.hatch(int(heatmap.masked[row, column])))
         return (sign * max(1, layout.cell - 1)).rjust(layout.cell)
     value = float(heatmap.values[row, column])
     if layout.mode == "numbers":
         return heatmap.scale.number(value, _decimals(heatmap)).rjust(layout.cell)
-    if place == BROKEN_PLACE:
+    if level == BROKEN_LEVEL:
         return "!" * layout.cell
     if screen.paints:
         return " " * layout.cell
-    return shade_text(place, screen) * layout.cell
+    return shade_signs(level, screen) * layout.cell
 
 
-def shade_text(place: float, screen: Screen) -> str:
-    """One sign for a place on the scale, where there are no colours."""
-    if place > 5:
-        share = place - 10
+def shade_signs(level: float, screen: Screen) -> str:
+    """One sign for a level of the scale, where there are no colours."""
+    if level > 5:
+        share = level - 10
         signs = RISING if share > 0 else FALLING
-        level = round(abs(share) * len(signs))
-        return signs[level - 1] if level else "."
+        step = round(abs(share) * len(signs))
+        return signs[step - 1] if step else "."
     if screen.unicode:
-        return SHADES[min(int(place * len(SHADES)), len(SHADES) - 1)]
-    return DIGITS[min(int(place * len(DIGITS)), len(DIGITS) - 1)]
+        return SHADES[min(int(level * len(SHADES)), len(SHADES) - 1)]
+    return DIGITS[min(int(level * len(DIGITS)), len(DIGITS) - 1)]
 
 
 def _decimals(heatmap: Heatmap) -> int:
@@ -189,8 +189,8 @@ def _number_width(heatmap: Heatmap) -> int:
         return LOG_WIDTH
     values = heatmap.values[np.isfinite(heatmap.values)]
     ends = (float(values.min(initial=0)), float(values.max(initial=0)))
-    longest = max(len(heatmap.scale.number(end, decimals)) for end in ends)
-    return max(NUMBER_WIDTH, longest + 1)
+    max_length = max(len(heatmap.scale.number(end, decimals)) for end in ends)
+    return max(NUMBER_WIDTH, max_length + 1)
 
 
 def _gutter(axis: Axis, screen: Screen) -> int:
@@ -201,7 +201,7 @@ def _gutter(axis: Axis, screen: Screen) -> int:
 
 def _index_width(axis: Axis) -> int:
     """Of the longest index: the last, or after pooling the one before it, `295-299` and `300`."""
-    return max((len(axis.index(place)) for place in range(len(axis))[-2:]), default=1)
+    return max((len(axis.index(position)) for position in range(len(axis))[-2:]), default=1)
 
 
 def _row_label(axis: Axis, row: int, gutter: int, screen: Screen) -> str:
@@ -210,9 +210,9 @@ def _row_label(axis: Axis, row: int, gutter: int, screen: Screen) -> str:
     return fit(axis.index(row).rjust(index) + (f" {label}" if label else ""), gutter, screen)
 
 
-def label_style(axis: Axis, place: int) -> Style | None:
+def label_style(axis: Axis, position: int) -> Style | None:
     """Labels of special tokens are dimmed."""
-    return style(dim=True) if axis.is_special(place) else None
+    return style(dim=True) if axis.is_special(position) else None
 
 
 def _column_labels(heatmap: Heatmap, layout: Layout, screen: Screen) -> list[Row]:
@@ -233,13 +233,13 @@ def _column_labels(heatmap: Heatmap, layout: Layout, screen: Screen) -> list[Row
 def _ruler(axis: Axis, cell: int) -> str:
     """Indices of every so many columns, each above the first character of its column."""
     width = len(axis) * cell
-    longest = len(axis.index(len(axis) - 1).partition("-")[0]) + 1
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100) if s * cell >= longest or s == 100)
+    max_length = len(axis.index(len(axis) - 1).partition("-")[0]) + 1
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100) if s * cell >= max_length or s == 100)
     marks = [" "] * width
-    for place in range(0, len(axis), step):
-        for offset, char in enumerate(axis.index(place).partition("-")[0]):
-            if place * cell + offset < width:
-                marks[place * cell + offset] = char
+    for position in range(0, len(axis), step):
+        for offset, char in enumerate(axis.index(position).partition("-")[0]):
+            if position * cell + offset < width:
+                marks[position * cell + offset] = char
     return "".join(marks).rstrip()
 
 

@@ -17,8 +17,8 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a Braille character, 4 rows × 2 columns."""
 
 CANVAS = 24
-LEAST_CANVAS = 6
-LONGEST_LABEL = 16
+MIN_CANVAS = 6
+MAX_LABEL = 16
 WEIGHT = 5
 """Room for a weight behind a token."""
 
@@ -29,11 +29,11 @@ def draw_links(links: Links, screen: Screen) -> Block:
     strongest = [links.strongest(i) for i in range(len(links.right))]
     weights = ["" if s is None else f"{s[1]:.2f}" for s in strongest]
     widths = [max(map(cell_len, labels), default=0) for labels in (left, right)]
-    room = screen.width - sum(widths) - WEIGHT - 3
+    available = screen.width - sum(widths) - WEIGHT - 3
     rows = heading(links.title, screen)
     rows.append([segment(f"left: {links.left.name}, right: {links.right.name}", style(dim=True))])
-    if screen.unicode and room >= LEAST_CANVAS:
-        canvas = _canvas(links, min(CANVAS, room), screen)
+    if screen.unicode and available >= MIN_CANVAS:
+        canvas = _canvas(links, min(CANVAS, available), screen)
         height = len(canvas)
         at_left, at_right = (_spread(len(axis), height) for axis in (links.left, links.right))
         for y in range(height):
@@ -58,21 +58,21 @@ def draw_links(links: Links, screen: Screen) -> Block:
 
 def _labels(axis: Axis, screen: Screen) -> list[str]:
     named = [screen.text(f"{axis.index(i)} {label}".strip()) for i, label in enumerate(axis.labels)]
-    return [fit(name, min(cell_len(name), LONGEST_LABEL), screen) for name in named]
+    return [fit(name, min(cell_len(name), MAX_LABEL), screen) for name in named]
 
 
 def _token(
     axis: Axis,
     labels: list[str],
-    place: int | None,
+    position: int | None,
     width: int,
     screen: Screen,
     right: bool = False,
 ) -> Segment:
     """The label of a token, or the room for one."""
-    if place is None:
+    if position is None:
         return segment(" " * width)
-    return segment(fit(labels[place], width, screen, right), label_style(axis, place))
+    return segment(fit(labels[position], width, screen, right), label_style(axis, position))
 
 
 def _spread(count: int, height: int) -> dict[int, int]:
@@ -87,13 +87,13 @@ def _canvas(links: Links, width: int, screen: Screen) -> list[Row]:
     height = max(len(links.left), len(links.right))
     dots = np.zeros((height * 4, width * 2), bool)
     heat = np.zeros((height, width))
-    places = [
+    rows = [
         {token: line for line, token in _spread(len(axis), height).items()}
         for axis in (links.left, links.right)
     ]
     for i, j, weight in links.lines():
         share = min(1.0, max(0.0, weight / (links.scale.high or 1)))
-        _line(dots, heat, places[0][j], places[1][i], share)
+        _line(dots, heat, rows[0][j], rows[1][i], share)
     return [[_cell(dots, heat, y, x, screen) for x in range(width)] for y in range(height)]
 
 

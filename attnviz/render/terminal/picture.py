@@ -8,7 +8,7 @@ from rich.style import Style
 
 from attnviz.nn.types import Array
 from attnviz.render.terminal.grid import draw_grid
-from attnviz.render.terminal.heatmap import shade_text
+from attnviz.render.terminal.heatmap import shade_signs
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
 from attnviz.render.terminal.text import heading, notes, row_width
 from attnviz.views.kinds import Picture
@@ -89,4 +89,4 @@ def _half_blocks(lines: list[list[Color]]) -> list[Row]:
 
 def _shades(line: Array, screen: Screen) -> Row:
     """Without colours, two columns a pixel."""
-    return [segment("".join(2 * shade_text(float(value), screen) for value in line))]
+    return [segment("".join(2 * shade_signs(float(value), screen) for value in line))]

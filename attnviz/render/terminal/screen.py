@@ -126,35 +126,35 @@ def style(
 
 
 @cache
-def cell_style(place: float, depth: Depth, lower: float | None = None) -> Style:
-    """The style of a cell at a place on the colour scale, with a text colour that can be read.
+def cell_style(level: float, depth: Depth, lower: float | None = None) -> Style:
+    """The style of a cell at a level of the colour scale, with a text colour that can be read.
 
-    With `lower`, of an upper half block: `place` above, `lower` below.
+    With `lower`, of an upper half block: `level` above, `lower` below.
     """
-    background = cell_colour(place, depth)
-    if lower == NOTHING_PLACE:
+    background = cell_colour(level, depth)
+    if lower == NOTHING_LEVEL:
         return Style(color=background)
     if lower is not None:
         return Style(color=background, bgcolor=cell_colour(lower, depth))
-    text = FAINT if place == 0 else 16 if luminance(background) > 0.179 else 231
+    text = FAINT if level == 0 else 16 if luminance(background) > 0.179 else 231
     return Style(color=Color.from_ansi(text), bgcolor=background)
 
 
-MASKED_PLACE, BROKEN_PLACE, NOTHING_PLACE = 2.0, 3.0, 4.0
-"""Places off the scale: a masked cell, one that is not a number, none at all."""
+MASKED_LEVEL, BROKEN_LEVEL, NOTHING_LEVEL = 2.0, 3.0, 4.0
+"""Levels off the scale: a masked cell, one that is not a number, none at all."""
 
 
 @cache
-def cell_colour(place: float, depth: Depth) -> Color:
-    """The colour of a place: [0, 1] on the sequential ramp, 10 + [-1, 1] on the diverging one."""
-    if place == MASKED_PLACE:
+def cell_colour(level: float, depth: Depth) -> Color:
+    """The colour of a level: [0, 1] on the sequential ramp, 10 + [-1, 1] on the diverging one."""
+    if level == MASKED_LEVEL:
         return Color.from_ansi(MASKED)
-    if place == BROKEN_PLACE:
+    if level == BROKEN_LEVEL:
         return Color.from_ansi(BROKEN)
     ramp: tuple[int, ...] = SEQUENTIAL
-    share = place
-    if place > 5:
-        ramp, share = (ABOVE if place >= 10 else BELOW), abs(place - 10)
+    share = level
+    if level > 5:
+        ramp, share = (ABOVE if level >= 10 else BELOW), abs(level - 10)
     exact = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
     if depth <= 256:
         return Color.from_ansi(ramp[round(exact)])

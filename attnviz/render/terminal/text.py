@@ -29,27 +29,27 @@ def draw_text(text: Text, screen: Screen) -> Block:
         for number, words in enumerate(wrapped_words(line.text, screen.width - term, screen)):
             name = fit(line.term if number == 0 else "", term, screen)
             row = [segment(name, style(dim=True))]
-            for place, word in words:
-                row += [segment(word, style(dim=True) if place in line.faint else tone)]
+            for position, word in words:
+                row += [segment(word, style(dim=True) if position in line.faint else tone)]
                 row += [segment(" ", tone)]
             rows.append(row[:-1] if words else row)
     return Block(rows, max((row_width(row) for row in rows), default=0))
 
 
-def wrap(text: str, width: int, screen: Screen, indent: int = 0, whole: bool = False) -> list[str]:
+def wrap(text: str, width: int, screen: Screen, indent: int = 0, split: bool = False) -> list[str]:
     """Lines of at most `width` cells, broken between words; a word that is longer is cut, or
-    with `whole` broken, so that it can be copied."""
+    with `split` broken, so that it can be copied."""
     lines = [
         " ".join(word for _, word in line)
-        for line in wrapped_words(text, width - indent, screen, whole)
+        for line in wrapped_words(text, width - indent, screen, split)
     ]
     return [lines[0], *(" " * indent + rest for rest in lines[1:])]
 
 
-def wrapped_words(text: str, width: int, screen: Screen, whole: bool = False) -> list[list[Word]]:
+def wrapped_words(text: str, width: int, screen: Screen, split: bool = False) -> list[list[Word]]:
     """The words of `wrap`, a list a line, each with its number in the text."""
     words = screen.text(text.replace(" ", "\0").replace("\u00a0", "\1")).split("\0")
-    shorten = None if whole else lambda word: fit(word, width, screen)
+    shorten = None if split else lambda word: fit(word, width, screen)
     return fill((word.replace("\1", " ") for word in words), width, shorten)
 
 
