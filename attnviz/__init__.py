@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from attnviz.models import load_model
     from attnviz.models.run.forward import run
     from attnviz.nn.attention import Attention, attend
-    from attnviz.trace.arrays import load
+    from attnviz.trace.file import load
     from attnviz.trace.record import Record, Trace
 
 __version__ = "0.1.0"
@@ -40,7 +40,7 @@ _HOMES = {
     "Record": "attnviz.trace.record",
     "Trace": "attnviz.trace.record",
     "attend": "attnviz.nn.attention",
-    "load": "attnviz.trace.arrays",
+    "load": "attnviz.trace.file",
     "load_model": "attnviz.models",
     "run": "attnviz.models.run.forward",
 }

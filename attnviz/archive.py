@@ -100,12 +100,12 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
 
 def _read_npz(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     _check_magic(path, b"PK")
-    # NumPy leaves a file open that turns out to be none of its own
+    # NumPy leaves a file open that turns out not to be one of its own
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise ValueError(f"{name} is no array")
+            raise ValueError(f"{name} is not an array")
     text = arrays.pop("manifest", None)
     if text is None or text.dtype.kind != "U" or text.ndim:
         return None, arrays if text is None else {**arrays, "manifest": text}

@@ -34,7 +34,11 @@ def check_writable(path: Path) -> None:
 
 
 def read_toml(path: Path, example: str) -> dict[str, Any]:
-    """The values of a TOML file. Raises AttnvizError, which names `example`, if it is none."""
+    """The values of a TOML file.
+
+    Raises:
+        AttnvizError: it cannot be read or is not TOML; the hint names `example`.
+    """
     import tomllib
 
     try:

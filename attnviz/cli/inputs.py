@@ -48,7 +48,7 @@ def named_file(source: str | None) -> Path | None:
 
 def load_file(file: Path, options: FileInput) -> Trace:
     """A trace, or plain weights."""
-    from attnviz.trace.arrays import load
+    from attnviz.trace.file import load
 
     return load(
         file,

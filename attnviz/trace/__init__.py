@@ -1,1 +1,1 @@
-"""What attention did: frozen data, what collects it, and its files."""
+"""What attention did: frozen data, the recorder that collects it, and its files."""

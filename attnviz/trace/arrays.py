@@ -1,4 +1,4 @@
-"""Anybody's attention weights -> a trace, and `load` for everything that can be shown.
+"""Anybody's attention weights -> a trace.
 
 Accepted axes: [n_k], [n_q, n_k], [n_head, n_q, n_k], [n_layer, n_head, n_q, n_k], and any of
 them with a batch axis that is named.
@@ -12,82 +12,72 @@ from pathlib import Path
 
 import numpy as np
 
-from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens
-from attnviz.trace.file import from_archive
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
 
-LISTED = 4
-"""Shapes that an error names."""
+MAX_SHAPES = 4
+"""How many shapes an error names."""
 
-NAMES = ("weights", "attn", "attention", "attentions", "attn_weights", "probs", "pattern")
+USUAL_NAMES = ("weights", "attn", "attention", "attentions", "attn_weights", "probs", "pattern")
 
 
-def load(
-    path: str | Path,
+def trace_of_arrays(
+    path: Path,
+    arrays: Mapping[str, Array],
     *,
     array: str | None = None,
     batch: str | int | None = None,
     tokens: Sequence[str] | None = None,
     key_tokens: Sequence[str] | None = None,
 ) -> Trace:
-    """Read a trace that `Trace.save` wrote, or a plain file of attention weights.
-
-    Args:
-        path: `.npz`, `.safetensors` or `.json` of a trace; `.npy`, `.npz`, `.safetensors` or
-            `.json` of weights: [n_k], [n_q, n_k], [n_head, n_q, n_k] or
-            [n_layer, n_head, n_q, n_k].
-        array: which array of the file holds the weights; by default the only one, one with a
-            usual name, or all of them, a layer each.
-        batch: the batch axis, 0 or "0"; "0:3" takes item 3 of it.
-        tokens: of the queries, and of the keys too where their numbers are equal.
-        key_tokens: of the keys, where they are others.
+    """The weights among the arrays of a file as a trace; for the options see `attnviz.load`.
 
     Raises:
-        AttnvizError: a file that cannot be read, shapes or numbers of tokens that do not fit.
+        AttnvizError: no array to take, or several; shapes or numbers of tokens that do not fit.
     """
-    path = Path(path)
-    manifest, arrays = archive.read(path)
-    if manifest is not None:
-        if tokens is not None or key_tokens is not None or batch is not None or array is not None:
-            raise AttnvizError(
-                f"{path} is a trace: it has its own tokens and axes",
-                "tokens, key tokens, batch and array are for plain arrays",
-            )
-        return from_archive(path, manifest, arrays)
     layers = _layers(path, _chosen(path, arrays, array), batch)
+    n_q, n_k = _common_size(path, layers)
+    queries = _stream(path, "queries", "--tokens", tokens, n_q)
+    streams = {"queries": queries}
+    is_self = n_q == n_k and key_tokens is None
+    if not is_self:
+        streams["keys"] = _stream(path, "keys", "--key-tokens", key_tokens, n_k)
+    sites = [
+        Site(
+            id=RecordId(ARRAY, number, "self" if is_self else "cross"),
+            queries="queries",
+            keys="queries" if is_self else "keys",
+            n_head=len(layer),
+            n_kv_head=len(layer),
+        )
+        for number, layer in enumerate(layers)
+    ]
+    return Trace(
+        model=ModelFacts(path.name, ARRAY),
+        streams=streams,
+        records=tuple(
+            Record(site, weights=read_only(layer))
+            for site, layer in zip(sites, layers, strict=True)
+        ),
+    )
+
+
+def _common_size(path: Path, layers: Sequence[Array]) -> tuple[int, int]:
+    """(n_q, n_k) of all layers."""
     n_q, n_k = layers[0].shape[-2:]
     if any(layer.shape[-2:] != (n_q, n_k) for layer in layers):
         shapes = list(dict.fromkeys(str(list(layer.shape)) for layer in layers))
-        more = f" and {len(shapes) - LISTED} more" if len(shapes) > LISTED else ""
+        n_more = len(shapes) - MAX_SHAPES
+        more = f" and {n_more} more" if n_more > 0 else ""
         raise AttnvizError(
-            f"{path}: the layers have different shapes: {', '.join(shapes[:LISTED])}{more}",
+            f"{path}: the layers have different shapes: {', '.join(shapes[:MAX_SHAPES])}{more}",
             "show one of them: --array NAME; weights of a model: attnviz run TEXT -m FOLDER",
         )
-    queries = _stream(path, "queries", "--tokens", tokens, n_q)
-    same = n_q == n_k and key_tokens is None
-    keys = queries if same else _stream(path, "keys", "--key-tokens", key_tokens, n_k)
-    return Trace(
-        model=ModelFacts(path.name, ARRAY),
-        streams={"queries": queries} if same else {"queries": queries, "keys": keys},
-        records=tuple(
-            Record(
-                Site(
-                    id=RecordId(ARRAY, number, "self" if same else "cross"),
-                    queries="queries",
-                    keys="queries" if same else "keys",
-                    n_head=len(layer),
-                    n_kv_head=len(layer),
-                ),
-                weights=read_only(layer),
-            )
-            for number, layer in enumerate(layers)
-        ),
-    )
+    return n_q, n_k
 
 
 def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list[Array]:
@@ -97,22 +87,22 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list
         if wanted not in arrays:
             raise AttnvizError(f"{path} has no array {wanted!r}", nearest(wanted, arrays))
         names = [wanted]
-    elif usual := [name for name in NAMES if name in arrays]:
+    elif usual := [name for name in USUAL_NAMES if name in arrays]:
         names = usual[:1]
     else:
         names = sorted(arrays, key=_natural)
     chosen = [arrays[name] for name in names]
-    for name, found in zip(names, chosen, strict=True):
-        if found.dtype.kind not in "fiub":
+    for name, each in zip(names, chosen, strict=True):
+        if each.dtype.kind not in "fiub":
             raise AttnvizError(
-                f"{path}: {name} holds {found.dtype}; expected numbers", "convert them to float32"
+                f"{path}: {name} holds {each.dtype}; expected numbers", "convert them to float32"
             )
-        if found.ndim == 0 or found.size == 0:
+        if each.ndim == 0 or each.size == 0:
             raise AttnvizError(
-                f"{path}: {name} has the shape {list(found.shape)}; expected at least one weight",
+                f"{path}: {name} has the shape {list(each.shape)}; expected at least one weight",
                 "axes are [n_head, n_q, n_k] or fewer, or [n_layer, n_head, n_q, n_k]",
             )
-    if len(chosen) > 1 and any(found.ndim > 3 for found in chosen):
+    if len(chosen) > 1 and any(each.ndim > 3 for each in chosen):
         raise AttnvizError(
             f"{path} holds {len(chosen)} arrays: {', '.join(names[:8])}",
             "say which one: --array NAME",

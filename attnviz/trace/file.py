@@ -1,7 +1,4 @@
-"""The file of a trace, out and in.
-
-Whoever wrote a file, what it says is checked before anything relies on it.
-"""
+"""The file of a trace: what goes out and what comes in, side by side."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
+from attnviz.trace.arrays import trace_of_arrays
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
 
 FORMAT = "attnviz-trace"
@@ -36,8 +34,45 @@ def save(trace: Trace, path: Path) -> None:
         archive.write(file, path.suffix, manifest_out(trace), arrays_out(trace))
 
 
+def load(
+    path: str | Path,
+    *,
+    array: str | None = None,
+    batch: str | int | None = None,
+    tokens: Sequence[str] | None = None,
+    key_tokens: Sequence[str] | None = None,
+) -> Trace:
+    """Read a trace that `Trace.save` wrote, or a plain file of attention weights.
+
+    Args:
+        path: `.npz`, `.safetensors` or `.json` of a trace; `.npy`, `.npz`, `.safetensors` or
+            `.json` of weights: [n_k], [n_q, n_k], [n_head, n_q, n_k] or
+            [n_layer, n_head, n_q, n_k].
+        array: which array of the file holds the weights; by default the only one, one with a
+            usual name, or all of them, a layer each.
+        batch: the batch axis, 0 or "0"; "0:3" takes item 3 of it.
+        tokens: of the queries, and of the keys too where their numbers are equal.
+        key_tokens: of the keys, where they are others.
+
+    Raises:
+        AttnvizError: a file that cannot be read, shapes or numbers of tokens that do not fit.
+    """
+    path = Path(path)
+    manifest, arrays = archive.read(path)
+    if manifest is None:
+        return trace_of_arrays(
+            path, arrays, array=array, batch=batch, tokens=tokens, key_tokens=key_tokens
+        )
+    if any(option is not None for option in (array, batch, tokens, key_tokens)):
+        raise AttnvizError(
+            f"{path} is a trace: it has its own tokens and axes",
+            "tokens, key tokens, batch and array are for plain arrays",
+        )
+    return trace_in(path, manifest, arrays)
+
+
 def manifest_out(trace: Trace) -> archive.Manifest:
-    """Everything but the arrays, as DESIGN's contract spells it."""
+    """Everything but the arrays."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -45,53 +80,34 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "model": trace.model.to_manifest(),
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
-        "records": [_record_out(record.site) for record in trace],
+        "records": [_site_out(record.site) for record in trace],
     }
 
 
-def arrays_out(trace: Trace) -> dict[str, Array]:
-    """All arrays under the names that they have in a file."""
-    named = {f"{r.id}/{stage}": array for r in trace for stage, array in r.kept().items()}
-    for stack, states in trace.hidden_states.items():
-        named[f"{stack}/hidden_states"] = np.stack(list(states))
-    if trace.logits is not None:
-        named["output/logits"] = trace.logits
-    return named
+def trace_in(path: Path, manifest: archive.Manifest, arrays: Mapping[str, Array]) -> Trace:
+    """The trace that `path` holds. Whatever it says is checked before anything relies on it."""
+    _check_version(path, manifest)
+    try:
+        trace = Trace(
+            model=model_in(path, manifest),
+            streams={name: _stream_in(each) for name, each in manifest.get("streams", {}).items()},
+            records=tuple(_record_in(path, entry, arrays) for entry in manifest["records"]),
+            command=tuple(manifest.get("command", ())),
+            **_outputs_in(arrays),
+        )
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise _malformed(path, error) from error
+    if not trace.records and trace.model.has_attention:
+        raise AttnvizError(f"{path}: the trace has no records", "write the file again")
+    for record in trace.records:
+        _check_record(path, trace, record)
+    return trace
 
 
-def _stream_out(tokens: Tokens) -> dict[str, Any]:
-    """Empty optional fields are left out; lone surrogates go through JSON as escapes."""
-    named = {f.name: list(getattr(tokens, f.name)) for f in fields(tokens)}
-    return {
-        name: values
-        for name, values in named.items()
-        if values or name in ("tokens", "ids", "labels")
-    }
-
-
-def _record_out(site: Site) -> dict[str, Any]:
-    """What is not known is left out."""
-    how = {"score": site.score, "scale": site.scale, "softcap": site.softcap}
-    return {
-        "id": site.id,
-        "kind": site.kind,
-        "layer": site.layer,
-        "n_head": site.n_head,
-        "n_kv_head": site.n_kv_head,
-        "queries": site.queries,
-        "keys": site.keys,
-        "mask": site.mask_name,
-        **{key: value for key, value in how.items() if value is not None},
-        **({"sinks": True} if site.sinks else {}),
-        **({"merged": "words"} if site.merged_words else {}),
-    }
-
-
-def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array]) -> Trace:
-    """The trace that `Trace.save` wrote to `path`."""
+def _check_version(path: Path, manifest: archive.Manifest) -> None:
     if manifest.get("format") != FORMAT:
         raise AttnvizError(
-            f"{path} is no trace: its format is {manifest.get('format')!r}, expected {FORMAT!r}",
+            f"{path} is not a trace: its format is {manifest.get('format')!r}, expected {FORMAT!r}",
             "attnviz run TEXT -o trace.npz writes a trace",
         )
     version = manifest.get("version")
@@ -100,47 +116,24 @@ def from_archive(path: Path, manifest: archive.Manifest, arrays: dict[str, Array
             f"{path} is a trace of version {version}; this attnviz reads up to version {VERSION}",
             "pip install --upgrade attnviz",
         )
-    try:
-        streams = {name: _stream_in(stream) for name, stream in manifest.get("streams", {}).items()}
-        records = tuple(_record_in(path, entry, arrays) for entry in manifest["records"])
-        logits = arrays.get("output/logits")
-        trace = Trace(
-            model=model_in(path, manifest),
-            streams=streams,
-            records=records,
-            command=tuple(manifest.get("command", ())),
-            hidden_states={
-                name.removesuffix("/hidden_states"): [read_only(state) for state in array]
-                for name, array in arrays.items()
-                if name.endswith("/hidden_states")
-            },
-            logits=None if logits is None else read_only(logits),
-        )
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise _garbled(path, error) from error
-    if not records and trace.model.has_attention:
-        raise AttnvizError(f"{path}: the trace has no records", "write the file again")
-    for record in trace.records:
-        _check(path, trace, record)
-    return trace
 
 
 def model_in(path: Path, manifest: archive.Manifest) -> ModelFacts:
-    """What the manifest of a trace, or of what was measured of one, says of the model."""
+    """What the manifest of a trace, or of a table of heads, says of the model."""
     try:
         return ModelFacts.from_manifest(manifest.get("model", {}))
     except TypeError as error:
-        raise _garbled(path, error) from error
+        raise _malformed(path, error) from error
 
 
-def _garbled(path: Path, error: Exception) -> AttnvizError:
+def _malformed(path: Path, error: Exception) -> AttnvizError:
     return AttnvizError(
         f"{path}: in the manifest, {error} is missing or malformed", "write the file again"
     )
 
 
-def _check(path: Path, trace: Trace, record: Record) -> None:
-    """Whoever wrote the file: its streams, shapes and types are what the rest relies on."""
+def _check_record(path: Path, trace: Trace, record: Record) -> None:
+    """Its streams, shapes and types are what the rest relies on, whoever wrote the file."""
     for stream in (record.queries, record.keys):
         if stream not in trace.streams:
             raise AttnvizError(
@@ -167,6 +160,40 @@ def _check(path: Path, trace: Trace, record: Record) -> None:
             )
 
 
+def arrays_out(trace: Trace) -> dict[str, Array]:
+    """All arrays under the names that they have in a file."""
+    named = {f"{r.id}/{stage}": array for r in trace for stage, array in r.kept().items()}
+    for stack, states in trace.hidden_states.items():
+        named[f"{stack}/hidden_states"] = np.stack(list(states))
+    if trace.logits is not None:
+        named["output/logits"] = trace.logits
+    return named
+
+
+def _outputs_in(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """The arrays that belong to no record, as `Trace` takes them."""
+    end = "/hidden_states"
+    logits = arrays.get("output/logits")
+    return {
+        "hidden_states": {
+            name.removesuffix(end): [read_only(state) for state in array]
+            for name, array in arrays.items()
+            if name.endswith(end)
+        },
+        "logits": None if logits is None else read_only(logits),
+    }
+
+
+def _stream_out(tokens: Tokens) -> dict[str, Any]:
+    """Empty optional fields are left out; lone surrogates go through JSON as escapes."""
+    named = {f.name: list(getattr(tokens, f.name)) for f in fields(tokens)}
+    return {
+        name: values
+        for name, values in named.items()
+        if values or name in ("tokens", "ids", "labels")
+    }
+
+
 def _stream_in(stream: Mapping[str, Any]) -> Tokens:
     def numbers(key: str) -> tuple[int, ...]:
         return tuple(int(number) for number in stream.get(key, ()))
@@ -175,8 +202,9 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
         return tuple(stream.get(key, ()))
 
     n_token = len(stream["tokens"])
-    if any(not 0 <= at < n_token for at in numbers("special") + numbers("unknown")):
-        raise ValueError("the places of tokens")
+    for key in ("special", "unknown"):
+        if any(not 0 <= position < n_token for position in numbers(key)):
+            raise ValueError(f"'{key}'")
     for key in ("labels", "tags"):
         if len(texts(key)) not in (0, n_token):
             raise ValueError(f"'{key}'")
@@ -209,6 +237,24 @@ def _record_in(path: Path, entry: Mapping[str, Any], arrays: Mapping[str, Array]
     site = _site_in(path, entry)
     names = {stage: f"{site.id}/{stage}" for stage in ARRAYS}
     return Record(site, **{s: read_only(arrays[n]) for s, n in names.items() if n in arrays})
+
+
+def _site_out(site: Site) -> dict[str, Any]:
+    """What is not known is left out."""
+    how = {"score": site.score, "scale": site.scale, "softcap": site.softcap}
+    return {
+        "id": site.id,
+        "kind": site.kind,
+        "layer": site.layer,
+        "n_head": site.n_head,
+        "n_kv_head": site.n_kv_head,
+        "queries": site.queries,
+        "keys": site.keys,
+        "mask": site.mask_name,
+        **{key: value for key, value in how.items() if value is not None},
+        **({"sinks": True} if site.sinks else {}),
+        **({"merged": "words"} if site.merged_words else {}),
+    }
 
 
 def _site_in(path: Path, entry: Mapping[str, Any]) -> Site:

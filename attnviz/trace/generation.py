@@ -1,4 +1,4 @@
-"""What a decoder wrote, step by step: it stands beside the trace of the whole."""
+"""What a decoder wrote, token by token."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ class Generated(NamedTuple):
     """What a decoder wrote."""
 
     read: Tokens
-    """What it read: what it was given, and all that it wrote but the last."""
+    """What it read: the tokens that it started from, and all that it wrote but the last."""
     written: Tokens
     n_given: int
+    """How many tokens it started from."""
     steps: tuple[Step, ...]
     """One for each token written."""
     ended: bool
-    """Whether it wrote the end itself; else it was stopped."""
+    """Whether it wrote the end-of-text token; otherwise it was stopped."""
     cache: Cache | None = None
-    """What it kept of the tokens that it read, if anything."""
+    """The keys and values of the tokens that it read, if it kept them."""
 
     def manifest(self, text: str) -> dict[str, Any]:
         """As it stands in a file; `text` is what was written, as words."""

@@ -15,7 +15,8 @@ LAYERS = rf"(?i)L{RANGE}(?:\.H{RANGE})?"
 RECORD = rf"(?i)(\w+)\.{RANGE}\.(self|cross)(?:\.H{RANGE})?"
 HEADS = rf"(?i)H{RANGE}"
 
-MOST = 100_000
+MAX_NUMBER = 100_000
+"""No model has more layers or heads."""
 
 EXAMPLES = "write for example L1, L1.H3, L0-2.H1,H3 or decoder.0.cross.H2"
 
@@ -42,7 +43,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class Clause:
-    """Some layers, of one block and kind or of any, with all heads (None) or some."""
+    """A range of layers, of one block and kind or of any, with all their heads or those named."""
 
     text: str = field(compare=False)
     """As it was written, with its option: `-s L1`."""
@@ -94,11 +95,11 @@ class Selection(NamedTuple):
                     f"{clause.text}: there is no such layer or record",
                     f"there are {known}{more}" if known else "this model has no attention",
                 )
-            most = max(record.n_head for record in covered)
-            if clause.heads and max(clause.heads) >= most:
+            n_head = max(record.n_head for record in covered)
+            if clause.heads and max(clause.heads) >= n_head:
                 raise AttnvizError(
                     f"{clause.text}: there is no head {max(clause.heads)}",
-                    f"the heads count from H0 to H{most - 1}",
+                    f"the heads count from H0 to H{n_head - 1}",
                 )
 
 
@@ -136,7 +137,7 @@ def _range(piece: str, first: str, last: str | None) -> range:
     low, high = int(first), int(last if last is not None else first)
     if high < low:
         raise AttnvizError(f"cannot read the selection {piece!r}: {high} is below {low}", EXAMPLES)
-    if high > MOST:
+    if high > MAX_NUMBER:
         raise AttnvizError(f"cannot read the selection {piece!r}: {high} is too many", EXAMPLES)
     return range(low, high + 1)
 

@@ -92,6 +92,8 @@ def header(trace: Trace) -> Text:
 def model_line(trace: Trace) -> str:
     """`random encoder · 2 layers × 4 heads · d_model 32 · seed 0`."""
     model = trace.model
+    if model.is_array and not trace.records:  # what was measured of a plain file of weights
+        return label(model.name)
     if model.is_array:
         record = trace.records[0]
         layers, heads = _counted(len(trace), "layer"), _counted(record.n_head, "head")

@@ -95,6 +95,12 @@ def test_its_own_file_is_read_again(call, saved):
     assert names_in(part.out) == ["L1.H1", "L1.H3"]
 
 
+def test_what_was_measured_of_plain_weights_is_read_again(call, tmp_path):
+    (tmp_path / "w.json").write_text("[[[0.5, 0.5], [0, 1]]]")
+    call("heads", "w.json", "-o", "w.npz")
+    assert "w.json" in call("heads", "w.npz").out.splitlines()[0]
+
+
 @pytest.mark.parametrize("suffix", ["npz", "json", "safetensors"])
 def test_a_trace_gives_the_same_but_for_the_values(call, saved, suffix):
     call("run", REPEATED, "-m", "induction", "-o", f"t.{suffix}")

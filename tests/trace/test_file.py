@@ -153,6 +153,24 @@ class TestRefusals:
 
         assert len(attnviz.load(self.edited(saved, add))) == 2
 
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"id": "encoder.0"}, "'encoder.0' is not the id of a record"),
+            ({"id": "encoder.1.self"}, "encoder.1.self is not an id of layer 0, 'self'"),
+            ({"kind": "cross"}, "encoder.0.self is not an id of layer 0, 'cross'"),
+            ({"scale": "x"}, "in the manifest, .* is missing or malformed"),
+            ({"queries": None}, "in the manifest, 'queries' is missing or malformed"),
+        ],
+    )
+    def test_a_record_that_contradicts_itself(self, saved, change, message):
+        self.refused(self.edited(saved, lambda m, a: m["records"][0].update(change)), message)
+
+    def test_a_model_of_wrong_types(self, saved):
+        self.refused(
+            self.edited(saved, lambda m, a: m["model"].update(notes=3)), "'model.notes' is missing"
+        )
+
     def test_no_records(self, saved):
         self.refused(
             self.edited(saved, lambda m, a: m.pop("records")), "'records' is missing or malformed"
