@@ -121,7 +121,7 @@ def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[s
     facts = [
         ("model", f"{model.name}, {model.kind}"),
         ("family", str(model.shape.get("family", "random weights"))),
-        ("verified", proof.told if proof else proven),
+        ("verified", proof.summary if proof else proven),
         ("positions", str(model.shape.get("positions", "none"))),
         ("reads", f"at most {model.max_tokens} tokens" if model.max_tokens else "any length"),
         ("on disk", in_bytes(model.n_disk) if model.n_disk else ""),

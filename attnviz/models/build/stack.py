@@ -94,11 +94,11 @@ class StackConfig:
             )
         return self
 
-    def _at_least(self, name: str, least: int) -> None:
+    def _at_least(self, name: str, minimum: int) -> None:
         value = getattr(self, name)
-        if value is not None and value < least:
+        if value is not None and value < minimum:
             raise AttnvizError(
-                f"{name}: expected a whole number of at least {least}, got {value}",
+                f"{name}: expected a whole number of at least {minimum}, got {value}",
                 f"attnviz run --help says what {name} is",
             )
 

@@ -13,12 +13,12 @@ TABLE = Path(__file__).parent / "verified.json"
 
 
 class Verified(NamedTuple):
-    """How far a family is from transformers in its tests, at most, in float32."""
+    """The largest differences from transformers in the tests of a family, in float32."""
 
     variants: tuple[str, ...]
-    """The tiny checkpoints: every spelling of the family that changes the numbers."""
+    """The tiny checkpoints, one for every option of the family that changes the numbers."""
     cases: tuple[str, ...]
-    """What they were given."""
+    """The inputs that they were run on."""
     attentions: float
     hidden_states: float
     logits: float | None
@@ -27,7 +27,7 @@ class Verified(NamedTuple):
     """The version compared with."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """For the screen."""
         return (
             f"against transformers {self.transformers}: attention within {self.attentions:.0e}, "
@@ -40,15 +40,10 @@ def verified() -> Mapping[str, Verified]:
     """By family: `model_type`, with _ where that may have -."""
     families = read_object(TABLE, "install attnviz again")
     return {
-        family: Verified(
-            tuple(found["variants"]),
-            tuple(found["cases"]),
-            found["attentions"],
-            found["hidden_states"],
-            found["logits"],
-            found["transformers"],
+        family: Verified(**fields)._replace(
+            variants=tuple(fields["variants"]), cases=tuple(fields["cases"])
         )
-        for family, found in families.items()
+        for family, fields in families.items()
     }
 
 
@@ -58,10 +53,10 @@ def markdown() -> str:
         "| family | checkpoints | inputs | attention | hidden states | logits |",
         "|---|---|---|---|---|---|",
     ]
-    for family, found in sorted(verified().items()):
-        logits = "–" if found.logits is None else f"{found.logits:.0e}"
+    for family, measured in sorted(verified().items()):
+        logits = "–" if measured.logits is None else f"{measured.logits:.0e}"
         lines.append(
-            f"| `{family}` | {len(found.variants)} | {', '.join(found.cases)} "
-            f"| {found.attentions:.0e} | {found.hidden_states:.0e} | {logits} |"
+            f"| `{family}` | {len(measured.variants)} | {', '.join(measured.cases)} "
+            f"| {measured.attentions:.0e} | {measured.hidden_states:.0e} | {logits} |"
         )
     return "\n".join(lines) + "\n"

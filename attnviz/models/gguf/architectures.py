@@ -1,5 +1,5 @@
-"""What a GGUF file says of its model, by `general.architecture`: a config as Hugging Face writes
-it, and its tensors under Hugging Face's names.
+"""What a GGUF file says of its model, by `general.architecture`: a config in Hugging Face's
+fields, and its tensors under Hugging Face's names.
 
 Sources: llama.cpp, convert_hf_to_gguf.py (what is stored how) and src/llama-model.cpp (what
 holds where the file does not say).
@@ -20,15 +20,15 @@ from attnviz.models.gguf.rope import TENSORS, rope_parameters
 from attnviz.registry import nearest
 from attnviz.tokens import label
 
-RIGHT = "download it again, or take another conversion of the model"
+HINT = "download it again, or take another conversion of the model"
 """What to do about wrong metadata."""
 
 PER_LAYER = ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
-"""Fields that may be a list with an entry for each layer."""
+"""Fields that may be lists with one entry per layer."""
 
 SIZES = ("embedding_length", "feed_forward_length", "attention.head_count",
          "attention.head_count_kv", "attention.key_length")  # fmt: skip
-"""Fields of which each unit costs a byte at least."""
+"""Fields that cannot be larger than the file has bytes."""
 
 LAYER = "model.layers.{0}."
 LLAMA_NAMES = {
@@ -84,7 +84,7 @@ Values = dict[str, Any]
 
 
 class Architecture(NamedTuple):
-    """How files of one `general.architecture` are read."""
+    """How the files of one `general.architecture` are read."""
 
     config: Callable[[Config, TensorFile], Values]
     names: Mapping[str, str]
@@ -105,60 +105,61 @@ def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, Te
             "join them: llama-gguf-split --merge FIRST-PART NEW-FILE",
         )
     architecture = ARCHITECTURES[name]
-    given = _fields(metadata, name, file)
-    values = architecture.config(given, file)
-    given.inert("vocab_size", "tensor_data_layout", "pooling_type")
-    given.require("attention.causal", True)
-    given.require("expert_count", 0)
-    given.require("expert_used_count", 0)
-    given.finish()
+    fields = _fields(metadata, name, file)
+    values = architecture.config(fields, file)
+    fields.inert("vocab_size", "tensor_data_layout", "pooling_type")
+    fields.require("attention.causal", True)
+    fields.require("expert_count", 0)
+    fields.require("expert_used_count", 0)
+    fields.finish()
     renamed = Renamed(file, architecture.names, architecture.changes(values), TENSORS)
-    return Config(values, f"{file.path}: its config", RIGHT), renamed
+    return Config(values, f"{file.path}: its config", HINT), renamed
 
 
 def _fields(metadata: Mapping[str, Any], name: str, file: TensorFile) -> Config:
-    """The fields of the architecture, whose sizes are no larger than the file can hold."""
-    fields = {
+    """The fields of the architecture, with sizes that the file can hold."""
+    values = {
         key.removeprefix(f"{name}."): value
         for key, value in metadata.items()
         if key.startswith(f"{name}.")
     }
     for key in PER_LAYER:
-        if isinstance(fields.get(key), list) and len(set(fields[key])) == 1:
-            fields[key] = fields[key][0]
-    for key, most in {**dict.fromkeys(SIZES, file.n_byte), "block_count": len(file.shapes)}.items():
-        if isinstance(fields.get(key), int) and fields[key] > most:
+        if isinstance(values.get(key), list) and len(set(values[key])) == 1:
+            values[key] = values[key][0]
+    maxima = {**dict.fromkeys(SIZES, file.n_byte), "block_count": len(file.shapes)}
+    for key, maximum in maxima.items():
+        if isinstance(values.get(key), int) and values[key] > maximum:
             raise AttnvizError(
-                f"{file.path}: {name}.{key} = {fields[key]} is more than the file holds",
+                f"{file.path}: {name}.{key} = {values[key]} is more than the file holds",
                 "download it again",
             )
-    return Config(fields, f"{file.path}: {name}.*", RIGHT)
+    return Config(values, f"{file.path}: {name}.*", HINT)
 
 
 def _llama_like(
-    given: Config, file: TensorFile, model_type: str, *, partial: bool = False
+    fields: Config, file: TensorFile, model_type: str, *, partial: bool = False
 ) -> Values:
-    """What all in the manner of Llama say; `partial` allows that not all features turn."""
-    n_head, d_model = given.count("attention.head_count"), given.count("embedding_length")
-    d_head = given.count("attention.key_length", max(1, d_model // n_head))
-    given.require("attention.value_length", d_head)
+    """What all Llama-like models say; `partial` allows that not all features are rotated."""
+    n_head, d_model = fields.count("attention.head_count"), fields.count("embedding_length")
+    d_head = fields.count("attention.key_length", max(1, d_model // n_head))
+    fields.require("attention.value_length", d_head)
     if d_head % 2:
-        raise given.error(f"heads of {d_head} features, an odd number, cannot turn in pairs")
-    rope = rope_parameters(given, file)
+        raise fields.error(f"heads of {d_head} features, an odd number, cannot be rotated in pairs")
+    rope = rope_parameters(fields, file)
     if partial:
-        rope["partial_rotary_factor"] = given.count("rope.dimension_count", d_head) / d_head
+        rope["partial_rotary_factor"] = fields.count("rope.dimension_count", d_head) / d_head
     else:
-        given.require("rope.dimension_count", d_head)
+        fields.require("rope.dimension_count", d_head)
     return {
         "model_type": model_type,
         "hidden_size": d_model,
-        "intermediate_size": given.count("feed_forward_length"),
-        "num_hidden_layers": given.count("block_count"),
+        "intermediate_size": fields.count("feed_forward_length"),
+        "num_hidden_layers": fields.count("block_count"),
         "num_attention_heads": n_head,
-        "num_key_value_heads": given.count("attention.head_count_kv", n_head),
+        "num_key_value_heads": fields.count("attention.head_count_kv", n_head),
         "head_dim": d_head,
-        "rms_norm_eps": given.number("attention.layer_norm_rms_epsilon"),
-        "max_position_embeddings": given.count("context_length"),
+        "rms_norm_eps": fields.number("attention.layer_norm_rms_epsilon"),
+        "max_position_embeddings": fields.count("context_length"),
         "rope_parameters": rope,
         **_vocabulary(file),
     }
@@ -169,10 +170,10 @@ def _vocabulary(file: TensorFile) -> Values:
     return {"vocab_size": shape[0], "tie_word_embeddings": "output.weight" not in file.shapes}
 
 
-def _llama(given: Config, file: TensorFile) -> Values:
-    """Llama, and Mistral, whose files call themselves llama."""
-    window = given.whole("attention.sliding_window")
-    values = _llama_like(given, file, "mistral" if window else "llama")
+def _llama(fields: Config, file: TensorFile) -> Values:
+    """Llama, and Mistral, whose files name the architecture llama."""
+    window = fields.whole("attention.sliding_window")
+    values = _llama_like(fields, file, "mistral" if window else "llama")
     if window:
         return values | {"sliding_window": window}
     biases = {
@@ -190,50 +191,50 @@ def _llama_changes(values: Values) -> Mapping[str, Change]:
     }
 
 
-def _qwen2(given: Config, file: TensorFile) -> Values:
-    return _llama_like(given, file, "qwen2")
+def _qwen2(fields: Config, file: TensorFile) -> Values:
+    return _llama_like(fields, file, "qwen2")
 
 
-def _qwen3(given: Config, file: TensorFile) -> Values:
-    return _llama_like(given, file, "qwen3")
+def _qwen3(fields: Config, file: TensorFile) -> Values:
+    return _llama_like(fields, file, "qwen3")
 
 
-def _gemma(given: Config, file: TensorFile, model_type: str, window: int, every: int) -> Values:
-    """Gemma 2 and 3. Every so many layers, the last sees everything, the others slide."""
-    values = _llama_like(given, file, model_type)
+def _gemma(fields: Config, file: TensorFile, model_type: str, window: int, every: int) -> Values:
+    """Gemma 2 and 3: of every `every` layers the last sees everything, the others slide."""
+    values = _llama_like(fields, file, model_type)
     n_layer = values["num_hidden_layers"]
-    window = given.whole("attention.sliding_window", window)
+    window = fields.whole("attention.sliding_window", window)
     key = "attention.sliding_window_pattern"
-    if isinstance(given.get(key, every), list):
-        slides = given.get(key)
+    if isinstance(fields.get(key, every), list):
+        slides = fields.get(key)
     else:
-        every = given.count(key, every)
+        every = fields.count(key, every)
         slides = [layer % every < every - 1 for layer in range(n_layer)]
-    kinds = ["sliding_attention" if near and window else "full_attention" for near in slides]
+    kinds = ["sliding_attention" if slide and window else "full_attention" for slide in slides]
     return values | {"layer_types": kinds, **({"sliding_window": window} if window else {})}
 
 
 def _scale(values: Values, n_layer_of_largest: int) -> Values:
-    """Only the largest Gemma of a generation divides the scores by something else than √d_head,
-    and files tell it from the others by its number of layers alone."""
+    """Only the largest Gemma of a generation does not divide the scores by √d_head, and only its
+    number of layers tells it from the others."""
     largest = values["num_hidden_layers"] == n_layer_of_largest
     d_mean = values["hidden_size"] // values["num_attention_heads"]
     return {"query_pre_attn_scalar": d_mean if largest else values["head_dim"]}
 
 
-def _gemma2(given: Config, file: TensorFile) -> Values:
-    values = _gemma(given, file, "gemma2", window=4096, every=2)
+def _gemma2(fields: Config, file: TensorFile) -> Values:
+    values = _gemma(fields, file, "gemma2", window=4096, every=2)
     usual = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
-    caps = {key: given.number(key, cap) for key, cap in usual.items()}
+    caps = {key: fields.number(key, cap) for key, cap in usual.items()}
     return values | caps | _scale(values, 46)
 
 
-def _gemma3(given: Config, file: TensorFile) -> Values:
-    values = _gemma(given, file, "gemma3_text", window=0, every=6)
-    near = {"rope_type": "default", "rope_theta": given.number("rope.freq_base_swa", 10000.0)}
-    far = values["rope_parameters"]
-    values["rope_parameters"] = {"full_attention": far, "sliding_attention": near}
-    cap = given.number("final_logit_softcapping", 0.0)
+def _gemma3(fields: Config, file: TensorFile) -> Values:
+    values = _gemma(fields, file, "gemma3_text", window=0, every=6)
+    sliding = {"rope_type": "default", "rope_theta": fields.number("rope.freq_base_swa", 10000.0)}
+    full = values["rope_parameters"]
+    values["rope_parameters"] = {"full_attention": full, "sliding_attention": sliding}
+    cap = fields.number("final_logit_softcapping", 0.0)
     return values | ({"final_logit_softcapping": cap} if cap else {}) | _scale(values, 62)
 
 
@@ -243,21 +244,21 @@ def _gemma_changes(values: Values) -> Mapping[str, Change]:
     return dict.fromkeys(norms, Change(offset=1.0))
 
 
-def _phi3(given: Config, file: TensorFile) -> Values:
-    values = _llama_like(given, file, "phi3", partial=True)
-    window = given.whole("attention.sliding_window")
+def _phi3(fields: Config, file: TensorFile) -> Values:
+    values = _llama_like(fields, file, "phi3", partial=True)
+    window = fields.whole("attention.sliding_window")
     return values | ({"sliding_window": window} if window else {})
 
 
-def _gpt2(given: Config, file: TensorFile) -> Values:
+def _gpt2(fields: Config, file: TensorFile) -> Values:
     return {
         "model_type": "gpt2",
-        "n_embd": given.count("embedding_length"),
-        "n_inner": given.count("feed_forward_length"),
-        "n_layer": given.count("block_count"),
-        "n_head": given.count("attention.head_count"),
-        "n_positions": given.count("context_length"),
-        "layer_norm_epsilon": given.number("attention.layer_norm_epsilon"),
+        "n_embd": fields.count("embedding_length"),
+        "n_inner": fields.count("feed_forward_length"),
+        "n_layer": fields.count("block_count"),
+        "n_head": fields.count("attention.head_count"),
+        "n_positions": fields.count("context_length"),
+        "layer_norm_epsilon": fields.number("attention.layer_norm_epsilon"),
         "activation_function": "gelu_new",
         **_vocabulary(file),
     }
@@ -268,20 +269,20 @@ def _gpt2_changes(values: Values) -> Mapping[str, Change]:
     return dict.fromkeys(matrices, Change(transposed=True))
 
 
-def _gptneox(given: Config, file: TensorFile) -> Values:
-    n_head, d_model = given.count("attention.head_count"), given.count("embedding_length")
+def _gptneox(fields: Config, file: TensorFile) -> Values:
+    n_head, d_model = fields.count("attention.head_count"), fields.count("embedding_length")
     d_head = max(1, d_model // n_head)
-    turning = given.count("rope.dimension_count", d_head) / d_head
+    fraction = fields.count("rope.dimension_count", d_head) / d_head
     return {
         "model_type": "gpt_neox",
         "hidden_size": d_model,
-        "intermediate_size": given.count("feed_forward_length"),
-        "num_hidden_layers": given.count("block_count"),
+        "intermediate_size": fields.count("feed_forward_length"),
+        "num_hidden_layers": fields.count("block_count"),
         "num_attention_heads": n_head,
-        "max_position_embeddings": given.count("context_length"),
-        "layer_norm_eps": given.number("attention.layer_norm_epsilon"),
-        "use_parallel_residual": given.switch("use_parallel_residual", True),
-        "rope_parameters": rope_parameters(given, file) | {"partial_rotary_factor": turning},
+        "max_position_embeddings": fields.count("context_length"),
+        "layer_norm_eps": fields.number("attention.layer_norm_epsilon"),
+        "use_parallel_residual": fields.switch("use_parallel_residual", True),
+        "rope_parameters": rope_parameters(fields, file) | {"partial_rotary_factor": fraction},
         "hidden_act": "gelu",  # Pythia's; files do not say
         **_vocabulary(file),
     }

@@ -15,7 +15,7 @@ BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 
 
 class Change(NamedTuple):
-    """How llama.cpp's converter stores a tensor otherwise than it found it."""
+    """How llama.cpp's converter changes a tensor before it stores it."""
 
     order: Callable[[int], Array] | None = None
     """n_row -> [n_row]: Hugging Face's row i is the file's row order[i]."""
@@ -25,11 +25,11 @@ class Change(NamedTuple):
     """Whether a matrix was transposed."""
 
 
-AS_IT_WAS = Change()
+UNCHANGED = Change()
 
 
 class Renamed:
-    """A file under other names. A tensor whose name is not in the table keeps its own."""
+    """A file under other names; a tensor whose name is not in the table keeps its name."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Renamed:
     ) -> None:
         """
         Args:
-            names: without `.weight` and `.bias`; a block's without the block: `attn_q`.
-            changes: by the file's names, spelled so.
+            names: file's name -> new name, without `.weight`, `.bias` and the block: `attn_q`.
+            changes: by the file's names, spelled likewise.
             hidden: tensors that are read elsewhere.
         """
         self.path = file.path
@@ -52,12 +52,10 @@ class Renamed:
         for stored in file.shapes.keys() - hidden:
             stem, dot, ending = stored.rpartition(".")
             block = BLOCK.fullmatch(stem)
-            own = block[2] if block else stem
-            name = names.get(own, "").format(*block.groups() if block else ())
-            self._stored[name + dot + ending if name else stored] = (
-                stored,
-                changes.get(own, AS_IT_WAS),
-            )
+            part = block[2] if block else stem
+            name = names.get(part, "").format(*block.groups() if block else ())
+            change = changes.get(part, UNCHANGED)
+            self._stored[name + dot + ending if name else stored] = (stored, change)
         self.shapes: Mapping[str, tuple[int, ...]] = {
             name: file.shapes[stored][:: -1 if change.transposed else 1]
             for name, (stored, change) in self._stored.items()
@@ -65,7 +63,7 @@ class Renamed:
 
     def copies(self, name: str) -> bool:
         stored, change = self._stored[name]
-        return change is not AS_IT_WAS or self._file.copies(stored)
+        return change is not UNCHANGED or self._file.copies(stored)
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
         """The tensor or some of its rows, as float32."""
@@ -74,18 +72,18 @@ class Renamed:
             order = change.order(self.shapes[name][0])
             rows = order if rows is None else order[rows]
         if change.transposed and len(self.shapes[name]) > 1:
-            whole = self._file.read(stored).T
-            return whole if rows is None else whole[rows]
+            matrix = self._file.read(stored).T
+            return matrix if rows is None else matrix[rows]
         array = self._file.read(stored, rows)
         return array - np.float32(change.offset) if change.offset else array
 
 
 def halves(n_head: int, n_row: int) -> Array:
-    """[n_row]: undoes the order of Meta's own files, where features 0, 2, 4, … of a head turn with
-    1, 3, 5, …, not its first half with its second."""
+    """[n_row]: undoes the order of Meta's files, which pair features 0, 2, 4, … of a head with
+    1, 3, 5, … for rotation; here its first half is paired with its second."""
     return np.arange(n_row).reshape(n_head, -1, 2).swapaxes(1, 2).reshape(-1)
 
 
 def side_by_side(n_head: int, n_row: int) -> Array:
-    """[n_row]: undoes query | key | value, each of all heads; GPT-NeoX has a head's together."""
+    """[n_row]: undoes query | key | value of all heads; GPT-NeoX keeps those of a head together."""
     return np.arange(n_row).reshape(3, n_head, -1).swapaxes(0, 1).reshape(-1)

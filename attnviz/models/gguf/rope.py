@@ -11,51 +11,50 @@ from attnviz.models.build.tensors import TensorFile
 FACTORS = "rope_freqs.weight"
 LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"
 TENSORS = frozenset({FACTORS, LONG, SHORT})
-"""Tensors of divisors, one a frequency."""
+"""Tensors of divisors, one for each frequency."""
 
 
-def rope_parameters(given: Config, file: TensorFile) -> dict[str, Any]:
-    """The section, with the base; what share of a head turns is up to the architecture."""
+def rope_parameters(fields: Config, file: TensorFile) -> dict[str, Any]:
+    """The section, with the base; the architecture says which fraction of a head is rotated."""
     rope: dict[str, Any] = {
         "rope_type": "default",
-        "rope_theta": given.number("rope.freq_base", 10000.0),
+        "rope_theta": fields.number("rope.freq_base", 10000.0),
     }
-    kind = given.choice("rope.scaling.type", "linear", "none", "yarn", "longrope")
-    given.inert("rope.scaling.finetuned")
-    original = given.whole("rope.scaling.original_context_length")
-    factor = given.number("rope.scaling.factor", given.number("rope.scale_linear", 0.0))
-    scales = kind != "none" and factor not in (0.0, 1.0)
+    kind = fields.choice("rope.scaling.type", "linear", "none", "yarn", "longrope")
+    fields.inert("rope.scaling.finetuned")
+    original = fields.whole("rope.scaling.original_context_length")
+    factor = fields.number("rope.scaling.factor", fields.number("rope.scale_linear", 0.0))
+    is_scaled = kind != "none" and factor not in (0.0, 1.0)
     if LONG in file.shapes:
-        return rope | _longrope(given, file, original)
+        return rope | _longrope(fields, file, original)
     if kind == "longrope":
-        raise given.error(f"rope.scaling.type = longrope, but the file has no {LONG}")
+        raise fields.error(f"rope.scaling.type = longrope, but the file has no {LONG}")
     if FACTORS in file.shapes:
-        if scales:
-            raise given.error(
-                f"rope.scaling.factor = {factor} besides {FACTORS} changes the numbers and is not "
-                "supported"
+        if is_scaled:
+            raise fields.error(
+                f"rope.scaling.factor = {factor} together with {FACTORS} is not supported"
             )
         return rope | {"rope_type": "factors", "factors": _divisors(file, FACTORS)}
-    if not scales:
+    if not is_scaled:
         return rope
     if kind == "linear":
         return rope | {"rope_type": "linear", "factor": factor}
     return rope | {
         "rope_type": "yarn",
         "factor": factor,
-        "original_max_position_embeddings": original or given.count("context_length"),
-        "beta_fast": given.number("rope.scaling.yarn_beta_fast", 32.0),
-        "beta_slow": given.number("rope.scaling.yarn_beta_slow", 1.0),
+        "original_max_position_embeddings": original or fields.count("context_length"),
+        "beta_fast": fields.number("rope.scaling.yarn_beta_fast", 32.0),
+        "beta_slow": fields.number("rope.scaling.yarn_beta_slow", 1.0),
     }
 
 
-def _longrope(given: Config, file: TensorFile, original: int) -> dict[str, Any]:
+def _longrope(fields: Config, file: TensorFile, original: int) -> dict[str, Any]:
     return {
         "rope_type": "longrope",
         "long_factor": _divisors(file, LONG),
         "short_factor": _divisors(file, SHORT),
-        "original_max_position_embeddings": original or given.count("context_length"),
-        "attention_factor": given.number("rope.scaling.attn_factor", 1.0),
+        "original_max_position_embeddings": original or fields.count("context_length"),
+        "attention_factor": fields.number("rope.scaling.attn_factor", 1.0),
     }
 
 

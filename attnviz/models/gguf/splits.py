@@ -1,6 +1,6 @@
-"""How byte-level vocabularies cut a text before they merge, by the `pre` of a GGUF file.
+"""How byte-level vocabularies split a text before merging, by the `pre` of a GGUF file.
 
-Source: llama.cpp, src/llama-vocab.cpp. Each pattern cuts further what the one before it left.
+Source: llama.cpp, src/llama-vocab.cpp. Each pattern splits the pieces of the one before it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 
 class Split(NamedTuple):
-    """A way to cut text."""
+    """A way to split text."""
 
     patterns: tuple[str, ...]
-    keeps: bool = False
-    """Whether a piece that is a token as a whole is not merged anew."""
+    keeps_tokens: bool = False
+    """Whether a piece that is in the vocabulary becomes that token without merging."""
     begins: bool = False
     """Whether a text begins with the BOS token, where the file does not say."""
 
@@ -34,7 +34,7 @@ GPT4O = f"{CASED}{ANY_CASE}?|{CAPITALS}{ANY_CASE}?|" + r"\p{N}{1,3}|" + SIGNS + 
 
 _GPT2 = Split((GPT2,))
 _DIGITS = Split((r"\p{N}", GPT2))
-_LLAMA3 = Split((LLAMA3,), keeps=True, begins=True)
+_LLAMA3 = Split((LLAMA3,), keeps_tokens=True, begins=True)
 _QWEN2 = Split((QWEN2,))
 
 SPLITS = {
@@ -57,6 +57,6 @@ SPLITS = {
     "qwen2": _QWEN2,
     "deepseek-r1-qwen": _QWEN2,
     "stablelm2": _QWEN2,
-    "tekken": Split((TEKKEN,), keeps=True, begins=True),
+    "tekken": Split((TEKKEN,), keeps_tokens=True, begins=True),
     "gpt-4o": Split((GPT4O,)),
 }

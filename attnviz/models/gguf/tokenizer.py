@@ -1,7 +1,7 @@
 """The tokenizer in the metadata of a GGUF file.
 
-Where llama.cpp and transformers read such a file differently, this follows llama.cpp: SmolLM2's
-digits, say, which transformers does not cut apart.
+Where llama.cpp and transformers read such a file differently, this follows llama.cpp: it splits
+the digits of SmolLM2, for example, which transformers does not.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from attnviz.models.tokenizers.tokenizer import Tokenizer
 
 PREFIX = "tokenizer.ggml."
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
-"""Of `token_type`: such tokens stand for themselves wherever a text has them."""
+"""Values of `token_type` whose tokens are recognised anywhere in a text."""
 
 
 def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
     """The tokenizer; if the file has none, one that takes token ids only."""
-    fields = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
-    given = Config(fields, f"{path}: {PREFIX}*", "download it again")
-    kind = given.text("model", "none")
-    problem = _problem(kind, given.text("pre", "default"))
+    values = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
+    fields = Config(values, f"{path}: {PREFIX}*", "download it again")
+    kind = fields.text("model", "none")
+    problem = _problem(kind, fields.text("pre", "default"))
     if problem:
         return NoTokenizer(f"{path} {problem}", "give token ids: --ids 1,2,3")
-    tokens = _list(given, "tokens", str)
+    tokens = _list(fields, "tokens", str)
     tokenizers = tokenizers_package(path)
     read, bos, eos = (_byte_level, None, None) if kind == "gpt2" else (_sentence_piece, 1, 2)
     try:
-        backend, begins = read(tokenizers, given, tokens)
-        _add_special(tokenizers, backend, given, tokens)
-        begin = _id(given, "bos_token_id", tokens, bos)
-        end = _id(given, "eos_token_id", tokens, eos)
+        backend, begins = read(tokenizers, fields, tokens)
+        _add_special(tokenizers, backend, fields, tokens)
+        begin = _id(fields, "bos_token_id", tokens, bos)
+        end = _id(fields, "eos_token_id", tokens, eos)
         _surround(
             tokenizers,
             backend,
-            begin if given.switch("add_bos_token", begins) else None,
-            end if given.switch("add_eos_token") else None,
+            begin if fields.switch("add_bos_token", begins) else None,
+            end if fields.switch("add_eos_token") else None,
         )
     except AttnvizError:
         raise
@@ -50,31 +50,32 @@ def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
         raise AttnvizError(
             f"{path}: its tokenizer is damaged: {error}", "download it again"
         ) from error
-    turn = _id(given, "eot_token_id", tokens)
-    return HFTokenizer(backend, begin, end, str(path), [] if turn is None else [turn])
+    end_of_turn = _id(fields, "eot_token_id", tokens)
+    other_ends = [] if end_of_turn is None else [end_of_turn]
+    return HFTokenizer(backend, begin, end, str(path), other_ends)
 
 
 def _problem(kind: str, pre: str) -> str:
-    """Why such a tokenizer cannot read text; nothing if it can."""
+    """Why such a tokenizer cannot read text; empty if it can."""
     if kind in ("none", "no_vocab"):
         return "holds no tokenizer, so it cannot read text"
     if kind not in ("gpt2", "llama"):
         return f"has the tokenizer {kind!r}, which is not supported, so it cannot read text"
     if kind == "gpt2" and pre not in SPLITS:
-        return f"cuts text by the rule {pre!r}, which is not known here: ids would be wrong"
+        return f"splits text by the rule {pre!r}, which is not known here, so ids would be wrong"
     return ""
 
 
-def _byte_level(tokenizers: Any, given: Config, tokens: Sequence[str]) -> tuple[Any, bool]:
-    """BPE over bytes, and whether a text begins with BOS if nothing else is said."""
-    split = SPLITS[given.text("pre", "default")]
-    merges = _list(given, "merges", str)
-    cuts = [merge.find(" ", 1) for merge in merges]
+def _byte_level(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> tuple[Any, bool]:
+    """BPE over bytes, and whether a text begins with BOS where the file does not say."""
+    split = SPLITS[fields.text("pre", "default")]
+    merges = _list(fields, "merges", str)
+    spaces = [merge.find(" ", 1) for merge in merges]
     backend = tokenizers.Tokenizer(
         tokenizers.models.BPE(
             vocab={token: id for id, token in enumerate(tokens)},
-            merges=[(m[:cut], m[cut + 1 :]) for m, cut in zip(merges, cuts, strict=True)],
-            ignore_merges=split.keeps,
+            merges=[(m[:at], m[at + 1 :]) for m, at in zip(merges, spaces, strict=True)],
+            ignore_merges=split.keeps_tokens,
         )
     )
     cutters = [
@@ -87,10 +88,10 @@ def _byte_level(tokenizers: Any, given: Config, tokens: Sequence[str]) -> tuple[
     return backend, split.begins
 
 
-def _sentence_piece(tokenizers: Any, given: Config, tokens: Sequence[str]) -> tuple[Any, bool]:
-    """SentencePiece's BPE: the pair whose token has the highest score is merged first."""
-    scores = _list(given, "scores", float, len(tokens))
-    unknown = _id(given, "unknown_token_id", tokens, 0)
+def _sentence_piece(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> tuple[Any, bool]:
+    """SentencePiece's BPE, which merges the pair whose token has the highest score first."""
+    scores = _list(fields, "scores", float, len(tokens))
+    unknown = _id(fields, "unknown_token_id", tokens, 0)
     vocabulary = {token: id for id, token in enumerate(tokens)}
     merges = [
         (-scores[id], id, token[:cut], token[cut:])
@@ -106,25 +107,25 @@ def _sentence_piece(tokenizers: Any, given: Config, tokens: Sequence[str]) -> tu
             byte_fallback=True,
         )
     )
-    spaces = [tokenizers.normalizers.Replace(" ", SPACE)]
-    back = [
+    normalizers = [tokenizers.normalizers.Replace(" ", SPACE)]
+    decoders = [
         tokenizers.decoders.Replace(SPACE, " "),
         tokenizers.decoders.ByteFallback(),
         tokenizers.decoders.Fuse(),
     ]
-    if given.switch("add_space_prefix", True):
-        spaces.insert(0, tokenizers.normalizers.Prepend(SPACE))
-        back.append(tokenizers.decoders.Strip(" ", 1, 0))
-    backend.normalizer = tokenizers.normalizers.Sequence(spaces)
-    backend.decoder = tokenizers.decoders.Sequence(back)
+    if fields.switch("add_space_prefix", True):
+        normalizers.insert(0, tokenizers.normalizers.Prepend(SPACE))
+        decoders.append(tokenizers.decoders.Strip(" ", 1, 0))
+    backend.normalizer = tokenizers.normalizers.Sequence(normalizers)
+    backend.decoder = tokenizers.decoders.Sequence(decoders)
     return backend, True
 
 
-def _add_special(tokenizers: Any, backend: Any, given: Config, tokens: Sequence[str]) -> None:
-    """Tokens that are looked for in the text before it is cut."""
-    if not given.has("token_type"):
+def _add_special(tokenizers: Any, backend: Any, fields: Config, tokens: Sequence[str]) -> None:
+    """Tokens that are recognised in the text before it is split."""
+    if not fields.has("token_type"):
         return
-    kinds = _list(given, "token_type", int, len(tokens))
+    kinds = _list(fields, "token_type", int, len(tokens))
     backend.add_tokens(
         [
             tokenizers.AddedToken(token, normalized=False, special=kind != USER_DEFINED)
@@ -135,9 +136,8 @@ def _add_special(tokenizers: Any, backend: Any, given: Config, tokens: Sequence[
 
 
 def _surround(tokenizers: Any, backend: Any, begin: int | None, end: int | None) -> None:
-    """Let every text begin and end with these tokens; of two, each does."""
-    around = {"begin": begin, "end": end}
-    ids = {name: id for name, id in around.items() if id is not None}
+    """Make every text begin and end with these tokens, and each text of a pair."""
+    ids = {name: id for name, id in (("begin", begin), ("end", end)) if id is not None}
 
     def template(*texts: str) -> list[str]:
         return [
@@ -157,19 +157,19 @@ def _surround(tokenizers: Any, backend: Any, begin: int | None, end: int | None)
     )
 
 
-def _id(given: Config, key: str, tokens: Sequence[str], default: int | None = None) -> int | None:
-    """A token id of the vocabulary; `default` where the file names none."""
-    id = given.whole(key) if given.has(key) else default
+def _id(fields: Config, key: str, tokens: Sequence[str], default: int | None = None) -> int | None:
+    """A token id of the vocabulary; `default` where the file does not name one."""
+    id = fields.whole(key) if fields.has(key) else default
     if id is not None and id >= len(tokens):
-        raise given.error(f"{key} is {id}, but there are {len(tokens)} tokens")
+        raise fields.error(f"{key} is {id}, but there are {len(tokens)} tokens")
     return id
 
 
-def _list(given: Config, key: str, kind: type, n: int | None = None) -> list[Any]:
-    """A list of values of one kind, n of them."""
-    value = given.get(key)
+def _list(fields: Config, key: str, kind: type, n: int | None = None) -> list[Any]:
+    """A list of n values of one kind."""
+    value = fields.get(key)
     if not isinstance(value, list) or not all(isinstance(entry, kind) for entry in value):
-        raise given.error(f"{key} is not a list of {kind.__name__}")
+        raise fields.error(f"{key} is not a list of {kind.__name__}")
     if n is not None and len(value) != n:
-        raise given.error(f"{key} has {len(value)} entries for {n} tokens")
+        raise fields.error(f"{key} has {len(value)} entries for {n} tokens")
     return value

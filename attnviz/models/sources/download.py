@@ -18,7 +18,7 @@ from attnviz.models.sources.folder import ADAPTER, CONFIG, INDEX, choose_weights
 from attnviz.models.sources.hub import HubName, cache_folder
 from attnviz.tokens import label
 
-BESIDE = frozenset(
+EXTRA_FILES = frozenset(
     """
     config.json generation_config.json preprocessor_config.json adapter_config.json
     tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json
@@ -26,25 +26,25 @@ BESIDE = frozenset(
     source.spm target.spm target_vocab.json
     """.split()  # noqa: SIM905
 )
-"""What a checkpoint has besides its weights."""
+"""What a checkpoint may have besides its weights."""
 
-SECONDS = 10
-"""To wait for an answer of the hub."""
+TIMEOUT = 10
+"""Seconds to wait for an answer of the hub."""
 
 Progress = Callable[[int, int], None]
 
 
 def download(name: HubName, progress: Progress | None = None) -> None:
-    """Fetch what attnviz reads of a model, as far as it is not in the cache yet.
+    """Fetch the files of a model that attnviz reads, unless they are in the cache.
 
-    Pickles and other formats are left where they are. HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE
-    hold, as for every program that uses huggingface_hub.
+    Pickles and other formats are not fetched. HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are
+    respected, as by every program that uses huggingface_hub.
 
     Args:
         progress: called as `progress(bytes_done, bytes)`.
 
     Raises:
-        AttnvizError: no network, no such model or revision, no permission, no room on the disk.
+        AttnvizError: no network, no such model or revision, no permission, no space on the disk.
     """
     try:
         import huggingface_hub
@@ -55,7 +55,7 @@ def download(name: HubName, progress: Progress | None = None) -> None:
     huggingface_hub.logging.set_verbosity_error()
     with _explained(name):
         info = huggingface_hub.HfApi().model_info(
-            name.repository, revision=name.revision, files_metadata=True, timeout=SECONDS
+            name.repository, revision=name.revision, files_metadata=True, timeout=TIMEOUT
         )
         files = [each for each in info.siblings or () if "/" not in each.rfilename]
         sizes = {each.rfilename: each.size or 0 for each in files}
@@ -64,13 +64,13 @@ def download(name: HubName, progress: Progress | None = None) -> None:
 
 
 def _wanted(name: HubName, sizes: dict[str, int], fetch: _Fetch) -> list[str]:
-    """The files to fetch; those that say which others there are, are fetched to see."""
+    """The files to fetch. Those that name others are fetched here."""
     if CONFIG not in sizes and ADAPTER not in sizes:
         raise AttnvizError(
             f"{name} on the hub is not a checkpoint: it has no {CONFIG}",
             "a GGUF file is named by its path: fetch it, then -m FILE.gguf",
         )
-    # by its revision, so that the cache notes which commit that is
+    # by its revision, so that the cache records which commit that is
     config = read_object(fetch.one(CONFIG, name.revision)) if CONFIG in sizes else {}
     weights = choose_weights(sizes, f"{name} on the hub", config)
     parts = set(read_index(fetch.one(INDEX)).values()) if weights == INDEX else {weights}
@@ -79,11 +79,11 @@ def _wanted(name: HubName, sizes: dict[str, int], fetch: _Fetch) -> list[str]:
         raise AttnvizError(
             f"{name} on the hub lacks {label(absent[0])}", "take another revision of it"
         )
-    return sorted((BESIDE & set(sizes)) | parts)
+    return sorted((EXTRA_FILES & set(sizes)) | parts)
 
 
 class _Fetch:
-    """Files of one commit on their way into the cache."""
+    """Fetches files of one commit into the cache."""
 
     def __init__(
         self, name: HubName, commit: str, sizes: dict[str, int], progress: Progress | None
@@ -93,7 +93,7 @@ class _Fetch:
         self._done = self._total = 0
 
     def one(self, file: str, revision: str | None = None) -> Path:
-        """Where the cache has a file, after it was fetched if it was not there."""
+        """The path of a file in the cache, to which it is fetched if it is not there."""
         from huggingface_hub import hf_hub_download
 
         return Path(
@@ -107,19 +107,19 @@ class _Fetch:
         )
 
     def all(self, files: list[str]) -> None:
-        """Fetch those that are not there; how many bytes that will be is known before."""
+        """Fetch those that are not there, after a check that they fit on the disk."""
         snapshot = self._name.folder / "snapshots" / self._commit
-        left = [file for file in files if not (snapshot / file).exists()]
-        self._done, self._total = 0, sum(self._sizes[file] for file in left)
+        missing = [file for file in files if not (snapshot / file).exists()]
+        self._done, self._total = 0, sum(self._sizes[file] for file in missing)
         free = shutil.disk_usage(cache_folder()).free
         if self._total > free:
             raise AttnvizError(
                 f"{self._name} needs {in_gib(self._total)} on the disk, and {in_gib(free)} of it "
                 f"are free at {cache_folder()}",
-                "free some space, or name another place: HF_HUB_CACHE",
+                "free some space, or choose another place: HF_HUB_CACHE",
             )
         self._count(0)
-        for file in left:
+        for file in missing:
             self.one(file)
 
     def _count(self, n_byte: float) -> None:
@@ -129,12 +129,12 @@ class _Fetch:
 
 
 def _counter(count: Callable[[float], None]) -> type[Any]:
-    """A bar in the shape that huggingface_hub knows: it draws nothing, and counts."""
+    """A progress bar for huggingface_hub that draws nothing and counts."""
     from huggingface_hub.utils import tqdm
 
     class Counter(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **given: Any) -> None:
-            super().__init__(*args, **{**given, "disable": True})
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
 
         def update(self, n: float | None = 1) -> None:
             count(n or 0)
@@ -144,7 +144,7 @@ def _counter(count: Callable[[float], None]) -> type[Any]:
 
 @contextlib.contextmanager
 def _explained(name: HubName) -> Iterator[None]:
-    """Whatever goes wrong on the way, as one AttnvizError."""
+    """Turns whatever goes wrong into an AttnvizError."""
     try:
         yield
     except AttnvizError:
@@ -154,10 +154,23 @@ def _explained(name: HubName) -> Iterator[None]:
 
 
 def _reason(name: HubName, error: Exception) -> AttnvizError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AttnvizError(
+            f"no room left for {name} at {cache_folder()}",
+            "free some space, or choose another place: HF_HUB_CACHE",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AttnvizError(
+            f"cannot write to the cache {cache_folder()}: {os.strerror(error.errno)}",
+            "choose another place: HF_HUB_CACHE",
+        )
+    return _hub_reason(name, error)
+
+
+def _hub_reason(name: HubName, error: Exception) -> AttnvizError:
     from huggingface_hub import constants, errors
 
-    hub = constants.ENDPOINT
-    token = "HF_TOKEN=…, or hf auth login"
+    hub, token = constants.ENDPOINT, "HF_TOKEN=…, or hf auth login"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return AttnvizError(
             f"HF_HUB_OFFLINE is set: {name} cannot be fetched", "HF_HUB_OFFLINE=0, for once"
@@ -170,7 +183,7 @@ def _reason(name: HubName, error: Exception) -> AttnvizError:
     if isinstance(error, errors.RepositoryNotFoundError):
         return AttnvizError(
             f"{hub} has no model {name.repository}, or it is private",
-            f"check the name; what is private needs a token: {token}",
+            f"check the name; a private model needs a token: {token}",
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return AttnvizError(
@@ -183,18 +196,8 @@ def _reason(name: HubName, error: Exception) -> AttnvizError:
             f"{hub} {'refuses' if refused else 'does not give'} {name}: HTTP status {status}",
             f"give a token that may read it: {token}" if refused else "try again later",
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AttnvizError(
-            f"no room left for {name} at {cache_folder()}",
-            "free some space, or name another place: HF_HUB_CACHE",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AttnvizError(
-            f"cannot write to the cache {cache_folder()}: {os.strerror(error.errno)}",
-            "name another place: HF_HUB_CACHE",
-        )
-    first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+    first_line = str(error).strip().splitlines()[:1] or [type(error).__name__]
     return AttnvizError(
-        f"cannot fetch {name} from {hub}: {first[0]}",
+        f"cannot fetch {name} from {hub}: {first_line[0]}",
         "is there a network? HF_ENDPOINT names a mirror; without --download the cache is used",
     )

@@ -1,7 +1,7 @@
 """Names `org/name`: checkpoints in the local cache of the Hugging Face hub.
 
 Nothing here touches the network. `HF_HUB_CACHE/models--ORG--NAME` holds a folder of links for each
-commit, `snapshots/COMMIT`, and what branches and tags stand for, `refs/main`.
+commit, `snapshots/COMMIT`, and the commits of branches and tags, `refs/main`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class HubName(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Where the cache has it, if it has it."""
+        """Its folder in the cache, which may not exist."""
         return cache_folder() / f"models--{self.repository.replace('/', '--')}"
 
 
 def parse_name(text: str) -> HubName | None:
-    """`org/name` or `org/name@revision`; None for what cannot be one, as most paths."""
+    """`org/name` or `org/name@revision`; None for what cannot be one, like most paths."""
     match = NAME.fullmatch(text)
     if match is None or "--" in match[1] or ".." in text:
         return None
@@ -51,24 +51,25 @@ def parse_name(text: str) -> HubName | None:
 
 
 def cache_folder() -> Path:
-    """The hub's cache, where the package huggingface_hub has it."""
+    """The hub's cache, where the package huggingface_hub keeps it."""
     home = os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/huggingface"
     hub = os.environ.get("HF_HOME", home) + "/hub"
-    place = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", hub))
-    return Path(os.path.expandvars(os.path.expanduser(place)))
+    folder = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", hub))
+    return Path(os.path.expandvars(os.path.expanduser(folder)))
 
 
 def find(name: HubName) -> Path | None:
-    """The snapshot in the cache, None if there is nothing of this model.
+    """The snapshot in the cache; None if the cache has nothing of this model.
 
-    Raises AttnvizError for a revision that is not there, and for a snapshot that lacks files.
+    Raises:
+        AttnvizError: the revision is not there, or the snapshot lacks files.
     """
-    known = dict(_revisions(name.folder))
-    if not known:
+    snapshots = dict(_revisions(name.folder))
+    if not snapshots:
         return None
-    snapshot = known.get(name.revision)
+    snapshot = snapshots.get(name.revision)
     if snapshot is None:
-        here = ", ".join(f"{name.repository}@{revision}" for revision in list(known)[:3])
+        here = ", ".join(f"{name.repository}@{revision}" for revision in list(snapshots)[:3])
         raise AttnvizError(
             f"the revision {name.revision!r} of {name.repository} is not in the cache",
             f"--download fetches it; here is {label(here)}",

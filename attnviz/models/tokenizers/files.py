@@ -1,4 +1,4 @@
-"""The tokenizer in a folder, from whichever of the usual files it has."""
+"""The tokenizer in a folder, read from whichever of the usual files are there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
 
 class Tokenizers(NamedTuple):
-    """What reads text for a checkpoint."""
+    """What reads the text for a checkpoint."""
 
     source: Tokenizer
     target: Tokenizer | None = None
@@ -24,8 +24,8 @@ class Tokenizers(NamedTuple):
 
 
 def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
-    """The tokenizers in a folder whose `config.json` says `config`; without any, the folder can
-    still be given token ids."""
+    """The tokenizers in a folder whose `config.json` says `config`; without their files, those
+    that take token ids only."""
     ids = _ids(folder, config)
     begin, end = _first(ids, "decoder_start_token_id"), _first(ids, "eos_token_id")
     if _holds(folder, "source.spm", "target.spm", "vocab.json") and not _holds(
@@ -64,8 +64,9 @@ def _marian(folder: Path, begin: int | None) -> Tokenizers:
     from attnviz.models.tokenizers.marian import MarianTokenizer
 
     source = MarianTokenizer(folder / "source.spm", folder / "vocab.json")
-    own = folder / "target_vocab.json"
-    vocabulary = own if own.exists() else folder / "vocab.json"
+    vocabulary = folder / "target_vocab.json"
+    if not vocabulary.exists():
+        vocabulary = folder / "vocab.json"
     target = MarianTokenizer(folder / "target.spm", vocabulary)
     return Tokenizers(source, DecoderTokenizer(target, begin, target.end))
 
@@ -83,14 +84,14 @@ def _nothing(folder: Path) -> NoTokenizer:
 def _ids(folder: Path, config: Mapping[str, Any]) -> dict[str, list[int]]:
     """The ids of first and last tokens: what generation_config.json says, else config.json."""
     path = folder / "generation_config.json"
-    found: dict[str, list[int]] = {}
-    for about in (config, read_object(path) if path.exists() else {}):
+    ids_of: dict[str, list[int]] = {}
+    for settings in (config, read_object(path) if path.exists() else {}):
         for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id"):
-            value = about.get(key)
+            value = settings.get(key)
             ids: list[Any] = value if isinstance(value, list) else [value]
             if ids and all(isinstance(id, int) for id in ids):
-                found[key] = ids
-    return found
+                ids_of[key] = ids
+    return ids_of
 
 
 def _first(ids: Mapping[str, list[int]], key: str) -> int | None:

@@ -12,14 +12,14 @@ from attnviz.models.tokenizers.spelling import show, spelling_of
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.tokens import Tokens
 
-NOWHERE = "\U0010fffd"
-"""A character without a meaning, which no vocabulary has."""
+UNASSIGNED = "\U0010fffd"
+"""A character that no vocabulary has."""
 
 MASKS = ("[MASK]", "<mask>")
-"""How the token to be guessed is spelled."""
+"""How the token to be predicted is spelled."""
 
-LARGEST_ID = 2**32 - 1
-"""Of the ids that the package can look up."""
+MAX_ID = 2**32 - 1
+"""The largest id that the package can look up."""
 
 
 class HFTokenizer(Tokenizer):
@@ -64,21 +64,21 @@ class HFTokenizer(Tokenizer):
         )
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
-        every = [*ids, *(pair or ())]
+        all_ids = [*ids, *(pair or ())]
         special = self._special - {self._unknown}
         return self._tokens(
-            [self._entry(id) or f"#{id}" for id in every],
-            every,
+            [self._entry(id) or f"#{id}" for id in all_ids],
+            all_ids,
             segments=[0] * len(ids) + [1] * len(pair or ()),
-            special=[i for i, id in enumerate(every) if id in special],
+            special=[i for i, id in enumerate(all_ids) if id in special],
         )
 
     def join(self, ids: Sequence[int]) -> str:
         """The text of ids, without special tokens."""
-        return str(self._backend.decode([id for id in ids if 0 <= id <= LARGEST_ID]))
+        return str(self._backend.decode([id for id in ids if 0 <= id <= MAX_ID]))
 
     def _entry(self, id: int) -> str | None:
-        return self._backend.id_to_token(id) if 0 <= id <= LARGEST_ID else None
+        return self._backend.id_to_token(id) if 0 <= id <= MAX_ID else None
 
     def _tokens(
         self,
@@ -88,9 +88,9 @@ class HFTokenizer(Tokenizer):
         special: Sequence[int],
     ) -> Tokens:
         entries = [self._entry(id) for id in ids]
-        whole = {
-            place
-            for place, (piece, id, entry) in enumerate(zip(pieces, ids, entries, strict=True))
+        whole_tokens = {
+            position
+            for position, (piece, id, entry) in enumerate(zip(pieces, ids, entries, strict=True))
             if entry is None or (id in self._added and piece == entry)
         }
         return Tokens.of(
@@ -99,12 +99,12 @@ class HFTokenizer(Tokenizer):
             segments=segments,
             special=special,
             unknown=[i for i, id in enumerate(ids) if id == self._unknown],
-            **show(pieces, self._spelling, whole)._asdict(),
+            **show(pieces, self._spelling, whole_tokens)._asdict(),
         )
 
 
 class NoTokenizer(Tokenizer):
-    """Of a checkpoint that has none: it can still be given token ids."""
+    """Of a checkpoint without a tokenizer: it still takes token ids."""
 
     def __init__(self, problem: str, hint: str) -> None:
         self._problem, self._hint = problem, hint
@@ -113,10 +113,9 @@ class NoTokenizer(Tokenizer):
         raise AttnvizError(self._problem, self._hint)
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
-        every = [*ids, *(pair or ())]
-        return Tokens.of(
-            [f"#{id}" for id in every], every, segments=[0] * len(ids) + [1] * len(pair or ())
-        )
+        all_ids = [*ids, *(pair or ())]
+        segments = [0] * len(ids) + [1] * len(pair or ())
+        return Tokens.of([f"#{id}" for id in all_ids], all_ids, segments=segments)
 
 
 def read_tokenizer(path: Path) -> Any:
@@ -134,7 +133,7 @@ def read_tokenizer(path: Path) -> Any:
 
 
 def tokenizers_package(path: Path) -> Any:
-    """The package, which is an extra; `path` is what needs it."""
+    """The package `tokenizers`, which is optional; `path` is the file that needs it."""
     try:
         import tokenizers
     except ImportError:
@@ -145,11 +144,11 @@ def tokenizers_package(path: Path) -> Any:
 
 
 def _unknown_id(backend: Any) -> int | None:
-    """The id of what the vocabulary lacks."""
+    """The id of pieces that the vocabulary lacks."""
     model = backend.model
     if hasattr(model, "unk_token"):
         return None if model.unk_token is None else backend.token_to_id(model.unk_token)
-    # Unigram has an id for it and does not tell, but its token keeps the text
-    tried = model.tokenize(NOWHERE)
-    same = len(tried) != 1 or backend.id_to_token(tried[0].id) == tried[0].value
-    return None if same else int(tried[0].id)
+    # Unigram does not expose its id, but a token of that id keeps the text of the piece
+    tokens = model.tokenize(UNASSIGNED)
+    is_known = len(tokens) != 1 or backend.id_to_token(tokens[0].id) == tokens[0].value
+    return None if is_known else int(tokens[0].id)

@@ -1,4 +1,4 @@
-"""Marian's tokenizer: SentencePiece cuts the text, and `vocab.json` has the ids of the pieces."""
+"""Marian's tokenizer: SentencePiece splits the text, `vocab.json` has the ids of the pieces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LANGUAGE = re.compile(r">>.*?<<", re.DOTALL)
 
 
 class MarianTokenizer(Tokenizer):
-    """Of one side: the pieces of a text, then the end."""
+    """The tokenizer of one language: the pieces of a text, then the end."""
 
     def __init__(self, model: Path, vocabulary: Path) -> None:
         self._model = _sentence_piece_model(model)
@@ -33,7 +33,7 @@ class MarianTokenizer(Tokenizer):
         self.n_entry, self.where = len(self._id), str(vocabulary)
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
-        pieces = [piece for each in (text, pair or "") for piece in self._cut(each)]
+        pieces = [piece for each in (text, pair or "") for piece in self._split(each)]
         return self._tokens(
             [*pieces, END],
             [*(self._id.get(piece, self._unknown) for piece in pieces), self._end],
@@ -41,11 +41,11 @@ class MarianTokenizer(Tokenizer):
         )
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
-        every = [*ids, *(pair or ())]
+        all_ids = [*ids, *(pair or ())]
         return self._tokens(
-            [self._entry.get(id, f"#{id}") for id in every],
-            every,
-            special=[i for i, id in enumerate(every) if id in self._special],
+            [self._entry.get(id, f"#{id}") for id in all_ids],
+            all_ids,
+            special=[i for i, id in enumerate(all_ids) if id in self._special],
         )
 
     def join(self, ids: Sequence[int]) -> str:
@@ -53,7 +53,7 @@ class MarianTokenizer(Tokenizer):
         pieces = [self._entry[id] for id in ids if id in self._entry and id not in self._special]
         return str(self._model.decode_pieces(pieces)).replace("▁", " ").strip()
 
-    def _cut(self, text: str) -> list[str]:
+    def _split(self, text: str) -> list[str]:
         # a lone surrogate has no UTF-8
         clean = text.encode("utf-8", "replace").decode()
         pieces: list[str] = []
@@ -68,7 +68,7 @@ class MarianTokenizer(Tokenizer):
         return pieces
 
     def _tokens(self, pieces: Sequence[str], ids: Sequence[int], special: Sequence[int]) -> Tokens:
-        whole = {
+        whole_tokens = {
             i
             for i, id in enumerate(ids)
             if id in self._special or id not in self._entry or LANGUAGE.fullmatch(pieces[i])
@@ -78,7 +78,7 @@ class MarianTokenizer(Tokenizer):
             ids,
             special=special,
             unknown=[i for i, id in enumerate(ids) if id == self._unknown],
-            **show(pieces, Spelling(sentence_piece), whole)._asdict(),
+            **show(pieces, Spelling(sentence_piece), whole_tokens)._asdict(),
         )
 
 

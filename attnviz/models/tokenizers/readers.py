@@ -1,4 +1,4 @@
-"""How the stacks that attnviz trains read text: a list of words or of characters."""
+"""How the stacks that attnviz trains read text: by a list of words or of characters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from attnviz.tokens import Tokens, split_words
 
 
 class Reader(Tokenizer):
-    """Text to tokens, by a list whose places are the ids.
+    """Text to tokens, by a list whose indices are the ids.
 
-    A word that the list lacks gets the id of `unknown` and keeps its own letters as its token.
+    A word that the list lacks gets the id of `unknown`, but its token keeps its letters.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,15 +45,15 @@ class Reader(Tokenizer):
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         if pair is not None:
             raise AttnvizError("this model reads one text, not a pair", "leave out --pair")
-        cut = split_words(text) if self._kind == "words" else [c for c in text if not c.isspace()]
-        if not cut:
+        words = split_words(text) if self._kind == "words" else [c for c in text if not c.isspace()]
+        if not words:
             return Tokens.of([])
-        ids = [self._id.get(word.lower() if self._lower else word, self.unknown) for word in cut]
+        ids = [self._id.get(word.lower() if self._lower else word, self.unknown) for word in words]
         first = [] if self.begin is None else [self.begin]
         last = [self.end] if self._closes and self.end is not None else []
         added = [*range(len(first)), *range(len(first) + len(ids), len(first + ids + last))]
         return Tokens.of(
-            [self._entry(id) for id in first] + cut + [self._entry(id) for id in last],
+            [self._entry(id) for id in first] + words + [self._entry(id) for id in last],
             first + ids + last,
             special=added,
             unknown=[i + len(first) for i, id in enumerate(ids) if id == self.unknown],
@@ -82,7 +82,7 @@ class Reader(Tokenizer):
         return text
 
     def pieces(self, words: Sequence[str]) -> Array:
-        """[n_token, n_piece_of_word]: the pieces that each word is read by besides itself."""
+        """[n_token, n_piece_of_word]: the ids of the pieces of each word."""
         return np.array([word_pieces(word, self.n_piece) for word in words])
 
     def _entry(self, id: int | None) -> str:
@@ -101,10 +101,10 @@ class Reader(Tokenizer):
 
 
 class NoText(Tokenizer):
-    """Of a model that reads images."""
+    """The tokenizer of a model that reads images."""
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
-        raise AttnvizError("this model reads images, no text", "attnviz image FILE -m MODEL")
+        raise AttnvizError("this model reads images, not text", "attnviz image FILE -m MODEL")
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         return self.encode("")

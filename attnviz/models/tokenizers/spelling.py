@@ -24,8 +24,8 @@ class Spelling(NamedTuple):
     read: Callable[[str], bytes]
     """The text that a piece stands for, with the spaces around it."""
     joint: str = ""
-    """The mark of a piece that continues a word; where there is one, pieces are shown as they
-    are, and spaces are not."""
+    """The mark of a piece that continues a word. Where there is one, pieces are shown as they are,
+    without spaces."""
 
 
 class Shown(NamedTuple):
@@ -49,18 +49,18 @@ class Character(NamedTuple):
         return self.last - self.first + 1
 
 
-def show(pieces: Sequence[str], spelling: Spelling, whole: Collection[int] = ()) -> Shown:
+def show(pieces: Sequence[str], spelling: Spelling, whole_tokens: Collection[int] = ()) -> Shown:
     """Labels and words of a text's pieces.
 
     Args:
-        whole: places of tokens that are not pieces but stand for themselves.
+        whole_tokens: positions of tokens that are not pieces of text: special ones.
     """
     chunks = [
-        _utf8(piece) if place in whole else spelling.read(piece)
-        for place, piece in enumerate(pieces)
+        _utf8(piece) if position in whole_tokens else spelling.read(piece)
+        for position, piece in enumerate(pieces)
     ]
     characters = _characters(chunks)
-    words = _words(characters, len(pieces), whole)
+    words = _words(characters, len(pieces), whole_tokens)
     texts = [""] * (max(words, default=-1) + 1)
     for character in characters:
         texts[words[character.first]] += character.text
@@ -69,7 +69,7 @@ def show(pieces: Sequence[str], spelling: Spelling, whole: Collection[int] = ())
         labels=tuple(labels),
         words=tuple(words),
         word_labels=tuple(text.strip(" ") or text for text in texts),
-        notes=tuple(_notes(labels, characters, spelling, whole)),
+        notes=tuple(_notes(labels, characters, spelling, whole_tokens)),
     )
 
 
@@ -84,7 +84,7 @@ def byte_level(piece: str) -> bytes:
 
 
 def sentence_piece(piece: str) -> bytes:
-    """Pieces with `▁` for a space, and `<0xE4>` for a byte that is not a piece."""
+    """Pieces with `▁` for a space, and `<0xE4>` for a byte."""
     if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
         try:
             return bytes.fromhex(piece[3:5])
@@ -143,7 +143,7 @@ def _utf8(text: str) -> bytes:
 def _characters(chunks: Sequence[bytes]) -> list[Character]:
     """The characters of bytes that lie in pieces."""
     data = b"".join(chunks)
-    place = [number for number, chunk in enumerate(chunks) for _ in chunk]
+    piece_of = [number for number, chunk in enumerate(chunks) for _ in chunk]
     characters = []
     start = 0
     while start < len(data):
@@ -152,7 +152,7 @@ def _characters(chunks: Sequence[bytes]) -> list[Character]:
             text = data[start : start + length].decode("utf-8")
         except UnicodeDecodeError:
             text, length = f"\\x{data[start]:02x}", 1
-        characters.append(Character(text, place[start], place[start + length - 1]))
+        characters.append(Character(text, piece_of[start], piece_of[start + length - 1]))
         start += length
     return characters
 
@@ -171,13 +171,15 @@ def _labels(characters: Sequence[Character], n_token: int) -> list[str]:
     return labels
 
 
-def _words(characters: Sequence[Character], n_token: int, whole: Collection[int]) -> list[int]:
+def _words(
+    characters: Sequence[Character], n_token: int, whole_tokens: Collection[int]
+) -> list[int]:
     """The number of each token's word. Tokens are one word where the text between them is, or
     where they share a character, or where the first is just the space before the other."""
     joined = [False] * n_token
     for character in characters:
-        for place in range(character.first + 1, character.last + 1):
-            joined[place] = True
+        for position in range(character.first + 1, character.last + 1):
+            joined[position] = True
     n_character = Counter(character.first for character in characters)
     letters = "".join(c.text if len(c.text) == 1 else "\ufffd" for c in characters)
     numbered = list(zip(characters, word_numbers(letters), strict=True))
@@ -185,8 +187,8 @@ def _words(characters: Sequence[Character], n_token: int, whole: Collection[int]
         space = left.text == " " and n_character[left.first] == 1
         if right.first == left.last + 1 and next_word is not None:
             joined[right.first] = space or word == next_word
-    for place in whole:
-        joined[place : place + 2] = [False] * len(joined[place : place + 2])
+    for position in whole_tokens:
+        joined[position : position + 2] = [False] * len(joined[position : position + 2])
     number = -1
     return [number := number + (not join) for join in joined]
 
@@ -195,11 +197,11 @@ def _notes(
     labels: Sequence[str],
     characters: Sequence[Character],
     spelling: Spelling,
-    whole: Collection[int],
+    whole_tokens: Collection[int],
 ) -> list[str]:
     """What the marks in these labels mean."""
     notes = []
-    pieces = [label for place, label in enumerate(labels) if place not in whole]
+    pieces = [label for position, label in enumerate(labels) if position not in whole_tokens]
     if spelling.joint and any(piece.startswith(spelling.joint) for piece in pieces):
         notes.append(f"{spelling.joint} continues the word before it")
     if any(piece.startswith(" ") for piece in pieces):

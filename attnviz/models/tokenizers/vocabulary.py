@@ -1,7 +1,7 @@
 """Files of tokenizers older than `tokenizer.json`: `vocab.txt`, or `vocab.json` with `merges.txt`.
 
-What the files leave open, the class named in `tokenizer_config.json` decides; one that is not
-known here may cut words in another way, and is refused.
+The class that `tokenizer_config.json` names decides what the files leave open; one that is not
+known here may split words differently, and is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONVERT = (
 )
 
 NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-"""Of special tokens, without `_token`."""
+"""Special tokens, without `_token`."""
 
 BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
 ROBERTA = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "pad": "<pad>",
@@ -31,7 +31,7 @@ GPT2 = {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "unk": "<|endoftext|>"}
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """`tokenizer_config.json` over `special_tokens_map.json`, as far as they are there."""
+    """`special_tokens_map.json`, overridden by `tokenizer_config.json`; either may be missing."""
     settings: dict[str, Any] = {}
     for name in ("special_tokens_map.json", SETTINGS):
         if (folder / name).exists():
@@ -40,8 +40,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def read_vocabulary(folder: Path, settings: Mapping[str, Any], family: str) -> Any:
-    """The `tokenizers.Tokenizer` of a folder that has only its vocabulary; None if it is not
-    known how that is read."""
+    """The `tokenizers.Tokenizer` of a folder that has only its vocabulary; None if attnviz does
+    not know how that is read."""
     named = settings.get("tokenizer_class") or _default_class(family)
     file, build = CLASSES.get(str(named).removesuffix("Fast"), ("", None))
     if build is None or not (folder / file).exists():
@@ -115,7 +115,7 @@ CLASSES: dict[str, tuple[str, Build]] = {
 
 
 def _byte_level(folder: Path, settings: Mapping[str, Any]) -> Any:
-    """GPT-2's way to cut words into bytes and these into pieces."""
+    """GPT-2's: words are split into bytes, and these merged into pieces."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     vocabulary = read_object(folder / "vocab.json")
@@ -148,16 +148,16 @@ def content(token: Any) -> str:
 def _add(
     backend: Any, folder: Path, settings: Mapping[str, Any], special: Mapping[str, str]
 ) -> None:
-    """Tokens that are found in a text before it is cut: those added later, and special ones."""
+    """Add the tokens that are recognised before a text is split: added ones and special ones."""
     from tokenizers import AddedToken
 
-    for id, token, flags in _later(folder, settings):
+    for id, token, flags in _added_tokens(folder, settings):
         backend.add_tokens([AddedToken(token, **flags)])
         if backend.token_to_id(token) != id:
             raise AttnvizError(
                 f"{folder}: the added token {token!r} has the id {id}, but the vocabulary leaves "
                 f"it {backend.token_to_id(token)}",
-                "the vocabulary is of another model: download it again",
+                "the vocabulary belongs to another model: download it again",
             )
     known = {token.content for token in backend.get_added_tokens_decoder().values()}
     for name, token in special.items():
@@ -167,7 +167,7 @@ def _add(
 
 
 def _flags(token: Any) -> dict[str, bool]:
-    """How a token is found in a text, as far as the settings say."""
+    """How a token is recognised in a text, as far as the settings say."""
     if not isinstance(token, dict):
         return {}
     return {key: bool(token[key]) for key in FLAGS if key in token}
@@ -176,8 +176,10 @@ def _flags(token: Any) -> dict[str, bool]:
 FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 
-def _later(folder: Path, settings: Mapping[str, Any]) -> list[tuple[int, str, dict[str, bool]]]:
-    """What was added to the vocabulary, in the order of the ids: id, token, how it is found."""
+def _added_tokens(
+    folder: Path, settings: Mapping[str, Any]
+) -> list[tuple[int, str, dict[str, bool]]]:
+    """(id, token, how it is recognised) of what was added to the vocabulary, by id."""
     added: dict[int, tuple[str, dict[str, bool]]] = {}
     path = folder / "added_tokens.json"
     if path.exists():

@@ -114,5 +114,5 @@ def test_configs_that_make_no_sense(folder, fields, message):
 
 
 def test_text_is_refused(folder):
-    with pytest.raises(AttnvizError, match="reads images, no text"):
+    with pytest.raises(AttnvizError, match="reads images, not text"):
         attnviz.run("hello", model=str(folder))

@@ -78,7 +78,7 @@ def test_a_garbled_list_is_refused(change, message):
 def test_one_text_only():
     with pytest.raises(AttnvizError, match="one text"):
         Reader(Config(WORDS, "here")).encode("a", "b")
-    with pytest.raises(AttnvizError, match="no text"):
+    with pytest.raises(AttnvizError, match="not text"):
         NoText().encode("a")
 
 
