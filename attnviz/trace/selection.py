@@ -38,7 +38,13 @@ class Head(NamedTuple):
     number: int
 
     def __str__(self) -> str:
+        """`encoder.0.self.H2`"""
         return f"{self.id}.H{self.number}"
+
+    @property
+    def short(self) -> str:
+        """`L0.H2`: enough where all heads are of one block and kind."""
+        return f"L{self.id.layer}.H{self.number}"
 
 
 @dataclass(frozen=True)

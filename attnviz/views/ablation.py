@@ -212,4 +212,4 @@ def _name(head: Head, many: bool) -> str:
     """`L0.H2`; `encoder L0.H2`, `cross L0.H2`, where there are many kinds of attention."""
     block, kind = head.id.group
     where = f"{block if kind == 'self' else kind} " if many else ""
-    return f"{where}L{head.id.layer}.H{head.number}"
+    return f"{where}{head.short}"

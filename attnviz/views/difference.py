@@ -210,7 +210,7 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
 
 def _row(a: Trace, b: Trace, head: HeadDifference, short: bool) -> tuple[Value, ...]:
     """NaN is the largest difference that there is."""
-    names = [_short(each) if short else str(each) for each in (head.pair.a, head.pair.b)]
+    names = [each.short if short else str(each) for each in (head.pair.a, head.pair.b)]
     cell = head.broken or head.at
     tokens = ("", "") if cell is None else cell_names(a, b, head, cell)
     values = (None, None) if cell is None else (cell.a, cell.b)
@@ -262,7 +262,3 @@ def _in_units(unit: float) -> str:
 def _where(head: Head) -> str:
     """`encoder self-attention`."""
     return f"{head.id.block} {head.id.kind}-attention"
-
-
-def _short(head: Head) -> str:
-    return f"L{head.id.layer}.H{head.number}"

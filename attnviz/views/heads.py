@@ -14,6 +14,7 @@ from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import MIN_ROWS, MIXED, ROLES, doubts, role_names
 from attnviz.analysis.similarity import MAX_DISTANCE
 from attnviz.nn.types import Array
+from attnviz.trace.selection import Head
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -173,9 +174,8 @@ def explain_view() -> Text:
 
 def head_names(table: HeadTable) -> list[str]:
     """`L0.H1`, or `decoder.0.cross.H1` where there are several blocks or kinds."""
-    if _alike(table):
-        return [f"L{layer}.H{head}" for layer, head in zip(table.layers, table.heads, strict=True)]
-    return [f"{id}.H{head}" for id, head in zip(table.ids, table.heads, strict=True)]
+    alike, heads = _alike(table), map(Head, table.ids, table.heads.tolist())
+    return [head.short if alike else str(head) for head in heads]
 
 
 def _alike(table: HeadTable) -> bool:

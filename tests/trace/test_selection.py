@@ -8,7 +8,7 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import RecordId
-from attnviz.trace.selection import Selection, parse_selection
+from attnviz.trace.selection import Head, Selection, parse_selection
 
 
 class Site(NamedTuple):
@@ -94,3 +94,8 @@ def test_what_selects_the_same_is_the_same():
 def test_what_cannot_be_read(text):
     with pytest.raises(AttnvizError, match="cannot read the selection"):
         parse_selection([text])
+
+
+def test_a_head_spells_its_names():
+    head = Head(RecordId("decoder", 1, "cross"), 2)
+    assert (str(head), head.short) == ("decoder.1.cross.H2", "L1.H2")
