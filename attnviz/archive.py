@@ -66,17 +66,11 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
             f"{path} is a folder; expected a file of arrays",
             "name a file in it; the attention of a model: attnviz run TEXT -m FOLDER",
         )
-    readers = {
-        ".npz": _read_npz,
-        ".npy": _read_npy,
-        ".safetensors": _read_safetensors,
-        ".json": _read_json,
-    }
-    reader = readers.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise AttnvizError(
             f"{path}: cannot tell the format of {path.suffix or 'a name without suffix'!r}",
-            f"known: {', '.join(readers)}; the attention of a model: attnviz run TEXT -m MODEL",
+            f"known: {', '.join(READERS)}; the attention of a model: attnviz run TEXT -m MODEL",
         )
     try:
         return reader(path)
@@ -150,6 +144,14 @@ def _read_json(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
         for cell, value in cells:
             read[name][tuple(cell)] = float(value)
     return manifest if "format" in manifest else None, read
+
+
+READERS = {
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".safetensors": _read_safetensors,
+    ".json": _read_json,
+}
 
 
 def _manifest(text: str) -> Manifest:
