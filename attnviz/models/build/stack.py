@@ -66,9 +66,18 @@ class StackConfig:
                 f"mix = {self.mix}: only an encoder can do without attention, got {self.kind}",
                 "kind = encoder",
             )
-        for name in ("layers", "heads", "d_model"):
-            self._at_least(name, 1)
-        for name in ("kv_heads", "d_k", "d_v"):
+        self._check_sizes()
+        for name in ("temperature", "softcap"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise AttnvizError(
+                    f"{name}: expected a number above 0, got {value}",
+                    "1 changes nothing" if name == "temperature" else "Gemma 2 has 50",
+                )
+        return self
+
+    def _check_sizes(self) -> None:
+        for name in ("layers", "heads", "d_model", "kv_heads", "d_k", "d_v"):
             self._at_least(name, 1)
         for name in ("d_ff", "vocabulary", "seed"):
             self._at_least(name, 0)
@@ -83,16 +92,6 @@ class StackConfig:
                 f"heads = {self.heads} is not a multiple of kv_heads = {self.n_kv_head}",
                 "each key/value head serves the same number of heads",
             )
-        if not self.temperature > 0:
-            raise AttnvizError(
-                f"temperature: expected a number above 0, got {self.temperature}",
-                "1 changes nothing",
-            )
-        if self.softcap is not None and not self.softcap > 0:
-            raise AttnvizError(
-                f"softcap: expected a number above 0, got {self.softcap}", "Gemma 2 has 50"
-            )
-        return self
 
     def _at_least(self, name: str, minimum: int) -> None:
         value = getattr(self, name)
