@@ -49,7 +49,10 @@ BLOCK = 1 << 16
 
 @ACTIVATIONS.add(formula="max(0, x)")
 def relu(x: Array, out: Array | None = None) -> Array:
-    """The rectified linear unit. Source: Nair & Hinton 2010."""
+    """The rectified linear unit. Source: Nair & Hinton 2010.
+
+    x [...] -> [...].
+    """
     return np.maximum(x, 0, out=out)
 
 
@@ -57,6 +60,7 @@ def relu(x: Array, out: Array | None = None) -> Array:
 def gelu(x: Array, out: Array | None = None) -> Array:
     """The Gaussian error linear unit, with the exact normal distribution function Φ.
 
+    x [...] -> [...].
     In float64 by the C library's erf; in float32 to 6e-7 (2.5e-7 of the value for x > 0).
     Source: Hendrycks & Gimpel 2016.
     """
@@ -70,7 +74,10 @@ def gelu(x: Array, out: Array | None = None) -> Array:
 
 @ACTIVATIONS.add(formula="x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))")
 def gelu_tanh(x: Array, out: Array | None = None) -> Array:
-    """An approximation of `gelu`, which GPT-2 uses. Source: Hendrycks & Gimpel 2016."""
+    """An approximation of `gelu`, which GPT-2 uses. Source: Hendrycks & Gimpel 2016.
+
+    x [...] -> [...].
+    """
     # (1 + tanh z) / 2 is the logistic function of 2z
     c = 2 * math.sqrt(2 / math.pi)
     return _logistic(x, (c * 0.044715, c), out)
@@ -78,19 +85,28 @@ def gelu_tanh(x: Array, out: Array | None = None) -> Array:
 
 @ACTIVATIONS.add(formula="x σ(x)")
 def silu(x: Array, out: Array | None = None) -> Array:
-    """The sigmoid linear unit, also called swish. Source: Elfwing et al. 2018."""
+    """The sigmoid linear unit, also called swish. Source: Elfwing et al. 2018.
+
+    x [...] -> [...].
+    """
     return _logistic(x, (1.0,), out)
 
 
 @ACTIVATIONS.add(formula="tanh x")
 def tanh(x: Array, out: Array | None = None) -> Array:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    x [...] -> [...].
+    """
     return np.tanh(x, out=out)
 
 
 @ACTIVATIONS.add(formula="1 / (1 + exp(-x))")
 def sigmoid(x: Array, out: Array | None = None) -> Array:
-    """The logistic function σ."""
+    """The logistic function σ.
+
+    x [...] -> [...].
+    """
     with np.errstate(over="ignore"):
         y: Array = np.divide(1, 1 + np.exp(-x), out=out)
     return y
@@ -98,7 +114,10 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
 
 @ACTIVATIONS.add(formula="x")
 def identity(x: Array, out: Array | None = None) -> Array:
-    """No activation: the net stays linear."""
+    """No activation: the net stays linear.
+
+    x [...] -> [...].
+    """
     return x if out is None else np.positive(x, out=out)
 
 

@@ -26,11 +26,11 @@ class FeedForward(NamedTuple):
     gate: Linear | None = None
     """[d_ff, d_model]"""
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array:
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
         shape = (*x.shape[:-2], len(self.up.weight), x.shape[-2])
-        hidden = self.up(x, around.scratch.array("hidden", shape, x.dtype))
+        hidden = self.up(x, context.scratch.array("hidden", shape, x.dtype))
         if self.gate is None:
             return self.down(self.activation(hidden, out=hidden))
-        gate = self.gate(x, around.scratch.array("gate", shape, x.dtype))
+        gate = self.gate(x, context.scratch.array("gate", shape, x.dtype))
         hidden *= self.activation(gate, out=gate)
         return self.down(hidden)

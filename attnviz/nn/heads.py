@@ -33,7 +33,10 @@ def merge_heads(x: Array) -> Array:
 
 
 def check_shapes(q: Array, k: Array, v: Array) -> None:
-    """Raise AttnvizError, with axes, expected and got, unless q, k and v fit together."""
+    """Raise AttnvizError, with axes, expected and got, unless q, k and v fit together.
+
+    q [n_head, n_q, d_q], k [n_kv_head, n_k, d_k], v [n_kv_head, n_k, d_v], any leading axes.
+    """
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim < 3:
             raise AttnvizError(
@@ -63,6 +66,7 @@ def check_shapes(q: Array, k: Array, v: Array) -> None:
 
 
 def check_broadcast(name: str, x: Array, shape: tuple[int, ...]) -> None:
+    """Raise AttnvizError unless x broadcasts to the shape [..., n_head, n_q, n_k]."""
     own = (1,) * (len(shape) - x.ndim) + x.shape
     if len(own) != len(shape) or any(n not in (1, m) for n, m in zip(own, shape, strict=True)):
         raise AttnvizError(

@@ -19,24 +19,36 @@ KERNELS: Registry[Entry] = Registry("kernel", Entry)
 
 @KERNELS.add
 def boxcar(u: Array) -> Array:
-    """1 within one width, else 0."""
+    """1 within one width, else 0.
+
+    Distances [...] -> [...].
+    """
     return np.where(np.abs(u) <= 1, 1.0, 0.0)
 
 
 @KERNELS.add
 def triangle(u: Array) -> Array:
-    """1 at the query, falling in a line to 0 at one width."""
+    """1 at the query, falling in a line to 0 at one width.
+
+    Distances [...] -> [...].
+    """
     return np.asarray(np.maximum(0, 1 - np.abs(u)))
 
 
 @KERNELS.add
 def gaussian(u: Array) -> Array:
-    """exp(-u²/2): never 0."""
+    """exp(-u²/2): never 0.
+
+    Distances [...] -> [...].
+    """
     return np.asarray(np.exp(-u * u / 2))
 
 
 def constant(u: Array) -> Array:
-    """1 at any distance: average pooling."""
+    """1 at any distance: average pooling.
+
+    Distances [...] -> [...].
+    """
     return np.ones_like(u)
 
 

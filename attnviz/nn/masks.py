@@ -42,7 +42,10 @@ MASKS: Registry[MaskEntry] = Registry("mask", MaskEntry)
 
 @MASKS.add(hatch="rising")
 def causal(q_pos: Array, k_pos: Array) -> Bool:
-    """A query sees the keys at its own position and before it."""
+    """A query sees the keys at its own position and before it.
+
+    q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
+    """
     return k_pos <= q_pos[:, None]
 
 
@@ -50,6 +53,7 @@ def causal(q_pos: Array, k_pos: Array) -> Bool:
 def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     """A query sees the keys less than `size` positions away, itself included.
 
+    q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
     With `causal`, exactly `size` keys: the query's own and the size - 1 before it
     (Mistral's and Hugging Face's `sliding_window`).
     """
@@ -60,6 +64,7 @@ def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
 def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | None = None) -> Bool:
     """A query sees `left` keys before it, its own, and `right` keys after it; None: all of them.
 
+    q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
     These are the inclusive distances of flash-attention and of ONNX.
     """
     distance = q_pos[:, None] - k_pos
@@ -73,13 +78,19 @@ def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | No
 
 @MASKS.add(hatch="dotted")
 def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
-    """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1."""
+    """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1.
+
+    q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
+    """
     return (k_pos < length) | causal(q_pos, k_pos)
 
 
 @MASKS.add(hatch="upright")
 def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
-    """Texts of these `lengths` packed one after another do not see each other."""
+    """Texts of these `lengths` packed one after another do not see each other.
+
+    q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
+    """
     ends = np.cumsum(lengths)
     return np.asarray(
         np.searchsorted(ends, q_pos, "right")[:, None] == np.searchsorted(ends, k_pos, "right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -89,50 +90,39 @@ class MultiHeadAttention(NamedTuple):
     bias: Bias | None = None
     sinks: Array | None = None
     query_norm: Norm | None = None
-    """Over the features of each head, before `turn`. Source: Henry et al. 2020 (QKNorm)."""
+    """Over the features of each head, before the rotation. Source: Henry et al. 2020 (QKNorm)."""
     key_norm: Norm | None = None
     gate: Gate | None = None
     """What an ablation makes of each head's context."""
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array:
-        keys = around.stream if self.kind == "self" else around.memory
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
+        keys = context.stream if self.kind == "self" else context.memory
         if keys is None:
             raise AttnvizError(
                 "cross-attention needs an encoder's output to look at", "run an encoder first"
             )
         source = x if self.kind == "self" else keys.x
-        q_pos, k_pos = around.stream.positions, keys.positions
+        q_pos, k_pos = context.stream.positions, keys.positions
         mask = self.mask + keys.mask
-        site = self.site(around.block, around.layer, around.stream.name, keys.name, mask)
-        keep = around.recorder.open(site)
+        site = self.site(context.block, context.layer, context.stream.name, keys.name, mask)
+        keep = context.recorder.open(site)
 
-        def project(stage: str, linear: Linear, x: Array, n_head: int) -> Array:
-            room = None
-            if not keep.wants(stage):  # else the next layer would write over what was kept
-                shape = (*x.shape[:-2], len(linear.weight), x.shape[-2])
-                room = around.scratch.array(stage, shape, x.dtype)
-            return split_heads(linear(x, room), n_head)
+        project = partial(self._project, keep=keep, scratch=context.scratch)
 
-        def look_at() -> Pair:
-            k = project("k", self.key, source, self.n_kv_head)
-            k = k if self.key_norm is None else self.key_norm(k)
-            v = project("v", self.value, source, self.n_kv_head)
-            return (k if self.rotary is None else self.rotary(k, k_pos)), v
+        def project_keys() -> Pair:
+            return project("k", source, k_pos), project("v", source, k_pos)
 
-        q = project("q", self.query, x, self.n_head)
-        q = q if self.query_norm is None else self.query_norm(q)
-        if self.rotary is not None:
-            q = self.rotary(q, q_pos)
-        if around.cache is None:
-            k, v = look_at()
+        q = project("q", x, q_pos)
+        if context.cache is None:
+            k, v = project_keys()
         elif self.kind == "cross":
-            k, v = around.cache.once(site.id, look_at)
+            k, v = context.cache.once(site.id, project_keys)
         else:
-            k, v = around.cache.extend(site.id, *look_at())
+            k, v = context.cache.extend(site.id, *project_keys())
             k_pos = np.arange(k.shape[-2])
         if len(mask.rules) > 1 and keep.wants("mask"):
             keep.keep("masked_by", mask.reasons(q_pos, k_pos))
-        context = tiled_attention(
+        attended = tiled_attention(
             q,
             k,
             v,
@@ -145,8 +135,25 @@ class MultiHeadAttention(NamedTuple):
             keep=keep,
         )
         if self.gate is not None:
-            context = self.gate(context)
-        return self.output(merge_heads(context))
+            attended = self.gate(attended)
+        return self.output(merge_heads(attended))
+
+    def _project(
+        self, stage: str, x: Array, positions: Array, keep: StageKeeper, scratch: Scratch
+    ) -> Array:
+        """q, k or v of x [n_token, d_model]: [n_head or n_kv_head, n_token, d]."""
+        linear, n_head, norm = {
+            "q": (self.query, self.n_head, self.query_norm),
+            "k": (self.key, self.n_kv_head, self.key_norm),
+            "v": (self.value, self.n_kv_head, None),
+        }[stage]
+        memory = None
+        if not keep.wants(stage):  # else the next layer would write over what was kept
+            shape = (*x.shape[:-2], len(linear.weight), x.shape[-2])
+            memory = scratch.array(stage, shape, x.dtype)
+        heads = split_heads(linear(x, memory), n_head)
+        heads = heads if norm is None else norm(heads)
+        return heads if self.rotary is None or stage == "v" else self.rotary(heads, positions)
 
     def site(
         self, block: str, layer: int, queries: str, keys: str, mask: Mask | None = None

@@ -14,6 +14,7 @@ from attnviz.nn.types import Array
 def standardise(x: Array, axes: Sequence[int], eps: float) -> tuple[Array, Array, Array]:
     """(x - mean) / √(variance + eps) over `axes`, with that mean and the inverse deviation.
 
+    x [...] -> [...], and the two statistics.
     The variance is the biased one, Σ(x - mean)² / n. The two statistics keep `axes` with size 1.
     """
     mean = _mean(x, axes)

@@ -69,7 +69,10 @@ def cubic_weights(old: int, new: int, number: type[np.floating] = np.float64) ->
 
 
 def cubic(distance: Array, a: float = BEND) -> Array:
-    """Keys's kernel: 1 at 0, 0 at the other whole numbers, 0 from 2 on."""
+    """Keys's kernel: 1 at 0, 0 at the other whole numbers, 0 from 2 on.
+
+    Distances [...] -> [...].
+    """
     x = np.abs(distance)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a

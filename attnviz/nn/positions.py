@@ -74,11 +74,11 @@ def rotate(x: Array, cos: Array, sin: Array, style: RopeStyle = "half") -> Array
     if rope_style(style) == "interleaved":
         one, other = slice(0, d_rotary, 2), slice(1, d_rotary, 2)
     first, second = x[..., one], x[..., other]
-    turned = np.empty_like(x)
-    turned[..., one] = first * cos - second * sin
-    turned[..., other] = second * cos + first * sin
-    turned[..., d_rotary:] = x[..., d_rotary:]
-    return turned
+    rotated = np.empty_like(x)
+    rotated[..., one] = first * cos - second * sin
+    rotated[..., other] = second * cos + first * sin
+    rotated[..., d_rotary:] = x[..., d_rotary:]
+    return rotated
 
 
 def rope(
@@ -92,7 +92,7 @@ def rope(
 ) -> Array:
     """Rotary position embedding of queries or keys: x [n_head, n, d] -> [n_head, n, d].
 
-    Only the first `fraction` of the features turns; `offset` is added to the positions.
+    Only the first `fraction` of the features rotates; `offset` is added to the positions.
     The dot product of two results depends on the difference of their positions only.
     Source: Su et al. 2021, section 3.2.2.
     """
@@ -110,10 +110,10 @@ def rope_style(name: str) -> RopeStyle:
 
 
 def rotary_width(d: int, fraction: float) -> int:
-    """How many of d features turn: an even number."""
+    """How many of d features rotate: an even number."""
     if not 0 < fraction <= 1:
         raise AttnvizError(
-            f"the rotary fraction lies in (0, 1]; got {fraction}", "1 turns all features"
+            f"the rotary fraction lies in (0, 1]; got {fraction}", "1 rotates all features"
         )
     return 2 * (int(d * fraction) // 2)
 

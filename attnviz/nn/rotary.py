@@ -13,21 +13,21 @@ from attnviz.nn.types import Array
 
 
 class RotaryEmbedding:
-    """x [n_head, n, d], positions [n] -> x with its pairs of features turned.
+    """x [n_head, n, d], positions [n] -> x with its pairs of features rotated.
 
     Source: Su et al. 2021, section 3.2.2.
     """
 
     def __init__(self, frequencies: Array, gain: float = 1.0, style: RopeStyle = "half") -> None:
-        """`frequencies` [d_rotary/2] are radians a position; `gain` multiplies what is turned."""
+        """`frequencies` [d_rotary/2] are radians a position; `gain` multiplies the result."""
         self.frequencies, self.gain, self.style = frequencies, gain, style
         self._last: tuple[Array, Array, Array] | None = None
 
     def __call__(self, x: Array, positions: Array) -> Array:
-        cos, sin = self._turned(positions, x.dtype)
+        cos, sin = self._angles(positions, x.dtype)
         return rotate(x, cos, sin, self.style)
 
-    def _turned(self, positions: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    def _angles(self, positions: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """Cosine and sine of each angle, [n, d_rotary/2]; all layers ask for the same ones."""
         if self._last is None or self._last[0] is not positions or self._last[1].dtype != dtype:
             # feature-major, as the projections leave queries and keys
@@ -58,6 +58,7 @@ def llama3_frequencies(
 ) -> Array:
     """Slow rotations are divided by `factor`, fast ones stay, those between are blended.
 
+    frequencies [d_rotary/2] -> [d_rotary/2].
     Slow and fast: fewer than `low`, more than `high` turns in `original` positions.
     Source: Llama 3.1's reference code.
     """
@@ -79,6 +80,7 @@ def yarn_frequencies(
     """Pairs that turn fewer than `slow` times in `original` positions are divided by `factor`,
     those that turn more than `fast` times stay, with a ramp between, over the pair's number.
 
+    frequencies [d_rotary/2] -> [d_rotary/2].
     Source: Peng et al. 2023 (YaRN), section 3.2; `whole` rounds the ramp's ends outwards.
     """
     d = 2 * len(frequencies)

@@ -1,4 +1,4 @@
-"""Position schemes by name: what is added to the embeddings, how queries and keys turn, and
+"""Position schemes by name: what is added to the embeddings, how queries and keys rotate, and
 what is added to the scores. One function each."""
 
 from __future__ import annotations
@@ -117,10 +117,10 @@ class RelativeBias(NamedTuple):
 
 def look_up(table: Array, positions: Array) -> Array:
     """Rows of a table [length, d_model]; a position that it lacks is an error, not a wrap."""
-    longest = int(np.max(positions, initial=-1))
-    if longest >= len(table):
+    last = int(np.max(positions, initial=-1))
+    if last >= len(table):
         raise AttnvizError(
-            f"{longest + 1} tokens, but there are learned positions for {len(table)} only",
+            f"{last + 1} tokens, but there are learned positions for {len(table)} only",
             "give a shorter text, or more positions: learned:length=…",
         )
     rows: Array = table[positions]

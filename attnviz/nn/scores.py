@@ -80,19 +80,25 @@ def entry_of(score: Score) -> ScoreEntry | None:
 def additive(q: Array, k: Array, w_q: Array, w_k: Array, w_v: Array, scale: float = 1.0) -> Array:
     """A small net with one hidden layer, for queries and keys of different widths.
 
+    q [n_head, n_q, d_q], k [n_head, n_k, d_k], w_q [d_hidden, d_q], w_k [d_hidden, d_k],
+    w_v [d_hidden] -> [n_head, n_q, n_k].
     Source: Bahdanau et al. 2015, appendix A.1.2.
     """
     keys = (k @ w_k.mT)[..., None, :, :]
 
     def rows(queries: Array) -> Array:
-        return np.asarray(np.tanh(queries[..., :, None, :] + keys) @ w_v)
+        hidden = queries[..., :, None, :] + keys
+        return np.asarray(np.tanh(hidden, out=hidden) @ w_v)
 
     return _scaled(_by_rows(rows, q @ w_q.mT, keys.nbytes), scale)
 
 
 @SCORES.add(formula="q · k")
 def dot(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> Array:
-    """The dot product. Source: Luong et al. 2015, section 3.1."""
+    """The dot product. Source: Luong et al. 2015, section 3.1.
+
+    q [n_head, n_q, d_k], k [n_head, n_k, d_k] -> [n_head, n_q, n_k].
+    """
     if q.shape[-1] != k.shape[-1]:
         raise AttnvizError(
             f"the dot product needs queries and keys of one width: "
@@ -107,6 +113,7 @@ def dot(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> Arr
 def scaled_dot(q: Array, k: Array, scale: float | None = None, out: Array | None = None) -> Array:
     """The dot product, divided by the deviation that it has for independent entries.
 
+    q [n_head, n_q, d_k], k [n_head, n_k, d_k] -> [n_head, n_q, n_k].
     Source: Vaswani et al. 2017, section 3.2.1.
     """
     return dot(q, k, _per_width(k.shape[-1]) if scale is None else scale, out)
@@ -114,7 +121,10 @@ def scaled_dot(q: Array, k: Array, scale: float | None = None, out: Array | None
 
 @SCORES.add(formula="q W k", arrays={"w": ("d_q", "d_k")})
 def general(q: Array, k: Array, w: Array, scale: float = 1.0, out: Array | None = None) -> Array:
-    """The dot product of keys with transformed queries. Source: Luong et al. 2015, section 3.1."""
+    """The dot product of keys with transformed queries. Source: Luong et al. 2015, section 3.1.
+
+    q [n_head, n_q, d_q], k [n_head, n_k, d_k], w [d_q, d_k] -> [n_head, n_q, n_k].
+    """
     return dot(q @ w, k, scale, out)
 
 
@@ -131,6 +141,7 @@ def cosine(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> 
 def gaussian(q: Array, k: Array, scale: float = 1.0, *, sigma: float = 1.0) -> Array:
     """The logarithm of a Gaussian of the distance; its softmax is that kernel's regression.
 
+    q [n_head, n_q, d_k], k [n_head, n_k, d_k] -> [n_head, n_q, n_k].
     Source: Nadaraya 1964, Watson 1964; as attention in Zhang et al., Dive into Deep Learning,
     section 11.2.
     """

@@ -18,7 +18,9 @@ BLOCK = 1 << 15
 
 
 def normal(shape: tuple[int, ...], *key: int | str) -> Array:
-    """Independent N(0, 1) numbers, float32; the key, `(seed, "name", …)`, decides them all.
+    """Independent N(0, 1) numbers [...] of this shape, float32.
+
+    The key, `(seed, "name", …)`, decides them all.
 
     SplitMix64 (Steele et al. 2014) for the bits, Box and Muller (1958) for the distribution.
     """

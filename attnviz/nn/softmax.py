@@ -46,7 +46,10 @@ def jacobian(weights: Array) -> Array:
 
 
 def hide(logits: Array, visible: Bool | None) -> Array:
-    """Set the masked cells to -inf, in place: no finite fill is below every possible score."""
+    """Set the masked cells to -inf, in place: no finite fill is below every possible score.
+
+    logits [n_head, n_q, n_k]; `visible` broadcasts to them.
+    """
     if visible is not None:
         np.copyto(logits, -np.inf, where=~visible)
     return logits

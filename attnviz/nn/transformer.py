@@ -31,7 +31,7 @@ from attnviz.nn.types import Array
 class Part(Protocol):
     """[n_token, d_model] -> [n_token, d_model]."""
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array: ...
+    def __call__(self, x: Array, context: SublayerContext) -> Array: ...
 
 
 class Parallel(NamedTuple):
@@ -39,10 +39,10 @@ class Parallel(NamedTuple):
 
     parts: tuple[Part, ...]
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array:
-        total = self.parts[0](x, around)
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
+        total = self.parts[0](x, context)
         for part in self.parts[1:]:
-            total = total + part(x, around)
+            total = total + part(x, context)
         return total
 
 
@@ -52,8 +52,8 @@ class Branch(NamedTuple):
     f: Part
     before: Norm
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array:
-        return self.f(self.before(x), around)
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
+        return self.f(self.before(x), context)
 
 
 class Sublayer(NamedTuple):
@@ -64,8 +64,8 @@ class Sublayer(NamedTuple):
     within: Norm | None = None
     after: Norm | None = None
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array:
-        y = self.f(x if self.before is None else self.before(x), around)
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
+        y = self.f(x if self.before is None else self.before(x), context)
         if self.within is not None:
             y = self.within(y)
         y += x
@@ -98,9 +98,9 @@ class Stack(NamedTuple):
         for layer, block in enumerate(self.blocks):
             if hidden is not None:
                 hidden.append(x)
-            around = SublayerContext(self.name, layer, stream, memory, recorder, scratch, cache)
+            context = SublayerContext(self.name, layer, stream, memory, recorder, scratch, cache)
             for sublayer in block:
-                x = sublayer(x, around)
+                x = sublayer(x, context)
         if self.norm is not None:
             x = self.norm(x)
         if hidden is not None:

@@ -17,6 +17,8 @@ else:  # importing numpy.typing would cost a third of the start of the command l
 
 def floating(x: Array) -> Array:
     """`x` itself if it holds float32 or float64; half precision, whole numbers and booleans become
+
+    x [...] -> [...].
     float32: what is inspected should not be blurred by the inspection."""
     wide = np.issubdtype(x.dtype, np.floating) and x.dtype.itemsize >= 4
     return x if wide else x.astype(np.float32)

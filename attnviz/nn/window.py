@@ -26,7 +26,7 @@ class WindowNet(NamedTuple):
     activation: Activation
     reach: int
 
-    def __call__(self, x: Array, around: SublayerContext) -> Array:
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
         n_token = x.shape[-2]
         ends = [(0, 0)] * (x.ndim - 2) + [(self.reach, self.reach), (0, 0)]
         wide = np.pad(x, ends)

@@ -107,15 +107,15 @@ def holds(lesson):
 def test_a_feed_forward_net_that_mixes_words_is_noticed(take, monkeypatch):
     right = FeedForward.__call__
 
-    def mixing(self, x, around):
-        return right(self, x, around) + 1e-6 * x.mean(0)
+    def mixing(self, x, context):
+        return right(self, x, context) + 1e-6 * x.mean(0)
 
     monkeypatch.setattr(FeedForward, "__call__", mixing)
     assert holds(take("block")) == [True, False, False, True]
 
 
 def test_attention_that_mixes_nothing_is_noticed(take, monkeypatch):
-    monkeypatch.setattr(MultiHeadAttention, "__call__", lambda self, x, around: 0.5 * x)
+    monkeypatch.setattr(MultiHeadAttention, "__call__", lambda self, x, context: 0.5 * x)
     assert holds(take("block")) == [False, True, True, True]
 
 
@@ -126,7 +126,7 @@ def test_attention_that_cannot_be_turned_off_is_noticed(take, monkeypatch):
 
 def test_half_a_residual_is_noticed_and_fails_the_command(monkeypatch, capsysbinary):
     monkeypatch.setattr(
-        Sublayer, "__call__", lambda self, x, around: self.after(x / 2 + self.f(x, around))
+        Sublayer, "__call__", lambda self, x, context: self.after(x / 2 + self.f(x, context))
     )
     assert run_cli(["learn", "block"]) == 1
     table = capsysbinary.readouterr().out.decode().partition("claims, checked")[2]

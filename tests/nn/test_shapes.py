@@ -1,0 +1,24 @@
+"""Every public array function says what shapes it takes and gives."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from attnviz import nn
+
+
+def array_functions():
+    for path in sorted(Path(nn.__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                types = f"{ast.unparse(node.args)} {node.returns and ast.unparse(node.returns)}"
+                if "Callable" not in types and ("Array" in types or "Bool" in types):
+                    yield pytest.param(ast.get_docstring(node) or "", id=f"{path.stem}.{node.name}")
+
+
+@pytest.mark.parametrize("docstring", list(array_functions()))
+def test_shapes_are_named(docstring):
+    assert "[" in docstring
