@@ -102,7 +102,7 @@ from attnviz.analysis.metrics import METRICS, Measure
 def seen(pattern):
     """How many keys the last query sees, and a little more for later heads."""
     n_head = pattern.weights.shape[-3]
-    count = pattern.setting.n_visible[..., -1] + np.arange(n_head) / 8
+    count = pattern.context.n_visible[..., -1] + np.arange(n_head) / 8
     shape = pattern.weights.shape[:-2]
     return Measure(np.broadcast_to(count, shape).astype(float), np.ones(shape, int))
 '''

@@ -85,15 +85,15 @@ class _Measuring:
     def __init__(self, texts: Sequence[Text], outputs: Mapping[str, Weight]) -> None:
         self.found: list[Measures] = []
         self._texts, self._outputs = texts, outputs
-        self._settings: dict[tuple[str, str, bytes], MetricContext] = {}
+        self._contexts: dict[tuple[str, str, bytes], MetricContext] = {}
 
     def open(self, site: Site) -> StageKeeper:
         return _Attention(self, site)
 
     def measure(self, site: Site, visible: Bool, weights: Array, v: Array) -> None:
         norms = value_norms(v, np.asarray(self._outputs[site.id]))
-        setting = self._setting(site, visible)
-        pattern = Pattern(setting, weights, norms)
+        context = self._context(site, visible)
+        pattern = Pattern(context, weights, norms)
         shape = weights.shape[:2]
         own = [metric(pattern) for metric in METRICS.values()]
         even = [metric(pattern.null) for metric in METRICS.values()]
@@ -105,18 +105,18 @@ class _Measuring:
             )
         )
 
-    def _setting(self, site: Site, visible: Bool) -> MetricContext:
+    def _context(self, site: Site, visible: Bool) -> MetricContext:
         key = (site.queries, site.keys, visible.tobytes())
-        if key not in self._settings:
+        if key not in self._contexts:
             keys = [text.streams[site.keys] for text in self._texts]
-            self._settings[key] = MetricContext(
+            self._contexts[key] = MetricContext(
                 visible=visible,
                 first=0 if site.queries == site.keys else None,
                 ids=np.stack([known_ids(tokens) for tokens in keys]),
                 special=np.stack([special_places(tokens) for tokens in keys]),
                 punctuation=np.stack([punctuation_marks(tokens) for tokens in keys]),
             )
-        return self._settings[key]
+        return self._contexts[key]
 
 
 class _Attention:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
 from attnviz.scan.corpus import LINE_BYTES
 from attnviz.scan.state import State
-from attnviz.scan.statistics import LEVELS, quantiles
+from attnviz.scan.statistics import LEVELS, MIN_BINS, quantiles
 from attnviz.scan.tally import Complaint, Counts, metric_bins
 from attnviz.trace.record import ModelFacts
 
@@ -42,78 +43,92 @@ def check_result(state: State, name: str, model: Model) -> None:
         )
 
 
-def scan_table(state: State, ids: tuple[RecordId, ...], heads: Array, longest: int) -> HeadTable:
+@dataclass(frozen=True)
+class ScanResult:
+    """What a scan found, and of what."""
+
+    state: State
+    table: HeadTable
     """Means over texts, with their deviations and quantiles."""
-    found = state.tally.statistics
-    known = found.texts > 0
+    model: ModelFacts
+    max_length: int
+    """Tokens of a window."""
+
+    def arrays(self) -> dict[str, Array]:
+        """The table's arrays, and in how many texts each metric is defined, its minimum and its
+        maximum."""
+        statistics = self.state.tally.statistics
+        known = statistics.texts > 0
+        extra = {
+            "texts": statistics.texts,
+            "least": np.where(known, statistics.minimum, np.nan),
+            "most": np.where(known, statistics.maximum, np.nan),
+        }
+        return self.table.arrays() | {
+            f"{kind}/{name}": array
+            for kind, arrays in extra.items()
+            for name, array in _by_name(arrays).items()
+        }
+
+    def manifest(self) -> dict[str, Any]:
+        """What a file says besides the arrays."""
+        return {
+            **self.table.manifest(self.model),
+            "format": SCAN,
+            "attnviz": __version__,
+            "corpus": {"sha256": self.state.digest, **self.state.tally.counts._asdict()},
+            "options": {"longest": self.max_length},
+        }
+
+
+def head_table(state: State, ids: tuple[RecordId, ...], heads: Array, max_length: int) -> HeadTable:
+    """Means over texts, with their deviations and quantiles, of heads [n_row]."""
+    statistics = state.tally.statistics
+    known = statistics.texts > 0
     return HeadTable(
         ids=ids,
         heads=heads,
-        value=_by_name(np.where(known, found.mean, np.nan)),
-        null=_by_name(np.where(known, found.null, np.nan)),
-        rows=_by_name(found.rows),
-        deviation=_by_name(found.deviation),
-        quantiles=_by_name(quantiles(found, metric_bins(longest), LEVELS)),
+        value=_by_name(np.where(known, statistics.mean, np.nan)),
+        null=_by_name(np.where(known, statistics.null, np.nan)),
+        rows=_by_name(statistics.rows),
+        deviation=_by_name(statistics.deviation),
+        quantiles=_by_name(quantiles(statistics, metric_bins(max_length), LEVELS)),
         levels=LEVELS,
-        notes=tuple(notes(state.tally.counts, state.tally.complaint, longest)),
+        notes=tuple(notes(state.tally.counts, state.tally.complaint, max_length)),
     )
 
 
-def scan_arrays(state: State, table: HeadTable) -> dict[str, Array]:
-    """The table's arrays, and in how many texts each metric is defined, its minimum
-    and its maximum."""
-    found = state.tally.statistics
-    known = found.texts > 0
-    extra = {
-        "texts": found.texts,
-        "least": np.where(known, found.minimum, np.nan),
-        "most": np.where(known, found.maximum, np.nan),
-    }
-    return table.arrays() | {
-        f"{kind}/{name}": array
-        for kind, arrays in extra.items()
-        for name, array in _by_name(arrays).items()
-    }
-
-
-def scan_manifest(
-    state: State, table: HeadTable, model: ModelFacts, longest: int
-) -> dict[str, Any]:
-    """What a file says besides the arrays."""
-    return {
-        **table.manifest(model),
-        "format": SCAN,
-        "attnviz": __version__,
-        "corpus": {"sha256": state.digest, **state.tally.counts._asdict()},
-        "options": {"longest": longest},
-    }
-
-
-def notes(counts: Counts, complaint: Complaint | None, longest: int) -> list[str]:
+def notes(counts: Counts, complaint: Complaint | None, max_length: int) -> list[str]:
     """What has to be known of how it was measured."""
-    told = [
+    sentences = [
         f"means over {counts.texts - counts.broken} texts with {counts.tokens} tokens, every text "
         f"counting the same; quantiles are exact to 1/{N_BIN} of their range"
     ]
+    if following := [m.name for m in METRICS.values() if m.histogram_bins(max_length) is None]:
+        sentences.append(
+            f"quantiles of {', '.join(following)} are exact to 1/{MIN_BINS} of the range of all "
+            "texts"
+        )
     if counts.windowed:
-        told.append(
-            f"{_lines(counts.windowed)} cut into windows of at most {longest} tokens, each a text"
+        sentences.append(
+            f"{_lines(counts.windowed)} cut into windows of at most {max_length} tokens, each a "
+            "text"
         )
     if counts.empty:
-        told.append(f"{_lines(counts.empty)} skipped: empty")
+        sentences.append(f"{_lines(counts.empty)} skipped: empty")
     if counts.huge:
-        told.append(f"{_lines(counts.huge)} skipped: longer than {LINE_BYTES >> 20} MiB")
+        sentences.append(f"{_lines(counts.huge)} skipped: longer than {LINE_BYTES >> 20} MiB")
     if complaint is not None:
-        told.append(
+        sentences.append(
             f"{_lines(counts.unreadable)} skipped, the first of them line {complaint.line}: "
             f"{complaint.reason}"
         )
     if counts.broken:
-        told.append(f"{counts.broken} texts skipped: their weights are NaN")
+        sentences.append(f"{counts.broken} texts skipped: their weights are NaN")
     if counts.unknown > MANY_UNKNOWN * counts.tokens:
         share = counts.unknown / counts.tokens
-        told.append(f"{share:.0%} of the tokens are unknown to the tokenizer")
-    return told
+        sentences.append(f"{share:.0%} of the tokens are unknown to the tokenizer")
+    return sentences
 
 
 def _lines(count: int) -> str:

@@ -1,15 +1,26 @@
-"""A scan from its first chunk to its last, with its state kept on the way."""
+"""A scan from its first chunk to its last, with its state kept on the way: what `attnviz scan`
+runs."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.scan.corpus import Chunk
+from attnviz.models.model import Model
+from attnviz.scan import state as states
+from attnviz.scan.corpus import Chunk, Corpus, chunks
+from attnviz.scan.measure import heads_of
+from attnviz.scan.result import ScanResult, check_result, head_table
 from attnviz.scan.state import State
-from attnviz.scan.workers import Crew, in_order
+from attnviz.scan.tally import Job
+from attnviz.scan.workers import Crew, in_order, processes
+from attnviz.trace.record import ModelFacts
 
 SAVING = 0.02
 """The share of the time that goes into saving, at most."""
@@ -44,3 +55,77 @@ def run(
     if state is not saved:
         save(state)
     return state
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan of a corpus with one model."""
+
+    model: Model
+    facts: ModelFacts
+    job: Job
+    state_file: Path | None = None
+    """Where its state is kept, so that it can be resumed."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return states.identity(self.facts, self.job.longest)
+
+    def begin(self, resume: bool) -> State:
+        """The state that was kept, or nothing."""
+        if resume and self.state_file is not None and self.state_file.exists():
+            return states.load(self.state_file, self.identity)
+        return states.beginning(len(heads_of(self.model.transformer)[0]), self.job.longest)
+
+    def remaining(self, state: State, corpus: Corpus) -> Iterator[Chunk]:
+        """What was not yet counted."""
+        every = chunks(corpus)
+        return every if self.state_file is None else states.remaining(self.state_file, state, every)
+
+    def count(
+        self,
+        state: State,
+        corpus: Corpus,
+        remaining: Iterable[Chunk],
+        crew: Crew,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> State:
+        """The state with all that remains; `progress(texts_done, texts)` is told an estimate."""
+        start = state.tally.counts.texts
+
+        def save(state: State) -> None:
+            if self.state_file is not None:
+                states.save(self.state_file, state, self.identity)
+
+        def report(state: State, chunk: Chunk) -> None:
+            if progress is not None:
+                texts = state.tally.counts.texts
+                total = texts * corpus.size // chunk.position if chunk.position else 0
+                progress(texts - start, max(0, total - start))
+
+        return run(state, remaining, crew, save, report)
+
+    def result(self, state: State, corpus: str) -> ScanResult:
+        """What was found in the corpus of this name.
+
+        Raises:
+            AttnvizError: nothing of it was measured.
+        """
+        check_result(state, corpus, self.model)
+        ids, heads = heads_of(self.model.transformer)
+        table = head_table(state, ids, heads, self.job.longest)
+        return ScanResult(state, table, self.facts, self.job.longest)
+
+
+@contextlib.contextmanager
+def crew_of(scan: Scan, workers: int | None = None, dask: str | None = None) -> Iterator[Crew]:
+    """Processes on this machine, one for each core if not said otherwise, or the workers of the
+    Dask scheduler at the address `dask`."""
+    if dask is not None:
+        from attnviz.scan.cluster import cluster
+
+        with cluster(dask, scan.job._replace(sha256=scan.facts.sha256)) as crew:
+            yield crew
+        return
+    with processes(scan.job, workers or os.cpu_count() or 1) as crew:
+        yield crew

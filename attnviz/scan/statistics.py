@@ -12,6 +12,9 @@ from attnviz.nn.types import Array
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
+MIN_BINS = 64
+"""That the range of the data is divided into, at least, where bins follow them."""
+
 MIN_EXPONENT = -1000
 """Of the width of a bin that follows the data; far from where float64 loses digits."""
 
@@ -61,7 +64,7 @@ class Grid(NamedTuple):
 
 def grid_of(minimum: Array, maximum: Array) -> Grid:
     """The finest grid whose `N_BIN` bins hold both, [n_row] -> [n_row]; their range has at least
-    64 bins. Where minimum > maximum there are no data, and any grid will do."""
+    `MIN_BINS` bins. Where minimum > maximum there are no data, and any grid will do."""
     empty = minimum > maximum
     low, high = np.where(empty, 0, minimum), np.where(empty, 0, maximum)
     largest = np.maximum(np.abs(low), np.abs(high))

@@ -1,7 +1,7 @@
 """Numbers that say what a head does, each beside that of a head that spreads evenly.
 
-    setting = Setting(visible, ids=ids)
-    pattern = Pattern(setting, weights)
+    context = Setting(visible, ids=ids)
+    pattern = Pattern(context, weights)
     value, rows = METRICS["induction"](pattern)  # [..., n_head]
     null, _ = METRICS["induction"](pattern.null)
 

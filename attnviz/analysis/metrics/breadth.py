@@ -26,7 +26,7 @@ def normalised_entropy(pattern: Pattern) -> Measure:
 
     From 0 (one key) to 1 (all visible keys alike), which is its null.
     """
-    most = np.log(np.maximum(pattern.setting.n_visible, 2))
+    most = np.log(np.maximum(pattern.context.n_visible, 2))
     return pattern.over_rows(pattern.entropies / most)
 
 
@@ -56,9 +56,9 @@ def confidence(pattern: Pattern) -> Measure:
     From 0 to 1. Where nothing is known of special tokens, all tokens count.
     Source: Voita et al. 2019, who leave out the end of the sentence.
     """
-    setting = pattern.setting
-    if setting.special is None:
+    context = pattern.context
+    if context.special is None:
         return pattern.over_rows(pattern.weights.max(-1))
-    ordinary = ~setting.special[..., None, None, :]
-    rows = (setting.cells & ordinary).any(-1) & setting.choosing
+    ordinary = ~context.special[..., None, None, :]
+    rows = (context.cells & ordinary).any(-1) & context.choosing
     return pattern.over_rows(np.where(ordinary, pattern.weights, 0).max(-1), rows)

@@ -24,10 +24,10 @@ def mean_distance(pattern: Pattern) -> Measure:
     From 0 to the number of tokens. An even spread over n tokens has (n² - 1) / 3n, under a causal
     mask (n - 1) / 4. Source: Vig and Belinkov 2019
     """
-    offset = pattern.setting.offset
+    offset = pattern.context.offset
     if offset is None:
         return pattern.undefined()
-    return matched(pattern, np.abs(offset), pattern.setting.cells)
+    return matched(pattern, np.abs(offset), pattern.context.cells)
 
 
 @METRICS.add(range=SHARE, heading="prev", priority=3)
@@ -65,21 +65,21 @@ def diagonality(pattern: Pattern) -> Measure:
     From 0 (always the farthest key) to 1 (always the query's own). Source: Zhang et al. 2021,
     who follow Yang, Liu and Lee 2020; theirs is -Σ_ij w_ij |i - j| / n².
     """
-    setting = pattern.setting
-    if setting.offset is None:
+    context = pattern.context
+    if context.offset is None:
         return pattern.undefined()
-    distance = np.where(setting.cells, np.abs(setting.offset), 0)
+    distance = np.where(context.cells, np.abs(context.offset), 0)
     nearness = 1 - distance / np.maximum(distance.max(-1, keepdims=True), 1)
-    return pattern.mean_of(np.where(setting.cells, nearness, 0), setting.choosing)
+    return pattern.mean_of(np.where(context.cells, nearness, 0), context.choosing)
 
 
 def best_offset(pattern: Pattern) -> Array | None:
     """The offset that `positional` is about, -1 for the token before: [..., n_head]."""
     shares = _offset_shares(pattern)
-    if shares is None or pattern.setting.first is None:
+    if shares is None or pattern.context.first is None:
         return None
     n_q = pattern.weights.shape[-2]
-    best: Array = shares.argmax(-1) - (n_q - 1) - pattern.setting.first
+    best: Array = shares.argmax(-1) - (n_q - 1) - pattern.context.first
     return best
 
 
@@ -93,7 +93,7 @@ def positional(pattern: Pattern) -> Measure:
     shares = _offset_shares(pattern)
     if shares is None:
         return pattern.undefined()
-    return Measure(shares.max(-1), pattern.setting.choosing.sum(-1))
+    return Measure(shares.max(-1), pattern.context.choosing.sum(-1))
 
 
 def matched(pattern: Pattern, template: Array, counted: Bool) -> Measure:
@@ -102,7 +102,7 @@ def matched(pattern: Pattern, template: Array, counted: Bool) -> Measure:
     With a template of zeros and ones it is the score of a pattern: the "mul" measure of
     TransformerLens' detect_head.
     """
-    cells = counted & pattern.setting.queries[..., None]
+    cells = counted & pattern.context.queries[..., None]
     total = inner(pattern.wide, cells)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = inner(pattern.wide, np.where(cells, template, 0)) / total
@@ -110,14 +110,14 @@ def matched(pattern: Pattern, template: Array, counted: Bool) -> Measure:
 
 
 def _at(pattern: Pattern, offset: int) -> Bool | None:
-    found = pattern.setting.offset
+    found = pattern.context.offset
     return None if found is None else np.equal(found, offset)
 
 
 def _offset_shares(pattern: Pattern) -> Array | None:
     """[..., n_head, n_q + n_k - 1]: from the last query on the first key upwards."""
-    rows = pattern.setting.choosing
-    if pattern.setting.first is None or not rows.any():
+    rows = pattern.context.choosing
+    if pattern.context.first is None or not rows.any():
         return None
     *lead, n_q, n_k = pattern.weights.shape
     largest = pattern.weights.max(-1, keepdims=True)

@@ -57,7 +57,7 @@ def special_tokens(pattern: Pattern) -> Measure:
     From 0 to 1. Not defined where there are none, or nothing is known of them.
     Source: Clark et al. 2019
     """
-    return pattern.mass(_keys(pattern.setting.special))
+    return pattern.mass(_keys(pattern.context.special))
 
 
 @METRICS.add(range=SHARE, heading="punct", priority=11)
@@ -67,11 +67,11 @@ def punctuation(pattern: Pattern) -> Measure:
     From 0 to 1. Not defined where there are none. Source: Clark et al. 2019, who
     take full stops and commas.
     """
-    return pattern.mass(_keys(pattern.setting.punctuation))
+    return pattern.mass(_keys(pattern.context.punctuation))
 
 
 def _of_columns(pattern: Pattern, values: Array) -> Measure:
-    count = pattern.setting.queries.sum(-1)
+    count = pattern.context.queries.sum(-1)
     return Measure(np.where(count, values, np.nan), count)
 
 

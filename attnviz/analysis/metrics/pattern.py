@@ -116,9 +116,9 @@ class MetricContext:
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """What some heads did in one setting."""
+    """What some heads did in one context."""
 
-    setting: MetricContext
+    context: MetricContext
     weights: Array
     """[..., n_head, n_q, n_k]; 0 where masked."""
     norms: Array | None = None
@@ -137,16 +137,16 @@ class Pattern:
     @cached_property
     def columns(self) -> Array:
         """The mean row of each head, [..., n_head, n_k]."""
-        queries = self.setting.queries
+        queries = self.context.queries
         rows = queries / np.maximum(queries.sum(-1, keepdims=True), 1)
         mean: Array = np.matmul(rows[..., None, :], self.wide)[..., 0, :]
         return mean
 
     @property
     def null(self) -> Pattern:
-        """The even spread in the same setting, over keys that are worth as much."""
-        return replace(self.setting.even, norms=self.norms) if self.norms is not None else (
-            self.setting.even
+        """The even spread in the same context, over keys that are worth as much."""
+        return replace(self.context.even, norms=self.norms) if self.norms is not None else (
+            self.context.even
         )  # fmt: skip
 
     def mass(self, cells: Bool | None, *, forced: bool = False) -> Measure:
@@ -154,8 +154,8 @@ class Pattern:
         queries that see one of them and have a choice; `forced` takes those that have none too."""
         if cells is None:
             return self.undefined()
-        seen = cells & self.setting.cells
-        rows = seen.any(-1) & (self.setting.queries if forced else self.setting.choosing)
+        seen = cells & self.context.cells
+        rows = seen.any(-1) & (self.context.queries if forced else self.context.choosing)
         return self.mean_of(seen, rows)
 
     def mean_of(self, template: Array, rows: Bool) -> Measure:
@@ -167,7 +167,7 @@ class Pattern:
     def over_rows(self, values: Array, rows: Bool | None = None) -> Measure:
         """The mean of `values` [..., n_head, n_q] over `rows` [..., n_head or 1, n_q], by default
         the queries that have a choice."""
-        rows = self.setting.choosing if rows is None else rows
+        rows = self.context.choosing if rows is None else rows
         count = rows.sum(-1)
         total: Array = np.where(rows, values, 0).sum(-1, dtype=np.float64)
         return Measure(total / np.where(count, count, np.nan), count)

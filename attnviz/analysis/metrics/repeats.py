@@ -18,13 +18,13 @@ def duplicate_token(pattern: Pattern) -> Measure:
     what the vocabulary lacks, are nobody's copy.
     Source: the duplicate-token pattern of TransformerLens, summed over copies.
     """
-    return pattern.mass(pattern.setting.copies)
+    return pattern.mass(pattern.context.copies)
 
 
 def period(pattern: Pattern) -> Array | None:
     """The distance of which those of all copies are multiples, [..., n_head]; where there is one,
     induction cannot be told from a look at a fixed offset."""
-    found = pattern.setting.period
+    found = pattern.context.period
     return None if found is None else np.full(pattern.weights.shape[:-2], float(found))
 
 
@@ -37,7 +37,7 @@ def induction(pattern: Pattern) -> Measure:
     not counted as behind a copy; what is nobody's copy is as in duplicate_token.
     Source: Olsson et al. 2022, prefix matching, summed over copies; see prefix_matching.
     """
-    return pattern.mass(pattern.setting.followers)
+    return pattern.mass(pattern.context.followers)
 
 
 @METRICS.add(range=SHARE)
@@ -48,10 +48,10 @@ def prefix_matching(pattern: Pattern) -> Measure:
     that comes four times. Never compare it with induction.
     Source: Olsson et al. 2022, appendix, with their erratum (the token behind the copy).
     """
-    behind = pattern.setting.followers
+    behind = pattern.context.followers
     if behind is None:
         return pattern.undefined()
-    cells = behind & pattern.setting.cells & pattern.setting.choosing[..., None]
+    cells = behind & pattern.context.cells & pattern.context.choosing[..., None]
     count = cells.sum((-2, -1))
     total = inner(pattern.wide, cells)
     return Measure(total / np.where(count, count, np.nan), cells.any(-1).sum(-1))

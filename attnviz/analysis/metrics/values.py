@@ -41,7 +41,7 @@ def first_token_moved(pattern: Pattern) -> Measure:
     """
     if pattern.norms is None:
         return pattern.undefined()
-    rows = pattern.setting.cells[..., 0]
+    rows = pattern.context.cells[..., 0]
     count = rows.sum(-1)
     whole = _row_norms(pattern, pattern.norms)
     first = pattern.wide[..., 0] * pattern.norms[..., :1]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,10 +19,6 @@ from attnviz.errors import AttnvizError
 if TYPE_CHECKING:
     from attnviz.analysis.metrics.table import HeadTable
     from attnviz.models.model import Model
-    from attnviz.scan.corpus import Chunk, Corpus
-    from attnviz.scan.state import State
-    from attnviz.scan.tally import Job
-    from attnviz.scan.workers import Crew
     from attnviz.trace.record import ModelFacts
     from attnviz.views.kinds import View
 
@@ -33,7 +26,7 @@ ORDER = 110
 
 app = typer.Typer(add_completion=False)
 
-LONGEST = 512
+MAX_WINDOW = 512
 """Tokens of a window, where the model reads so many."""
 
 SHOWN = 3
@@ -61,7 +54,7 @@ def scan(
         int | None,
         typer.Option(
             help="Longer lines are cut into windows of so many tokens (default: what the model "
-            f"reads, at most {LONGEST})"
+            f"reads, at most {MAX_WINDOW})"
         ),
     ] = None,
     workers: Annotated[
@@ -85,73 +78,64 @@ def scan(
         raise AttnvizError(f"--workers: expected at least 1, got {workers}", "--workers 2")
     if workers is not None and dask is not None:
         raise AttnvizError("--workers: a cluster has workers of its own", "leave it out")
-    kept = _state_file(out, resume)
+    state_file = _state_file(out, resume)
     model = load(stack)
     if not model.transformer.sites():
         raise AttnvizError(f"{model.name} has no attention", "try `-m tagger`")
     window = _window(model, longest)
 
     from attnviz.models.run.forward import describe
-    from attnviz.scan import state as states
     from attnviz.scan.corpus import open_corpus
-    from attnviz.scan.measure import heads_of
-    from attnviz.scan.result import check_result, scan_arrays, scan_manifest, scan_table
+    from attnviz.scan.run import Scan, crew_of
     from attnviz.scan.tally import Job, registered_metrics
 
-    facts = describe(model, True, 0)
-    of = states.identity(facts, window)
-    ids, heads = heads_of(model.transformer)
-    state = states.beginning(len(ids), window)
-    if resume and kept is not None and kept.exists():
-        state = states.load(kept, of)
-    job = Job(
-        _absolute(stack.model), tuple(stack.changes.items()), window, metrics=registered_metrics()
-    )
+    options = tuple(stack.changes.items())
+    job = Job(_absolute(stack.model), options, window, metrics=registered_metrics())
+    scanning = Scan(model, describe(model, True, 0), job, state_file)
+    state = scanning.begin(resume)
     with open_corpus(corpus, field) as opened:
-        name = opened.name
-        state = _counted(state, opened, job, of, kept, workers, dask)
-    check_result(state, name, model)
-    table = scan_table(state, ids, heads, window)
-    report = Report(
-        _views(table, facts),
-        scan_manifest(state, table, facts, window),
-        scan_arrays(state, table),
-    )
+        remaining = scanning.remaining(state, opened)
+        if state.n_chunk:
+            talk(f"{state.tally.counts.lines} lines were counted before")
+        with progress("texts", unit="texts") as bar, crew_of(scanning, workers, dask) as crew:
+            state = scanning.count(state, opened, remaining, crew, bar)
+    result = scanning.result(state, opened.name)
+    report = Report(_views(result.table, result.model), result.manifest(), result.arrays())
     emit([report], out)
     if out.output and not out.json:
         emit([report], replace(out, output=None))
-    if kept is not None:
-        kept.unlink(missing_ok=True)
+    if state_file is not None:
+        state_file.unlink(missing_ok=True)
 
 
 def _state_file(out: OutputOptions, resume: bool) -> Path | None:
-    """Where the state is kept: beside the first output that holds data."""
+    """Where the state is state_file: beside the first output that holds data."""
     data = out.data_files
     if not data:
         if resume:
             raise AttnvizError("--resume needs the -o of the scan that was ended", "-o stats.npz")
         return None
-    kept = data[0].with_suffix(".part.npz")
-    if kept.exists() and not resume:
+    state_file = data[0].with_suffix(".part.npz")
+    if state_file.exists() and not resume:
         raise AttnvizError(
-            f"{kept} holds what a scan had counted before it was ended",
+            f"{state_file} holds what a scan had counted before it was ended",
             "--resume goes on from there; to start anew, delete the file",
         )
-    if resume and not kept.exists() and data[0].exists():
+    if resume and not state_file.exists() and data[0].exists():
         raise AttnvizError(
             f"{data[0]} is the result of a scan that came to its end: there is nothing to resume",
             "without --resume it is made anew",
         )
-    return kept
+    return state_file
 
 
 def _window(model: Model, longest: int | None) -> int:
     """Tokens that are read at once."""
-    most = model.max_tokens
+    limit = model.max_tokens
     if longest is None:
-        return LONGEST if most is None else min(most, LONGEST)
-    if longest < 2 or (most is not None and longest > most):
-        reads = "" if most is None else f" to {most}, which {model.name} reads"
+        return MAX_WINDOW if limit is None else min(limit, MAX_WINDOW)
+    if longest < 2 or (limit is not None and longest > limit):
+        reads = "" if limit is None else f" to {limit}, which {model.name} reads"
         raise AttnvizError(f"--longest: expected 2{reads} or more, got {longest}", "--longest 128")
     return longest
 
@@ -165,55 +149,6 @@ def _absolute(model: str | None) -> str | None:
     return str(Path(model).resolve())
 
 
-def _counted(
-    state: State,
-    corpus: Corpus,
-    job: Job,
-    of: dict[str, Any],
-    kept: Path | None,
-    workers: int | None,
-    dask: str | None,
-) -> State:
-    """The state with all that was not yet counted."""
-    from attnviz.scan.corpus import chunks
-    from attnviz.scan.run import run
-    from attnviz.scan.state import remaining, save
-
-    start = state.tally.counts.texts
-    rest = chunks(corpus) if kept is None else remaining(kept, state, chunks(corpus))
-    if state.n_chunk:
-        talk(f"{state.tally.counts.lines} lines were counted before")
-
-    def keep(state: State) -> None:
-        if kept is not None:
-            save(kept, state, of)
-
-    with progress("texts", unit="texts") as bar:
-
-        def told(state: State, chunk: Chunk) -> None:
-            if bar is not None:
-                texts = state.tally.counts.texts
-                total = texts * corpus.size // chunk.position if chunk.position else 0
-                bar(texts - start, max(0, total - start))
-
-        with _crew(job, of["model"]["sha256"], workers, dask) as crew:
-            return run(state, rest, crew, keep, told)
-
-
-@contextlib.contextmanager
-def _crew(job: Job, sha256: str | None, workers: int | None, dask: str | None) -> Iterator[Crew]:
-    if dask is not None:
-        from attnviz.scan.cluster import cluster
-
-        with cluster(dask, job._replace(sha256=sha256)) as crew:
-            yield crew
-        return
-    from attnviz.scan.workers import processes
-
-    with processes(job, workers or os.cpu_count() or 1) as crew:
-        yield crew
-
-
 def _views(table: HeadTable, model: ModelFacts) -> list[View]:
     """The heads that have a role most clearly, and how many have which."""
     from attnviz.analysis.roles import leading, roles
@@ -221,12 +156,12 @@ def _views(table: HeadTable, model: ModelFacts) -> list[View]:
     from attnviz.views.attention import header
     from attnviz.views.heads import head_table_view, roles_view, usual_columns
 
-    found = roles(table)
+    names = roles(table)
     shown = leading(table, SHOWN)
-    said = [f"of each role the {SHOWN} clearest heads; attnviz heads shows all {len(table)}"]
+    notes = [f"of each role the {SHOWN} clearest heads; attnviz heads shows all {len(table)}"]
     taken = table.take(shown)
     return [
         header(Trace(model, {}, ())),
-        head_table_view(taken, [found[row] for row in shown], usual_columns(table), said),
-        roles_view(table, found),
+        head_table_view(taken, [names[row] for row in shown], usual_columns(table), notes),
+        roles_view(table, names),
     ]

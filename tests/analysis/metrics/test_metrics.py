@@ -157,24 +157,24 @@ def test_induction_sums_over_all_followers():
 def test_prefix_matching_has_a_ceiling_of_a_half():
     """Olsson et al.: a block that comes four times; a perfect head has 75 rows over 150 cells."""
     ids = np.concatenate([[99], np.tile(np.arange(25), 4)])
-    setting = MetricContext(mask("causal", 101), ids=ids, special=np.arange(101) == 0)
+    context = MetricContext(mask("causal", 101), ids=ids, special=np.arange(101) == 0)
     weights = np.zeros((101, 101))
     weights[:26, 0] = 1
     for row in range(26, 101):
         weights[row, row - 24] = 1
-    pattern = Pattern(setting, weights[None])
+    pattern = Pattern(context, weights[None])
     assert METRICS["induction"](pattern) == (1, 75)
     assert METRICS["prefix_matching"](pattern) == (0.5, 75)
-    assert setting.followers is not None
-    assert setting.followers.sum() == 150
+    assert context.followers is not None
+    assert context.followers.sum() == 150
 
 
 def test_copies_of_special_tokens_and_the_query_itself_do_not_count():
     separators = np.array([1, 2, 0, 3, 2, 0])
     special = separators == 0
-    setting = MetricContext(np.ones((6, 6), bool), ids=separators, special=special)
-    assert np.argwhere(setting.copies[0]).tolist() == [[4, 1]]
-    assert np.argwhere(setting.followers[0]).tolist() == [[4, 2]]
+    context = MetricContext(np.ones((6, 6), bool), ids=separators, special=special)
+    assert np.argwhere(context.copies[0]).tolist() == [[4, 1]]
+    assert np.argwhere(context.followers[0]).tolist() == [[4, 2]]
     twins = MetricContext(mask("causal", 3), ids=np.array([7, 7, 7]))
     assert np.argwhere(twins.followers[0]).tolist() == [[2, 1]]
 

@@ -144,18 +144,18 @@ def patterns(draw):
     weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-300)
     ids = seed.integers(1, 4, n_k)
     special, marks = seed.random(n_k) < 0.3, seed.random(n_k) < 0.3
-    setting = MetricContext(visible, n_k - n_q, ids, special, marks)
-    return Pattern(setting, weights, seed.random((n_head, n_k)) + 0.1)
+    context = MetricContext(visible, n_k - n_q, ids, special, marks)
+    return Pattern(context, weights, seed.random((n_head, n_k)) + 0.1)
 
 
 def loops(pattern, head):
-    setting, weights = (
-        pattern.setting,
+    context, weights = (
+        pattern.context,
         np.broadcast_to(pattern.weights, (3, *pattern.weights.shape[1:])),
     )
-    visible = np.broadcast_to(setting.visible, weights.shape)
-    return Loops(weights[head].tolist(), visible[head].tolist(), setting.first, setting.ids.tolist(),
-                 setting.special.tolist(), setting.punctuation.tolist(), pattern.norms[head].tolist())  # fmt: skip
+    visible = np.broadcast_to(context.visible, weights.shape)
+    return Loops(weights[head].tolist(), visible[head].tolist(), context.first, context.ids.tolist(),
+                 context.special.tolist(), context.punctuation.tolist(), pattern.norms[head].tolist())  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(METRICS))
@@ -172,19 +172,19 @@ def test_every_metric_and_its_null(name, pattern):
 @given(pattern=patterns(), shift=st.integers(0, 3))
 def test_texts_together_are_as_each_alone(pattern, shift):
     """Leading axes: two texts of one length with tokens of their own."""
-    setting = pattern.setting
-    if setting.visible.ndim == 3:
+    context = pattern.context
+    if context.visible.ndim == 3:
         return
-    others = np.roll(setting.ids, shift), np.roll(setting.special, shift)
-    marks = setting.punctuation
-    second = Pattern(MetricContext(setting.visible, setting.first, *others, marks),
+    others = np.roll(context.ids, shift), np.roll(context.special, shift)
+    marks = context.punctuation
+    second = Pattern(MetricContext(context.visible, context.first, *others, marks),
                      pattern.weights[::-1], pattern.norms)  # fmt: skip
     both = Pattern(
         MetricContext(
-            setting.visible,
-            setting.first,
-            np.stack([setting.ids, others[0]]),
-            np.stack([setting.special, others[1]]),
+            context.visible,
+            context.first,
+            np.stack([context.ids, others[0]]),
+            np.stack([context.special, others[1]]),
             np.stack([marks, marks]),
         ),
         np.stack([pattern.weights, second.weights]),
@@ -200,18 +200,18 @@ def test_texts_together_are_as_each_alone(pattern, shift):
 @given(pattern=patterns())
 def test_padding_that_sees_nothing_changes_nothing(pattern):
     """A longer batch: queries and keys that are hidden, whatever their weights."""
-    setting = pattern.setting
-    if setting.first:
+    context = pattern.context
+    if context.first:
         return
     n = pattern.weights.shape[-1]
     wide = np.pad(pattern.weights, ((0, 0), (0, 2), (0, 2)))
     wide[:, n:, :n] = 0.5
-    lead = [(0, 0)] * (setting.visible.ndim - 2)
+    lead = [(0, 0)] * (context.visible.ndim - 2)
     padded = Pattern(
         MetricContext(
-            np.pad(setting.visible, [*lead, (0, 2), (0, 2)]),
+            np.pad(context.visible, [*lead, (0, 2), (0, 2)]),
             0,
-            *(np.pad(each, (0, 2)) for each in (setting.ids, setting.special, setting.punctuation)),
+            *(np.pad(each, (0, 2)) for each in (context.ids, context.special, context.punctuation)),
         ),
         wide,
         np.pad(pattern.norms, ((0, 0), (0, 2))),
@@ -222,8 +222,8 @@ def test_padding_that_sees_nothing_changes_nothing(pattern):
 
 
 def test_a_mask_is_looked_at_once(generator):
-    setting = MetricContext(np.ones((5, 5), bool), ids=np.arange(5))
-    one, two = (Pattern(setting, generator.random((2, 5, 5))) for _ in range(2))
+    context = MetricContext(np.ones((5, 5), bool), ids=np.arange(5))
+    one, two = (Pattern(context, generator.random((2, 5, 5))) for _ in range(2))
     assert one.null is two.null
 
 
@@ -243,9 +243,9 @@ def test_nothing_is_written_to(generator):
 
 def test_half_precision_is_summed_in_double(generator):
     weights = generator.random((2, 40, 40)).astype(np.float16)
-    setting = MetricContext(np.ones((40, 40), bool))
+    context = MetricContext(np.ones((40, 40), bool))
     for name in ("mean_distance", "previous_token", "entropy"):
-        single = METRICS[name](Pattern(setting, weights)).value
-        double = METRICS[name](Pattern(setting, weights.astype(np.float64))).value
+        single = METRICS[name](Pattern(context, weights)).value
+        double = METRICS[name](Pattern(context, weights.astype(np.float64))).value
         assert not isnan(single[0])
         np.testing.assert_allclose(single, double, rtol=2e-3)
