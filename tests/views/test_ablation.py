@@ -19,8 +19,8 @@ def found(heads, values, **others):
     return Ablations(tuple(heads), ("kl", "accuracy"), np.array([0, 0.9]), values, **others)
 
 
-def views(ablations, kind, *, said=None, most=12):
-    drawn = ablation_views(TOP, ablations, [Line("zero", "taken out")], said or {}, most)
+def views(ablations, kind, *, changes=None, most=12):
+    drawn = ablation_views(TOP, ablations, [Line("zero", "taken out")], changes or {}, most)
     return [view for view in drawn if isinstance(view, kind)]
 
 
@@ -53,7 +53,7 @@ def test_what_does_good_has_another_colour():
 def test_the_table_is_sorted_and_says_what_it_leaves_out():
     alone = np.array(VALUES) * 2
     ablations = found(HEADS, VALUES, alone=alone)
-    table = views(ablations, Table, said={HEADS[2]: "a→b"}, most=2)[0]
+    table = views(ablations, Table, changes={HEADS[2]: ["a→b"]}, most=2)[0]
     assert table.columns == ("without", "kl", "share", "alone", "says instead", "accuracy")
     assert table.rows == (
         ("nothing", 0.0, "", None, "", 0.9),
