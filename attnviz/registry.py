@@ -147,14 +147,20 @@ class ModuleRegistry(_Names[ModuleType]):
 
     def names(self) -> tuple[str, ...]:
         """All names, without importing anything but the package's parents."""
+        return tuple(dict.fromkeys((*self._inside, *self._added)))
+
+    @cached_property
+    def _inside(self) -> tuple[str, ...]:
+        """The names of the package's own modules."""
         from importlib.util import find_spec
         from pkgutil import iter_modules
 
         spec = find_spec(self.package)
         folders = spec.submodule_search_locations if spec is not None else None
         found = sorted(module.name for module in iter_modules(folders or ()))
-        inside = (self.prefix + n for n in found if not n.startswith("_") and n not in self.helpers)
-        return tuple(dict.fromkeys((*inside, *self._added)))
+        return tuple(
+            self.prefix + n for n in found if not n.startswith("_") and n not in self.helpers
+        )
 
     def __getitem__(self, name: str) -> ModuleType:
         if name in self._added:

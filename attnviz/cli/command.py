@@ -8,10 +8,11 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from attnviz.registry import Entry
+from attnviz.registry import Entry, ModuleRegistry
 
 REGISTRIES = {
     "activations": ("attnviz.nn.activations", "ACTIVATIONS"),
+    "formats": ("attnviz.render", "FORMATS"),
     "masks": ("attnviz.nn.masks", "MASKS"),
     "position schemes": ("attnviz.nn.schemes", "SCHEMES"),
     "scores": ("attnviz.nn.scores", "SCORES"),
@@ -38,8 +39,12 @@ def with_names(text: str) -> str:
     """
     for what, (module, name) in REGISTRIES.items():
         if f"{{{what}}}" in text:
-            entries = getattr(import_module(module), name).values()
-            text = text.replace(f"{{{what}}}", ", ".join(map(_spelled, entries)))
+            registry = getattr(import_module(module), name)
+            if isinstance(registry, ModuleRegistry):
+                names = " ".join(registry)
+            else:
+                names = ", ".join(map(_spelled, registry.values()))
+            text = text.replace(f"{{{what}}}", names)
     return text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +11,7 @@ from attnviz.cli.caching import CacheOptions
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
-from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target
+from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target, group
 from attnviz.cli.options import Model as ModelName
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
@@ -28,7 +28,7 @@ ALONE = 20
 """Tokens that a decoder without an encoder writes at most, if nothing else is asked for."""
 
 
-@dataclass(frozen=True)
+@group
 class DecoderInput(ModelInput):
     """A trained decoder, alone or with an encoder."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,7 +14,7 @@ from attnviz.cli.emit import Report, emit
 from attnviz.cli.inputs import run_prepared
 from attnviz.cli.loading import load
 from attnviz.cli.options import Model as ModelName
-from attnviz.cli.options import ModelInput, OutputOptions, Selected
+from attnviz.cli.options import ModelInput, OutputOptions, Selected, group
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
@@ -37,7 +37,7 @@ AFFORDABLE = 50e9
 """Operations that are done without being asked for: a second or two."""
 
 
-@dataclass(frozen=True)
+@group
 class VisionInput(ModelInput):
     """A vision model."""
 
