@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from tests import names_page
 from tests.conftest import HERE
 
 ROOT = HERE.parent
@@ -126,6 +127,10 @@ def test_every_link_leads_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
             assert target.startswith("http") or (page.parent / target).exists(), (page, target)
+
+
+def test_the_page_of_names_is_what_is_registered():
+    assert names_page.PAGE.read_text("utf-8") == names_page.page(), "python -m tests.names_page"
 
 
 def test_the_readme_is_short():
