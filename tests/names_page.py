@@ -17,7 +17,7 @@ from attnviz.nn.activations import ACTIVATIONS
 from attnviz.nn.masks import MASKS
 from attnviz.nn.schemes import SCHEMES
 from attnviz.nn.scores import SCORES
-from attnviz.registry import first_sentence
+from attnviz.registry import Entry, first_sentence
 from attnviz.render import FORMATS
 from tests.conftest import HERE
 
@@ -40,6 +40,12 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def written(entry: Entry) -> str:
+    """A name with its options, as one types it."""
+    options = [p.name for p in entry.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return entry.name + (":" if options else "") + ",".join(f"{name}=…" for name in options)
+
+
 def page() -> str:
     from attnviz.cli import Commands
 
@@ -52,7 +58,7 @@ def page() -> str:
             section("Scores (`--score`, `compare`)", ("name", "formula", "what it is"),
                     ((f"`{e.name}`", f"`{e.formula}`", e.summary) for e in SCORES.values())),
             section("Masks (`--mask`, `compare`; joined by `+`)", ("as it is written", "what it shows"),
-                    ((f"`{e.example}`", e.summary) for e in MASKS.values())),
+                    ((f"`{written(e)}`", e.summary) for e in MASKS.values())),
             section("Position schemes (`--positions`, `encode positions --scheme`)",
                     ("name", "formula", "what it is"),
                     ((f"`{e.name}`", f"`{e.formula}`", e.summary) for e in SCHEMES.values())),
