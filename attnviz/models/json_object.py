@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ def parse_object(content: bytes) -> dict[str, Any]:
         value = json.loads(content.decode("utf-8"), object_pairs_hook=_no_key_twice)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        if "integer string conversion" in str(error):
+            raise ValueError("it has a number of thousands of digits") from None
+        raise
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object")
     return value
@@ -57,8 +62,8 @@ def other_kind(path: Path, content: bytes) -> AttnvizError | None:
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {repeated!r} appears twice")
-    return dict(pairs)
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        repeated = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {repeated!r:.80} appears twice")
+    return value

@@ -45,6 +45,12 @@ def test_any_bytes(content):
         (b"[1]", "expected a JSON object"),
         (b'{"a":' * 100_000, "nested too deeply"),
         (b'{"a": "\xff"}', "codec can't decode"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
+        (b'{"a": 1' + b', "a": 1' * 100_000 + b"}", "the key 'a' appears twice"),
+        (
+            b'{"' + b'": 1, "'.join(str(n % 50_000).encode() for n in range(90_000)) + b'": 1}',
+            "the key '0' appears twice",
+        ),
     ],
 )
 def test_reasons(content, reason):

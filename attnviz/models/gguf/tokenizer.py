@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
 from attnviz.models.gguf.splits import SPLITS
-from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, tokenizers_package
+from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer
+from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.spelling import SPACE
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 
 PREFIX = "tokenizer.ggml."
+MAX_LENGTH = 4096
+"""Characters of a token: far more than real ones have."""
+
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 """Values of `token_type` whose tokens are recognised anywhere in a text."""
 
@@ -29,11 +32,20 @@ def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
     kind = fields.text("model", "none")
     problem = _problem(kind, fields.text("pre", "default"))
     if problem:
-        return NoTokenizer(f"{path} {problem}", "give token ids: --ids 1,2,3")
+        begin, end, end_of_turn = (
+            fields.whole(f"{name}_token_id") if fields.has(f"{name}_token_id") else None
+            for name in ("bos", "eos", "eot")
+        )
+        other_ends = [] if end_of_turn is None else [end_of_turn]
+        hint = "give token ids: --ids 1,2,3"
+        return NoTokenizer(f"{path} {problem}", hint, begin, end, other_ends)
     tokens = _list(fields, "tokens", str)
+    longest = max(map(len, tokens), default=0)
+    if longest > MAX_LENGTH:
+        raise fields.error(f"a token has {longest} characters, more than {MAX_LENGTH}")
     tokenizers = tokenizers_package(path)
     read, bos, eos = (_byte_level, None, None) if kind == "gpt2" else (_sentence_piece, 1, 2)
-    try:
+    with package_errors(f"{path}: its tokenizer is damaged", "download it again"):
         backend, begins = read(tokenizers, fields, tokens)
         _add_special(tokenizers, backend, fields, tokens)
         begin = _id(fields, "bos_token_id", tokens, bos)
@@ -44,12 +56,6 @@ def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
             begin if fields.switch("add_bos_token", begins) else None,
             end if fields.switch("add_eos_token") else None,
         )
-    except AttnvizError:
-        raise
-    except Exception as error:  # the package raises bare Exception
-        raise AttnvizError(
-            f"{path}: its tokenizer is damaged: {error}", "download it again"
-        ) from error
     end_of_turn = _id(fields, "eot_token_id", tokens)
     other_ends = [] if end_of_turn is None else [end_of_turn]
     return HFTokenizer(backend, begin, end, str(path), other_ends)

@@ -12,7 +12,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.nn.embedding import Input
+from attnviz.nn.embedding import Embedding, Input
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -48,10 +48,27 @@ def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = 
     pieces = reader.pieces(tokens.tokens) if reader.n_piece else None
     return Input(
         ids=np.array(tokens.ids),
-        segments=np.array(tokens.segments) if tokens.segments else None,
+        segments=_segments(model, tokens, target),
         pieces=pieces,
         mask=mask,
     )
+
+
+def _segments(model: Model, tokens: Tokens, target: bool) -> Array | None:
+    """[n_token]: the rows of the model's table of segments; None where all are the first, as in
+    a table of one row: such a model (RoBERTa) does not tell two texts apart by segments."""
+    embed = model.transformer.target if target else model.transformer.source
+    table = embed.segments if isinstance(embed, Embedding) else None
+    if not tokens.segments or table is None or len(table) == 1:
+        return None
+    segments = np.array(tokens.segments)
+    if segments.min() < 0 or segments.max() >= len(table):
+        raise AttnvizError(
+            f"{model.name} knows the segments 0 to {len(table) - 1}, and "
+            f"{model.tokenizer.where} gives tokens the segment {segments.max()}",
+            "take the config, the weights and the tokenizer from one model",
+        )
+    return segments
 
 
 def _checked(text: Text) -> Text:
@@ -70,6 +87,7 @@ def _read_tokens(
     model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, text: Text, pair: Text | None
 ) -> Tokens:
     text, pair = _checked(text), None if pair is None else _checked(pair)
+    pair = pair or None  # as in transformers: an empty second text is none
     if isinstance(text, str):
         if pair is not None and not isinstance(pair, str):
             raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")

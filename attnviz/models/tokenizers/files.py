@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
 from attnviz.models.tokenizers.decoder import DecoderTokenizer
 from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, read_tokenizer
@@ -52,9 +53,12 @@ def _of_text(folder: Path, family: str, ids: Mapping[str, list[int]]) -> Tokeniz
                 f"{folder} has {path.name} and no tokenizer.json, and how the tokenizer of "
                 f"{family} reads it is not known",
                 f"{CONVERT}; or give token ids: --ids 101,1045,102",
+                begin,
+                end,
+                ids.get("eos_token_id", ()),
             )
     else:
-        return _nothing(folder)
+        return NoTokenizer(*_missing(folder), begin, end, ids.get("eos_token_id", ()))
     if end is None and content(settings.get("eos_token")):
         end = backend.token_to_id(content(settings["eos_token"]))
     return HFTokenizer(backend, begin, end, str(path), ids.get("eos_token_id", []))
@@ -71,11 +75,12 @@ def _marian(folder: Path, begin: int | None) -> Tokenizers:
     return Tokenizers(source, DecoderTokenizer(target, begin, target.end))
 
 
-def _nothing(folder: Path) -> NoTokenizer:
+def _missing(folder: Path) -> tuple[str, str]:
+    """That there is no tokenizer to read, and what to do."""
     for name in SENTENCE_PIECE:
         if _holds(folder, name):
-            return NoTokenizer(f"{folder} has {name} and no tokenizer.json", CONVERT)
-    return NoTokenizer(
+            return f"{folder} has {name} and no tokenizer.json", CONVERT
+    return (
         f"{folder} has no tokenizer.json, so it cannot read text",
         "put tokenizer.json there, or give token ids: --ids 101,1045,102",
     )
@@ -84,12 +89,20 @@ def _nothing(folder: Path) -> NoTokenizer:
 def _ids(folder: Path, config: Mapping[str, Any]) -> dict[str, list[int]]:
     """The ids of first and last tokens: what generation_config.json says, else config.json."""
     path = folder / "generation_config.json"
+    files = [(folder / "config.json", config)]
+    if path.exists():
+        files.append((path, read_object(path)))
     ids_of: dict[str, list[int]] = {}
-    for settings in (config, read_object(path) if path.exists() else {}):
+    for file, settings in files:
         for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = settings.get(key)
             ids: list[Any] = value if isinstance(value, list) else [value]
-            if ids and all(isinstance(id, int) for id in ids):
+            if not all(type(id) is int for id in ids) and value is not None:
+                raise AttnvizError(
+                    f"{file}: {key} = {value!r:.60}, expected an id or a list of ids",
+                    "download it again",
+                )
+            if ids and value is not None:
                 ids_of[key] = ids
     return ids_of
 

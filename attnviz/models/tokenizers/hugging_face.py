@@ -8,6 +8,7 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import other_kind, read_bytes
+from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.spelling import show, spelling_of
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.tokens import Tokens
@@ -17,6 +18,8 @@ UNASSIGNED = "\U0010fffd"
 
 MASKS = ("[MASK]", "<mask>")
 """How the token to be predicted is spelled."""
+
+IDS_HINT = "give token ids instead: --ids 101,1045,102"
 
 MAX_ID = 2**32 - 1
 """The largest id that the package can look up."""
@@ -33,34 +36,37 @@ class HFTokenizer(Tokenizer):
         where: str = "the tokenizer",
         other_ends: Collection[int] = (),
     ) -> None:
-        backend.no_padding()
-        backend.no_truncation()
         self._backend = backend
         self.begin, self.end, self.where = begin, end, where
         self.other_ends = frozenset(other_ends)
-        self.n_entry = backend.get_vocab_size()
-        self.mask = next(filter(None, map(backend.token_to_id, MASKS)), None)
-        added = backend.get_added_tokens_decoder()
+        with package_errors(f"{where} is damaged", "download it again"):
+            backend.no_padding()
+            backend.no_truncation()
+            if getattr(backend.model, "dropout", None) is not None:
+                backend.model.dropout = None  # leaves out merges at random, while training
+            self.n_entry = backend.get_vocab_size()
+            self.mask = next(filter(None, map(backend.token_to_id, MASKS)), None)
+            added = backend.get_added_tokens_decoder()
+            self._unknown = _unknown_id(backend)
+            self._spelling = spelling_of(backend)
         self._added = set(added)
         self._special = {id for id, token in added.items() if token.special}
-        self._unknown = _unknown_id(backend)
-        self._spelling = spelling_of(backend)
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         # a lone surrogate has no UTF-8: the reference tokenizers refuse it too
         clean = [None if t is None else t.encode("utf-8", "replace").decode() for t in (text, pair)]
-        try:
+        with package_errors(f"{self.where} cannot read this text", IDS_HINT):
             encoding = self._backend.encode(*clean)
-        except Exception as error:  # the package raises bare Exception
+        pieces, ids = encoding.tokens, encoding.ids
+        segments, special = encoding.type_ids, encoding.special_tokens_mask
+        if not len(pieces) == len(ids) == len(segments) == len(special):
             raise AttnvizError(
-                f"{self.where} cannot read this text: {error}",
-                "give token ids instead: --ids",
-            ) from error
+                f"{self.where} is damaged: it gives {len(ids)} ids for {len(pieces)} tokens, so "
+                "a token of its post_processor has ids and names that do not fit",
+                IDS_HINT,
+            )
         return self._tokens(
-            encoding.tokens,
-            encoding.ids,
-            segments=encoding.type_ids,
-            special=[i for i, special in enumerate(encoding.special_tokens_mask) if special],
+            pieces, ids, segments=segments, special=[i for i, added in enumerate(special) if added]
         )
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
@@ -75,7 +81,8 @@ class HFTokenizer(Tokenizer):
 
     def join(self, ids: Sequence[int]) -> str:
         """The text of ids, without special tokens."""
-        return str(self._backend.decode([id for id in ids if 0 <= id <= MAX_ID]))
+        with package_errors(f"{self.where} cannot write these ids as text", "download it again"):
+            return str(self._backend.decode([id for id in ids if 0 <= id <= MAX_ID]))
 
     def _entry(self, id: int) -> str | None:
         return self._backend.id_to_token(id) if 0 <= id <= MAX_ID else None
@@ -106,8 +113,16 @@ class HFTokenizer(Tokenizer):
 class NoTokenizer(Tokenizer):
     """Of a checkpoint without a tokenizer: it still takes token ids."""
 
-    def __init__(self, problem: str, hint: str) -> None:
+    def __init__(
+        self,
+        problem: str,
+        hint: str,
+        begin: int | None = None,
+        end: int | None = None,
+        other_ends: Collection[int] = (),
+    ) -> None:
         self._problem, self._hint = problem, hint
+        self.begin, self.end, self.other_ends = begin, end, frozenset(other_ends)
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         raise AttnvizError(self._problem, self._hint)
@@ -120,27 +135,13 @@ class NoTokenizer(Tokenizer):
 
 def read_tokenizer(path: Path) -> Any:
     """The `tokenizers.Tokenizer` in a `tokenizer.json`."""
-    tokenizers = tokenizers_package(path)
-    content = read_bytes(path)
+    tokenizers, content = tokenizers_package(path), read_bytes(path)
+    problem = f"{path} is damaged or not a tokenizer file"
     try:
-        return tokenizers.Tokenizer.from_buffer(content)
-    except Exception as error:  # the package raises bare Exception
-        reason = str(error).removeprefix("Cannot instantiate Tokenizer from buffer: ")
-        damaged = AttnvizError(
-            f"{path} is damaged or not a tokenizer file: {reason}", "download it again"
-        )
-        raise other_kind(path, content) or damaged from error
-
-
-def tokenizers_package(path: Path) -> Any:
-    """The package `tokenizers`, which is optional; `path` is the file that needs it."""
-    try:
-        import tokenizers
-    except ImportError:
-        raise AttnvizError(
-            f"{path} needs the package `tokenizers`", "pip install 'attnviz[models]'"
-        ) from None
-    return tokenizers
+        with package_errors(problem, "download it again"):
+            return tokenizers.Tokenizer.from_buffer(content)
+    except AttnvizError as error:
+        raise other_kind(path, content) or error from error.__cause__
 
 
 def _unknown_id(backend: Any) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 from attnviz.errors import AttnvizError
 from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.json_object import read_object
-from attnviz.models.tokenizers.hugging_face import tokenizers_package
+from attnviz.models.tokenizers.package import tokenizers_package
 
 SETTINGS = "tokenizer_config.json"
 CONVERT = (

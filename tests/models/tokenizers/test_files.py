@@ -9,6 +9,9 @@ import sys
 import pytest
 
 from attnviz.errors import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.run.generate import generate
+from attnviz.models.run.inputs import read_text
 from attnviz.models.tokenizers.files import read_tokenizers
 from tests.conftest import GOLDEN
 from tests.golden.tokenizers.nasty import NASTY, PAIRS
@@ -86,6 +89,33 @@ def test_where_texts_begin_and_end(copy):
     (folder / "generation_config.json").unlink()
     (folder / "tokenizer_config.json").write_text('{"eos_token": {"content": "<|endoftext|>"}}')
     assert read_tokenizers(folder, config).source.end == 0
+
+
+def test_decoding_ids_stops_where_the_configs_say(tmp_path):
+    """Without a tokenizer too."""
+    shutil.copytree(GOLDEN / "families" / "gpt2", tmp_path, dirs_exist_ok=True)
+    model = load_model(str(tmp_path))
+    written = generate(model, read_text(model, [5, 6, 7]), max_tokens=8).written.ids
+    assert len(written) == 8
+    third = written.index(written[2]) + 1
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [40, written[2]]}))
+    model = load_model(str(tmp_path))
+    generated = generate(model, read_text(model, [5, 6, 7]), max_tokens=8)
+    assert (generated.written.ids, generated.ended) == (written[:third], True)
+    (tmp_path / "generation_config.json").unlink()
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "eos_token_id": written[2]}))
+    model = load_model(str(tmp_path))
+    assert generate(model, read_text(model, [5, 6, 7]), max_tokens=8).ended
+
+
+@pytest.mark.parametrize("value", ["2", 2.0, True, {}, [1, None], [[1]]])
+@pytest.mark.parametrize("key", ["eos_token_id", "bos_token_id", "decoder_start_token_id"])
+def test_an_end_that_is_no_id(tmp_path, key, value):
+    (tmp_path / "generation_config.json").write_text(json.dumps({key: value}))
+    message = rf"generation_config\.json: {key} = .* expected an id or a list of ids"
+    with pytest.raises(AttnvizError, match=message):
+        read_tokenizers(tmp_path, {})
 
 
 def test_the_decoder_of_an_encoder_decoder(copy):
