@@ -62,11 +62,11 @@ def attnviz(
 def run_cli(arguments: list[str] | None = None) -> int:
     """Run a command line; errors become one `error:` line and a `hint:`, and exit code 2."""
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        if given == ["--version"]:  # spares the start of everything else
+        words = sys.argv[1:] if arguments is None else arguments
+        if words == ["--version"]:  # spares the start of everything else
             print(f"attnviz {__version__}")
             return 0
-        result = app(args=given, prog_name="attnviz", standalone_mode=False, obj=tuple(given))
+        result = app(args=words, prog_name="attnviz", standalone_mode=False, obj=tuple(words))
         if result == INTERRUPTED:
             print("interrupted", file=sys.stderr)
         return result if isinstance(result, int) else 0

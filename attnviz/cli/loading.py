@@ -28,10 +28,10 @@ def load_named(
     """
     from attnviz.models import hub_name, load_model
 
-    wanted = hub_name(name) if download and name is not None else None
-    if wanted is not None:
+    hub = hub_name(name) if download and name is not None else None
+    if hub is not None:
         from attnviz.models.sources.download import download as fetch
 
-        with progress(f"fetching {wanted}", patience=0) as bar:
-            fetch(wanted, bar)
+        with progress(f"fetching {hub}", patience=0) as bar:
+            fetch(hub, bar)
     return load_model(name, changes)

@@ -52,11 +52,11 @@ class Side(NamedTuple):
         return OF_FILES if self.file else (*OF_TEXTS, *FIELDS, "without")
 
 
-def side_b(a: Side, source: str | None, given: Sequence[str], without: Sequence[str]) -> Side:
+def side_b(a: Side, source: str | None, changed: Sequence[str], without: Sequence[str]) -> Side:
     """A side like A, but for another source, for what `--with KEY=VALUE` says, and without some
     heads."""
     b = a._replace(name="B", source=a.source if source is None else source)
-    pairs = dict(_key_and_value(text) for text in given)
+    pairs = dict(_key_and_value(text) for text in changed)
     if "ids" in pairs:
         b = b._replace(source=None)
     known = (SELECT, *(name for name in b.uses if name != "without"))
@@ -84,8 +84,8 @@ def _selected(text: str) -> Selection:
 
 def check_uses(a: Side, b: Side) -> None:
     """Raise AttnvizError for an option that neither side uses, or that B cannot use."""
-    given = {*b.options, *b.changes, *(["without"] if b.without.clauses else [])}
-    for key in sorted(given - {*a.uses, *b.uses}):
+    used = {*b.options, *b.changes, *(["without"] if b.without.clauses else [])}
+    for key in sorted(used - {*a.uses, *b.uses}):
         kind = "plain files of weights" if key in OF_FILES else "texts, which a model reads"
         raise AttnvizError(f"--{key.replace('_', '-')} is for {kind}", f"leave out --{key}")
     if b.without.clauses and b.file:

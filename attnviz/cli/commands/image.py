@@ -59,12 +59,12 @@ def image(
         bool | None,
         typer.Option(
             "--saliency/--no-saliency",
-            help="What the answer hangs on (default: where that is done in a moment)",
+            help="What the answer depends on (default: where that is done in a moment)",
         ),
     ] = None,
 ) -> None:
     """Cut an image into patches and show where the class token looks, head by head; and beside
-    it what of the image the answer hangs on, so that the two kinds of map can be told apart.
+    it what of the image the answer depends on, so that the two kinds of map can be told apart.
 
     attnviz image samples/digits/3.png
     attnviz image photo.jpg -m MODEL_FOLDER -s L11
@@ -100,7 +100,7 @@ def image(
 
 
 class _Reason(NamedTuple):
-    """What the answer hangs on: to be drawn, and as numbers."""
+    """What the answer depends on: to be drawn, and as numbers."""
 
     views: Sequence[View] = ()
     values: Array | None = None
@@ -110,13 +110,13 @@ def _query(patch: str, grid: tuple[int, int]) -> int:
     """The token that is meant by ROW,COLUMN; without them the class token."""
     if not patch:
         return 0
-    place, (rows, columns) = whole_numbers("patch", patch), grid
-    if len(place) != 2 or not (0 <= place[0] < rows and 0 <= place[1] < columns):
+    cell, (rows, columns) = whole_numbers("patch", patch), grid
+    if len(cell) != 2 or not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
         raise AttnvizError(
             f"--patch: expected a row below {rows} and a column below {columns}, got {patch!r}",
             f"--patch {rows // 2},{columns // 2}",
         )
-    return 1 + place[0] * columns + place[1]
+    return 1 + cell[0] * columns + cell[1]
 
 
 def _reason(
@@ -160,11 +160,11 @@ def _drops(model: Model, pixels: Pixels, best: int, answer: str, asked: bool) ->
         (n_token - 1) * 2 * model.n_parameter * n_token
     )  # two a parameter, attention aside
     if n_operation > AFFORDABLE and not asked:
-        told = (
+        note = (
             f"left out, for it takes one pass for each of {n_token - 1} patches, "
             f"about {n_operation / 1e9:.0f} billion operations; --saliency asks for it"
         )
-        return _Reason([Text((Line(told, "saliency", "note"),))])
+        return _Reason([Text((Line(note, "saliency", "note"),))])
     with progress("saliency") as bar:
         drops = occlusion(
             class_logit(model.transformer, best),

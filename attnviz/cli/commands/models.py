@@ -59,17 +59,19 @@ def _list(folder: Path | None) -> Report:
     from attnviz.views.models import catalogue_views
 
     packaged = packaged_entries() if folder is None else []
-    found = cached_entries() if folder is None else entries_below(folder)
+    checkpoints = cached_entries() if folder is None else entries_below(folder)
     looked_in = ("Hugging Face's cache",) if folder is None else (str(folder),)
     manifest: dict[str, Any] = {
         "format": "attnviz-models",
         "version": 1,
         "packaged": [{"name": entry.name, "card": entry.card} for entry in packaged],
-        "found": [{"name": e.name, "family": e.family, "supported": e.supported} for e in found],
+        "found": [
+            {"name": e.name, "family": e.family, "supported": e.supported} for e in checkpoints
+        ],
     }
     views = catalogue_views(
         [(entry.name, entry.card or {}) for entry in packaged],
-        [(entry.name, entry.family, entry.supported) for entry in found],
+        [(entry.name, entry.family, entry.supported) for entry in checkpoints],
         looked_in,
     )
     return Report(views, manifest, {})

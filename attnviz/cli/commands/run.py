@@ -72,14 +72,14 @@ def run(
 
     model = load(stack)
     selection = show.selection
-    wanted = _stages(show.stage, steps, mask_effect, keep, STAGES)
+    stages = _stages(show.stage, steps, mask_effect, keep, STAGES)
     reports = []
-    for given in inputs:
+    for content in inputs:
         trace = record(
             model,
-            given,
+            content,
             texts,
-            wanted,
+            stages,
             selection,
             mask=_mask(mask_file),
             fingerprint=out.wants_data,
@@ -122,14 +122,14 @@ def _stages(
     stage: str, steps: bool, mask_effect: bool, keep: str, known: tuple[str, ...]
 ) -> tuple[str, ...]:
     """What has to be kept for what is asked for."""
-    wanted = {"weights", one_of("stage", stage, ("weights", "scores", "logits"))}
+    stages = {"weights", one_of("stage", stage, ("weights", "scores", "logits"))}
     if steps:
-        wanted |= {*known, "bias"}
+        stages |= {*known, "bias"}
     if mask_effect:
-        wanted |= {"scores", "bias"}
+        stages |= {"scores", "bias"}
     for name in filter(None, keep.replace(" ", "").split(",")):
-        wanted |= set(known) if name == "all" else {one_of("keep", name, (*known, "all"))}
-    return tuple(name for name in (*known, "bias") if name in wanted)
+        stages |= set(known) if name == "all" else {one_of("keep", name, (*known, "all"))}
+    return tuple(name for name in (*known, "bias") if name in stages)
 
 
 def _mask(path: Path | None) -> Array | None:
