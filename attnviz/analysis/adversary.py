@@ -20,15 +20,15 @@ def other_weights(weights: Array, values: Array) -> Array:
 
     Source of the idea: Jain & Wallace 2019, who search for such weights by gradients.
     """
-    given = np.asarray(weights, np.float64)
-    moved = given.copy()
-    bound = np.column_stack([np.asarray(values, np.float64), np.ones(len(given))])
+    original = np.asarray(weights, np.float64)
+    moved = original.copy()
+    bound = np.column_stack([np.asarray(values, np.float64), np.ones(len(original))])
     while True:
         (held,) = np.nonzero(moved)
         directions = null_space(bound[held].T)
         if not directions.shape[1]:
             return moved
-        away = directions @ (directions.T @ -given[held])
+        away = directions @ (directions.T @ -original[held])
         if not np.abs(away).max() > SMALL:
             away = directions[:, 0]
         (falling,) = np.nonzero(away < 0)

@@ -14,18 +14,18 @@ LISTED = 4
 def disagreements(a: Trace, b: Trace, difference: Difference, limit: float) -> list[str]:
     """Empty if every head and token has its counterpart, the masks are the same, nothing is NaN
     and no number differs by more than `limit`. The worst cell comes last."""
-    found = lacking(difference) + tokens_lacking(difference)
+    reasons = lacking(difference) + tokens_lacking(difference)
     if masked := hidden_once(difference):
-        found.append(masked)
-    found += broken(a, b, difference)
+        reasons.append(masked)
+    reasons += broken(a, b, difference)
     above = [head for head in difference.heads if head.largest > limit]
     worst = max(above, key=lambda head: head.largest, default=None)
     if worst is not None and worst.at is not None:
-        found.append(
+        reasons.append(
             f"{worst.pair.name}: {worst.largest:.3g} apart {cell_text(a, b, worst, worst.at)}; "
             f"{len(above)} of {counted(len(difference.heads), 'head')} above {limit:g}"
         )
-    return found
+    return reasons
 
 
 def lacking(difference: Difference) -> list[str]:
@@ -85,10 +85,10 @@ def cell_names(a: Trace, b: Trace, head: HeadDifference, cell: Cell) -> tuple[st
     """The query and the key, each with its place: `3 saw`, or `3/4 saw` if B has it elsewhere."""
     record = a[head.pair.a.id]
     labels = a.streams[record.queries].labels, a.streams[record.keys].labels
-    places = cell.query, cell.key
+    positions = cell.query, cell.key
     query, key = (
-        f"{place_text(*place)} {names[place[0]]}"
-        for place, names in zip(places, labels, strict=True)
+        f"{place_text(*position)} {names[position[0]]}"
+        for position, names in zip(positions, labels, strict=True)
     )
     return query, key
 

@@ -46,8 +46,8 @@ class Alignment(NamedTuple):
         for i, j in zip((*self.a, self.n_a), (*self.b, self.n_b), strict=True):
             n = min(i - last_a, j - last_b)
             yield from (Step("replaced", last_a + k, last_b + k) for k in range(n))
-            yield from (Step("only_a", place, None) for place in range(last_a + n, i))
-            yield from (Step("only_b", None, place) for place in range(last_b + n, j))
+            yield from (Step("only_a", index, None) for index in range(last_a + n, i))
+            yield from (Step("only_b", None, index) for index in range(last_b + n, j))
             if i < self.n_a:
                 yield Step("same", i, j)
             last_a, last_b = i + 1, j + 1
@@ -55,8 +55,8 @@ class Alignment(NamedTuple):
 
 def by_place(n_token: int) -> Alignment:
     """Two texts of one length, token by token."""
-    places = tuple(range(n_token))
-    return Alignment(places, places, n_token, n_token)
+    indices = tuple(range(n_token))
+    return Alignment(indices, indices, n_token, n_token)
 
 
 def align(a: Sequence[str], b: Sequence[str]) -> Alignment:
@@ -68,12 +68,12 @@ def align(a: Sequence[str], b: Sequence[str]) -> Alignment:
     if list(a) == list(b):
         return by_place(len(a))
     start = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))))
-    turned = list(b) < list(a)
-    rests = (b[start:], a[start:]) if turned else (a[start:], b[start:])
+    swapped = list(b) < list(a)
+    rests = (b[start:], a[start:]) if swapped else (a[start:], b[start:])
     pairs = [(i, i) for i in range(start)]
     pairs += [(start + i, start + j) for i, j in _shared(*rests)]
     first, second = tuple(i for i, _ in pairs), tuple(j for _, j in pairs)
-    return Alignment(*((second, first) if turned else (first, second)), len(a), len(b))
+    return Alignment(*((second, first) if swapped else (first, second)), len(a), len(b))
 
 
 def _shared(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:

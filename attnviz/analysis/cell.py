@@ -93,10 +93,10 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
         AttnvizError: a query or key that does not exist.
     """
     n_q, n_k = record.stage("weights").shape[-2:]
-    for name, place, count in (("query", query, n_q), ("key", key, n_k)):
-        if not 0 <= place < count:
+    for name, position, count in (("query", query, n_q), ("key", key, n_k)):
+        if not 0 <= position < count:
             raise AttnvizError(
-                f"--cell: there is no {name} {place}", f"{name} goes from 0 to {count - 1}"
+                f"--cell: there is no {name} {position}", f"{name} goes from 0 to {count - 1}"
             )
     kv_head = head * record.n_kv_head // record.n_head
     q, k = record.stage("q")[head, query], record.stage("k")[kv_head, key]

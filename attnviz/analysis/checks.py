@@ -33,13 +33,13 @@ def findings(trace: Trace, selection: Selection | None = None) -> list[Finding]:
     """Everything worth saying about the weights of a trace."""
     selection = selection or Selection()
     records = [r for r in trace if selection.covers(r) and r.weights is not None]
-    found: list[Finding] = []
+    notices: list[Finding] = []
     for record in records:
-        found += _broken(record)
-        found += _empty_rows(record)
-    found += _rows_off_one(records)
+        notices += _broken(record)
+        notices += _empty_rows(record)
+    notices += _rows_off_one(records)
     sink = _sink(trace, records, selection)
-    return found + ([sink] if sink else [])
+    return notices + ([sink] if sink else [])
 
 
 def _broken(record: Record) -> Iterable[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.analysis.distributions import entropy, spread_evenly
+from attnviz.analysis.visibility import visible_cells
 from attnviz.errors import AttnvizError
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.masks import MASKS, NONE, Mask, custom, parse
@@ -41,7 +42,7 @@ class Variant:
     mask_names: tuple[str, ...]
     entropy: float
     """Mean over heads and rows that see at least two keys, in nats."""
-    most: float
+    max_entropy: float
     """The entropy of an even spread over the same cells."""
     largest: float
     """The mean of each row's largest weight."""
@@ -97,14 +98,14 @@ def sharpness_by_width(
     Without the division by √d_k the variance of q·k grows as d_k, and the softmax with it
     towards one-hot. Source: Vaswani et al. 2017, section 3.2.1, footnote 4.
     """
-    found = []
+    results = []
     for d_k in widths:
         q = normal((N_DRAW, 1, d_k), seed, "q", d_k)
         k = normal((N_DRAW, N_KEY, d_k), seed, "k", d_k)
         for name in names:
             scores = make(name, d_k)(q, k)
             weights = masked_softmax(scores, None)
-            found.append(
+            results.append(
                 Sharpness(
                     score=name,
                     d_k=d_k,
@@ -113,7 +114,7 @@ def sharpness_by_width(
                     entropy=float(entropy(weights).mean()),
                 )
             )
-    return found
+    return results
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Comparison:
     def manifest(self, trace: Trace, record: Record) -> dict[str, Any]:
         """Everything but the arrays, as it stands in a file."""
         variants = [
-            {"name": v.name, "entropy": v.entropy, "most": v.most, "largest": v.largest}
+            {"name": v.name, "entropy": v.entropy, "most": v.max_entropy, "largest": v.largest}
             for v in self.variants
         ]
         return {
@@ -207,7 +208,7 @@ def _variant(name: str, mask: Mask, done: Attention) -> Variant:
     n_q, n_k = done.weights.shape[-2:]
     rows = done.mask.sum(-1) > 1
     even = spread_evenly(done.mask)
-    seen = done.weights[:, rows]
+    counted = done.weights[:, rows]
     return Variant(
         name=name,
         scores=done.scores,
@@ -215,7 +216,40 @@ def _variant(name: str, mask: Mask, done: Attention) -> Variant:
         mask=done.mask,
         reasons=mask.reasons(np.arange(n_q), np.arange(n_k)),
         mask_names=mask.names,
-        entropy=float(entropy(seen).mean()) if rows.any() else float("nan"),
-        most=float(entropy(even[rows]).mean()) if rows.any() else float("nan"),
+        entropy=float(entropy(counted).mean()) if rows.any() else float("nan"),
+        max_entropy=float(entropy(even[rows]).mean()) if rows.any() else float("nan"),
         largest=float(done.weights.max(-1).mean()),
+    )
+
+
+@dataclass(frozen=True)
+class MaskEffect:
+    """Weights [n_q, n_k] of the same queries and keys, without and with the mask."""
+
+    without: Array
+    with_mask: Array
+    hidden_cells: int
+    hidden_share: float
+    """What the hidden cells would take of the weights, mean over the queries."""
+
+    @property
+    def change(self) -> Array:
+        """[n_q, n_k]: with the mask less without it."""
+        return self.with_mask - self.without
+
+
+def mask_effect(record: Record, head: int) -> MaskEffect:
+    """Needs `scores` and `weights` kept. The layers below are not run again: q and k stay."""
+    scores = record.stage("scores")
+    cap = record.site.softcap
+    logits = scores if cap is None else cap * np.tanh(scores / cap)
+    if record.bias is not None:
+        logits = logits + record.bias
+    visible = visible_cells(record, head)
+    without = masked_softmax(logits, None)[head]
+    return MaskEffect(
+        without=without,
+        with_mask=record.stage("weights")[head],
+        hidden_cells=int((~visible).sum()),
+        hidden_share=float(np.where(visible, 0, without).sum(-1).mean()),
     )

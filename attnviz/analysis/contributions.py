@@ -91,12 +91,12 @@ def projected_values(record: Record, attention: MultiHeadAttention) -> Array:
 
 def _shares(parts: Array) -> Array:
     """[n, d_model] -> [n]: by how much each part brings the sum nearer."""
-    whole = parts.sum(0)
-    away = np.abs(whole - parts).sum(-1)
-    return np.asarray(np.maximum(np.abs(whole).sum() - away, 0))
+    total = parts.sum(0)
+    away = np.abs(total - parts).sum(-1)
+    return np.asarray(np.maximum(np.abs(total).sum() - away, 0))
 
 
-def _linear_part(norm: Norm | None, parts: Array, whole: Array) -> Array:
+def _linear_part(norm: Norm | None, parts: Array, total: Array) -> Array:
     """What a norm makes of each part [n, d_model] of what it is given, its statistics being those
     of the whole [d_model]."""
     if norm is None:
@@ -105,9 +105,9 @@ def _linear_part(norm: Norm | None, parts: Array, whole: Array) -> Array:
     gain = 1.0 if gain is None else np.asarray(gain, np.float64)
     if isinstance(norm, LayerNorm):
         centred = parts - parts.mean(-1, keepdims=True)
-        return np.asarray(gain * centred / np.sqrt(whole.var() + norm.eps))
+        return np.asarray(gain * centred / np.sqrt(total.var() + norm.eps))
     if isinstance(norm, RMSNorm):
-        return np.asarray(gain * parts / np.sqrt((whole**2).mean() + norm.eps))
+        return np.asarray(gain * parts / np.sqrt((total**2).mean() + norm.eps))
     if isinstance(norm, Scale):
         return np.asarray(gain * parts)
     if isinstance(norm, BatchNorm) and norm.variance is not None:

@@ -182,9 +182,9 @@ def matrix(a: Trace, b: Trace, difference: Difference, pair: Pair) -> Matrix:
     values = np.zeros((rows.n_a, keys.n_a))
     reasons = np.full(values.shape, LACKS, np.uint8)
     for block in _blocks(sides, rows, keys, difference.stage):
-        place = np.ix_(block.rows[0], np.array(keys.a, int))
-        values[place] = np.where(block.hidden_a | block.hidden_b, 0, block.b_less_a)
-        reasons[place] = np.select(
+        cells = np.ix_(block.rows[0], np.array(keys.a, int))
+        values[cells] = np.where(block.hidden_a | block.hidden_b, 0, block.b_less_a)
+        reasons[cells] = np.select(
             [block.hidden_a & block.hidden_b, block.hidden_a, block.hidden_b], [BOTH, IN_A, IN_B], 0
         )
     return Matrix(values, reasons)
@@ -200,14 +200,14 @@ def _align(a: Trace, b: Trace, names: tuple[str, str]) -> Alignment:
     )
     if nameless and len(streams[0]) == len(streams[1]):
         return by_place(len(streams[0]))
-    found = align(*streams)
-    if not found.a:
+    alignment = align(*streams)
+    if not alignment.a:
         raise AttnvizError(
-            f"A and B have no token in common: {found.n_a} and {found.n_b} tokens "
+            f"A and B have no token in common: {alignment.n_a} and {alignment.n_b} tokens "
             f"({names[0]}, {names[1]})",
             "only shared tokens can be compared; --tokens names those of a plain file",
         )
-    return found
+    return alignment
 
 
 class _Block(NamedTuple):
@@ -253,8 +253,8 @@ def _blocks(sides: _Sides, rows: Alignment, keys: Alignment, stage: str) -> Iter
     for start in range(0, len(every[0]), step):
         chosen = every[0][start : start + step], every[1][start : start + step]
         a, b = (
-            np.asarray(side.record.stage(stage)[side.head][np.ix_(*place)], np.float64)
-            for side, place in zip(sides, zip(chosen, columns, strict=True), strict=True)
+            np.asarray(side.record.stage(stage)[side.head][np.ix_(*cells)], np.float64)
+            for side, cells in zip(sides, zip(chosen, columns, strict=True), strict=True)
         )
         hidden_a, hidden_b = _hidden(sides, stage, (a, b), chosen, columns)
         yield _Block(chosen, a, b, hidden_a, hidden_b)

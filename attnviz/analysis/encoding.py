@@ -41,7 +41,7 @@ class Rotation:
     """[d/2]: kω, in radians."""
     before: Array
     """[d/2, 2]: sine and cosine at p."""
-    turned: Array
+    rotated: Array
     """[d/2, 2]: turned by R(k)."""
     after: Array
     """[d/2, 2]: sine and cosine at p + k."""
@@ -113,9 +113,9 @@ def encode_positions(
     seed: int,
 ) -> Positions:
     """The scheme that `spec` names, at the positions offset, …, offset + n - 1."""
-    name, given = parse_spec(spec)
+    name, texts = parse_spec(spec)
     function = SCHEMES[name].function
-    options = SCHEMES.options(name, given)
+    options = SCHEMES.options(name, texts)
 
     drawn = []
 
@@ -140,13 +140,13 @@ def encode_positions(
             checks=_sinusoidal_checks(where, added, base) if sines else (),
         )
     if scheme.rotary is not None:
-        found = _rotary(spec, where, d_model, scheme.rotary)
+        rotary = _rotary(spec, where, d_model, scheme.rotary)
         if name != "rope":
-            return found
+            return rotary
         base = options.get("base", 10000.0)
         width = numbers.rotary_width(d_model, options.get("fraction", 1.0))
         return replace(
-            found,
+            rotary,
             angles=numbers.rope_angles(where + options.get("offset", 0), width, base),
             wavelengths=2 * np.pi / numbers.frequencies(width, base),
         )
@@ -195,8 +195,8 @@ def _rotation(where: Array, added: Array, base: float) -> Rotation:
     n, d_model = added.shape
     first = min(1, n - 2)
     shift = min(3, n - 1 - first)
-    turned = numbers.shift_matrix(shift, d_model, base) @ added[first]
-    pairs = (x.reshape(-1, 2) for x in (added[first], turned, added[first + shift]))
+    rotated = numbers.shift_matrix(shift, d_model, base) @ added[first]
+    pairs = (x.reshape(-1, 2) for x in (added[first], rotated, added[first + shift]))
     return Rotation(int(where[first]), shift, shift * numbers.frequencies(d_model, base), *pairs)
 
 

@@ -63,9 +63,9 @@ class Flow(NamedTuple):
     def largest(self, row: int, count: int) -> list[tuple[str, int, float]]:
         """The inputs with the largest shares of one output: (stream, place, share)."""
         every = [
-            (stream, place, float(share))
+            (stream, position, float(share))
             for stream, shares in self.shares.items()
-            for place, share in enumerate(shares[row])
+            for position, share in enumerate(shares[row])
             if share > 0
         ]
         return sorted(every, key=lambda each: -each[2])[:count]
@@ -122,21 +122,21 @@ def flow_of(
         from attnviz.analysis.contributions import contribution_mixes
 
         mixes = contribution_mixes(transformer, trace)
-        found = flow(trace.records, lambda record: mixes[record.id], last_layer)
+        result = flow(trace.records, lambda record: mixes[record.id], last_layer)
         notes.append(CONTRIBUTIONS)
     else:
-        found = flow(trace.records, rollout_mix, last_layer)
+        result = flow(trace.records, rollout_mix, last_layer)
         notes.append(ROLLOUT)
         if method != "rollout":
             notes.append(f"{method} need the model: a trace has neither projections nor residuals")
         method = "rollout"
     even = flow(trace.records, even_mix, last_layer)
     if method == "rollout" and is_causal(trace.records) and not absolute:
-        found = relative(found, even)
+        result = relative(result, even)
         notes.append(RELATIVE)
     if any(map(looks_causal, trace.records)):
         notes.append(f"{GUESSED}: taken for causal")
-    return TraceFlow(found, even, method, last_layer, tuple(notes))
+    return TraceFlow(result, even, method, last_layer, tuple(notes))
 
 
 def rollout_mix(record: Record) -> Mix:
@@ -183,15 +183,15 @@ def flow(
         for record in members:
             keys, own = mix(record)
             read = shares if record.kind == "self" else _memory(record, done)
-            kept = {stream: own[:, None] * share for stream, share in shares.items()}
+            mixed = {stream: own[:, None] * share for stream, share in shares.items()}
             for stream, share in read.items():
-                kept[stream] = kept.get(stream, 0) + keys @ share
-            shares = kept
+                mixed[stream] = mixed.get(stream, 0) + keys @ share
+            shares = mixed
         done[outputs] = shares
     return Flow(outputs, done[outputs])
 
 
-def relative(found: Flow, even: Flow) -> Flow:
+def relative(result: Flow, even: Flow) -> Flow:
     """Each share over that of heads that spread evenly, with rows that sum to 1 again.
 
     Behind a causal mask the first tokens can be reached by more paths than the last ones, so
@@ -202,18 +202,18 @@ def relative(found: Flow, even: Flow) -> Flow:
     ratios = {
         stream: np.divide(share, even.shares[stream], out=np.zeros_like(share),
                           where=even.shares[stream] > 0)
-        for stream, share in found.shares.items()
+        for stream, share in result.shares.items()
     }  # fmt: skip
     totals = sum(ratio.sum(-1, keepdims=True) for ratio in ratios.values())
-    return Flow(found.outputs, {stream: ratio / totals for stream, ratio in ratios.items()})
+    return Flow(result.outputs, {stream: ratio / totals for stream, ratio in ratios.items()})
 
 
 def is_causal(records: Sequence[Record]) -> bool:
     """Whether any self-attention lets no query see a later key."""
     return any(
         record.kind == "self"
-        and len(seen := visible_to_any(record)) > 1
-        and not seen[later_keys(len(seen))].any()
+        and len(visible := visible_to_any(record)) > 1
+        and not visible[later_keys(len(visible))].any()
         for record in records
     )
 
@@ -254,10 +254,10 @@ def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Reco
                 f"{', '.join(map(str, layers))} of {members[0].id.block}",
                 "save the trace without -s",
             )
-    most = max(record.layer for record in blocks[-1])
-    if last_layer is not None and not 0 <= last_layer <= most:
+    last = max(record.layer for record in blocks[-1])
+    if last_layer is not None and not 0 <= last_layer <= last:
         raise AttnvizError(
-            f"--layer: there is no layer {last_layer}", f"the layers count from 0 to {most}"
+            f"--layer: there is no layer {last_layer}", f"the layers count from 0 to {last}"
         )
     if last_layer is not None:
         blocks[-1] = [record for record in blocks[-1] if record.layer <= last_layer]

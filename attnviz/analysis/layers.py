@@ -33,10 +33,10 @@ class LayerGroup(NamedTuple):
 
 def layer_groups(sites: Sequence[Site]) -> list[LayerGroup]:
     """The groups, in the order of their first layers."""
-    found: dict[tuple[object, ...], list[Site]] = {}
+    groups: dict[tuple[object, ...], list[Site]] = {}
     for site in sites:
         alike = (*site.id.group, site.n_head, site.n_kv_head, site.mask, site.score, site.softcap)
-        found.setdefault((*alike, _rounded(site.scale)), []).append(site)
+        groups.setdefault((*alike, _rounded(site.scale)), []).append(site)
     return [
         LayerGroup(
             block=group[0].block,
@@ -49,7 +49,7 @@ def layer_groups(sites: Sequence[Site]) -> list[LayerGroup]:
             scale=group[0].scale,
             softcap=group[0].softcap,
         )
-        for group in found.values()
+        for group in groups.values()
     ]
 
 

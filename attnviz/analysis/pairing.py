@@ -45,7 +45,7 @@ def pair_by_place(a: Trace, b: Trace, select: Selection) -> Pairing:
     """
     loose = a.model.is_array != b.model.is_array
     left, right = (_by_place(trace, _selected(trace, select), loose) for trace in (a, b))
-    pairs = tuple(Pair(head, right[place]) for place, head in left.items() if place in right)
+    pairs = tuple(Pair(head, right[key]) for key, head in left.items() if key in right)
     if not pairs:
         raise AttnvizError(
             f"A and B have no head in common: A has {_some_names(left)}, B {_some_names(right)}",
@@ -54,8 +54,8 @@ def pair_by_place(a: Trace, b: Trace, select: Selection) -> Pairing:
         )
     return Pairing(
         pairs,
-        tuple(head for place, head in left.items() if place not in right),
-        tuple(head for place, head in right.items() if place not in left),
+        tuple(head for key, head in left.items() if key not in right),
+        tuple(head for key, head in right.items() if key not in left),
     )
 
 
@@ -83,17 +83,17 @@ def _selected(trace: Trace, select: Selection) -> list[Head]:
 
 def _by_place(trace: Trace, heads: list[Head], loose: bool) -> dict[tuple[object, ...], Head]:
     """By id and number; or, loosely, by layer, kind and number."""
-    found: dict[tuple[object, ...], Head] = {}
+    by_key: dict[tuple[object, ...], Head] = {}
     for head in heads:
         record = trace[head.id]
-        place = (record.layer, record.kind) if loose else (record.id,)
-        same = found.setdefault((*place, head.number), head)
+        key = (record.layer, record.kind) if loose else (record.id,)
+        same = by_key.setdefault((*key, head.number), head)
         if same is not head:
             raise AttnvizError(
                 f"a plain file of weights could be {same.id} or {head.id}",
                 f"say which: -s {same.id} --with select=L{record.layer}",
             )
-    return found
+    return by_key
 
 
 def _some_names(heads: dict[tuple[object, ...], Head]) -> str:

@@ -100,9 +100,9 @@ def _kind(f: Any) -> str:
 
 
 def _what(f: Any, sublayer: Sublayer) -> str:
-    place = "behind" if sublayer.after is not None else "before"
+    side = "behind" if sublayer.after is not None else "before"
     norm = sublayer.after or sublayer.before
-    about = "" if norm is None else f", {_norm(norm)} {place} it"
+    about = "" if norm is None else f", {_norm(norm)} {side} it"
     if isinstance(f, MultiHeadAttention):
         d_k = len(f.query.weight) // f.n_head
         shared = "" if f.n_kv_head == f.n_head else f" sharing {f.n_kv_head} keys and values"

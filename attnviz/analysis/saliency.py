@@ -46,12 +46,12 @@ def gradient(function: Callable[[Array], Array], x: Array, step: float = STEP) -
     x = np.asarray(x, np.float64)
     slopes = np.empty(x.size)
     for start in range(0, x.size, BATCH):
-        places = np.arange(start, min(start + BATCH, x.size))
-        shifts = np.zeros((len(places), x.size))
-        shifts[np.arange(len(places)), places] = step
+        indices = np.arange(start, min(start + BATCH, x.size))
+        shifts = np.zeros((len(indices), x.size))
+        shifts[np.arange(len(indices)), indices] = step
         shifts = shifts.reshape(-1, *x.shape)
         up, down = np.split(function(np.concatenate([x + shifts, x - shifts])), 2)
-        slopes[places] = (up - down) / (2 * step)
+        slopes[indices] = (up - down) / (2 * step)
     return slopes.reshape(x.shape)
 
 

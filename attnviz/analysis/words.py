@@ -68,15 +68,15 @@ def merge_tokens(tokens: Tokens) -> Tokens:
         ids=tuple(tokens.ids[start] if start in alone else NO_ID for start in starts),
         labels=tokens.word_labels,
         segments=first(tokens.segments),
-        special=_places(tokens, tokens.special),
-        unknown=_places(tokens, tokens.unknown),
+        special=_word_positions(tokens, tokens.special),
+        unknown=_word_positions(tokens, tokens.unknown),
         tags=first(tokens.tags),
     )
 
 
-def _places(tokens: Tokens, places: tuple[int, ...]) -> tuple[int, ...]:
+def _word_positions(tokens: Tokens, positions: tuple[int, ...]) -> tuple[int, ...]:
     """The words that hold these tokens."""
-    return tuple(sorted({tokens.words[place] for place in places}))
+    return tuple(sorted({tokens.words[position] for position in positions}))
 
 
 def _words(tokens: Tokens) -> _Words:

@@ -70,8 +70,8 @@ class _Told(NamedTuple):
 
     def result(self) -> Tally:
         with _explained(self.address):
-            found: Tally = self.future.result()
-        return found
+            tally: Tally = self.future.result()
+        return tally
 
 
 def _wait_for_workers(client: Any, address: str) -> int:

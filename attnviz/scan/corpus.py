@@ -100,11 +100,11 @@ def chunks(corpus: Corpus) -> Iterator[Chunk]:
         lines: list[Line] = []
         n_line = n_byte = n_empty = n_huge = 0
         while n_line < CHUNK_LINES and n_byte < CHUNK_BYTES:
-            content, whole = _next_line(corpus, number + 1, digest.update)
+            content, complete = _next_line(corpus, number + 1, digest.update)
             if not content:
                 break
             number, n_line, n_byte = number + 1, n_line + 1, n_byte + len(content)
-            if not whole:
+            if not complete:
                 n_huge += 1
                 continue
             text = _text(corpus, number, content)
@@ -127,16 +127,16 @@ def _unpacked(raw: IO[bytes]) -> Lines:
 
 
 def _next_line(
-    corpus: Corpus, number: int, seen: Callable[[bytes], None]
+    corpus: Corpus, number: int, update: Callable[[bytes], None]
 ) -> tuple[bytes, bool]:  # fmt: skip
     """A line and whether it is whole: of one that is too long, its beginning. Empty at the end."""
     try:
         content = corpus.stream.readline(LINE_BYTES)
-        seen(content)
+        update(content)
         rest = content
         while len(rest) == LINE_BYTES and not rest.endswith(b"\n"):
             rest = corpus.stream.readline(LINE_BYTES)
-            seen(rest)
+            update(rest)
     except (OSError, EOFError, zlib.error) as error:
         raise AttnvizError(
             f"{corpus.name}, line {number}: cannot be read: {error}",
@@ -166,12 +166,12 @@ def _field(corpus: Corpus, number: int, text: str) -> str:
         raise AttnvizError(
             f"{corpus.name}, line {number}: not JSON: {error}", "one object a line"
         ) from error
-    found = entry.get(corpus.field) if isinstance(entry, dict) else None
-    if not isinstance(found, str):
+    content = entry.get(corpus.field) if isinstance(entry, dict) else None
+    if not isinstance(content, str):
         fields = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
         raise AttnvizError(
             f"{corpus.name}, line {number}: expected an object with the text {corpus.field!r}, "
             f"got {fields:.60}",
             "--field NAME says which field holds the text",
         )
-    return found
+    return content

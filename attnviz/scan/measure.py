@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
-from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_places
+from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_tokens
 from attnviz.analysis.metrics.values import output_weights, value_norms
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
@@ -75,7 +75,7 @@ def to_last_attention(transformer: Transformer) -> Transformer:
 
 def _shortened(stack: Stack) -> Stack:
     *blocks, last = stack.blocks
-    looking = [place for place, part in enumerate(last) if any(attentions((part,)))]
+    looking = [i for i, part in enumerate(last) if any(attentions((part,)))]
     return stack._replace(blocks=(*blocks, last[: max(looking, default=-1) + 1]), norm=None)
 
 
@@ -113,7 +113,7 @@ class _Measuring:
                 visible=visible,
                 first=0 if site.queries == site.keys else None,
                 ids=np.stack([known_ids(tokens) for tokens in keys]),
-                special=np.stack([special_places(tokens) for tokens in keys]),
+                special=np.stack([special_tokens(tokens) for tokens in keys]),
                 punctuation=np.stack([punctuation_marks(tokens) for tokens in keys]),
             )
         return self._contexts[key]
@@ -124,17 +124,17 @@ class _Attention:
 
     def __init__(self, measuring: _Measuring, site: Site) -> None:
         self._measuring, self._site = measuring, site
-        self._kept: dict[str, Array] = {}
+        self._stages: dict[str, Array] = {}
 
     def wants(self, stage: str) -> bool:
         return stage in ("v", "mask", "weights")
 
     def keep(self, stage: str, array: Array) -> None:
         if self.wants(stage):
-            self._kept[stage] = array
+            self._stages[stage] = array
         if stage == "weights":
-            kept = self._kept
-            self._measuring.measure(self._site, kept["mask"], kept["weights"], kept["v"])
+            stages = self._stages
+            self._measuring.measure(self._site, stages["mask"], stages["weights"], stages["v"])
 
 
 def _by_metric(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array:

@@ -69,13 +69,13 @@ class Scan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return states.identity(self.facts, self.job.longest)
+        return states.identity(self.facts, self.job.max_length)
 
     def begin(self, resume: bool) -> State:
         """The state that was kept, or nothing."""
         if resume and self.state_file is not None and self.state_file.exists():
             return states.load(self.state_file, self.identity)
-        return states.beginning(len(heads_of(self.model.transformer)[0]), self.job.longest)
+        return states.beginning(len(heads_of(self.model.transformer)[0]), self.job.max_length)
 
     def remaining(self, state: State, corpus: Corpus) -> Iterator[Chunk]:
         """What was not yet counted."""
@@ -113,8 +113,8 @@ class Scan:
         """
         check_result(state, corpus, self.model)
         ids, heads = heads_of(self.model.transformer)
-        table = head_table(state, ids, heads, self.job.longest)
-        return ScanResult(state, table, self.facts, self.job.longest)
+        table = head_table(state, ids, heads, self.job.max_length)
+        return ScanResult(state, table, self.facts, self.job.max_length)
 
 
 @contextlib.contextmanager

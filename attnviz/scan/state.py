@@ -45,7 +45,7 @@ def beginning(n_row: int, max_length: int) -> State:
     return State(0, EMPTY, Tally(nothing(metric_bins(max_length), n_row), Counts()))
 
 
-def identity(model: ModelFacts, longest: int) -> dict[str, Any]:
+def identity(model: ModelFacts, max_length: int) -> dict[str, Any]:
     """What two runs must have in common so that one can go on where the other stopped.
 
     A trained model may have been moved: it is known by its weights.
@@ -53,7 +53,7 @@ def identity(model: ModelFacts, longest: int) -> dict[str, Any]:
     ignored = {"notes"} if model.sha256 is None else {"notes", "name"}
     return {
         "model": {key: value for key, value in model.to_manifest().items() if key not in ignored},
-        "longest": longest,
+        "longest": max_length,
         "metrics": list(METRICS),
         "chunks": [CHUNK_LINES, CHUNK_BYTES, LINE_BYTES],
         "attnviz": __version__,

@@ -161,7 +161,7 @@ def quantiles(
     for i, of in enumerate(bins):
         grid = grid_of(statistics.minimum[i], statistics.maximum[i])
         edges[i] = grid.edges if of is None else of.edges
-    found = []
+    by_level = []
     for level in levels:
         rank = level * statistics.texts
         bin = np.minimum((below < rank[..., None]).sum(-1), N_BIN - 1)[..., None]
@@ -170,8 +170,8 @@ def quantiles(
         low, high = (np.take_along_axis(edges, bin + i, -1)[..., 0] for i in (0, 1))
         value = low + (high - low) * np.clip((rank - before) / np.maximum(inside, 1), 0, 1)
         value = np.clip(value, statistics.minimum, statistics.maximum)
-        found.append(np.where(statistics.texts > 0, value, np.nan))
-    return np.stack(found, -1)
+        by_level.append(np.where(statistics.texts > 0, value, np.nan))
+    return np.stack(by_level, -1)
 
 
 def _counted(values: Array, bins: Bins | Grid) -> Array:

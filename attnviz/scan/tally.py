@@ -100,10 +100,10 @@ def check_ranges(values: Array) -> None:
 class Worker:
     """Tallies chunks with one model."""
 
-    def __init__(self, model: Model, longest: int) -> None:
-        self._model, self._longest = model, longest
+    def __init__(self, model: Model, max_length: int) -> None:
+        self._model, self._max_length = model, max_length
         self._meter = Meter(model)
-        self._bins = metric_bins(longest)
+        self._bins = metric_bins(max_length)
         n_head = max(site.n_head for site in model.transformer.sites())
         self._capacity = 0 if alone(model.transformer) else BATCH_CELLS // n_head
 
@@ -115,7 +115,7 @@ class Worker:
         n_broken = 0
         for batch in batches(texts, self._capacity):
             pending.append(self._meter(batch))
-            if sum(some.values.size for some in pending) > FOLD_CELLS:
+            if sum(measures.values.size for measures in pending) > FOLD_CELLS:
                 total, n_broken = self._folded(total, pending, n_broken)
                 pending = []
         total, n_broken = self._folded(total, pending, n_broken)
@@ -127,7 +127,7 @@ class Worker:
         n_unreadable = n_windowed = 0
         for number, line in chunk.lines:
             try:
-                read = read_line(self._model, line, self._longest)
+                read = read_line(self._model, line, self._max_length)
             except AttnvizError as error:
                 n_unreadable += 1
                 complaint = complaint or Complaint(number, error.message)
@@ -153,10 +153,10 @@ class Worker:
             return total, n_broken
         values, nulls, rows = (np.concatenate(parts) for parts in zip(*pending, strict=True))
         broken = (np.isnan(values) & ~np.isnan(nulls)).any((1, 2))
-        kept = ~broken
-        check_ranges(values[kept])
-        found = statistics.measured(values[kept], nulls[kept], rows[kept], self._bins)
-        return statistics.merge(total, found), n_broken + int(broken.sum())
+        intact = ~broken
+        check_ranges(values[intact])
+        measured = statistics.measured(values[intact], nulls[intact], rows[intact], self._bins)
+        return statistics.merge(total, measured), n_broken + int(broken.sum())
 
 
 class Job(NamedTuple):
@@ -164,7 +164,7 @@ class Job(NamedTuple):
 
     model: str | None
     changes: tuple[tuple[str, Any], ...]
-    longest: int
+    max_length: int
     """Tokens of a window."""
     sharing: int = 1
     """How many processes share the memory of a machine."""
@@ -195,7 +195,7 @@ def _worker(job: Job) -> Worker:
             "put the same files at the same path on every machine",
         )
     model.keep_weights((available_memory() or 0) // (2 * job.sharing))
-    return Worker(model, job.longest)
+    return Worker(model, job.max_length)
 
 
 def registered_metrics() -> tuple[tuple[str, str], ...]:

@@ -25,8 +25,8 @@ class Text(NamedTuple):
         return tuple(len(tokens) for tokens in self.streams.values())
 
 
-def read_line(model: Model, line: str, longest: int) -> list[Text]:
-    """One text; several windows of at most `longest` tokens where the line is longer.
+def read_line(model: Model, line: str, max_length: int) -> list[Text]:
+    """One text; several windows of at most `max_length` tokens where the line is longer.
 
     An encoder-decoder reads `SOURCE<TAB>TARGET`.
 
@@ -35,42 +35,42 @@ def read_line(model: Model, line: str, longest: int) -> list[Text]:
     """
     unlimited = model._replace(max_tokens=None)
     if model.kind != "encoder-decoder":
-        return [Text({"source": part}) for part in windows(read_text(unlimited, line), longest)]
+        return [Text({"source": part}) for part in windows(read_text(unlimited, line), max_length)]
     source, tab, target = line.partition("\t")
     if not tab or not source.strip() or not target.strip():
         raise AttnvizError(
             f"{model.name} reads SOURCE<TAB>TARGET, got {line!r:.60}", "one tab in each line"
         )
     pair = Text({"source": read_text(unlimited, source), "target": read_target(unlimited, target)})
-    if max(pair.lengths) > longest:
+    if max(pair.lengths) > max_length:
         raise AttnvizError(
             f"a pair is not cut, and this one has {max(pair.lengths)} tokens; expected at most "
-            f"{longest}",
+            f"{max_length}",
             "shorten it",
         )
     return [pair]
 
 
-def windows(tokens: Tokens, longest: int) -> list[Tokens]:
-    """Parts of at most `longest` tokens, none of them twice; what the tokenizer added before and
+def windows(tokens: Tokens, max_length: int) -> list[Tokens]:
+    """Parts of at most `max_length` tokens, none of them twice; what the tokenizer added before and
     behind the text is in each."""
-    if len(tokens) <= longest:
+    if len(tokens) <= max_length:
         return [tokens]
     special = set(tokens.special)
-    inner = [place for place in range(len(tokens)) if place not in special] or [0]
-    before = [place for place in sorted(special) if place < inner[0]]
-    behind = [place for place in sorted(special) if place > inner[-1]]
+    inner = [i for i in range(len(tokens)) if i not in special] or [0]
+    before = [i for i in sorted(special) if i < inner[0]]
+    behind = [i for i in sorted(special) if i > inner[-1]]
     text = list(range(inner[0], inner[-1] + 1))
-    room = longest - len(before) - len(behind)
-    if room < 1:
+    n_text = max_length - len(before) - len(behind)
+    if n_text < 1:
         raise AttnvizError(
-            f"{len(before) + len(behind)} tokens stand around each text; a window of {longest} "
+            f"{len(before) + len(behind)} tokens stand around each text; a window of {max_length} "
             "has no room for it",
             f"--longest {len(before) + len(behind) + 1}",
         )
     return [
-        _taken(tokens, [*before, *text[start : start + room], *behind])
-        for start in range(0, len(text), room)
+        _taken(tokens, [*before, *text[start : start + n_text], *behind])
+        for start in range(0, len(text), n_text)
     ]
 
 
@@ -86,15 +86,15 @@ def batches(texts: Sequence[Text], capacity: int) -> Iterator[list[Text]]:
 
 def batch_inputs(model: Model, texts: Sequence[Text]) -> dict[str, Input]:
     """What the transformer reads of texts of one length: [n_text, n_token] ids, and so on."""
-    found = {}
+    batch = {}
     for name in texts[0].streams:
         inputs = [as_input(model, text.streams[name], target=name == "target") for text in texts]
-        found[name] = Input(
-            ids=_stacked([given.ids for given in inputs]),
-            segments=_stacked([given.segments for given in inputs]),
-            pieces=_stacked([given.pieces for given in inputs]),
+        batch[name] = Input(
+            ids=_stacked([each.ids for each in inputs]),
+            segments=_stacked([each.segments for each in inputs]),
+            pieces=_stacked([each.pieces for each in inputs]),
         )
-    return found
+    return batch
 
 
 def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
@@ -102,13 +102,13 @@ def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.stack(present) if present else None
 
 
-def _taken(tokens: Tokens, places: Sequence[int]) -> Tokens:
+def _taken(tokens: Tokens, indices: Sequence[int]) -> Tokens:
     special, unknown = set(tokens.special), set(tokens.unknown)
     return Tokens(
-        tokens=tuple(tokens.tokens[place] for place in places),
-        ids=tuple(tokens.ids[place] for place in places),
-        labels=tuple(tokens.labels[place] for place in places),
-        segments=tuple(tokens.segments[place] for place in places) if tokens.segments else (),
-        special=tuple(i for i, place in enumerate(places) if place in special),
-        unknown=tuple(i for i, place in enumerate(places) if place in unknown),
+        tokens=tuple(tokens.tokens[i] for i in indices),
+        ids=tuple(tokens.ids[i] for i in indices),
+        labels=tuple(tokens.labels[i] for i in indices),
+        segments=tuple(tokens.segments[i] for i in indices) if tokens.segments else (),
+        special=tuple(new for new, old in enumerate(indices) if old in special),
+        unknown=tuple(new for new, old in enumerate(indices) if old in unknown),
     )

@@ -107,7 +107,7 @@ def _table(variants: Sequence[Variant]) -> Table:
             variant.name,
             f"{int(variant.mask.sum())}/{variant.mask.size}",
             variant.entropy,
-            variant.most,
+            variant.max_entropy,
             variant.largest,
             float(abs(variant.change(first)).max()),
         )

@@ -137,7 +137,7 @@ def _rotation(rotation: Rotation) -> Table:
         (
             i,
             float(angle),
-            *(_point(points[i]) for points in (rotation.before, rotation.turned, rotation.after)),
+            *(_point(points[i]) for points in (rotation.before, rotation.rotated, rotation.after)),
         )
         for i, angle in enumerate(shown)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnviz.analysis.masking import mask_effect
+from attnviz.analysis.comparison import mask_effect
 from attnviz.analysis.steps import STAGES, head_steps
 from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array

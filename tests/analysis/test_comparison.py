@@ -10,10 +10,10 @@ from attnviz import attend
 from attnviz.analysis.comparison import (
     compare_masks,
     compare_scores,
+    mask_effect,
     seeded_score,
     sharpness_by_width,
 )
-from attnviz.analysis.masking import mask_effect
 from attnviz.nn.masks import NONE, parse
 from attnviz.nn.scores import SCORES
 
@@ -54,7 +54,7 @@ def test_scores_are_those_of_attend(qkv):
     )
     np.testing.assert_array_equal(dot.weights, attend(*qkv, score="dot", causal=True).weights)
     np.testing.assert_array_equal(cosine.scores, attend(*qkv, score="cosine", causal=True).scores)
-    assert 0 < dot.entropy <= dot.most
+    assert 0 < dot.entropy <= dot.max_entropy
 
 
 def test_masks_are_those_of_attend(qkv):
@@ -64,7 +64,7 @@ def test_masks_are_those_of_attend(qkv):
     np.testing.assert_array_equal(none.weights, attend(*qkv).weights)
     np.testing.assert_array_equal(window.weights, attend(*qkv, window=2).weights)
     assert window.reasons.tolist() == (~window.mask).astype(int).tolist()
-    assert window.most < none.most == pytest.approx(np.log(5))
+    assert window.max_entropy < none.max_entropy == pytest.approx(np.log(5))
 
 
 @pytest.mark.parametrize("settings", [{}, {"softcap": 0.5}, {"positions": "alibi"}], ids=str)

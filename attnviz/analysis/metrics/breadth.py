@@ -26,8 +26,8 @@ def normalised_entropy(pattern: Pattern) -> Measure:
 
     From 0 (one key) to 1 (all visible keys alike), which is its null.
     """
-    most = np.log(np.maximum(pattern.context.n_visible, 2))
-    return pattern.over_rows(pattern.entropies / most)
+    max_entropy = np.log(np.maximum(pattern.context.n_visible, 2))
+    return pattern.over_rows(pattern.entropies / max_entropy)
 
 
 @METRICS.add(

@@ -110,12 +110,13 @@ def matched(pattern: Pattern, template: Array, counted: Bool) -> Measure:
 
 
 def _at(pattern: Pattern, offset: int) -> Bool | None:
-    found = pattern.context.offset
-    return None if found is None else np.equal(found, offset)
+    offsets = pattern.context.offset
+    return None if offsets is None else np.equal(offsets, offset)
 
 
 def _offset_shares(pattern: Pattern) -> Array | None:
-    """[..., n_head, n_q + n_k - 1]: from the last query on the first key upwards."""
+    """The share of queries whose largest weight lies at each offset, [..., n_head, n_q + n_k - 1]:
+    from the last query on the first key upwards."""
     rows = pattern.context.choosing
     if pattern.context.first is None or not rows.any():
         return None
@@ -128,8 +129,8 @@ def _offset_shares(pattern: Pattern) -> Array | None:
     n_offset = n_q + n_k - 1
     slots = head * n_offset + (key - query + n_q - 1)
     one = 1 / np.bincount(row)[row]
-    found = np.bincount(slots, one, minlength=int(np.prod(lead)) * n_offset)
+    counts = np.bincount(slots, one, minlength=int(np.prod(lead)) * n_offset)
     count = rows.sum(-1)
-    shares: Array = found.reshape(*lead, n_offset) / np.where(count, count, np.nan)[..., None]
+    shares: Array = counts.reshape(*lead, n_offset) / np.where(count, count, np.nan)[..., None]
     shares[np.isnan(largest).any((-2, -1))] = np.nan
     return shares

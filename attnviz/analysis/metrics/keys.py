@@ -26,8 +26,8 @@ def first_token(pattern: Pattern) -> Measure:
 
 def sink_position(pattern: Pattern) -> Array:
     """The key that `sink_share` is about: [..., n_head]."""
-    place: Array = pattern.columns.argmax(-1)
-    return place
+    position: Array = pattern.columns.argmax(-1)
+    return position
 
 
 @METRICS.add(range=SHARE, positions={"sink_place": sink_position})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from attnviz.analysis.metrics.tokens import (
     known_ids,
     punctuation_marks,
     same_tokens,
-    special_places,
+    special_tokens,
 )
 from attnviz.analysis.metrics.values import value_norms
 from attnviz.analysis.visibility import BLOCK_CELLS, GUESSED, looks_causal, visible_cells
@@ -23,6 +23,8 @@ from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
+
+_Columns = dict[str, dict[str, Array]]
 
 
 def measure_heads(
@@ -43,21 +45,14 @@ def measure_heads(
     selection.check(list(trace))
     records = [record for record in trace if selection.covers(record)]
     contexts = Contexts(trace)
-    parts: list[dict[str, dict[str, Array]]] = []
+    parts: list[_Columns] = []
     ids: list[RecordId] = []
     heads: list[int] = []
     for done, record in enumerate(records):
         if progress is not None:
             progress(done, len(records))
-        norms = _norms(record, (outputs or {}).get(record.id))
         selected = list(selection.heads(record))
-        for block in _blocks(record, selected):
-            pattern = Pattern(
-                contexts.of(record, block),
-                _shares_or_nan(record.stage("weights")[block]),
-                None if norms is None else norms[block],
-            )
-            parts.append(_measured(pattern))
+        parts += _parts(record, selected, contexts, (outputs or {}).get(record.id))
         ids += [record.id] * len(selected)
         heads += selected
 
@@ -104,7 +99,7 @@ class Contexts:
         if plane:
             self.notes["the patches of an image lie in a plane: what is measured along a row of "
                        "tokens is not defined"] = None  # fmt: skip
-        special = special_places(keys)
+        special = special_tokens(keys)
         named = self._trace.model.is_array
         n_q, n_k = visible.shape[-2:]
         in_row = record.queries == record.keys and not plane
@@ -136,11 +131,24 @@ def _blocks(record: Record, heads: list[int]) -> list[list[int]]:
     return [heads[start : start + step] for start in range(0, len(heads), step)]
 
 
-def _measured(pattern: Pattern) -> dict[str, dict[str, Array]]:
+def _parts(
+    record: Record, heads: list[int], contexts: Contexts, output: Weight | None
+) -> Iterator[_Columns]:
+    """The columns of some heads at a time."""
+    norms = _norms(record, output)
+    for block in _blocks(record, heads):
+        pattern = Pattern(
+            contexts.of(record, block),
+            _shares_or_nan(record.stage("weights")[block]),
+            None if norms is None else norms[block],
+        )
+        yield _measured(pattern)
+
+
+def _measured(pattern: Pattern) -> _Columns:
     """`value`, `null`, `rows` and `positions` of a `HeadTable`, by metric, [n_head] each."""
     n_head = len(pattern.weights)
-    columns: dict[str, dict[str, Array]]
-    columns = {kind: {} for kind in ("value", "null", "rows", "positions")}
+    columns: _Columns = {kind: {} for kind in ("value", "null", "rows", "positions")}
     for name, metric in METRICS.items():
         value, rows = metric(pattern)
         columns["value"][name] = value

@@ -71,8 +71,8 @@ class MetricContext:
         if self.first is None:
             return None
         n_q, n_k = self.visible.shape[-2:]
-        found: Array = np.arange(n_k) - (np.arange(n_q)[:, None] + self.first)
-        return found
+        offset: Array = np.arange(n_k) - (np.arange(n_q)[:, None] + self.first)
+        return offset
 
     @cached_property
     def copies(self) -> Bool | None:
@@ -154,9 +154,9 @@ class Pattern:
         queries that see one of them and have a choice; `forced` takes those that have none too."""
         if cells is None:
             return self.undefined()
-        seen = cells & self.context.cells
-        rows = seen.any(-1) & (self.context.queries if forced else self.context.choosing)
-        return self.mean_of(seen, rows)
+        visible = cells & self.context.cells
+        rows = visible.any(-1) & (self.context.queries if forced else self.context.choosing)
+        return self.mean_of(visible, rows)
 
     def mean_of(self, template: Array, rows: Bool) -> Measure:
         """Σ_j w_ij template_ij, mean over the `rows` [..., n_head or 1, n_q]."""

@@ -24,8 +24,8 @@ def duplicate_token(pattern: Pattern) -> Measure:
 def period(pattern: Pattern) -> Array | None:
     """The distance of which those of all copies are multiples, [..., n_head]; where there is one,
     induction cannot be told from a look at a fixed offset."""
-    found = pattern.context.period
-    return None if found is None else np.full(pattern.weights.shape[:-2], float(found))
+    distance = pattern.context.period
+    return None if distance is None else np.full(pattern.weights.shape[:-2], float(distance))
 
 
 @METRICS.add(range=SHARE, heading="ind", priority=9, positions={"period": period})

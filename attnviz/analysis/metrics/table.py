@@ -160,11 +160,24 @@ def table_from_arrays(
         raise AttnvizError(
             f"{path}: the manifest names no heads", "write the file again"
         ) from error
+    groups = _by_kind(path, arrays, len(ids))
+    known = {name: groups.get(stored, {}) for name, stored in STORED.items()}
+    return HeadTable(
+        ids=ids,
+        heads=groups["heads"][""],
+        levels=tuple(map(float, manifest.get("levels", ()))),
+        notes=tuple(map(str, manifest.get("notes", ()))),
+        **known,
+    )
+
+
+def _by_kind(path: Path, arrays: Mapping[str, Array], n_row: int) -> dict[str, dict[str, Array]]:
+    """The arrays of a file by the part of their name before the slash, then by metric."""
     groups: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
-        if array.shape[:1] != (len(ids),) or array.dtype.kind not in "fiu":
+        if array.shape[:1] != (n_row,) or array.dtype.kind not in "fiu":
             raise AttnvizError(
-                f"{path}: {name} has the shape {list(array.shape)}; expected [{len(ids)}] numbers, "
+                f"{path}: {name} has the shape {list(array.shape)}; expected [{n_row}] numbers, "
                 "one a head",
                 "write the file again",
             )
@@ -175,7 +188,7 @@ def table_from_arrays(
         raise AttnvizError(f"{path} lacks {', '.join(missing)}", "write the file again")
     unknown = [name for name in METRICS if not any(name in groups[kind] for kind in NEEDED)]
     for kind, fill in zip(NEEDED, (np.nan, np.nan, 0), strict=True):  # the file is older
-        groups[kind] |= {name: np.full(len(ids), fill) for name in unknown}
+        groups[kind] |= {name: np.full(n_row, fill) for name in unknown}
     alone = [
         f"{kind}/{metric}"
         for metric in (*METRICS, *groups["value"])
@@ -184,11 +197,4 @@ def table_from_arrays(
     ]
     if alone:
         raise AttnvizError(f"{path} lacks {', '.join(alone[:4])}", "write the file again")
-    known = {name: groups.get(stored, {}) for name, stored in STORED.items()}
-    return HeadTable(
-        ids=ids,
-        heads=groups["heads"][""],
-        levels=tuple(map(float, manifest.get("levels", ()))),
-        notes=tuple(map(str, manifest.get("notes", ()))),
-        **known,
-    )
+    return groups

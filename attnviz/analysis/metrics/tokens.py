@@ -25,30 +25,30 @@ def is_punctuation(token: str) -> bool:
 
 def punctuation_marks(tokens: Tokens) -> Bool:
     """[n_token]; what the tokenizer added is none, [SEP] for example."""
-    found = np.array([is_punctuation(label) for label in tokens.labels], bool)
-    found[list(tokens.special)] = False
-    return found
+    marks = np.array([is_punctuation(label) for label in tokens.labels], bool)
+    marks[list(tokens.special)] = False
+    return marks
 
 
-def special_places(tokens: Tokens) -> Bool:
+def special_tokens(tokens: Tokens) -> Bool:
     """[n_token]: the tokens that the tokenizer added."""
-    found = np.zeros(len(tokens), bool)
-    found[list(tokens.special)] = True
-    return found
+    special = np.zeros(len(tokens), bool)
+    special[list(tokens.special)] = True
+    return special
 
 
 def known_ids(tokens: Tokens) -> Array:
     """[n_token]: the tokens' ids, `NOBODY` where one stands for whatever the vocabulary lacks:
     two of them need not be the same."""
-    found = np.array(tokens.ids)
-    found[list(tokens.unknown)] = NOBODY
-    return found
+    ids = np.array(tokens.ids)
+    ids[list(tokens.unknown)] = NOBODY
+    return ids
 
 
 def same_tokens(tokens: Tokens) -> Array:
     """[n_token]: numbers that are equal where the tokens are, for tokens without ids."""
-    found: Array = np.unique(np.array(tokens.tokens), return_inverse=True)[1]
-    return found
+    numbers: Array = np.unique(np.array(tokens.tokens), return_inverse=True)[1]
+    return numbers
 
 
 def are_patches(tokens: Tokens) -> bool:

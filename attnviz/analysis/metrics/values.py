@@ -43,9 +43,9 @@ def first_token_moved(pattern: Pattern) -> Measure:
         return pattern.undefined()
     rows = pattern.context.cells[..., 0]
     count = rows.sum(-1)
-    whole = _row_norms(pattern, pattern.norms)
+    written = _row_norms(pattern, pattern.norms)
     first = pattern.wide[..., 0] * pattern.norms[..., :1]
-    share = np.divide(first, whole, out=np.zeros_like(whole), where=whole > 0)
+    share = np.divide(first, written, out=np.zeros_like(written), where=written > 0)
     total: Array = np.where(rows, share, 0).sum(-1)
     return Measure(total / np.where(count, count, np.nan), count)
 
@@ -74,5 +74,5 @@ def output_weights(transformer: Transformer) -> dict[str, Weight]:
 
 def _row_norms(pattern: Pattern, norms: Array) -> Array:
     """Σ_j w_ij ‖f(x_j)‖, [..., n_head, n_q]."""
-    found: Array = np.matmul(pattern.wide, norms[..., None])[..., 0]
-    return found
+    row_norms: Array = np.matmul(pattern.wide, norms[..., None])[..., 0]
+    return row_norms
