@@ -135,7 +135,8 @@ def prune(
 
 
 def steps(n_head: int) -> Array:
-    """How many heads are out at each point of a curve: every number from 0 on, or 64 of them."""
+    """How many heads are out at each point of a curve, [n_step]: every number from 0 on, or 64 of
+    them."""
     return np.unique(np.linspace(0, n_head, min(n_head, MAX_STEPS) + 1).round().astype(int))
 
 

@@ -115,7 +115,8 @@ class Products:
 
 
 def layer_weights(name: str, sizes: Sizes, depth: int = 0) -> tuple[Array, ...]:
-    """The seeded weights of the layer number `depth`; attention without projections has none."""
+    """The seeded weights of the layer number `depth`, [d, d] each or as the layer has them; attention
+    without projections has none."""
     d, k = sizes.d, sizes.k
     shapes: Mapping[str, tuple[tuple[int, ...], ...]] = {
         "recurrent": ((d, d), (d, d), (d,)),
@@ -165,7 +166,7 @@ def count_products(name: str, sizes: Sizes) -> int:
 
 def growth(sizes: Sequence[float] | Array, costs: Sequence[float] | Array) -> float:
     """The exponent e of cost ~ size^e: the slope of the straight line through the logarithms that
-    leaves the least squares."""
+    leaves the least squares; [n_size], [n_size] -> a number."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 

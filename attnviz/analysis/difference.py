@@ -19,7 +19,7 @@ from attnviz.trace.record import Record, Trace
 STAGES = ("weights", "scores", "logits")
 
 REASONS = ("in both", "in A only", "in B only", "B lacks the token")
-"""Why a cell of a difference is no number, in the order of `Matrix.reasons`, counted from 1."""
+"""Why a cell of a difference is not a number, in the order of `Matrix.reasons`, counted from 1."""
 BOTH, IN_A, IN_B, LACKS = range(1, len(REASONS) + 1)
 
 
@@ -321,7 +321,7 @@ def _head(
 
 
 def _part(block: _Block, stage: str, columns: tuple[Array, Array]) -> _Part:
-    """A weight that is hidden is 0, and is compared as such; a hidden logit is no number."""
+    """A weight that is hidden is 0, and is compared as such; a hidden logit is not a number."""
     delta = block.b_less_a
     broken = np.isnan(delta)
     both, once = block.hidden_a & block.hidden_b, block.hidden_a ^ block.hidden_b

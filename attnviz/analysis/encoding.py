@@ -127,29 +127,9 @@ def encode_positions(
     where = np.arange(offset, offset + n)
     if scheme.add is not None:
         added = np.asarray(scheme.add(where), np.float64)
-        sines = name == "sinusoidal"
-        base = options.get("base", 10000.0)
-        return Positions(
-            scheme=spec,
-            positions=where,
-            added=added,
-            similarity=added @ added.T,
-            wavelengths=2 * np.pi / numbers.frequencies(d_model, base) if sines else None,
-            rotation=_rotation(where, added, base) if sines and n > 1 else None,
-            seeded=bool(drawn),
-            checks=_sinusoidal_checks(where, added, base) if sines else (),
-        )
+        return _added(spec, where, added, options.get("base", 10000.0), bool(drawn))
     if scheme.rotary is not None:
-        rotary = _rotary(spec, where, d_model, scheme.rotary)
-        if name != "rope":
-            return rotary
-        base = options.get("base", 10000.0)
-        width = numbers.rotary_width(d_model, options.get("fraction", 1.0))
-        return replace(
-            rotary,
-            angles=numbers.rope_angles(where + options.get("offset", 0), width, base),
-            wavelengths=2 * np.pi / numbers.frequencies(width, base),
-        )
+        return _with_angles(_rotary(spec, where, d_model, scheme.rotary), d_model, options)
     if scheme.bias is not None:
         bias = np.broadcast_to(scheme.bias(where, where), (n_head, n, n))
         return Positions(
@@ -162,6 +142,35 @@ def encode_positions(
             checks=(_depends_on_distance("the bias", bias),),
         )
     return Positions(scheme=spec, positions=where)
+
+
+def _added(spec: str, where: Array, added: Array, base: float, seeded: bool) -> Positions:
+    """A scheme that adds vectors [n, d_model] to the embeddings."""
+    sines = parse_spec(spec)[0] == "sinusoidal"
+    return Positions(
+        scheme=spec,
+        positions=where,
+        added=added,
+        similarity=added @ added.T,
+        wavelengths=2 * np.pi / numbers.frequencies(added.shape[-1], base) if sines else None,
+        rotation=_rotation(where, added, base) if sines and len(where) > 1 else None,
+        seeded=seeded,
+        checks=_sinusoidal_checks(where, added, base) if sines else (),
+    )
+
+
+def _with_angles(rotary: Positions, d_k: int, options: Mapping[str, Any]) -> Positions:
+    """What is known of rope's angles; of another rotary scheme nothing."""
+    if parse_spec(rotary.scheme)[0] != "rope":
+        return rotary
+    base = options.get("base", 10000.0)
+    width = numbers.rotary_width(d_k, options.get("fraction", 1.0))
+    where = rotary.positions + options.get("offset", 0)
+    return replace(
+        rotary,
+        angles=numbers.rope_angles(where, width, base),
+        wavelengths=2 * np.pi / numbers.frequencies(width, base),
+    )
 
 
 def _sinusoidal_checks(where: Array, added: Array, base: float) -> tuple[Check, ...]:

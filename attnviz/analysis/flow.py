@@ -156,7 +156,8 @@ def even_mix(record: Record) -> Mix:
 
 
 def normalised(keys: Array, own: Array) -> Mix:
-    """Shares that sum to 1 in each row; a row of nothing but zeros is all the token's own."""
+    """Shares that sum to 1 in each row, [n_q, n_k], [n_q] -> a `Mix` of the same; a row of zeros is
+    all the token's own."""
     totals = keys.sum(-1) + own
     empty = totals == 0
     totals = np.where(empty, 1, totals)
@@ -219,7 +220,8 @@ def is_causal(records: Sequence[Record]) -> bool:
 
 
 def _check_shares(record: Record, weights: Array) -> None:
-    """What is negative or not finite is no share of anything, and would spread over all layers."""
+    """Raise AttnvizError for weights that are negative or not finite: they are not shares of
+    anything, and would spread over all layers."""
     wrong = ~np.isfinite(weights) | (weights < 0)
     if wrong.any():
         head, row, column = np.argwhere(wrong)[0]

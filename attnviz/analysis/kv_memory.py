@@ -53,17 +53,17 @@ Reserve = Callable[[Workload, int, Array], Array]
 
 
 def reserve_maximum(work: Workload, answer: int, present: Array) -> Array:
-    """Room for the longest request there may be."""
+    """Room for the longest request there may be, [n] -> [n]."""
     return np.full_like(present, work.max_length)
 
 
 def reserve_power(work: Workload, answer: int, present: Array) -> Array:
-    """Room for the prompt and for the next power of two of the answer's length."""
+    """Room for the prompt and for the next power of two of the answer's length, [n] -> [n]."""
     return np.full_like(present, work.prompt + (1 << (answer - 1).bit_length()))
 
 
 def reserve_exactly(work: Workload, answer: int, present: Array) -> Array:
-    """Room for what the request will have in the end, as if that were known."""
+    """Room for what the request will have in the end, as if that were known; [n] -> [n]."""
     return np.full_like(present, work.prompt + answer)
 
 

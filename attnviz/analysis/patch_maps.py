@@ -20,7 +20,7 @@ class PatchMaps(NamedTuple):
     patches: Array
     """[n_head, n_row, n_column]: on each patch."""
     class_token: Array
-    """[n_head]: on the class token, which is no part of the image."""
+    """[n_head]: on the class token, which is not part of the image."""
 
     def head(self, head: int) -> Array | None:
         """[n_row, n_column] of one head; None if it is not among these."""

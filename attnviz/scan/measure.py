@@ -47,7 +47,7 @@ class Meter:
 
 
 def heads_of(transformer: Transformer) -> tuple[tuple[RecordId, ...], Array]:
-    """The record id and the number in its layer of each row."""
+    """The record id and the number in its layer, [n_row], of each row."""
     sites = transformer.sites()
     ids = tuple(site.id for site in sites for _ in range(site.n_head))
     return ids, np.array([head for site in sites for head in range(site.n_head)], np.int64)

@@ -98,7 +98,7 @@ def ask(table: HeadTable, query: Query) -> Answer:
 def parse_conditions(
     text: str, columns: Mapping[str, Array], words: Mapping[str, Sequence[str]]
 ) -> list[Condition]:
-    """The conditions of a text, joined by `and` or commas, about columns that there are.
+    """The conditions of a text, joined by `and` or commas, about columns [n_row] that exist.
 
     Args:
         words: of columns of words, all that can stand there, whether or not it does; they can be

@@ -144,7 +144,8 @@ class _Named(NamedTuple):
 def table_from_arrays(
     path: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array]
 ) -> HeadTable:
-    """What `manifest` and `arrays` of a table gave, back; also of a scan, which writes the same.
+    """The table that `manifest` and `arrays`, [n_row, …] each, were made of; also of a scan, which
+    writes the same.
 
     Raises:
         AttnvizError: a higher version, or arrays that do not fit together.

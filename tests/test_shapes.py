@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from attnviz import nn
+from attnviz import analysis, nn
 
 
 def array_functions():
-    for path in sorted(Path(nn.__file__).parent.glob("*.py")):
+    folders = (Path(package.__file__).parent for package in (nn, analysis))
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 types = f"{ast.unparse(node.args)} {node.returns and ast.unparse(node.returns)}"
