@@ -115,8 +115,8 @@ class Products:
 
 
 def layer_weights(name: str, sizes: Sizes, depth: int = 0) -> tuple[Array, ...]:
-    """The seeded weights of the layer number `depth`, [d, d] each or as the layer has them; attention
-    without projections has none."""
+    """The seeded weights of the layer number `depth`, [d, d] each or as the layer has them;
+    attention without projections has none."""
     d, k = sizes.d, sizes.k
     shapes: Mapping[str, tuple[tuple[int, ...], ...]] = {
         "recurrent": ((d, d), (d, d), (d,)),
