@@ -23,7 +23,7 @@ INERT = frozenset(
     pooler_size_per_head pooler_type pooler_output_size chunk_size_feed_forward
     tie_word_embeddings
     summary_type summary_use_proj summary_activation summary_proj_to_labels summary_last_dropout
-    tokenizer_class prefix language license tags sentence_transformers
+    tokenizer_class prefix language license tags sentence_transformers custom_pipelines
     max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty
     temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
     encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores
@@ -209,16 +209,35 @@ class Config:
         """Fields that change no number in this family."""
         self._read |= set(keys)
 
-    def finish(self) -> None:
-        """Raise AttnvizError for a key that was neither read nor is known to change nothing."""
+    def aliases(self, **names: str) -> None:
+        """Other spellings of fields: alias -> name. Both may stand there if they agree."""
+        for alias, name in names.items():
+            value = self._values.get(alias)
+            self._read.add(alias)
+            if value is not None and self._values.setdefault(name, value) != value:
+                raise self.error(
+                    f"{alias} = {value!r} and {name} = {self._values[name]!r} mean the same field"
+                )
+
+    def finish(self, reader: str | None = None) -> None:
+        """Raise AttnvizError for a key that was not read here but may matter to `reader`: that
+        architecture's code in transformers, by default the one of `model_type`."""
         for key in PLAIN.keys() - self._read:
             self.require(key, PLAIN[key])
         known = self._read | INERT
         for key, value in self._values.items():
             if key not in known and not key.endswith(INERT_ENDINGS):
-                raise AttnvizError(
-                    f"{self.where}: the field {key!r} (here {value!r}) is unknown and may change "
-                    "the numbers",
-                    "attnviz refuses what it does not understand, so that no picture is wrong; "
-                    "if the field changes nothing, leave it out of a copy",
-                )
+                self._check_unread(key, value, reader)
+
+    def _check_unread(self, key: str, value: Any, reader: str | None) -> None:
+        from attnviz.models.build.read_names import may_read
+
+        family = str(self._values.get("model_type", "")).replace("-", "_")
+        reason = may_read(family if reader is None else reader, key, self._values)
+        if reason:
+            raise AttnvizError(
+                f"{self.where}: the field {key!r} (here {repr(value)[:40]}) is unknown and may "
+                f"change the numbers: {reason}",
+                "attnviz refuses what it does not understand, so that no picture is wrong; "
+                "if the field changes nothing, leave it out of a copy",
+            )

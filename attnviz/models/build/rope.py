@@ -9,6 +9,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
+from attnviz.models.build.read_names import ROPE
 from attnviz.nn.multi_head import Rotary
 from attnviz.nn.positions import frequencies, rotary_width
 from attnviz.nn.rotary import (
@@ -108,7 +109,7 @@ def read_rope_section(
     unscaled = frequencies(rotary_width(d_head, fraction), base)
     rotary = SCALINGS[kind](Scaling(config, section, unscaled, base))
     section.inert("factor", ORIGINAL_LENGTH)
-    section.finish()
+    section.finish(ROPE)
     description = f"rope base {base:g}"
     if fraction < 1:
         description += f", {fraction:g} of the features"

@@ -88,7 +88,12 @@ def _defaults(config: Config, model_input: VisionInput) -> Mapping[str, Any]:
 
 
 def _resize(config: Config, defaults: Mapping[str, Any]) -> Resize | None:
-    size = _size(config, "size", defaults["size"])
+    default = defaults["size"]
+    if isinstance(config.get("size", default), int):  # otherwise it says what it means
+        is_square = config.switch("default_to_square", "height" in default)
+        default = {"height": 224, "width": 224} if is_square else {"shortest_edge": 224}
+    config.inert("default_to_square")
+    size = _size(config, "size", default)
     resample = config.choice("resample", defaults["resample"], *FILTERS)
     return Resize(size, resample) if config.switch("do_resize", True) else None
 

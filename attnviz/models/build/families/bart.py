@@ -83,6 +83,7 @@ def build(checkpoint: Checkpoint) -> Model:
 
 def read_halves(config: Config) -> tuple[Half, Half]:
     """Encoder and decoder."""
+    config.aliases(hidden_size="d_model", num_attention_heads="encoder_attention_heads")
     d_model, act = config.count("d_model"), activation(config, "activation_function", "gelu")
     config.inert("num_hidden_layers")  # a copy of encoder_layers in old files
     encoder, decoder = (

@@ -27,6 +27,7 @@ IGNORED = (
 
 def build(checkpoint: Checkpoint) -> Model:
     tensors, config = checkpoint.tensors("distilbert."), checkpoint.config
+    config.aliases(hidden_size="dim", num_attention_heads="n_heads", num_hidden_layers="n_layers")
     sizes = _sizes(config)
     config.switch("sinusoidal_pos_embds")  # the file holds the table in either case
     config.inert("tie_weights_")

@@ -25,6 +25,12 @@ IGNORED = r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias|(score|multiple_choice_
 
 def build(checkpoint: Checkpoint) -> Model:
     tensors, config = checkpoint.tensors("transformer."), checkpoint.config
+    config.aliases(
+        hidden_size="n_embd",
+        max_position_embeddings="n_positions",
+        num_attention_heads="n_head",
+        num_hidden_layers="n_layer",
+    )
     sizes = _sizes(config)
     act = activation(config, "activation_function", "gelu_new")
     scale = sizes.d_head**-0.5 if config.switch("scale_attn_weights", True) else 1.0

@@ -46,6 +46,12 @@ class Sizes(NamedTuple):
 
 def build(checkpoint: Checkpoint) -> Model:
     tensors, config = checkpoint.tensors(), checkpoint.config
+    config.aliases(
+        hidden_size="d_model",
+        num_attention_heads="num_heads",
+        num_hidden_layers="num_layers",
+        head_dim="d_kv",
+    )
     sizes = _sizes(config)
     n_encoder = config.count("num_layers")
     n_decoder = config.count("num_decoder_layers", n_encoder)
