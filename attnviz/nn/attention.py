@@ -9,10 +9,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.errors import AttnvizError
-from attnviz.nn import masks
+from attnviz.nn import arguments, masks
 from attnviz.nn.heads import check_shapes, repeat_heads
-from attnviz.nn.scores import SCORES, Score, scaled, scaled_dot
+from attnviz.nn.scores import Score, scaled, scaled_dot
 from attnviz.nn.softmax import softmax
 from attnviz.nn.stages import STAGES, CollectStages
 from attnviz.nn.tiled import tiled_attention
@@ -64,7 +63,11 @@ def attention(
     capped = softcap * np.tanh(scores / softcap) if softcap else scores
     mask = np.ones((n_q, n_k), bool) & visible & ~np.isneginf(bias)
     logits = np.where(mask, capped + np.asarray(bias, scores.dtype), -np.inf)
-    weights = softmax(logits, sinks=sinks)
+    weights = np.where(mask, softmax(logits, sinks=sinks), 0)
+    # visible keys that are all -inf have overflowed: nobody knows their shares
+    sink = -np.inf if sinks is None else np.asarray(sinks)[..., None]
+    overflowed = mask.any(-1) & np.isneginf(logits).all(-1) & np.isneginf(sink)
+    weights = np.where(overflowed[..., None] & mask, np.nan, weights)
     # weights @ values, but that a masked key adds nothing, not even the NaN that it may hold
     seen = np.where(mask[..., None], values[..., None, :, :], 0)
     context = np.einsum("...k,...kd->...d", weights, seen)
@@ -102,58 +105,40 @@ def attend(
             "upper_left" the first with the first.
         window: a key is visible if it is less than `window` positions away, the query's own
             included; or a pair (left, right) of inclusive distances, None for no bound.
-        softcap: c·tanh(scores/c), before bias and mask (Gemma 2).
+        softcap: c·tanh(scores/c), before bias and mask (Gemma 2); None or 0 for no cap.
         sinks: [n_head] logits that only enter the softmax's denominator (gpt-oss).
 
     Returns:
         The stages. NaN and infinity in the input are neither hidden nor replaced: they show in
-        every result that they reach. Masked keys reach none, whatever they hold.
+        every result that they reach. Masked keys reach none, whatever they hold. A row whose
+        scores overflow, so that softmax cannot tell its keys apart, is NaN in the weights and in
+        the context: `np.isnan(weights).any(-1)` names such rows.
 
     Raises:
-        AttnvizError: shapes that do not fit, an unknown score, a mask that is not boolean.
+        AttnvizError: an argument of a wrong type, shape or range, by its name.
 
     Source: Vaswani et al. 2017, section 3.2; grouped heads: Ainslie et al. 2023.
     """
-    q, k, v = (floating(np.asarray(x)) for x in (q, k, v))
+    q, k, v = (floating(arguments.numbers(name, x)) for name, x in (("q", q), ("k", k), ("v", v)))
     check_shapes(q, k, v)
-    rules = masks.CAUSAL if check_alignment(causal) else masks.NONE
+    rules = masks.CAUSAL if arguments.alignment(causal) else masks.NONE
     if window is not None:
-        rules += _window(window)
+        rules += arguments.window_mask(window)
     if mask is not None:
-        rules += masks.custom(mask)
+        rules += masks.custom(arguments.as_array("mask", mask))
     n_q, n_k = q.shape[-2], k.shape[-2]
-    offset = 0 if causal == "upper_left" else n_k - n_q
+    offset = 0 if isinstance(causal, str) and causal == "upper_left" else n_k - n_q
     stages = CollectStages()
     tiled_attention(
         q,
         k,
         v,
-        score=SCORES[score].function if isinstance(score, str) else score,
-        scale=scale,
-        softcap=softcap,
-        bias=None if bias is None else np.asarray(bias),
+        score=arguments.scoring(score, q, k),
+        scale=arguments.real("scale", scale),
+        softcap=arguments.cap(softcap, np.result_type(q, k)),
+        bias=arguments.added(bias),
         visible=rules.visible(np.arange(n_q) + offset, np.arange(n_k)),
-        sinks=sinks,
+        sinks=arguments.sink_logits(sinks, q.shape[-3]),
         keep=stages,
     )
     return Attention(*(stages.stages[stage] for stage in STAGES))
-
-
-def check_alignment(causal: bool | str) -> bool:
-    """Whether the argument `causal` asks for a causal mask; an unknown alignment is refused."""
-    if causal in (True, False, "lower_right", "upper_left"):
-        return bool(causal)
-    raise AttnvizError(
-        f"unknown causal alignment: {causal!r}", 'use True, False, "lower_right" or "upper_left"'
-    )
-
-
-def _window(window: int | tuple[int | None, int | None]) -> masks.Mask:
-    if isinstance(window, tuple):
-        left, right = window
-        return masks.Mask((("window", lambda q, k: masks.band(q, k, left=left, right=right)),))
-    if window < 1:
-        raise AttnvizError(
-            f"a window holds at least the query itself: expected ≥ 1, got {window}", "window=1"
-        )
-    return masks.Mask((("window", lambda q, k: masks.window(q, k, size=window)),))

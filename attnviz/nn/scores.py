@@ -13,6 +13,7 @@ any leading axes. A temperature T is the scale 1/T. A score is one function, wit
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,11 @@ BLOCK_BYTES = 1 << 24
 
 
 def _per_width(d_k: int) -> float:
+    if not d_k:
+        raise AttnvizError(
+            "the scale 1/√d_k of keys of no width: k has d_k = 0; expected 1 or more",
+            "give a scale of your own: scale=1.0",
+        )
     return 1 / math.sqrt(d_k)
 
 
@@ -155,10 +161,21 @@ def scaled(score: Score, scale: float | None) -> Score:
     """The score with this scale, which is multiplied with where the function takes none."""
     if scale is None:
         return score
-    entry = entry_of(score)
-    if entry is None or entry.takes("scale"):
+    if _takes_scale(score):
         return functools.partial(score, scale=scale)
     return lambda q, k, **memory: scale * score(q, k, **memory)
+
+
+def _takes_scale(score: Score) -> bool:
+    """Whether it has a parameter of this name; what hides its parameters is asked to take it."""
+    entry = entry_of(score)
+    if entry is not None:
+        return entry.takes("scale")
+    try:
+        parameters = inspect.signature(score).parameters
+    except (TypeError, ValueError):
+        return True
+    return "scale" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _by_rows(rows: Callable[[Array], Array], queries: Array, row_bytes: int) -> Array:
@@ -174,7 +191,13 @@ def _scaled(x: Array, scale: float) -> Array:
 
 
 def _unit(x: Array) -> Array:
-    norm = np.sqrt((x * x).sum(-1, keepdims=True))
+    """x [..., d] over its length; of one whose squares overflow or vanish too."""
+    squares = (x * x).sum(-1, keepdims=True)
+    if not ((squares > np.finfo(x.dtype).tiny) & np.isfinite(squares)).all():
+        largest = np.abs(x).max(-1, keepdims=True, initial=0)
+        x = x / np.where((largest > 0) & np.isfinite(largest), largest, 1)
+        squares = (x * x).sum(-1, keepdims=True)
+    norm = np.sqrt(squares)
     return x / np.where(norm == 0, 1, norm)
 
 

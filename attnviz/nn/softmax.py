@@ -60,9 +60,12 @@ def softmax_in_place(
     sinks: Array | None = None,
     *,
     within: tuple[float, float] | None = None,
+    visible: Bool | None = None,
 ) -> Array:
     """`softmax` of logits [n_head, n_q, n_k] over the last axis, in the same memory.
 
+    `visible` (True = visible, broadcasts to the logits), where it is given: a row of -inf alone
+    in which a key is visible has overflowed, and becomes NaN; masked cells are 0 in such rows too.
     `within` bounds the logits of all visible cells, where the caller knows such bounds: between
     ±75, exp neither overflows nor vanishes, and the largest value of each row need not be found.
     """
@@ -78,8 +81,14 @@ def softmax_in_place(
         total = (logits @ np.ones(logits.shape[-1], logits.dtype))[..., None]
         if sinks is not None:
             total += np.exp(_by_head(sinks, logits) - peak)
-        total[total == 0] = 1
+        empty = total == 0
+        total[empty] = 1
+        if visible is not None and empty.any():
+            seen = np.broadcast_to(visible, logits.shape).any(-1, keepdims=True)
+            total[empty & seen] = np.nan
         logits /= total
+    if visible is not None and np.isnan(total).any():
+        np.copyto(logits, 0, where=~visible)
     return logits
 
 

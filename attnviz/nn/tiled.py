@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from attnviz.errors import AttnvizError
 from attnviz.nn.heads import check_broadcast, repeat_heads
 from attnviz.nn.scores import Score, entry_of, scaled
 from attnviz.nn.softmax import hide, softmax_in_place
 from attnviz.nn.stages import MATRICES, DiscardStages, StageKeeper
 from attnviz.nn.types import Array, Bool
+
+EVERY_CELL = np.array(True)
+"""The mask where there is none."""
 
 TILE_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 26
@@ -118,6 +122,7 @@ def _attend_tile(
     """Some heads and queries: from scores to weights in `room`, and on into `context`."""
     x = score(q, k)
     if x is not room:
+        _check_scores(np.asarray(x), room)
         room[...] = x
         x = room
     if "scores" in kept:
@@ -133,8 +138,19 @@ def _attend_tile(
     hide(x, visible)
     if "logits" in kept:
         kept["logits"][...] = x
-    softmax_in_place(x, sinks, within=within)
+    softmax_in_place(x, sinks, within=within, visible=EVERY_CELL if visible is None else visible)
     mix(x, v, visible, out=context)
+
+
+def _check_scores(scores: Array, room: Array) -> None:
+    """A function of somebody else's may return anything."""
+    if scores.shape != room.shape:
+        check_broadcast("array that the score returns", scores, room.shape)
+    if scores.dtype.kind not in "fiub":
+        raise AttnvizError(
+            f"the score returns {scores.dtype}; expected real numbers",
+            "it is a function (q, k) -> scores",
+        )
 
 
 def _tiles(shape: tuple[int, ...], split_heads: bool) -> list[Tile]:

@@ -21,4 +21,7 @@ def floating(x: Array) -> Array:
     x [...] -> [...].
     float32: what is inspected should not be blurred by the inspection."""
     wide = np.issubdtype(x.dtype, np.floating) and x.dtype.itemsize >= 4
-    return x if wide else x.astype(np.float32)
+    if wide:
+        return x
+    with np.errstate(invalid="ignore"):  # a signalling NaN of half precision
+        return x.astype(np.float32)

@@ -7,12 +7,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from attnviz import attend
 from attnviz.errors import AttnvizError
 from attnviz.nn import scores
+from attnviz.nn.attention import attention
 from attnviz.nn.heads import merge_heads, split_heads
 
 # distinct primes: a swapped axis cannot fit
@@ -246,3 +248,88 @@ class TestErrors:
         with pytest.raises(AttnvizError, match="4 heads do not divide the width 6") as error:
             split_heads(np.ones((2, 6)), 4)
         assert "1, 2, 3, 6" in error.value.hint
+
+
+class TestOverflow:
+    """A row that float32 cannot hold is NaN: never zeros, which would say that it sees no key."""
+
+    big = np.float32(1e20)
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("function", [attend, attention])
+    def test_scores(self, generator, sign, function):
+        q, k, v = generator.normal(size=(3, 2, 5, 3)).astype(np.float32)
+        q[1, 3], k[1] = self.big, sign * self.big
+        q[1, [0, 1, 2, 4]] = 0
+        done = function(q, k, v)
+        rows = np.isnan(done.weights).any(-1)
+        assert np.argwhere(rows).tolist() == [[1, 3]]
+        assert np.isnan(done.context[1, 3]).all()
+        np.testing.assert_allclose(done.weights.sum(-1)[~rows], 1, rtol=1e-6)
+        assert np.isinf(done.scores[1, 3]).all()
+
+    def test_a_bias_beyond_float32(self):
+        x = np.ones((1, 2, 3), np.float32)
+        done = attend(x, x, x, bias=np.array([[0.0, -1e300], [-1e300, -1e300]]))
+        np.testing.assert_allclose(done.weights[0], [[1, 0], [np.nan, np.nan]])
+
+    def test_one_key_far_below_the_others_has_no_weight(self):
+        """Its score is -inf, and its share 0 to any precision."""
+        q, k = np.full((1, 1, 1), self.big), np.array([[[-self.big], [0], [0]]], np.float32)
+        assert attend(q, k, k).weights.tolist() == [[[0, 0.5, 0.5]]]
+
+    def test_a_sink_takes_what_is_far_below_it(self):
+        q = np.full((1, 1, 1), self.big)
+        assert attend(q, -q, q, sinks=[0.0]).weights.tolist() == [[[0]]]
+
+    @pytest.mark.parametrize("function", [attend, attention])
+    def test_masked_cells_of_such_a_row_are_zero(self, function):
+        q, k = np.full((1, 3, 1), self.big), np.full((1, 3, 1), -self.big)
+        visible = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
+        name = "mask" if function is attend else "visible"
+        nan = np.nan
+        expected = [[nan, nan, 0], [0, 0, 0], [0, 0, nan]]
+        np.testing.assert_array_equal(function(q, k, k, **{name: visible}).weights[0], expected)
+
+    @pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 3e38])
+    def test_cosines_do_not_depend_on_lengths(self, generator, size):
+        """The squares of such vectors overflow or vanish in float32, and the cosine was 0."""
+        q, k = generator.normal(size=(2, 2, 5, 3)).astype(np.float32)
+        q, k = (x / np.abs(x).max() for x in (q, k))
+        expected = attend(q, k, k, score="cosine").scores
+        found = attend(q * np.float32(size), k, k, score="cosine").scores
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+HOSTILE = {
+    dtype: st.one_of(
+        st.floats(width=8 * np.dtype(dtype).itemsize),
+        st.sampled_from([0.0, np.finfo(dtype).max, np.finfo(dtype).min, np.inf, -np.inf, np.nan]),
+    )
+    for dtype in (np.float16, np.float32, np.float64)
+}
+
+
+@st.composite
+def hostile_qkv(draw):
+    dtype = draw(st.sampled_from(list(HOSTILE)))
+    return [draw(hnp.arrays(dtype, (2, 3, 2), elements=HOSTILE[dtype])) for _ in range(3)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    hostile_qkv(),
+    st.sampled_from(["scaled_dot", "dot", "cosine", "gaussian"]),
+    st.sampled_from([None, 1e30, -1.0]),
+    st.sampled_from([None, 1e-30, 50.0]),
+    st.booleans(),
+)
+def test_a_row_is_a_distribution_or_nan(qkv, score, scale, softcap, causal):
+    """Whatever q, k and v hold; and nothing is warned of."""
+    done = attend(*qkv, score=score, scale=scale, softcap=softcap, causal=causal)
+    sums = done.weights.sum(-1)
+    broken = np.isnan(sums)
+    np.testing.assert_allclose(sums[~broken], 1, rtol=1e-5)
+    hidden = ~np.broadcast_to(done.mask, done.weights.shape)
+    assert (done.weights[hidden] == 0).all()
+    assert np.isnan(done.weights[broken][~hidden[broken]]).all()
