@@ -25,6 +25,8 @@ ALIGNMENTS = ("lower_right", "upper_left")
 def numbers(name: str, value: Any) -> Array:
     """The argument as an array of real numbers, booleans among them, of any shape [...]."""
     array = as_array(name, value)
+    if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):  # bfloat16 and the like
+        return array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         raise AttnvizError(
             f"{name} holds {array.dtype}; expected real numbers", f"{name}.astype(np.float32)"

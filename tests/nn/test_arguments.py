@@ -179,3 +179,13 @@ def test_a_signalling_nan_of_half_precision(qkv):
     """Its conversion to float32 is an invalid operation, which NumPy warns of."""
     q = np.full((N_HEAD, N_Q, D_K), 0x7C01, np.uint16).view(np.float16)
     assert np.isnan(attend(q, *qkv[1:]).weights).all()
+
+
+def test_other_people_s_number_types(qkv):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    q, k, v = (x.astype(ml_dtypes.bfloat16) for x in qkv)
+    bias = np.zeros(N_K, ml_dtypes.bfloat16)
+    expected = attend(*(x.astype(np.float32) for x in (q, k, v)))
+    np.testing.assert_array_equal(attend(q, k, v, bias=bias).weights, expected.weights)
+    with pytest.raises(AttnvizError, match=REAL):
+        attend(qkv[0].astype("V8"), k, v)
