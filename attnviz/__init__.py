@@ -4,6 +4,7 @@
 
     trace = attnviz.run("I saw a saw", model="random:seed=7")
     trace["encoder.0.self"].weights  # [n_head, n_q, n_k]
+    trace["L0.H1"].weights  # of one head, [1, n_q, n_k]
 
 The names below are loaded when they are first used.
 """

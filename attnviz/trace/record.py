@@ -18,6 +18,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import STAGES
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
+from attnviz.trace.selection import parse_selection
 
 ARRAYS = (*STAGES, "bias", "masked_by")
 
@@ -94,6 +95,25 @@ class Record:
     def kept(self) -> dict[str, Array]:
         """All kept arrays by stage."""
         return {name: array for name in ARRAYS if (array := getattr(self, name)) is not None}
+
+    def head(self, number: int) -> Record:
+        """The record of one of its heads alone: every stage with n_head = 1, the arrays views of
+        this record's."""
+        if not 0 <= number < self.n_head:
+            raise AttnvizError(
+                f"{self.id}: there is no head {number}",
+                f"the heads count from H0 to H{self.n_head - 1}",
+            )
+
+        def part(name: str, array: Array) -> Array:
+            if name in ("mask", "masked_by", "bias") and array.ndim < 3:
+                return array  # one for all heads
+            group = max(1, self.n_head // array.shape[-3])  # 1, or the heads that share a k and v
+            first = number // group
+            return array[..., first : first + 1, :, :]
+
+        site = replace(self.site, n_head=1, n_kv_head=1)
+        return Record(site, **{name: part(name, array) for name, array in self.kept().items()})
 
     def reasons(self) -> Array | None:
         """Why cells are masked: [n_q, n_k] or [n_head, n_q, n_k], 0 = visible,
@@ -209,14 +229,42 @@ class Trace:
     logits: Array | None = None
     """[n_token, n_vocabulary], where the model has an output and it was asked for."""
 
-    def __getitem__(self, id: str) -> Record:
+    def __getitem__(self, name: str) -> Record:
+        """`trace["encoder.1.self"]`, a record; `trace["L1.H3"]` or `trace["decoder.1.cross.H3"]`,
+        one head of a record, itself a record with n_head = 1.
+
+        Raises AttnvizError if there is no such record, or if the name is that of several.
+        """
         for record in self.records:
-            if record.id == id:
+            if record.id == name:
                 return record
-        raise AttnvizError(
-            f"no record {id!r} in this trace",
-            f"there are {', '.join(record.id for record in self.records)}",
-        )
+        return self._named(name)
+
+    def _named(self, name: str) -> Record:
+        """What `name` selects, if that is one record or one head."""
+        known = f"there are {', '.join(record.id for record in self.records)}"
+        if not isinstance(name, str):
+            raise AttnvizError(f"a record has a name, not {name!r}", f"trace.records[0]; {known}")
+        try:
+            clauses = parse_selection([name], option="").clauses
+        except AttnvizError as error:
+            raise AttnvizError(f"no record {name!r} in this trace", known) from error
+        clause = clauses[0]
+        if len(clauses) > 1 or not clause.names_one:
+            raise AttnvizError(
+                f"{name!r} names several records or heads; expected one",
+                'trace["L1.H3"] is one head, trace["encoder.1.self"] a record',
+            )
+        records = [record for record in self.records if clause.covers(record)]
+        if not records:
+            raise AttnvizError(f"no record {name!r} in this trace", known)
+        if len(records) > 1:
+            head = "" if clause.heads is None else f".H{clause.heads[0]}"
+            raise AttnvizError(
+                f"{name!r} is in {len(records)} records: {', '.join(r.id for r in records)}",
+                f"name it in full: {records[0].id}{head}",
+            )
+        return records[0] if clause.heads is None else records[0].head(clause.heads[0])
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)

@@ -58,6 +58,15 @@ class Clause:
     kind: str | None = None
     heads: tuple[int, ...] | None = None
 
+    @property
+    def names_one(self) -> bool:
+        """Whether it is about one layer, and one head of it or all."""
+        return (
+            self.layers is not None
+            and len(self.layers) == 1
+            and (self.heads is None or len(self.heads) == 1)
+        )
+
     def covers(self, record: Selectable) -> bool:
         id = record.id
         return (
