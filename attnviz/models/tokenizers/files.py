@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
 from attnviz.models.tokenizers.decoder import DecoderTokenizer
-from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer, read_tokenizer
+from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer
+from attnviz.models.tokenizers.loading import SERIALIZED, load_serialized, load_vocabulary
 from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.models.tokenizers.vocabulary import CONVERT, content, read_settings, read_vocabulary
+from attnviz.models.tokenizers.vocabulary import MERGES, PIECES, WORDS
 
+CONVERT = (
+    "write tokenizer.json where transformers is installed: "
+    "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+)
 SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
 
@@ -33,35 +38,37 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
         folder, "tokenizer.json"
     ):
         return _marian(folder, begin)
-    source = _of_text(folder, str(config.get("model_type")), ids)
+    source = _of_text(folder, config, ids)
     if begin is None and not config.get("is_encoder_decoder"):
         return Tokenizers(source)
     return Tokenizers(source, DecoderTokenizer(source, begin, end))
 
 
-def _of_text(folder: Path, family: str, ids: Mapping[str, list[int]]) -> Tokenizer:
+def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int]]) -> Tokenizer:
     begin, end = _first(ids, "bos_token_id"), _first(ids, "eos_token_id")
-    path = folder / "tokenizer.json"
-    settings = read_settings(folder)
+    ends = ids.get("eos_token_id", ())
+    path = folder / SERIALIZED
     if path.exists():
-        backend = read_tokenizer(path)
-    elif _holds(folder, "vocab.txt") or _holds(folder, "vocab.json", "merges.txt"):
-        path = folder / ("vocab.txt" if _holds(folder, "vocab.txt") else "vocab.json")
-        backend = read_vocabulary(folder, settings, family)
-        if backend is None:
+        loaded = load_serialized(path, config)
+    elif _holds(folder, WORDS) or _holds(folder, PIECES, MERGES):
+        path = folder / (WORDS if _holds(folder, WORDS) else PIECES)
+        older = load_vocabulary(folder, config)
+        if older is None:
             return NoTokenizer(
-                f"{folder} has {path.name} and no tokenizer.json, and how the tokenizer of "
-                f"{family} reads it is not known",
+                f"{folder} has {path.name} and no {SERIALIZED}, and how the tokenizer of "
+                f"{config.get('model_type')} reads it is not known",
                 f"{CONVERT}; or give token ids: --ids 101,1045,102",
                 begin,
                 end,
-                ids.get("eos_token_id", ()),
+                ends,
             )
+        loaded = older
     else:
-        return NoTokenizer(*_missing(folder), begin, end, ids.get("eos_token_id", ()))
-    if end is None and content(settings.get("eos_token")):
-        end = backend.token_to_id(content(settings["eos_token"]))
-    return HFTokenizer(backend, begin, end, str(path), ids.get("eos_token_id", []))
+        return NoTokenizer(*_missing(folder), begin, end, ends)
+    if end is None:
+        token = loaded.settings.special.get("eos_token")
+        end = loaded.backend.token_to_id(token.content) if token else None
+    return HFTokenizer(loaded.backend, begin, end, str(path), ends, loaded)
 
 
 def _marian(folder: Path, begin: int | None) -> Tokenizers:

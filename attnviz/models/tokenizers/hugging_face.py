@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.json_object import other_kind, read_bytes
-from attnviz.models.tokenizers.package import package_errors, tokenizers_package
+from attnviz.models.tokenizers.loading import SERIALIZED, Loaded
+from attnviz.models.tokenizers.package import package_errors
+from attnviz.models.tokenizers.settings import MAX_ID
 from attnviz.models.tokenizers.spelling import show, spelling_of
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.tokens import Tokens
@@ -19,10 +20,15 @@ UNASSIGNED = "\U0010fffd"
 MASKS = ("[MASK]", "<mask>")
 """How the token to be predicted is spelled."""
 
-IDS_HINT = "give token ids instead: --ids 101,1045,102"
+SPACED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't", " 'm": "'m",
+          " 's": "'s", " 've": "'ve", " 're": "'re"}  # fmt: skip
 
-MAX_ID = 2**32 - 1
-"""The largest id that the package can look up."""
+OTHER_IDS = (
+    f"{SERIALIZED} alone gives this text other ids; as in transformers, the class and the "
+    "settings of tokenizer_config.json count"
+)
+
+IDS_HINT = "give token ids instead: --ids 101,1045,102"
 
 
 class HFTokenizer(Tokenizer):
@@ -35,20 +41,20 @@ class HFTokenizer(Tokenizer):
         end: int | None = None,
         where: str = "the tokenizer",
         other_ends: Collection[int] = (),
+        loaded: Loaded | None = None,
     ) -> None:
-        self._backend = backend
+        self._backend, self._loaded = backend, loaded
         self.begin, self.end, self.where = begin, end, where
         self.other_ends = frozenset(other_ends)
         with package_errors(f"{where} is damaged", "download it again"):
-            backend.no_padding()
-            backend.no_truncation()
-            if getattr(backend.model, "dropout", None) is not None:
-                backend.model.dropout = None  # leaves out merges at random, while training
+            _make_plain(backend)
             self.n_entry = backend.get_vocab_size()
             self.mask = next(filter(None, map(backend.token_to_id, MASKS)), None)
             added = backend.get_added_tokens_decoder()
             self._unknown = _unknown_id(backend)
             self._spelling = spelling_of(backend)
+        is_bpe = type(backend.model).__name__ == "BPE"  # transformers leaves its spaces as they are
+        self._cleans_up = loaded is not None and not is_bpe and loaded.settings.cleans_up
         self._added = set(added)
         self._special = {id for id, token in added.items() if token.special}
 
@@ -65,9 +71,10 @@ class HFTokenizer(Tokenizer):
                 "a token of its post_processor has ids and names that do not fit",
                 IDS_HINT,
             )
-        return self._tokens(
+        tokens = self._tokens(
             pieces, ids, segments=segments, special=[i for i, added in enumerate(special) if added]
         )
+        return replace(tokens, notes=(*tokens.notes, *self._notes(clean, ids)))
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]
@@ -82,7 +89,22 @@ class HFTokenizer(Tokenizer):
     def join(self, ids: Sequence[int]) -> str:
         """The text of ids, without special tokens."""
         with package_errors(f"{self.where} cannot write these ids as text", "download it again"):
-            return str(self._backend.decode([id for id in ids if 0 <= id <= MAX_ID]))
+            text = str(self._backend.decode([id for id in ids if 0 <= id <= MAX_ID]))
+        return clean_up(text) if self._cleans_up else text
+
+    def _notes(self, texts: Sequence[str | None], ids: Sequence[int]) -> tuple[str, ...]:
+        """What is to be said of how these texts became ids."""
+        if self._loaded is None:
+            return ()
+        notes, alone = self._loaded.notes, self._loaded.alone
+        if alone is not None:
+            with package_errors(f"{self.where} cannot read this text", IDS_HINT):
+                other = alone()
+                _make_plain(other)
+                others = other.encode(*texts).ids
+            if others != ids:
+                notes = (*notes, OTHER_IDS)
+        return notes
 
     def _entry(self, id: int) -> str | None:
         return self._backend.id_to_token(id) if 0 <= id <= MAX_ID else None
@@ -133,15 +155,19 @@ class NoTokenizer(Tokenizer):
         return Tokens.of([f"#{id}" for id in all_ids], all_ids, segments=segments)
 
 
-def read_tokenizer(path: Path) -> Any:
-    """The `tokenizers.Tokenizer` in a `tokenizer.json`."""
-    tokenizers, content = tokenizers_package(path), read_bytes(path)
-    problem = f"{path} is damaged or not a tokenizer file"
-    try:
-        with package_errors(problem, "download it again"):
-            return tokenizers.Tokenizer.from_buffer(content)
-    except AttnvizError as error:
-        raise other_kind(path, content) or error from error.__cause__
+def clean_up(text: str) -> str:
+    """A text without the spaces before its punctuation, as transformers writes it."""
+    for spaced, joined in SPACED.items():
+        text = text.replace(spaced, joined)
+    return text
+
+
+def _make_plain(backend: Any) -> None:
+    """Let a text have all its tokens and no others, the same ones each time."""
+    backend.no_padding()
+    backend.no_truncation()
+    if getattr(backend.model, "dropout", None) is not None:
+        backend.model.dropout = None  # leaves out merges at random, while training
 
 
 def _unknown_id(backend: Any) -> int | None:

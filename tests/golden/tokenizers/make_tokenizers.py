@@ -4,16 +4,19 @@
     python tests/golden/tokenizers/make_tokenizers.py           # train, and write ids.json
     python tests/golden/tokenizers/make_tokenizers.py --check   # compare with transformers live
 
-Every folder has the files of a tokenizer older than `tokenizer.json`, as checkpoints have them.
+Every folder has the files of a tokenizer older than `tokenizer.json`, as checkpoints have them;
+`serialized/` has a `tokenizer.json` of each kind, which `variants.py` puts beside settings.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import variants
 from nasty import NASTY, PAIRS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -89,6 +92,56 @@ def make_marian(folder: Path) -> None:
     write(folder / "tokenizer_config.json", {"source_lang": "eng", "target_lang": "fra"})
 
 
+def make_serialized() -> None:
+    """A `tokenizer.json` of every kind, as transformers saves it."""
+    import transformers
+
+    folder = HERE / "serialized"
+    folder.mkdir(exist_ok=True)
+    older = {"bert": "BertTokenizer", "gpt2": "GPT2Tokenizer", "roberta": "RobertaTokenizer"}
+    made = {
+        name: getattr(transformers, cls).from_pretrained(HERE / name) for name, cls in older.items()
+    }
+    bytes_ = json.loads(made["gpt2"].backend_tokenizer.to_str())["model"]
+    merges = [tuple(pair) for pair in bytes_["merges"]]
+    made["gpt_neox"] = transformers.GPTNeoXTokenizer(vocab=bytes_["vocab"], merges=merges)
+    made["qwen2"] = transformers.Qwen2Tokenizer(vocab=bytes_["vocab"], merges=merges)
+    pieces, merges = sentence_pieces()
+    made["llama"] = transformers.LlamaTokenizer(vocab=pieces, merges=merges)
+    made["gemma"] = transformers.GemmaTokenizer(vocab=pieces, merges=merges)
+    for name, cls, special in (
+        ("t5", "T5Tokenizer", ["<pad>", "</s>", "<unk>"]),
+        ("albert", "AlbertTokenizer", ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]),
+        ("xlm_roberta", "XLMRobertaTokenizer", ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]),
+    ):
+        options = {"extra_ids": 0} if name == "t5" else {}
+        made[name] = getattr(transformers, cls)(vocab=unigram(special), **options)
+    for name, tokenizer in made.items():
+        write(folder / f"{name}.json", json.loads(tokenizer.backend_tokenizer.to_str()))
+
+
+def sentence_pieces() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """SentencePiece's BPE: pieces with ▁ for a space, and every byte."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=200, show_progress=False))
+    state = json.loads(tokenizer.to_str())["model"]
+    special = ["<pad>", "<unk>", "<s>", "</s>", "<bos>", "<eos>", "<mask>"]
+    names = special + [f"<0x{byte:02X}>" for byte in range(256)] + list(state["vocab"])
+    vocabulary = {piece: id for id, piece in enumerate(dict.fromkeys(names))}
+    return vocabulary, [tuple(pair) for pair in state["merges"]]
+
+
+def unigram(special: list[str]) -> list[tuple[str, float]]:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=180, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return [tuple(entry) for entry in json.loads(tokenizer.to_str())["model"]["vocab"]]
+
+
 def make_all() -> None:
     for name in CLASSES:
         (HERE / name).mkdir(exist_ok=True)
@@ -104,6 +157,7 @@ def make_all() -> None:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     make_byte_level(HERE / "roberta", roberta, special)
     make_marian(HERE / "marian")
+    make_serialized()
 
 
 def reference(name: str) -> dict[str, list[list[int]]]:
@@ -121,6 +175,27 @@ def reference(name: str) -> dict[str, list[list[int]]]:
     return ids
 
 
+def reference_of_variant(variant: variants.Variant) -> dict[str, list[list[int]]]:
+    """What `AutoTokenizer` reads of a folder with settings: texts, and a pair of which the second
+    may be empty."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        variants.write(variant, Path(folder))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    text, pair = variants.PAIR
+    texts = [tokenizer(each)["input_ids"] for each in variants.TEXTS]
+    return {
+        "texts": texts,
+        "pairs": [tokenizer(text, pair)["input_ids"], tokenizer(text, "")["input_ids"]],
+    }
+
+
+def references() -> dict[str, Any]:
+    older = {name: reference(name) for name in CLASSES}
+    return {**older, "variants": {n: reference_of_variant(v) for n, v in variants.VARIANTS.items()}}
+
+
 def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -128,9 +203,9 @@ def write(path: Path, content: Any) -> None:
 def main() -> int:
     if sys.argv[1:] == ["--check"]:
         golden = json.loads((HERE / "ids.json").read_text("utf-8"))
-        return int(any(reference(name) != golden[name] for name in CLASSES))
+        return int(references() != golden)
     make_all()
-    write(HERE / "ids.json", {name: reference(name) for name in CLASSES})
+    write(HERE / "ids.json", references())
     return 0
 
 

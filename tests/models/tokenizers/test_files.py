@@ -169,7 +169,7 @@ DAMAGED = {
 def test_a_class_that_cuts_in_another_way(copy):
     """Its texts cannot be read, its ids can."""
     folder, config = copy("gpt2")
-    write("tokenizer_config.json", '{"tokenizer_class": "Qwen2Tokenizer"}')(folder)
+    write("tokenizer_config.json", '{"tokenizer_class": "CLIPTokenizer"}')(folder)
     tokenizer = read_tokenizers(folder, config).source
     with pytest.raises(AttnvizError, match="how the tokenizer of gpt2 reads it is not known"):
         tokenizer.encode("I saw")

@@ -9,6 +9,7 @@ from attnviz.models.build.layers import attention, feed_forward, layer_norm, lin
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block, Sublayer
 
+TOKENIZER = "AlbertTokenizer"
 HEAD = LanguageModelHead("predictions.dense", "predictions.LayerNorm", "predictions")
 PROJECTIONS = ("query", "key", "value", "dense")
 

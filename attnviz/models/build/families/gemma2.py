@@ -23,6 +23,8 @@ from attnviz.models.model import Model
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import Block, Sublayer
 
+TOKENIZER = "GemmaTokenizer"
+
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_gemma(checkpoint), checkpoint.config

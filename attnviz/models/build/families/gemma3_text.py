@@ -17,6 +17,8 @@ from attnviz.models.build.rope import Rope, read_rope, read_rope_section
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
 
+TOKENIZER = "GemmaTokenizer"
+
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_gemma(checkpoint), checkpoint.config

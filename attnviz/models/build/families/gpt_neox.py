@@ -24,6 +24,7 @@ from attnviz.nn.embedding import Embedding
 from attnviz.nn.transformer import Block, Branch, Parallel, Sublayer
 from attnviz.nn.weights import rows
 
+TOKENIZER = "GPTNeoXTokenizer"
 IGNORED = (
     r"(gpt_neox\.)?layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"
     r"|(score|classifier|qa_outputs)\..*"

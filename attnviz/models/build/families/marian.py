@@ -21,6 +21,7 @@ from attnviz.nn.positions import sinusoidal
 from attnviz.nn.types import Array
 from attnviz.nn.weights import rows
 
+TOKENIZER = "MarianTokenizer"
 FIXED = r"|(model\.)?(encoder|decoder)\.embed_positions\.weight"
 """Some files hold the sines and cosines, which are computed here."""
 

@@ -18,6 +18,8 @@ from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.transformer import Block
 
+TOKENIZER = "TokenizersBackend"
+
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_llama_like(checkpoint), checkpoint.config

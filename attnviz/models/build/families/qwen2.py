@@ -20,6 +20,8 @@ from attnviz.models.build.rope import read_rope
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
 
+TOKENIZER = "Qwen2Tokenizer"
+
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_llama_like(checkpoint), checkpoint.config

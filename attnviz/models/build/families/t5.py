@@ -22,6 +22,7 @@ from attnviz.nn.schemes import RelativeBias
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 from attnviz.nn.weights import rows
 
+TOKENIZER = "T5Tokenizer"
 IGNORED = (
     r"(encoder|decoder)\.embed_tokens\.weight"
     r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"

@@ -1,0 +1,116 @@
+"""`tokenizer.json` or an older vocabulary, and the files beside it -> `tokenizers.Tokenizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attnviz.errors import AttnvizError
+from attnviz.models.json_object import other_kind, read_bytes
+from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, Source, build, class_name
+from attnviz.models.tokenizers.package import package_errors, tokenizers_package
+from attnviz.models.tokenizers.settings import FLAGS, Settings, Token, read_settings
+from attnviz.models.tokenizers.vocabulary import read_vocabulary
+
+SERIALIZED = "tokenizer.json"
+
+
+class Loaded(NamedTuple):
+    """A tokenizer, and what is to be said of how it was loaded."""
+
+    backend: Any
+    settings: Settings
+    notes: tuple[str, ...] = ()
+    alone: Callable[[], Any] | None = None
+    """Loads the same `tokenizer.json` without the files beside it, if that is another
+    tokenizer."""
+
+
+def load_serialized(path: Path, config: Mapping[str, Any]) -> Loaded:
+    """The tokenizer of a folder that has a `tokenizer.json`, as transformers reads it."""
+    backend = read_serialized(path)
+    settings = read_settings(path.parent, _added_tokens(backend))
+    name = class_name(settings, config, _is_byte_level(backend))
+    before, notes = _state(backend), []
+    if name == AS_IT_IS and getattr(backend.model, "dropout", None):
+        notes.append(f"the dropout of {SERIALIZED} is left out: it is for training")
+    with package_errors(f"{path} cannot be read as {name}", "download it again"):
+        built = build(name, Source(backend.model, backend), settings)
+        if built is None:
+            notes.append(f"{SERIALIZED} is read as it is; {name} of transformers may differ")
+            built = build(AS_IT_IS, Source(backend.model, backend), settings)
+        moved = _moved(built, settings)
+        after = _state(built)
+    if moved:
+        notes.append(f"{moved}, as in transformers")
+    alone = None if after == before else cache(partial(read_serialized, path))
+    return Loaded(built, settings, tuple(notes), alone)
+
+
+def load_vocabulary(folder: Path, config: Mapping[str, Any]) -> Loaded | None:
+    """The tokenizer of a folder that has older files; None if their class is not known."""
+    settings = read_settings(folder)
+    name = class_name(settings, config)
+    if name not in CLASSES or not CLASSES[name].reads_older:
+        return None
+    model = read_vocabulary(folder, CLASSES[name].kind)
+    if model is None:
+        return None
+    with package_errors(f"{folder}: its vocabulary cannot be read as {name}", "download it again"):
+        backend = build(name, Source(model), settings)
+        moved = _moved(backend, settings)
+    if moved:
+        raise AttnvizError(
+            f"{folder}: {moved}", "the vocabulary belongs to another model: download it again"
+        )
+    return Loaded(backend, settings)
+
+
+def read_serialized(path: Path) -> Any:
+    """The `tokenizers.Tokenizer` in a `tokenizer.json`."""
+    tokenizers, content = tokenizers_package(path), read_bytes(path)
+    try:
+        with package_errors(f"{path} is damaged or not a tokenizer file", "download it again"):
+            return tokenizers.Tokenizer.from_buffer(content)
+    except AttnvizError as error:
+        raise other_kind(path, content) or error from error.__cause__
+
+
+def _added_tokens(backend: Any) -> dict[int, Token]:
+    return {
+        id: Token(token.content, tuple(getattr(token, name) for name in FLAGS))
+        for id, token in sorted(backend.get_added_tokens_decoder().items())
+    }
+
+
+def _moved(backend: Any, settings: Settings) -> str:
+    """Of an added token, that it has another id than the settings give it; empty if none has."""
+    for id, (content, _) in settings.added.items():
+        if content and backend.token_to_id(content) != id:
+            return (
+                f"the added token {content!r} has the id {id}, but the vocabulary leaves it "
+                f"{backend.token_to_id(content)}"
+            )
+    return ""
+
+
+def _parts(backend: Any) -> tuple[Any, ...]:
+    return backend.normalizer, backend.pre_tokenizer, backend.post_processor
+
+
+def _is_byte_level(backend: Any) -> bool:
+    parts = (*_parts(backend), backend.decoder)
+    return any(part is not None and b'"ByteLevel"' in part.__getstate__() for part in parts)
+
+
+def _state(backend: Any) -> tuple[Any, ...]:
+    """All that decides which ids a text has, but the vocabulary."""
+    flags = ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges", "max_input_chars_per_word")
+    return (
+        tuple(None if part is None else part.__getstate__() for part in _parts(backend)),
+        tuple(getattr(backend.model, name, None) for name in flags),
+        _added_tokens(backend),
+        backend.encode_special_tokens,
+    )
