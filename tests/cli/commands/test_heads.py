@@ -14,7 +14,7 @@ from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.roles import ROLES
 from attnviz.views.numbers import short
 
-IMAGE = Path(__file__).parents[2] / "samples" / "digits" / "3.png"
+IMAGE = Path(__file__).parents[3] / "samples" / "digits" / "3.png"
 
 REPEATED = "KXQWJDKXQMWJDZKXQWBJDMZKXQW"
 
