@@ -41,7 +41,7 @@ def write(file: BinaryIO, suffix: str, manifest: Manifest, arrays: Mapping[str, 
 def json_text(manifest: Manifest, arrays: Mapping[str, Array]) -> Iterator[str]:
     """One JSON object on one line: the manifest's keys, `dtypes`, `non_finite`, `arrays`."""
     extra = {
-        "dtypes": {name: array.dtype.name for name, array in arrays.items()},
+        "dtypes": {name: _dtype_name(array) for name, array in arrays.items()},
         "non_finite": {
             name: cells for name, array in arrays.items() if (cells := _non_finite(name, array))
         },
@@ -73,7 +73,8 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
             f"known: {', '.join(READERS)}; the attention of a model: attnviz run TEXT -m MODEL",
         )
     try:
-        return reader(path)
+        manifest, arrays = reader(path)
+        return manifest, {name: _portable(path, name, each) for name, each in arrays.items()}
     except AttnvizError:
         raise
     except OSError as error:
@@ -146,6 +147,27 @@ def _read_json(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     return manifest if "format" in manifest else None, read
 
 
+def _portable(path: Path, name: str, array: Array) -> Array:
+    """An array of any machine as all of this program computes with it: extended precision becomes
+    float64, signalling NaN, which NumPy would warn of at every step, a quiet one."""
+    if array.dtype.kind != "f":
+        return array
+    if array.dtype.itemsize > 8:
+        with np.errstate(all="ignore"):
+            narrow = array.astype(np.float64)
+        lost = np.isfinite(array) & ~np.isfinite(narrow)
+        if lost.any():
+            raise AttnvizError(
+                f"{path}: {name} holds numbers beyond the range of float64, in {int(lost.sum())} "
+                f"of {lost.size} places; the first is {list(map(int, np.argwhere(lost)[0]))}",
+                "attention weights lie between 0 and 1: check what wrote them",
+            )
+        array = narrow
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    bad = np.isnan(native)
+    return np.where(bad, native.dtype.type(np.nan), native) if bad.any() else native
+
+
 READERS = {
     ".npz": _read_npz,
     ".npy": _read_npy,
@@ -173,10 +195,22 @@ def _nested(array: Array) -> Any:
     if array.dtype.kind != "f":
         return array.tolist()
     # the shortest decimals that give the same float32 back, instead of all digits of a float64
-    wide = array.astype(np.float64) if array.dtype.itemsize == 8 else _shortest(array)
-    if np.isfinite(array).all():
+    wide = _double(array) if array.dtype.itemsize >= 8 else _shortest(array)
+    if np.isfinite(wide).all():
         return wide.tolist()
-    return np.where(np.isfinite(array), wide, None).tolist()  # type: ignore[call-overload]
+    return np.where(np.isfinite(wide), wide, None).tolist()  # type: ignore[call-overload]
+
+
+def _dtype_name(array: Array) -> str:
+    """Of the numbers as they are written: JSON has no extended precision."""
+    is_long = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    return "float64" if is_long else array.dtype.name
+
+
+def _double(array: Array) -> Array:
+    """As JSON holds numbers: of extended precision, what is beyond float64 is infinite."""
+    with np.errstate(all="ignore"):
+        return array.astype(np.float64)
 
 
 def _shortest(array: Array) -> Array:
@@ -186,6 +220,7 @@ def _shortest(array: Array) -> Array:
 def _non_finite(name: str, array: Array) -> list[list[Any]]:
     if array.dtype.kind != "f":
         return []
+    array = _double(array) if array.dtype.itemsize > 8 else array
     odd = ~np.isfinite(array)
     if name.endswith("/logits"):
         odd &= ~np.isneginf(array)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attnviz.cli.emit import talk
 from attnviz.cli.options import FileInput, LookOptions, TextInput
 from attnviz.cli.progress import progress
-from attnviz.cli.spread import whole_numbers
+from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 
@@ -48,6 +48,7 @@ def named_file(source: str | None) -> Path | None:
 
 def load_file(file: Path, options: FileInput) -> Trace:
     """A trace, or plain weights."""
+    from attnviz.trace.arrays import NAN
     from attnviz.trace.file import load
 
     return load(
@@ -56,6 +57,7 @@ def load_file(file: Path, options: FileInput) -> Trace:
         batch=options.batch,
         tokens=_words("tokens", options.tokens),
         key_tokens=_words("key-tokens", options.key_tokens),
+        nan=None if options.nan is None else one_of("nan", options.nan, NAN),
     )
 
 

@@ -99,6 +99,10 @@ class FileInput:
     array: Annotated[
         str | None, typer.Option(help="Plain files: which array holds the weights")
     ] = None
+    nan: Annotated[
+        str | None,
+        typer.Option(help="Plain files: what NaN means: broken (default) or masked"),
+    ] = None
 
 
 @group

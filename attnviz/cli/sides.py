@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 G = TypeVar("G", FileInput, TextInput)
 
-OF_FILES = ("array", "batch", "tokens", "key-tokens")
+OF_FILES = ("array", "batch", "tokens", "key-tokens", "nan")
 OF_TEXTS = ("model", "ids", "pair", "target")
 SELECT = "select"
 

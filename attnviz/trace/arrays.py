@@ -22,6 +22,12 @@ from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
 MAX_SHAPES = 4
 """How many shapes an error names."""
 
+MAX_NAMES = 8
+"""How many arrays an error names."""
+
+NAN = ("broken", "masked")
+"""What NaN among the weights means: that they are broken, or that the cell is masked."""
+
 USUAL_NAMES = ("weights", "attn", "attention", "attentions", "attn_weights", "probs", "pattern")
 
 
@@ -33,12 +39,15 @@ def trace_of_arrays(
     batch: str | int | None = None,
     tokens: Sequence[str] | None = None,
     key_tokens: Sequence[str] | None = None,
+    nan: str | None = None,
 ) -> Trace:
     """The weights among the arrays of a file as a trace; for the options see `attnviz.load`.
 
     Raises:
         AttnvizError: no array to take, or several; shapes or numbers of tokens that do not fit.
     """
+    if nan not in (None, *NAN):
+        raise AttnvizError(f"nan: unknown value {nan!r}", nearest(str(nan), NAN))
     layers = _layers(path, _chosen(path, arrays, array), batch)
     n_q, n_k = _common_size(path, layers)
     queries = _stream(path, "queries", "--tokens", tokens, n_q)
@@ -46,24 +55,30 @@ def trace_of_arrays(
     is_self = n_q == n_k and key_tokens is None
     if not is_self:
         streams["keys"] = _stream(path, "keys", "--key-tokens", key_tokens, n_k)
-    sites = [
-        Site(
+    records = []
+    for number, layer in enumerate(layers):
+        weights, mask = _split_nan(layer) if nan == "masked" else (layer, None)
+        site = Site(
             id=RecordId(ARRAY, number, "self" if is_self else "cross"),
             queries="queries",
             keys="queries" if is_self else "keys",
             n_head=len(layer),
             n_kv_head=len(layer),
+            mask=() if mask is None else ("nan",),
         )
-        for number, layer in enumerate(layers)
-    ]
-    return Trace(
-        model=ModelFacts(path.name, ARRAY),
-        streams=streams,
-        records=tuple(
-            Record(site, weights=read_only(layer))
-            for site, layer in zip(sites, layers, strict=True)
-        ),
-    )
+        seen = None if mask is None else read_only(mask)
+        records.append(Record(site, weights=read_only(weights), mask=seen))
+    return Trace(model=ModelFacts(path.name, ARRAY), streams=streams, records=tuple(records))
+
+
+def _split_nan(layer: Array) -> tuple[Array, Array | None]:
+    """The weights with 0 for NaN, and the mask that NaN stands for: [n_q, n_k] where all heads
+    have the same, else [n_head, n_q, n_k]; None without any."""
+    hidden = np.isnan(layer)
+    if not hidden.any():
+        return layer, None
+    mask = ~hidden
+    return np.where(hidden, 0, layer), mask[0] if (mask == mask[0]).all() else mask
 
 
 def _common_size(path: Path, layers: Sequence[Array]) -> tuple[int, int]:
@@ -80,7 +95,8 @@ def _common_size(path: Path, layers: Sequence[Array]) -> tuple[int, int]:
     return n_q, n_k
 
 
-def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list[Array]:
+def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> dict[str, Array]:
+    """The arrays that hold the weights, by name, in the order of layers."""
     if not arrays:
         raise AttnvizError(f"{path} holds no arrays", "save weights in it")
     if wanted is not None:
@@ -102,19 +118,28 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list
                 f"{path}: {name} has the shape {list(each.shape)}; expected at least one weight",
                 "axes are [n_head, n_q, n_k] or fewer, or [n_layer, n_head, n_q, n_k]",
             )
-    if len(chosen) > 1 and any(each.ndim > 3 for each in chosen):
+    return dict(zip(names, chosen, strict=True))
+
+
+def _layers(path: Path, arrays: Mapping[str, Array], batch: str | int | None) -> list[Array]:
+    """Each layer as [n_head, n_q, n_k]. Of several arrays each is a layer, which may have an axis
+    of 1 before its heads: a batch of one text."""
+    items = {
+        name: array if batch is None else _item(path, array, str(batch))
+        for name, array in arrays.items()
+    }
+    deep = [array.shape for array in items.values() if array.ndim > 3 and array.shape[:-3] != (1,)]
+    if deep and len(items) > 1:
+        n_more = len(items) - MAX_NAMES
+        more = f" and {n_more} more" if n_more > 0 else ""
         raise AttnvizError(
-            f"{path} holds {len(chosen)} arrays: {', '.join(names[:8])}",
-            "say which one: --array NAME",
+            f"{path} holds {len(items)} arrays: {', '.join([*items][:MAX_NAMES])}{more}; expected "
+            f"of each a layer [n_head, n_q, n_k], got {list(deep[0])}",
+            "say which one: --array NAME"
+            + ("; if its first axis is the batch: --batch 0:0" if batch is None else ""),
         )
-    return chosen
-
-
-def _layers(path: Path, arrays: list[Array], batch: str | int | None) -> list[Array]:
-    """Each layer as [n_head, n_q, n_k]."""
     layers: list[Array] = []
-    for array in arrays:
-        array = array if batch is None else _item(path, array, str(batch))
+    for array in items.values():
         if array.ndim > 4:
             raise AttnvizError(
                 f"{path}: the shape {list(array.shape)} has {array.ndim} axes; "

@@ -41,6 +41,7 @@ def load(
     batch: str | int | None = None,
     tokens: Sequence[str] | None = None,
     key_tokens: Sequence[str] | None = None,
+    nan: str | None = None,
 ) -> Trace:
     """Read a trace that `Trace.save` wrote, or a plain file of attention weights.
 
@@ -53,6 +54,8 @@ def load(
         batch: the batch axis, 0 or "0"; "0:3" takes item 3 of it.
         tokens: of the queries, and of the keys too where their numbers are equal.
         key_tokens: of the keys, where they are others.
+        nan: what NaN among the weights means: "broken" (the default), or "masked" where a cell
+            that is NaN is one that its query does not see.
 
     Raises:
         AttnvizError: a file that cannot be read, shapes or numbers of tokens that do not fit.
@@ -61,12 +64,12 @@ def load(
     manifest, arrays = archive.read(path)
     if manifest is None:
         return trace_of_arrays(
-            path, arrays, array=array, batch=batch, tokens=tokens, key_tokens=key_tokens
+            path, arrays, array=array, batch=batch, tokens=tokens, key_tokens=key_tokens, nan=nan
         )
-    if any(option is not None for option in (array, batch, tokens, key_tokens)):
+    if any(option is not None for option in (array, batch, tokens, key_tokens, nan)):
         raise AttnvizError(
-            f"{path} is a trace: it has its own tokens and axes",
-            "tokens, key tokens, batch and array are for plain arrays",
+            f"{path} is a trace: it has its own tokens, axes and masks",
+            "tokens, key tokens, batch, array and nan are for plain arrays",
         )
     return trace_in(path, manifest, arrays)
 

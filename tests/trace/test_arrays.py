@@ -158,3 +158,107 @@ def test_a_trace_takes_no_tokens(tmp_path):
     attnviz.run("I saw").save(tmp_path / "t.npz")
     with pytest.raises(AttnvizError, match="is a trace: it has its own tokens"):
         attnviz.load(tmp_path / "t.npz", tokens=["a", "b"])
+
+
+class TestAsPyTorchGivesThem:
+    """`np.savez(file, *attentions)`: an array a layer, [n_batch, n_head, n, n]."""
+
+    @pytest.fixture
+    def layers(self, generator):
+        """Twelve of one text."""
+        raw = generator.random((12, 1, N_HEAD, N_Q, N_Q)).astype(np.float32)
+        return raw / raw.sum(-1, keepdims=True)
+
+    @pytest.mark.parametrize("batch", [None, 0, "0", "0:0"])
+    def test_one_text(self, layers, tmp_path, batch):
+        np.savez(tmp_path / "w.npz", *layers)
+        trace = attnviz.load(tmp_path / "w.npz", batch=batch)
+        assert [record.id for record in trace] == [f"array.{i}.self" for i in range(12)]
+        for record, layer in zip(trace, layers, strict=True):
+            np.testing.assert_array_equal(record.weights, layer[0])
+
+    def test_one_of_several_texts(self, weights, tmp_path):
+        layers = weights.swapaxes(0, 1)[:, :, :, :, :N_Q]  # five layers, two texts
+        np.savez(tmp_path / "w.npz", *layers)
+        trace = attnviz.load(tmp_path / "w.npz", batch="0:1")
+        np.testing.assert_array_equal(trace.records[3].weights, layers[3, 1])
+
+    def test_several_texts_are_refused_with_a_hint_that_works(self, layers, tmp_path):
+        np.savez(tmp_path / "w.npz", *np.repeat(layers, 3, axis=1))
+        with pytest.raises(AttnvizError) as error:
+            attnviz.load(tmp_path / "w.npz")
+        assert "holds 12 arrays: arr_0, arr_1, " in error.value.message
+        assert "arr_7 and 4 more; expected of each a layer" in error.value.message
+        assert f"got [3, {N_HEAD}, {N_Q}, {N_Q}]" in error.value.message
+        assert "--batch 0:0" in error.value.hint
+        assert len(attnviz.load(tmp_path / "w.npz", batch="0:0")) == 12
+
+    def test_stacks_are_refused_with_a_batch_too(self, weights, tmp_path):
+        np.savez(tmp_path / "w.npz", a=weights, b=weights)
+        with pytest.raises(AttnvizError, match=r"holds 2 arrays: a, b; .* got \[2, 3, 4, 7\]"):
+            attnviz.load(tmp_path / "w.npz", batch="1:0")
+        assert len(attnviz.load(tmp_path / "w.npz", batch="1:0", array="b")) == N_LAYER
+
+
+class TestNan:
+    """It is broken, unless the user says that it stands for masked cells."""
+
+    @pytest.fixture
+    def causal(self):
+        even = np.tri(4) / np.arange(1, 5)[:, None]
+        return np.where(np.tri(4, dtype=bool), even, np.nan)[None]
+
+    def test_masked(self, causal, tmp_path):
+        path = saved(tmp_path / "w.npy", causal)
+        assert np.isnan(attnviz.load(path).records[0].weights).any()
+        assert attnviz.load(path, nan="broken").records[0].mask is None
+        (record,) = attnviz.load(path, nan="masked")
+        np.testing.assert_array_equal(record.weights, np.nan_to_num(causal))
+        np.testing.assert_array_equal(record.mask, np.tri(4, dtype=bool))
+        assert record.site.mask == ("nan",)
+
+    def test_each_head_has_its_own(self, causal, tmp_path):
+        heads = np.concatenate([causal, np.full((1, 4, 4), 0.25)])
+        (record,) = attnviz.load(saved(tmp_path / "w.npy", heads), nan="masked")
+        np.testing.assert_array_equal(record.mask, ~np.isnan(heads))
+
+    def test_without_nan_nothing_is_masked(self, weights, tmp_path):
+        path = saved(tmp_path / "w.npy", weights[:, 0])
+        assert attnviz.load(path, nan="masked").records[0].mask is None
+
+    def test_it_goes_into_a_trace_and_back(self, causal, tmp_path):
+        attnviz.load(saved(tmp_path / "w.npy", causal), nan="masked").save(tmp_path / "t.json")
+        (record,) = attnviz.load(tmp_path / "t.json")
+        assert record.site.mask == ("nan",)
+        with pytest.raises(AttnvizError, match="is a trace"):
+            attnviz.load(tmp_path / "t.json", nan="masked")
+
+    def test_other_words(self, weights, tmp_path):
+        with pytest.raises(AttnvizError, match="nan: unknown value 'mask'") as error:
+            attnviz.load(saved(tmp_path / "w.npy", weights[0, 0]), nan="mask")
+        assert "masked" in error.value.hint
+
+
+class TestNumberTypes:
+    @pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="no extended precision here")
+    def test_extended_precision(self, weights, tmp_path):
+        array = weights[0, 0].astype(np.longdouble)
+        (record,) = attnviz.load(saved(tmp_path / "w.npy", array))
+        assert record.weights.dtype == np.float64
+        np.testing.assert_array_equal(record.weights, weights[0, 0])
+        array[1, 2, 3] = np.longdouble("1e400")
+        with pytest.raises(AttnvizError, match=r"beyond the range of float64, in 1 of 84 places"):
+            attnviz.load(saved(tmp_path / "w.npy", array))
+
+    def test_signalling_nan_becomes_quiet(self, tmp_path):
+        array = np.full((1, 2, 2), 0x7C01, np.uint16).view(np.float16)
+        (record,) = attnviz.load(saved(tmp_path / "w.npy", array))
+        record.weights.astype(np.float32)  # would warn, and a warning fails a test
+        assert np.isnan(record.weights).all()
+
+    def test_the_other_byte_order(self, weights, tmp_path):
+        path = saved(tmp_path / "w.npy", weights[0, 0].astype(">f4"))
+        attnviz.load(path).save(tmp_path / "t.safetensors")
+        np.testing.assert_array_equal(
+            attnviz.load(tmp_path / "t.safetensors").records[0].weights, weights[0, 0]
+        )

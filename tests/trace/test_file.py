@@ -209,3 +209,14 @@ class TestRefusals:
     def test_saving_under_an_unknown_suffix(self, saved, tmp_path):
         with pytest.raises(AttnvizError, match=r"cannot save a trace as '.txt'"):
             attnviz.load(saved).save(tmp_path / "t.txt")
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="no extended precision here")
+def test_json_of_extended_precision(tmp_path):
+    """JSON has float64 only: what is beyond is infinite, and said to be."""
+    weights = np.array([[[0.25, 0.75], [np.longdouble("1e400"), 1e-3]]], np.longdouble)
+    site = Site(RecordId("encoder", 0, "self"), "x", "x", 1, 1)
+    trace = Trace(ModelFacts("x"), {"x": Tokens.of("ab")}, (Record(site, weights=weights),))
+    trace.save(tmp_path / "t.json")
+    (record,) = attnviz.load(tmp_path / "t.json")
+    assert record.weights.tolist() == [[[0.25, 0.75], [np.inf, 1e-3]]]

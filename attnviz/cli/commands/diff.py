@@ -46,7 +46,7 @@ def diff(
             metavar="KEY=VALUE",
             help="In what B differs: model=, select= (its heads), any field of the stack (mask=, "
             "temperature=, seed=, …), ids=, pair=, target=; of files array=, batch=, tokens=, "
-            "key-tokens=. Repeatable.",
+            "key-tokens=, nan=. Repeatable.",
         ),
     ] = None,
     without: Annotated[

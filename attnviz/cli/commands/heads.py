@@ -164,7 +164,7 @@ def _of_file(file: Path, selection: Selection, options: FileInput) -> Measured:
         if set_options(options):
             raise AttnvizError(
                 f"{file} holds what was measured of heads, no weights",
-                "leave out --tokens, --key-tokens, --batch and --array",
+                "leave out --tokens, --key-tokens, --batch, --array and --nan",
             )
         table = table_from_arrays(file, manifest, arrays)
         return Measured(table.select(selection), model_in(file, manifest), None)
