@@ -13,6 +13,7 @@ from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
     Heatmap,
+    Picture,
     Scale,
     Table,
     around_zero,
@@ -119,3 +120,11 @@ def test_every_string_of_a_view(view):
     assert set(strings(view)) - found == set()
     shown = (text for row in view.texts() for text in row) if isinstance(view, Table) else ()
     assert found - set(strings(view)) <= set(shown)
+
+
+def test_a_coloured_image_has_the_brightness_of_rec_601():
+    image = np.zeros((2, 2, 3))
+    image[0, 0] = (1, 0, 0)
+    image[0, 1] = (1, 1, 1)
+    view = Picture("t", image, ((np.ones((1, 1)),),), ("",), ("",), Scale(0, 1))
+    np.testing.assert_allclose(view.grey(), [[0.299, 1], [0, 0]])

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import numpy as np
 import pytest
 
-from attnviz.render import render as render_file
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
 from attnviz.views.kinds import Axis, Links, indices
@@ -73,30 +69,6 @@ def test_one_token_on_a_side():
     for shape in ((1, 3), (3, 1), (1, 1)):
         view = Links("t", np.ones(shape) / shape[1], indices("r", shape[0]), indices("l", shape[1]))
         assert n_dot(drawn(view)) > 0
-
-
-def test_documents_hold_the_weights():
-    content, _ = render_file([samples.links()], ".csv")
-    found = list(csv.DictReader(io.StringIO(content.decode())))
-    assert [float(row["value"]) for row in found] == [0.9, 0.06, 0.04, 0, 0, 0.2, 0.5, 0.3]
-    assert found[0]["row_label"] == "Good"
-    text = render_file([samples.links()], ".md")[0].decode()
-    assert "| 0 Good | 0 早 | 0.900 |" in text
-    assert "0.060" not in text
-    assert "2 weights under 0\\.1" in text or "2 weights under 0.1" in text
-
-
-def test_the_figure_draws_lines_by_weight(monkeypatch):
-    from matplotlib.axes import Axes
-
-    widths = []
-    plot = Axes.plot
-    monkeypatch.setattr(
-        Axes, "plot", lambda self, *a, **k: (widths.append(k["linewidth"]), plot(self, *a, **k))[1]
-    )
-    render_file([samples.links()], ".svg")
-    assert widths == sorted(widths)
-    np.testing.assert_allclose(np.array(widths) / widths[-1], np.array([0.2, 0.3, 0.5, 0.9]) / 0.9)
 
 
 def test_long_labels_are_cut():

@@ -59,3 +59,22 @@ def test_a_document_of_many_pictures_names_them_once(no_other_font):
 def test_a_document_says_nothing_of_fonts_for_what_is_not_drawn(no_other_font):
     words = [Text((Line("词"),)), Table("词", ("a",), ((1,),))]
     assert handout.render([("one", words)], "folder").warnings == ()
+
+
+def test_characters_that_no_font_has_are_named(monkeypatch):
+    monkeypatch.setattr(fonts, "_others", list)
+    _, warnings = fonts.families(["我看见了", "नमस्ते", "abc"])
+    (warning,) = warnings
+    assert "CJK UNIFIED" in warning
+    assert "DEVANAGARI" in warning
+    assert "apt install" in warning
+
+
+def test_another_font_is_found_for_them(monkeypatch):
+    monkeypatch.setattr(
+        fonts, "_covered", lambda path: {ord("我")} if "other" in path else set(range(128))
+    )
+    monkeypatch.setattr(fonts, "_others", lambda: ["/other.ttf"])
+    monkeypatch.setattr(fonts.font_manager.fontManager, "addfont", lambda path: None)
+    monkeypatch.setattr(fonts.font_manager.FontProperties, "get_name", lambda self: "Other")
+    assert fonts.families(["我"]) == (["DejaVu Sans", "Other"], ())

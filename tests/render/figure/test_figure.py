@@ -1,0 +1,60 @@
+"""PNG, SVG and PDF: true colours, the same bytes twice, and no token that breaks them."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import pytest
+
+from attnviz.errors import AttnvizError
+from attnviz.render import render
+from tests.render import samples
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_kind_of_view(suffix):
+    content, warnings = render(samples.every_kind(), suffix)
+    assert content[:5] in (b"\x89PNG\r", b"<?xml", b"%PDF-")
+    # on a machine without a Chinese font, that is said, and nothing else
+    assert [w for w in warnings if not w.startswith("no installed font has CJK")] == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_same_bytes_twice(suffix):
+    views = samples.every_kind()
+    assert render(views, suffix) == render(views, suffix)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_nothing_of_a_user_s_settings_gets_in(suffix):
+    views = samples.every_kind()
+    before = render(views, suffix)
+    with matplotlib.rc_context(
+        {"font.size": 30, "image.cmap": "jet", "savefig.dpi": 7, "lines.color": "red"}
+    ):
+        assert render(views, suffix) == before
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_hostile_tokens(suffix):
+    """One $ would abort a figure whose text is read as mathematics."""
+    content, _ = render(samples.hostile_views(), suffix)
+    if suffix == ".svg":
+        assert ET.fromstring(content).tag.endswith("svg")
+
+
+def test_svg_refers_to_nothing_outside():
+    content, _ = render(samples.every_kind(), ".svg")
+    links = re.findall(rb'href="([^"]*)"', content)
+    assert links
+    assert all(link.startswith((b"#", b"data:")) for link in links)
+    assert b"<script" not in content
+
+
+def test_a_figure_beyond_all_measure_is_refused():
+    with pytest.raises(AttnvizError, match="too large to draw"):
+        render([samples.heatmap(50)] * 200, ".png")

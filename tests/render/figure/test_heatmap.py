@@ -1,0 +1,100 @@
+"""Heatmaps and grids in figures: true colours, their bar, masks and numbers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image
+
+from attnviz.render import render
+from attnviz.render.figure.boxes import Page
+from attnviz.render.figure.colours import pixels
+from attnviz.render.figure.heatmap import colour_bar, heatmap_box
+from attnviz.views.kinds import Grid, Scale, around_zero
+from tests.render import samples
+from tests.render.figure.drawing import holds, image, square
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 1.0])
+def test_cells_have_the_colour_of_their_value(value):
+    assert holds(image([square()]), colormaps["Blues"](value), at_least=3000)
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"), [(Scale(0, 1), "Blues"), (Scale(-3, 3, "diverging"), "RdBu_r")]
+)
+def test_the_colour_bar_is_the_mapping(scale, name):
+    """Its colour at every height is the one that a cell of that value gets."""
+    figure = Figure(figsize=(2, 4), dpi=100)
+    colour_bar(Page(figure, 2.0, 4.0), 0.5, 0.5, 3.0, scale)
+    file = io.BytesIO()
+    figure.savefig(file)
+    column = np.asarray(Image.open(file).convert("RGB"))[50:350, 56].astype(int)
+    for place in (0.02, 0.25, 0.5, 0.75, 0.98):
+        value = scale.low + place * (scale.high - scale.low)
+        cell = pixels(square(np.array([[value]]), scale=scale))[0, 0, :3].astype(int)
+        assert np.abs(column[round((1 - place) * 299)] - cell).max() <= 3
+        assert np.abs(cell / 255 - colormaps[name](place)[:3]).max() <= 0.01
+
+
+@pytest.mark.parametrize("value", [-2.0, 0.0, 2.0])
+def test_differences_are_white_at_zero(value):
+    values = np.array([[-2.0, 0.0], [1.0, 2.0]])
+    picture = image([square(values, scale=around_zero(values))])
+    assert holds(picture, colormaps["RdBu_r"]((value + 2) / 4), at_least=3000)
+
+
+def test_masked_is_hatched_and_named():
+    content, _ = render([samples.two_reasons()], ".svg")
+    assert content.count(b"<pattern") >= 2
+    assert "masked (╱ causal, ┄ window:size=2)".encode() in content
+
+
+def test_numbers_up_to_twenty():
+    for n, has in ((4, True), (20, True), (21, False)):
+        content, _ = render([samples.heatmap(n, masked=None)], ".svg")
+        assert (b"<!-- 1.00 -->" in content) == has
+
+
+@pytest.mark.parametrize("by", ["all", "row", "head", "log"])
+def test_the_bar_says_its_scale(by):
+    content, _ = render([square(scale=Scale(0, 1, by=by))], ".svg")
+    said = {"all": b"<!-- 0.5 -->", "row": b"of each row", "head": b"of each head", "log": b"0.001"}
+    assert said[by] in content
+
+
+def test_a_grid_is_one_image():
+    content, _ = render([samples.every_kind()[1]], ".svg")
+    assert content.count(b"<image") == 2  # the panels, the bar
+
+
+def test_many_and_large_heads():
+    large = square(np.full((3000, 3000), 0.5))
+    content, _ = render([Grid("g", ((large, large),), ("L0",), ("H0", "H1")), large], ".png")
+    assert len(content) < 1_000_000
+    assert b"each cell" in render([large], ".svg")[0]
+
+
+def test_long_titles_wrap():
+    narrow = square()
+    long = narrow._replace(title="a title of many words " * 9)
+    assert heatmap_box(long).width < 6
+    assert heatmap_box(long).height > heatmap_box(narrow).height
+
+
+def test_a_grid_names_the_masks_of_all_its_panels():
+    masked = np.array([[0, 1], [0, 0]])
+    panels = tuple(square(masked=masked, reasons=(name,)) for name in ("causal", "padding"))
+    content, _ = render([Grid("g", (panels,), ("L0",), ("H0", "H1"))], ".svg")
+    assert b"grey: masked (causal, padding)" in content
+
+
+def test_numbers_that_round_to_zero_have_no_sign():
+    values = np.array([[-0.001, 1.0], [1.0, -1.0]])
+    content, _ = render([square(values, scale=around_zero(values))], ".svg")
+    assert b"<!-- 0.00 -->" in content
+    assert b"-0.00" not in content

@@ -1,0 +1,30 @@
+"""Curves on a screen."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from attnviz.views.kinds import Curves
+from tests.render.terminal.drawing import drawn
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(50, ""), (100, "every 2nd"), (200, "every 3rd"), (300, "every 4th"), (840, "every 11th"),
+     (1600, "every 21st"), (1680, "every 22nd"), (8700, "every 112th")],
+)  # fmt: skip
+def test_curves_say_which_points_are_shown(n, said):
+    out = drawn([Curves("c", np.arange(n), "x", (("y", np.arange(n)),), "y")])
+    assert re.findall(r"every \d+\w\w", out) == ([said] if said else [])
+
+
+def test_flat_and_empty_curves():
+    curves = Curves(
+        "c", np.arange(3), "x", (("flat", np.ones(3)), ("nan", np.full(3, np.nan))), "y"
+    )
+    text = drawn([curves])
+    assert "flat" in text
+    assert "???" in text
