@@ -9,7 +9,7 @@ from typing import NamedTuple
 from attnviz.models.json_object import read_object
 
 TABLE = Path(__file__).parent / "verified.json"
-"""Written by `ATTNVIZ_UPDATE=1 pytest tests/models/build/families`."""
+"""Written by `ATTNVIZ_UPDATE=1 pytest tests/models/build`."""
 
 
 class Verified(NamedTuple):

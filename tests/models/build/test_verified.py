@@ -1,6 +1,6 @@
 """The table of verified families says what is measured here and now.
 
-`ATTNVIZ_UPDATE=1 pytest tests/models/build/families` writes it anew.
+`ATTNVIZ_UPDATE=1 pytest tests/models/build` writes it anew.
 """
 
 from __future__ import annotations

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
+from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.models.sources.download import download
 from attnviz.models.sources.hub import HubName
-from tests.cli.hub_server import COMMIT, Hub, serve
 from tests.conftest import GOLDEN
+from tests.models.sources.hub_server import COMMIT, Hub, serve
 
 pytest.importorskip("huggingface_hub")
 
@@ -217,7 +218,7 @@ def test_a_disk_that_takes_no_more(monkeypatch, tmp_path, number, message):
     assert "HF_HUB_CACHE" in error.value.hint
 
 
-def test_the_package_is_missing(call, monkeypatch):
+def test_the_package_is_missing(capsysbinary, monkeypatch):
     original = builtins.__import__
 
     def without(name, *rest, **options):
@@ -226,9 +227,8 @@ def test_the_package_is_missing(call, monkeypatch):
         return original(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    done = call(*RUN, "some/bert", "--download")
-    assert done.code == 2
-    assert "pip install 'attnviz[hub]'" in done.err
+    assert run_cli([*RUN, "some/bert", "--download"]) == 2
+    assert b"pip install 'attnviz[hub]'" in capsysbinary.readouterr().err
 
 
 def test_the_bytes_are_counted(hub, tmp_path):
