@@ -9,7 +9,6 @@ import pytest
 
 from attnviz.cli.emit import _depth, _has_blocks, screen
 from attnviz.cli.options import OutputOptions
-from attnviz.cli.progress import progress
 
 NAMES = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "COLUMNS")
 
@@ -83,31 +82,3 @@ def test_characters(terminal, encoding, blocks):
 def test_width(terminal, asked, got):
     terminal(COLUMNS="123")
     assert screen(OutputOptions(width=asked)).width == got
-
-
-def test_a_bar_appears_after_a_second_only(monkeypatch):
-    seen = io.StringIO()
-    monkeypatch.setattr(seen, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys, "stderr", seen)
-    with progress("work") as update:
-        update(0, 10)
-        assert seen.getvalue() == ""
-        monkeypatch.setattr("attnviz.cli.progress.PATIENCE", -1)
-        update(1, 10)
-        update(10, 10)
-    assert "work" in seen.getvalue()
-
-
-def test_a_bar_at_once(monkeypatch):
-    seen = io.StringIO()
-    monkeypatch.setattr(seen, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys, "stderr", seen)
-    with progress("work", patience=0) as update:
-        update(0, 10)
-        assert "work" in seen.getvalue()
-
-
-def test_no_bar_where_nobody_would_see_it(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with progress("work") as update:
-        assert update is None

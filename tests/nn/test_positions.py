@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions
-from attnviz.nn.schemes import SCHEMES, SchemeContext, look_up
 
 
 def test_sinusoidal_published_values():
@@ -113,24 +112,6 @@ def test_t5_buckets_of_an_encoder():
     assert starts == [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]
     assert after.min() == 17
     np.testing.assert_array_equal(after - 16, before[1:])
-
-
-def test_learned_positions_end():
-    with pytest.raises(AttnvizError, match="5 tokens, but there are learned positions for 3"):
-        look_up(np.ones((3, 2)), np.arange(5))
-
-
-@pytest.mark.parametrize("name", SCHEMES)
-def test_every_scheme_has_the_shapes_that_it_says(name, generator):
-    setting = SchemeContext(8, 3, False, lambda name, shape: generator.normal(size=shape))
-    scheme = SCHEMES[name](setting)
-    where = np.arange(5)
-    if scheme.add is not None:
-        assert scheme.add(where).shape == (5, 8)
-    if scheme.rotary is not None:
-        assert scheme.rotary(np.ones((3, 5, 4)), where).shape == (3, 5, 4)
-    if scheme.bias is not None:
-        assert scheme.bias(where, where).shape == (3, 5, 5)
 
 
 @pytest.mark.parametrize(

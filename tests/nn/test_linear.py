@@ -1,0 +1,38 @@
+"""The linear map for few tokens and many, with and without memory of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnviz.nn.linear import FEW, Linear, linear
+from attnviz.nn.weights import LazyWeight
+
+D_IN, D_OUT = 7, 11
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 8, FEW - 1, FEW, FEW + 3])
+@pytest.mark.parametrize("biased", [True, False])
+def test_it_is_x_times_the_transpose_plus_the_bias(n, biased, generator):
+    x, weight = generator.normal(size=(n, D_IN)), generator.normal(size=(D_OUT, D_IN))
+    bias = generator.normal(size=D_OUT) if biased else None
+    expected = np.einsum("ni,oi->no", x, weight) + (bias if biased else 0)
+    room = np.full((D_OUT, n), np.nan)
+    for out in (None, room):
+        np.testing.assert_allclose(linear(x, weight, bias, out), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, FEW + 1])
+def test_leading_axes_are_more_tokens(n, generator):
+    x, weight = generator.normal(size=(2, 3, n, D_IN)), generator.normal(size=(D_OUT, D_IN))
+    bias, room = generator.normal(size=D_OUT), np.empty((2, 3, D_OUT, n))
+    for out in (None, room):
+        y = linear(x, weight, bias, out)
+        assert y.shape == (2, 3, n, D_OUT)
+        np.testing.assert_allclose(y[1, 2], linear(x[1, 2], weight, bias), atol=1e-12)
+
+
+def test_a_weight_may_be_made_when_it_is_used(generator):
+    x, weight = generator.normal(size=(5, D_IN)), generator.normal(size=(D_OUT, D_IN))
+    lazy = LazyWeight(weight.shape, lambda rows: weight if rows is None else weight[rows])
+    np.testing.assert_array_equal(Linear(lazy)(x), Linear(weight)(x))
