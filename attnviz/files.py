@@ -42,7 +42,7 @@ def read_toml(path: Path, example: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise AttnvizError(
             f"cannot read {path}: {error.strerror}", "check its name, and who may read it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,29 @@ ZWJ = "\u200d"
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 REGIONAL = range(0x1F1E6, 0x1F200)
 WITHOUT_VARIATIONS = dict.fromkeys(range(0xFE00, 0xFE10))
+
+ASCII = str.maketrans(
+    {
+        "·": "-",
+        "×": "x",
+        "…": "~",
+        "→": "->",
+        "√": "sqrt",
+        "‖": "|",
+        "²": "^2",
+        "σ": "sigma",
+        "Σ": "sum",
+        "±": "+-",
+        "│": "|",
+        "−": "-",
+        "␣": "_",
+        "\u00a0": " ",
+    }
+)
+"""Signs of our own as ASCII, for terminals that lack them."""
+
+REPLACE = "attnviz.replace"
+"""How an encoding writes characters that it lacks: our signs as ASCII, others as escapes."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +162,26 @@ def label(token: str) -> str:
         shown.append("+" + char if joins else _visible(char, flag))
         flag = code in REGIONAL
     return "".join(shown)
+
+
+def in_encoding(text: str, encoding: str) -> str:
+    """`text` in the characters that an encoding has.
+
+    >>> in_encoding("√2 早", "latin-1")
+    'sqrt2 \\\\u65e9'
+    """
+    return text.encode(encoding, REPLACE).decode(encoding)
+
+
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    shown = lacking.translate(ASCII).encode("ascii", "backslashreplace").decode("ascii")
+    return shown, error.end
+
+
+codecs.register_error(REPLACE, _replace)
 
 
 def _encodable(text: str) -> str:

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "analysis": TRACE | {"attnviz.models", "attnviz.analysis"},
     "views": TRACE | {"attnviz.analysis", "attnviz.views"},
     "lessons": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
-    "render": NN | {"attnviz.views", "attnviz.render"},
+    "render": NN | {"attnviz.tokens", "attnviz.views", "attnviz.render"},
     "scan": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "scan")},
     "cli": None,
 }

@@ -12,11 +12,23 @@ import typer.core
 
 from attnviz import __version__
 from attnviz.cli.commands import COMMANDS
+from attnviz.cli.process import discard_unwritable, prepare
 from attnviz.errors import AttnvizError
 from attnviz.registry import first_sentence
 from attnviz.tokens import label
 
 INTERRUPTED = 130
+PIPE_BROKEN = 141
+"""What a shell says of a program whose reader went away; 1 would be a check that failed."""
+
+HINTS = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EBADF: "stdin, stdout or a file is closed",
+}
+
+LONGEST_LINE, ENDING = 1000, 200
+"""Characters of a message that quotes something very long."""
 
 LAST = 1000
 """The place in the list of commands that name none."""
@@ -61,41 +73,60 @@ def attnviz(
 
 def run_cli(arguments: list[str] | None = None) -> int:
     """Run a command line; errors become one `error:` line and a `hint:`, and exit code 2."""
+    prepare()
+    streams = sys.stdout, sys.stderr  # a broken pipe makes Typer put others in their place
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        words = sys.argv[1:] if arguments is None else arguments
+        return _run(words)
+    except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
+        return PIPE_BROKEN
+    except OSError:  # what is wrong could not even be said
+        return 2
+    finally:
+        discard_unwritable(streams)
+
+
+def _run(words: list[str]) -> int:
+    try:
         if words == ["--version"]:  # spares the start of everything else
             print(f"attnviz {__version__}")
-            return 0
-        result = app(args=words, prog_name="attnviz", standalone_mode=False, obj=tuple(words))
+            result = 0
+        else:
+            result = app(args=words, prog_name="attnviz", standalone_mode=False, obj=tuple(words))
+        sys.stdout.flush()
         if result == INTERRUPTED:
             print("interrupted", file=sys.stderr)
         return result if isinstance(result, int) else 0
-    except AttnvizError as error:
-        return _fail(error.message, error.hint)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output has gone: nothing is wrong, but Python would say so at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        if os.environ.get("ATTNVIZ_DEBUG"):
-            raise
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "free some space" if full else "check the path, and who may read and write it"
-        return _fail(f"cannot read or write: {error.strerror or error}", hint)
-    except MemoryError:
-        return _fail("not enough memory", "shorten the text, or keep fewer layers: -s L0")
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        raise
     except Exception as error:
-        if hasattr(error, "format_message"):  # the command line's own errors
-            return _usage(error)
-        if os.environ.get("ATTNVIZ_DEBUG"):
+        if isinstance(error, BrokenPipeError):
             raise
-        return _fail(
-            f"internal: {type(error).__name__}: {error}",
-            "this is a bug in attnviz; ATTNVIZ_DEBUG=1 shows where",
-        )
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong, in a line and a hint."""
+    if isinstance(error, AttnvizError):
+        return _fail(error.message, error.hint)
+    if hasattr(error, "format_message"):  # the command line's own errors
+        return _usage(error)
+    if isinstance(error, MemoryError):
+        return _fail("not enough memory", "shorten the text, or keep fewer layers: -s L0")
+    if os.environ.get("ATTNVIZ_DEBUG"):
+        raise error
+    if isinstance(error, OSError):
+        hint = HINTS.get(error.errno or 0, "check the path, and who may read and write it")
+        return _fail(f"cannot read or write: {error.strerror or error}", hint)
+    return _fail(
+        f"internal: {type(error).__name__}: {error}",
+        "this is a bug in attnviz; ATTNVIZ_DEBUG=1 shows where",
+    )
 
 
 def _usage(error: Any) -> int:
@@ -111,5 +142,7 @@ def _fail(message: str, hint: str | None) -> int:
     """Say what went wrong; what a message quotes of a file or a name may hold anything."""
     lines = [f"error: {' '.join(message.split())}"] + ([f"hint: {hint}"] if hint else [])
     for line in lines:
-        print(label(line), file=sys.stderr)
+        cut = len(line) > LONGEST_LINE
+        shown = f"{line[:LONGEST_LINE]} … {line[-ENDING:]}" if cut else line
+        print(label(shown), file=sys.stderr)
     return 2

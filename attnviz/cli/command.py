@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from importlib import import_module
 from typing import Any
 
 from typer.core import TyperCommand
 
 from attnviz.registry import Entry, ModuleRegistry
+from attnviz.tokens import in_encoding
 
 REGISTRIES = {
     "activations": ("attnviz.nn.activations", "ACTIVATIONS"),
@@ -24,10 +26,11 @@ class Command(TyperCommand):
     """Fills `{scores}` and the like in the help of its options, only when the help is shown."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        encoding = sys.stdout.encoding or "ascii"
         for parameter in self.params:
             text = getattr(parameter, "help", None)
-            if text and "{" in text:
-                parameter.help = with_names(text)  # type: ignore[attr-defined]
+            if text:  # signs that are replaced only when they are printed would widen the lines
+                parameter.help = in_encoding(with_names(text), encoding)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 

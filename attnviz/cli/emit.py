@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.cli.options import OutputOptions
+from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.render import render
 
@@ -49,7 +51,8 @@ def emit(reports: Sequence[Report], out: OutputOptions) -> None:
         elif not out.output:
             from attnviz.render.terminal import render as draw
 
-            print_bytes((b"\n" if number else b"") + draw(report.views, screen(out)))
+            text = draw(report.views, screen(out)).decode()
+            print_text(f"\n{text}" if number else text)
 
 
 def write(report: Report, path: Path, quiet: bool = False) -> None:
@@ -61,6 +64,10 @@ def write(report: Report, path: Path, quiet: bool = False) -> None:
         with whole_file(path) as file:
             archive.write(file, suffix, dict(report.manifest), report.arrays)
     else:
+        import logging
+
+        # what Matplotlib says of its own cache is not about the figure
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         content, warnings = render(report.views, suffix)
         for warning in warnings:
             talk(f"warning: {warning}")
@@ -72,18 +79,38 @@ def write(report: Report, path: Path, quiet: bool = False) -> None:
 
 def print_bytes(content: bytes) -> None:
     """To stdout, as data."""
-    sys.stdout.flush()
     stream = getattr(sys.stdout, "buffer", None)
     if stream is None:  # a test's or a notebook's stand-in
-        sys.stdout.write(content.decode())
+        print_text(content.decode())
         return
-    stream.write(content)
-    stream.flush()
+    with _to_stdout():
+        sys.stdout.flush()
+        stream.write(content)
+        stream.flush()
+
+
+def print_text(text: str) -> None:
+    """To stdout, for a reader."""
+    with _to_stdout():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _to_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AttnvizError(
+            f"cannot write to stdout: {error.strerror}", "-o FILE writes to a file instead"
+        ) from error
 
 
 def talk(text: str) -> None:
     """To stderr: what is said about the work."""
-    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print(text, file=sys.stderr)
 
 
 def screen(out: OutputOptions) -> Screen:
@@ -91,7 +118,9 @@ def screen(out: OutputOptions) -> Screen:
     from attnviz.render.terminal.screen import Screen
 
     width = out.width or shutil.get_terminal_size((80, 24)).columns
-    return Screen(max(NARROWEST, min(width, WIDEST)), _depth(out.color), _has_blocks())
+    width = max(NARROWEST, min(width, WIDEST))
+    encoding = sys.stdout.encoding or "ascii"
+    return Screen(width, _depth(out.color), _has_blocks(encoding), encoding)
 
 
 def _depth(color: str) -> Depth:
@@ -107,9 +136,11 @@ def _depth(color: str) -> Depth:
     return 256 if "256color" in term or forced else 16
 
 
-def _has_blocks() -> bool:
+def _has_blocks(encoding: str) -> bool:
+    """Whether blocks can be written and are as wide as a letter, which they are not where a
+    terminal is Chinese or Japanese by its encoding."""
     try:
-        BLOCKS.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
+        BLOCKS.encode(encoding)
+    except UnicodeEncodeError:
         return False
-    return "utf" in (sys.stdout.encoding or "").lower()
+    return "utf" in encoding.lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def _words(option: str, text: str | None) -> list[str] | None:
     try:
         if not path.is_file():
             return text.split()
-        return path.read_text("utf-8").splitlines()
+        return path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise AttnvizError(f"--{option} {text}: not UTF-8: {error}", "iconv -t utf-8") from error
     except OSError as error:
@@ -183,7 +184,12 @@ def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tupl
 
 
 def _stdin() -> str:
-    content = sys.stdin.buffer.read()
+    try:
+        content = sys.stdin.buffer.read().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise AttnvizError(
+            f"cannot read stdin: {error.strerror}", "give the text itself, or pipe it in"
+        ) from error
     try:
         return _checked(content.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:

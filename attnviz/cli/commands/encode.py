@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,4 +125,4 @@ def _finish(report: Report, out: OutputOptions, plot: bool, name: str) -> None:
     if plot:
         path = Path.cwd() / (re.sub(r"[^\w.]+", "-", name).strip("-") + ".png")
         write(report, path, quiet=True)
-        print_bytes(f"{path}\n".encode())
+        print_bytes(os.fsencode(path) + b"\n")

@@ -12,20 +12,22 @@ from attnviz.render.terminal.heatmap import draw_heatmap
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
 from attnviz.render.terminal.table import draw_table
 from attnviz.render.terminal.text import draw_text, row_width
+from attnviz.tokens import in_encoding
 from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
 
 GAP = 3
 
 
 def render(views: Sequence[View], screen: Screen) -> bytes:
-    """The views as lines of text, in colour if the screen has colours."""
+    """The views as lines of text in UTF-8, in colour if the screen has colours; all characters are
+    ones that the screen's encoding has."""
     lines: list[Row] = []
     for block in _flow(views, screen):
         if lines:
             lines.append([])
         lines += block.rows
     text = "\n".join(_line(row, screen) for row in lines)
-    return f"{text}\n".encode("utf-8" if screen.unicode else "ascii", "backslashreplace")
+    return (text if screen.unicode else in_encoding(text, screen.encoding)).encode() + b"\n"
 
 
 def draw(view: View, screen: Screen, alone: bool = True) -> Block:

@@ -12,27 +12,9 @@ from rich.style import Style
 
 from attnviz.nn.masks import Hatch
 from attnviz.render.hatches import HATCHES
+from attnviz.tokens import ASCII, in_encoding
 
 Depth = Literal[0, 16, 256, 16777216]
-
-ASCII = str.maketrans(
-    {
-        "·": "-",
-        "×": "x",
-        "…": "~",
-        "→": "->",
-        "√": "sqrt",
-        "‖": "|",
-        "²": "^2",
-        "σ": "sigma",
-        "Σ": "sum",
-        "±": "+-",
-        "│": "|",
-        "−": "-",
-        "␣": "_",
-        "\u00a0": " ",
-    }
-)
 
 # From dark to light; their lightness rises at every step, also after the nearest of 256 colours
 # is taken (viridis and its like lose that: a test holds it here).
@@ -55,6 +37,9 @@ class Screen(NamedTuple):
     depth: Depth = 0
     """How many colours; 0 for none."""
     unicode: bool = True
+    """Whether it has blocks and all our signs, each in one cell."""
+    encoding: str = "ascii"
+    """Of the text, if not."""
 
     @property
     def paints(self) -> bool:
@@ -65,7 +50,7 @@ class Screen(NamedTuple):
         """`text` in the characters that the terminal has."""
         if self.unicode:
             return text.replace("\u00a0", " ")
-        return text.translate(ASCII).encode("ascii", "backslashreplace").decode("ascii")
+        return in_encoding(text.translate(ASCII), self.encoding)
 
     def hatch(self, hatch: Hatch) -> str:
         """The sign of a masked cell."""
