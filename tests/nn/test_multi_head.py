@@ -139,7 +139,7 @@ def test_a_gate_changes_the_context_before_the_output(attention, generator):
 
 def test_a_cache_is_asked_once_for_the_memory_and_extended_by_what_is_new(attention, generator):
     x = generator.normal(size=(N, D_MODEL))
-    causal = attention(mask=parse("causal"))
+    causal = attention(mask=parse("causal+window:size=3"))
     whole = causal(x, context(x))
     cache, start = ContiguousCache(), count()
     parts = [causal(x[i : i + 1], context(x[i : i + 1], first=next(start), cache=cache))

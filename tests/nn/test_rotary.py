@@ -35,8 +35,8 @@ def test_pairs_are_complex_numbers_that_turn(style, generator):
 
 def test_angles_that_are_kept_are_those_of_the_positions_and_of_the_dtype(generator):
     rotary, x = RotaryEmbedding(np.array([0.5, 0.25])), generator.normal(size=(1, 3, 4))
-    for where in (np.arange(3), np.arange(3) + 9, np.arange(3)):
-        for dtype in (np.float64, np.float32):
+    for dtype in (np.float64, np.float32):
+        for where in (np.arange(3), np.arange(3) + 9, np.arange(3)):
             fresh = RotaryEmbedding(np.array([0.5, 0.25]))(x.astype(dtype), where)
             np.testing.assert_array_equal(rotary(x.astype(dtype), where), fresh)
             assert fresh.dtype == dtype

@@ -1,4 +1,4 @@
-"""A file whose tensors do not fit is refused, and the tensor named."""
+"""Tensors by name: as they are asked for, and what does not fit is refused and named."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
+from attnviz.models.build.tensors import Tensors
+from attnviz.nn.weights import rows as table_rows
 from tests.models.build.families import checkpoints, goldens
 
 UNNEEDED = re.compile(r"discriminator_predictions\..*|dinov2\.embeddings\.mask_token")
@@ -71,3 +73,89 @@ def test_an_unknown_tensor_is_named(variant, complaint):
     matrix = next(name for name in tensors if name.endswith("weight") and ".0." in name)
     for extra in ("adapter.weight", matrix.replace(".0.", ".7."), f"{matrix}_2"):
         assert extra in complaint(config, tensors | {extra: tensors[matrix]})
+
+
+class Memory:
+    """A file of tensors in memory, and which rows were read."""
+
+    path = "weights"
+
+    def __init__(self, half=(), **tensors):
+        self.tensors = {name.replace("_", "."): tensor for name, tensor in tensors.items()}
+        self.half, self.asked = set(half), []
+        self.shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+
+    def copies(self, name):
+        return name in self.half
+
+    def read(self, name, rows=None):
+        self.asked.append((name, rows))
+        return self.tensors[name] if rows is None else self.tensors[name][rows]
+
+
+def opened(file, *prefixes, dtype=np.float32):
+    return Tensors(file, prefixes, np.dtype(dtype))
+
+
+def test_a_tensor_is_taken_with_the_prefix_that_the_file_has():
+    matrix = np.ones((3, 5), np.float32)
+    file = Memory(model_a_weight=matrix, head_weight=2 * matrix)
+    tensors = opened(file, "bert.", "model.")
+    assert tensors.take("a.weight", 3, 5) is matrix
+    assert tensors.take("head.weight", 3, 5)[0, 0] == 2
+    assert tensors.n_parameter == 30
+    tensors.finish("")
+    assert tensors.has("a.weight")
+    assert not tensors.outside.has("a.weight")
+    assert tensors.outside.has("head.weight")
+
+
+def test_an_older_spelling_of_an_ending():
+    tensors = opened(Memory(a_gamma=np.ones(3, np.float32)))
+    assert tensors.take("a.weight", 3, spellings={".weight": ".gamma"}).sum() == 3
+    tensors.finish("")
+
+
+def test_the_dtype_is_that_of_the_run():
+    tensors = opened(Memory(a=np.ones(3, np.float32)), dtype=np.float64)
+    assert tensors.take("a", 3).dtype == np.float64
+
+
+LARGE = np.arange(300 * 301, dtype=np.float32).reshape(300, 301)
+EVERY_THIRD, MIXED = slice(1, None, 3), np.array([7, 2, 250])
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("rows", [None, EVERY_THIRD, MIXED])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_some_rows_of_a_matrix_converted_or_not(half, rows, transposed):
+    file = Memory(half=["a"] if half else [], a=LARGE)
+    matrix = LARGE.T if transposed else LARGE
+    tensors = opened(file)
+    weight = tensors.weight("a", *LARGE.shape, rows=rows, transposed=transposed)
+    expected = matrix if rows is None else matrix[rows]
+    assert weight.shape == expected.shape
+    np.testing.assert_array_equal(np.asarray(weight), expected)
+    np.testing.assert_array_equal(table_rows(weight, np.array([2, 0])), expected[[2, 0]])
+
+
+def test_a_large_matrix_is_converted_when_it_is_used_until_there_is_memory_to_keep_it():
+    file = Memory(half=["a", "b"], a=LARGE, b=LARGE)
+    tensors = opened(file)
+    first, second = (tensors.weight(name, *LARGE.shape) for name in "ab")
+    assert file.asked == []
+    table_rows(first, np.array([3]))
+    assert [list(rows) for _, rows in file.asked] == [[3]]
+    tensors.keep(LARGE.nbytes)
+    file.asked.clear()
+    np.asarray(first), np.asarray(second), np.asarray(second)
+    assert file.asked == [("b", None), ("b", None)]
+
+
+def test_what_nothing_took_is_named_unless_it_may_be_left():
+    file = Memory(a=np.ones(3), position_ids=np.ones(5), b=np.ones(1), c=np.ones(1))
+    tensors = opened(file)
+    tensors.take("a", 3)
+    with pytest.raises(AttnvizError, match="no place for the tensor b and 1 more"):
+        tensors.finish(r"position\.ids")
+    tensors.finish(r"position\.ids|[bc]")
