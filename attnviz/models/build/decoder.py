@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
+from attnviz.models.build.config import Config
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn import masks
@@ -29,11 +30,15 @@ class Sizes(NamedTuple):
     n_vocabulary: int
     n_position: int
     eps: float
+    is_causal: bool = True
+    """A text embedder made of a decoder may see both sides: `is_causal: false`."""
 
-
-def causal(window: int | None = None) -> Mask:
-    """A query sees itself and what came before, at most `window` keys."""
-    return masks.CAUSAL if window is None else masks.parse(f"causal+window:size={window}")
+    def mask(self, window: int | None = None) -> Mask:
+        """A query sees itself and what came before, at most `window` keys; or both sides, the keys
+        at most `window` positions away."""
+        if self.is_causal:
+            return masks.CAUSAL if window is None else masks.parse(f"causal+window:size={window}")
+        return masks.NONE if window is None else masks.parse(f"window:size={window + 1}")
 
 
 def with_heads(
@@ -55,16 +60,19 @@ def language_model(
     positions: str,
     ignored: str,
 ) -> Model:
-    """A decoder of `block(0)`, `block(1)`, … between an embedding and an output.
+    """A decoder of `block(0)`, `block(1)`, … between an embedding and an output; an encoder, if
+    it sees both sides.
 
     `positions` says on the screen how the model knows positions.
     """
-    decoder = Stack("decoder", tuple(block(layer) for layer in range(sizes.n_layer)), norm)
+    name = "decoder" if sizes.is_causal else "encoder"
+    stack = Stack(name, tuple(block(layer) for layer in range(sizes.n_layer)), norm)
+    stacks: dict[str, Any] = {name: stack}
     shared = {"n_kv_head": sizes.n_kv_head} if sizes.n_kv_head != sizes.n_head else {}
     return trained_model(
         checkpoint,
         tensors,
-        Transformer(decoder=decoder, source=embedding, unembed=unembed),
+        Transformer(**stacks, source=embedding, unembed=unembed),
         {
             "n_layer": sizes.n_layer,
             "n_head": sizes.n_head,
@@ -75,5 +83,13 @@ def language_model(
         ignored=ignored,
         max_tokens=sizes.n_position,
         n_vocabulary=sizes.n_vocabulary,
-        task="continue" if unembed is not None else "",
+        task="continue" if unembed is not None and sizes.is_causal else "",
+        notes=_no_output(checkpoint.config) if unembed is None else (),
     )
+
+
+def _no_output(config: Config) -> tuple[str, ...]:
+    """That the file lacks what the config's class has."""
+    if not any("LM" in architecture for architecture in config.texts("architectures")):
+        return ()
+    return ("its file has no output matrix, so that nothing is known of what it would write",)

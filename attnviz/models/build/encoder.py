@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,6 +59,10 @@ def masked_language_model(
         shared: what the screen says of blocks that share their weights.
     """
     unembed = _unembedding(tensors, sizes, table, head)
+    notes: tuple[str, ...] = ()
+    if unembed is None and tensors.outside.has(f"{head.output}.bias"):
+        ignored += rf"|{re.escape(head.output)}\.(decoder\.)?(weight|bias)"
+        notes = ("of its output the file has only the bias: there are no logits",)
     encoder = Stack("encoder", tuple(blocks))
     return trained_model(
         checkpoint,
@@ -74,6 +79,7 @@ def masked_language_model(
         max_tokens=sizes.n_position,
         n_vocabulary=sizes.n_vocabulary,
         task="" if unembed is None else "fill",
+        notes=notes,
     )
 
 
@@ -83,8 +89,7 @@ def _unembedding(
     """The output; None if the file has none."""
     n_vocabulary, d = table.shape
     tensors = tensors.outside
-    names = (f"{head.dense}.weight", f"{head.norm}.weight", f"{head.output}.bias")
-    if not any(map(tensors.has, names)):
+    if not any(tensors.has(f"{name}.weight") for name in (head.dense, head.norm)):
         return None
     spellings = (f"{head.output}.decoder.weight", f"{head.output}.weight")
     untied = next(filter(tensors.has, spellings), None)

@@ -120,14 +120,13 @@ def unembedding(
     **fields: Any,
 ) -> Unembedding | None:
     """The output: NAME.weight where the file has it, else the embedding's table where the two
-    are tied; None for a model that by its config has no output.
+    are tied; None where the file has none.
 
     `tied` is what the family does if its config does not say.
     """
     n_vocabulary, d_model = table.shape
     tensors = tensors.outside
     shared = config.switch("tie_word_embeddings", tied)
-    has_output = any("LM" in architecture for architecture in config.texts("architectures"))
-    if tensors.has(f"{name}.weight") or (has_output and not shared):
+    if tensors.has(f"{name}.weight"):
         return Unembedding(linear(tensors, name, d_model, n_vocabulary, bias=False), **fields)
     return Unembedding(Linear(table), **fields) if shared else None

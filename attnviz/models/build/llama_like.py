@@ -22,7 +22,10 @@ from attnviz.nn.norms import RMSNorm
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
-IGNORED = r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq|score\..*"
+IGNORED = (
+    r"((model|transformer)\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
+    r"|(score|qa_outputs)\..*"
+)
 """Tensors that no attention and no logit depends on."""
 
 Windows = Callable[[int], int | None]
@@ -51,7 +54,7 @@ def read_llama_like(
     return LlamaLike(
         checkpoint,
         config,
-        checkpoint.tensors("model."),
+        checkpoint.tensors("model.", "transformer."),
         _sizes(config),
         activation(config, activation_key, default_activation),
         gain_offset,
@@ -73,6 +76,7 @@ def _sizes(config: Config) -> Sizes:
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
         eps=config.above(0, "rms_norm_eps", 1e-6),
+        is_causal=config.switch("is_causal", True),
     )
 
 

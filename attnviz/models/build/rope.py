@@ -48,9 +48,13 @@ class Scaling(NamedTuple):
     """[n_pair]: those of the base, unscaled."""
     base: float
 
+    def length(self) -> int:
+        """The longest text that the model reads."""
+        return self.config.count("max_position_embeddings")
+
     def original_length(self) -> float:
         """The length of text that the model was first trained on."""
-        return self.section.above(1, ORIGINAL_LENGTH, self.config.count("max_position_embeddings"))
+        return self.section.above(1, ORIGINAL_LENGTH, self.length())
 
     def factors(self, key: str) -> Array:
         """[n_pair]: a divisor of each frequency."""
@@ -135,6 +139,12 @@ def _linear(scaling: Scaling) -> Rotary:
     return RotaryEmbedding(scaling.frequencies / scaling.section.above(0, "factor"))
 
 
+def _dynamic(scaling: Scaling) -> Rotary:
+    """Frequencies change only beyond `max_position_embeddings`, where no text is read."""
+    scaling.section.above(0, "factor")
+    return RotaryEmbedding(scaling.frequencies)
+
+
 def _llama3(scaling: Scaling) -> Rotary:
     section = scaling.section
     return RotaryEmbedding(
@@ -143,21 +153,21 @@ def _llama3(scaling: Scaling) -> Rotary:
             section.above(0, "factor"),
             section.above(0, "low_freq_factor"),
             section.above(0, "high_freq_factor"),
-            section.above(1, ORIGINAL_LENGTH),
+            scaling.original_length(),
         )
     )
 
 
 def _yarn(scaling: Scaling) -> Rotary:
-    section = scaling.section
-    factor = section.above(0, "factor")
+    section, original = scaling.section, scaling.original_length()
+    factor = section.above(0, "factor", scaling.length() / original)
     scaled = yarn_frequencies(
         scaling.frequencies,
         scaling.base,
         factor,
         section.above(0, "beta_fast", 32.0),
         section.above(0, "beta_slow", 1.0),
-        scaling.original_length(),
+        original,
         section.switch("truncate", True),
     )
     gain = yarn_gain(factor)
@@ -169,8 +179,7 @@ def _yarn(scaling: Scaling) -> Rotary:
 
 def _longrope(scaling: Scaling) -> Rotary:
     section, original = scaling.section, scaling.original_length()
-    length = scaling.config.count("max_position_embeddings")
-    factor = section.above(0, "factor", length / original)
+    factor = section.above(0, "factor", scaling.length() / original)
     gain = section.above(0, "attention_factor", longrope_gain(factor, original))
     short, long = (
         RotaryEmbedding(scaling.frequencies / scaling.factors(key), gain)
@@ -187,6 +196,7 @@ def _by_factors(scaling: Scaling) -> Rotary:
 SCALINGS: Mapping[str, Callable[[Scaling], Rotary]] = {
     "default": _default,
     "linear": _linear,
+    "dynamic": _dynamic,
     "llama3": _llama3,
     "yarn": _yarn,
     "longrope": _longrope,

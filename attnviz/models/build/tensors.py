@@ -53,7 +53,7 @@ class Tensors:
 
     def __init__(self, file: TensorFile, prefixes: tuple[str, ...], dtype: np.dtype[Any]) -> None:
         self._file = file
-        self._dtype = dtype
+        self.dtype = dtype
         self._taken: set[str] = set()
         self._lazy: list[LazyWeight] = []
         self._prefix = next(
@@ -106,7 +106,7 @@ class Tensors:
                 return self._read(full, rows if ids is None else ids)
             return self._read(full, np.arange(n_all)[rows][ids])
 
-        is_view = self._dtype == np.float32 and not self._file.copies(full)
+        is_view = self.dtype == np.float32 and not self._file.copies(full)
         if n_row * n_column <= MAX_EAGER_SIZE or (is_view and not isinstance(rows, np.ndarray)):
             return make(None)
         weight = LazyWeight((n_row, n_column), make)
@@ -120,7 +120,7 @@ class Tensors:
     def keep(self, n_byte: int) -> None:
         """Convert matrices once for all passes, as many as fit into `n_byte` of memory."""
         for weight in self._lazy:
-            n_byte -= weight.size * self._dtype.itemsize
+            n_byte -= weight.size * self.dtype.itemsize
             if n_byte < 0:
                 return
             weight.stay()
@@ -153,7 +153,7 @@ class Tensors:
 
     def _read(self, full: str, rows: Rows | None) -> Array:
         array = self._file.read(full, rows)
-        return array if array.dtype == self._dtype else array.astype(self._dtype)
+        return array if array.dtype == self.dtype else array.astype(self.dtype)
 
     def _full_name(self, name: str, spellings: Mapping[str, str]) -> str:
         for prefix in (self._prefix, ""):

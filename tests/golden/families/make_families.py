@@ -106,7 +106,7 @@ def record(model: Any, case: cases.Case) -> dict[str, np.ndarray]:
                 *output.hidden_states[:-1],
                 model.base_model(**inputs).last_hidden_state,
             )
-    found: dict[str, torch.Tensor] = {"logits": output.logits}
+    found: dict[str, torch.Tensor] = {"logits": output.logits} if "logits" in output else {}
     if "target" in case:
         given = {
             "encoder.{}.self": output.encoder_attentions,
@@ -115,8 +115,7 @@ def record(model: Any, case: cases.Case) -> dict[str, np.ndarray]:
         }
         hidden = {"encoder": output.encoder_hidden_states, "decoder": output.decoder_hidden_states}
     else:
-        is_decoder = type(model).__name__.endswith(("CausalLM", "LMHeadModel"))
-        stack = "decoder" if is_decoder else "encoder"
+        stack = "decoder" if is_decoder(model) else "encoder"
         given = {f"{stack}.{{}}.self": output.attentions}
         hidden = {stack: output.hidden_states}
     for form, attentions in given.items():
@@ -126,6 +125,14 @@ def record(model: Any, case: cases.Case) -> dict[str, np.ndarray]:
             states = states[:-1]
         found[f"{stack}.hidden"] = torch.stack(states, 1)
     return {name: tensor.numpy().copy() for name, tensor in found.items()}
+
+
+def is_decoder(model: Any) -> bool:
+    """Whether a model of one stack sees only what came before."""
+    if getattr(model.config, "use_bidirectional_attention", False):
+        return False
+    names = ("CausalLM", "LMHeadModel", "OPTModel")
+    return getattr(model.config, "is_causal", True) and type(model).__name__.endswith(names)
 
 
 def clear_padding(case: cases.Case, outputs: dict[str, np.ndarray]) -> None:

@@ -13,8 +13,10 @@ from attnviz.models.build.tensors import Tensors
 from attnviz.nn.weights import rows as table_rows
 from tests.models.build.families import checkpoints, goldens
 
-UNNEEDED = re.compile(r"discriminator_predictions\..*|dinov2\.embeddings\.mask_token")
-"""Tensors of a head that is not computed, and of training."""
+UNNEEDED = re.compile(
+    r"discriminator_predictions\..*|dinov2\.embeddings\.mask_token|decoder\.project_out\.weight"
+)
+"""Tensors of a head that is not computed, of training, and what leads to no output."""
 
 OUTPUT = re.compile(r"lm_head\.weight|embed_out\.weight|final_logits_bias|classifier\..*")
 """Without them a checkpoint is that of a model without an output."""

@@ -13,7 +13,7 @@ TOKENIZER = "BertTokenizer"
 HEAD = LanguageModelHead(
     "generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head", gelu
 )
-DISCRIMINATOR = r"|discriminator_predictions\..*"
+DISCRIMINATOR = r"|(discriminator_predictions|sequence_summary)\..*"
 
 
 def build(checkpoint: Checkpoint) -> Model:

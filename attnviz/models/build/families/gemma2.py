@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import causal
 from attnviz.models.build.llama_like import (
     LlamaLike,
     attention,
@@ -28,6 +27,7 @@ TOKENIZER = "GemmaTokenizer"
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_gemma(checkpoint), checkpoint.config
+    config.require("use_bidirectional_attention", False)
     config.inert("hidden_act")  # of old files; it was never used
     rope = read_rope(config, decoder.sizes.d_head)
     bias, scale = config.switch("attention_bias"), score_scale(config)
@@ -41,7 +41,7 @@ def build(checkpoint: Checkpoint) -> Model:
             bias=bias,
             scale=scale,
             softcap=softcap,
-            mask=causal(window(layer)),
+            mask=decoder.sizes.mask(window(layer)),
             rotary=rope.rotary,
         )
         return sandwich_block(decoder, layer, heads)
@@ -51,7 +51,6 @@ def build(checkpoint: Checkpoint) -> Model:
 
 def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
     """What Gemma 2 and 3 share. Their files hold how far a gain is above 1."""
-    checkpoint.config.require("use_bidirectional_attention", False)
     return read_llama_like(checkpoint, "hidden_activation", "gelu_pytorch_tanh", gain_offset=1.0)
 
 

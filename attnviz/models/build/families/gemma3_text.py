@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import causal
 from attnviz.models.build.families.gemma2 import (
     gemma_model,
     read_gemma,
@@ -22,14 +21,19 @@ TOKENIZER = "GemmaTokenizer"
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_gemma(checkpoint), checkpoint.config
+    sees_both_sides = config.switch("use_bidirectional_attention")
+    if sees_both_sides:  # EmbeddingGemma
+        config.require("is_causal", True)
+        decoder = decoder._replace(sizes=decoder.sizes._replace(is_causal=False))
     sliding, full = _ropes(config, decoder.sizes.d_head)
     bias, scale = config.switch("attention_bias"), score_scale(config)
     config.refuse("attn_logit_softcapping")
     old_period = config.count("sliding_window_pattern", 6)
     period = config.count("_sliding_window_pattern", old_period)
-    window = read_windows(
-        decoder, window_size(config, 4096), lambda layer: (layer + 1) % period > 0
-    )
+    size = window_size(config, 4096)
+    if size is not None and sees_both_sides:
+        size //= 2  # to each side
+    window = read_windows(decoder, size, lambda layer: (layer + 1) % period > 0)
 
     def block(layer: int) -> Block:
         heads = attention(
@@ -37,7 +41,7 @@ def build(checkpoint: Checkpoint) -> Model:
             layer,
             bias=bias,
             scale=scale,
-            mask=causal(window(layer)),
+            mask=decoder.sizes.mask(window(layer)),
             rotary=full.rotary if window(layer) is None else sliding.rotary,
             **head_norms(decoder, layer),
         )

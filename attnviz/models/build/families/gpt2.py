@@ -6,7 +6,7 @@ from functools import partial
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import Sizes, causal, language_model, with_heads
+from attnviz.models.build.decoder import Sizes, language_model, with_heads
 from attnviz.models.build.layers import activation, head_width, layer_norm, unembedding
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
@@ -20,7 +20,10 @@ from attnviz.nn.weights import rows
 
 TOKENIZER = "GPT2Tokenizer"
 
-IGNORED = r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias|(score|multiple_choice_head)\..*"
+IGNORED = (
+    r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias"
+    r"|(score|classifier|qa_outputs|multiple_choice_head)\..*"
+)
 
 
 def build(checkpoint: Checkpoint) -> Model:
@@ -81,6 +84,7 @@ def _sizes(config: Config) -> Sizes:
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("n_positions"),
         eps=config.above(0, "layer_norm_epsilon", 1e-5),
+        is_causal=config.switch("is_causal", True),
     )
 
 
@@ -91,7 +95,7 @@ def _attention(tensors: Tensors, at: str, sizes: Sizes, *, scale: float) -> Mult
         _linear(tensors, f"{at}.c_attn", d, 3 * d, rows=slice(i * d, (i + 1) * d)) for i in range(3)
     )
     output = _linear(tensors, f"{at}.c_proj", d, d)
-    return with_heads(sizes, query, key, value, output, scale=scale, mask=causal())
+    return with_heads(sizes, query, key, value, output, scale=scale, mask=sizes.mask())
 
 
 def _linear(

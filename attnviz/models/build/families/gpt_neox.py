@@ -9,7 +9,7 @@ import numpy as np
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import Sizes, causal, language_model, with_heads
+from attnviz.models.build.decoder import Sizes, language_model, with_heads
 from attnviz.models.build.layers import (
     activation,
     feed_forward,
@@ -50,7 +50,7 @@ def build(checkpoint: Checkpoint) -> Model:
             fused(bias=bias, rows=side_by_side[:, part].ravel()) for part in range(3)
         )
         output = linear(tensors, f"{at}.attention.dense", d_model, d_model, bias=bias)
-        heads = with_heads(sizes, query, key, value, output, mask=causal(), rotary=rope.rotary)
+        heads = with_heads(sizes, query, key, value, output, mask=sizes.mask(), rotary=rope.rotary)
         names = (f"{at}.mlp.dense_h_to_4h", f"{at}.mlp.dense_4h_to_h")
         net = feed_forward(tensors, names, d_model, sizes.d_ff, act)
         first = layer_norm(tensors, f"{at}.input_layernorm", d_model, eps)
@@ -85,6 +85,7 @@ def _sizes(config: Config) -> Sizes:
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
         eps=config.above(0, "layer_norm_eps", 1e-5),
+        is_causal=config.switch("is_causal", True),
     )
 
 

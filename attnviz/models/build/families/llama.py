@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
-from attnviz.models.build.decoder import causal
 from attnviz.models.build.llama_like import (
     attention,
     feed_forward,
@@ -23,7 +22,7 @@ def build(checkpoint: Checkpoint) -> Model:
     bias, mlp_bias = config.switch("attention_bias"), config.switch("mlp_bias")
 
     def block(layer: int) -> Block:
-        heads = attention(decoder, layer, bias=bias, mask=causal(), rotary=rope.rotary)
+        heads = attention(decoder, layer, bias=bias, mask=decoder.sizes.mask(), rotary=rope.rotary)
         net = feed_forward(decoder, layer, bias=mlp_bias)
         return pre_norm_block(decoder, layer, heads, net)
 

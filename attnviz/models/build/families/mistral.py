@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
-from attnviz.models.build.decoder import causal
 from attnviz.models.build.llama_like import (
     attention,
     feed_forward,
@@ -26,7 +25,9 @@ def build(checkpoint: Checkpoint) -> Model:
     window = read_windows(decoder, window_size(config))
 
     def block(layer: int) -> Block:
-        heads = attention(decoder, layer, mask=causal(window(layer)), rotary=rope.rotary)
+        heads = attention(
+            decoder, layer, mask=decoder.sizes.mask(window(layer)), rotary=rope.rotary
+        )
         return pre_norm_block(decoder, layer, heads, feed_forward(decoder, layer))
 
     return llama_like_model(decoder, block, rope.description)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import Sizes, causal, language_model
+from attnviz.models.build.decoder import Sizes, language_model
 from attnviz.models.build.layers import (
     activation,
     attention,
@@ -32,7 +34,8 @@ EPS = 1e-5
 OFFSET = 2
 """The first rows of the table of positions stand for no token."""
 
-IGNORED = r"(score|qa_outputs)\..*"
+IGNORED = r"((model\.)?decoder\.)?project_out\.weight|(score|qa_outputs)\..*"
+"""Tensors that no attention depends on: heads, and what leads to an output that is not there."""
 
 
 def build(checkpoint: Checkpoint) -> Model:
@@ -42,19 +45,29 @@ def build(checkpoint: Checkpoint) -> Model:
     norm_place = "before" if config.switch("do_layer_norm_before", True) else "after"
     has_last_norm = not config.switch("_remove_final_layer_norm") and norm_place == "before"
     d, d_model = config.count("word_embed_proj_dim", sizes.d_model), sizes.d_model
-    config.require("enable_bias", True)
-    config.require("layer_norm_elementwise_affine", True)
+    bias, is_affine = (
+        config.switch(key, True) for key in ("enable_bias", "layer_norm_elementwise_affine")
+    )
     config.finish()
 
     def norm(name: str) -> LayerNorm:
-        return layer_norm(tensors, name, d_model, EPS)
+        if is_affine:
+            return layer_norm(tensors, name, d_model, EPS)
+        return LayerNorm(np.ones(d_model, tensors.dtype), np.zeros(d_model, tensors.dtype), EPS)
 
     def block(layer: int) -> Block:
         at = f"layers.{layer}"
         heads = attention(
-            tensors, f"{at}.self_attn", PROJECTIONS, d_model, sizes.n_head, mask=causal()
+            tensors,
+            f"{at}.self_attn",
+            PROJECTIONS,
+            d_model,
+            sizes.n_head,
+            bias=bias,
+            mask=sizes.mask(),
         )
-        net = feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, sizes.d_ff, act)
+        names = (f"{at}.fc1", f"{at}.fc2")
+        net = feed_forward(tensors, names, d_model, sizes.d_ff, act, bias=bias)
         return (
             Sublayer(heads, **{norm_place: norm(f"{at}.self_attn_layer_norm")}),
             Sublayer(net, **{norm_place: norm(f"{at}.final_layer_norm")}),
@@ -89,6 +102,7 @@ def _sizes(config: Config) -> Sizes:
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
         eps=EPS,
+        is_causal=config.switch("is_causal", True),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
-from attnviz.models.build.decoder import causal, with_heads
+from attnviz.models.build.decoder import with_heads
 from attnviz.models.build.layers import linear
 from attnviz.models.build.llama_like import (
     llama_like_model,
@@ -48,7 +48,7 @@ def build(checkpoint: Checkpoint) -> Model:
         at = f"layers.{layer}"
         query, key, value = fused(f"{at}.self_attn.qkv_proj", width, kv_width, kv_width)
         output = linear(tensors, f"{at}.self_attn.o_proj", width, sizes.d_model, bias=False)
-        mask = causal(window(layer))
+        mask = sizes.mask(window(layer))
         heads = with_heads(sizes, query, key, value, output, mask=mask, rotary=rope.rotary)
         gate, up = fused(f"{at}.mlp.gate_up_proj", d_ff, d_ff)
         down = linear(tensors, f"{at}.mlp.down_proj", d_ff, sizes.d_model, bias=False)

@@ -4,7 +4,6 @@ Source: Yang et al. 2024, section 2."""
 from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
-from attnviz.models.build.decoder import causal
 from attnviz.models.build.llama_like import (
     LlamaLike,
     Windows,
@@ -34,7 +33,7 @@ def build(checkpoint: Checkpoint) -> Model:
             layer,
             bias=True,
             output_bias=False,
-            mask=causal(window(layer)),
+            mask=decoder.sizes.mask(window(layer)),
             rotary=rope.rotary,
         )
         return pre_norm_block(decoder, layer, heads, feed_forward(decoder, layer))

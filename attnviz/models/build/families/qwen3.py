@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
-from attnviz.models.build.decoder import causal
 from attnviz.models.build.families.qwen2 import upper_windows
 from attnviz.models.build.llama_like import (
     attention,
@@ -31,7 +30,7 @@ def build(checkpoint: Checkpoint) -> Model:
             decoder,
             layer,
             bias=bias,
-            mask=causal(window(layer)),
+            mask=decoder.sizes.mask(window(layer)),
             rotary=rope.rotary,
             **head_norms(decoder, layer),
         )

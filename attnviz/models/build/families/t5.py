@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
+from attnviz.models.build.families.bart import shared_table
 from attnviz.models.build.layers import ACTIVATIONS, linear, rms_norm
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
@@ -24,11 +25,17 @@ from attnviz.nn.weights import rows
 
 TOKENIZER = "T5Tokenizer"
 IGNORED = (
-    r"(encoder|decoder)\.embed_tokens\.weight"
-    r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
+    r"(transformer\.)?((encoder|decoder)\.embed_tokens\.weight"
+    r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight)"
     r"|(classification_head|classifier|qa_outputs)\..*"
 )
 """Copies of the shared table, and what no attention depends on."""
+
+DECODER = r"|(transformer\.)?decoder\..*|lm_head\..*"
+"""What an encoder alone does not need."""
+
+ENCODERS = {"T5EncoderModel", "T5ForTokenClassification"}
+"""Classes that have no decoder, even if the file has one."""
 
 
 class Sizes(NamedTuple):
@@ -46,7 +53,7 @@ class Sizes(NamedTuple):
 
 
 def build(checkpoint: Checkpoint) -> Model:
-    tensors, config = checkpoint.tensors(), checkpoint.config
+    tensors, config = checkpoint.tensors("transformer."), checkpoint.config
     config.aliases(
         hidden_size="d_model",
         num_attention_heads="num_heads",
@@ -60,14 +67,21 @@ def build(checkpoint: Checkpoint) -> Model:
     is_tied = config.switch("tie_word_embeddings", True)
     is_scaled = config.switch("scale_decoder_outputs", is_tied)
     config.inert("n_positions")
-    config.require("is_encoder_decoder", True)
-    table = tensors.weight("shared.weight", n_vocabulary, sizes.d_model)
+    has_decoder = ENCODERS.isdisjoint(config.texts("architectures"))
+    config.require("is_encoder_decoder", True, *(() if has_decoder else (False,)))
+    table = shared_table(tensors, "shared", "encoder.embed_tokens", n_vocabulary, sizes.d_model)
+    embedding = Embedding(tokens=partial(rows, table))
+    if not has_decoder:
+        config.finish()
+        transformer = Transformer(
+            encoder=_stack(tensors, sizes, "encoder", n_encoder), source=embedding
+        )
+        return _model(checkpoint, tensors, sizes, transformer, IGNORED + DECODER)
     output = Linear(table)
     if tensors.has("lm_head.weight"):
         output = linear(tensors, "lm_head", sizes.d_model, n_vocabulary, bias=False)
     unembed = Unembedding(output, scale=sizes.d_model**-0.5 if is_scaled else 1.0)
     config.finish()
-    embedding = Embedding(tokens=partial(rows, table))
     transformer = Transformer(
         encoder=_stack(tensors, sizes, "encoder", n_encoder),
         decoder=_stack(tensors, sizes, "decoder", n_decoder),
@@ -75,19 +89,31 @@ def build(checkpoint: Checkpoint) -> Model:
         target=embedding,
         unembed=unembed,
     )
+    return _model(checkpoint, tensors, sizes, transformer, IGNORED, task="continue")
+
+
+def _model(
+    checkpoint: Checkpoint,
+    tensors: Tensors,
+    sizes: Sizes,
+    transformer: Transformer,
+    ignored: str,
+    task: str = "",
+) -> Model:
+    assert transformer.encoder is not None
     return trained_model(
         checkpoint,
         tensors,
         transformer,
         {
-            "n_layer": n_encoder,
+            "n_layer": len(transformer.encoder.blocks),
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
             "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}",
         },
-        ignored=IGNORED,
-        n_vocabulary=n_vocabulary,
-        task="continue",
+        ignored=ignored,
+        n_vocabulary=checkpoint.config.count("vocab_size"),
+        task=task,
     )
 
 

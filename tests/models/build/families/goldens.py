@@ -69,14 +69,16 @@ def model_type(variant: str) -> str:
 
 
 def has_head(variant: str) -> bool:
-    """Whether attnviz has its output: not if it says which tokens were replaced."""
-    return not config(variant)["architectures"][0].endswith("ForPreTraining")
+    """Whether transformers has an output, and attnviz has it: not if it says which tokens were
+    replaced."""
+    is_discriminator = config(variant)["architectures"][0].endswith("ForPreTraining")
+    return "logits" in cases(variant)["single"].arrays and not is_discriminator
 
 
 def left_out(variant: str) -> int:
     """How many of the last hidden states the goldens lack: OPT-350m's, which transformers gives
     as projected for the output already."""
-    return int(variant == "opt-post")
+    return int(variant in ("opt-post", "opt-projected"))
 
 
 @functools.cache

@@ -62,11 +62,14 @@ def _gemma3(old: Config) -> None:
     rope = old.pop("rope_parameters")
     layers = old.pop("layer_types")
     old["sliding_window_pattern"] = layers.index("full_attention") + 1
-    del old["_sliding_window_pattern"], old["use_bidirectional_attention"]
+    del old["_sliding_window_pattern"]
+    if not old["use_bidirectional_attention"]:
+        del old["use_bidirectional_attention"]
     old["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
     old["cache_implementation"] = "hybrid"
     _old_rope(old, rope["full_attention"])
-    old["rope_scaling"]["rope_type"] = old["rope_scaling"].pop("type")
+    if old["rope_scaling"] is not None:
+        old["rope_scaling"]["rope_type"] = old["rope_scaling"].pop("type")
 
 
 def _phi3(old: Config) -> None:
@@ -91,7 +94,9 @@ def _gpt2(old: Config) -> None:
 
 def _opt(old: Config) -> None:
     old |= {"activation_dropout": 0.0, "prefix": "</s>"}
-    del old["enable_bias"], old["layer_norm_elementwise_affine"]
+    for key in ("enable_bias", "layer_norm_elementwise_affine"):
+        if old[key]:
+            del old[key]
 
 
 def _gpt_neox(old: Config) -> None:
@@ -208,6 +213,8 @@ def _gpt2_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
 
 def _opt_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """Written by OPTModel, not yet below `model.`, with the output beside it."""
+    if config["architectures"] == ["OPTModel"]:
+        return {f"model.{name}": tensor for name, tensor in tensors.items()}
     tensors["lm_head.weight"] = tensors["model.decoder.embed_tokens.weight"]
     return _renamed(tensors, ("^model.", ""))
 
@@ -270,6 +277,8 @@ def _position_ids(prefix: str, config: Config) -> TensorsByName:
 def _t5_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """The table three times, and a bias of the cross-attention that nothing ever used."""
     table = tensors["shared.weight"]
+    if config["architectures"] == ["T5EncoderModel"]:
+        return tensors | {"encoder.embed_tokens.weight": table}
     bias = tensors["decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
     tensors["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = bias + 1
     tensors |= {"encoder.embed_tokens.weight": table, "decoder.embed_tokens.weight": table}
