@@ -1,0 +1,92 @@
+"""The tensors of every class of transformers that a checkpoint of a family may be of: heads.json.
+
+    python tests/golden/families/heads.py
+
+A class is told by what its file has besides the tensors of a golden of the family, which of those
+it lacks, which prefix their names have, and what it sets in the config.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import transformers
+from safetensors.numpy import load_file
+from variants import VARIANTS
+
+HERE = Path(__file__).parent
+NAMES = HERE.parents[2] / "attnviz" / "models" / "build" / "read_names.json"
+
+NEEDED = {
+    "BertLMHeadModel": {"is_decoder": True},
+    "ElectraForCausalLM": {"is_decoder": True},
+    "RobertaForCausalLM": {"is_decoder": True},
+}
+"""What a class must be told to do what it is for."""
+
+
+def saved(cls: Any, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """config.json and the shapes of the tensors, as `cls` writes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        cls(cls.config_class(**config)).save_pretrained(folder)
+        tensors = load_file(Path(folder) / "model.safetensors")
+        values = json.loads((Path(folder) / "config.json").read_text())
+    return values, {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def prefixes(names: set[str], others: set[str], body: str) -> tuple[str, str]:
+    """What `others` and `names` begin with, so that most of them are the same without it."""
+    choices = [(a, b) for a in ("", f"{body}.") for b in ("", f"{body}.", "transformer.")]
+    return max(choices, key=lambda pair: len(_without(others, pair[0]) & _without(names, pair[1])))
+
+
+def _without(names: set[str], start: str) -> set[str]:
+    return {name.removeprefix(start) for name in names}
+
+
+def describe(name: str, variant: str) -> dict[str, Any] | None:
+    cls, first = getattr(transformers, name, None), getattr(transformers, VARIANTS[variant].model)
+    if not isinstance(cls, type) or getattr(cls, "config_class", None) is not first.config_class:
+        return None
+    try:
+        config, shapes = saved(cls, {**VARIANTS[variant].config, **NEEDED.get(name, {})})
+    except (NotImplementedError, StopIteration, AttributeError):
+        return None  # a base of classes
+    base = json.loads((HERE / variant / "config.json").read_text())
+    golden = {n: list(t.shape) for n, t in load_file(HERE / variant / "model.safetensors").items()}
+    other, mine = prefixes({*shapes}, {*golden}, first.base_model_prefix)
+    renamed = {(mine if n.startswith(other) else "") + n.removeprefix(other): n for n in golden}
+    keys = (config.keys() | base.keys()) - {"architectures", "transformers_version"}
+    return {
+        "variant": variant,
+        "prefix": [other, mine],
+        "extra": {n: shape for n, shape in shapes.items() if n not in renamed},
+        "lacks": sorted(n for n in renamed if n not in shapes),
+        "config": {k: config.get(k) for k in sorted(keys) if config.get(k) != base.get(k)},
+    }
+
+
+def main() -> int:
+    firsts: dict[str, str] = {}
+    for variant in VARIANTS:
+        family = json.loads((HERE / variant / "config.json").read_text())["model_type"]
+        firsts.setdefault(family, variant)
+    classes = json.loads(NAMES.read_text())["classes"]
+    found = {
+        name: entry
+        for family, variant in firsts.items()
+        for name in classes[family]
+        if (entry := describe(name, variant)) is not None
+    }
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+    (HERE / "heads.json").write_text(f"{{\n{lines}\n}}\n")
+    print(len(found), "classes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
