@@ -104,7 +104,8 @@ def test_a_damaged_processor(folder):
         ({"id2label": {"0": "a"}}, r"classifier.bias has the shape"),
         ({"qkv_bias": False}, "no place for the tensor"),
         ({"hidden_act": "quick"}, "hidden_act = 'quick'"),
-        ({"register_tokens": 4}, "'register_tokens'"),
+        ({"register_tokens": 4, "architectures": ["ViTWithRegisters"]}, "'register_tokens'"),
+        ({"tie_last_hidden_states": False}, "'tie_last_hidden_states'"),
     ],
 )
 def test_configs_that_make_no_sense(folder, fields, message):
