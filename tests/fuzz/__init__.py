@@ -5,5 +5,6 @@
     python -m tests.fuzz configs --seconds 60 --seed 1     configs of all families, against
                                                            transformers, where it is installed
 
+`--only PATTERN` chooses the files by their path: `--only "tokenizer.*json"`.
 A finding is printed with what reproduces it; the exit code is 1 if there was any.
 """

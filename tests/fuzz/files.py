@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -15,7 +17,8 @@ from tests.fuzz import samples, sandbox
 
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 10**30, 1.5, -1e308, "", "\x1b]0;x\x07", "\ud800", "9" * 5000, [], {}, [[]],
-    [1, "a", None], {"": {}}, 2**63, "<script>", "../../etc/passwd",
+    [1, "a", None], {"": {}}, 2**63, "<script>", "../../etc/passwd", "(a+)+$", "(", "a", "▁",
+    {"content": 1}, {"Regex": "(a+)+$"}, [["a", -1.0]], {"\ud800": 1}, 40, "x" * 100_000,
 )  # fmt: skip
 
 
@@ -35,6 +38,9 @@ def mutate_json(random_: random.Random, content: bytes) -> bytes:
     value = json.loads(content)
     for _ in range(random_.choice((1, 1, 1, 2, 4))):
         known = list(paths(value))
+        if known and random_.random() < 0.5:  # a part with few values gets its share
+            part = random_.choice(sorted({path[0] for path in known}, key=str))
+            known = [path for path in known if path[0] == part]
         if not known:
             return json.dumps(random_.choice(ODD)).encode()
         *path, last = random_.choice(known)
@@ -44,7 +50,7 @@ def mutate_json(random_: random.Random, content: bytes) -> bytes:
         if random_.random() < 0.2:
             del at[last]
         else:
-            at[last] = random_.choice(ODD)
+            at[last] = copy.deepcopy(random_.choice(ODD))
     return json.dumps(value).encode()
 
 
@@ -74,16 +80,21 @@ def mutate(random_: random.Random, path: Path) -> bytes:
     return mutate_bytes(random_, content)
 
 
-def run(seconds: float, seed: int) -> Iterator[str]:
-    """Findings, each with the file, kept where it can be looked at."""
+def run(seconds: float, seed: int, only: str = "") -> Iterator[str]:
+    """Findings, each with the file, kept where it can be looked at.
+
+    Args:
+        only: a pattern of the samples' paths.
+    """
     random_ = random.Random(seed)
+    sandbox.import_all()
     end = time.monotonic() + seconds
     kept = Path(tempfile.mkdtemp(prefix="attnviz-fuzz-"))
     n = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "work"
         folder.mkdir()
-        known = samples.make_all(folder)
+        known = [s for s in samples.make_all(folder) if re.search(only, s.path)]
         while time.monotonic() < end:
             sample = random_.choice(known)
             path = folder / sample.path

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import attnviz
 from tests.conftest import GOLDEN, HERE
+from tests.golden.tokenizers.variants import VARIANTS, write
+
+OLDER = {"bert": "bert", "bert-cased": "bert", "gpt2": "gpt2", "opt": "opt", "roberta": "roberta",
+         "marian": "marian"}  # fmt: skip
+"""The folders of tokenizers without `tokenizer.json`, and their families."""
 
 
 class Sample(NamedTuple):
@@ -58,21 +64,52 @@ def _checkpoints(folder: Path) -> list[Sample]:
     return samples
 
 
+TEXT = "I saw aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab: 3.1 \u5730 <mask>!"
+"""A text of many kinds of characters, and of so many letters that bad patterns take long."""
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "special_tokens_map.json": {
+        "mask_token": {"content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False},
+        "additional_special_tokens": ["<e1>", "<e2>"],
+    },
+    "added_tokens.json": {},
+    "generation_config.json": {"bos_token_id": 1, "eos_token_id": [2, 3]},
+}
+"""Files beside a tokenizer."""
+
+
 def _tokenizers(folder: Path) -> list[Sample]:
     """Checkpoint folders with every kind of tokenizer file there is among the goldens."""
     samples = []
-    for source in sorted((GOLDEN / "tokenizers").iterdir()):
-        if not source.is_dir():
-            continue
-        target = folder / f"tokenizer-{source.name}"
-        shutil.copytree(GOLDEN / "bert-tiny", target)
-        for path in source.iterdir():
-            if path.is_file():
-                shutil.copy(path, target)
-                samples.append(
-                    Sample(f"{target.name}/{path.name}", ("run", "I saw", "-m", target.name))
-                )
+    for name, family in OLDER.items():
+        samples += _tokenizer(folder / f"tokenizer-{name}", family, GOLDEN / "tokenizers" / name)
+    for name, variant in VARIANTS.items():
+        with tempfile.TemporaryDirectory() as files:
+            write(variant, Path(files))
+            (Path(files) / "config.json").unlink()
+            samples += _tokenizer(folder / f"tokenizer {name}", variant.family, Path(files))
     return samples
+
+
+def _tokenizer(target: Path, family: str, files: Path) -> list[Sample]:
+    """A checkpoint of a family with the files of a tokenizer."""
+    shutil.copytree(GOLDEN / "families" / family, target)
+    written = list(BESIDE)
+    for name, content in BESIDE.items():
+        (target / name).write_text(json.dumps(content))
+    for path in files.iterdir():
+        if path.is_file():
+            shutil.copy(path, target)
+            written.append(path.name)
+    decodes = "ForCausalLM" in (target / "config.json").read_text()
+    commands = [("run", TEXT, "-m", target.name), ("run", "saw", "--pair", "a", "-m", target.name)]
+    if decodes:
+        commands.append(("decode", "--ids", "5,6,7", "-n", "3", "-m", target.name))
+    return [
+        Sample(f"{target.name}/{name}", command)
+        for name in dict.fromkeys(written)
+        for command in commands
+    ]
 
 
 def _texts(folder: Path) -> list[Sample]:

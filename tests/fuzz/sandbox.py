@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import os
+import pkgutil
 import re
 import resource
 import signal
@@ -13,13 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import attnviz
+
 MEMORY = 2 << 30
 """Bytes a tiny input may take."""
 
 SECONDS = 20
 
 NEVER = re.compile(
-    r"internal:|Traceback|Warning:|\bFile \"|site-packages|PanicException|object at 0x"
+    r"internal:|Traceback|Warning:|\bFile \"|site-packages|PanicException|panicked|object at 0x"
 )
 
 
@@ -39,6 +44,16 @@ class Outcome(NamedTuple):
         if self.code == 2 and not re.search(r"^error: .+", self.stderr, re.MULTILINE):
             return "exit code 2 without a line `error: …`"
         return None
+
+
+def import_all() -> None:
+    """Import what commands import, once for all forks."""
+    for module in pkgutil.walk_packages(attnviz.__path__, "attnviz."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in ("tokenizers", "sentencepiece"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def call(arguments: Sequence[str], folder: Path, stdin: bytes = b"") -> Outcome:

@@ -364,7 +364,7 @@ def _require(source: Source, settings: Settings, special: Special, *names: str) 
         content = _text(settings, special, name)
         if content not in added and source.model.token_to_id(content) is None:
             raise AttnvizError(
-                f"{Path(settings.where).parent}: the vocabulary has no {content}",
+                f"{Path(settings.where).parent}: the vocabulary has no {content!r:.60}",
                 "download it again",
             )
 
@@ -384,7 +384,7 @@ def _with_id(backend: Any, settings: Settings, special: Special, name: str) -> t
     id = backend.token_to_id(content)
     if id is None:
         raise AttnvizError(
-            f"{settings.where}: the vocabulary has no {content}", "download it again"
+            f"{settings.where}: the vocabulary has no {content!r:.60}", "download it again"
         )
     return content, id
 

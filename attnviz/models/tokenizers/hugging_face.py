@@ -12,7 +12,7 @@ from attnviz.models.tokenizers.package import package_errors
 from attnviz.models.tokenizers.settings import MAX_ID
 from attnviz.models.tokenizers.spelling import show, spelling_of
 from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.tokens import Tokens
+from attnviz.tokens import Tokens, label
 
 UNASSIGNED = "\U0010fffd"
 """A character that no vocabulary has."""
@@ -74,7 +74,7 @@ class HFTokenizer(Tokenizer):
         tokens = self._tokens(
             pieces, ids, segments=segments, special=[i for i, added in enumerate(special) if added]
         )
-        return replace(tokens, notes=(*tokens.notes, *self._notes(clean, ids)))
+        return replace(tokens, notes=(*tokens.notes, *map(label, self._notes(clean, ids))))
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]

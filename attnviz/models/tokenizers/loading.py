@@ -36,10 +36,10 @@ def load_serialized(path: Path, config: Mapping[str, Any]) -> Loaded:
     before, notes = _state(backend), []
     if name == AS_IT_IS and getattr(backend.model, "dropout", None):
         notes.append(f"the dropout of {SERIALIZED} is left out: it is for training")
-    with package_errors(f"{path} cannot be read as {name}", "download it again"):
+    with package_errors(f"{path} cannot be read as {name:.60}", "download it again"):
         built = build(name, Source(backend.model, backend), settings)
         if built is None:
-            notes.append(f"{SERIALIZED} is read as it is; {name} of transformers may differ")
+            notes.append(f"{SERIALIZED} is read as it is; {name:.60} of transformers may differ")
             built = build(AS_IT_IS, Source(backend.model, backend), settings)
         moved = _moved(built, settings)
         after = _state(built)
@@ -58,7 +58,7 @@ def load_vocabulary(folder: Path, config: Mapping[str, Any]) -> Loaded | None:
     model = read_vocabulary(folder, CLASSES[name].kind)
     if model is None:
         return None
-    with package_errors(f"{folder}: its vocabulary cannot be read as {name}", "download it again"):
+    with package_errors(f"{folder}: its vocabulary cannot be read as {name:.60}", "download it again"):
         backend = build(name, Source(model), settings)
         moved = _moved(backend, settings)
     if moved:
@@ -90,7 +90,7 @@ def _moved(backend: Any, settings: Settings) -> str:
     for id, (content, _) in settings.added.items():
         if content and backend.token_to_id(content) != id:
             return (
-                f"the added token {content!r} has the id {id}, but the vocabulary leaves it "
+                f"the added token {content!r:.60} has the id {id}, but the vocabulary leaves it "
                 f"{backend.token_to_id(content)}"
             )
     return ""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.json_object import read_object
 from attnviz.models.tokenizers.spelling import Spelling, sentence_piece, show
 from attnviz.models.tokenizers.tokenizer import Tokenizer
+from attnviz.models.tokenizers.vocabulary import read_pieces
 from attnviz.tokens import Tokens
 
 END, UNKNOWN, PADDING = "</s>", "<unk>", "<pad>"
@@ -98,11 +98,8 @@ def _sentence_piece_model(path: Path) -> Any:
 
 
 def _vocabulary(path: Path) -> Mapping[str, int]:
-    vocabulary = read_object(path)
+    vocabulary = read_pieces(path)
     for token in (UNKNOWN, END):
         if token not in vocabulary:
             raise AttnvizError(f"{path} has no {token}", "download it again")
-    for piece, id in vocabulary.items():
-        if not isinstance(id, int):
-            raise AttnvizError(f"{path}: the id of {piece!r} is {id!r}", "download it again")
     return vocabulary

@@ -156,7 +156,7 @@ DAMAGED = {
     "no [SEP]": (
         "bert",
         write("vocab.txt", "[UNK]\n[CLS]\nsaw\n"),
-        r"the vocabulary has no \[SEP\]",
+        r"the vocabulary has no '\[SEP\]'",
     ),
     "no UTF-8": (
         "bert",
@@ -205,7 +205,7 @@ def test_what_is_refused(copy, name):
 MARIAN = {
     "no model": (write("source.spm", "nothing"), r"source\.spm is damaged or not a SentencePiece"),
     "no unknown": (write("vocab.json", '{"</s>": 0}'), r"vocab\.json has no <unk>"),
-    "no number": (write("vocab.json", '{"</s>": 0, "<unk>": "1"}'), "the id of '<unk>' is '1'"),
+    "no number": (write("vocab.json", '{"</s>": 0, "<unk>": "1"}'), "the id of '<unk>' = '1', expected a whole"),
 }
 
 
