@@ -12,10 +12,10 @@ from typing import Any
 
 from attnviz.models.build.config import Config
 from attnviz.models.gguf.splits import SPLITS
-from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer
+from attnviz.models.tokenizers.hugging_face import HFTokenizer
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.spelling import SPACE
-from attnviz.models.tokenizers.tokenizer import Tokenizer
+from attnviz.models.tokenizers.tokenizer import NoTokenizer, Tokenizer
 
 PREFIX = "tokenizer.ggml."
 MAX_LENGTH = 4096
@@ -66,9 +66,11 @@ def _problem(kind: str, pre: str) -> str:
     if kind in ("none", "no_vocab"):
         return "holds no tokenizer, so it cannot read text"
     if kind not in ("gpt2", "llama"):
-        return f"has the tokenizer {kind!r}, which is not supported, so it cannot read text"
+        return f"has the tokenizer {kind!r:.60}, which is not supported, so it cannot read text"
     if kind == "gpt2" and pre not in SPLITS:
-        return f"splits text by the rule {pre!r}, which is not known here, so ids would be wrong"
+        return (
+            f"splits text by the rule {pre!r:.60}, which is not known here, so ids would be wrong"
+        )
     return ""
 
 

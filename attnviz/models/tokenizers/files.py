@@ -9,16 +9,13 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
 from attnviz.models.tokenizers.decoder import DecoderTokenizer
-from attnviz.models.tokenizers.hugging_face import HFTokenizer, NoTokenizer
-from attnviz.models.tokenizers.loading import SERIALIZED, load_serialized, load_vocabulary
-from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.models.tokenizers.vocabulary import MERGES, PIECES, WORDS
+from attnviz.models.tokenizers.names import MERGES, PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
+from attnviz.models.tokenizers.tokenizer import NoTokenizer, Tokenizer
 
 CONVERT = (
     "write tokenizer.json where transformers is installed: "
     "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
 )
-SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
 
 class Tokenizers(NamedTuple):
@@ -48,9 +45,14 @@ def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int
     begin, end = _first(ids, "bos_token_id"), _first(ids, "eos_token_id")
     ends = ids.get("eos_token_id", ())
     path = folder / SERIALIZED
+    if not (path.exists() or _holds(folder, WORDS) or _holds(folder, PIECES, MERGES)):
+        return NoTokenizer(*_missing(folder), begin, end, ends)
+    from attnviz.models.tokenizers.hugging_face import HFTokenizer
+    from attnviz.models.tokenizers.loading import load_serialized, load_vocabulary
+
     if path.exists():
         loaded = load_serialized(path, config)
-    elif _holds(folder, WORDS) or _holds(folder, PIECES, MERGES):
+    else:
         path = folder / (WORDS if _holds(folder, WORDS) else PIECES)
         older = load_vocabulary(folder, config)
         if older is None:
@@ -63,8 +65,6 @@ def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int
                 ends,
             )
         loaded = older
-    else:
-        return NoTokenizer(*_missing(folder), begin, end, ends)
     if end is None:
         token = loaded.settings.special.get("eos_token")
         end = loaded.backend.token_to_id(token.content) if token else None

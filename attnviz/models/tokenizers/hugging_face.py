@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.tokenizers.loading import SERIALIZED, Loaded
+from attnviz.models.tokenizers.loading import Loaded
+from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors
 from attnviz.models.tokenizers.settings import MAX_ID
 from attnviz.models.tokenizers.spelling import show, spelling_of
@@ -130,29 +131,6 @@ class HFTokenizer(Tokenizer):
             unknown=[i for i, id in enumerate(ids) if id == self._unknown],
             **show(pieces, self._spelling, whole_tokens)._asdict(),
         )
-
-
-class NoTokenizer(Tokenizer):
-    """Of a checkpoint without a tokenizer: it still takes token ids."""
-
-    def __init__(
-        self,
-        problem: str,
-        hint: str,
-        begin: int | None = None,
-        end: int | None = None,
-        other_ends: Collection[int] = (),
-    ) -> None:
-        self._problem, self._hint = problem, hint
-        self.begin, self.end, self.other_ends = begin, end, frozenset(other_ends)
-
-    def encode(self, text: str, pair: str | None = None) -> Tokens:
-        raise AttnvizError(self._problem, self._hint)
-
-    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
-        all_ids = [*ids, *(pair or ())]
-        segments = [0] * len(ids) + [1] * len(pair or ())
-        return Tokens.of([f"#{id}" for id in all_ids], all_ids, segments=segments)
 
 
 def clean_up(text: str) -> str:

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import other_kind, read_bytes
 from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, Source, build, class_name
+from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.settings import FLAGS, Settings, Token, read_settings
 from attnviz.models.tokenizers.vocabulary import read_vocabulary
-
-SERIALIZED = "tokenizer.json"
 
 
 class Loaded(NamedTuple):
@@ -58,7 +57,8 @@ def load_vocabulary(folder: Path, config: Mapping[str, Any]) -> Loaded | None:
     model = read_vocabulary(folder, CLASSES[name].kind)
     if model is None:
         return None
-    with package_errors(f"{folder}: its vocabulary cannot be read as {name:.60}", "download it again"):
+    problem = f"{folder}: its vocabulary cannot be read as {name:.60}"
+    with package_errors(problem, "download it again"):
         backend = build(name, Source(model), settings)
         moved = _moved(backend, settings)
     if moved:

@@ -14,10 +14,7 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
-
-CONFIG = "tokenizer_config.json"
-SPECIAL = "special_tokens_map.json"
-ADDED = "added_tokens.json"
+from attnviz.models.tokenizers.names import ADDED, CONFIG, SPECIAL
 
 NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 """Of special tokens, without `_token`."""

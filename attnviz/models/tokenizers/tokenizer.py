@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
@@ -48,3 +49,26 @@ class Tokenizer(Protocol):
     def pieces(self, words: Sequence[str]) -> Array:
         """[n_token, n_piece_of_word]: the ids of each word's parts; none by default."""
         return np.zeros((len(words), 0), np.int64)
+
+
+class NoTokenizer(Tokenizer):
+    """Of a checkpoint without a tokenizer: it still takes token ids."""
+
+    def __init__(
+        self,
+        problem: str,
+        hint: str,
+        begin: int | None = None,
+        end: int | None = None,
+        other_ends: Collection[int] = (),
+    ) -> None:
+        self._problem, self._hint = problem, hint
+        self.begin, self.end, self.other_ends = begin, end, frozenset(other_ends)
+
+    def encode(self, text: str, pair: str | None = None) -> Tokens:
+        raise AttnvizError(self._problem, self._hint)
+
+    def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
+        all_ids = [*ids, *(pair or ())]
+        segments = [0] * len(ids) + [1] * len(pair or ())
+        return Tokens.of([f"#{id}" for id in all_ids], all_ids, segments=segments)

@@ -7,10 +7,9 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_bytes, read_object
+from attnviz.models.tokenizers.names import MERGES, PIECES, WORDS
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.settings import check_id
-
-WORDS, PIECES, MERGES = "vocab.txt", "vocab.json", "merges.txt"
 
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))

@@ -120,3 +120,15 @@ def test_it_can_still_be_given_ids(fields, message):
     with pytest.raises(AttnvizError, match=message) as error:
         tokenizer.encode("a")
     assert "--ids" in error.value.hint
+
+
+def test_without_a_tokenizer_decoding_still_ends():
+    tokenizer = reader("sentences", model="none", bos_token_id=1, eos_token_id=2, eot_token_id=7)
+    assert (tokenizer.begin, tokenizer.end, tokenizer.stops_at(7)) == (1, 2, True)
+
+
+def test_a_token_of_megabytes_is_refused_at_once():
+    tokens = [*metadata("sentences")[f"{PREFIX}tokens"]]
+    tokens[-1] = "a" * 2_000_000
+    with pytest.raises(AttnvizError, match="a token has 2000000 characters, more than 4096"):
+        reader("sentences", tokens=tokens)

@@ -205,7 +205,10 @@ def test_what_is_refused(copy, name):
 MARIAN = {
     "no model": (write("source.spm", "nothing"), r"source\.spm is damaged or not a SentencePiece"),
     "no unknown": (write("vocab.json", '{"</s>": 0}'), r"vocab\.json has no <unk>"),
-    "no number": (write("vocab.json", '{"</s>": 0, "<unk>": "1"}'), "the id of '<unk>' = '1', expected a whole"),
+    "no number": (
+        write("vocab.json", '{"</s>": 0, "<unk>": "1"}'),
+        "the id of '<unk>' = '1', expected a whole",
+    ),
 }
 
 

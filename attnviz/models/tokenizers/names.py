@@ -1,0 +1,9 @@
+"""The files of tokenizers in a folder, as transformers names them."""
+
+SERIALIZED = "tokenizer.json"
+WORDS, PIECES, MERGES = "vocab.txt", "vocab.json", "merges.txt"
+SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+
+CONFIG = "tokenizer_config.json"
+SPECIAL = "special_tokens_map.json"
+ADDED = "added_tokens.json"
