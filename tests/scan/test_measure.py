@@ -9,10 +9,8 @@ from attnviz import load_model, run
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.values import output_weights
-from attnviz.errors import AttnvizError
 from attnviz.scan.measure import Meter, heads_of, to_last_attention
-from attnviz.scan.texts import Text, batches, read_line, windows
-from attnviz.tokens import Tokens
+from attnviz.scan.texts import batches, read_line
 
 WORDS = [
     "I",
@@ -31,6 +29,8 @@ WORDS = [
     "them",
     ".",
 ]
+
+
 RANDOM = "random:layers=2,heads=6,kv_heads=3,d_model=24,vocabulary=31"
 
 
@@ -78,46 +78,8 @@ def test_batches_are_what_traces_are(name, line, generator):
     assert len(heads_of(model.transformer)[0]) == mine.shape[-1]
 
 
-def test_several_texts_go_through_at_once(generator):
-    model = load_model("tagger")
-    texts = [text for line in ["I saw a saw"] * 13 for text in read_line(model, line, 512)]
-    assert [len(batch) for batch in batches(texts, 6 * 6 * 5)] == [5, 5, 3]
-    assert [len(batch) for batch in batches(texts, 0)] == [1] * 13
-
-
 def test_what_no_attention_sees_is_left_out():
     transformer = load_model("tagger").transformer
     shorter = to_last_attention(transformer)
     assert len(shorter.encoder.blocks[-1]) < len(transformer.encoder.blocks[-1])
     assert shorter.sites() == transformer.sites()
-
-
-def tokens(n, begin=1, end=1):
-    names = [f"t{i}" for i in range(n)]
-    special = (*range(begin), *range(n - end, n))
-    return Tokens.of(names, range(100, 100 + n), special=special, unknown=(2,))
-
-
-@pytest.mark.parametrize(("begin", "end"), [(1, 1), (1, 0), (0, 0), (0, 1)])
-def test_windows_hold_every_token_once(begin, end):
-    whole = tokens(23, begin, end)
-    parts = windows(whole, 7)
-    inner = [id for part in parts for place, id in enumerate(part.ids) if place not in part.special]
-    assert inner == [id for place, id in enumerate(whole.ids) if place not in whole.special]
-    assert max(map(len, parts)) == 7
-    for part in parts:
-        assert part.ids[:begin] == whole.ids[:begin]
-        assert part.ids[len(part) - end :] == whole.ids[23 - end :]
-        assert [part.tokens[place] for place in part.unknown] == ["t2"] * ("t2" in part.tokens)
-    assert windows(whole, 23) == [whole]
-
-
-def test_faults():
-    with pytest.raises(AttnvizError, match="2 tokens stand around"):
-        windows(tokens(23), 2)
-    phrases = load_model("phrases")
-    with pytest.raises(AttnvizError, match="reads SOURCE<TAB>TARGET, got 'good'"):
-        read_line(phrases, "good", 41)
-    with pytest.raises(AttnvizError, match="a pair is not cut"):
-        read_line(phrases, "good\t早上好", 3)
-    assert isinstance(read_line(phrases, "good\t早上好", 41)[0], Text)
