@@ -1,0 +1,117 @@
+"""Texts, ids and files off the command line, and the run that they are for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import attnviz
+from attnviz.cli import inputs
+from attnviz.cli.inputs import (
+    announce,
+    as_shown,
+    first_head,
+    load_file,
+    named_file,
+    read_inputs,
+    record_source,
+)
+from attnviz.cli.options import FileInput, LookOptions, TextInput
+from attnviz.errors import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.run.memory import Plan
+from attnviz.trace.selection import Selection, parse_selection
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    def give(content):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return give
+
+
+def test_texts_ids_and_stdin(stdin):
+    assert read_inputs(["I saw", "a saw"], None) == ["I saw", "a saw"]
+    assert read_inputs(None, "1,2,3") == [[1, 2, 3]]
+    stdin("a säw\r\n".encode())
+    assert read_inputs(["first", "-"], None) == ["first", "a säw"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "ids", "content", "message"),
+    [
+        (["a"], "1", b"", "not both"),
+        (None, None, b"", "there is no text"),
+        ([], None, b"", "there is no text"),
+        (["a", " "], None, b"", "the text is empty"),
+        (["-"], None, b"\n", "the text is empty"),
+        (["-"], None, b"ab\xff", "stdin is not UTF-8: byte 2 is 0xff"),
+    ],
+)
+def test_texts_that_are_none(stdin, texts, ids, content, message):
+    stdin(content)
+    with pytest.raises(AttnvizError, match=message):
+        read_inputs(texts, ids)
+
+
+def test_a_file_is_known_by_its_suffix_and_by_being_there_or_one_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("two words.npz").touch()
+    for source in ("missing.npz", "a.NPY", "two words.npz", "a/b.json"):
+        assert named_file(source) == Path(source)
+    for source in (None, "a text", "I saved it as weights.npz", "a.png", "npz"):
+        assert named_file(source) is None
+
+
+def test_tokens_are_words_or_the_lines_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("w.npy", np.full((2, 3), 1 / 3))
+    Path("keys.txt").write_text("a b\nc\nd\n")
+    trace = load_file(Path("w.npy"), FileInput(tokens="I saw", key_tokens="keys.txt"))
+    (record,) = trace
+    assert trace.streams[record.queries].tokens == ("I", "saw")
+    assert trace.streams[record.keys].tokens == ("a b", "c", "d")
+    Path("keys.txt").write_bytes(b"\xff\n")
+    with pytest.raises(AttnvizError, match=r"--key-tokens keys\.txt: not UTF-8"):
+        load_file(Path("w.npy"), FileInput(key_tokens="keys.txt"))
+
+
+def test_a_model_of_images_reads_the_file_of_one():
+    digits = load_model("digits")
+    with pytest.raises(AttnvizError, match="digits reads images, not ids or a second text"):
+        record_source(digits, "3.png", TextInput(pair="x"), ("weights",), Selection())
+    with pytest.raises(AttnvizError, match="digits reads images"):
+        record_source(digits, [1, 2], TextInput(), ("weights",), Selection())
+
+
+def test_much_memory_is_announced(monkeypatch):
+    said = []
+    monkeypatch.setattr(inputs, "talk", said.append)
+    plan = attnviz.models.run.prepare.prepare(load_model("tagger"), "I saw").plan
+    assert isinstance(plan, Plan)
+    announce(plan, "2 tokens")
+    assert said == []
+    monkeypatch.setattr(inputs, "LARGE", 0)
+    announce(plan, "2 tokens")
+    assert said[0].startswith("2 tokens: this needs about ")
+
+
+def test_the_first_selected_head_or_the_first_that_has_a_mask(saw):
+    record, head = first_head(saw, parse_selection(["L1.H2,H3"]))
+    assert (record.layer, head) == (1, 2)
+    translated = attnviz.run("good\n", model="phrases", target="早上好")
+    assert first_head(translated, Selection())[0].id == "encoder.0.self"
+    assert first_head(translated, Selection(), masked=True)[0].id == "decoder.0.self"
+    with pytest.raises(AttnvizError):
+        first_head(saw, parse_selection(["L9"]))
+
+
+def test_words_only_where_they_are_asked_for():
+    trace = attnviz.run("I saw", model="tagger")
+    assert as_shown(trace, LookOptions()) is trace
+    with pytest.raises(AttnvizError, match="no pieces to merge"):
+        as_shown(trace, LookOptions(words=True))
