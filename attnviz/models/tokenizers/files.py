@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +32,8 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
     that take token ids only."""
     ids = _ids(folder, config)
     begin, end = _first(ids, "decoder_start_token_id"), _first(ids, "eos_token_id")
-    if _holds(folder, "source.spm", "target.spm", "vocab.json") and not _holds(
-        folder, "tokenizer.json"
-    ):
+    is_marian = _holds(folder, "source.spm", "target.spm", PIECES)
+    if is_marian and (find_spec("sentencepiece") or not _holds(folder, SERIALIZED)):
         return _marian(folder, begin)
     source = _of_text(folder, config, ids)
     if begin is None and not config.get("is_encoder_decoder"):
@@ -72,13 +72,15 @@ def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int
 
 
 def _marian(folder: Path, begin: int | None) -> Tokenizers:
-    from attnviz.models.tokenizers.marian import MarianTokenizer
+    from attnviz.models.tokenizers.marian import MarianTokenizer, unread_settings
+    from attnviz.models.tokenizers.settings import read_settings
 
-    source = MarianTokenizer(folder / "source.spm", folder / "vocab.json")
-    vocabulary = folder / "target_vocab.json"
-    if not vocabulary.exists():
-        vocabulary = folder / "vocab.json"
-    target = MarianTokenizer(folder / "target.spm", vocabulary)
+    settings = read_settings(folder)
+    notes = unread_settings(settings)
+    source = MarianTokenizer(folder / "source.spm", folder / PIECES, notes)
+    separate = settings.switch("separate_vocabs", False)
+    vocabulary = folder / ("target_vocab.json" if separate else PIECES)
+    target = MarianTokenizer(folder / "target.spm", vocabulary, notes)
     return Tokenizers(source, DecoderTokenizer(target, begin, target.end))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.tokenizers.settings import Settings
 from attnviz.models.tokenizers.spelling import Spelling, sentence_piece, show
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.models.tokenizers.vocabulary import read_pieces
-from attnviz.tokens import Tokens
+from attnviz.tokens import Tokens, label
 
 END, UNKNOWN, PADDING = "</s>", "<unk>", "<pad>"
 SPECIAL = re.compile(f"({END}|{UNKNOWN}|{PADDING})")
@@ -23,7 +25,8 @@ LANGUAGE = re.compile(r">>.*?<<", re.DOTALL)
 class MarianTokenizer(Tokenizer):
     """The tokenizer of one language: the pieces of a text, then the end."""
 
-    def __init__(self, model: Path, vocabulary: Path) -> None:
+    def __init__(self, model: Path, vocabulary: Path, notes: Sequence[str] = ()) -> None:
+        self._notes = tuple(notes)
         self._model = _sentence_piece_model(model)
         self._id = _vocabulary(vocabulary)
         self._entry = {id: piece for piece, id in self._id.items()}
@@ -34,11 +37,12 @@ class MarianTokenizer(Tokenizer):
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         pieces = [piece for each in (text, pair or "") for piece in self._split(each)]
-        return self._tokens(
+        tokens = self._tokens(
             [*pieces, END],
             [*(self._id.get(piece, self._unknown) for piece in pieces), self._end],
             special=[len(pieces)],
         )
+        return replace(tokens, notes=(*tokens.notes, *self._notes))
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]
@@ -80,6 +84,22 @@ class MarianTokenizer(Tokenizer):
             unknown=[i for i, id in enumerate(ids) if id == self._unknown],
             **show(pieces, Spelling(sentence_piece), whole_tokens)._asdict(),
         )
+
+
+def unread_settings(settings: Settings) -> tuple[str, ...]:
+    """That settings which transformers heeds are not read here, a sentence; empty if none are."""
+    usual = {"unk_token": UNKNOWN, "eos_token": END, "pad_token": PADDING}
+    unread = [
+        key for key, token in settings.special.items() if token and token.content != usual.get(key)
+    ]
+    if any(token.content not in usual.values() for token in settings.added.values()):
+        unread.append("added tokens")
+    unread += ["extra_special_tokens"] * bool(settings.extra)
+    unread += ["sp_model_kwargs"] * bool(settings.values.get("sp_model_kwargs"))
+    names = ", ".join(label(name) for name in unread)
+    return (
+        (f"a Marian's {names} are not read: ids may differ from transformers'",) if unread else ()
+    )
 
 
 def _sentence_piece_model(path: Path) -> Any:

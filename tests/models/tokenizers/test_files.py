@@ -66,6 +66,25 @@ def test_marian_reads_both_sides_as_transformers_does():
     assert readers.source.join(golden["texts"][0]) == "I saw a saw"
 
 
+def test_the_settings_of_marian(copy):
+    """What transformers heeds and is not read is said; each side may have its own vocabulary."""
+    pytest.importorskip("sentencepiece")
+    folder, config = copy("marian")
+    (folder / "tokenizer.json").write_text("{}")  # transformers does not read it
+    assert read_tokenizers(folder, config).source.encode("saw").notes == (
+        "␣ is a space, part of its token",
+    )
+    (folder / "target_vocab.json").write_text('{"</s>": 3, "<unk>": 4}')
+    assert read_tokenizers(folder, config).target.end == 0
+    settings = {"separate_vocabs": True, "eos_token": "<e>", "extra_special_tokens": ["<n>"]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    readers = read_tokenizers(folder, config)
+    assert readers.target.end == 3
+    assert "a Marian's eos_token, extra_special_tokens are not read" in str(
+        readers.source.encode("a")
+    )
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_lone_surrogate_is_read_as_what_cannot_be_written(name):
     reader = read_tokenizers(FOLDER / name, {"model_type": FAMILIES[name]}).source
