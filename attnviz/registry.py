@@ -117,9 +117,9 @@ class Registry(_Names[E]):
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
-    def options(self, name: str, given: Mapping[str, str]) -> dict[str, Any]:
-        """Convert the texts in `given` to the types of the function's keyword-only parameters."""
-        return read_options(self[name].function, f"{self.what} {name!r}", given, f"{name}:{{}}=…")
+    def options(self, name: str, texts: Mapping[str, str]) -> dict[str, Any]:
+        """`texts` as values of the types of the function's keyword-only parameters."""
+        return read_options(self[name].function, f"{self.what} {name!r}", texts, f"{name}:{{}}=…")
 
 
 class ModuleRegistry(_Names[ModuleType]):
@@ -157,9 +157,9 @@ class ModuleRegistry(_Names[ModuleType]):
 
         spec = find_spec(self.package)
         folders = spec.submodule_search_locations if spec is not None else None
-        found = sorted(module.name for module in iter_modules(folders or ()))
+        names = sorted(module.name for module in iter_modules(folders or ()))
         return tuple(
-            self.prefix + n for n in found if not n.startswith("_") and n not in self.helpers
+            self.prefix + n for n in names if not n.startswith("_") and n not in self.helpers
         )
 
     def __getitem__(self, name: str) -> ModuleType:
@@ -188,9 +188,9 @@ def first_sentence(thing: object) -> str:
 
 
 def read_options(
-    function: Callable[..., Any], what: str, given: Mapping[str, str], spelled: str
+    function: Callable[..., Any], what: str, texts: Mapping[str, str], spelled: str
 ) -> dict[str, Any]:
-    """The texts in `given` as the types of a function's keyword-only parameters.
+    """`texts` as values of the types of a function's keyword-only parameters.
 
     `what` names the function in errors, `spelled` shows how an option is written.
     """
@@ -199,17 +199,17 @@ def read_options(
         for p in inspect.signature(function).parameters.values()
         if p.kind is p.KEYWORD_ONLY and _spelled(p.annotation) in CONVERT
     }
-    for key in given:
+    for key in texts:
         if key not in parameters:
             allowed = nearest(key, parameters) if parameters else "it takes no options"
             raise AttnvizError(f"{what} has no option {key!r}", allowed)
     for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in given:
+        if parameter.default is parameter.empty and key not in texts:
             raise AttnvizError(f"{what} needs the option {key!r}", f"write {spelled.format(key)}")
     plain = what.replace("'", "")
     return {
         key: convert(text, _spelled(parameters[key].annotation), f"{plain}: {key}")
-        for key, text in given.items()
+        for key, text in texts.items()
     }
 
 

@@ -36,8 +36,8 @@ class Permuted(NamedTuple):
     order: Array
     """[n_token]: which token comes at each place."""
 
-    def __call__(self, given: Input) -> Array:
-        return self.embed(given)[..., self.order, :]
+    def __call__(self, inputs: Input) -> Array:
+        return self.embed(inputs)[..., self.order, :]
 
 
 class Moved(NamedTuple):

@@ -35,7 +35,7 @@ class Input(NamedTuple):
 class Embed(Protocol):
     """-> [n_token, d_model]"""
 
-    def __call__(self, given: Input) -> Array: ...
+    def __call__(self, inputs: Input) -> Array: ...
 
 
 class Embedding(NamedTuple):
@@ -59,20 +59,23 @@ class Embedding(NamedTuple):
     place: Callable[[Array, int], Array] | None = None
     """ids [n_token], first position -> positions [n_token], where they depend on the ids."""
 
-    def __call__(self, given: Input) -> Array:
-        ids = given.ids
+    def __call__(self, inputs: Input) -> Array:
+        ids = inputs.ids
         assert ids is not None, "this embedding reads tokens"
         x = self.tokens(ids)
-        if self.pieces is not None and given.pieces is not None:
-            x = x + self.pieces[given.pieces].sum(-2)
+        if self.pieces is not None and inputs.pieces is not None:
+            x = x + self.pieces[inputs.pieces].sum(-2)
         if self.scale != 1:
             x = x * x.dtype.type(self.scale)
         if self.segments is not None:
-            x = x + self.segments[np.zeros_like(ids) if given.segments is None else given.segments]
+            x = (
+                x
+                + self.segments[np.zeros_like(ids) if inputs.segments is None else inputs.segments]
+            )
         if self.positions is not None:
-            positions = np.arange(given.first, given.first + ids.shape[-1])
+            positions = np.arange(inputs.first, inputs.first + ids.shape[-1])
             if self.place is not None:
-                positions = self.place(ids, given.first)
+                positions = self.place(ids, inputs.first)
             x = x + self.positions(positions).astype(x.dtype, copy=False)
         # feature-major, as `linear` leaves its results
         x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
@@ -133,10 +136,10 @@ class PatchEmbedding(NamedTuple):
     patch: tuple[int, int]
     """The height and width of a patch in pixels."""
 
-    def __call__(self, given: Input) -> Array:
-        assert given.pixels is not None, "this embedding reads an image"
-        (down, across), (height, width) = self.patch, given.pixels.shape[-2:]
-        patches = self.patches(cut(given.pixels, self.patch))
+    def __call__(self, inputs: Input) -> Array:
+        assert inputs.pixels is not None, "this embedding reads an image"
+        (down, across), (height, width) = self.patch, inputs.pixels.shape[-2:]
+        patches = self.patches(cut(inputs.pixels, self.patch))
         first = np.broadcast_to(self.first, (*patches.shape[:-2], 1, len(self.first)))
         x = np.concatenate([first, patches], -2)
         return np.asarray(x + self.positions(height // down, width // across))

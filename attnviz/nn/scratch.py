@@ -17,7 +17,7 @@ class Scratch:
 
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An array of this shape, holding whatever it last held."""
-        found = self._arrays.get(name)
-        if found is None or found.shape != shape or found.dtype != dtype:
-            found = self._arrays[name] = np.empty(shape, dtype)
-        return found
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = self._arrays[name] = np.empty(shape, dtype)
+        return array

@@ -174,32 +174,32 @@ class Transformer(NamedTuple):
 
     def decode(
         self,
-        given: Input,
+        inputs: Input,
         memory: Stream | None,
         recorder: Recorder,
         hidden: list[Array] | None = None,
         cache: Cache | None = None,
     ) -> Array:
-        """[n_token, d_model] of the decoder's tokens; with a cache, `given` holds the new ones
-        only, and `given.first` says how many came before them."""
+        """[n_token, d_model] of the decoder's tokens; with a cache, `inputs` holds the new ones
+        only, and `inputs.first` says how many came before them."""
         assert self.decoder is not None
         name, embed = ("source", self.source) if memory is None else ("target", self.target)
-        return self.decoder(_embed(name, embed, given), memory, recorder, hidden, cache)
+        return self.decoder(_embed(name, embed, inputs), memory, recorder, hidden, cache)
 
     def sites(self) -> list[Site]:
         """All attentions, in the order in which they compute."""
-        found: list[Site] = []
+        sites: list[Site] = []
         stream = "source"
         for stack in (self.encoder, self.decoder):
             if stack is None:
                 continue
-            if found:
+            if sites:
                 stream = "target"
             for layer, block in enumerate(stack.blocks):
                 for attention in attentions(block):
                     keys = stream if attention.kind == "self" else "source"
-                    found.append(attention.site(stack.name, layer, stream, keys))
-        return found
+                    sites.append(attention.site(stack.name, layer, stream, keys))
+        return sites
 
     def change_attention(
         self, change: Callable[[str, MultiHeadAttention], MultiHeadAttention]
@@ -246,9 +246,9 @@ def _change_stack(
     return stack._replace(blocks=tuple(blocks))
 
 
-def _embed(name: str, embedding: Embed | None, given: Input) -> Stream:
+def _embed(name: str, embedding: Embed | None, inputs: Input) -> Stream:
     if embedding is None:
         raise AttnvizError(f"this transformer has no embedding for the {name}", "give it one")
-    x = embedding(given)
-    positions = np.arange(given.first, given.first + x.shape[-2])
-    return Stream(name, x, positions, given.mask)
+    x = embedding(inputs)
+    positions = np.arange(inputs.first, inputs.first + x.shape[-2])
+    return Stream(name, x, positions, inputs.mask)

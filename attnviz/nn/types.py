@@ -16,10 +16,11 @@ else:  # importing numpy.typing would cost a third of the start of the command l
 
 
 def floating(x: Array) -> Array:
-    """`x` itself if it holds float32 or float64; half precision, whole numbers and booleans become
+    """`x` itself if it holds float32 or float64; half precision, whole numbers and booleans as
+    float32: what is inspected should not be blurred by the inspection.
 
     x [...] -> [...].
-    float32: what is inspected should not be blurred by the inspection."""
+    """
     wide = np.issubdtype(x.dtype, np.floating) and x.dtype.itemsize >= 4
     if wide:
         return x

@@ -47,5 +47,5 @@ Weight: TypeAlias = "Array | LazyWeight"
 
 def rows(weight: Weight, ids: Array) -> Array:
     """The rows `ids` of a table: [n] -> [n, d]."""
-    found: Array = weight.rows(ids) if isinstance(weight, LazyWeight) else weight[ids]
-    return found
+    selected: Array = weight.rows(ids) if isinstance(weight, LazyWeight) else weight[ids]
+    return selected

@@ -43,7 +43,9 @@ class Meter:
         recorder = _Measuring(texts, self._outputs)
         inputs = batch_inputs(self._model, texts)
         self._transformer(inputs["source"], inputs.get("target"), recorder=recorder)
-        return Measures(*(np.concatenate(parts, -1) for parts in zip(*recorder.found, strict=True)))
+        return Measures(
+            *(np.concatenate(parts, -1) for parts in zip(*recorder.measures, strict=True))
+        )
 
 
 def heads_of(transformer: Transformer) -> tuple[tuple[RecordId, ...], Array]:
@@ -83,7 +85,7 @@ class _Measuring:
     """A recorder that measures each attention as soon as its weights are there."""
 
     def __init__(self, texts: Sequence[Text], outputs: Mapping[str, Weight]) -> None:
-        self.found: list[Measures] = []
+        self.measures: list[Measures] = []
         self._texts, self._outputs = texts, outputs
         self._contexts: dict[tuple[str, str, bytes], MetricContext] = {}
 
@@ -97,7 +99,7 @@ class _Measuring:
         shape = weights.shape[:2]
         own = [metric(pattern) for metric in METRICS.values()]
         even = [metric(pattern.null) for metric in METRICS.values()]
-        self.found.append(
+        self.measures.append(
             Measures(
                 values=_by_metric([measure.value for measure in own], shape),
                 nulls=_by_metric([measure.value for measure in even], shape),

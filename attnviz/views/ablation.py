@@ -47,30 +47,30 @@ def setup_lines(taken_out: str, n_text: int, about: str, watched: str) -> list[L
 
 def ablation_views(
     top: Text,
-    found: Ablations,
+    ablations: Ablations,
     setup: Sequence[Line],
     changes: Mapping[Head, Sequence[str]],
-    most: int,
+    max_rows: int,
 ) -> list[View]:
     """The model and what was done to it; layers × heads; a table; curves.
 
     Args:
         top: the model and the text. setup: what was done.
         changes: what the model says instead, without some of the heads.
-        most: how many heads the table has.
+        max_rows: how many heads the table has at most.
     """
-    views: list[View] = [Text((*top.lines, *setup, *_measured(found)))]
-    said = {head: _changes_text(texts) for head, texts in changes.items()}
-    first = found.effects[0]
-    views += _maps(f"{first}: harm without each head", found, found.without)
-    if found.alone is not None:
+    views: list[View] = [Text((*top.lines, *setup, *_measured(ablations)))]
+    change_texts = {head: _changes_text(texts) for head, texts in changes.items()}
+    first = ablations.effects[0]
+    views += _maps(f"{first}: harm without each head", ablations, ablations.without)
+    if ablations.alone is not None:
         note = "alone: the others of its attention are out"
-        views += _maps(f"{first}: harm with each head alone", found, found.alone, (note,))
-    views.append(_table(found, said, most))
-    if found.alone is not None:
-        views.append(_one_kept(found, found.alone))
-    if found.prunings:
-        views.append(_curves(found))
+        views += _maps(f"{first}: harm with each head alone", ablations, ablations.alone, (note,))
+    views.append(_table(ablations, change_texts, max_rows))
+    if ablations.alone is not None:
+        views.append(_one_kept(ablations, ablations.alone))
+    if ablations.prunings:
+        views.append(_curves(ablations))
     return views
 
 
@@ -78,11 +78,11 @@ def _changes_text(changes: Sequence[str]) -> str:
     return ", ".join(changes[:MAX_CHANGES]) + (" …" if len(changes) > MAX_CHANGES else "")
 
 
-def _measured(found: Ablations) -> list[Line]:
+def _measured(ablations: Ablations) -> list[Line]:
     """The effects, and what they are of the whole model where that is not 0 by definition."""
     lines = []
-    for number, name in enumerate(found.effects):
-        whole = found.intact[number]
+    for number, name in enumerate(ablations.effects):
+        whole = ablations.intact[number]
         about = EFFECTS[name].about or EFFECTS[name].summary
         if EFFECTS[name].falls:
             about += f"; of the whole model {value_text(float(whole))}"
@@ -91,17 +91,17 @@ def _measured(found: Ablations) -> list[Line]:
 
 
 def _maps(
-    title: str, found: Ablations, values: Array, notes: tuple[str, ...] = ()
+    title: str, ablations: Ablations, values: Array, notes: tuple[str, ...] = ()
 ) -> list[Heatmap]:
     """Layers × heads of the first effect's harm, a map for each block and kind."""
-    harm = found.harm(values)[:, 0]
+    harm = ablations.harm(values)[:, 0]
     exponent = _exponent(harm)
     harm = harm * 10.0**-exponent
     scale = around_zero(harm) if (harm < 0).any() else Scale(0.0, float(harm.max(initial=0)))
     unit = f" · in 10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
-    heads = np.array([head.number for head in found.heads])
+    heads = np.array([head.number for head in ablations.heads])
     maps = list(
-        head_maps([head.id for head in found.heads], heads, harm, scale, reason="not looked at")
+        head_maps([head.id for head in ablations.heads], heads, harm, scale, reason="not looked at")
     )
     return [
         each.heatmap._replace(
@@ -112,24 +112,24 @@ def _maps(
     ]
 
 
-def _table(found: Ablations, said: Mapping[Head, str], most: int) -> Table:
+def _table(ablations: Ablations, change_texts: Mapping[Head, str], max_rows: int) -> Table:
     """The heads that are missed most, below the whole model."""
-    ranking = found.ranking()[:most]
-    columns = _columns(found, said)
+    ranking = ablations.ranking()[:max_rows]
+    columns = _columns(ablations, change_texts)
     rows = [tuple(whole for _, whole, _ in columns)]
     rows += [tuple(of(i) for _, _, of in columns) for i in ranking]
-    notes = [f"share: of the harm of all {len(found.heads)} heads, by {found.effects[0]}"]
-    if found.alone is not None:
+    notes = [f"share: of the harm of all {len(ablations.heads)} heads, by {ablations.effects[0]}"]
+    if ablations.alone is not None:
         notes.append(
-            f"alone: {found.effects[0]} with this head left, the others of its attention out"
+            f"alone: {ablations.effects[0]} with this head left, the others of its attention out"
         )
-    if found.importance is not None:
+    if ablations.importance is not None:
         notes.append(
             "importance: E|∂loss/∂ξ|, ξ a factor on the head's context; by central differences"
         )
-    if len(ranking) < len(found.heads):
-        notes.append(f"{len(ranking)} of {len(found.heads)} heads; --top shows more")
-    order = "most missed" if found.importance is None else "most important"
+    if len(ranking) < len(ablations.heads):
+        notes.append(f"{len(ranking)} of {len(ablations.heads)} heads; --top shows more")
+    order = "most missed" if ablations.importance is None else "most important"
     names = tuple(name for name, _, _ in columns)
     return Table(f"heads, the {order} first", names, tuple(rows), tuple(notes))
 
@@ -138,41 +138,41 @@ Column = tuple[str, Value, Callable[[int], Value]]
 """Its name, what it says of the whole model, and of the model without the i-th head."""
 
 
-def _columns(found: Ablations, said: Mapping[Head, str]) -> list[Column]:
-    heads, first, shares = found.heads, found.effects[0], found.shares()
-    alone, gradient = found.alone, found.importance
+def _columns(ablations: Ablations, change_texts: Mapping[Head, str]) -> list[Column]:
+    heads, first, shares = ablations.heads, ablations.effects[0], ablations.shares()
+    alone, gradient = ablations.alone, ablations.importance
     many = len(_groups(heads)) > 1
     columns: list[Column] = [("without", "nothing", lambda i: _name(heads[i], many))]
-    columns.append((first, float(found.intact[0]), lambda i: float(found.without[i, 0])))
+    columns.append((first, float(ablations.intact[0]), lambda i: float(ablations.without[i, 0])))
     columns.append(("share", "", lambda i: f"{shares[i]:.1%}"))
     if alone is not None:
         columns.append(("alone", None, lambda i: float(alone[i, 0])))
     if gradient is not None:
         columns.append(("importance", None, lambda i: float(gradient[i])))
-    if any(said.values()):
-        columns.append(("says instead", "", lambda i: said.get(heads[i], "")))
-    for number, name in enumerate(found.effects[1:], 1):
-        columns.append((name, float(found.intact[number]), partial(_effect, found, number)))
+    if any(change_texts.values()):
+        columns.append(("says instead", "", lambda i: change_texts.get(heads[i], "")))
+    for number, name in enumerate(ablations.effects[1:], 1):
+        columns.append((name, float(ablations.intact[number]), partial(_effect, ablations, number)))
     return columns
 
 
-def _effect(found: Ablations, number: int, i: int) -> Value:
-    return float(found.without[i, number])
+def _effect(ablations: Ablations, number: int, i: int) -> Value:
+    return float(ablations.without[i, number])
 
 
-def _one_kept(found: Ablations, alone: Array) -> Table:
+def _one_kept(ablations: Ablations, alone: Array) -> Table:
     """Of every attention, the head with which the model does best when it is the only one."""
-    harm = found.harm(alone)[:, 0]
+    harm = ablations.harm(alone)[:, 0]
     rows: list[tuple[Value, ...]] = []
-    for id in dict.fromkeys(head.id for head in found.heads):
-        members = [i for i, head in enumerate(found.heads) if head.id == id]
+    for id in dict.fromkeys(head.id for head in ablations.heads):
+        members = [i for i, head in enumerate(ablations.heads) if head.id == id]
         best = min(members, key=lambda i: harm[i])
         worst = max(members, key=lambda i: harm[i])
         rows.append(
-            (id, f"H{found.heads[best].number}", float(alone[best, 0]),
-             f"H{found.heads[worst].number}", float(alone[worst, 0]))
+            (id, f"H{ablations.heads[best].number}", float(alone[best, 0]),
+             f"H{ablations.heads[worst].number}", float(alone[worst, 0]))
         )  # fmt: skip
-    first = found.effects[0]
+    first = ablations.effects[0]
     return Table(
         "are all heads of an attention better than one?",
         ("attention", "best alone", first, "worst alone", first),
@@ -181,14 +181,14 @@ def _one_kept(found: Ablations, alone: Array) -> Table:
     )
 
 
-def _curves(found: Ablations) -> Curves:
-    name = found.effects[0]
-    orders = "; ".join(f"{pruning.name}: {pruning.about}" for pruning in found.prunings)
+def _curves(ablations: Ablations) -> Curves:
+    name = ablations.effects[0]
+    orders = "; ".join(f"{pruning.name}: {pruning.about}" for pruning in ablations.prunings)
     return Curves(
         f"{name} as more and more heads are taken out",
-        found.prunings[0].counts,
+        ablations.prunings[0].counts,
         "heads out",
-        tuple((pruning.name, pruning.values[:, 0]) for pruning in found.prunings),
+        tuple((pruning.name, pruning.values[:, 0]) for pruning in ablations.prunings),
         name,
         notes=(orders, "an order is that of single heads, not found anew after each"),
     )

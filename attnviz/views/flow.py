@@ -27,7 +27,7 @@ def flow_views(
 
     Args:
         even: what heads that spread evenly would give; what it lacks, nothing can reach.
-        told: how the shares were flow.
+        notes: how the shares were computed.
         token: an output whose inputs are listed.
     """
     lines = [Line(text, method if i == 0 else "", "note") for i, text in enumerate(notes)]

@@ -52,7 +52,7 @@ def usual_columns(table: HeadTable) -> list[str]:
 
 
 def head_table_view(
-    table: HeadTable, roles: Sequence[str], columns: Sequence[str], said: Sequence[str] = ()
+    table: HeadTable, roles: Sequence[str], columns: Sequence[str], notes: Sequence[str] = ()
 ) -> Table:
     """A row a head, below those of the null: an even spread under the same masks and lengths."""
     numbers = table.columns()
@@ -69,7 +69,7 @@ def head_table_view(
         "heads",
         ("head", "role", *map(_title, columns)),
         (*even, *lines),
-        (*_table_notes(table, columns, groups), *table.notes, *said),
+        (*_table_notes(table, columns, groups), *table.notes, *notes),
         decimals=2,
         missing="-",
     )
@@ -104,9 +104,9 @@ def full_table(table: HeadTable, roles: Sequence[str]) -> Table:
     return Table("heads", ("id", "role", *columns), rows)
 
 
-def chosen_view(said: Sequence[str]) -> Text:
+def chosen_view(notes: Sequence[str]) -> Text:
     """Which heads are shown and in what order, where no table says it."""
-    return Text(tuple(Line(text, "", "note") for text in said))
+    return Text(tuple(Line(text, "", "note") for text in notes))
 
 
 def roles_view(table: HeadTable, roles: Sequence[str]) -> Text:

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
-from attnviz.models.tokenizers.decoder import DecoderTokenizer
 from attnviz.models.tokenizers.names import MERGES, PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
-from attnviz.models.tokenizers.tokenizer import NoTokenizer, Tokenizer
+from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, NoTokenizer, Tokenizer
 
 CONVERT = (
     "write tokenizer.json where transformers is installed: "

@@ -1,0 +1,54 @@
+"""What every tokenizer does; and what a decoder's reads while it writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, Tokenizer
+from attnviz.tokens import Tokens
+
+BEGIN, END, SAW = 0, 2, 7
+
+
+class Words(Tokenizer):
+    """A tokenizer that knows one word, and closes a text if it is told to."""
+
+    end = END
+    other_ends = frozenset({9})
+    where = "words"
+
+    def __init__(self, closes=True):
+        self.closes = closes
+
+    def encode(self, text, pair=None):
+        n = len(text.split())
+        names, ids = ["saw"] * n + ["</s>"], [SAW] * n + [END]
+        return Tokens.of(names, ids, special=(n,)) if self.closes else Tokens.of(names[:n], ids[:n])
+
+    def take(self, ids, pair=None):
+        return Tokens.of([f"t{id}" for id in ids], list(ids))
+
+
+def test_it_stops_at_its_ends():
+    assert [id for id in range(12) if Words().stops_at(id)] == [2, 9]
+    assert Words().pieces(["a", "b"]).shape == (2, 0)
+
+
+def test_a_text_is_joined_without_its_marks():
+    words = Words()
+    words.begin = BEGIN
+    assert words.join([BEGIN, SAW, 8, END]) == "t7 t8"
+
+
+@pytest.mark.parametrize("closes", [True, False])
+@pytest.mark.parametrize(("begin", "first"), [(5, [5]), (None, [])])
+def test_a_decoder_reads_its_first_token_and_no_end(closes, begin, first):
+    decoder = DecoderTokenizer(Words(closes), begin, END)
+    assert list(decoder.encode("saw saw").ids) == [*first, SAW, SAW]
+    assert (decoder.where, decoder.other_ends) == ("words", {9})
+
+
+def test_ids_are_taken_as_they_are():
+    decoder = DecoderTokenizer(Words(), 5, END)
+    assert list(decoder.take([SAW, END]).ids) == [SAW, END]
+    assert decoder.join([SAW, END]) == "t7"
