@@ -1,0 +1,62 @@
+"""A head stage by stage: each map is its stage, in the order of the formula."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import attnviz
+from attnviz.analysis.steps import STAGES
+from attnviz.views.kinds import Heatmap, Table, Text
+from attnviz.views.steps import mask_effect_views, step_views
+
+HEAD = 3
+GROUPED = "random:heads=4,kv_heads=2,d_model=16"
+
+
+def maps(views):
+    return [view for view in views if isinstance(view, Heatmap)]
+
+
+def test_every_stage_in_its_place():
+    trace = attnviz.run("I saw a saw", model=GROUPED, mask="causal", stages=STAGES)
+    record = trace["encoder.0.self"]
+    drawn = maps(step_views(trace, record, HEAD))
+    d_k = record.q.shape[-1]
+    expected = [
+        record.q[HEAD], record.k[HEAD // 2], record.v[HEAD // 2],
+        record.scores[HEAD] * np.sqrt(d_k), record.scores[HEAD], record.logits[HEAD],
+        record.weights[HEAD], record.context[HEAD],
+    ]  # fmt: skip
+    assert [heatmap.title[0] for heatmap in drawn] == list("12345678")
+    for heatmap, values in zip(drawn, expected, strict=True):
+        np.testing.assert_allclose(heatmap.values, values, rtol=1e-5, atol=1e-6)
+        assert heatmap.title.endswith(str(list(values.shape)))
+    assert "key/value head 1" in drawn[1].title
+    assert drawn[4].notes == (f"times 0.5 = 1/√{d_k}",)
+    assert drawn[6].notes[0].endswith("sum to 1")
+
+
+def test_the_table_says_every_shape():
+    trace = attnviz.run("I saw", model=GROUPED, mask="causal", stages=STAGES)
+    record = trace["encoder.0.self"]
+    (table,) = (view for view in step_views(trace, record, 0) if isinstance(view, Table))
+    shapes = {stage: shape for stage, _, _, shape in table.rows}
+    assert shapes == {stage: str(list(record.stage(stage).shape)) for stage in shapes}
+    what = {stage: text for stage, text, _, _ in table.rows}
+    assert what["logits"] == "scores, masked by causal"
+
+
+def test_what_a_mask_changes(saw):
+    """Without it the row is the softmax of all its scores."""
+    record = saw["encoder.0.self"]
+    _, text, without, masked, change = mask_effect_views(saw, record, HEAD)
+    scores = record.scores[HEAD].astype(float)
+    exp = np.exp(scores - scores.max(-1, keepdims=True))
+    whole = exp / exp.sum(-1, keepdims=True)
+    np.testing.assert_allclose(without.values, whole, rtol=1e-5)
+    np.testing.assert_allclose(change.values, record.weights[HEAD] - whole, atol=1e-6)
+    np.testing.assert_array_equal(masked.values, record.weights[HEAD])
+    assert without.masked is None
+    hidden = ~np.tri(len(whole), dtype=bool)
+    assert isinstance(text, Text)
+    assert f"causal hides {hidden.sum()} of {hidden.size} cells" in text.lines[0].text
