@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.tokenizers.loading import Loaded
+from attnviz.models.tokenizers.loading import Loaded, make_plain
 from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors
 from attnviz.models.tokenizers.settings import MAX_ID
 from attnviz.models.tokenizers.spelling import show, spelling_of
 from attnviz.models.tokenizers.tokenizer import Tokenizer
-from attnviz.tokens import Tokens, label
+from attnviz.tokens import Tokens
 
 UNASSIGNED = "\U0010fffd"
 """A character that no vocabulary has."""
@@ -48,7 +48,7 @@ class HFTokenizer(Tokenizer):
         self.begin, self.end, self.where = begin, end, where
         self.other_ends = frozenset(other_ends)
         with package_errors(f"{where} is damaged", "download it again"):
-            _make_plain(backend)
+            make_plain(backend)
             self.n_entry = backend.get_vocab_size()
             self.mask = next(filter(None, map(backend.token_to_id, MASKS)), None)
             added = backend.get_added_tokens_decoder()
@@ -64,6 +64,7 @@ class HFTokenizer(Tokenizer):
         clean = [None if t is None else t.encode("utf-8", "replace").decode() for t in (text, pair)]
         with package_errors(f"{self.where} cannot read this text", IDS_HINT):
             encoding = self._backend.encode(*clean)
+            notes = self._notes(clean, encoding.ids)
         pieces, ids = encoding.tokens, encoding.ids
         segments, special = encoding.type_ids, encoding.special_tokens_mask
         if not len(pieces) == len(ids) == len(segments) == len(special):
@@ -75,7 +76,7 @@ class HFTokenizer(Tokenizer):
         tokens = self._tokens(
             pieces, ids, segments=segments, special=[i for i, added in enumerate(special) if added]
         )
-        return replace(tokens, notes=(*tokens.notes, *map(label, self._notes(clean, ids))))
+        return replace(tokens, notes=(*tokens.notes, *notes)) if notes else tokens
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]
@@ -98,13 +99,8 @@ class HFTokenizer(Tokenizer):
         if self._loaded is None:
             return ()
         notes, alone = self._loaded.notes, self._loaded.alone
-        if alone is not None:
-            with package_errors(f"{self.where} cannot read this text", IDS_HINT):
-                other = alone()
-                _make_plain(other)
-                others = other.encode(*texts).ids
-            if others != ids:
-                notes = (*notes, OTHER_IDS)
+        if alone is not None and alone().encode(*texts).ids != ids:
+            notes = (*notes, OTHER_IDS)
         return notes
 
     def _entry(self, id: int) -> str | None:
@@ -138,14 +134,6 @@ def clean_up(text: str) -> str:
     for spaced, joined in SPACED.items():
         text = text.replace(spaced, joined)
     return text
-
-
-def _make_plain(backend: Any) -> None:
-    """Let a text have all its tokens and no others, the same ones each time."""
-    backend.no_padding()
-    backend.no_truncation()
-    if getattr(backend.model, "dropout", None) is not None:
-        backend.model.dropout = None  # leaves out merges at random, while training
 
 
 def _unknown_id(backend: Any) -> int | None:

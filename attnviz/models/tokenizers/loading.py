@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.settings import FLAGS, Settings, Token, read_settings
 from attnviz.models.tokenizers.vocabulary import read_vocabulary
+from attnviz.tokens import label
 
 
 class Loaded(NamedTuple):
@@ -44,8 +45,8 @@ def load_serialized(path: Path, config: Mapping[str, Any]) -> Loaded:
         after = _state(built)
     if moved:
         notes.append(f"{moved}, as in transformers")
-    alone = None if after == before else cache(partial(read_serialized, path))
-    return Loaded(built, settings, tuple(notes), alone)
+    alone = None if after == before else cache(lambda: make_plain(read_serialized(path)))
+    return Loaded(built, settings, tuple(map(label, notes)), alone)
 
 
 def load_vocabulary(folder: Path, config: Mapping[str, Any]) -> Loaded | None:
@@ -76,6 +77,15 @@ def read_serialized(path: Path) -> Any:
             return tokenizers.Tokenizer.from_buffer(content)
     except AttnvizError as error:
         raise other_kind(path, content) or error from error.__cause__
+
+
+def make_plain(backend: Any) -> Any:
+    """Let a text have all its tokens and no others, the same ones each time."""
+    backend.no_padding()
+    backend.no_truncation()
+    if getattr(backend.model, "dropout", None) is not None:
+        backend.model.dropout = None  # leaves out merges at random, while training
+    return backend
 
 
 def _added_tokens(backend: Any) -> dict[int, Token]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attnviz.errors import AttnvizError
 
@@ -62,7 +62,7 @@ def _held_stderr() -> Iterator[None]:
     meanwhile is held back; it is passed on unless there was a panic."""
     with _LOCK:
         try:
-            held, real = tempfile.TemporaryFile(buffering=0), os.dup(2)  # noqa: SIM115
+            held, real = _file(os.getpid()), os.dup(2)
         except OSError:  # standard error is closed, or there is nowhere to write
             yield
             return
@@ -76,7 +76,18 @@ def _held_stderr() -> Iterator[None]:
         finally:
             os.dup2(real, 2)
             os.close(real)
-            with held:
-                if not panicked and held.tell():
-                    held.seek(0)
-                    os.write(2, held.read())
+            if held.tell():
+                held.seek(0)
+                written = held.read()
+                held.seek(0)
+                held.truncate()
+                if not panicked:
+                    os.write(2, written)
+
+
+@lru_cache(maxsize=1)
+def _file(process: int) -> IO[bytes]:
+    """A file without a name. A process that was forked gets its own."""
+    import tempfile
+
+    return tempfile.TemporaryFile(buffering=0)
