@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import attnviz
 from attnviz.analysis.cell import explain_cell
+from attnviz.analysis.steps import STAGES
 from attnviz.views.cell import cell_views
 from attnviz.views.kinds import Table, Text
 
@@ -50,6 +52,24 @@ def test_a_masked_cell_says_by_what(saw):
     assert (steps["mask"], steps["weight"]) == ("masked by causal", 0)
 
 
+def test_of_many_features_the_rest_is_added_up_and_a_cap_is_said():
+    trace = attnviz.run(
+        "I saw", model="random:layers=1,heads=1,d_model=34,softcap=0.5", stages=STAGES
+    )
+    record = trace["encoder.0.self"]
+    views = cell_views(trace, record, explain_cell(record, 0, 1, 0))
+    rows = table(views, "products").rows
+    products = record.q[0, 1].astype(float) * record.k[0, 0]
+    shown = np.argsort(-np.abs(products))[:16]
+    assert {row[0] for row in rows[:-2]} == set(shown.tolist())
+    assert rows[-2][0] == "the other 18"
+    assert rows[-2][1] == pytest.approx(products.sum() - products[shown].sum(), abs=1e-5)
+    steps = {name: value for name, value, _ in table(views, "from similarity").rows}
+    assert steps["capped"] == pytest.approx(0.5 * np.tanh(steps["score"] / 0.5), rel=1e-5)
+    assert steps["logit"] == pytest.approx(record.logits[0, 1, 0], rel=1e-5)
+    assert abs(steps["logit"] - steps["score"]) > 1e-6
+
+
 def test_the_row_is_that_of_the_query(drawn):
     record, views = drawn
     rows = table(views, f"whole row of query {QUERY}").rows
@@ -58,10 +78,8 @@ def test_the_row_is_that_of_the_query(drawn):
 
 
 def test_of_a_long_row_the_largest_weights_are_shown_and_the_rest_is_added_up():
-    import attnviz
-
     trace = attnviz.run("I saw a saw and " * 8, model="random",
-                        stages=("q", "k", "v", "scores", "logits", "weights", "context", "bias"))  # fmt: skip
+                        stages=STAGES)  # fmt: skip
     record = trace["encoder.0.self"]
     row = table(cell_views(trace, record, explain_cell(record, 0, 30, 0)), "whole row")
     weights = record.weights[0, 30].astype(float)
