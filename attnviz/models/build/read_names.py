@@ -32,6 +32,8 @@ def may_read(reader: str, name: str, config: Mapping[str, Any]) -> str:
     shared = () if reader == ROPE else names["shared"]
     if name in names[reader] or name in shared:
         return "the code of this architecture in transformers reads it"
+    if _is_neutral(config.get(name)):
+        return ""  # even where other code reads it: it asks for nothing
     if "auto_map" in config:
         return "the checkpoint names code of its own (auto_map), which may read it"
     classes = config.get("architectures")
@@ -42,6 +44,11 @@ def may_read(reader: str, name: str, config: Mapping[str, Any]) -> str:
         version = config["transformers_version"]
         return f"it was written by transformers {version}, newer than what attnviz knows"
     return ""
+
+
+def _is_neutral(value: object) -> bool:
+    """Whether a field says that nothing is added, changed or scaled: false, 0, 1 or empty."""
+    return value is False or (value is not True and value in (0, 1, "", [], {}))
 
 
 def _version(text: object) -> tuple[int, ...]:

@@ -75,6 +75,18 @@ def test_what_may_matter_is_refused(variant, fields, reason, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("value", "is_neutral"),
+    [(False, True), (0, True), (1, True), (1.0, True), ("", True), ([], True), ({}, True),
+     (True, False), (2, False), (0.5, False), ("1", False), ([0], False)],
+)  # fmt: skip
+def test_a_neutral_value_asks_nothing_even_of_other_code(value, is_neutral):
+    """Phi-4-mini: `full_attn_mod: 1`, `lm_head_bias: false` beside an auto_map."""
+    reason = may_read("phi3", "lm_head_bias", {"auto_map": {}, "lm_head_bias": value})
+    assert (reason == "") == is_neutral
+    assert may_read("phi3", "rope_theta", {"rope_theta": value})
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"architectures": ["TFBertModel"]},
