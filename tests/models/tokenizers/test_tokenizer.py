@@ -52,3 +52,11 @@ def test_ids_are_taken_as_they_are():
     decoder = DecoderTokenizer(Words(), 5, END)
     assert list(decoder.take([SAW, END]).ids) == [SAW, END]
     assert decoder.join([SAW, END]) == "t7"
+
+
+def test_an_end_that_the_text_itself_holds_is_read():
+    class Written(Words):
+        def encode(self, text, pair=None):
+            return Tokens.of(["saw", "</s>"], [SAW, END])
+
+    assert list(DecoderTokenizer(Written(), 5, END).encode("saw </s>").ids) == [5, SAW, END]
