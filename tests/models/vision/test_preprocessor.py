@@ -151,3 +151,23 @@ def test_arrays_and_images_that_make_no_sense(tmp_path):
         reader({"size": {"shortest_edge": 224}, "image_processor_type": "BitImageProcessor"}).read(
             tmp_path / "wide.png"
         )
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "shape"),
+    [
+        ("ViT", {}, (8, 8)),
+        ("ViT", {"default_to_square": True}, (8, 8)),
+        ("ViT", {"default_to_square": False}, (8, 16)),
+        ("Bit", {}, (8, 16)),
+        ("Bit", {"default_to_square": True}, (8, 8)),
+        ("Bit", {"default_to_square": False}, (8, 16)),
+        ("Bit", {"default_to_square": True, "size": {"shortest_edge": 8}}, (8, 16)),
+    ],
+)
+def test_what_one_number_for_a_size_means(kind, fields, shape):
+    """The shapes are transformers 5.23's, of an image of 12 × 24."""
+    values = {"image_processor_type": f"{kind}ImageProcessor", "size": 8, "do_center_crop": False}
+    model_input = VisionInput(3, 8, 8, (1, 1), resizes=True, processor=kind)
+    found = reader(values | fields, model_input).read(np.zeros((12, 24, 3), np.uint8))
+    assert found.values.shape[1:] == shape
