@@ -3,8 +3,10 @@
     pip install torch==2.13.0 transformers==5.23.0
     python tests/golden/published/make_published.py
 
-Each NAME.json is the config.json of a public model (a few: the fields of several such files in one),
-with labels left out where they are many. `shrink.py` makes it small and gives weights. expected.json
+Each NAME.json has the fields of a public model's config.json. About ten were copied from public
+files, the others written down from memory: values that change nothing, such as versions and paths,
+may differ, and labels are left out where they are many; a few files combine fields of several.
+`shrink.py` makes it small and gives weights. expected.json
 holds, by model, the shapes of the tensors and some numbers of all attention weights and last hidden
 states, or that attnviz refuses it and why.
 """
