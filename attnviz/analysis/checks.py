@@ -7,11 +7,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.distributions import spread_evenly
+from attnviz.analysis.distributions import heads_with_distributions, spread_evenly
 from attnviz.analysis.visibility import looks_causal, row_blocks
-from attnviz.nn.types import Array
-from attnviz.trace.record import Record, Trace
-from attnviz.trace.selection import Selection
+from attnviz.nn.stages import MATRICES
+from attnviz.nn.types import Array, Bool
+from attnviz.trace.record import ARRAY, Record, Trace
+from attnviz.trace.selection import Head, Selection
 
 SINK_SHARE = 0.4
 """A key that takes more of all weights than this, and twice what an even spread gives it."""
@@ -38,6 +39,7 @@ def findings(trace: Trace, selection: Selection | None = None) -> list[Finding]:
         notices += _broken(record)
         notices += _empty_rows(record)
     notices += _rows_off_one(records)
+    notices += _no_distributions(records, selection)
     sink = _sink(trace, records, selection)
     return notices + ([sink] if sink else [])
 
@@ -50,10 +52,34 @@ def _broken(record: Record) -> Iterable[Finding]:
         if stage == "logits":
             bad &= ~np.isneginf(array)
         if bad.any():
-            cells = [_cell(stage, index) for index in np.argwhere(bad)[:LISTED]]
-            more = int(bad.sum()) - len(cells)
-            names = ", ".join(cells) + (f" and {more} more" if more else "")
-            yield Finding("warning", f"{record.id}: NaN or infinity in {stage}: {names}")
+            text = f"{record.id}: NaN or infinity in {stage}: {_bad_cells(record, stage, bad)}"
+            yield Finding("warning", text + (_cause(record) if stage == "weights" else ""))
+
+
+def _bad_cells(record: Record, stage: str, bad: Bool) -> str:
+    """The rows in which every visible cell is bad, then other cells."""
+    names: list[str] = []
+    count = 0
+    if stage in MATRICES and bad.shape[-1] > 1:
+        seen_bad = bad if record.mask is None else bad | ~record.mask
+        rows = np.asarray(seen_bad.all(-1) & bad.any(-1))
+        names = [f"head {head} row {row} (all keys)" for head, row in np.argwhere(rows)[:LISTED]]
+        count, bad = int(rows.sum()), bad & ~rows[..., None]
+    names += [_cell(stage, index) for index in np.argwhere(bad)[: LISTED - len(names)]]
+    more = count + int(bad.sum()) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _cause(record: Record) -> str:
+    """What makes weights NaN, as far as it is known; of a plain file, what the user may know."""
+    assert record.weights is not None
+    nan = np.isnan(record.weights)
+    if record.id.block == ARRAY:
+        return "; if NaN means masked: --nan masked" if nan.any() else ""
+    dtype = record.weights.dtype
+    if record.scores is not None and not np.isfinite(record.scores[nan]).all():
+        return f"; the scores of these rows are beyond the range of {dtype}"
+    return f"; scores beyond the range of {dtype} do this" if nan.any() else ""
 
 
 def _cell(stage: str, index: Array) -> str:
@@ -85,29 +111,62 @@ def _rows_off_one(records: Sequence[Record]) -> Iterable[Finding]:
     """Only sums that are neither 1 nor, for a row without keys, 0."""
     for record in records:
         assert record.weights is not None
-        if record.site.sinks:
-            continue
-        tolerance = ROW_SUM_TOLERANCE.get(record.weights.dtype.itemsize, 1e-4)
-        sums = record.weights.sum(-1, dtype=np.float64)
-        off = (np.abs(sums - 1) > tolerance) & record.weights.any(-1)
-        if off.any():
-            worst = np.unravel_index(np.nanargmax(np.abs(sums - 1) * off), sums.shape)
-            yield Finding(
-                "warning",
-                f"{record.id}: {int(off.sum())} of {off.size} rows do not sum to 1; "
-                f"head {worst[0]} row {worst[1]} sums to {sums[worst]:.4g}",
-            )
+        if not record.site.sinks:
+            yield from _off_one(record, record.weights)
         if (record.weights < 0).any():
             yield Finding("warning", f"{record.id}: negative weights: are these scores?")
 
 
+def _off_one(record: Record, weights: Array) -> Iterable[Finding]:
+    tolerance = ROW_SUM_TOLERANCE.get(weights.dtype.itemsize, 1e-4)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = weights.sum(-1, dtype=np.float64)
+        far = np.where(weights.any(-1), np.abs(sums - 1), 0)
+    off = far > tolerance
+    if off.any():
+        head, row = np.unravel_index(np.where(off, far, 0).argmax(), far.shape)
+        yield Finding(
+            "warning",
+            f"{record.id}: {int(off.sum())} of {off.size} rows do not sum to 1; "
+            f"head {head} row {row} sums to {_not_one(float(sums[head, row]))}",
+        )
+
+
+def _not_one(value: float) -> str:
+    """With as many digits, four at least, as it takes to see that it is not 1."""
+    texts = (f"{value:.{digits}g}" for digits in range(4, 18))
+    return next((text for text in texts if float(text) != 1), repr(value))
+
+
+def _no_distributions(records: Sequence[Record], selection: Selection) -> Iterable[Finding]:
+    """Of which heads nothing can be measured."""
+    heads: list[Head] = []
+    for record in records:
+        good = heads_with_distributions(record)
+        heads += [Head(record.id, head) for head in selection.heads(record) if not good[head]]
+    if heads:
+        alike = len({head.id.group for head in heads}) == 1
+        names = _listing([head.short if alike else str(head) for head in heads])
+        yield Finding(
+            "warning",
+            "rows that are not distributions over the keys, so no statistics are given for these "
+            f"heads: {names}",
+        )
+
+
 def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Finding | None:
-    """A key that takes much of everything, over all selected heads that share its stream."""
+    """A key that takes much of everything, over all selected heads that share its stream and have
+    rows that are distributions."""
+    left_out = False
     by_stream: dict[str, list[tuple[Array, Array]]] = {}
     for record in records:
         assert record.weights is not None
         guessed = looks_causal(record)
+        good = heads_with_distributions(record)
         for head in selection.heads(record):
+            if not good[head]:
+                left_out = True
+                continue
             got, even = np.zeros((2, record.weights.shape[-1]))
             row = 0
             for weights, visible in row_blocks(record, head):
@@ -118,7 +177,7 @@ def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Find
             by_stream.setdefault(record.keys, []).append((got / n_q, even / n_q))
     for stream, heads in by_stream.items():
         got, even = (np.mean([pair[i] for pair in heads], axis=0) for i in (0, 1))
-        if got.size < 2 or not np.isfinite(got).all():
+        if got.size < 2:
             continue
         key = int(got.argmax())
         if got[key] > max(SINK_SHARE, 2 * even[key]):
@@ -126,7 +185,8 @@ def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Find
             which = "the first token" if key == 0 else f"token {key}"
             return Finding(
                 "note",
-                f"sink: {which} ({label}) takes {got[key]:.0%} of all weights shown "
+                f"sink: {which} ({label}) takes {got[key]:.0%} of all "
+                f"{'other weights' if left_out else 'weights'} shown "
                 f"(spread evenly: {even[key]:.0%})",
             )
     return None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.analysis.align import Alignment, align, by_place
-from attnviz.analysis.distributions import jensen_shannon
+from attnviz.analysis.distributions import are_distributions, jensen_shannon
 from attnviz.analysis.pairing import Pair, Pairing
 from attnviz.analysis.visibility import BLOCK_CELLS, visible_cells
 from attnviz.errors import AttnvizError
@@ -50,9 +50,10 @@ class HeadDifference(NamedTuple):
     rms: float
     """The root of the mean of (B - A)²."""
     variation: float | None
-    """Of weights: the total variation of a row, ½ Σ |B - A|, mean over the rows."""
+    """Of weights whose rows are distributions on both sides: the total variation of a row,
+    ½ Σ |B - A|, mean over the rows."""
     divergence: float | None
-    """Of weights: the Jensen-Shannon divergence of a row in nats, mean over the rows. Each key
+    """Of the same: the Jensen-Shannon divergence of a row in nats, mean over the rows. Each key
     adds something that is not negative, so that keys left out can only make it smaller."""
     hidden_once: int
     """Cells that a mask hides on one side only."""
@@ -223,7 +224,7 @@ class _Block(NamedTuple):
     @property
     def b_less_a(self) -> Array:
         """Equal infinities do not differ."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             return np.where(self.a == self.b, 0, self.b - self.a)
 
 
@@ -288,7 +289,7 @@ class _Part(NamedTuple):
     """What one block says: counts, sums over its cells or rows, and its worst cells."""
 
     n_cell: int
-    squares: float
+    rms: float
     variation: float
     divergence: float
     hidden_once: int
@@ -305,13 +306,20 @@ def _head(
     parts = [_part(block, stage, columns) for block in _blocks(sides, rows, keys, stage)]
     n_cell = sum(part.n_cell for part in parts)
     at = max((part.worst for part in parts if part.worst), key=_size, default=None)
-    with_rows = stage == "weights" and n_cell > 0
+    with_rows = (
+        stage == "weights"
+        and n_cell > 0
+        and all(
+            are_distributions(side.record.stage(stage)[side.head], side.record.site.sinks)
+            for side in sides
+        )
+    )
     return HeadDifference(
         pair=pair,
         n_cell=n_cell,
         largest=0.0 if at is None else _size(at),
         at=at,
-        rms=math.sqrt(sum(part.squares for part in parts) / max(1, n_cell)),
+        rms=math.hypot(*(part.rms * math.sqrt(part.n_cell / max(1, n_cell)) for part in parts)),
         variation=sum(part.variation for part in parts) / len(rows.a) if with_rows else None,
         divergence=sum(part.divergence for part in parts) / len(rows.a) if with_rows else None,
         hidden_once=sum(part.hidden_once for part in parts),
@@ -327,9 +335,9 @@ def _part(block: _Block, stage: str, columns: tuple[Array, Array]) -> _Part:
     both, once = block.hidden_a & block.hidden_b, block.hidden_a ^ block.hidden_b
     counted = ~(broken | both if stage == "weights" else broken | both | once)
     numbers = np.where(counted, delta, 0)
-    with np.errstate(over="ignore"):
-        squares = float(np.square(numbers).sum())
     a, b = (np.where(broken, 0, side) for side in (block.a, block.b))
+    with np.errstate(over="ignore"):  # no weights: then the variation is left out
+        variation = float(np.abs(numbers).sum()) / 2
 
     def cell(flags: Array) -> Cell | None:
         """The first largest, if it is above 0."""
@@ -341,14 +349,24 @@ def _part(block: _Block, stage: str, columns: tuple[Array, Array]) -> _Part:
 
     return _Part(
         n_cell=int(counted.sum()),
-        squares=squares,
-        variation=float(np.abs(numbers).sum()) / 2,
+        rms=_rms(numbers, int(counted.sum())),
+        variation=variation,
         divergence=float(jensen_shannon(a, b).sum()) if stage == "weights" else 0.0,
         hidden_once=int((once & ~broken).sum()),
         n_broken=int(broken.sum()),
         worst=cell(np.abs(numbers)),
         broken=cell(broken),
     )
+
+
+def _rms(numbers: Array, count: int) -> float:
+    """√(Σx² / count) of numbers of any shape [...]; also where squares overflow or vanish."""
+    with np.errstate(over="ignore", under="ignore"):
+        mean = float(np.square(numbers).sum()) / max(1, count)
+        largest = float(np.abs(numbers).max(initial=0))
+        if np.finfo(float).tiny < mean < math.inf or not 0 < largest < math.inf:
+            return math.sqrt(mean)
+        return largest * math.sqrt(float(np.square(numbers / largest).sum()) / max(1, count))
 
 
 def _size(cell: Cell) -> float:

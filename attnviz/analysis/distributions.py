@@ -5,9 +5,33 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.nn.types import Array, Bool
+from attnviz.trace.record import Record
 
 MAX_DIVERGENCE = float(np.log(2))
 """The Jensen-Shannon divergence of two rows that share no key, in nats."""
+
+
+ROUNDING = 1e-2
+"""How far from 1 a row may sum and still be a distribution: half precision rounds every weight."""
+
+
+def are_distributions(weights: Array, partial: bool = False) -> Bool:
+    """Whether the rows of a head are distributions over the keys, or zero where a query sees none:
+    [..., n_q, n_k] -> [...]. Weights with NaN, infinity or anything below 0 are not.
+
+    Args:
+        partial: a sink outside the keys takes some of each row, which then sums to less than 1.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = weights.sum(-1, dtype=np.float64)
+        fits = (sums <= 1 + ROUNDING) & (partial | (sums >= 1 - ROUNDING) | (sums == 0))
+        fits &= weights.min(-1, initial=0) >= 0
+    return np.asarray(fits.all(-1))
+
+
+def heads_with_distributions(record: Record) -> Bool:
+    """[n_head]: the heads of a record whose rows are distributions over the keys."""
+    return are_distributions(record.stage("weights"), record.site.sinks)
 
 
 def entropy(weights: Array) -> Array:
@@ -15,6 +39,8 @@ def entropy(weights: Array) -> Array:
 
     Source: Shannon 1948, section 6.
     """
+    if weights.dtype.itemsize < 4:  # the logarithms of half precision are as coarse as the weights
+        weights = weights.astype(np.float32)
     terms = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
     terms *= np.maximum(weights, 0)
     total: Array = terms.sum(-1, dtype=np.float64)
@@ -37,7 +63,7 @@ def jensen_shannon(a: Array, b: Array, entropies: tuple[Array, Array] | None = N
     Args:
         entropies: H(a) and H(b), [n_q] each, where they are known already.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         own = entropies or (entropy(a), entropy(b))
         gap: Array = entropy((a + b) / 2) - (own[0] + own[1]) / 2
     negative = (a < 0).any(-1) | (b < 0).any(-1)

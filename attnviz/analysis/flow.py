@@ -222,7 +222,8 @@ def is_causal(records: Sequence[Record]) -> bool:
 def _check_shares(record: Record, weights: Array) -> None:
     """Raise AttnvizError for weights that are negative or not finite: they are not shares of
     anything, and would spread over all layers."""
-    wrong = ~np.isfinite(weights) | (weights < 0)
+    most = np.finfo(np.float64).max / max(1, len(weights) * weights.shape[-1])  # so that sums hold
+    wrong = ~(weights <= most) | (weights < 0)
     if wrong.any():
         head, row, column = np.argwhere(wrong)[0]
         raise AttnvizError(

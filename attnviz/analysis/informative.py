@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.distributions import entropy, spread_evenly
+from attnviz.analysis.distributions import are_distributions, entropy, spread_evenly
 from attnviz.analysis.visibility import row_blocks
 from attnviz.nn.site import RecordId
 from attnviz.trace.record import Record
@@ -15,7 +15,8 @@ from attnviz.trace.selection import Selection
 
 
 class HeadInformation(NamedTuple):
-    """Of one head, in nats; NaN where no row sees two keys."""
+    """Of one head, in nats; NaN where no row sees two keys, and, but for `max_entropy`, where the
+    rows are no distributions over the keys."""
 
     id: RecordId
     head: int
@@ -35,7 +36,7 @@ class HeadInformation(NamedTuple):
 
 
 def head_information(record: Record, head: int) -> HeadInformation:
-    """The information in a head's weights [n_q, n_k] under their mask.
+    """The information in a head's weights [n_q, n_k] under their mask, if they are distributions.
 
     Rows that see fewer than two keys have no choice and are left out.
     I(query; key) = H(mean row) - mean H(row): Cover & Thomas 2006, section 2.4.
@@ -45,7 +46,10 @@ def head_information(record: Record, head: int) -> HeadInformation:
     means = np.zeros((2, n_k))
     for weights, visible in row_blocks(record, head):
         rows = visible.sum(-1) > 1
-        pair = np.asarray(weights[rows], np.float64), spread_evenly(visible[rows])
+        wide = np.asarray(weights[rows], np.float64)
+        if not are_distributions(weights, record.site.sinks):
+            wide = np.full_like(wide, np.nan)
+        pair = wide, spread_evenly(visible[rows])
         entropies += [entropy(each).sum() for each in pair]
         means += [each.sum(0) for each in pair]
         count += int(rows.sum())

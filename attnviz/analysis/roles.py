@@ -12,6 +12,9 @@ from attnviz.nn.types import Bool
 
 MIXED = "mixed"
 
+UNDEFINED = "undefined"
+"""Of a head of which nothing could be measured: its rows are no distributions over the keys."""
+
 OF_REPEATS = ("induction", "duplicate-token")
 """Roles of heads that find tokens that come again."""
 
@@ -101,7 +104,7 @@ with 0.5 for a position and 0.6 for special tokens, Voita et al. 2019 call a hea
 
 def role_names() -> list[str]:
     """All that a head can be called."""
-    return [*(role.name for role in ROLES), MIXED]
+    return [*(role.name for role in ROLES), MIXED, UNDEFINED]
 
 
 def doubts(table: HeadTable) -> list[str]:
@@ -121,8 +124,9 @@ def doubts(table: HeadTable) -> list[str]:
 
 
 def roles(table: HeadTable) -> list[str]:
-    """The role of every row; `mixed` where no rule holds."""
-    names = np.full(len(table), MIXED, dtype=object)
+    """The role of every row; `mixed` where no rule holds, `undefined` where no metric is."""
+    defined = [np.isfinite(values) for values in table.value.values()]
+    names = np.where(np.any(defined, axis=0), MIXED, UNDEFINED).astype(object)
     for role in reversed(ROLES):
         names[role.holds(table)] = role.name
     return [str(name) for name in names]

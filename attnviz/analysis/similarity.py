@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.distributions import MAX_DIVERGENCE, entropy, jensen_shannon
+from attnviz.analysis.distributions import (
+    MAX_DIVERGENCE,
+    are_distributions,
+    entropy,
+    jensen_shannon,
+)
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.visibility import visible_cells
 from attnviz.nn.types import Array, Bool
-from attnviz.trace.record import Trace
+from attnviz.trace.record import Record, Trace
 
 
 class Group(NamedTuple):
@@ -29,13 +34,17 @@ MAX_DISTANCE = float(np.sqrt(MAX_DIVERGENCE))
 """The Jensen-Shannon distance of two rows that share no key."""
 
 
+FAR = 2 * MAX_DISTANCE
+"""What stands for NaN where heads are put in order: beside no other head."""
+
+
 class Similarity(NamedTuple):
     """How far heads are apart, in the order in which they are shown."""
 
     heads: tuple[int, ...]
     """Their rows in the table of heads."""
     distances: Array
-    """[n_head, n_head]"""
+    """[n_head, n_head]; NaN for heads whose rows are no distributions."""
 
 
 def similarities(
@@ -53,7 +62,11 @@ def similarities(
     for group in comparable(trace, list(zip(table.ids, table.heads.tolist(), strict=True))):
         distances = head_distances(group.weights, group.rows, progress)
         layers, numbers = (of[list(group.members)] for of in (table.layers, table.heads))
-        order = leaf_order(distances) if like else np.lexsort((numbers, layers)).tolist()
+        order = (
+            leaf_order(np.nan_to_num(distances, nan=FAR))
+            if like
+            else np.lexsort((numbers, layers)).tolist()
+        )
         yield Similarity(tuple(group.members[i] for i in order), distances[np.ix_(order, order)])
 
 
@@ -66,10 +79,17 @@ def comparable(trace: Trace, heads: Sequence[tuple[str, int]]) -> list[Group]:
     groups = []
     for members in by_streams.values():
         chosen = [(trace[heads[i][0]], heads[i][1]) for i in members]
-        weights = np.stack([record.stage("weights")[head] for record, head in chosen])
+        weights = np.stack([_rows_of(record, head) for record, head in chosen])
         rows = [visible_cells(record, head).sum(-1) > 1 for record, head in chosen]
         groups.append(Group(tuple(members), weights, np.any(rows, axis=0)))
     return groups
+
+
+def _rows_of(record: Record, head: int) -> Array:
+    """The weights of a head, NaN if its rows are no distributions."""
+    weights = record.stage("weights")[head]
+    good = are_distributions(weights, record.site.sinks)
+    return weights if good else np.full_like(weights, np.nan)
 
 
 def head_distances(
@@ -84,7 +104,7 @@ def head_distances(
     weights = np.asarray(weights[:, rows], np.float64)
     entropies = entropy(weights)
     n_head = len(weights)
-    distances = np.zeros((n_head, n_head))
+    distances = np.diag(np.where(np.isnan(entropies).any(-1), np.nan, 0.0))
     for head in range(n_head - 1):
         if progress is not None:
             progress(head, n_head - 1)

@@ -159,12 +159,15 @@ def stage_scale(records: Sequence[Record], stage: str, by: By = "all") -> Scale:
     """0 to 1 for weights, around 0 for scores: the same for all heads that are shown."""
     if stage != "weights":
         return around_zero(*(record.stage(stage) for record in records))
-    largest = max(float(np.nanmax(record.stage("weights"), initial=0)) for record in records)
-    if (
-        by == "all" and largest > 1.01
-    ):  # somebody's weights that are none: a true scale all the same
+    largest = max(_largest(record.stage("weights")) for record in records)
+    if by == "all" and largest > 1.01:  # these are no weights: a true scale all the same
         return Scale(0.0, largest)
     return Scale(WEIGHTS.low, WEIGHTS.high, "sequential", by)
+
+
+def _largest(values: Array) -> float:
+    """The largest finite value, 0 at least."""
+    return float(values.max(initial=0, where=np.isfinite(values)))
 
 
 def head_heatmap(

@@ -137,7 +137,9 @@ def _verdict(a: Trace, b: Trace, difference: Difference) -> Text:
     worst = max(heads, key=lambda head: head.largest)
     n_cell = sum(head.n_cell for head in heads)
     what = f"{counted(n_cell, 'cell')} of {counted(len(heads), 'head')}"
-    if worst.at is None:
+    if not n_cell:
+        lines = [Line("nothing to compare: no cell is a number on both sides", "B - A", "head")]
+    elif worst.at is None:
         lines = [Line(f"no difference in {what}", "B - A", "head")]
     else:
         where = f"{worst.pair.name} {cell_text(a, b, worst, worst.at)}"
@@ -189,7 +191,7 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
     blocks = [{_where(pair.a) for pair in pairs}, {_where(pair.b) for pair in pairs}]
     short = all(len(names) == 1 for names in blocks)
     of_rows = ("variation", "divergence") if difference.stage == "weights" else ()
-    rows = tuple(_row(a, b, head, short) for head in ranked[:count])
+    rows = tuple(_row(a, b, head, short, bool(of_rows)) for head in ranked[:count])
     notes = ["RMS: √ of the mean of (B - A)²"]
     if of_rows:
         notes.append(
@@ -208,13 +210,15 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
     return Table(title, columns, rows, tuple(notes))
 
 
-def _row(a: Trace, b: Trace, head: HeadDifference, short: bool) -> tuple[Value, ...]:
+def _row(
+    a: Trace, b: Trace, head: HeadDifference, short: bool, with_rows: bool
+) -> tuple[Value, ...]:
     """NaN is the largest difference that there is."""
     names = [each.short if short else str(each) for each in (head.pair.a, head.pair.b)]
     cell = head.broken or head.at
     tokens = ("", "") if cell is None else cell_names(a, b, head, cell)
     values = (None, None) if cell is None else (cell.a, cell.b)
-    of_rows = () if head.variation is None else (head.variation, head.divergence)
+    of_rows = (head.variation, head.divergence) if with_rows else ()
     largest = float("nan") if head.broken else head.largest
     return (" | ".join(dict.fromkeys(names)), largest, *tokens, *values, head.rms, *of_rows)
 

@@ -133,13 +133,14 @@ class Heatmap(NamedTuple):
             return np.where(shown, np.clip(levels, -1, 1), np.nan)
         if self.scale.by == "row":
             largest = np.maximum(safe.max(-1, keepdims=True, initial=0), np.finfo(float).tiny)
-            levels = safe / largest
+            levels = np.maximum(safe, 0) / largest
         elif self.scale.by in ("head", "map"):
-            levels = safe / max(safe.max(initial=0), np.finfo(float).tiny)
+            levels = np.maximum(safe, 0) / max(safe.max(initial=0), np.finfo(float).tiny)
         elif self.scale.by == "log":
             levels = 1 - np.log10(np.clip(safe, LOG_FLOOR, 1)) / np.log10(LOG_FLOOR)
         else:
-            levels = (safe - low) / (high - low) if high > low else safe * 0
+            # halves, as the whole range of float64 is more than float64 can hold
+            levels = (safe / 2 - low / 2) / (high / 2 - low / 2) if high > low else safe * 0
         return np.where(shown, np.clip(levels, 0, 1), np.nan)
 
     def reason(self, number: int) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
+from attnviz import attend
 from attnviz.analysis.checks import findings
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
@@ -13,10 +16,12 @@ from attnviz.trace.record import ModelFacts, Record, Trace
 N = 6
 
 
-def texts(weights, tokens=None, **stages):
-    weights = np.asarray(weights, np.float64)
+def texts(weights, tokens=None, dtype=np.float64, score=None, block=None, **stages):
+    weights = np.asarray(weights, dtype)
     mask = ("custom",) if "mask" in stages else ()
-    site = Site(RecordId("array", 0, "self"), "x", "x", len(weights), len(weights), mask)
+    block = block or ("array" if score is None else "encoder")
+    n_head = len(weights)
+    site = Site(RecordId(block, 0, "self"), "x", "x", n_head, n_head, mask, score)
     record = Record(site, weights=weights, **stages)
     words = tokens or [f"w{i}" for i in range(weights.shape[-1])]
     trace = Trace(ModelFacts("x"), {"x": Tokens.of(words)}, (record,))
@@ -73,6 +78,83 @@ def test_rows_that_do_not_sum_to_one():
     weights = uniform()
     weights[1, 3] *= 1.2
     assert "1 of 12 rows do not sum to 1; head 1 row 3 sums to 1.2" in texts(weights)[0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "by", "shown"),
+    [(np.float64, 1 + 1e-8, "1.00000001"), (np.float32, 1.0003, "1.0003"), (np.float64, 3, "3")],
+)
+def test_a_sum_that_is_not_one_is_not_written_as_one(dtype, by, shown):
+    weights = uniform()
+    weights[1, 3] *= by
+    (text, *_) = texts(weights.astype(dtype), dtype=dtype)
+    assert re.search(rf"head 1 row 3 sums to {re.escape(shown)}\d*$", text), text
+
+
+class TestNoDistributions:
+    """Of what is no distribution no statistics are given, and it is said of which heads."""
+
+    said = "no statistics are given for these heads: L0.H1"
+
+    @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -0.5, 255.0, np.finfo(float).max])
+    def test_heads_are_named(self, wrong):
+        weights = uniform()
+        weights[1, 3, 2] = wrong
+        assert texts(weights)[-1].endswith(self.said)
+
+    @pytest.mark.parametrize("by", [1.005, 0.995])
+    def test_rounding_is_none(self, by):
+        assert not any("no statistics" in text for text in texts(uniform() * by))
+
+    def test_a_row_that_sees_no_key_is_none(self):
+        weights = uniform()
+        weights[1, 3] = 0
+        assert not any("no statistics" in text for text in texts(weights))
+
+    @pytest.mark.parametrize("scale", [255.0, -1.0, np.nan])
+    def test_no_sink_takes_more_than_everything(self, scale):
+        weights = np.zeros((2, N, N))
+        weights[..., 0] = 1
+        weights[1] *= scale
+        (sink,) = [text for text in texts(weights) if "sink" in text]
+        assert "takes 100% of all other weights shown" in sink
+        assert not any("sink:" in text for text in texts(weights[1:]))
+
+
+class TestWholeRows:
+    """A row that overflowed is named as one, with the reason as far as it is known."""
+
+    def test_of_attention(self):
+        q, k = np.full((1, 3, 1), 1e20, np.float32), np.full((1, 3, 1), -1e20, np.float32)
+        q[0, 0] = 0
+        done = attend(q, k, k, causal=True)
+        stages = {"scores": done.scores, "mask": done.mask}
+        found = texts(done.weights, dtype=np.float32, score="scaled_dot", **stages)
+        assert any(
+            "NaN or infinity in weights: head 0 row 1 (all keys), head 0 row 2 (all keys); the "
+            "scores of these rows are beyond the range of float32" in text
+            for text in found
+        )
+
+    def test_without_the_scores(self):
+        weights = np.full((1, 3, 3), np.nan, np.float32)
+        (text, *_) = texts(weights, dtype=np.float32, block="encoder")
+        assert "and 0 more" not in text
+        assert text.endswith("row 2 (all keys); scores beyond the range of float32 do this")
+
+    def test_rows_come_before_cells_and_all_are_counted(self):
+        weights = uniform()
+        weights[0, 1], weights[0, 4], weights[1, 2, 3], weights[1, 3, 3] = [np.nan] * 4
+        (text, *_) = texts(weights)
+        assert (
+            "head 0 row 1 (all keys), head 0 row 4 (all keys), head 1 row 2 column 3 and 1 more"
+            in text
+        )
+
+    def test_of_a_plain_file_nan_may_mean_masked(self):
+        weights = uniform()
+        weights[0, 0, 1] = np.nan
+        assert texts(weights)[0].endswith("; if NaN means masked: --nan masked")
 
 
 def test_negative_weights():

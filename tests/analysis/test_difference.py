@@ -16,13 +16,23 @@ from attnviz.analysis.difference import BOTH, IN_A, IN_B, LACKS, compare, matrix
 from attnviz.analysis.pairing import pair_by_place
 from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection
+from attnviz.views.difference import difference_views
 from tests.analysis.plain_trace import trace_of
 
 N_HEAD, N_TOKEN = 2, 5
 TOKENS = list("abcde")
 
 numbers = st.floats(0, 1, width=32)
-weights = arrays(np.float32, (N_HEAD, N_TOKEN, N_TOKEN), elements=numbers)
+any_weights = arrays(np.float32, (N_HEAD, N_TOKEN, N_TOKEN), elements=numbers)
+
+
+def normalised(array):
+    """Rows that sum to 1, or to 0; what is not 0 stays so."""
+    total = array.sum(-1, keepdims=True, dtype=np.float64)
+    return np.where(total > 0.01, array / np.where(total > 0.01, total, 1), 0).astype(np.float32)
+
+
+weights = st.one_of(any_weights, any_weights.map(normalised))
 masks = arrays(np.bool_, (N_TOKEN, N_TOKEN))
 texts = st.permutations(TOKENS)
 
@@ -31,13 +41,20 @@ def differences(a, b, stage="weights"):
     return compare(a, b, pair_by_place(a, b, Selection()), stage)
 
 
+def sums_to_one(array):
+    """Whether every row does, within what half precision rounds, or is zero."""
+    return all(sum(row) == 0 or abs(sum(row) - 1) <= 0.01 for row in array.astype(float).tolist())
+
+
 def masked(array, mask):
     return np.where(mask, array, 0).astype(array.dtype)
 
 
-@given(weights, weights, masks, masks, texts)
-def test_against_loops(x, y, mask_x, mask_y, tokens):
+@given(weights, weights, masks, masks, texts, st.booleans())
+def test_against_loops(x, y, mask_x, mask_y, tokens, distributions):
     x, y = masked(x, mask_x), masked(y, mask_y)
+    if distributions:
+        x, y = normalised(x), normalised(y)
     found = differences(trace_of(x, TOKENS, mask_x), trace_of(y, tokens, mask_y))
     shared = found.alignments["source", "source"]
     pairs = list(zip(shared.a, shared.b, strict=True))
@@ -56,8 +73,11 @@ def test_against_loops(x, y, mask_x, mask_y, tokens):
         assert head.largest == max(gaps, default=0)
         assert head.rms == pytest.approx(math.sqrt(sum(g * g for g in gaps) / max(1, len(gaps))))
         assert head.hidden_once == once
-        if head.n_cell:
+        if head.n_cell and all(map(sums_to_one, (x[number], y[number]))):
             assert head.variation == pytest.approx(halves / len(pairs))
+        else:
+            assert not distributions or not head.n_cell
+            assert (head.variation, head.divergence) == (None, None)
         if head.at is not None:
             assert abs(head.at.b - head.at.a) == head.largest
             assert head.at.a == x[number, head.at.query[0], head.at.key[0]]
@@ -172,20 +192,51 @@ def test_infinity_differs_from_numbers_and_not_from_itself():
     assert (head.largest, head.at.key, head.n_broken) == (np.inf, (1, 1), 0)
 
 
-def test_blocks_of_rows_say_what_one_says(monkeypatch, generator):
-    x, y = generator.random((2, 1, 13, 13))
+@pytest.mark.parametrize("broken", [False, True])
+def test_blocks_of_rows_say_what_one_says(monkeypatch, generator, broken):
+    x, y = generator.dirichlet(np.ones(13), (2, 1, 13))
     tokens = [f"t{i}" for i in range(13)]
-    y[0, 11, 3] = np.nan
+    if broken:
+        y[0, 11, 3] = np.nan
     a, b = trace_of(x, tokens), trace_of(y, tokens)
     (whole,) = differences(a, b).heads
     monkeypatch.setattr("attnviz.analysis.difference.BLOCK_CELLS", 40)
     (parts,) = differences(a, b).heads
-    assert (parts.at, parts.n_cell, parts.broken[:2]) == (whole.at, whole.n_cell, whole.broken[:2])
-    np.testing.assert_allclose(
-        [parts.rms, parts.variation, parts.divergence],
-        [whole.rms, whole.variation, whole.divergence],
-        rtol=1e-12,
-    )
+    assert (parts.at, parts.n_cell) == (whole.at, whole.n_cell)
+    assert (parts.broken is None, whole.broken is None) == (not broken, not broken)
+    if broken:
+        assert parts.broken[:2] == whole.broken[:2]
+    names = ["rms"] if broken else ["rms", "variation", "divergence"]
+    for name in names:
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 2.0, -0.5, np.finfo(float).max])
+def test_what_is_no_distribution_has_no_variation_and_no_divergence(generator, wrong):
+    x = generator.dirichlet(np.ones(5), (2, 5))
+    y = x.copy()
+    y[1, 2, 3] = wrong
+    for a, b in ((x, y), (y, x)):
+        sound, other = differences(trace_of(a, TOKENS), trace_of(b, TOKENS)).heads
+        assert (sound.variation, sound.divergence) == (0, 0)
+        assert (other.variation, other.divergence) == (None, None)
+        assert other.differs
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300, np.finfo(float).max])
+def test_rms_of_numbers_whose_squares_overflow_or_vanish(size):
+    x = np.array([[[size, 0.0], [size, size]]])
+    (head,) = differences(trace_of(0 * x, list("ab")), trace_of(x, list("ab"))).heads
+    assert head.rms == pytest.approx(math.sqrt(3 / 4) * size, rel=1e-12)
+
+
+def test_nothing_but_nan():
+    """There is no cell to compare; that is said, and was an IndexError."""
+    nan = trace_of(np.full((2, 3, 3), np.nan), list("abc"))
+    found = differences(nan, replace(nan))
+    assert [head.n_cell for head in found.heads] == [0, 0]
+    text, *_ = difference_views(nan, nan, found, ("", ""), 2)[1].lines
+    assert text.text == "nothing to compare: no cell is a number on both sides"
 
 
 def test_nothing_is_written_to():

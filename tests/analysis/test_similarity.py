@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz.analysis.similarity import MAX_DISTANCE, comparable, head_distances, leaf_order
+import attnviz
+from attnviz.analysis.metrics.measure import measure_heads
+from attnviz.analysis.similarity import (
+    MAX_DISTANCE,
+    comparable,
+    head_distances,
+    leaf_order,
+    similarities,
+)
 
 
 def test_distances_by_hand():
@@ -99,3 +107,21 @@ def test_only_heads_of_the_same_tokens_are_compared(saw):
     assert group.members == (0, 1)
     np.testing.assert_array_equal(group.weights[0], saw["encoder.1.self"].weights[2])
     assert group.rows.tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.5, 3.0])
+def test_heads_without_distributions_are_far_from_all(tmp_path, generator, wrong):
+    """Their distances are not defined, and they stand at the ends."""
+    weights = generator.dirichlet(np.ones(5), (5, 5))
+    weights[2, 1, 1] = wrong
+    np.save(tmp_path / "w.npy", weights)
+    trace = attnviz.load(tmp_path / "w.npy")
+    for like in (True, False):
+        (found,) = similarities(trace, measure_heads(trace), like=like)
+        broken = [i for i, head in enumerate(found.heads) if head == 2]
+        undefined = np.isnan(found.distances)
+        assert undefined[broken].all()
+        assert undefined.sum() == 9
+        assert sorted(found.heads) == [0, 1, 2, 3, 4]
+        if like:
+            assert broken in ([0], [4])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from attnviz.analysis.distributions import are_distributions
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.metrics.tokens import (
@@ -112,10 +113,10 @@ class Contexts:
         )
 
 
-def _shares_or_nan(weights: Array) -> Array:
-    """The weights, but NaN for heads with what can be no share: nothing is told of them."""
-    wrong = (~np.isfinite(weights) | (weights < 0)).any((-2, -1), keepdims=True)
-    return np.where(wrong, np.nan, weights) if wrong.any() else weights
+def _distributions_or_nan(weights: Array, partial: bool) -> Array:
+    """The weights, but NaN for heads whose rows are no distributions: nothing is said of them."""
+    good = are_distributions(weights, partial)
+    return weights if good.all() else np.where(good[:, None, None], weights, np.nan)
 
 
 def _norms(record: Record, output: Weight | None) -> Array | None:
@@ -139,7 +140,7 @@ def _parts(
     for block in _blocks(record, heads):
         pattern = Pattern(
             contexts.of(record, block),
-            _shares_or_nan(record.stage("weights")[block]),
+            _distributions_or_nan(record.stage("weights")[block], record.site.sinks),
             None if norms is None else norms[block],
         )
         yield _measured(pattern)
