@@ -198,6 +198,8 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
             "variation: ½ Σ |B - A| of a row; divergence: Jensen-Shannon, in nats, at most ln 2 = "
             "0.693; both are means over the rows"
         )
+        if any(head.variation is None for head in ranked[:count]):
+            notes.append("neither is given where rows are not distributions over the keys")
     if rest := ranked[count:]:
         largest = max(head.largest for head in rest)
         notes.append(
