@@ -22,15 +22,57 @@ LISTED = 40
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint for an unknown name: the nearest known one, if any is near, and all of them, or the
-    first of very many."""
-    from difflib import get_close_matches
-
+    """The hint for an unknown name: the known one that it looks like a slip of the finger for, if
+    there is one, and all of them, or the first of very many."""
     known = list(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    guess = f"did you mean `{close[0]}`? " if close else ""
+    guess = slip(name, known)
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-    return f"{guess}known: {', '.join(known[:LISTED])}{more}"
+    return f"{f'did you mean `{guess}`? ' if guess else ''}known: {', '.join(known[:LISTED])}{more}"
+
+
+def slip(name: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody meant whose finger slipped: one letter is wrong (not of three),
+    missing, too many, or changed places with the next, in a long name two; case and `-` or `_` do
+    not count."""
+    plain = _plain(name)
+    allowed = 0 if len(plain) < 3 else 1 if len(plain) < 7 else 2
+    best, distance = None, allowed + 1
+    for each in known:
+        found = _edits(plain, _plain(each), distance)
+        if found < distance:
+            best, distance = each, found
+    return best
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-")
+
+
+def _edits(a: str, b: str, limit: int) -> int:
+    """Letters to change, leave out, put in or swap with the next so that `a` becomes `b`; at least
+    `limit` if it takes so many.
+
+    Optimal string alignment; only numbers of edits below the limit are followed, so that long
+    names cost little.
+    """
+    if abs(len(a) - len(b)) >= limit:
+        return limit
+    wrong = 1 if len(a) > 3 else 2
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        before, last, row = row, before, [i]
+        for j, other in enumerate(b, 1):
+            if abs(i - j) >= limit:
+                row.append(limit)
+                continue
+            edits = min(before[j - 1] + wrong * (letter != other), before[j] + 1, row[j - 1] + 1)
+            if i > 1 and j > 1 and letter == b[j - 2] and other == a[i - 2]:
+                edits = min(edits, last[j - 2] + 1)
+            row.append(edits)
+        if min(row) >= limit:
+            return limit
+    return row[-1]
 
 
 @dataclass(frozen=True)

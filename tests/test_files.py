@@ -8,13 +8,14 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.files import check_writable, whole_file
+from attnviz.files import WholeFiles, check_writable, read_file, whole_file
 
 
 def test_written_and_no_leftovers(tmp_path):
@@ -49,6 +50,122 @@ def test_mode_and_link_stay(tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
     assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o640
+
+
+def test_many_writers_of_one_path_in_one_process(tmp_path):
+    """All succeed, and what is there at the end is whole, and one of theirs."""
+    problems = []
+
+    def save(number):
+        try:
+            with whole_file(tmp_path / "a.bin") as file:
+                for _ in range(20):
+                    file.write(bytes([number]) * 1000)
+                    time.sleep(0.0005)
+        except Exception as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=save, args=(n,)) for n in range(80)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    content = (tmp_path / "a.bin").read_bytes()
+    assert len(content) == 20_000
+    assert len(set(content)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
+    """Also where every process has the same number, as in containers."""
+    left = tmp_path / f".a.bin.{os.getpid()}.part"
+    left.write_bytes(b"half")
+    with whole_file(tmp_path / "a.bin") as file:
+        file.write(b"x")
+    assert (tmp_path / "a.bin").read_bytes() == b"x"
+    assert left.read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("name", ["a" * 249 + ".npz", "é" * 126 + ".x", "\udcff" * 200 + ".png"])
+def test_the_longest_names_there_are(tmp_path, name):
+    with whole_file(tmp_path / name) as file:
+        file.write(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".npz", "a\0.npz", "x" * 5000])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(AttnvizError, match=r"cannot write .*(too long|null byte)"):
+        check_writable(tmp_path / name)
+    with pytest.raises(AttnvizError, match=r"cannot read .*(too long|null byte)"):
+        read_file(tmp_path / name)
+
+
+def test_links_that_lead_nowhere(tmp_path):
+    (tmp_path / "loop.npz").symlink_to("loop.npz")
+    (tmp_path / "a.npz").symlink_to("b.npz")
+    (tmp_path / "b.npz").symlink_to("a.npz")
+    for name in ("loop.npz", "a.npz"):
+        with pytest.raises(
+            AttnvizError, match=f"cannot write .*{name}: it is a link that leads to itself"
+        ):
+            check_writable(tmp_path / name)
+        with pytest.raises(AttnvizError, match="it is a link that leads to itself"):
+            read_file(tmp_path / name)
+    (tmp_path / "c.npz").symlink_to("missing/d.npz")
+    with pytest.raises(AttnvizError, match=r"the folder .*missing does not exist"):
+        check_writable(tmp_path / "c.npz")
+    (tmp_path / "e.npz").symlink_to("new.npz")
+    with whole_file(tmp_path / "e.npz") as file:
+        file.write(b"x")
+    assert (tmp_path / "new.npz").read_bytes() == b"x"
+
+
+def test_several_files_appear_together_or_not_at_all(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with WholeFiles() as files:
+        for name in "ab":
+            with files.open(tmp_path / name) as file:
+                file.write(b"new")
+        assert (tmp_path / "a").read_bytes() == b"old"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a": b"new",
+        "b": b"new",
+    }
+
+    def second_fails():
+        with WholeFiles() as files:
+            with files.open(tmp_path / "a") as file:
+                file.write(b"newer")
+            with files.open(tmp_path / "missing" / "c"):
+                pass
+
+    with pytest.raises(AttnvizError, match="does not exist"):
+        second_fails()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a": b"new",
+        "b": b"new",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/dev/zero", "is not a file, but a device"),
+        ("pipe", "is not a file, but a pipe"),
+        (".", "is not a file, but a folder"),
+        ("missing", "cannot read .*missing: No such file"),
+        ("/proc/self/status", "has more bytes than its size says"),
+        ("large", "has 2,000 bytes; expected at most 1,000"),
+    ],
+)
+def test_only_files_are_read(tmp_path, path, reason):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(bytes(2000))
+    with pytest.raises(AttnvizError, match=reason) as error:
+        read_file(tmp_path / path, maximum=1000)
+    assert error.value.hint
 
 
 def test_a_device_is_written_to_not_replaced():

@@ -15,15 +15,19 @@ ROOT = Path(attnviz.__file__).parent
 
 LEAVES = {"attnviz", "attnviz.errors", "attnviz.registry"}
 NN = LEAVES | {"attnviz.nn"}
-TRACE = NN | {"attnviz.tokens", "attnviz.files", "attnviz.archive", "attnviz.trace"}
+INPUT = {"attnviz.files", "attnviz.parse", "attnviz.memory"}
+ARCHIVE = NN | INPUT | {"attnviz.tokens", "attnviz.archive"}
+TRACE = ARCHIVE | {"attnviz.trace"}
 
 MAY_IMPORT = {
     "errors": set(),
     "registry": {"attnviz.errors"},
     "tokens": set(),
     "files": {"attnviz.errors"},
+    "memory": {"attnviz.errors"},
+    "parse": {"attnviz.errors", "attnviz.files"},
     "nn": NN,
-    "archive": NN | {"attnviz.files"},
+    "archive": ARCHIVE,
     "trace": TRACE,
     "models": TRACE | {"attnviz.models"},
     "analysis": TRACE | {"attnviz.models", "attnviz.analysis"},

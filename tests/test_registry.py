@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from attnviz.errors import AttnvizError
 from attnviz.nn.masks import MASKS
 from attnviz.nn.scores import SCORES
-from attnviz.registry import Entry, ModuleRegistry, Registry, convert, nearest, parse_spec
+from attnviz.registry import (
+    Entry,
+    ModuleRegistry,
+    Registry,
+    _plain,
+    convert,
+    nearest,
+    parse_spec,
+    slip,
+)
 
 SPECS = {
     "causal": ("causal", {}),
@@ -44,6 +53,38 @@ def test_unknown_names_get_the_nearest():
     assert error.value.hint.startswith("did you mean `cosine`?")
     assert "additive, dot, scaled_dot" in error.value.hint
     assert nearest("zzz", ["a", "b"]) == "known: a, b"
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [
+        ("widnow", "window"), ("windo", "window"), ("windoww", "window"), ("wundow", "window"),
+        ("Window", "window"), ("scaleddot", "scaled_dot"), ("scaled-dot", "scaled_dot"),
+        ("dgo", "dog"), ("dott", "dot"), ("sinusiodla", "sinusoidal"),
+    ],
+)  # fmt: skip
+def test_a_slip_of_the_finger_is_understood(name, guess):
+    assert slip(name, ["window", "scaled_dot", "dog", "dot", "sinusoidal", "opt"]) == guess
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("mpnet", "opt"), ("gpt", "opt"), ("mamba", "marian"), ("xlnet", "bert"), ("a", "b"), ("", "a"),
+        ("falcon", "llama"), ("attention", "additive"), ("zzz", "dot"), ("rand", "random"),
+        ("deberta", "bert"), ("phi", "phi3v"), ("xx" * 5000, "yy" * 5000),
+    ],
+)  # fmt: skip
+def test_another_word_is_not_taken_for_one(name, known):
+    assert slip(name, [known]) is None
+    assert nearest(name, [known]) == f"known: {known}"
+
+
+@given(st.text(max_size=9), st.integers(0, 9), st.text(min_size=1, max_size=1))
+def test_one_letter_too_many_is_one_edit(name, at, letter):
+    longer = name[:at] + letter + name[at:]
+    if len(_plain(longer)) in (len(_plain(name)) + 1, len(_plain(name)) - 1):
+        assert slip(longer, [name]) == (name if len(_plain(longer)) > 2 else None)
 
 
 def test_options_are_typed():

@@ -21,10 +21,10 @@ from attnviz.analysis.ablation import (
 )
 from attnviz.analysis.effects import Case, Outcome, applicable
 from attnviz.errors import AttnvizError
+from attnviz.memory import available_memory
 from attnviz.models.edit.ablate import Ablation, Mean, Scaled, ablate, mean_contexts, uniform, zero
 from attnviz.models.model import Model
 from attnviz.models.run.evaluator import Evaluator
-from attnviz.models.run.memory import available_memory
 from attnviz.models.run.probe import Probe, output_name
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array

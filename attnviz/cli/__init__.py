@@ -14,7 +14,7 @@ from attnviz import __version__
 from attnviz.cli.commands import COMMANDS
 from attnviz.cli.process import discard_unwritable, prepare
 from attnviz.errors import AttnvizError
-from attnviz.registry import first_sentence
+from attnviz.registry import first_sentence, nearest, slip
 from attnviz.tokens import label
 
 INTERRUPTED = 130
@@ -39,6 +39,12 @@ class Commands(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(COMMANDS, key=lambda name: getattr(COMMANDS[name], "ORDER", LAST))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS:
+            raise AttnvizError(f"no such command {name!r}", nearest(name, self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
@@ -130,12 +136,21 @@ def _explain(error: Exception) -> int:
 
 
 def _usage(error: Any) -> int:
+    option = getattr(error, "option_name", None)
+    if option is not None and hasattr(error, "possibilities"):
+        return _fail(f"no such option: {option}", _right_option(error.ctx, option))
     message = " ".join(error.format_message().split())
     if not message:  # no arguments at all: the help has been printed
         return 2
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "attnviz"
     return _fail(message[0].lower() + message[1:].rstrip("."), f"{path} --help")
+
+
+def _right_option(context: Any, name: str) -> str:
+    """The hint for an option that a command does not have."""
+    guess = slip(name, [each for option in context.command.params for each in option.opts])
+    return f"{f'did you mean `{guess}`? ' if guess else ''}{context.command_path} --help"
 
 
 def _fail(message: str, hint: str | None) -> int:

@@ -13,7 +13,8 @@ from attnviz.cli.options import FileInput, LookOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS
+from attnviz.files import DATA_FORMATS, MAX_BYTES, read_file
+from attnviz.parse import decoded
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
@@ -66,19 +67,14 @@ def _words(option: str, text: str | None) -> list[str] | None:
     """The lines of a file, if there is one of this name, else the words of the text itself."""
     if text is None:
         return None
-    path = Path(text)
-    try:
-        if not path.is_file():
-            return text.split()
-        return path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise AttnvizError(f"--{option} {text}: not UTF-8: {error}", "iconv -t utf-8") from error
-    except OSError as error:
-        if error.errno is not None and path.exists():
-            raise AttnvizError(
-                f"--{option}: cannot read {text}: {error.strerror}", "check who may read it"
-            ) from error
+    if not os.path.exists(text) or os.path.isdir(text):  # which no text is too long for
         return text.split()
+    try:
+        return decoded(read_file(Path(text), "check who may read it")).splitlines()
+    except AttnvizError as error:
+        raise AttnvizError(f"--{option}: {error.message}", error.hint) from error
+    except ValueError as error:
+        raise AttnvizError(f"--{option} {text}: not UTF-8: {error}", "iconv -t utf-8") from error
 
 
 def record(
@@ -157,7 +153,7 @@ def run_prepared(
 
 def announce(plan: Plan, what: str) -> None:
     """Say how much memory the work will need, if that is much."""
-    from attnviz.models.run.memory import in_gib
+    from attnviz.memory import in_gib
 
     if plan.n_byte > LARGE:
         talk(f"{what}: this needs about {in_gib(plan.n_byte)} of memory")
@@ -185,11 +181,16 @@ def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tupl
 
 def _stdin() -> str:
     try:
-        content = sys.stdin.buffer.read().removeprefix(BOM_UTF8)
+        content = sys.stdin.buffer.read(MAX_BYTES + 1).removeprefix(BOM_UTF8)
     except OSError as error:
         raise AttnvizError(
             f"cannot read stdin: {error.strerror}", "give the text itself, or pipe it in"
         ) from error
+    if len(content) > MAX_BYTES:
+        raise AttnvizError(
+            f"stdin has more than {MAX_BYTES:,} bytes, which is not one text",
+            "attnviz scan - reads a corpus, line by line",
+        )
     try:
         return _checked(content.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.errors import AttnvizError
-from attnviz.files import read_toml
+from attnviz.parse import read_toml
 from attnviz.registry import ModuleRegistry, read_options
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from attnviz.errors import AttnvizError
+from attnviz.parse import parse_json
 
 CHUNK_LINES = 512
 CHUNK_BYTES = 1 << 22
@@ -161,7 +161,7 @@ def _text(corpus: Corpus, number: int, content: bytes) -> str:
 
 def _field(corpus: Corpus, number: int, text: str) -> str:
     try:
-        entry = json.loads(text)
+        entry = parse_json(text.encode())
     except ValueError as error:
         raise AttnvizError(
             f"{corpus.name}, line {number}: not JSON: {error}", "one object a line"

@@ -15,9 +15,9 @@ import numpy as np
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.registry import Bins
 from attnviz.errors import AttnvizError
+from attnviz.memory import available_memory
 from attnviz.models import load_model
 from attnviz.models.model import Model
-from attnviz.models.run.memory import available_memory
 from attnviz.nn.types import Array
 from attnviz.scan import statistics
 from attnviz.scan.corpus import Chunk

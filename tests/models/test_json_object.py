@@ -27,7 +27,7 @@ def test_what_was_written_comes_back(value):
 @given(st.binary(max_size=40))
 def test_any_bytes(content):
     try:
-        expected = json.loads(content.decode())
+        expected = json.loads(content.decode("utf-8-sig"))
     except ValueError:
         expected = None
     try:
@@ -45,7 +45,7 @@ def test_any_bytes(content):
         (b"[1]", "expected a JSON object"),
         (b'{"a":' * 100_000, "nested too deeply"),
         (b'{"a": "\xff"}', "codec can't decode"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "a whole number of 5000 digits"),
         (b'{"a": 1' + b', "a": 1' * 100_000 + b"}", "the key 'a' appears twice"),
         (
             b'{"' + b'": 1, "'.join(str(n % 50_000).encode() for n in range(90_000)) + b'": 1}',

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.command import Command
-from attnviz.cli.emit import Report, emit
+from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.loading import load_named
 from attnviz.cli.options import Download, OutputOptions
 from attnviz.cli.spread import spread
@@ -59,7 +59,7 @@ def _list(folder: Path | None) -> Report:
     from attnviz.views.models import catalogue_views
 
     packaged = packaged_entries() if folder is None else []
-    checkpoints = cached_entries() if folder is None else entries_below(folder)
+    checkpoints = cached_entries() if folder is None else entries_below(folder, talk)
     looked_in = ("Hugging Face's cache",) if folder is None else (str(folder),)
     manifest: dict[str, Any] = {
         "format": "attnviz-models",

@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
-from attnviz.models.build.families import FAMILIES, family_name
+from attnviz.models.build.families import FAMILIES, INTERNAL, family_name
 from attnviz.models.build.tensors import TensorFile, Tensors
 from attnviz.models.model import Model
 from attnviz.models.run.finite import check_tensors
@@ -46,7 +46,7 @@ def build_model(checkpoint: Checkpoint) -> Model:
     if name not in FAMILIES:
         raise AttnvizError(
             f"{config.where}: the architecture {family!r} is not supported",
-            nearest(family, FAMILIES),
+            nearest(family, (each for each in FAMILIES if each != INTERNAL)),
         )
     model: Model = FAMILIES[name].build(checkpoint)
     if model.tokenizer is not checkpoint.tokenizer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.files import read_toml
+from attnviz.parse import read_toml
 from attnviz.registry import convert, nearest, parse_spec
 
 KINDS = ("encoder", "decoder", "encoder-decoder")

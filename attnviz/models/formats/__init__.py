@@ -17,7 +17,7 @@ from attnviz.registry import ModuleRegistry
 MODEL_FORMATS = ModuleRegistry(
     "file format of models",
     "attnviz.models.formats",
-    helpers=("content", "safetensors_header"),
+    helpers=("content",),
 )
 
 

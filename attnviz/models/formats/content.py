@@ -5,10 +5,8 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-import numpy as np
-
 from attnviz.errors import AttnvizError
-from attnviz.nn.types import Array
+from attnviz.files import file_size
 
 CONVERT = "pickles are never loaded: convert it where PyTorch is installed, with save_pretrained"
 
@@ -38,21 +36,13 @@ def kind_of(head: bytes) -> tuple[str, str] | None:
 
 def map_file(path: Path) -> mmap.mmap | bytes:
     """The bytes of a file, read from the disk where they are accessed."""
+    size = file_size(path, "check its permissions")
     try:
-        if not path.is_file():  # opening a pipe would wait for its writer
-            raise AttnvizError(f"{path} is not a file", "name the file of weights")
         with path.open("rb") as file:
-            if not path.stat().st_size:
+            if not size:
                 return b""  # which cannot be mapped
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise AttnvizError(
             f"cannot read {path}: {error.strerror or error}", "check its permissions"
         ) from error
-
-
-def widen_bfloat16(bits: Array) -> Array:
-    """The bits of bfloat16 (uint16), of any shape, as float32, of which they are the upper half."""
-    wide = bits.astype(np.uint32)
-    wide <<= 16
-    return wide.view(np.float32)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
-
-from attnviz.errors import AttnvizError
-from attnviz.models.build.tensors import Rows
-from attnviz.models.formats.content import N_BYTE, kind_of, map_file, widen_bfloat16
-from attnviz.models.formats.safetensors_header import (
+from attnviz.archive.safetensors import (
     DTYPES,
-    LENGTH_BYTES,
     NoHeader,
     UnknownDtype,
-    header_length,
-    read_entries,
+    read_header,
+    tensor,
+    widen_bfloat16,
 )
+from attnviz.errors import AttnvizError
+from attnviz.models.build.tensors import Rows
+from attnviz.models.formats.content import N_BYTE, kind_of, map_file
 from attnviz.nn.types import Array
 
 SUFFIX = ".safetensors"
@@ -31,13 +29,14 @@ class SafetensorsFile:
         self._map = map_file(path)
         head, n_byte = self._map[:N_BYTE], len(self._map)
         try:
-            self._start = LENGTH_BYTES + header_length(head, n_byte)
-            header = self._map[LENGTH_BYTES : self._start]
-            self._entries = read_entries(header, n_byte - self._start)
+            header = read_header(self._map, n_byte)
         except UnknownDtype as error:
-            raise AttnvizError(f"{path}: {error}", f"known: {', '.join(DTYPES)}") from None
+            raise AttnvizError(
+                f"{path}: {error}", f"take a file in one of {', '.join(DTYPES)}"
+            ) from None
         except ValueError as error:
             raise _refusal(path, head, error) from None
+        self._start, self._entries = header.start, header.entries
         self.n_byte = n_byte
         self.shapes = {name: entry.shape for name, entry in self._entries.items()}
 
@@ -47,10 +46,7 @@ class SafetensorsFile:
     def read(self, name: str, rows: Rows | None = None) -> Array:
         """The tensor, or some of its rows, in the file's memory; bfloat16 comes as float32."""
         entry = self._entries[name]
-        dtype = DTYPES[entry.dtype]
-        n_item = (entry.last - entry.first) // dtype.itemsize
-        array = np.frombuffer(self._map, dtype, n_item, self._start + entry.first)
-        array = array.reshape(entry.shape)
+        array = tensor(self._map, self._start, entry)
         if rows is not None:
             array = array[rows]
         return widen_bfloat16(array) if entry.dtype == "BF16" else array

@@ -80,6 +80,17 @@ GPTNEOX_NAMES = {
     "ffn_down": "gpt_neox.layers.{0}.mlp.dense_4h_to_h",
 }
 
+OTHER_KINDS = {
+    "adapter": (
+        "a LoRA adapter",
+        "merge it into its base: llama-export-lora -m BASE.gguf --lora ADAPTER.gguf -o NEW.gguf",
+    ),
+    "imatrix": ("an importance matrix", "take the file of the model itself"),
+    "mmproj": ("the image part of a model", "take the file of its language model"),
+    "vocab": ("a vocabulary", "take the file of the model itself"),
+}
+"""What a `general.type` other than `model` says -> (what the file is, hint)."""
+
 Values = dict[str, Any]
 
 
@@ -94,10 +105,17 @@ class Architecture(NamedTuple):
 def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, TensorFile]:
     """Config and tensors as a family reads them; a field that is not understood is refused."""
     name = str(metadata.get(ARCHITECTURE))
+    if (kind := metadata.get("general.type", "model")) != "model" and kind in OTHER_KINDS:
+        what, hint = OTHER_KINDS[kind]
+        raise AttnvizError(f"{file.path} holds {what}, not a model", hint)
     if name not in ARCHITECTURES:
         raise AttnvizError(
             f"{file.path}: the architecture {label(name)} is not supported",
             nearest(name, ARCHITECTURES),
+        )
+    if not file.shapes:
+        raise AttnvizError(
+            f"{file.path} holds a vocabulary without weights", "take the file of the model itself"
         )
     if metadata.get("split.count", 1) not in (0, 1):
         raise AttnvizError(

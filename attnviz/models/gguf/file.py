@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.archive.safetensors import widen_bfloat16
 from attnviz.errors import AttnvizError
 from attnviz.models.build.tensors import Rows
-from attnviz.models.formats.content import map_file, widen_bfloat16
+from attnviz.models.formats.content import map_file
 from attnviz.models.gguf.header import Header, TensorInfo, read_header
 from attnviz.nn.types import Array
 

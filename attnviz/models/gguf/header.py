@@ -24,8 +24,14 @@ SCALARS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4",
 """NumPy's names for the types of metadata that have a fixed size."""
 STRING, ARRAY = 8, 9
 
-MAX_STRINGS = 1 << 21
-"""In one array: a vocabulary has a quarter of a million strings, its merges twice as many."""
+MAX_VALUES = 1 << 22
+"""In all lists of the metadata: a vocabulary has a quarter of a million texts, scores and types,
+and twice as many merges."""
+MAX_TEXT = 1 << 24
+"""Bytes in a text: the longest are templates of chats, of some 20 000."""
+MAX_TENSORS = 1 << 18
+MAX_LENGTH = 1 << 28
+"""Bytes of the header: a file with holes may have any size, and takes no room on the disk."""
 MAX_AXES = 4
 
 
@@ -83,6 +89,8 @@ def _opened(data: Any, path: str) -> tuple[_Cursor, int, int]:
     n_tensor, n_metadata = cursor.integer(8), cursor.integer(8)
     cursor.check_count(n_tensor, 24, "tensors")
     cursor.check_count(n_metadata, 13, "fields of metadata")
+    if n_tensor > MAX_TENSORS:
+        raise cursor.damaged(f"it says that it has {n_tensor} tensors")
     return cursor, n_tensor, n_metadata
 
 
@@ -114,7 +122,9 @@ class _Cursor:
 
     def __init__(self, data: Any, path: str) -> None:
         self._data = data
-        self._end = len(data)
+        self._end = min(len(data), MAX_LENGTH)
+        self._what_ends = "the file" if self._end == len(data) else "what is read of its header"
+        self._n_value = 0
         self._path = path
         self.at = 0
 
@@ -125,8 +135,14 @@ class _Cursor:
         """Raise AttnvizError unless `count` things of at least `n_byte` each fit into the rest."""
         if count * n_byte > self._end - self.at:
             raise self.damaged(
-                f"it says that {count} {what} follow byte {self.at}, but it ends at {self._end}"
+                f"it says that {count} {what} follow byte {self.at}, but {self._what_ends} ends "
+                f"at {self._end}"
             )
+
+    def _count_values(self, count: int) -> None:
+        self._n_value += count
+        if self._n_value > MAX_VALUES:
+            raise self.damaged(f"its metadata hold more than {MAX_VALUES} values")
 
     def integer(self, n_byte: int) -> int:
         self.check_count(1, n_byte, "whole number")
@@ -148,11 +164,7 @@ class _Cursor:
         if kind != ARRAY:
             return self._scalars(kind, 1)[0]
         kind, count = self.integer(4), self.integer(8)
-        if kind != STRING:
-            return self._scalars(kind, count)
-        if count > MAX_STRINGS:
-            raise self.damaged(f"it has a list of {count} texts")
-        return self._texts(count)
+        return self._texts(count) if kind == STRING else self._scalars(kind, count)
 
     def tensor(self, name: str) -> TensorInfo:
         n_axis = self.integer(4)
@@ -168,6 +180,7 @@ class _Cursor:
             raise self.damaged(f"metadata of the unknown type {kind} before byte {self.at}")
         dtype = np.dtype(SCALARS[kind])
         self.check_count(count, dtype.itemsize, "numbers")
+        self._count_values(count)
         values: list[Any] = np.frombuffer(self._data, dtype, count, self.at).tolist()
         self.at += count * dtype.itemsize
         return values
@@ -175,6 +188,7 @@ class _Cursor:
     def _texts(self, count: int) -> list[str]:
         """In one loop without calls, for speed: a vocabulary has many."""
         self.check_count(count, 8, "texts")
+        self._count_values(count)
         data, end, at, length = self._data, self._end, self.at, struct.Struct("<Q").unpack_from
         texts = []
         try:
@@ -182,7 +196,9 @@ class _Cursor:
                 start = at + 8
                 at = start + length(data, at)[0]
                 if at > end:
-                    raise self.damaged(f"a text ends at byte {at}, the file at {end}")
+                    raise self.damaged(f"a text ends at byte {at}, {self._what_ends} at {end}")
+                if at - start > MAX_TEXT:
+                    raise self.damaged(f"a text has {at - start} bytes")
                 texts.append(str(data[start:at], "utf-8"))
         except struct.error:
             raise self.damaged(f"it ends within a list of {count} texts") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.files import read_file
 from attnviz.models.model import Model
 from attnviz.models.run.inputs import read_target, read_text
 from attnviz.models.run.prepare import prepare_tokens
 from attnviz.models.run.probe import UNKNOWN, Probe, make_probe, pair_probe, without_end
+from attnviz.parse import parse_json
 from attnviz.registry import nearest
 
 
@@ -103,7 +104,7 @@ def _common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
 
 def _json(line: str) -> dict[str, Any]:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line.encode())
     except ValueError as error:
         raise AttnvizError(f"not JSON: {error}", "one object a line") from error
     return entry if isinstance(entry, dict) else {}
@@ -111,12 +112,7 @@ def _json(line: str) -> dict[str, Any]:
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, counted from 1."""
-    try:
-        content = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise AttnvizError(
-            f"cannot read {path}: {error.strerror or error}", "check the path"
-        ) from error
+    content = read_file(path, "check the path").removeprefix(BOM_UTF8)
     for number, line in enumerate(content.splitlines(), 1):
         try:
             text = line.decode("utf-8")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.memory import available_memory
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
 from attnviz.models.run.inputs import Text, as_input, read_target
-from attnviz.models.run.memory import available_memory
 from attnviz.nn.cache import Cache, ContiguousCache
 from attnviz.nn.multi_head import RecordNothing, Stream
 from attnviz.nn.norms import BatchNorm

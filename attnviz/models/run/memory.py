@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.memory import available_memory, in_gib
 from attnviz.models.model import Model
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
@@ -126,19 +126,3 @@ def check_memory(plan: Plan, hint: str = "shorten the text, or keep fewer layers
             f"this needs about {in_gib(plan.n_byte)} of memory; {in_gib(available)} are free",
             hint,
         )
-
-
-def available_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def in_gib(n_byte: int) -> str:
-    return f"{n_byte / 2**30:.1f} GiB"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.memory import in_gib
 from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
-from attnviz.models.run.memory import in_gib
 from attnviz.models.sources.folder import ADAPTER, CONFIG, INDEX, choose_weights
 from attnviz.models.sources.hub import HubName, cache_folder
 from attnviz.tokens import label

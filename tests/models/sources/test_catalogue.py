@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
+import time
+from pathlib import Path
 
 import pytest
 
 from attnviz.models import packaged
+from attnviz.models.sources import catalogue
 from attnviz.models.sources.catalogue import (
     MAX_DEPTH,
     Entry,
@@ -65,3 +70,76 @@ def test_packaged_models_have_cards():
     entries = packaged_entries()
     assert [entry.name for entry in entries] == packaged()
     assert all(entry.card and entry.supported for entry in entries)
+
+
+def names(folder: Path) -> list[str]:
+    return [str(Path(entry.name).relative_to(folder)) for entry in entries_below(folder)]
+
+
+def test_the_nearest_first_and_not_too_deep(tmp_path):
+    for name in ("b/c", "a", "d/e/f/g", "h/i/j/k/l", ".hidden/m"):
+        checkpoint(tmp_path / name)
+    assert names(tmp_path) == ["a", ".hidden/m", "b/c", "d/e/f/g"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    checkpoint(tmp_path / "store" / "x" / "model")
+    (tmp_path / "here").symlink_to("store/x")
+    (tmp_path / "store" / "x" / "up").symlink_to("../..")
+    (tmp_path / "loop").symlink_to("loop")
+    assert names(tmp_path) == ["here/model"]
+
+
+def test_what_is_not_a_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    os.mkfifo(tmp_path / "x.gguf")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.json").symlink_to("/dev/zero")
+    (tmp_path / "b" / "config.json").mkdir(parents=True)
+    with (tmp_path / "y.gguf").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "c").mkdir()
+    with (tmp_path / "c" / "config.json").open("wb") as file:
+        file.truncate(1 << 40)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [["bert"], 3, None, {}, "[" * 900])
+def test_types_that_are_not_names(tmp_path, value):
+    text = value * 2 if value == "[" * 900 else json.dumps({"model_type": value})
+    (tmp_path / "config.json").write_text(text)
+    assert names(tmp_path) == []
+
+
+def test_a_gguf_file_with_a_hole(tmp_path):
+    """Its header says that a list of a thousand million numbers follows, which are all there."""
+    n = 1_000_000_000
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 2)
+    head += struct.pack("<Q", 1) + b"a" + struct.pack("<IIQ", 9, 0, n)
+    with (tmp_path / "x.gguf").open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + n + 100)
+    start = time.monotonic()
+    assert names(tmp_path) == []
+    assert time.monotonic() - start < 1
+
+
+def test_it_says_when_there_is_too_much(tmp_path, monkeypatch):
+    for number in range(9):
+        checkpoint(tmp_path / f"m{number}")
+    monkeypatch.setattr(catalogue, "MAX_ENTRIES", 12)
+    warnings = []
+    assert 1 <= len(entries_below(tmp_path, warnings.append)) < 9
+    assert warnings == [
+        f"note: {tmp_path} holds too much to look through all of it: name a folder in it"
+    ]
+    monkeypatch.undo()
+    assert len(entries_below(tmp_path, warnings.append)) == 9
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/sys", "/dev"])
+def test_the_systems_own_folders_are_not_looked_through(folder):
+    if not Path(folder).exists() or os.stat(folder).st_dev == os.stat("/").st_dev:
+        pytest.skip("none of its own here")
+    assert entries_below(Path(folder)) == []

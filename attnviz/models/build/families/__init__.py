@@ -11,6 +11,9 @@ from attnviz.registry import ModuleRegistry
 
 FAMILIES = ModuleRegistry("architecture", "attnviz.models.build.families")
 
+INTERNAL = "attnviz"
+"""The family of the packaged models, which nobody else's checkpoints have."""
+
 
 def family_name(model_type: str) -> str:
     """The name among the families of a `model_type`, as configs spell it."""

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: everything it says is checked against the file.
+"""safetensors files: everything that the header says is checked against the file.
 
 Eight bytes with the length of the header, little-endian; the header, a JSON object
 `{name: {"dtype", "shape", "data_offsets"}}`; the data, without gaps. `__metadata__` may hold
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from attnviz.models.json_object import parse_object
+from attnviz.files import file_size
+from attnviz.memory import check_available
+from attnviz.nn.types import Array
+from attnviz.parse import parse_json
 from attnviz.tokens import label
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -31,6 +35,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
+
+UNSUPPORTED = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2",
+               "F4", "C64")  # fmt: skip
+"""Types of the format that attnviz does not read."""
 
 LENGTH_BYTES = 8
 MAX_LENGTH = 100_000_000
@@ -60,6 +68,57 @@ class UnknownDtype(ValueError):
     """A tensor of a type that attnviz cannot read, in a file that may be undamaged."""
 
 
+class Header(NamedTuple):
+    """What a file says of its tensors."""
+
+    entries: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+    start: int
+    """The first byte of the data."""
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Array], Mapping[str, str]]:
+    """All tensors by name, bfloat16 as float32, and the metadata.
+
+    Raises:
+        ValueError: the file is damaged, or not a safetensors file.
+    """
+    n_byte = file_size(path)
+    check_available(n_byte, str(path), "save fewer arrays in a file")
+    data = path.read_bytes()
+    header = read_header(data, len(data))
+    tensors = {name: tensor(data, header.start, e) for name, e in header.entries.items()}
+    for name, entry in header.entries.items():
+        if entry.dtype == "BF16":
+            tensors[name] = widen_bfloat16(tensors[name])
+    return tensors, header.metadata
+
+
+def read_header(data: Any, n_byte: int) -> Header:
+    """The header of a file of `n_byte` bytes, `data` being its bytes or a map of them.
+
+    Raises:
+        ValueError: there is none, or it does not fit the file.
+    """
+    start = LENGTH_BYTES + header_length(data[: LENGTH_BYTES + 1], n_byte)
+    entries, metadata = read_entries(data[LENGTH_BYTES:start], n_byte - start)
+    return Header(entries, metadata, start)
+
+
+def tensor(data: Any, start: int, entry: Entry) -> Array:
+    """A tensor of a file whose data begin at `start`, in its memory; of bfloat16 the bits."""
+    dtype = DTYPES[entry.dtype]
+    n_item = (entry.last - entry.first) // dtype.itemsize
+    return np.frombuffer(data, dtype, n_item, start + entry.first).reshape(entry.shape)
+
+
+def widen_bfloat16(bits: Array) -> Array:
+    """The bits of bfloat16 (uint16), of any shape, as float32, of which they are the upper half."""
+    wide = bits.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
+
+
 def header_length(head: bytes, n_byte: int) -> int:
     """The length of the header of a file of `n_byte` bytes that begins with `head`.
 
@@ -83,14 +142,14 @@ def header_length(head: bytes, n_byte: int) -> int:
     return length
 
 
-def read_entries(header: bytes, n_byte: int) -> dict[str, Entry]:
-    """The tensors by name, whose data have `n_byte` bytes.
+def read_entries(header: bytes, n_byte: int) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The tensors by name, whose data have `n_byte` bytes, and the metadata.
 
     Raises:
         ValueError: this is not a header, or it does not fit the data.
     """
     try:
-        values = parse_object(header)
+        values = parse_json(header, unique_keys=True)
     except ValueError as error:
         raise ValueError(f"its header: {error}") from None
     metadata = values.pop("__metadata__", {})
@@ -103,7 +162,7 @@ def read_entries(header: bytes, n_byte: int) -> dict[str, Entry]:
         except ValueError as error:
             raise type(error)(f"{_named(name)}: {error}") from None
     _check_layout(entries, n_byte)
-    return entries
+    return entries, metadata
 
 
 def _entry(fields: Any) -> Entry:
@@ -111,6 +170,8 @@ def _entry(fields: Any) -> Entry:
         raise ValueError(f"expected dtype, shape and data_offsets, got {label(str(fields)[:80])}")
     dtype, shape = fields["dtype"], _sizes("shape", fields["shape"])
     offsets = _sizes("data_offsets", fields["data_offsets"])
+    if isinstance(dtype, str) and dtype in UNSUPPORTED:
+        raise UnknownDtype(f"its type {dtype} is not supported")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise UnknownDtype(f"unknown type {label(str(dtype)[:40])}")
     if len(offsets) != 2 or offsets[0] > offsets[1]:
