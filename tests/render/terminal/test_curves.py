@@ -32,10 +32,10 @@ def test_flat_and_empty_curves():
 
 def test_bars_are_eighths_of_one_scale():
     """Two series share their lowest and their highest value."""
-    up, high = np.arange(8.0), np.full(8, 7.0)
+    up, high = np.arange(10.0, 26), np.full(16, 25.0)
     for unicode, bars in ((True, "▁▂▃▄▅▆▇█"), (False, "_.-=+*%#")):
-        curves = Curves("c", np.arange(8), "x", (("up", up), ("high", high)), "y")
+        curves = Curves("c", np.arange(16), "x", (("up", up), ("high", high)), "y")
         lines = drawn([curves], unicode=unicode).splitlines()
-        assert lines[1] == "up   " + "".join(2 * bar for bar in bars)
-        assert lines[2] == "high " + 16 * bars[-1]
-        assert lines[3].startswith(f"y from 0 ({bars[0]}) to 7 ({bars[-1]}); x 0 to 7")
+        assert lines[1] == "up   " + "".join(4 * bar for bar in bars)  # two points, two cells each
+        assert lines[2] == "high " + 32 * bars[-1]
+        assert lines[3].startswith(f"y from 10 ({bars[0]}) to 25 ({bars[-1]}); x 0 to 15")

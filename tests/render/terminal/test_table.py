@@ -41,8 +41,9 @@ def test_columns_that_do_not_fit_go_below_with_the_first_again():
 
 
 def test_words_wrap_and_numbers_never_do():
-    table = Table("t", ("what", "n"), ((" ".join(["word"] * 30), 123456789),))
+    table = Table("t", ("what", "n", "m"), ((" ".join(["word"] * 30), 123456789, 5),))
     lines = drawn([table], 40).splitlines()
+    assert lines[1].split() == ["what", "n", "m"]  # narrow words leave the others their room
     assert sum(line.count("word") for line in lines) == 30
     assert sum("123456789" in line for line in lines) == 1
     assert max(map(len, lines)) <= 40
