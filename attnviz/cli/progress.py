@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,8 +18,9 @@ def progress(
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Yields `update(done, total)`; None where nobody would see a bar.
 
-    The bar appears with the first update after `patience` seconds, by default `PATIENCE`. With a
-    `unit` it says how many of them are done in a second. A total of 0 is unknown.
+    The bar appears after `PATIENCE` seconds, also where the first step takes longer than that; with
+    a `patience` of its own, with the first update after so many seconds. With a `unit` it says how
+    many of them are done in a second. A total of 0 is unknown.
     """
     if not sys.stderr.isatty():
         yield None
@@ -26,21 +28,35 @@ def progress(
     start = time.monotonic()
     bar: Any = None
     task: Any = None
+    ended = False
+    lock = threading.Lock()
+
+    def show() -> None:
+        nonlocal bar, task
+        with lock:
+            if bar is None and not ended:
+                bar = _bar(unit)
+                task = bar.add_task(what, total=None, speed="0")
+                bar.start()
 
     def update(done: int, total: int) -> None:
-        nonlocal bar, task
         waits = PATIENCE if patience is None else patience
         if bar is None and time.monotonic() - start >= waits:
-            bar = _bar(unit)
-            bar.start()
-            task = bar.add_task(what, total=total or None, speed="")
+            show()
         if bar is not None:
             speed = done / max(time.monotonic() - start, 1e-9)
             bar.update(task, completed=done, total=total or None, speed=f"{speed:.0f}")
 
+    timer = threading.Timer(PATIENCE, show)
+    timer.daemon = True
+    if patience is None:
+        timer.start()
     try:
         yield update
     finally:
+        timer.cancel()
+        with lock:
+            ended = True
         if bar is not None:
             bar.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from attnviz.scan.tally import Job, Tally, check_worker, tally
 from attnviz.scan.workers import Crew
 
 PATIENCE = 10
-"""Seconds in which a scheduler answers, and has a worker."""
+"""Seconds in which a scheduler answers, and has a worker; also when all of them were lost."""
+
+RESUME = "--resume goes on from what is counted"
 
 
 @contextlib.contextmanager
@@ -35,22 +38,37 @@ def cluster(address: str, job: Job) -> Iterator[Crew]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said here
     with contextlib.ExitStack() as stack:
         try:
+            asyncio.run(_connect_once(address))
             connect: Any = distributed.Client
             client = stack.enter_context(connect(address, timeout=PATIENCE, set_as_default=False))
-        except (OSError, ValueError, TypeError) as error:
+        except Exception as error:  # each kind of address fails in its own way
             raise AttnvizError(
-                f"no Dask scheduler answers at {address}: {error}", "dask scheduler starts one"
+                f"no Dask scheduler answers at {address or 'an empty address'}: {error}",
+                "dask scheduler starts one and says its address: tcp://HOST:8786",
             ) from error
         n_thread = _wait_for_workers(client, address)
         job = job._replace(sharing=n_thread)
         with _explained(address):
             client.run(check_worker, job)
 
-        def submit(chunk: Chunk) -> _Told:
+        def submit(chunk: Chunk) -> _Remote:
             with _explained(address):
-                return _Told(client.submit(tally_alone, job, chunk, pure=False), address)
+                future = client.submit(tally_alone, job, chunk, pure=False)
+            return _Remote(future, client, address)
 
         yield Crew(submit, n_thread)
+
+
+async def _connect_once(address: str) -> None:
+    """A client that fails to connect waits for itself on its way out; this does not."""
+    import distributed
+    from distributed.comm import core
+
+    security: Any = distributed.Security
+    connect: Any = core.connect
+    arguments = security().get_connection_args("client")
+    comm = await connect(address, timeout=PATIENCE, **arguments)
+    await comm.close()
 
 
 def tally_alone(job: Job, chunk: Chunk) -> Tally:
@@ -62,25 +80,33 @@ def tally_alone(job: Job, chunk: Chunk) -> Tally:
         return tally(job, chunk)
 
 
-class _Told(NamedTuple):
-    """A result whose failures are told in our words."""
+class _Remote(NamedTuple):
+    """A result whose failures are explained in our words."""
 
     future: Any
+    client: Any
     address: str
 
     def result(self) -> Tally:
         with _explained(self.address):
-            tally: Tally = self.future.result()
-        return tally
+            while True:
+                try:
+                    tally: Tally = self.future.result(timeout=PATIENCE)
+                    return tally
+                except TimeoutError:
+                    if self.future.done():  # that of the worker itself
+                        raise
+                    _wait_for_workers(self.client, self.address, ": all were lost", RESUME)
 
 
-def _wait_for_workers(client: Any, address: str) -> int:
+def _wait_for_workers(client: Any, address: str, reason: str = "", hint: str | None = None) -> int:
     """How many threads there are together."""
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
-    except OSError as error:
+    except TimeoutError as error:
         raise AttnvizError(
-            f"the Dask scheduler at {address} has no workers", f"dask worker {address} starts one"
+            f"the Dask scheduler at {address} has no workers{reason}",
+            hint or f"dask worker {address} starts one",
         ) from error
     return sum(client.nthreads().values())
 
@@ -102,7 +128,7 @@ def _explained(address: str) -> Iterator[None]:
     except (CancelledError, OSError) as error:
         raise AttnvizError(
             f"the Dask scheduler at {address} is gone: {error}",
-            "--resume goes on from what is counted",
+            RESUME,
         ) from error
     except Exception as error:
         raise AttnvizError(

@@ -19,7 +19,15 @@ CHUNK_BYTES = 1 << 22
 LINE_BYTES = 1 << 20
 """A longer line is skipped: it is never whole in memory."""
 
+MAX_LINE_BYTES = 1 << 30
+"""What has a line that is longer than this is not a text a line, and may never end."""
+
 GZIP = b"\x1f\x8b"
+MAX_RATIO = 500
+"""Text is not packed to less than 1/500; a gzip bomb is, to 1/1032 at best."""
+MIN_UNPACKED = 1 << 24
+"""Bytes after which the ratio counts."""
+
 BOM = b"\xef\xbb\xbf"
 FIELD = "text"
 
@@ -74,8 +82,10 @@ def open_corpus(source: str, field: str | None = None) -> Iterator[Corpus]:
     if field is None and path.name.removesuffix(".gz").endswith(".jsonl"):
         field = FIELD
     if source == "-":
+        if sys.stdin is None:
+            raise AttnvizError("stdin is closed", "name a file, or pipe one in")
         raw: IO[bytes] = sys.stdin.buffer
-        yield Corpus("stdin", _unpacked(raw), lambda: 0, 0, field)
+        yield Corpus("stdin", _unpacked(raw, "stdin"), lambda: 0, 0, field)
         return
     try:
         raw = path.open("rb")
@@ -85,7 +95,9 @@ def open_corpus(source: str, field: str | None = None) -> Iterator[Corpus]:
         ) from error
     with raw:
         size = path.stat().st_size if path.is_file() else 0
-        yield Corpus(str(path), _unpacked(raw), raw.tell if size else lambda: 0, size, field)
+        yield Corpus(
+            str(path), _unpacked(raw, str(path)), raw.tell if size else lambda: 0, size, field
+        )
 
 
 def chunks(corpus: Corpus) -> Iterator[Chunk]:
@@ -119,11 +131,37 @@ def chunks(corpus: Corpus) -> Iterator[Chunk]:
         )  # fmt: skip
 
 
-def _unpacked(raw: IO[bytes]) -> Lines:
+def _unpacked(raw: IO[bytes], name: str) -> Lines:
     peek = getattr(raw, "peek", None)
     if peek is not None and peek(len(GZIP))[: len(GZIP)] == GZIP:
-        return gzip.open(raw)
+        return _Gzip(raw, name)
     return raw
+
+
+class _Gzip:
+    """The lines of what is packed with gzip."""
+
+    def __init__(self, raw: IO[bytes], name: str) -> None:
+        self._raw, self._name = raw, name
+        self._n_packed = self._n_unpacked = 0
+        self._file = gzip.GzipFile(fileobj=self, mode="rb")  # type: ignore[call-overload]
+
+    def read(self, size: int) -> bytes:
+        """Of the packed bytes, for `GzipFile`."""
+        content = self._raw.read(size)
+        self._n_packed += len(content)
+        return content
+
+    def readline(self, limit: int, /) -> bytes:
+        line: bytes = self._file.readline(limit)
+        self._n_unpacked += len(line)
+        if self._n_unpacked > max(MIN_UNPACKED, MAX_RATIO * self._n_packed):
+            raise AttnvizError(
+                f"{self._name} unpacks to more than {MAX_RATIO} times its size: not a corpus, or a "
+                "gzip bomb",
+                "if it is one, unpack it first: gunzip",
+            )
+        return line
 
 
 def _next_line(
@@ -133,10 +171,16 @@ def _next_line(
     try:
         content = corpus.stream.readline(LINE_BYTES)
         update(content)
-        rest = content
+        rest, n_byte = content, len(content)
         while len(rest) == LINE_BYTES and not rest.endswith(b"\n"):
             rest = corpus.stream.readline(LINE_BYTES)
             update(rest)
+            n_byte += len(rest)
+            if n_byte > MAX_LINE_BYTES:
+                raise AttnvizError(
+                    f"{corpus.name}, line {number}: longer than {MAX_LINE_BYTES >> 30} GiB",
+                    "one text a line",
+                )
     except (OSError, EOFError, zlib.error) as error:
         raise AttnvizError(
             f"{corpus.name}, line {number}: cannot be read: {error}",

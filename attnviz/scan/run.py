@@ -35,7 +35,8 @@ def run(
 ) -> State:
     """The state after all chunks.
 
-    It is saved on the way and at the end, whatever the end is.
+    It is saved on the way and at the end, whatever the end is, if anything was measured: what a
+    corpus without a text leaves would only stand in the way of the right one.
     """
     saved, due = state, 0.0
     try:
@@ -43,16 +44,16 @@ def run(
             state = state.plus(chunk, tally)
             progress(state, chunk)
             start = time.monotonic()
-            if start >= due:
+            if start >= due and state.n_measured:
                 save(state)
                 saved, end = state, time.monotonic()
                 due = end + (end - start) / SAVING
     except BaseException:
-        if state is not saved:
+        if state is not saved and state.n_measured:
             with contextlib.suppress(AttnvizError):  # what ended the scan is what is to be told
                 save(state)
         raise
-    if state is not saved:
+    if state is not saved and state.n_measured:
         save(state)
     return state
 
@@ -67,15 +68,16 @@ class Scan:
     state_file: Path | None = None
     """Where its state is kept, so that it can be resumed."""
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        return states.identity(self.facts, self.job.max_length)
+    def identity(self, corpus: Corpus) -> dict[str, Any]:
+        """What a state has to share with this scan."""
+        return states.identity(self.facts, self.job.max_length, corpus.field)
 
-    def begin(self, resume: bool) -> State:
+    def begin(self, resume: bool, corpus: Corpus) -> State:
         """The state that was kept, or nothing."""
+        start = states.beginning(len(heads_of(self.model.transformer)[0]), self.job.max_length)
         if resume and self.state_file is not None and self.state_file.exists():
-            return states.load(self.state_file, self.identity)
-        return states.beginning(len(heads_of(self.model.transformer)[0]), self.job.max_length)
+            return states.load(self.state_file, self.identity(corpus), start)
+        return start
 
     def remaining(self, state: State, corpus: Corpus) -> Iterator[Chunk]:
         """What was not yet counted."""
@@ -91,11 +93,11 @@ class Scan:
         progress: Callable[[int, int], None] | None = None,
     ) -> State:
         """The state with all that remains; `progress(texts_done, texts)` is told an estimate."""
-        start = state.tally.counts.texts
+        start, identity = state.tally.counts.texts, self.identity(corpus)
 
         def save(state: State) -> None:
             if self.state_file is not None:
-                states.save(self.state_file, state, self.identity)
+                states.save(self.state_file, state, identity)
 
         def report(state: State, chunk: Chunk) -> None:
             if progress is not None:

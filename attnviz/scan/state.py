@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +15,17 @@ from attnviz import __version__, archive
 from attnviz.analysis.metrics import METRICS
 from attnviz.errors import AttnvizError
 from attnviz.files import whole_file
+from attnviz.nn.types import Array
 from attnviz.scan.corpus import CHUNK_BYTES, CHUNK_LINES, LINE_BYTES, Chunk
 from attnviz.scan.statistics import Statistics, nothing
 from attnviz.scan.tally import Complaint, Counts, Tally, merge, metric_bins
 from attnviz.trace.record import ModelFacts
 
 FORMAT = "attnviz-scan-state"
-VERSION = 1
+VERSION = 2
+"""Files of version 1 have no checksum, and do not say which field of JSON lines was read."""
+
+START_ANEW = "delete the file: the scan then starts anew"
 
 EMPTY = ""
 
@@ -35,6 +41,11 @@ class State(NamedTuple):
     """The SHA-256 of the corpus as far as it was counted."""
     tally: Tally
 
+    @property
+    def n_measured(self) -> int:
+        """Texts that entered the statistics."""
+        return self.tally.counts.texts - self.tally.counts.broken
+
     def plus(self, chunk: Chunk, tally: Tally) -> State:
         """With the next chunk of the corpus."""
         return State(self.n_chunk + 1, chunk.digest, merge(self.tally, tally))
@@ -45,7 +56,7 @@ def beginning(n_row: int, max_length: int) -> State:
     return State(0, EMPTY, Tally(nothing(metric_bins(max_length), n_row), Counts()))
 
 
-def identity(model: ModelFacts, max_length: int) -> dict[str, Any]:
+def identity(model: ModelFacts, max_length: int, field: str | None) -> dict[str, Any]:
     """What two runs must have in common so that one can go on where the other stopped.
 
     A trained model may have been moved: it is known by its weights.
@@ -54,6 +65,7 @@ def identity(model: ModelFacts, max_length: int) -> dict[str, Any]:
     return {
         "model": {key: value for key, value in model.to_manifest().items() if key not in ignored},
         "longest": max_length,
+        "field": field,
         "metrics": list(METRICS),
         "chunks": [CHUNK_LINES, CHUNK_BYTES, LINE_BYTES],
         "attnviz": __version__,
@@ -72,32 +84,78 @@ def save(path: Path, state: State, of: Mapping[str, Any]) -> None:
         "counts": tally.counts._asdict(),
         "complaint": tally.complaint,
     }
+    arrays = tally.statistics._asdict()
+    manifest["checksum"] = _checksum(manifest, arrays)
     with whole_file(path) as file:
-        archive.write(file, ".npz", manifest, tally.statistics._asdict())
+        archive.write(file, ".npz", manifest, arrays)
 
 
-def load(path: Path, of: Mapping[str, Any]) -> State:
-    """The state that `save` wrote.
+def load(path: Path, of: Mapping[str, Any], start: State) -> State:
+    """The state that `save` wrote, of arrays with the shapes of `start`.
 
     Raises:
-        AttnvizError: it is of another model, or of other options.
+        AttnvizError: it is damaged, of another model, or of other options.
     """
-    manifest, arrays = archive.read(path)
-    if manifest is None or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-        raise AttnvizError(f"{path} is not the state of a scan", "start anew, without --resume")
-    _check(path, manifest["of"], of)
-    complaint = manifest["complaint"]
-    arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
-    arrays.setdefault("follows", np.zeros(len(of["metrics"]), bool))
+    try:
+        manifest, arrays = archive.read(path)
+    except AttnvizError as error:
+        raise AttnvizError(error.message, START_ANEW) from error
+    if manifest is None or manifest.get("format") != FORMAT:
+        raise AttnvizError(
+            f"{path} is not the state of a scan", "another -o, or move the file elsewhere"
+        )
+    version = manifest.get("version")
+    if version not in (1, VERSION):
+        raise AttnvizError(
+            f"{path} has the version {version!s:.20} of a scan's state; this attnviz reads up to "
+            f"{VERSION}",
+            START_ANEW,
+        )
+    if version == VERSION and manifest.pop("checksum", None) != _checksum(manifest, arrays):
+        raise AttnvizError(f"{path} is damaged: its content does not fit its checksum", START_ANEW)
+    try:
+        if version == 1:
+            manifest["of"] = {"field": of["field"], **manifest["of"]}
+            arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
+            arrays.setdefault("follows", np.zeros(len(of["metrics"]), bool))
+        _check(path, manifest["of"], of)
+        return _state(manifest, arrays, start)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AttnvizError(f"{path} is damaged: {error}", START_ANEW) from error
+
+
+def _state(manifest: Mapping[str, Any], arrays: Mapping[str, Array], start: State) -> State:
+    """The state in the parts of a file.
+
+    Raises:
+        ValueError: something in it cannot be.
+    """
+    for name, expected in start.tally.statistics._asdict().items():
+        array = arrays.get(name, np.empty(0))
+        if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+            raise ValueError(
+                f"{name} is {array.dtype} {list(array.shape)}; expected {expected.dtype} "
+                f"{list(expected.shape)}"
+            )
+    statistics = Statistics(**{name: arrays[name] for name in Statistics._fields})
+    counts, complaint = Counts(**manifest["counts"]), manifest["complaint"]
+    for number in (manifest["n_chunk"], *counts):
+        if type(number) is not int or number < 0:
+            raise ValueError(f"expected a count, got {number!r:.20}")
     return State(
         manifest["n_chunk"],
         manifest["digest"],
-        Tally(
-            Statistics(**arrays),
-            Counts(**manifest["counts"]),
-            None if complaint is None else Complaint(*complaint),
-        ),
+        Tally(statistics, counts, None if complaint is None else Complaint(*complaint)),
     )
+
+
+def _checksum(manifest: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """The SHA-256 of a manifest without its checksum and of all arrays."""
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def remaining(path: Path, state: State, chunks: Iterable[Chunk]) -> Iterator[Chunk]:

@@ -19,6 +19,7 @@ pytest.importorskip("threadpoolctl")
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED
 from attnviz.scan.cluster import cluster as connect
+from attnviz.scan.corpus import Chunk, Line
 from attnviz.scan.tally import Job
 
 WORDS = [
@@ -134,6 +135,34 @@ def test_a_killed_worker_loses_nothing_and_a_lost_scheduler_keeps_the_state(clus
     assert code == 0
     assert re.match(r"\d+ lines were counted before\n", told)
     assert (corpus / "t.npz").read_bytes() == local
+
+
+def test_a_cluster_that_loses_all_workers_is_told(cluster, corpus, monkeypatch):
+    monkeypatch.setattr("attnviz.scan.cluster.PATIENCE", 3)
+    worker = cluster.worker("a")
+    time.sleep(5)  # the scheduler and its worker start
+    with connect(cluster.address, Job("tagger", (), 512)) as crew:
+        chunk = Chunk((Line(1, "I saw"),), 1, 0, 0, "", 0)
+        assert crew.submit(chunk).result().counts.texts == 1
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        with pytest.raises(AttnvizError, match="has no workers: all were lost") as caught:
+            crew.submit(chunk).result()
+    assert "--resume" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "address", ["nope", "", "127.0.0.1", "tcp://127.0.0.1:x", "tcp://[::1:8786", "foo://x:1"]
+)
+def test_what_is_not_an_address_is_told_at_once(address, recwarn):
+    start = time.monotonic()
+    with (
+        pytest.raises(AttnvizError, match="no Dask scheduler answers at ") as caught,
+        connect(address, Job("tagger", (), 512)),
+    ):
+        pass
+    assert "tcp://HOST:8786" in caught.value.hint
+    assert time.monotonic() - start < 8
 
 
 def test_workers_that_lack_attnviz_are_told(cluster, corpus):

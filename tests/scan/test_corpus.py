@@ -115,6 +115,43 @@ def test_faults_name_the_line(write, content, name, told):
     assert told in caught.value.message
 
 
+@pytest.mark.parametrize("line", [b"x", b"\n", b"I saw\n"])
+def test_a_gzip_bomb_is_refused_early(write, line, monkeypatch):
+    monkeypatch.setattr(module, "MIN_UNPACKED", 1 << 20)
+    path = write(gzip.compress((line * (1 << 22))[: 1 << 22], 9, mtime=0), "c.txt.gz")
+    with open_corpus(str(path)) as corpus:
+        with pytest.raises(AttnvizError, match=r"c\.txt\.gz unpacks to more than 500 times"):
+            for _ in chunks(corpus):
+                pass
+        assert corpus.stream._n_unpacked < 3 << 20
+
+
+def test_text_that_repeats_itself_is_not_a_bomb(write, monkeypatch):
+    monkeypatch.setattr(module, "MIN_UNPACKED", 1 << 16)
+    lines = [b"line %d\n" % (number % 999) for number in range(1 << 16)]
+    content = b"".join(lines)
+    assert len(content) > module.MIN_UNPACKED
+    found = read(write(gzip.compress(content, 9, mtime=0), "c.gz"))
+    assert sum(chunk.n_line for chunk in found) == 1 << 16
+
+
+def test_a_line_without_an_end(monkeypatch):
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 5 * LINE_BYTES)
+
+    class Endless(io.BytesIO):
+        def readline(self, limit=-1):
+            return b"\0" * limit
+
+    with pytest.raises(AttnvizError, match="c, line 1: longer than"):
+        list(chunks(module.Corpus("c", Endless(), lambda: 0, 0, None)))
+
+
+def test_stdin_that_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(AttnvizError, match="stdin is closed"):
+        read("-")
+
+
 def test_no_such_file(tmp_path):
     for name in ("none.txt", "."):
         with pytest.raises(AttnvizError, match="cannot read"):

@@ -107,7 +107,7 @@ def no_bar_save(state):
 def test_a_scan_that_is_ended_anywhere_goes_on_to_the_same_bits(first, small_chunks, tmp_path):
     path, of = (
         tmp_path / "s.part.npz",
-        states.identity(describe(load_model("tagger"), True, 0), 512),
+        states.identity(describe(load_model("tagger"), True, 0), 512, None),
     )
     crew = Crew(lambda chunk: Now(tally, JOB, chunk), 1)
     whole = run(first, corpus(), crew, no_bar_save, no_bar)
@@ -119,7 +119,7 @@ def test_a_scan_that_is_ended_anywhere_goes_on_to_the_same_bits(first, small_chu
 
         with pytest.raises(KeyboardInterrupt):
             run(first, corpus(), crew, lambda state: states.save(path, state, of), stop)
-        kept = states.load(path, of)
+        kept = states.load(path, of, first)
         assert kept.n_chunk == end
         rest = states.remaining(path, kept, corpus())
         same_bits(run(kept, rest, crew, no_bar_save, no_bar), whole)
@@ -127,15 +127,18 @@ def test_a_scan_that_is_ended_anywhere_goes_on_to_the_same_bits(first, small_chu
 
 def test_a_state_of_something_else_is_refused(first, small_chunks, tmp_path):
     path, model = tmp_path / "s.part.npz", describe(load_model("tagger"), True, 0)
-    of = states.identity(model, 512)
+    of = states.identity(model, 512, None)
     crew = Crew(lambda chunk: Now(tally, JOB, chunk), 1)
     state = run(first, corpus(), crew, no_bar_save, no_bar)
     states.save(path, state, of)
     with pytest.raises(AttnvizError, match=f"of another model: .* SHA-256 {model.sha256}"):
-        states.load(path, states.identity(replace(model, sha256="beef"), 512))
+        states.load(path, states.identity(replace(model, sha256="beef"), 512, None), first)
     with pytest.raises(AttnvizError, match="was made with longest = 512; now it is 100"):
-        states.load(path, states.identity(model, 100))
-    assert states.load(path, states.identity(replace(model, name="moved"), 512)).n_chunk == 9
+        states.load(path, states.identity(model, 100, None), first)
+    with pytest.raises(AttnvizError, match="was made with field = None; now it is body"):
+        states.load(path, states.identity(model, 512, "body"), first)
+    moved = states.identity(replace(model, name="moved"), 512, None)
+    assert states.load(path, moved, first).n_chunk == 9
     horse, half, more = LINES.replace(b"house", b"horse", 1), LINES[: len(LINES) // 2], LINES + b"a"
     for other in (horse, half, more, b""):
         with pytest.raises(AttnvizError, match="of another corpus: its first 60 lines"):

@@ -92,8 +92,8 @@ def scan(
     options = tuple(stack.changes.items())
     job = Job(_absolute(stack.model), options, window, metrics=registered_metrics())
     scanning = Scan(model, describe(model, True, 0), job, state_file)
-    state = scanning.begin(resume)
     with open_corpus(corpus, field) as opened:
+        state = scanning.begin(resume, opened)
         remaining = scanning.remaining(state, opened)
         if state.n_chunk:
             talk(f"{state.tally.counts.lines} lines were counted before")

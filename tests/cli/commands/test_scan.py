@@ -302,6 +302,46 @@ def test_weights_that_are_no_numbers(call, tmp_path):
     assert "holds NaN or infinity" in done.err
 
 
+@pytest.mark.parametrize(
+    ("content", "model"), [(b"", "tagger"), (b"\n \n", "tagger"), (b"no tab\n" * 600, "phrases")]
+)
+def test_a_corpus_of_nothing_leaves_nothing_in_the_way(call, tmp_path, content, model):
+    (tmp_path / "c.txt").write_bytes(content)
+    assert call("scan", "c.txt", "-m", model, "-o", "s.npz", "--workers", 1).code == 2
+    assert os.listdir(tmp_path) == ["c.txt"]
+    (tmp_path / "c.txt").write_text("good\tI saw\n")
+    done = call("scan", "c.txt", "-m", model, "-o", "s.npz", "--workers", 1)
+    assert (done.code, done.err) == (0, "wrote s.npz\n")
+
+
+def test_another_field_is_refused(call, tmp_path):
+    lines = [json.dumps({"text": "I saw", "body": "they saw"})] * 513
+    (tmp_path / "c.jsonl").write_text("\n".join([*lines, "{"]))
+    assert call("scan", "c.jsonl", "-o", "s.npz", "--workers", 1).code == 2
+    done = call("scan", "c.jsonl", "-o", "s.npz", "--workers", 1, "--resume", "--field", "body")
+    assert (done.code, "made with field = text; now it is body" in done.err) == (2, True)
+
+
+def test_a_damaged_state_is_refused_with_the_way_out(call, tmp_path):
+    lines = write_lines(tmp_path / "c.txt", 601)
+    (tmp_path / "c.txt").write_bytes(b"\n".join(map(str.encode, lines)) + b"\n\xff")
+    assert call("scan", "c.txt", "-o", "s.npz", "--workers", 1).code == 2
+    part = tmp_path / "s.part.npz"
+    manifest, arrays = archive.read(part)
+    arrays["mean"][0, 0] += 1
+    with part.open("wb") as file:
+        archive.write(file, ".npz", manifest, arrays)
+    write_lines(tmp_path / "c.txt", 601)
+    done = call("scan", "c.txt", "-o", "s.npz", "--workers", 1, "--resume")
+    assert done.code == 2
+    assert done.err == (
+        "error: s.part.npz is damaged: its content does not fit its checksum\n"
+        "hint: delete the file: the scan then starts anew\n"
+    )
+    part.unlink()
+    assert call("scan", "c.txt", "-o", "s.npz", "--workers", 1, "--resume").code == 0
+
+
 def test_another_model_or_corpus_is_refused(cli, tmp_path):
     write_lines(tmp_path / "c.txt", 513)
     with (tmp_path / "c.txt").open("ab") as file:
