@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +35,13 @@ def read_target(model: Model, text: Text) -> Tokens:
     return _read_tokens(model, tokenizer, n_vocabulary, text, None)
 
 
-def read_image(model: Model, image: str | Path | Array) -> Pixels:
-    """An image as the model sees it."""
+def read_image(
+    model: Model, image: str | Path | Array, check: Callable[[int], None] | None = None
+) -> Pixels:
+    """An image as the model sees it; `check` sees its number of tokens before it is decoded."""
     if model.image is None:
         raise AttnvizError(f"{model.name} reads text, not images", "attnviz image FILE -m digits")
-    return model.image.read(image)
+    return model.image.read(image, check)
 
 
 def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:

@@ -21,6 +21,9 @@ from attnviz.trace.selection import Selection
 BIAS_BYTES = 9
 """Of a position scheme's bias, a cell: its float64, and whether that is -inf."""
 
+TEXT_HINT = "shorten the text, or keep fewer layers: -s L0"
+IMAGE_HINT = "scale the image down, or keep fewer layers: -s L0"
+
 LENGTHS = (32, 128, 512, 2048)
 
 
@@ -118,7 +121,7 @@ def _parts(part: object) -> Iterator[object]:
             yield from _parts(each)
 
 
-def check_memory(plan: Plan, hint: str = "shorten the text, or keep fewer layers: -s L0") -> None:
+def check_memory(plan: Plan, hint: str = TEXT_HINT) -> None:
     """Raise AttnvizError if the machine clearly has too little memory for the plan."""
     available = available_memory()
     if available is not None and plan.n_byte > available:

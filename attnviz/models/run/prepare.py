@@ -12,7 +12,14 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.models.run.inputs import Text, as_input, read_image, read_target, read_text
-from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
+from attnviz.models.run.memory import (
+    IMAGE_HINT,
+    TEXT_HINT,
+    Plan,
+    check_memory,
+    plan_decoding,
+    plan_run,
+)
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask, custom
 from attnviz.nn.types import Array
@@ -70,7 +77,7 @@ def prepare(
         streams, notes = _read(model, text, pair, target)
         pixels = None
     elif text is pair is target is None:
-        pixels = read_image(model, image) if isinstance(image, str | Path | np.ndarray) else image
+        pixels = _pixels(model, image, stages, select)
         streams, notes = {"source": pixels.tokens}, pixels.notes
     else:
         raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
@@ -83,6 +90,22 @@ def prepare(
         select=select,
         notes=notes,
     )
+
+
+def _pixels(
+    model: Model,
+    image: str | Path | Array | Pixels,
+    stages: Sequence[str],
+    select: Selection | None,
+) -> Pixels:
+    """The image, read if there is memory for the tokens that it becomes."""
+    if not isinstance(image, str | Path | np.ndarray):
+        return image
+
+    def check(n_token: int) -> None:
+        check_memory(plan_run(model, {"source": range(n_token)}, stages, select), IMAGE_HINT)
+
+    return read_image(model, image, check)
 
 
 def prepare_tokens(
@@ -104,7 +127,7 @@ def prepare_tokens(
 
         lengths["target"] = range(min(MAX_TOKENS, model.max_tokens or MAX_TOKENS))
     plan = plan_run(model, lengths, stages, select)
-    check_memory(plan)
+    check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}
         notes = (*notes, WRITTEN_NOTE)

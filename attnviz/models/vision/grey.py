@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.models.vision.images import GREY, Pixels, opaque, open_image, resize
+from attnviz.models.vision.images import GREY, Pixels, explained, opaque, open_image, resize
 from attnviz.nn.types import Array
 
 BRIGHT = 0.5
@@ -21,7 +22,7 @@ class GreyReader(NamedTuple):
     width: int
     patch: int
 
-    def read(self, image: str | Path | Array) -> Pixels:
+    def read(self, image: str | Path | Array, check: Callable[[int], None] | None = None) -> Pixels:
         """See `ImageReader`."""
         from PIL import Image
 
@@ -29,7 +30,8 @@ class GreyReader(NamedTuple):
         notes, size = list(opening_notes), (self.height, self.width)
         if picture.mode not in GREY:
             notes.append(f"{name} was made grey")
-        picture = opaque(picture).convert("L")
+        with explained(name):
+            picture = opaque(picture).convert("L")
         if (picture.height, picture.width) != size:
             picture, resized = resize(picture, size, Image.Resampling.BOX, name)
             notes.append(resized)

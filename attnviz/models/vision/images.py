@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,11 +16,22 @@ from attnviz.tokens import Tokens
 
 MAX_PIXELS = 64_000_000
 
-GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
-"""Pillow's names of what has no colour."""
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
+"""All that is opened, by Pillow's names. Of the others some start a program (EPS starts
+Ghostscript), and few have pictures that a vision model reads."""
+N_LOADED = 5
+"""Of these, so many are known to Pillow before it has imported all of its formats."""
 
-WIDE = ("I", "I;16", "I;16B", "F")
-"""Of these, what has more than 8 bits a pixel."""
+EXAMPLES = "name a PNG, JPEG, GIF, BMP, PPM, TIFF, WebP, AVIF or JPEG 2000 file"
+
+WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+"""Pillow's names of what has no colour and more than 8 bits a pixel."""
+
+GREY = ("1", "L", "LA", *WIDE)
+"""Of what has no colour."""
+
+CheckSize = Callable[[int, int], None]
+"""Raises AttnvizError if an image of this height and width is not to be decoded."""
 
 
 class Pixels(NamedTuple):
@@ -49,8 +62,11 @@ class Pixels(NamedTuple):
 class ImageReader(Protocol):
     """Makes of a user's image the one that the model sees."""
 
-    def read(self, image: str | Path | Array) -> Pixels:
-        """Any image that Pillow reads, or an array.
+    def read(self, image: str | Path | Array, check: Callable[[int], None] | None = None) -> Pixels:
+        """An image of one of `FORMATS`, or an array.
+
+        Args:
+            check: called with the number of tokens that come of a file, before it is decoded.
 
         Raises:
             AttnvizError: not an image, or one that is too large.
@@ -66,17 +82,20 @@ class Opened(NamedTuple):
     notes: tuple[str, ...]
 
 
-def open_image(image: str | Path | Array) -> Opened:
+def open_image(image: str | Path | Array, check: CheckSize | None = None) -> Opened:
     """A picture from a path, or from an array [height, width], [height, width, channel] or
-    [channel, height, width] of bytes or of numbers from 0 to 1."""
+    [channel, height, width] of bytes or of numbers from 0 to 1.
+
+    Args:
+        check: sees the size that a file states, before it is decoded or turned upright.
+    """
     if isinstance(image, np.ndarray):
-        picture, n_picture, name = _from_array(image), 1, "the array"
-    else:
-        (picture, n_picture), name = _open(Path(image)), str(image)
+        return Opened(_from_array(image), "the array", ())
+    name = str(image)
+    picture, n_picture, rotated = _open(Path(image), check)
     notes = []
     if n_picture > 1:
         notes.append(f"{name}: the first of {n_picture} pictures")
-    picture, rotated = _upright(picture)
     if rotated:
         notes.append(f"{name} was turned upright, as its EXIF data say")
     return Opened(picture, name, tuple(notes))
@@ -116,32 +135,59 @@ def resize(picture: Any, size: tuple[int, int], resample: int, name: str) -> tup
     ), note + ", which squeezes it" * squeezed
 
 
-def _open(path: Path) -> tuple[Any, int]:
-    """The picture, and how many the file holds."""
+@contextlib.contextmanager
+def explained(name: object) -> Iterator[None]:
+    """Whatever Pillow raises as an AttnvizError, and none of its warnings: its formats fail in as
+    many ways as files can be broken."""
     from PIL import Image, UnidentifiedImageError
 
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise AttnvizError(f"{path} {what}", "name an image: PNG, JPEG, GIF, …")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                width, height = picture.size
-                if width * height > MAX_PIXELS:
-                    raise AttnvizError(
-                        f"{path} is {width} × {height} pixels; at most "
-                        f"{MAX_PIXELS // 10**6} million are read",
-                        "scale it down first",
-                    )
-                picture.load()
-                return picture.copy(), getattr(picture, "n_frames", 1)
+            warnings.simplefilter("ignore")
+            yield
+    except AttnvizError:
+        raise
     except UnidentifiedImageError as error:
-        raise AttnvizError(f"{path} is not an image", "name a PNG, JPEG, GIF, … file") from error
+        raise AttnvizError(
+            f"{name} is not an image, or of a format that is not read", EXAMPLES
+        ) from error
     except Image.DecompressionBombError as error:
-        raise AttnvizError(f"{path} is too large an image", "scale it down first") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise AttnvizError(f"{path} cannot be read: {error}", "is the file whole?") from error
+        raise AttnvizError(f"{name} is too large an image", "scale it down first") from error
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise AttnvizError(f"{name} cannot be read: {reason}", "is the file whole?") from error
+
+
+def _open(path: Path, check: CheckSize | None) -> tuple[Any, int, bool]:
+    """The picture upright, how many the file holds, and whether this one was turned."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not a file"
+        raise AttnvizError(f"{path} {what if path.exists() else 'does not exist'}", EXAMPLES)
+    with explained(path), _identified(path) as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise AttnvizError(
+                f"{path} is {width} × {height} pixels; at most {MAX_PIXELS // 10**6} million are "
+                "read",
+                "scale it down first",
+            )
+        if check is not None:
+            check(height, width)
+        picture.load()
+        n_picture = getattr(picture, "n_frames", 1)
+        upright, rotated = _upright(picture.copy())
+        return upright, n_picture, rotated
+
+
+def _identified(path: Path) -> Any:
+    """The file, opened by one of `FORMATS`."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(path, formats=FORMATS[:N_LOADED])
+    except UnidentifiedImageError:
+        Image.init()
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _from_array(array: Array) -> Any:
@@ -182,8 +228,11 @@ def _eight_bits(picture: Any) -> Any:
     """More than 8 bits a pixel, scaled by the maximum of the format or of the image."""
     from PIL import Image
 
-    values = np.asarray(picture, np.float64)
+    values = np.asarray(picture)
     if not np.isfinite(values).all():
         raise AttnvizError("the image has NaN or infinity", "clean it first")
     maximum = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1e-9)
-    return Image.fromarray((255 * np.clip(values / maximum, 0, 1)).round().astype(np.uint8))
+    scaled = np.empty(values.shape, np.uint8)
+    for row, line in enumerate(values):  # as float64 the image would be eight times its size
+        scaled[row] = (255 * np.clip(line.astype(np.float64) / maximum, 0, 1)).round()
+    return Image.fromarray(scaled)

@@ -7,6 +7,7 @@ another way, so that their pixels may differ a little.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.vision.images import (
+    MAX_PIXELS,
     Opened,
     Pixels,
+    explained,
     is_transparent,
     opaque,
     open_image,
@@ -25,6 +28,9 @@ from attnviz.nn.types import Array
 
 HINT = "take the preprocessor_config.json that came with the weights"
 """What to do about a wrong one."""
+
+VALUE_BYTES = 48
+"""Memory for a prepared value: as a byte, as float32, as float64 for the eye, and on the way."""
 
 
 class VisionInput(NamedTuple):
@@ -89,21 +95,61 @@ class Preprocessor(NamedTuple):
     normalization: Normalization | None
     notes: tuple[str, ...] = ()
 
-    def read(self, image: str | Path | Array) -> Pixels:
+    def read(self, image: str | Path | Array, check: Callable[[int], None] | None = None) -> Pixels:
         """See `ImageReader`. An array of floats [channel, height, width] is taken as it is."""
         if isinstance(image, np.ndarray) and self._is_prepared(image):
             _check_finite(image)
             return self._whole_patches(image, self._shown(image), ())
-        opened = open_image(image)
+        opened = open_image(image, lambda height, width: self._check_size(height, width, check))
         raw, notes = self._raw(opened)
-        values: Array = raw.astype(np.float32)
-        if self.factor is not None:
-            values = (raw * np.float64(self.factor)).astype(np.float32)
+        values: Array = np.empty(raw.shape, np.float32)
+        for channel in range(raw.shape[-1]):  # one at a time: float64 takes much memory
+            one: Array = raw[..., channel]
+            values[..., channel] = one if self.factor is None else one * np.float64(self.factor)
         if self.normalization is not None:
-            values = (values - self.normalization.mean) / self.normalization.deviation
+            values -= self.normalization.mean
+            values /= self.normalization.deviation
         return self._whole_patches(
             np.moveaxis(values, -1, 0), raw / 255, (*self.notes, *opened.notes, *notes)
         )
+
+    def _check_size(self, height: int, width: int, check: Callable[[int], None] | None) -> None:
+        """Raise AttnvizError if the model cannot take what becomes of an image of this size, lying
+        or standing, or if there is too little memory for it."""
+        from attnviz.models.run.memory import Plan, check_memory
+
+        if self.resize is not None:
+            height, width = self.resize.size.of(height, width)
+        if height * width > MAX_PIXELS:
+            return  # resizing will refuse that
+        if self.crop is not None:
+            height, width = self.crop
+        self._check_prepared(*min((height, width), (width, height), key=self._distance))
+        n_byte = VALUE_BYTES * self.model_input.n_channel * height * width
+        check_memory(Plan((), n_byte), "scale the image down first")
+        if check is not None:
+            patch_height, patch_width = self.model_input.patch
+            check(1 + (height // patch_height) * (width // patch_width))
+
+    def _distance(self, size: tuple[int, int]) -> int:
+        return abs(size[0] - self.model_input.height) + abs(size[1] - self.model_input.width)
+
+    def _check_prepared(self, height: int, width: int) -> None:
+        """Raise AttnvizError if the model cannot take a prepared image of this size."""
+        patch_height, patch_width = self.model_input.patch
+        expected = (self.model_input.height, self.model_input.width)
+        if not self.model_input.resizes and (height, width) != expected:
+            raise AttnvizError(
+                f"the prepared image is {width} × {height} pixels; the model takes "
+                f"{expected[1]} × {expected[0]}",
+                HINT,
+            )
+        if height < patch_height or width < patch_width:
+            raise AttnvizError(
+                f"the prepared image is {width} × {height} pixels; a patch has "
+                f"{patch_width} × {patch_height}",
+                "give a larger image",
+            )
 
     def _is_prepared(self, image: Array) -> bool:
         leads = image.ndim == 3 and image.shape[0] == self.model_input.n_channel
@@ -115,7 +161,8 @@ class Preprocessor(NamedTuple):
         notes = []
         if is_transparent(picture):
             notes.append(f"what is transparent in {name} was laid on white")
-        picture = opaque(picture).convert("RGB" if self.model_input.n_channel == 3 else "L")
+        with explained(name):
+            picture = opaque(picture).convert("RGB" if self.model_input.n_channel == 3 else "L")
         if self.resize is not None:
             size = self.resize.size.of(picture.height, picture.width)
             if size != (picture.height, picture.width):
@@ -141,20 +188,8 @@ class Preprocessor(NamedTuple):
             AttnvizError: a size that the model cannot take.
         """
         height, width = values.shape[1:]
+        self._check_prepared(height, width)
         patch_height, patch_width = self.model_input.patch
-        expected = (self.model_input.height, self.model_input.width)
-        if not self.model_input.resizes and (height, width) != expected:
-            raise AttnvizError(
-                f"the prepared image is {width} × {height} pixels; the model takes "
-                f"{expected[1]} × {expected[0]}",
-                HINT,
-            )
-        if height < patch_height or width < patch_width:
-            raise AttnvizError(
-                f"the prepared image is {width} × {height} pixels; a patch has "
-                f"{patch_width} × {patch_height}",
-                "give a larger image",
-            )
         end = height - height % patch_height, width - width % patch_width
         if end != (height, width):
             notes = (*notes, f"of {width} × {height} pixels, {end[1]} × {end[0]} fill patches")
