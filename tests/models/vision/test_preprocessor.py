@@ -15,6 +15,7 @@ from attnviz.models.build.config import Config
 from attnviz.models.vision.preprocessor import ShortestEdge, VisionInput
 from attnviz.models.vision.preprocessor_config import read_preprocessor
 from tests.conftest import GOLDEN
+from tests.models.vision.test_images import png_header
 
 IMAGES = GOLDEN / "images"
 CONFIGS = json.loads((IMAGES / "configs.json").read_text())
@@ -171,3 +172,35 @@ def test_what_one_number_for_a_size_means(kind, fields, shape):
     model_input = VisionInput(3, 8, 8, (1, 1), resizes=True, processor=kind)
     found = reader(values | fields, model_input).read(np.zeros((12, 24, 3), np.uint8))
     assert found.values.shape[1:] == shape
+
+
+RAW = {"do_resize": False, "do_center_crop": False}
+
+
+def test_a_size_is_checked_before_anything_is_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    path.write_bytes(png_header(8000, 7999))
+    with pytest.raises(AttnvizError, match="is 8000 × 7999 pixels; the model takes 7 × 11"):
+        reader(RAW, MODEL_INPUT._replace(resizes=False)).read(path)
+    monkeypatch.setattr("attnviz.models.run.memory.available_memory", lambda: 1 << 30)
+    with pytest.raises(AttnvizError, match=r"needs about 8\.6 GiB of memory; 1\.0 GiB are free"):
+        reader(RAW).read(path)
+    monkeypatch.setattr("attnviz.models.run.memory.available_memory", lambda: 1 << 40)
+
+    def check(n_token):
+        raise AttnvizError(f"{n_token} tokens", "fewer")
+
+    patches = MODEL_INPUT._replace(patch=(16, 10))
+    with pytest.raises(AttnvizError, match=f"{1 + 499 * 800} tokens"):
+        reader(RAW, patches).read(path, check)
+    with pytest.raises(AttnvizError, match="cannot be read"):
+        reader(RAW).read(path)  # only now is it found to be empty
+
+
+def test_the_check_counts_the_tokens_that_come_out():
+    for config in ({}, RAW, {"size": {"shortest_edge": 9}}, {"do_center_crop": True}):
+        patches = MODEL_INPUT._replace(patch=(3, 2))
+        for name in NAMES:
+            counts = []
+            pixels = reader(config, patches).read(IMAGES / name, counts.append)
+            assert counts == [len(pixels.tokens)] or "turned" in name
