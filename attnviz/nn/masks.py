@@ -8,9 +8,9 @@ q_pos [n_q], k_pos [n_k] -> visible [n_q, n_k], True = visible.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,8 @@ class MaskEntry(Entry):
 
     hatch: Hatch | None = None
     """None: one that no other mask has, as long as there are any."""
+    minimum: Mapping[str, int] = field(default_factory=dict)
+    """The smallest values of its options."""
 
 
 MASKS: Registry[MaskEntry] = Registry("mask", MaskEntry)
@@ -49,7 +51,7 @@ def causal(q_pos: Array, k_pos: Array) -> Bool:
     return k_pos <= q_pos[:, None]
 
 
-@MASKS.add(hatch="dashed")
+@MASKS.add(hatch="dashed", minimum={"size": 1})
 def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     """A query sees the keys less than `size` positions away, itself included.
 
@@ -60,7 +62,7 @@ def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     return np.asarray(np.abs(q_pos[:, None] - k_pos) < size)
 
 
-@MASKS.add(hatch="dashed")
+@MASKS.add(hatch="dashed", minimum={"left": 0, "right": 0})
 def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | None = None) -> Bool:
     """A query sees `left` keys before it, its own, and `right` keys after it; None: all of them.
 
@@ -76,7 +78,7 @@ def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | No
     return visible
 
 
-@MASKS.add(hatch="dotted")
+@MASKS.add(hatch="dotted", minimum={"length": 0})
 def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
     """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1.
 
@@ -85,7 +87,7 @@ def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
     return (k_pos < length) | causal(q_pos, k_pos)
 
 
-@MASKS.add(hatch="upright")
+@MASKS.add(hatch="upright", minimum={"lengths": 0})
 def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Texts of these `lengths` packed one after another do not see each other.
 
@@ -97,7 +99,7 @@ def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     )
 
 
-@MASKS.add(hatch="falling")
+@MASKS.add(hatch="falling", minimum={"lengths": 0})
 def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Keys from the valid length on are padding.
 
@@ -186,6 +188,17 @@ def custom(visible: Array, name: str = "custom") -> Mask:
     return Mask(((name, rule),))
 
 
+def _check_options(part: str, entry: MaskEntry, options: Mapping[str, Any]) -> None:
+    for key, low in entry.minimum.items():
+        value = options.get(key)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and number < low:
+                raise AttnvizError(
+                    f"the mask {part.strip()}: expected {key} ≥ {low}, got {number}",
+                    f"{key}={low} is the smallest that there is",
+                )
+
+
 def parse(text: str) -> Mask:
     """A mask from its name: `none`, `causal`, `causal+window:size=3`, `documents:lengths=3,2`."""
     mask = NONE
@@ -193,6 +206,8 @@ def parse(text: str) -> Mask:
         name, options = parse_spec(part)
         if name == "none":
             continue
-        rule = functools.partial(MASKS[name].function, **MASKS.options(name, options))
+        values = MASKS.options(name, options)
+        _check_options(part, MASKS[name], values)
+        rule = functools.partial(MASKS[name].function, **values)
         mask += Mask(((part.strip(), rule),))
     return mask

@@ -266,7 +266,8 @@ def _information_notes(head: HeadInformation, is_most: bool) -> tuple[str, ...]:
 def _empty_rows_note(record: Record, head: int, scale: Scale) -> tuple[str, ...]:
     """A row that is all zero must not look like one that was scaled."""
     rows = empty_rows(record, head) if scale.by == "row" else []
-    return (f"all zero, not scaled: row {', '.join(map(str, rows[:8]))}",) if rows else ()
+    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    return (f"all zero, not scaled: row {', '.join(map(str, rows[:8]))}{more}",) if rows else ()
 
 
 def matrix_numbers(values: Array) -> str:

@@ -70,7 +70,8 @@ def block_means(image: Array, step: int) -> Array:
 
 def _block_sums(array: Array, rows: int, columns: int) -> Array:
     """The sums of blocks of rows × columns, float64; the last blocks may be smaller."""
-    return _blocks(partial(np.add.reduceat, dtype=np.float64), array, rows, columns)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN show in the result
+        return _blocks(partial(np.add.reduceat, dtype=np.float64), array, rows, columns)
 
 
 def _blocks(reduce: Callable[..., Array], array: Array, rows: int, columns: int) -> Array:

@@ -95,3 +95,20 @@ def test_custom_wants_the_right_size():
 def test_bad_specs(spec, message):
     with pytest.raises(AttnvizError, match=message):
         masks.parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("window:size=0", "window:size=0: expected size ≥ 1, got 0"),
+        ("causal+window:size=-3", "window:size=-3: expected size ≥ 1"),
+        ("band:left=-1", "expected left ≥ 0, got -1"),
+        ("band:right=-1", "expected right ≥ 0"),
+        ("prefix:length=-1", "expected length ≥ 0"),
+        ("padding:lengths=3,-1", "expected lengths ≥ 0, got -1"),
+        ("documents:lengths=-2", "expected lengths ≥ 0"),
+    ],
+)
+def test_options_below_their_minimum(spec, message):
+    with pytest.raises(AttnvizError, match=message):
+        masks.parse(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -91,3 +92,13 @@ def test_pooling_says_so_and_names_its_ranges():
 def test_nothing_to_pool():
     original = heatmap(np.ones((2, 2)))
     assert pool(original, 1, 1) is original
+
+
+@pytest.mark.parametrize("pooling", ["mass", "mean", "largest"])
+@pytest.mark.parametrize("value", [np.finfo(float).max, -np.finfo(float).max, np.inf, np.nan])
+def test_sums_beyond_float64_are_infinite_and_not_warned_of(pooling, value):
+    axis = indices("token", 6)
+    heatmap = Heatmap("x", np.full((6, 6), value), axis, axis, pooling=pooling)
+    pooled = pool(heatmap, 3, 3)
+    assert pooled.values.shape == (2, 2)
+    assert not (np.abs(pooled.values) < 1e300).any()

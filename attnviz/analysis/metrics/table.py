@@ -197,5 +197,6 @@ def _by_kind(path: Path, arrays: Mapping[str, Array], n_row: int) -> dict[str, d
         if metric not in groups[kind]
     ]
     if alone:
-        raise AttnvizError(f"{path} lacks {', '.join(alone[:4])}", "write the file again")
+        more = f" and {len(alone) - 4} more" if len(alone) > 4 else ""
+        raise AttnvizError(f"{path} lacks {', '.join(alone[:4])}{more}", "write the file again")
     return groups

@@ -82,7 +82,7 @@ def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]
     if len(others) > 1:
         raise AttnvizError(
             f"{where} has no {WEIGHTS}, but {len(others)} other files of weights: "
-            f"{label(', '.join(others[:3]))}",
+            f"{label(', '.join(others[:3]))}{', …' if len(others) > 3 else ''}",
             f"leave one of them in a copy of the folder, or name one {WEIGHTS}",
         )
     if others:

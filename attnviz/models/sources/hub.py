@@ -72,7 +72,7 @@ def find(name: HubName) -> Path | None:
         here = ", ".join(f"{name.repository}@{revision}" for revision in list(snapshots)[:3])
         raise AttnvizError(
             f"the revision {name.revision!r} of {name.repository} is not in the cache",
-            f"--download fetches it; here is {label(here)}",
+            f"--download fetches it; here is {label(here)}{', …' if len(snapshots) > 3 else ''}",
         )
     missing = missing_files(snapshot)
     if missing:
