@@ -9,7 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from attnviz.errors import AttnvizError
 
@@ -109,8 +109,9 @@ class WholeFiles:
     def __init__(self) -> None:
         self._written: list[tuple[Path, Path]] = []
         """(temporary name, name), in the order of writing."""
+        self._made: list[Path] = []
 
-    def __enter__(self) -> WholeFiles:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -123,6 +124,16 @@ class WholeFiles:
         finally:
             for temporary, _path in self._written:
                 temporary.unlink(missing_ok=True)
+            for folder in self._made if kind is not None else ():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def make_folder(self, folder: Path) -> None:
+        """A folder for files, unless it is there; taken away again if they fail."""
+        with _explained(folder):
+            if not folder.is_dir():
+                folder.mkdir()
+                self._made.append(folder)
 
     @contextlib.contextmanager
     def open(self, path: Path) -> Iterator[BinaryIO]:

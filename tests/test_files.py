@@ -231,6 +231,50 @@ def test_a_full_disk(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+OUTPUTS = {
+    "run": (("run", "I saw a saw", "-o", "a.json", "-o", "b.csv"), 8000),
+    "heads": (("heads", "I saw a saw", "-o", "a.csv", "-o", "b.json"), 9000),
+    "several": (("run", "I saw a saw", "a dog", "-o", "a.json", "-o", "b.csv"), 8000),
+    "a document with pictures": (("learn", "all", "-o", "a.md"), 80_000),
+}
+
+
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_a_later_file_does_not_fit_on_the_disk(tmp_path, case):
+    """Then the first is not there either, nor a folder for pictures."""
+    arguments, n_byte = OUTPUTS[case]
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_byte, n_byte))
+
+    child = run_child(arguments, tmp_path, preexec_fn=limit)
+    _, talk = child.communicate(timeout=60)
+    assert child.returncode == 2, talk
+    assert b"File too large" in talk
+    assert b"wrote" not in talk
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("run", "I saw", "a dog", "-o", "x.md"), "x-1.md"),
+        (("learn", "all", "-o", "x.csv"), "x-3.csv"),
+        (("learn", "all", "-o", "x.md"), "x-pictures"),
+    ],
+)
+def test_numbered_files_are_checked_before_the_work(cli, tmp_path, arguments, name):
+    if name.endswith("pictures"):
+        (tmp_path / name).write_text("a file of somebody's")
+    else:
+        (tmp_path / name).mkdir()
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert f"error: cannot write {name}" in done.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_interrupt_in_the_middle_of_a_write(tmp_path):
     """Ctrl-C while a large file is being written: exit code 130, nothing left."""
     text = " ".join(f"w{i}" for i in range(2500))

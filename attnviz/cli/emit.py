@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.cli.options import OutputOptions
 from attnviz.errors import AttnvizError
-from attnviz.files import DATA_FORMATS, whole_file
+from attnviz.files import DATA_FORMATS, WholeFiles
 from attnviz.render import render
 
 if TYPE_CHECKING:
@@ -38,12 +38,60 @@ def trace_report(trace: Trace, views: Sequence[View]) -> Report:
     return Report(views, trace.manifest(), trace.arrays())
 
 
+class OutputFiles(WholeFiles):
+    """The files of a command: all appear when all are complete, and then it is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._messages: list[str] = []
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        super().__exit__(kind, *rest)
+        for message in self._messages if kind is None else ():
+            talk(message)
+
+    def write(self, report: Report, path: Path, quiet: bool = False) -> None:
+        """One file, in the format of its suffix."""
+        suffix = path.suffix.lower()
+        if suffix in DATA_FORMATS:
+            from attnviz import archive
+
+            with self.open(path) as file:
+                archive.write(file, suffix, dict(report.manifest), report.arrays)
+        else:
+            import logging
+
+            # what Matplotlib says of its own cache is not about the figure
+            logging.getLogger("matplotlib").setLevel(logging.ERROR)
+            content, warnings = render(report.views, suffix)
+            for warning in warnings:
+                talk(f"warning: {warning}")
+            with self.open(path) as file:
+                file.write(content)
+        if not quiet:
+            self.say(f"wrote {path}")
+
+    def write_all(self, reports: Sequence[Report], out: OutputOptions) -> None:
+        """Every report in every format that is asked for."""
+        for number, report in enumerate(reports):
+            for path in out.paths(number, len(reports)):
+                self.write(report, path)
+
+    def say(self, message: str) -> None:
+        """What is said when the files are there."""
+        self._messages.append(message)
+
+
 def emit(reports: Sequence[Report], out: OutputOptions) -> None:
-    """Write every report everywhere it is to go; several reports get numbered files."""
+    """Write every report everywhere it is to go."""
+    with OutputFiles() as files:
+        files.write_all(reports, out)
+    show(reports, out)
+
+
+def show(reports: Sequence[Report], out: OutputOptions) -> None:
+    """Every report on stdout: as JSON, or where no file is written for the terminal."""
     for number, report in enumerate(reports):
-        for path in out.output or ():
-            name = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{number}")
-            write(report, name)
         if out.json:
             from attnviz.archive import json_text
 
@@ -53,28 +101,6 @@ def emit(reports: Sequence[Report], out: OutputOptions) -> None:
 
             text = draw(report.views, screen(out)).decode()
             print_text(f"\n{text}" if number else text)
-
-
-def write(report: Report, path: Path, quiet: bool = False) -> None:
-    """One file, whole or not at all."""
-    suffix = path.suffix.lower()
-    if suffix in DATA_FORMATS:
-        from attnviz import archive
-
-        with whole_file(path) as file:
-            archive.write(file, suffix, dict(report.manifest), report.arrays)
-    else:
-        import logging
-
-        # what Matplotlib says of its own cache is not about the figure
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)
-        content, warnings = render(report.views, suffix)
-        for warning in warnings:
-            talk(f"warning: {warning}")
-        with whole_file(path) as file:
-            file.write(content)
-    if not quiet:
-        talk(f"wrote {path}")
 
 
 def print_bytes(content: bytes) -> None:

@@ -151,6 +151,17 @@ class OutputOptions:
                 )
             check_writable(path)
 
+    def paths(self, number: int, n_report: int) -> list[Path]:
+        """The files of one of several reports, which have its number in their names."""
+        paths = self.output or []
+        return paths if n_report == 1 else [p.with_stem(f"{p.stem}-{number}") for p in paths]
+
+    def check(self, n_report: int) -> None:
+        """Raise AttnvizError if a file of so many reports clearly cannot be written."""
+        for number in range(n_report):
+            for path in self.paths(number, n_report):
+                check_writable(path)
+
     @property
     def data_files(self) -> list[Path]:
         """The files that hold the result as data."""

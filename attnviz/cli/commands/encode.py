@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnviz.cli.command import Command
-from attnviz.cli.emit import Report, emit, print_bytes, write
+from attnviz.cli.emit import OutputFiles, Report, emit, print_bytes
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.spread import one_of, spread, whole_numbers
@@ -124,5 +124,6 @@ def _finish(report: Report, out: OutputOptions, plot: bool, name: str) -> None:
     emit([report], out)
     if plot:
         path = Path.cwd() / (re.sub(r"[^\w.]+", "-", name).strip("-") + ".png")
-        write(report, path, quiet=True)
+        with OutputFiles() as files:
+            files.write(report, path, quiet=True)
         print_bytes(os.fsencode(path) + b"\n")

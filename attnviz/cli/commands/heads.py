@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attnviz.cli.command import Command
-from attnviz.cli.emit import Report, emit
+from attnviz.cli.emit import OutputFiles, Report, emit, show
 from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.options import FileInput, OutputOptions, Selected, StackOptions, TextInput
@@ -218,7 +218,8 @@ def _emit(report: Report, full: View | None, out: OutputOptions) -> None:
     """The report; where a table goes to CSV, `full`, with all that is known, in its place."""
     tables = [path for path in out.output or () if path.suffix.lower() == ".csv" and full]
     others = [path for path in out.output or () if path not in tables]
-    if tables and full is not None:
-        emit([report._replace(views=[full])], replace(out, output=tables, json=False))
-    if others or out.json or not tables:
-        emit([report], replace(out, output=others))
+    with OutputFiles() as files:
+        if tables and full is not None:
+            files.write_all([report._replace(views=[full])], replace(out, output=tables))
+        files.write_all([report], replace(out, output=others))
+    show([report], out)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attnviz.cli.command import Command
-from attnviz.cli.emit import Report, emit, talk
+from attnviz.cli.emit import OutputFiles, Report, emit, show, talk
 from attnviz.cli.options import OutputOptions
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
+from attnviz.files import check_writable
 
 if TYPE_CHECKING:
     from attnviz.lessons import Chosen
@@ -60,14 +61,22 @@ def learn(
     if name is None:
         emit([_list(say)], out)
         return
-    pages = [_page(chosen, say) for chosen in _choose(name, text)]
-    files = out.output or []
-    documents = [path for path in files if len(pages) > 1 and path.suffix.lower() == ".md"]
-    for path in documents:
-        _write_handout(path, pages)
-    others = [path for path in files if path not in documents]
-    if others or out.json or not documents:
-        emit([page.report(say) for page in pages], replace(out, output=others))
+    lessons = _choose(name, text)
+    paths = out.output or []
+    documents = [path for path in paths if len(lessons) > 1 and path.suffix.lower() == ".md"]
+    others = replace(out, output=[path for path in paths if path not in documents])
+    others.check(len(lessons))
+    for folder in map(_pictures, documents):
+        if folder.exists():
+            check_writable(folder / "picture.png")
+    pages = [_page(chosen, say) for chosen in lessons]
+    wanted = others.output or out.json or not documents
+    reports = [page.report(say) for page in pages] if wanted else []
+    with OutputFiles() as files:
+        for path in documents:
+            _write_handout(files, path, pages)
+        files.write_all(reports, others)
+    show(reports, others)
     if any(not claim.holds for page in pages for claim in page.lesson.claims):
         raise typer.Exit(FAILED)
 
@@ -126,19 +135,23 @@ def _choose(name: str, text: str | None) -> list[Chosen]:
     return [choose(each, {}) for each in reading_order()]
 
 
-def _write_handout(path: Path, pages: Sequence[_Page]) -> None:
+def _pictures(path: Path) -> Path:
+    """The folder of a document's pictures."""
+    return path.with_name(f"{path.stem}-pictures")
+
+
+def _write_handout(files: OutputFiles, path: Path, pages: Sequence[_Page]) -> None:
     """The document, and its pictures in a folder beside it."""
-    from attnviz.files import whole_file
     from attnviz.render.handout import render
 
-    folder = path.with_name(f"{path.stem}-pictures")
+    folder = _pictures(path)
     handout = render([(page.chosen.name, page.views) for page in pages], folder.name)
     for warning in handout.warnings:
         talk(f"warning: {warning}")
-    folder.mkdir(exist_ok=True)
+    files.make_folder(folder)
     for name, content in handout.pictures.items():
-        with whole_file(folder / name) as file:
+        with files.open(folder / name) as file:
             file.write(content)
-    with whole_file(path) as file:
+    with files.open(path) as file:
         file.write(handout.document)
-    talk(f"wrote {path} and {len(handout.pictures)} pictures in {folder}")
+    files.say(f"wrote {path} and {len(handout.pictures)} pictures in {folder}")

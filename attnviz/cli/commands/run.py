@@ -68,6 +68,7 @@ def run(
             f"--words: only weights can be merged; {other} is about tokens", f"leave out {other}"
         )
     inputs = read_inputs(text, texts.ids)
+    out.check(len(inputs))
     from attnviz.nn.stages import STAGES
 
     model = load(stack)
