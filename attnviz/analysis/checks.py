@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.distributions import heads_with_distributions, spread_evenly
 from attnviz.analysis.visibility import looks_causal, row_blocks
+from attnviz.nn.site import RecordId
 from attnviz.nn.stages import MATRICES
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import ARRAY, Record, Trace
@@ -39,8 +40,9 @@ def findings(trace: Trace, selection: Selection | None = None) -> list[Finding]:
         notices += _broken(record)
         notices += _empty_rows(record)
     notices += _rows_off_one(records)
-    notices += _no_distributions(records, selection)
-    sink = _sink(trace, records, selection)
+    good = {record.id: heads_with_distributions(record) for record in records}
+    notices += _no_distributions(records, selection, good)
+    sink = _sink(trace, records, selection, good)
     return notices + ([sink] if sink else [])
 
 
@@ -138,12 +140,16 @@ def _not_one(value: float) -> str:
     return next((text for text in texts if float(text) != 1), repr(value))
 
 
-def _no_distributions(records: Sequence[Record], selection: Selection) -> Iterable[Finding]:
-    """Of which heads nothing can be measured."""
-    heads: list[Head] = []
-    for record in records:
-        good = heads_with_distributions(record)
-        heads += [Head(record.id, head) for head in selection.heads(record) if not good[head]]
+def _no_distributions(
+    records: Sequence[Record], selection: Selection, good: Mapping[RecordId, Bool]
+) -> Iterable[Finding]:
+    """Of which heads nothing can be measured; `good` are those with distributions, [n_head]."""
+    heads = [
+        Head(record.id, head)
+        for record in records
+        for head in selection.heads(record)
+        if not good[record.id][head]
+    ]
     if heads:
         alike = len({head.id.group for head in heads}) == 1
         names = _listing([head.short if alike else str(head) for head in heads])
@@ -154,7 +160,9 @@ def _no_distributions(records: Sequence[Record], selection: Selection) -> Iterab
         )
 
 
-def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Finding | None:
+def _sink(
+    trace: Trace, records: Sequence[Record], selection: Selection, good: Mapping[RecordId, Bool]
+) -> Finding | None:
     """A key that takes much of everything, over all selected heads that share its stream and have
     rows that are distributions."""
     left_out = False
@@ -162,9 +170,8 @@ def _sink(trace: Trace, records: Sequence[Record], selection: Selection) -> Find
     for record in records:
         assert record.weights is not None
         guessed = looks_causal(record)
-        good = heads_with_distributions(record)
         for head in selection.heads(record):
-            if not good[head]:
+            if not good[record.id][head]:
                 left_out = True
                 continue
             got, even = np.zeros((2, record.weights.shape[-1]))
