@@ -258,5 +258,5 @@ def _length_claim(say: Say, tried: dict[str, Tried]) -> Claim:
             "each other score by {others:.2g} or more",
             times=LONGER, cosine=moved["cosine"], others=others,
         ),
-        moved["cosine"] < EXACT and others > 1e-6,
+        moved["cosine"] < EXACT < others,
     )  # fmt: skip
