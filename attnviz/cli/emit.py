@@ -14,6 +14,7 @@ from attnviz.cli.options import OutputOptions
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, WholeFiles
 from attnviz.render import render
+from attnviz.tokens import label
 
 if TYPE_CHECKING:
     from attnviz.nn.types import Array
@@ -135,8 +136,8 @@ def _to_stdout() -> Iterator[None]:
 
 
 def talk(text: str) -> None:
-    """To stderr: what is said about the work."""
-    print(text, file=sys.stderr)
+    """To stderr: what is said about the work; a name in it may hold anything."""
+    print(label(text), file=sys.stderr)
 
 
 def screen(out: OutputOptions) -> Screen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from attnviz.render import figure
 from attnviz.render.formats import md, png
@@ -33,5 +34,5 @@ def render(chapters: Sequence[tuple[str, Sequence[View]]], folder: str) -> Hando
             drawn.append(view)
             file = f"{name}-{number}.png"
             pictures[file], _ = png.render([view])
-            parts.append(f"![{md.escaped(view.title)}]({folder}/{file})")
+            parts.append(f"![{md.escaped(view.title)}]({quote(f'{folder}/{file}')})")
     return Handout(("\n\n".join(parts) + "\n").encode(), pictures, figure.missing_fonts(drawn))

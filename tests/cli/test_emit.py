@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from attnviz.cli.emit import _depth, _has_blocks, screen
+from attnviz.cli.emit import _depth, _has_blocks, screen, talk
 from attnviz.cli.options import OutputOptions
 
 NAMES = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "COLUMNS")
@@ -75,6 +75,11 @@ def test_colours_of_a_pipe(terminal, environment, color, depth):
 )
 def test_characters(encoding, blocks):
     assert _has_blocks(encoding) == blocks
+
+
+def test_what_is_said_moves_no_cursor(capsys):
+    talk("wrote a\x1b[2J\u202egnp.\n\r.npz")
+    assert capsys.readouterr().err == "wrote a␛[2J\\u202egnp.⏎␍.npz\n"
 
 
 @pytest.mark.parametrize(("asked", "got"), [(None, 123), (100, 100), (10, 40), (999, 200)])

@@ -1,17 +1,25 @@
 """CSV: one row a cell, so that every view of a report fits the same columns.
 
 A report that is one table only is written as that table.
+
+A spreadsheet takes text that begins with =, +, -, @, a tab or a line break for a formula, also
+behind a semicolon, at which some cut the line. Such text gets an apostrophe in front of the
+character; what has one there already gets another, so that taking one away gives the text back.
+Numbers stay as they are.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
+
+FORMULA = re.compile(r"(^|;)( *)('*[=+\-@\t\n＝＋－＠])")
 
 COLUMNS = ("view", "row", "row_label", "column", "column_label", "value", "masked")
 
@@ -24,8 +32,22 @@ def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
     else:
         rows = [COLUMNS, *cells, *_table_cells(tables)]
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    csv.writer(file, lineterminator="\n").writerows(map(_harmless, row) for row in rows)
     return file.getvalue().encode(), ()
+
+
+def _harmless(cell: object) -> object:
+    """The cell as nothing but text or a number to a spreadsheet."""
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", "␍")  # which the writer would leave bare, as the end of a row
+    if not FORMULA.search(cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return FORMULA.sub(r"\1\2'\3", cell)
+    return cell
 
 
 def _cells(views: Sequence[View]) -> Iterator[Sequence[object]]:

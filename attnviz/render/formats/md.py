@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,16 @@ from attnviz.views.pooling import pool
 
 MAX_COLUMNS = 32
 
-ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()<>#+-!|$~"})
+ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()<>#+-!|$~&"})
+
+WORD = re.compile(r"([^\s`|]+)")
+ACTIVE = re.compile(
+    r"://|www\.|mailto:|xmpp:|@|#\d|\bGH-\d|:[\w+-]+:"
+    r"|\w\.(?:com|org|net|edu|gov|biz|info|name|shop|pro|web|asia|coop|aero|museum|xxx|[a-z]{2})(?![a-z\d])",
+    re.IGNORECASE,
+)
+"""In a word that viewers make a link, a mention or an emoji of, even where it is escaped: GitHub
+looks for them in what comes out. Only code is left alone."""
 
 
 def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
@@ -133,4 +143,7 @@ def _name(index: str, label: str) -> str:
 
 
 def escaped(text: str) -> str:
-    return text.translate(ESCAPED)
+    """Text that a viewer shows as it is, and that does nothing."""
+    return "".join(
+        f"`{part}`" if ACTIVE.search(part) else part.translate(ESCAPED) for part in WORD.split(text)
+    )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
 from attnviz.render import render
+from attnviz.render.formats import md
 from attnviz.views.kinds import Table
 from tests.render import samples
 
@@ -45,3 +52,47 @@ def test_links_as_markdown():
     assert "| 0 Good | 0 早 | 0.900 |" in text
     assert "0.060" not in text
     assert "2 weights under 0\\.1" in text or "2 weights under 0.1" in text
+
+
+def shown(source):
+    """What a viewer makes of the one cell of a table: its text, and its HTML."""
+    page = MarkdownIt("commonmark").enable("table").render(f"| h |\n| --- |\n| {source} |\n")
+    cell = re.search("<td>(.*?)</td>", page, re.DOTALL)
+    assert cell is not None, page
+    return html.unescape(re.sub("</?code>", "", cell[1])), cell[1]
+
+
+ACTIVE = (
+    "https://x.y/a?b=1&lt;c", "www.a.com", "a.com", "me@x.org", "@octocat", "#12", ":smile:", ":+1:",
+    "mailto:x", "GH-7",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [*ACTIVE, "**http://a**", "<http://a>", "![x](http://y)"])
+def test_markdown_makes_code_of_what_a_viewer_would_act_on(text):
+    """GitHub looks for links, mentions and emoji in what comes out of the escapes."""
+    assert md.escaped(text) == f"`{text}`"
+    assert shown(md.escaped(text))[0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["encoder.0.self L0.H0 · weights", "L1.H3", "window:size=2", "0.5", "a: b", "# 1", "3. a"],
+)
+def test_markdown_leaves_the_rest_as_text(text):
+    assert "`" not in md.escaped(text)
+    assert shown(md.escaped(text)) == (text, text)
+
+
+PIECES = (
+    *ACTIVE, "&lt;", "&amp;", "&#58;", "<b>", "</b>", "`", "``", "|", "\\", "*", "_", "~~", "$", "!",
+    "[x]", "(y)", "<!--", "-->", "1.", "+", "-", "{", "早", "␣", " ", " ",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8))
+def test_markdown_shows_any_text_as_it_is(pieces):
+    text = " ".join("".join(pieces).split()) or "x"
+    plain, source = shown(md.escaped(text))
+    assert plain == text
+    assert set(re.findall("<[^>]*>", source)) <= {"<code>", "</code>"}
