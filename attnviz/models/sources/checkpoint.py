@@ -9,7 +9,14 @@ from attnviz.models.build.config import Config
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Model
 from attnviz.models.sources.card import check_card
-from attnviz.models.sources.folder import CONFIG, INDEX, WEIGHTS, open_weights, read_config
+from attnviz.models.sources.folder import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    adapter_note,
+    open_weights,
+    read_config,
+)
 from attnviz.models.tokenizers.files import read_tokenizers
 from attnviz.tokens import label
 
@@ -32,11 +39,11 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
     )
     model = build_model(checkpoint)
     check_card(folder, weights)
+    notes = (*model.notes, *adapter_note(folder))
     file_name = Path(weights.path).name
     if file_name not in (WEIGHTS, INDEX):
-        note = f"its weights are those in {label(file_name)}"
-        model = model._replace(notes=(*model.notes, note))
-    return model
+        notes = (*notes, f"its weights are those in {label(file_name)}")
+    return model._replace(notes=notes)
 
 
 def _read_preprocessor(path: Path) -> Config | None:

@@ -17,6 +17,8 @@ from attnviz.tokens import label
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model."
+"""How the names of PEFT's files of weights begin."""
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
@@ -70,8 +72,8 @@ def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]
         return WEIGHTS
     if INDEX in names:
         return INDEX
-    if ADAPTER in names:
-        raise AttnvizError(f"{where} holds a LoRA adapter, not a whole model", MERGE)
+    if is_adapter(names):
+        raise AttnvizError(f"{where} holds an adapter (LoRA or another), not a whole model", MERGE)
     others = [name for name in sorted(names) if weight_format(name) is not None]
     shards = [name for name in others if SHARD.fullmatch(name)]
     if shards:
@@ -88,6 +90,21 @@ def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]
     if others:
         return others[0]
     raise _no_weights(names, where, config)
+
+
+def is_adapter(names: Collection[str]) -> bool:
+    """Whether there is an adapter of PEFT, beside its base or alone."""
+    return any(name == ADAPTER or name.startswith(ADAPTER_WEIGHTS) for name in names)
+
+
+def adapter_note(folder: Path) -> tuple[str, ...]:
+    """That the model in a folder is drawn without the adapter that lies beside it."""
+    if not is_adapter(_names(folder)):
+        return ()
+    return (
+        "an adapter (LoRA or another) lies beside its weights and is not applied: "
+        "this is the base model",
+    )
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -112,10 +129,11 @@ def _names(folder: Path) -> set[str]:
 
 def _no_config(folder: Path) -> AttnvizError:
     names = _names(folder)
-    if ADAPTER in names:
-        base = read_object(folder / ADAPTER).get("base_model_name_or_path") or "another model"
+    if is_adapter(names):
+        fields = read_object(folder / ADAPTER) if ADAPTER in names else {}
+        base = label(str(fields.get("base_model_name_or_path") or "another model"))
         return AttnvizError(
-            f"{folder} holds a LoRA adapter of {label(str(base))}, not a whole model", MERGE
+            f"{folder} holds an adapter (LoRA or another) of {base}, not a whole model", MERGE
         )
     models = sorted(name for name in names if name.endswith(_suffixes(whole_formats())))
     return AttnvizError(

@@ -147,7 +147,9 @@ def test_no_config(attnviz, hub):
     hint = refused(attnviz(*RUN, "some/bert", "--download"), "on the hub is not a checkpoint")
     assert ".gguf" in hint
     hub.models["some/bert"] = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x"}
-    refused(attnviz(*RUN, "some/bert", "--download"), "a LoRA adapter, not a whole model")
+    refused(
+        attnviz(*RUN, "some/bert", "--download"), "an adapter (LoRA or another), not a whole model"
+    )
     assert hub.fetched == []
 
 

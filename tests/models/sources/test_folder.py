@@ -105,13 +105,27 @@ class TestConfig:
     def test_an_adapter(self, tmp_path):
         (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
         (tmp_path / "adapter_model.safetensors").touch()
-        error = refused(tmp_path, "a LoRA adapter of org/base, not a whole model")
+        error = refused(tmp_path, r"an adapter \(LoRA or another\) of org/base, not a whole model")
         assert "merge_and_unload" in error.hint
 
     def test_an_adapter_with_a_config(self, folder):
         (folder / "adapter_config.json").write_text("{}")
         (folder / "adapter_model.safetensors").touch()
-        refused(folder, "a LoRA adapter, not a whole model")
+        refused(folder, r"an adapter \(LoRA or another\), not a whole model")
+
+    def test_an_adapter_whose_config_is_lost(self, folder):
+        (folder / "adapter_model.safetensors").touch()
+        refused(folder, r"an adapter \(LoRA or another\), not a whole model")
+
+    @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.bin"])
+    def test_an_adapter_beside_its_base(self, folder, name):
+        """What is drawn is the base, and it is said."""
+        shutil.copy(WEIGHTS, folder / "model.safetensors")
+        (folder / name).write_text("{}")
+        trace = attnviz.run([2, 7, 3], model=str(folder))
+        (note,) = trace.model.notes
+        assert "adapter" in note
+        assert "not applied" in note
 
     def test_gguf(self, tmp_path):
         (tmp_path / "b.gguf").touch()
