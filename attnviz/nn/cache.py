@@ -26,6 +26,10 @@ class Cache(Protocol):
         """The keys and values of an encoder's output: made by the first call, then kept."""
         ...
 
+    def free(self) -> None:
+        """Give up all that it holds: it is empty again."""
+        ...
+
 
 class FixedPairs:
     """What no token adds to: the keys and values of an encoder's output."""
@@ -57,6 +61,10 @@ class ContiguousCache(FixedPairs):
         keys[..., used:total, :], values[..., used:total, :] = k, v
         self._used[id] = total
         return keys[..., :total, :], values[..., :total, :]
+
+    def free(self) -> None:
+        """Give up all that it holds: it is empty again."""
+        self._fixed, self._rooms, self._used = {}, {}, {}
 
     def _room(self, id: str, k: Array, v: Array, total: int) -> Pair:
         """Arrays that hold `total` tokens; they double, so that copying stays cheap."""

@@ -52,6 +52,11 @@ class ByLength:
         fits = int(np.max(positions, initial=0)) < self.length
         return (self.short if fits else self.long)(x, positions)
 
+    def changes_between(self, n_before: int, n_after: int) -> bool:
+        """Whether the tokens of a text are rotated anew when it grows from `n_before` tokens to
+        `n_after`: all keys and values that were kept of them are then those of another text."""
+        return n_before <= self.length < n_after
+
 
 def llama3_frequencies(
     frequencies: Array, factor: float, low: float, high: float, original: float

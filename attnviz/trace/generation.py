@@ -32,6 +32,9 @@ class Generated(NamedTuple):
     """Whether it wrote the end-of-text token; otherwise it was stopped."""
     cache: Cache | None = None
     """The keys and values of the tokens that it read, if it kept them."""
+    first_step: int = 0
+    """From this step on, tokens were rotated as those of the final length are: what was kept of
+    them was computed anew. Above 0 only for models whose rotations depend on the length."""
 
     def manifest(self, text: str) -> dict[str, Any]:
         """As it stands in a file; `text` is what was written, as words."""

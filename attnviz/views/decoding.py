@@ -117,14 +117,19 @@ def _paged(generated: Generated) -> tuple[Line, ...]:
 
 
 def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
-    error = cache_error(trace, generated.n_given, [step.records for step in generated.steps])
+    first = generated.first_step
+    steps = [step.records for step in generated.steps[first:]]
+    error = cache_error(trace, generated.n_given + first, steps)
     if error is None:
         return ()
+    since = f", from step {first} on: longer texts are rotated otherwise" if first else ""
     weights = f"the steps' weights{_which(trace)}"
     if not error <= CACHE_TOLERANCE:  # also if it is not a number
-        text = f"{weights} differ from those of one whole pass by {error:.1e}"
+        text = f"{weights} differ from those of one whole pass by {error:.1e}{since}"
         return (Line(text, "warning", "warning"),)
-    text = f"the steps' weights are those of one whole pass{_which(trace)}, within {error:.1e}"
+    text = (
+        f"the steps' weights are those of one whole pass{_which(trace)}, within {error:.1e}{since}"
+    )
     return (Line(text, "checked"),)
 
 

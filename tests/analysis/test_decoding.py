@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,21 @@ import pytest
 
 from attnviz.analysis.decoding import cache_error
 from attnviz.models import load_model
-from attnviz.models.run.forward import forward
+from attnviz.models.run.forward import forward, run
 from attnviz.models.run.generate import can_cache, generate
 from attnviz.models.run.prepare import after_decoding, prepare_decoding
+from attnviz.nn.blocks import BlockPool
+from attnviz.nn.cache import ContiguousCache
+from attnviz.nn.paged import PagedCache
 from attnviz.trace.selection import parse_selection
+from tests.conftest import GOLDEN
 
 TEXT = "qwertqw"
+FAMILIES = GOLDEN / "families"
+
+
+def paged():
+    return PagedCache(BlockPool(64, 2))
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +90,52 @@ def test_only_what_is_selected(decoded):
     prepared = prepare_decoding(model, TEXT, max_tokens=5, select=parse_selection(["L1"]))
     trace = forward(after_decoding(prepared, decoded[1]), fingerprint=False)
     assert [record.id for record in trace] == ["decoder.1.self"]
+
+
+@pytest.mark.parametrize("variant", ["llama-long", "phi3-long"])
+class TestRotationsThatDependOnTheLength:
+    """What is cached is what one whole pass computes: tokens rotated for a shorter text are read
+    anew. transformers writes the same without a cache."""
+
+    N = 12
+    """The length from which on others are rotated."""
+
+    @pytest.fixture
+    def golden(self, variant):
+        return json.loads((FAMILIES / "generated.json").read_text())[variant]
+
+    def generate(self, variant, golden, **options):
+        model = load_model(str(FAMILIES / variant))
+        prepared = prepare_decoding(model, golden["prompt"], max_tokens=20)
+        source = prepared.streams["source"]
+        generated = generate(model, source, max_tokens=20, stages=("weights",), **options)
+        return prepared, generated
+
+    @pytest.mark.parametrize("cache", [None, ContiguousCache, paged])
+    def test_what_is_written(self, variant, golden, cache):
+        _, generated = self.generate(variant, golden, cache=cache)
+        assert list(generated.written.ids) == golden["written"]
+
+    def test_every_step(self, variant, golden):
+        """Each step's row is that of a pass over what was read until then."""
+        _, generated = self.generate(variant, golden)
+        ids = list(generated.read.ids)
+        for number, step in enumerate(generated.steps):
+            read = ids[: generated.n_given + number]
+            whole = run(read, model=str(FAMILIES / variant), fingerprint=False)
+            for record in step.records:
+                expected = whole[record.id].weights[:, -1]
+                np.testing.assert_allclose(record.weights[:, -1], expected, atol=2e-6)
+
+    def test_it_says_from_where_on_the_steps_are_those_of_the_whole(self, variant, golden):
+        prepared, generated = self.generate(variant, golden)
+        trace = forward(after_decoding(prepared, generated), fingerprint=False)
+        first = self.N + 1 - len(golden["prompt"])
+        assert generated.first_step == first
+        late = steps(generated)[first:]
+        assert cache_error(trace, generated.n_given + first, late) < 1e-5
+        assert cache_error(trace, generated.n_given, steps(generated)) > 0.1
+
+    def test_old_blocks_are_free_again(self, variant, golden):
+        _, generated = self.generate(variant, golden, cache=paged)
+        assert generated.cache.pool.n_used == len(generated.cache.table)
