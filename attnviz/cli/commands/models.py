@@ -103,7 +103,7 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
         "n_parameter": model.n_parameter,
         "n_disk": model.n_disk,
         "shape": dict(model.shape),
-        "verified": proof._asdict() if proof else None,
+        "verified": {"of": "tiny checkpoints of its family", **proof._asdict()} if proof else None,
         "max_tokens": model.max_tokens,
         "attention": [group._asdict() for group in groups],
         "memory": [{"tokens": n, "bytes": n_byte} for n, n_byte in memory],

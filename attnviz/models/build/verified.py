@@ -13,7 +13,8 @@ TABLE = Path(__file__).parent / "verified.json"
 
 
 class Verified(NamedTuple):
-    """The largest differences from transformers in the tests of a family, in float32."""
+    """Bounds, with room, of the differences from transformers in the tests of a family, in
+    float32. They are those of its tiny checkpoints, not of any other one."""
 
     variants: tuple[str, ...]
     """The tiny checkpoints, one for every option of the family that changes the numbers."""
@@ -29,10 +30,11 @@ class Verified(NamedTuple):
     @property
     def summary(self) -> str:
         """For the screen."""
+        logits = "" if self.logits is None else f", logits within {self.logits:.0e}"
         return (
-            f"against transformers {self.transformers}: attention within {self.attentions:.0e}, "
-            f"hidden states within {self.hidden_states:.0e}"
-            + ("" if self.logits is None else f", logits within {self.logits:.0e}")
+            f"its family, not this one: tiny checkpoints against transformers {self.transformers}, "
+            f"attention within {self.attentions:.0e}, hidden states within "
+            f"{self.hidden_states:.0e}{logits}"
         )
 
 

@@ -94,13 +94,14 @@ def test_one_checkpoint(call):
 def test_how_a_decoder_attends(call):
     folder = GOLDEN / "families" / "gemma2"
     out = call("models", folder, "--tokens", "4096", "--width", "120").out
-    assert "verified   against transformers" in out
+    assert "verified   its family, not this one: tiny checkpoints against transformers" in out
     assert re.search(r"decoder self +0 +4 +2: head h uses h // 2 +causal, window:size=4 ", out)
     assert re.search(r"decoder self +1 +4 +2: head h uses h // 2 +causal +dot", out)
     assert re.search(r"\n +4096 +\S+ [KMG]iB\n", out)
     content = json.loads(call("models", folder, "--json").out)
     assert [group["layers"] for group in content["attention"]] == [[0], [1]]
     assert content["verified"]["attentions"] <= 2e-5
+    assert content["verified"]["of"] == "tiny checkpoints of its family"
     assert content["n_disk"] == (folder / "model.safetensors").stat().st_size
 
 

@@ -16,14 +16,17 @@ from tests.conftest import HERE
 from tests.models.build.families import goldens
 from tests.models.build.families.bounds import ATTENTIONS, HIDDEN_STATES, LOGITS
 
+ROOM = 5
+
 PAGE = HERE.parent / ".github" / "docs" / "checkpoints.md"
 
 
-def stated(error: float) -> float:
-    """The error that the table gives: at least twice the measured one, as other machines add up
-    in another order; 1, 2 or 5 times a power of ten."""
+def stated(error: float, bound: float) -> float:
+    """The error that the table gives: at least ROOM times the measured one, as other machines add
+    up in another order, and other configs differ by more; 1, 2 or 5 times a power of ten. None is
+    above the `bound` of all families."""
     steps = (step * 10.0**power for power in range(-9, 1) for step in (1, 2, 5))
-    return next(float(f"{step:.0e}") for step in steps if step >= 2 * error)
+    return min(bound, next(float(f"{step:.0e}") for step in steps if step >= ROOM * error))
 
 
 def measured():
@@ -48,9 +51,9 @@ def as_table(found):
         table[name] = {
             "variants": family["variants"],
             "cases": list(family["cases"]),
-            "attentions": stated(worst.attentions),
-            "hidden_states": stated(worst.hidden_states),
-            "logits": None if worst.logits is None else stated(worst.logits),
+            "attentions": stated(worst.attentions, ATTENTIONS),
+            "hidden_states": stated(worst.hidden_states, HIDDEN_STATES),
+            "logits": None if worst.logits is None else stated(worst.logits, LOGITS),
             "transformers": family["transformers"],
         }
     return table
@@ -78,11 +81,11 @@ def test_it_names_what_was_run(now):
 def test_no_error_is_larger_than_it_says(now):
     for name, family in verified().items():
         worst = goldens.worst(now[name]["errors"])
-        assert worst.attentions <= family.attentions <= ATTENTIONS, name
-        assert worst.hidden_states <= family.hidden_states <= HIDDEN_STATES, name
+        assert 2 * worst.attentions <= family.attentions <= ATTENTIONS, name
+        assert 2 * worst.hidden_states <= family.hidden_states <= HIDDEN_STATES, name
         assert (worst.logits is None) == (family.logits is None), name
         if worst.logits is not None:
-            assert worst.logits <= family.logits <= LOGITS, name
+            assert 2 * worst.logits <= family.logits <= LOGITS, name
 
 
 def test_the_readme_has_the_table():
