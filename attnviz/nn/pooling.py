@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.nn.linear import Linear
+from attnviz.nn.norms import Norm
 from attnviz.nn.types import Array
 
 
@@ -18,9 +19,11 @@ class Classifier(NamedTuple):
     """[n_class, d_pooled]"""
     pool: Callable[[Array], Array]
     """[n_token, d_model] -> [1, d_pooled]"""
+    before: Norm | None = None
+    """Over what comes out of the stack."""
 
     def __call__(self, x: Array) -> Array:
-        return self.linear(self.pool(x))
+        return self.linear(self.pool(x if self.before is None else self.before(x)))
 
 
 def class_token(x: Array) -> Array:

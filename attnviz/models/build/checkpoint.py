@@ -11,6 +11,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
 from attnviz.models.build.families import FAMILIES, INTERNAL, family_name
+from attnviz.models.build.outputs import HEADS, predicts_other, unread_outputs
 from attnviz.models.build.tensors import TensorFile, Tensors
 from attnviz.models.model import Model
 from attnviz.models.run.finite import check_tensors
@@ -74,20 +75,23 @@ def trained_model(
     Raises:
         AttnvizError: a tensor that was not taken and is not ignored.
     """
-    tensors.finish(ignored)
+    config = checkpoint.config
+    tensors.finish(f"{ignored}|{HEADS}" if predicts_other(config) else ignored)
+    is_one_read = transformer.unembed is not None
     model = Model(
         name=checkpoint.name,
         transformer=transformer,
         tokenizer=checkpoint.tokenizer,
         target_tokenizer=checkpoint.target_tokenizer,
         trained=True,
-        shape={"family": checkpoint.config.text("model_type"), **shape},
+        shape={"family": config.text("model_type"), **shape},
         n_parameter=tensors.n_parameter,
         dtype=checkpoint.dtype,
         n_disk=checkpoint.weights.n_byte,
         fingerprint=checkpoint.weights.sha256,
         keep_weights=tensors.keep,
         check_weights=partial(check_tensors, checkpoint.weights),
+        notes=unread_outputs(config, tensors.unread, is_one_read=is_one_read),
     )
     return model._replace(**fields)
 

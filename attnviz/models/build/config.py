@@ -105,9 +105,11 @@ class Config:
 
     def above_zero_or_null(self, key: str, default: float | None) -> float | None:
         """A number above 0, None for a null, or the default if the field is not there."""
-        if key in self._nulls or (key not in self._values and default is None):
-            return None
-        return self.above(0, key, default)
+        return None if self.is_null(key, default) else self.above(0, key, default)
+
+    def is_null(self, key: str, default: Any) -> bool:
+        """Whether a field is null, or not there and null by default."""
+        return key in self._nulls or (default is None and not self.has(key))
 
     def above(self, minimum: float, key: str, default: float | None = None) -> float:
         """A finite number larger than `minimum`."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
-from attnviz.models.build.config import Config
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn import masks
@@ -84,12 +83,4 @@ def language_model(
         max_tokens=sizes.n_position,
         n_vocabulary=sizes.n_vocabulary,
         task="continue" if unembed is not None and sizes.is_causal else "",
-        notes=_no_output(checkpoint.config) if unembed is None else (),
     )
-
-
-def _no_output(config: Config) -> tuple[str, ...]:
-    """That the file lacks what the config's class has."""
-    if not any("LM" in architecture for architecture in config.texts("architectures")):
-        return ()
-    return ("its file has no output matrix, so that nothing is known of what it would write",)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
+from attnviz.models.build.config import Config
 from attnviz.models.build.layers import layer_norm, linear
+from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn.activations import Activation
@@ -58,10 +60,11 @@ def masked_language_model(
         table: [n_vocabulary, d]: the vectors of the tokens.
         shared: what the screen says of blocks that share their weights.
     """
-    unembed = _unembedding(tensors, sizes, table, head)
+    unembed = _unembedding(checkpoint.config, tensors, sizes, table, head)
     notes: tuple[str, ...] = ()
-    if unembed is None and tensors.outside.has(f"{head.output}.bias"):
-        ignored += rf"|{re.escape(head.output)}\.(decoder\.)?(weight|bias)"
+    alone = _biases(head)
+    if unembed is None and any(map(tensors.outside.has, alone)):
+        ignored += "".join(f"|{re.escape(name)}" for name in alone)
         notes = ("of its output the file has only the bias: there are no logits",)
     encoder = Stack("encoder", tuple(blocks))
     return trained_model(
@@ -84,20 +87,28 @@ def masked_language_model(
 
 
 def _unembedding(
-    tensors: Tensors, sizes: Sizes, table: Weight, head: LanguageModelHead
+    config: Config, tensors: Tensors, sizes: Sizes, table: Weight, head: LanguageModelHead
 ) -> Unembedding | None:
-    """The output; None if the file has none."""
+    """The output; None if the file has none, or the model's class another one."""
     n_vocabulary, d = table.shape
     tensors = tensors.outside
-    if not any(tensors.has(f"{name}.weight") for name in (head.dense, head.norm)):
+    has_head = any(tensors.has(f"{name}.weight") for name in (head.dense, head.norm))
+    if predicts_other(config) or not has_head:
         return None
-    spellings = (f"{head.output}.decoder.weight", f"{head.output}.weight")
-    untied = next(filter(tensors.has, spellings), None)
-    weight = table if untied is None else tensors.weight(untied, n_vocabulary, d)
+    weight = f"{head.output}.weight"
+    if tensors.has(weight) or not config.switch("tie_word_embeddings", True):
+        table = tensors.table(weight, n_vocabulary, d)
     transform = Transform(
         linear(tensors, head.dense, sizes.d_model, d),
         head.activation or sizes.activation,
         layer_norm(tensors, head.norm, d, sizes.eps),
     )
-    bias = tensors.take(f"{head.output}.bias", n_vocabulary)
-    return Unembedding(Linear(weight, bias), before=transform)
+    biases = _biases(head)
+    bias = tensors.take(next(filter(tensors.has, biases), biases[-1]), n_vocabulary)
+    return Unembedding(Linear(table, bias), before=transform)
+
+
+def _biases(head: LanguageModelHead) -> tuple[str, str]:
+    """The linear map's own bias, and the one of which it is a copy, or which stands for it in
+    older files."""
+    return f"{head.output}.bias", f"{head.output.removesuffix('.decoder')}.bias"

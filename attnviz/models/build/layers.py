@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attnviz.models.build.config import Config
+from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Rows, Tensors
 from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
 from attnviz.nn.embedding import Unembedding
@@ -120,13 +121,15 @@ def unembedding(
     **fields: Any,
 ) -> Unembedding | None:
     """The output: NAME.weight where the file has it, else the embedding's table where the two
-    are tied; None where the file has none.
+    are tied; None where the file has none, or the model's class another one.
 
     `tied` is what the family does if its config does not say.
     """
     n_vocabulary, d_model = table.shape
     tensors = tensors.outside
     shared = config.switch("tie_word_embeddings", tied)
+    if predicts_other(config):
+        return None
     if tensors.has(f"{name}.weight"):
-        return Unembedding(linear(tensors, name, d_model, n_vocabulary, bias=False), **fields)
+        return Unembedding(Linear(tensors.table(f"{name}.weight", n_vocabulary, d_model)), **fields)
     return Unembedding(Linear(table), **fields) if shared else None

@@ -80,9 +80,9 @@ def _sizes(config: Config) -> Sizes:
     )
 
 
-def window_size(config: Config, default: int | None = None) -> int | None:
-    """How many keys a sliding layer sees; None where no layer slides."""
-    if default is None and not config.has("sliding_window"):
+def window_size(config: Config, default: int | None = 4096) -> int | None:
+    """How many keys a sliding layer sees; None, as a null, where no layer slides."""
+    if config.is_null("sliding_window", default):
         return None
     return config.count("sliding_window", default)
 
@@ -184,7 +184,7 @@ def llama_like_model(
     """
     checkpoint, config, tensors, sizes, *_ = decoder
     config.finish()
-    table = tensors.weight("embed_tokens.weight", sizes.n_vocabulary, sizes.d_model)
+    table = tensors.table("embed_tokens.weight", sizes.n_vocabulary, sizes.d_model)
     return language_model(
         checkpoint,
         tensors,

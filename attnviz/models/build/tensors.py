@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -19,6 +19,9 @@ Rows = slice | Array
 
 MAX_EAGER_SIZE = 1 << 16
 """A tensor of at most so many elements is converted when it is taken, not when it is used."""
+
+COMPARED_SIZE = 1 << 18
+"""So many elements of two tables are compared at a time."""
 
 
 class TensorFile(Protocol):
@@ -55,6 +58,8 @@ class Tensors:
         self._file = file
         self.dtype = dtype
         self._taken: set[str] = set()
+        self._copies: set[str] = set()
+        self._tables: dict[str, Weight] = {}
         self._lazy: list[LazyWeight] = []
         self._prefix = next(
             (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
@@ -69,8 +74,9 @@ class Tensors:
 
     @property
     def n_parameter(self) -> int:
-        """The numbers in all tensors that were taken."""
-        return sum(math.prod(self._file.shapes[name]) for name in self._taken)
+        """The numbers in all tensors that were taken, those of copies once."""
+        names = self._taken - self._copies
+        return sum(math.prod(self._file.shapes[name]) for name in names)
 
     def take(self, name: str, *shape: int, spellings: Mapping[str, str] | None = None) -> Array:
         """The tensor `name` of exactly this shape, in the dtype of the run.
@@ -113,6 +119,22 @@ class Tensors:
         self._lazy.append(weight)
         return weight
 
+    def table(self, name: str, *shape: int, shared: Sequence[str] = ()) -> Weight:
+        """The matrix `name` of exactly this shape, or where the file lacks it the one that its
+        user shares with others: the first of `shared` that is there.
+
+        Copies are compared, not assumed: only one with the same numbers as a table taken before
+        is that table.
+        """
+        name = next(filter(self.has, (name, *shared)), shared[0] if shared else name)
+        full = self._checked(name, shape, {})
+        for other, table in self._tables.items():
+            if other == full or self._are_equal(other, full):
+                self._copies |= {full} - {other}
+                return table
+        self._tables[full] = self.weight(name, *shape)
+        return self._tables[full]
+
     def has(self, name: str) -> bool:
         """Whether the file holds the tensor, with or without the model's prefix."""
         return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
@@ -125,13 +147,14 @@ class Tensors:
                 return
             weight.stay()
 
+    @property
+    def unread(self) -> list[str]:
+        """The names of the tensors that nothing took."""
+        return sorted(self._file.shapes.keys() - self._taken)
+
     def finish(self, ignorable: str) -> None:
         """Raise AttnvizError for a tensor that nothing took, unless `ignorable` matches it."""
-        left = sorted(
-            name
-            for name in self._file.shapes
-            if name not in self._taken and not re.fullmatch(ignorable, name)
-        )
+        left = [name for name in self.unread if not re.fullmatch(ignorable, name)]
         if left:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise AttnvizError(
@@ -150,6 +173,18 @@ class Tensors:
             )
         self._taken.add(full)
         return full
+
+    def _are_equal(self, first: str, second: str) -> bool:
+        """Whether two matrices hold the same numbers; tells as soon as some differ."""
+        shape = self._file.shapes[first]
+        if shape != self._file.shapes[second]:
+            return False
+        n_row = max(1, COMPARED_SIZE // shape[1])
+        parts = (slice(start, start + n_row) for start in range(0, shape[0], n_row))
+        return all(
+            np.array_equal(self._file.read(first, part), self._file.read(second, part))
+            for part in parts
+        )
 
     def _read(self, full: str, rows: Rows | None) -> Array:
         array = self._file.read(full, rows)

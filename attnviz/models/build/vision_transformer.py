@@ -8,6 +8,7 @@ from typing import NamedTuple
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
 from attnviz.models.build.layers import head_width, layer_norm, linear
+from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText
@@ -108,15 +109,16 @@ def vision_model(
     d_pooled: int,
     ignored: str,
 ) -> Model:
-    """An encoder, with a classifier where the file has one."""
+    """An encoder, with a classifier where the file has one, which reads its normalised output: no
+    hidden state is normalised."""
     embedding = patch_embedding(tensors, sizes)
     blocks = tuple(block(layer) for layer in range(sizes.n_layer))
-    encoder = Stack("encoder", blocks, norm(tensors, "layernorm", sizes))
+    encoder, last = Stack("encoder", blocks), norm(tensors, "layernorm", sizes)
     labels: tuple[str, ...] = ()
     unembed: Classifier | None = None
-    if tensors.has("classifier.weight"):
+    if tensors.has("classifier.weight") and not predicts_other(checkpoint.config):
         labels = sizes.labels
-        unembed = Classifier(linear(tensors, "classifier", d_pooled, len(labels)), pool)
+        unembed = Classifier(linear(tensors, "classifier", d_pooled, len(labels)), pool, last)
     model_input = sizes.model_input
     return trained_model(
         checkpoint,

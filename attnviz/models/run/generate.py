@@ -10,10 +10,11 @@ from attnviz.errors import AttnvizError
 from attnviz.memory import available_memory
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
-from attnviz.models.run.inputs import Text, as_input, read_target
+from attnviz.models.run.inputs import Text, as_input, first_token, read_target
 from attnviz.nn.cache import Cache, ContiguousCache
 from attnviz.nn.multi_head import RecordNothing, Stream
 from attnviz.nn.norms import BatchNorm
+from attnviz.nn.rotary import ByLength
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -42,15 +43,17 @@ def generate(
         max_tokens: stop after so many tokens.
         stages: stages of the decoder to record at every step.
         cache: makes what holds keys and values between steps; without, or where no cache would
-            be right, everything is computed anew.
+            be right, everything is computed anew. What comes out is the same.
 
     Raises:
         AttnvizError: the model has no decoder, or no output.
     """
     transformer = model.transformer
     if transformer.decoder is None or transformer.unembed is None or model.task != "continue":
+        is_decoder = model.trained and transformer.decoder is not None
         raise AttnvizError(
-            f"{model.name} writes no text: it is not a trained decoder",
+            f"{model.name} writes no text: "
+            + ("it has no output for the next token" if is_decoder else "it is no trained decoder"),
             "attnviz decode TEXT -m phrases, or -m induction",
         )
     model.keep_weights((available_memory() or 0) // 2)
@@ -64,8 +67,12 @@ def generate(
     keys_values = cache() if cache is not None and can_cache(transformer.decoder) else None
     read = new = prompt
     steps: list[Step] = []
-    ended = False
+    ended, first = False, 0
     while len(steps) < max_tokens and not ended:
+        if _changes_between(transformer.decoder, len(read) - len(new), len(read)):
+            first, new = len(steps), read
+            if keys_values is not None:
+                keys_values.free()
         step = _step(model, memory, read, new, keys_values, stages)
         steps.append(step)
         ended = reader.stops_at(step.id)
@@ -75,7 +82,7 @@ def generate(
             progress(len(steps), max_tokens)
     written = reader.take([step.id for step in steps])
     read = prompt.followed_by(reader.take([step.id for step in steps[:-1]]))
-    return Generated(read, written, len(prompt), tuple(steps), ended, keys_values)
+    return Generated(read, written, len(prompt), tuple(steps), ended, keys_values, first)
 
 
 def _step(
@@ -111,13 +118,21 @@ def can_cache(decoder: Stack) -> bool:
     )
 
 
+def _changes_between(decoder: Stack, n_before: int, n_after: int) -> bool:
+    """Whether growth from `n_before` tokens to `n_after` changes what the decoder computes of the
+    tokens that it has read: where rotations depend on the length."""
+    return n_before > 0 and any(
+        isinstance(attention.rotary, ByLength)
+        and attention.rotary.changes_between(n_before, n_after)
+        for block in decoder.blocks
+        for attention in attentions(block)
+    )
+
+
 def _first_target(model: Model, target: Text | None) -> Tokens:
     if target is not None:
         return read_target(model, target)
-    reader = model.output_tokenizer
-    if reader.begin is None:
-        raise AttnvizError(f"{model.name} has no first token to begin with", "--target TEXT")
-    return read_target(model, [reader.begin])
+    return read_target(model, [first_token(model)])
 
 
 def _best(logits: Array) -> tuple[int, float]:

@@ -35,6 +35,14 @@ def read_target(model: Model, text: Text) -> Tokens:
     return _read_tokens(model, tokenizer, n_vocabulary, text, None)
 
 
+def first_token(model: Model) -> int:
+    """What the decoder of an encoder-decoder reads first."""
+    begin = model.output_tokenizer.begin
+    if begin is None:
+        raise AttnvizError(f"{model.name} has no first token to begin with", "--target TEXT")
+    return begin
+
+
 def read_image(
     model: Model, image: str | Path | Array, check: Callable[[int], None] | None = None
 ) -> Pixels:

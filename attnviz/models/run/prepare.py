@@ -11,7 +11,14 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
-from attnviz.models.run.inputs import Text, as_input, read_image, read_target, read_text
+from attnviz.models.run.inputs import (
+    Text,
+    as_input,
+    first_token,
+    read_image,
+    read_target,
+    read_text,
+)
 from attnviz.models.run.memory import (
     IMAGE_HINT,
     TEXT_HINT,
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
 SPELLING_NOTE = "ids say nothing of a word's spelling: it is read as the list spells it"
 WRITTEN_NOTE = "the target is what the model itself writes"
+SHIFTED_NOTE = "the target is the text moved by one, as the model's class has it"
 
 
 @dataclass(frozen=True)
@@ -184,14 +192,25 @@ def _read(
     by_id = not isinstance(text, str) and bool(model.tokenizer.n_piece)
     notes = (SPELLING_NOTE,) if by_id else ()
     if model.kind == "encoder-decoder":
-        if target is not None or model.task != "continue":
-            streams["target"] = read_target(model, text if target is None else target)
+        if target is not None:
+            streams["target"] = read_target(model, target)
+        elif model.task != "continue":
+            streams["target"] = _default_target(model, text, streams["source"])
+            notes = (*notes, SHIFTED_NOTE) if model.trained else notes
     elif target is not None:
         raise AttnvizError(
             f"{model.name} is not an encoder-decoder: it does not read a target",
             "leave out --target" if model.trained else "--kind encoder-decoder",
         )
     return streams, notes
+
+
+def _default_target(model: Model, text: Text, source: Tokens) -> Tokens:
+    """What the decoder of a model reads that predicts no tokens. The class of a trained one moves
+    the text by one, behind the first token of targets."""
+    if not model.trained:
+        return read_target(model, text)
+    return read_target(model, [first_token(model), *source.ids[:-1]])
 
 
 def _inputs(

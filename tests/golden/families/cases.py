@@ -67,6 +67,19 @@ def seq2seq(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -
     return cases
 
 
+def classified(
+    config: Any, generator: np.random.Generator, n: Mapping[str, int]
+) -> dict[str, Case]:
+    """The same as for an encoder, each ending in the end's token: what the decoder reads is made
+    of it."""
+    cases = encoder(config, generator, n)
+    for case in cases.values():
+        lengths = case["mask"].sum(1) if "mask" in case else [case["ids"].shape[1]]
+        for row, length in enumerate(lengths):
+            case["ids"][row, length - 1] = config.eos_token_id
+    return cases
+
+
 def vit(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
     """An image of the size that the model is made for."""
     sides = config.image_size

@@ -26,6 +26,9 @@ from make_families import HERE, record
 from probe import probe
 from variants import VARIANTS
 
+READ = ("LM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "ForImageClassification")
+"""Endings of the classes whose output attnviz computes."""
+
 SKIPPED = ("architectures", "model_type", "transformers_version", "dtype", "id2label", "label2id")
 
 TOKENS = ("_token_id", "_token_ids")
@@ -138,7 +141,7 @@ def outcome(folder: Path, cls: Any, case: dict[str, np.ndarray], heads: bool) ->
 
 def make(name: str) -> list[dict[str, Any]]:
     folder, cls = HERE / name, getattr(transformers, VARIANTS[name].model)
-    heads = not cls.__name__.endswith("ForPreTraining")
+    heads = cls.__name__.endswith(READ)
     config = json.loads((folder / "config.json").read_text())
     case = longest(folder)
     before = outcome(folder, cls, case, heads)

@@ -12,6 +12,7 @@ one-hot, which is checked here. Each folder holds the checkpoint as transformers
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import zlib
@@ -36,6 +37,13 @@ INPUTS = {
     "target": "decoder_input_ids",
     "pixels": "pixel_values",
 }
+
+GENERATED = "llama-long", "phi3-long"
+"""What these write is recorded, beyond the length where their rotations change: transformers' own
+cache keeps the old rotations of a Llama there, and of a Phi-3 computes all anew."""
+
+PROMPT = [7, 9, 21, 33, 12, 40]
+ENCODERS = "albert", "bert", "dinov2", "distilbert", "electra", "roberta", "t5", "vit"
 
 
 def randomise(model: torch.nn.Module, variant: Variant) -> None:
@@ -97,17 +105,12 @@ def make(folder: Path, variant: Variant) -> None:
 
 def record(model: Any, case: cases.Case) -> dict[str, np.ndarray]:
     """Attention by record id [batch, n_head, n_q, n_k], `STACK.hidden`
-    [batch, n_layer + 1, n_token, d_model] with the last after the final norm, and `logits`."""
+    [batch, n_layer + 1, n_token, d_model], and `logits`."""
     inputs = {INPUTS[key]: torch.from_numpy(value) for key, value in case.items()}
     with torch.no_grad():
         output = model(**inputs, output_attentions=True, output_hidden_states=True)
-        if "pixels" in case:
-            output.hidden_states = (
-                *output.hidden_states[:-1],
-                model.base_model(**inputs).last_hidden_state,
-            )
     found: dict[str, torch.Tensor] = {"logits": output.logits} if "logits" in output else {}
-    if "target" in case:
+    if hasattr(output, "decoder_attentions"):
         given = {
             "encoder.{}.self": output.encoder_attentions,
             "decoder.{}.self": output.decoder_attentions,
@@ -131,13 +134,14 @@ def is_decoder(model: Any) -> bool:
     """Whether a model of one stack sees only what came before."""
     if getattr(model.config, "use_bidirectional_attention", False):
         return False
-    names = ("CausalLM", "LMHeadModel", "OPTModel")
-    return getattr(model.config, "is_causal", True) and type(model).__name__.endswith(names)
+    return getattr(model.config, "is_causal", True) and model.config.model_type not in ENCODERS
 
 
 def clear_padding(case: cases.Case, outputs: dict[str, np.ndarray]) -> None:
     """Set the rows of padding, whose numbers mean nothing, to 0."""
     for name, array in outputs.items() if "mask" in case else ():
+        if name == "logits" and array.shape[:2] != case["mask"].shape:  # one row for each text
+            continue
         if "target" not in case or name.startswith("encoder"):
             rows = array if name == "logits" else array.swapaxes(1, 2)
             rows[case["mask"] == 0] = 0
@@ -155,11 +159,23 @@ def check_softness(name: str, outputs: dict[str, np.ndarray]) -> None:
         assert SOFTNESS[0] < softness < SOFTNESS[1], f"{name}: set the variant's sharpness"
 
 
+def generate(name: str) -> dict[str, list[int]]:
+    """What a decoder writes greedily if nothing is cached."""
+    cls = getattr(transformers, VARIANTS[name].model)
+    model = cls.from_pretrained(HERE / name, attn_implementation="eager").eval()
+    model.generation_config.eos_token_id = None
+    ids = torch.tensor([PROMPT])
+    written = model.generate(ids, max_new_tokens=20, do_sample=False, use_cache=False)
+    return {"prompt": PROMPT, "written": written[0, len(PROMPT) :].tolist()}
+
+
 def main() -> int:
     asked = tuple(sys.argv[1:]) or ("",)
     for name, variant in VARIANTS.items():
         if name.startswith(asked):
             make(HERE / name, variant)
+    written = {name: generate(name) for name in GENERATED}
+    (HERE / "generated.json").write_text(json.dumps(written) + "\n")
     total = sum(path.stat().st_size for path in HERE.rglob("*.*") if path.suffix != ".py")
     print(f"{total / 1e6:.2f} MB in all")
     return 0

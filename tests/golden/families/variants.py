@@ -160,6 +160,27 @@ VARIANTS: dict[str, Variant] = {
             },
         },
     ),
+    "llama-long": Variant(  # factors for long texts, as Phi-3 has them
+        "LlamaForCausalLM",
+        {
+            **DECODER,
+            "rms_norm_eps": EPS,
+            **GROUPED,
+            "hidden_size": 16,
+            "head_dim": 6,
+            "intermediate_size": 23,
+            "max_position_embeddings": 40,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 500.0,
+                "factor": 3.0,
+                "short_factor": [1.0, 1.3, 1.7],
+                "long_factor": [1.1, 2.3, 3.9],
+                "original_max_position_embeddings": 12,
+            },
+        },
+        tokens={"single": 12, "long": 13},  # where the long factors begin
+    ),
     "mistral": Variant(
         "MistralForCausalLM",
         {
@@ -338,6 +359,31 @@ VARIANTS: dict[str, Variant] = {
             "layer_norm_epsilon": EPS,
         },
     ),
+    "gpt2-untied": Variant(
+        "GPT2LMHeadModel",
+        {
+            "vocab_size": 47,
+            "n_embd": 20,
+            "n_head": 4,
+            "n_layer": 1,
+            "n_positions": 37,
+            "layer_norm_epsilon": EPS,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "gpt2-classifier": Variant(
+        "GPT2ForSequenceClassification",
+        {
+            "vocab_size": 47,
+            "n_embd": 20,
+            "n_head": 4,
+            "n_layer": 1,
+            "n_positions": 37,
+            "layer_norm_epsilon": EPS,
+            "num_labels": 3,
+            "pad_token_id": 0,
+        },
+    ),
     "gpt2-inverse": Variant(
         "GPT2LMHeadModel",
         {
@@ -433,6 +479,23 @@ VARIANTS: dict[str, Variant] = {
         },
     ),
     "bert": Variant("BertForMaskedLM", {**BERT, "type_vocab_size": 2}, "segments", sharpness=1.8),
+    "bert-untied": Variant(
+        "BertForMaskedLM",
+        {**BERT, "num_hidden_layers": 1, "type_vocab_size": 2, "tie_word_embeddings": False},
+        "segments",
+        sharpness=1.8,
+    ),
+    "bert-tagger": Variant(
+        "BertForTokenClassification",
+        {**BERT, "num_hidden_layers": 1, "type_vocab_size": 2, "num_labels": 3},
+        "segments",
+        sharpness=1.8,
+    ),
+    "roberta-untied": Variant(
+        "RobertaForMaskedLM",
+        {**BERT, "num_hidden_layers": 1, "type_vocab_size": 1, "tie_word_embeddings": False},
+        "roberta",
+    ),
     "roberta": Variant("RobertaForMaskedLM", {**BERT, "type_vocab_size": 1}, "roberta"),
     "distilbert": Variant(
         "DistilBertForMaskedLM",
@@ -443,6 +506,20 @@ VARIANTS: dict[str, Variant] = {
             "n_layers": 2,
             "hidden_dim": 29,
             "max_position_embeddings": 37,
+        },
+        "encoder",
+        embedding=SMALL,
+    ),
+    "distilbert-untied": Variant(
+        "DistilBertForMaskedLM",
+        {
+            "vocab_size": 47,
+            "dim": 20,
+            "n_heads": 4,
+            "n_layers": 1,
+            "hidden_dim": 29,
+            "max_position_embeddings": 37,
+            "tie_word_embeddings": False,
         },
         "encoder",
         embedding=SMALL,
@@ -468,6 +545,18 @@ VARIANTS: dict[str, Variant] = {
         "segments",
         sharpness=1.8,
     ),
+    "albert-untied": Variant(
+        "AlbertForMaskedLM",
+        {
+            **BERT,
+            "num_hidden_layers": 1,
+            "embedding_size": 13,
+            "type_vocab_size": 2,
+            "tie_word_embeddings": False,
+        },
+        "segments",
+        sharpness=1.8,
+    ),
     "albert-groups": Variant(
         "AlbertForMaskedLM",
         {
@@ -486,6 +575,18 @@ VARIANTS: dict[str, Variant] = {
     "electra": Variant(
         "ElectraForPreTraining",
         {**BERT, "embedding_size": 13, "type_vocab_size": 2},
+        "segments",
+        sharpness=1.8,
+    ),
+    "electra-untied": Variant(
+        "ElectraForMaskedLM",
+        {
+            **BERT,
+            "num_hidden_layers": 1,
+            "embedding_size": 13,
+            "type_vocab_size": 2,
+            "tie_word_embeddings": False,
+        },
         "segments",
         sharpness=1.8,
     ),
@@ -537,6 +638,24 @@ VARIANTS: dict[str, Variant] = {
         sharpness=0.7,
         tokens={"long": 19},
     ),
+    "t5-classifier": Variant(
+        "T5ForSequenceClassification",
+        {
+            "vocab_size": 47,
+            "d_model": 14,
+            "num_heads": 4,
+            "d_kv": 6,
+            "d_ff": 17,
+            "num_layers": 1,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 15,
+            "layer_norm_epsilon": EPS,
+            "decoder_start_token_id": 0,
+            "num_labels": 3,
+        },
+        "classified",
+        sharpness=0.7,
+    ),
     "t5-v1_1": Variant(
         "T5ForConditionalGeneration",
         {
@@ -565,6 +684,18 @@ VARIANTS: dict[str, Variant] = {
         "seq2seq",
         embedding=SMALL,
     ),
+    "bart-untied": Variant(  # three tables of tokens, and the output
+        "BartForConditionalGeneration",
+        {**SEQ2SEQ, "encoder_layers": 1, "decoder_layers": 1, "tie_word_embeddings": False},
+        "seq2seq",
+        embedding=SMALL,
+    ),
+    "bart-classifier": Variant(
+        "BartForSequenceClassification",
+        {**SEQ2SEQ, "encoder_layers": 1, "decoder_layers": 1, "num_labels": 3},
+        "classified",
+        embedding=SMALL,
+    ),
     "bart-scaled": Variant(
         "BartForConditionalGeneration",
         {
@@ -586,6 +717,19 @@ VARIANTS: dict[str, Variant] = {
             "decoder_layers": 2,
             "scale_embedding": True,
             "activation_function": "swish",
+            "pad_token_id": 46,
+            "decoder_start_token_id": 46,
+            "eos_token_id": 0,
+        },
+        "seq2seq",
+    ),
+    "marian-untied": Variant(
+        "MarianMTModel",
+        {
+            **SEQ2SEQ,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "tie_word_embeddings": False,
             "pad_token_id": 46,
             "decoder_start_token_id": 46,
             "eos_token_id": 0,

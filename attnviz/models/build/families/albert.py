@@ -10,7 +10,7 @@ from attnviz.models.model import Model
 from attnviz.nn.transformer import Block, Sublayer
 
 TOKENIZER = "AlbertTokenizer"
-HEAD = LanguageModelHead("predictions.dense", "predictions.LayerNorm", "predictions")
+HEAD = LanguageModelHead("predictions.dense", "predictions.LayerNorm", "predictions.decoder")
 PROJECTIONS = ("query", "key", "value", "dense")
 
 MAX_LAYERS = 1024
@@ -18,7 +18,7 @@ MAX_LAYERS = 1024
 
 IGNORED = (
     r"(albert\.)?(embeddings\.position_ids|pooler(_activation)?\..*)"
-    r"|predictions\.decoder\.bias|(sop_classifier|classifier|qa_outputs)\..*"
+    r"|predictions\.(decoder\.)?bias|(sop_classifier|classifier|qa_outputs)\..*"
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
 from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn import masks
@@ -25,11 +26,8 @@ EPS = 1e-5
 OFFSET = 2
 """The first rows of the table of positions stand for no token."""
 
-IGNORED = (
-    r"(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight|lm_head\.weight"
-    r"|classification_head\..*|qa_outputs\..*"
-)
-"""Copies of the shared table, and what no attention depends on."""
+IGNORED = r"(model\.)?shared\.weight|final_logits_bias|classification_head\..*|qa_outputs\..*"
+"""What no attention depends on: the shared table too, where all its users have their own."""
 
 
 class Half(NamedTuple):
@@ -43,6 +41,15 @@ class Half(NamedTuple):
     activation: Activation
 
 
+class Tables(NamedTuple):
+    """The vectors of the tokens, [n_vocabulary, d_model]."""
+
+    source: Weight
+    target: Weight
+    output: Weight | None
+    """None where no tokens are predicted."""
+
+
 def build(checkpoint: Checkpoint) -> Model:
     tensors, config = checkpoint.tensors("model."), checkpoint.config
     config.require("normalize_before", False)
@@ -54,9 +61,9 @@ def build(checkpoint: Checkpoint) -> Model:
     d_model = halves[0].d_model
     scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
     finish_config(config)
-    table = shared_table(tensors, "shared", "encoder.embed_tokens", n_vocabulary, d_model)
+    tables = read_tables(config, tensors, n_vocabulary, n_vocabulary, d_model)
 
-    def embedding(half: Half) -> Embedding:
+    def embedding(half: Half, table: Weight) -> Embedding:
         name = f"{half.name}.embed_positions.weight"
         positions = tensors.take(name, n_position + OFFSET, d_model)[OFFSET:]
         return Embedding(
@@ -66,15 +73,13 @@ def build(checkpoint: Checkpoint) -> Model:
             norm=layer_norm(tensors, f"{half.name}.layernorm_embedding", d_model, EPS),
         )
 
-    source, target = (embedding(half) for half in halves)
     return encoder_decoder(
         checkpoint,
         tensors,
         halves,
-        source,
-        target,
-        table,
-        table,
+        embedding(halves[0], tables.source),
+        embedding(halves[1], tables.target),
+        tables,
         positions=f"learned, {n_position}",
         n_position=n_position,
         ignored=IGNORED,
@@ -109,10 +114,28 @@ def finish_config(config: Config) -> None:
     config.finish()
 
 
-def shared_table(tensors: Tensors, name: str, other: str, n_vocabulary: int, d: int) -> Weight:
-    """A table of tokens, which stands under its own name or under that of its user."""
-    names = (f"{name}.weight", f"{other}.weight")
-    return tensors.weight(next(filter(tensors.has, names), names[0]), n_vocabulary, d)
+def read_tables(
+    config: Config, tensors: Tensors, n_source: int, n_target: int, d: int, is_shared: bool = True
+) -> Tables:
+    """Each user's own table where the file has it, or else the one that it shares.
+
+    Files hold the shared table under its own name or under that of one of its users; transformers
+    4 shares what the encoder and the decoder read even where `tie_word_embeddings` is false.
+    """
+    source, target, output, table = (
+        f"{name}.weight"
+        for name in ("encoder.embed_tokens", "decoder.embed_tokens", "lm_head", "shared")
+    )
+    is_tied = config.switch("tie_word_embeddings", True)
+    all_names = (table, output, target, source) if is_tied else (table,)
+    stacks = all_names if is_shared else ()
+    outputs = () if not is_tied else all_names if is_shared else (target,)
+    has_output = not predicts_other(config) and (is_tied or tensors.has(output))
+    return Tables(
+        tensors.table(source, n_source, d, shared=stacks),
+        tensors.table(target, n_target, d, shared=stacks),
+        tensors.table(output, n_target, d, shared=outputs) if has_output else None,
+    )
 
 
 def encoder_decoder(
@@ -121,23 +144,23 @@ def encoder_decoder(
     halves: tuple[Half, Half],
     source: Embedding,
     target: Embedding,
-    source_table: Weight,
-    target_table: Weight,
+    tables: Tables,
     *,
     positions: str,
     n_position: int,
     ignored: str,
 ) -> Model:
-    """Both stacks and the output, which shares the table of what the decoder reads."""
-    n_vocabulary, d_model = target_table.shape
+    """Both stacks and the output."""
+    n_vocabulary, d_model = tables.target.shape
     encoder, decoder = (
         Stack(half.name, tuple(_block(tensors, half, layer) for layer in range(half.n_layer)))
         for half in halves
     )
-    bias = None
-    if tensors.has("final_logits_bias"):
-        bias = tensors.take("final_logits_bias", 1, n_vocabulary)[0]
-    unembed = Unembedding(Linear(target_table, bias))
+    unembed = bias = None
+    if tables.output is not None:
+        if tensors.has("final_logits_bias"):
+            bias = tensors.take("final_logits_bias", 1, n_vocabulary)[0]
+        unembed = Unembedding(Linear(tables.output, bias))
     return trained_model(
         checkpoint,
         tensors,
@@ -150,9 +173,9 @@ def encoder_decoder(
         },
         ignored=ignored,
         max_tokens=n_position,
-        n_vocabulary=len(source_table),
+        n_vocabulary=len(tables.source),
         n_target=n_vocabulary,
-        task="continue",
+        task="" if unembed is None else "continue",
     )
 
 

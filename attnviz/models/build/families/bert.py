@@ -19,13 +19,13 @@ TOKENIZER = "BertTokenizer"
 HEAD = LanguageModelHead(
     "cls.predictions.transform.dense",
     "cls.predictions.transform.LayerNorm",
-    "cls.predictions",
+    "cls.predictions.decoder",
 )
 PROJECTIONS = ("self.query", "self.key", "self.value", "output.dense")
 
 IGNORED = (
     r"(\w+\.)?(embeddings\.position_ids|pooler\..*)"
-    r"|cls\.(seq_relationship\..*|predictions\.decoder\.bias)"
+    r"|cls\.(seq_relationship\..*|predictions\.(decoder\.)?bias)"
     r"|(classifier|qa_outputs|dropout)\..*"
 )
 """Tensors that no attention and no hidden state depends on."""
@@ -55,7 +55,7 @@ def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
     """Tokens, positions and segments, [n_token, d], with a norm over their sum."""
     at, eps = "embeddings", config.above(0, "layer_norm_eps", 1e-12)
     config.require("position_embedding_type", "absolute")
-    words = tensors.weight(f"{at}.word_embeddings.weight", config.count("vocab_size"), d)
+    words = tensors.table(f"{at}.word_embeddings.weight", config.count("vocab_size"), d)
     n_position, n_segment = config.count("max_position_embeddings"), config.whole("type_vocab_size")
     positions = tensors.take(f"{at}.position_embeddings.weight", n_position, d)
     return Embedding(

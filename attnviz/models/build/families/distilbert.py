@@ -44,7 +44,7 @@ def build(checkpoint: Checkpoint) -> Model:
             Sublayer(net, after=layer_norm(tensors, f"{at}.output_layer_norm", d_model, EPS)),
         )
 
-    table = tensors.weight("embeddings.word_embeddings.weight", sizes.n_vocabulary, d_model)
+    table = tensors.table("embeddings.word_embeddings.weight", sizes.n_vocabulary, d_model)
     positions = tensors.take("embeddings.position_embeddings.weight", sizes.n_position, d_model)
     source = Embedding(
         tokens=partial(rows, table),

@@ -32,7 +32,7 @@ def build(checkpoint: Checkpoint) -> Model:
     rope = read_rope(config, decoder.sizes.d_head)
     bias, scale = config.switch("attention_bias"), score_scale(config)
     softcap = config.above_zero_or_null("attn_logit_softcapping", 50.0)
-    window = read_windows(decoder, window_size(config, 4096), lambda layer: layer % 2 == 0)
+    window = read_windows(decoder, sliding_window(config), lambda layer: layer % 2 == 0)
 
     def block(layer: int) -> Block:
         heads = attention(
@@ -52,6 +52,14 @@ def build(checkpoint: Checkpoint) -> Model:
 def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
     """What Gemma 2 and 3 share. Their files hold how far a gain is above 1."""
     return read_llama_like(checkpoint, "hidden_activation", "gelu_pytorch_tanh", gain_offset=1.0)
+
+
+def sliding_window(config: Config) -> int:
+    """How many keys a sliding layer sees."""
+    size = window_size(config)
+    if size is None:
+        raise config.error("sliding_window is null, but some layers slide")
+    return size
 
 
 def score_scale(config: Config) -> float:

@@ -10,8 +10,9 @@ from attnviz.models.build.families.gemma2 import (
     read_gemma,
     sandwich_block,
     score_scale,
+    sliding_window,
 )
-from attnviz.models.build.llama_like import attention, head_norms, read_windows, window_size
+from attnviz.models.build.llama_like import attention, head_norms, read_windows
 from attnviz.models.build.rope import Rope, read_rope, read_rope_section
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
@@ -30,8 +31,8 @@ def build(checkpoint: Checkpoint) -> Model:
     config.refuse("attn_logit_softcapping")
     old_period = config.count("sliding_window_pattern", 6)
     period = config.count("_sliding_window_pattern", old_period)
-    size = window_size(config, 4096)
-    if size is not None and sees_both_sides:
+    size = sliding_window(config)
+    if sees_both_sides:
         size //= 2  # to each side
     window = read_windows(decoder, size, lambda layer: (layer + 1) % period > 0)
 

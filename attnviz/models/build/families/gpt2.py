@@ -57,7 +57,7 @@ def build(checkpoint: Checkpoint) -> Model:
             Sublayer(net, before=layer_norm(tensors, f"{at}.ln_2", d_model, eps)),
         )
 
-    table = tensors.weight("wte.weight", sizes.n_vocabulary, d_model)
+    table = tensors.table("wte.weight", sizes.n_vocabulary, d_model)
     positions = tensors.take("wpe.weight", sizes.n_position, d_model)
     return language_model(
         checkpoint,

@@ -59,7 +59,7 @@ def build(checkpoint: Checkpoint) -> Model:
             return (Sublayer(Parallel((Branch(heads, first), Branch(net, second)))),)
         return (Sublayer(heads, before=first), Sublayer(net, before=second))
 
-    table = tensors.weight("embed_in.weight", sizes.n_vocabulary, d_model)
+    table = tensors.table("embed_in.weight", sizes.n_vocabulary, d_model)
     return language_model(
         checkpoint,
         tensors,

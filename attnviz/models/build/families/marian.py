@@ -10,20 +10,20 @@ import numpy as np
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.families.bart import (
     IGNORED,
+    Half,
     encoder_decoder,
     finish_config,
     read_halves,
-    shared_table,
+    read_tables,
 )
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.positions import sinusoidal
+from attnviz.nn.schemes import look_up
 from attnviz.nn.types import Array
-from attnviz.nn.weights import rows
+from attnviz.nn.weights import Weight, rows
 
 TOKENIZER = "MarianTokenizer"
-FIXED = r"|(model\.)?(encoder|decoder)\.embed_positions\.weight"
-"""Some files hold the sines and cosines, which are computed here."""
 
 
 def build(checkpoint: Checkpoint) -> Model:
@@ -40,26 +40,26 @@ def build(checkpoint: Checkpoint) -> Model:
     d_model = halves[0].d_model
     scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
     finish_config(config)
-    source_table = shared_table(tensors, "shared", "encoder.embed_tokens", n_source, d_model)
-    target_table = source_table
-    if not is_shared:
-        target_table = tensors.weight("decoder.embed_tokens.weight", n_target, d_model)
-    positions = partial(halved_sinusoidal, d_model=d_model)
-    source, target = (
-        Embedding(tokens=partial(rows, table), positions=positions, scale=scale)
-        for table in (source_table, target_table)
-    )
+    n_target = n_source if is_shared else n_target
+    tables = read_tables(config, tensors, n_source, n_target, d_model, is_shared=is_shared)
+
+    def embedding(half: Half, table: Weight) -> Embedding:
+        name = f"{half.name}.embed_positions.weight"
+        positions = partial(halved_sinusoidal, d_model=d_model)
+        if tensors.has(name):
+            positions = partial(look_up, tensors.take(name, n_position, d_model))
+        return Embedding(tokens=partial(rows, table), positions=positions, scale=scale)
+
     return encoder_decoder(
         checkpoint,
         tensors,
         halves,
-        source,
-        target,
-        source_table,
-        target_table,
+        embedding(halves[0], tables.source),
+        embedding(halves[1], tables.target),
+        tables,
         positions="sinusoidal",
         n_position=n_position,
-        ignored=IGNORED + FIXED,
+        ignored=IGNORED,
     )
 
 

@@ -73,7 +73,7 @@ def build(checkpoint: Checkpoint) -> Model:
             Sublayer(net, **{norm_place: norm(f"{at}.final_layer_norm")}),
         )
 
-    table = tensors.weight("embed_tokens.weight", sizes.n_vocabulary, d)
+    table = tensors.table("embed_tokens.weight", sizes.n_vocabulary, d)
     unembed = unembedding(config, tensors, table, "lm_head", tied=True)
     if unembed is not None and d != d_model:
         unembed = unembed._replace(before=linear(tensors, "project_out", d_model, d, bias=False))

@@ -9,7 +9,6 @@ from attnviz.models.build.llama_like import (
     llama_like_model,
     pre_norm_block,
     read_llama_like,
-    read_windows,
     window_size,
 )
 from attnviz.models.build.rope import read_rope
@@ -25,8 +24,9 @@ def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_llama_like(checkpoint), checkpoint.config
     rope = read_rope(config, decoder.sizes.d_head, fraction=1.0)
     config.require("attention_bias", False)
-    window = read_windows(decoder, window_size(config))
+    config.inert("layer_types")  # all layers slide, or none
     tensors, sizes, d_ff = decoder.tensors, decoder.sizes, decoder.sizes.d_ff
+    mask = sizes.mask(window_size(config, None))
     width, kv_width = sizes.n_head * sizes.d_head, sizes.n_kv_head * sizes.d_head
 
     def fused(name: str, *widths: int) -> list[Linear]:
@@ -48,7 +48,6 @@ def build(checkpoint: Checkpoint) -> Model:
         at = f"layers.{layer}"
         query, key, value = fused(f"{at}.self_attn.qkv_proj", width, kv_width, kv_width)
         output = linear(tensors, f"{at}.self_attn.o_proj", width, sizes.d_model, bias=False)
-        mask = sizes.mask(window(layer))
         heads = with_heads(sizes, query, key, value, output, mask=mask, rotary=rope.rotary)
         gate, up = fused(f"{at}.mlp.gate_up_proj", d_ff, d_ff)
         down = linear(tensors, f"{at}.mlp.down_proj", d_ff, sizes.d_model, bias=False)

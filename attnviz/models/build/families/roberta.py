@@ -14,8 +14,8 @@ from attnviz.nn.activations import gelu
 from attnviz.nn.types import Array
 
 TOKENIZER = "RobertaTokenizer"
-HEAD = LanguageModelHead("lm_head.dense", "lm_head.layer_norm", "lm_head", gelu)
-COPY = r"|lm_head\.decoder\.bias"
+HEAD = LanguageModelHead("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", gelu)
+COPY = r"|lm_head\.(decoder\.)?bias"
 
 
 def build(checkpoint: Checkpoint) -> Model:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
-from attnviz.models.build.families.bart import shared_table
 from attnviz.models.build.layers import ACTIVATIONS, linear, rms_norm
+from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn import masks
@@ -21,15 +21,15 @@ from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import RMSNorm
 from attnviz.nn.schemes import RelativeBias
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
-from attnviz.nn.weights import rows
+from attnviz.nn.weights import Weight, rows
 
 TOKENIZER = "T5Tokenizer"
 IGNORED = (
-    r"(transformer\.)?((encoder|decoder)\.embed_tokens\.weight"
+    r"(transformer\.)?(shared\.weight"
     r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight)"
     r"|(classification_head|classifier|qa_outputs)\..*"
 )
-"""Copies of the shared table, and what no attention depends on."""
+"""What no attention depends on: the shared table too, where all its users have their own."""
 
 DECODER = r"|(transformer\.)?decoder\..*|lm_head\..*"
 """What an encoder alone does not need."""
@@ -44,6 +44,7 @@ class Sizes(NamedTuple):
     d_model: int
     d_head: int
     d_ff: int
+    n_vocabulary: int
     n_head: int
     eps: float
     n_bucket: int
@@ -63,33 +64,32 @@ def build(checkpoint: Checkpoint) -> Model:
     sizes = _sizes(config)
     n_encoder = config.count("num_layers")
     n_decoder = config.count("num_decoder_layers", n_encoder)
-    n_vocabulary = config.count("vocab_size")
     is_tied = config.switch("tie_word_embeddings", True)
     is_scaled = config.switch("scale_decoder_outputs", is_tied)
     config.inert("n_positions")
     has_decoder = ENCODERS.isdisjoint(config.texts("architectures"))
     config.require("is_encoder_decoder", True, *(() if has_decoder else (False,)))
-    table = shared_table(tensors, "shared", "encoder.embed_tokens", n_vocabulary, sizes.d_model)
-    embedding = Embedding(tokens=partial(rows, table))
-    if not has_decoder:
-        config.finish()
-        transformer = Transformer(
-            encoder=_stack(tensors, sizes, "encoder", n_encoder), source=embedding
-        )
-        return _model(checkpoint, tensors, sizes, transformer, IGNORED + DECODER)
-    output = Linear(table)
-    if tensors.has("lm_head.weight"):
-        output = linear(tensors, "lm_head", sizes.d_model, n_vocabulary, bias=False)
-    unembed = Unembedding(output, scale=sizes.d_model**-0.5 if is_scaled else 1.0)
     config.finish()
+
+    def embedding(stack: str) -> Embedding:
+        return Embedding(partial(rows, _table(tensors, sizes, f"{stack}.embed_tokens")))
+
+    encoder, source = _stack(tensors, sizes, "encoder", n_encoder), embedding("encoder")
+    if not has_decoder:
+        transformer = Transformer(encoder=encoder, source=source)
+        return _model(checkpoint, tensors, sizes, transformer, IGNORED + DECODER)
+    unembed = None
+    if not predicts_other(config):
+        scale = sizes.d_model**-0.5 if is_scaled else 1.0
+        unembed = Unembedding(Linear(_table(tensors, sizes, "lm_head")), scale)
     transformer = Transformer(
-        encoder=_stack(tensors, sizes, "encoder", n_encoder),
+        encoder=encoder,
         decoder=_stack(tensors, sizes, "decoder", n_decoder),
-        source=embedding,
-        target=embedding,
+        source=source,
+        target=embedding("decoder"),
         unembed=unembed,
     )
-    return _model(checkpoint, tensors, sizes, transformer, IGNORED, task="continue")
+    return _model(checkpoint, tensors, sizes, transformer, IGNORED)
 
 
 def _model(
@@ -98,7 +98,6 @@ def _model(
     sizes: Sizes,
     transformer: Transformer,
     ignored: str,
-    task: str = "",
 ) -> Model:
     assert transformer.encoder is not None
     return trained_model(
@@ -112,9 +111,18 @@ def _model(
             "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}",
         },
         ignored=ignored,
-        n_vocabulary=checkpoint.config.count("vocab_size"),
-        task=task,
+        n_vocabulary=sizes.n_vocabulary,
+        task="" if transformer.unembed is None else "continue",
     )
+
+
+def _table(tensors: Tensors, sizes: Sizes, user: str) -> Weight:
+    """The vectors of the tokens, [n_vocabulary, d_model]: the user's own where the file has them,
+    else those that all share, which may stand under the name of one of the stacks. They are tied
+    whatever the config says."""
+    names = ("shared", "encoder.embed_tokens", "decoder.embed_tokens")
+    shared = [f"{name}.weight" for name in names]
+    return tensors.table(f"{user}.weight", sizes.n_vocabulary, sizes.d_model, shared=shared)
 
 
 def _sizes(config: Config) -> Sizes:
@@ -129,6 +137,7 @@ def _sizes(config: Config) -> Sizes:
         d_model=config.count("d_model"),
         d_head=config.count("d_kv"),
         d_ff=config.count("d_ff"),
+        n_vocabulary=config.count("vocab_size"),
         n_head=config.count("num_heads"),
         eps=config.above(0, "layer_norm_epsilon", 1e-6),
         n_bucket=config.count("relative_attention_num_buckets", 32),

@@ -69,10 +69,9 @@ def model_type(variant: str) -> str:
 
 
 def has_head(variant: str) -> bool:
-    """Whether transformers has an output, and attnviz has it: not if it says which tokens were
-    replaced."""
-    is_discriminator = config(variant)["architectures"][0].endswith("ForPreTraining")
-    return "logits" in cases(variant)["single"].arrays and not is_discriminator
+    """Whether attnviz computes its output: the prediction of tokens, or what an image shows."""
+    endings = ("LM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "ForImageClassification")
+    return config(variant)["architectures"][0].endswith(endings)
 
 
 def left_out(variant: str) -> int:
@@ -143,6 +142,9 @@ def _differences(case: Case, row: int, trace: Trace) -> Errors:
     if has_head(case.variant):
         assert trace.logits is not None
         logits = _distance(case, row, "logits", trace.logits, axis=0)
+    elif not config(case.variant)["architectures"][0].endswith("Model"):
+        assert trace.logits is None
+        assert trace.model.task == ""
     return Errors(max(attentions), max(hidden), logits)
 
 

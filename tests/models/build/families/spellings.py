@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from attnviz.models.build.families.marian import halved_sinusoidal
+
 Config = dict[str, Any]
 TensorsByName = dict[str, np.ndarray]
 
@@ -215,8 +217,8 @@ def _opt_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """Written by OPTModel, not yet below `model.`, with the output beside it."""
     if config["architectures"] == ["OPTModel"]:
         return {f"model.{name}": tensor for name, tensor in tensors.items()}
-    tensors["lm_head.weight"] = tensors["model.decoder.embed_tokens.weight"]
-    return _renamed(tensors, ("^model.", ""))
+    copy = {"lm_head.weight": tensors["model.decoder.embed_tokens.weight"]}
+    return _renamed(copy | tensors, ("^model.", ""))
 
 
 def _gpt_neox_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
@@ -233,7 +235,8 @@ def _bert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """TensorFlow's names of norms, both heads of the pretraining, the pooler."""
     d = config["hidden_size"]
     tensors |= _position_ids("bert", config)
-    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"]
+    table = tensors["bert.embeddings.word_embeddings.weight"]
+    tensors = {"cls.predictions.decoder.weight": table} | tensors
     tensors["cls.seq_relationship.weight"] = np.ones((2, d), np.float32)
     tensors["cls.seq_relationship.bias"] = np.ones(2, np.float32)
     tensors["bert.pooler.dense.weight"] = np.ones((d, d), np.float32)
@@ -243,19 +246,20 @@ def _bert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
 
 def _roberta_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     table = tensors["roberta.embeddings.word_embeddings.weight"]
-    tensors |= {"lm_head.decoder.weight": table, "lm_head.decoder.bias": tensors["lm_head.bias"]}
-    return tensors | _position_ids("roberta", config)
+    copies = {"lm_head.decoder.weight": table, "lm_head.decoder.bias": tensors["lm_head.bias"]}
+    return copies | tensors | _position_ids("roberta", config)
 
 
 def _distilbert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     table = tensors["distilbert.embeddings.word_embeddings.weight"]
-    return tensors | {"vocab_projector.weight": table}
+    return {"vocab_projector.weight": table} | tensors
 
 
 def _albert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     d = config["hidden_size"]
-    tensors["predictions.decoder.weight"] = tensors["albert.embeddings.word_embeddings.weight"]
-    tensors["predictions.decoder.bias"] = tensors["predictions.bias"]
+    table = tensors["albert.embeddings.word_embeddings.weight"]
+    copies = {"weight": table, "bias": tensors["predictions.bias"]}
+    tensors = {f"predictions.decoder.{name}": copy for name, copy in copies.items()} | tensors
     tensors["albert.pooler.weight"] = np.ones((d, d), np.float32)
     tensors["albert.pooler.bias"] = np.ones(d, np.float32)
     tensors["sop_classifier.classifier.weight"] = np.ones((2, d), np.float32)
@@ -276,13 +280,15 @@ def _position_ids(prefix: str, config: Config) -> TensorsByName:
 
 def _t5_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """The table three times, and a bias of the cross-attention that nothing ever used."""
-    table = tensors["shared.weight"]
+    prefix = "transformer." if "transformer.shared.weight" in tensors else ""
+    table = tensors[f"{prefix}shared.weight"]
     if config["architectures"] == ["T5EncoderModel"]:
         return tensors | {"encoder.embed_tokens.weight": table}
-    bias = tensors["decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
-    tensors["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = bias + 1
-    tensors |= {"encoder.embed_tokens.weight": table, "decoder.embed_tokens.weight": table}
-    return {"lm_head.weight": table} | tensors
+    block, bias = f"{prefix}decoder.block.0.layer", "relative_attention_bias.weight"
+    unused = tensors[f"{block}.0.SelfAttention.{bias}"] + 1
+    names = (f"{prefix}encoder.embed_tokens", f"{prefix}decoder.embed_tokens", "lm_head")
+    copies = dict.fromkeys((f"{name}.weight" for name in names), table)
+    return copies | tensors | {f"{block}.1.EncDecAttention.{bias}": unused}
 
 
 def _bart_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
@@ -291,12 +297,13 @@ def _bart_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     if source not in tensors:  # a Marian model of two vocabularies
         return tensors | {"lm_head.weight": tensors["model.decoder.embed_tokens.weight"]}
     names = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
-    return tensors | dict.fromkeys((*names, "lm_head.weight"), tensors[source])
+    return dict.fromkeys((*names, "lm_head.weight"), tensors[source]) | tensors
 
 
 def _marian_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
-    """Positions are computed; the files have them as well."""
-    positions = np.zeros((config["max_position_embeddings"], config["d_model"]), np.float32)
+    """The files have the fixed positions as well, which count where they are there."""
+    n, d = config["max_position_embeddings"], config["d_model"]
+    positions = halved_sinusoidal(np.arange(n), d).astype(np.float32)
     for stack in ("encoder", "decoder"):
         tensors[f"model.{stack}.embed_positions.weight"] = positions
     return _bart_tensors(config, tensors)

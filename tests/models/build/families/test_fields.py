@@ -26,6 +26,9 @@ UNUSED = {
     "decoder_vocab_size": "not read where encoder and decoder share their embeddings",
     "out_indices": "which layers a backbone hands on",
     "use_mask_token": "a token of training",
+    "share_encoder_decoder_embeddings": "no difference where all have tables of their own",
+    "eos_token_id": "of a head that is not computed",
+    "classifier_dropout": "a probability, which only training uses",
     "pad_token_id": "outside of the vocabulary, which only matters to training",
 }
 """Fields whose other values transformers cannot load, while the numbers do not depend on them."""

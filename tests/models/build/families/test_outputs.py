@@ -1,0 +1,122 @@
+"""A checkpoint whose class has another output than the prediction of tokens: its attention is
+that of its class, no output is made up, and it is said that the output is not computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import attnviz
+from attnviz.errors import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.run.generate import generate
+from attnviz.models.run.inputs import read_text
+from tests.models.build.families import checkpoints, goldens
+
+CLASSES = {
+    "albert": "Albert",
+    "bart": "Bart",
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "electra-generator": "Electra",
+    "gemma2": "Gemma2",
+    "gemma3_text": "Gemma3Text",
+    "gpt2": "GPT2",
+    "gpt_neox": "GPTNeoX",
+    "llama-3": "Llama",
+    "mistral": "Mistral",
+    "opt": "OPT",
+    "phi3": "Phi3",
+    "qwen2-window": "Qwen2",
+    "qwen3": "Qwen3",
+    "roberta": "Roberta",
+    "t5": "T5",
+}
+"""A variant of each family, and how its classes' names begin."""
+
+HEADS = {
+    "ForSequenceClassification": "score.weight",
+    "ForTokenClassification": "classifier.weight",
+    "ForQuestionAnswering": "qa_outputs.weight",
+    "ForMultipleChoice": "classifier.weight",
+}
+
+
+def other_class(folder, variant, name, *heads):
+    config, tensors = checkpoints.read(goldens.FAMILIES / variant)
+    matrix = np.ones((2, 8), np.float32)
+    config["architectures"] = [name] if name else None
+    return checkpoints.write(folder, config, tensors | dict.fromkeys(heads, matrix))
+
+
+def test_every_family_is_here():
+    known = {goldens.model_type(variant) for variant in CLASSES}
+    assert known | {"vit", "dinov2", "marian"} == {goldens.model_type(v) for v in goldens.VARIANTS}
+
+
+@pytest.mark.parametrize("ending", HEADS)
+@pytest.mark.parametrize("variant", CLASSES)
+def test_its_output_is_not_computed(variant, ending, tmp_path):
+    name = CLASSES[variant] + ending
+    folder = other_class(tmp_path / "other", variant, name, HEADS[ending])
+    case = goldens.cases(variant)["single"]
+    trace = goldens.run(case, 0, folder)
+    assert trace.logits is None
+    assert trace.model.task == ""
+    (note,) = trace.model.notes
+    assert note.startswith(f"the output of {name} is not computed")
+    for record in trace:
+        expected = case.arrays[record.id][0]
+        np.testing.assert_allclose(record.weights, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("variant", ["bart-classifier", "gpt2-classifier", "t5-classifier"])
+def test_it_writes_nothing(variant):
+    model = load_model(str(goldens.FAMILIES / variant))
+    with pytest.raises(AttnvizError, match="no output for the next token"):
+        generate(model, read_text(model, [7, 9, 2]))
+
+
+@pytest.mark.parametrize("variant", ["bart-classifier", "t5-classifier"])
+def test_the_decoder_reads_the_text_moved_by_one(variant):
+    trace = attnviz.run([7, 9, 2], model=str(goldens.FAMILIES / variant))
+    first = goldens.config(variant)["decoder_start_token_id"]
+    assert trace.streams["target"].ids == (first, 7, 9)
+    assert any("moved by one" in note for note in trace.model.notes)
+
+
+def test_without_a_first_token_it_must_be_given(tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "t5-classifier")
+    del config["decoder_start_token_id"]
+    folder = checkpoints.write(tmp_path / "t5", config, tensors)
+    with pytest.raises(AttnvizError, match="no first token to begin with") as error:
+        attnviz.run([7, 9, 2], model=str(folder))
+    assert "--target" in error.value.hint
+    assert attnviz.run([7, 9, 2], target=[0, 7], model=str(folder)).streams["target"].ids == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("variant", "name", "head", "said"),
+    [
+        ("bert", "BertForPreTraining", "cls.seq_relationship.weight", "not the others of BertFor"),
+        ("albert", "AlbertForPreTraining", "sop_classifier.classifier.weight", "not the others of"),
+        ("gpt2", "GPT2DoubleHeadsModel", "multiple_choice_head.summary.weight", "not the others"),
+        ("electra", "ElectraForPreTraining", "discriminator_predictions.dense.weight", "not comp"),
+        ("vit", "ViTForMaskedImageModeling", "decoder.0.weight", "not computed"),
+        ("bert", None, "classifier.weight", "not the others made of classifier"),
+        ("gpt2", None, "score.weight", "not the others made of score"),
+        ("bert", "BertForMaskedLM", "cls.seq_relationship.weight", None),
+        ("bert", "BertModel", "classifier.weight", None),
+        ("vit", "ViTForImageClassification", "vit.pooler.dense.weight", None),
+    ],
+)
+def test_others(variant, name, head, said, tmp_path):
+    """Of several outputs; of files that do not name their class; of what no class reads."""
+    _, tensors = checkpoints.read(goldens.FAMILIES / variant)
+    heads = () if head in tensors else (head,)
+    folder = other_class(tmp_path / "other", variant, name, *heads)
+    notes = load_model(str(folder)).notes
+    if said is None:
+        assert not notes
+    else:
+        assert said in " ".join(notes)
