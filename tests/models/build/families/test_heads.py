@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.families.marian import halved_sinusoidal
 from tests.models.build.families import checkpoints, goldens
 
 HEADS = json.loads((goldens.FAMILIES / "heads.json").read_text())
@@ -38,6 +39,9 @@ def checkpoint(folder, name, head):
         key: generator.standard_normal(shape).astype(np.float32)
         for key, shape in head["extra"].items()
     }
+    for key, table in extra.items():
+        if key.endswith("embed_positions.weight"):  # of Marian: what it would compute
+            extra[key] = halved_sinusoidal(np.arange(len(table)), table.shape[1]).astype("f4")
     there = {key: tensor for key, tensor in renamed.items() if key not in head["lacks"]}
     return checkpoints.write(folder, config, there | extra)
 
