@@ -60,12 +60,12 @@ def masked_language_model(
         table: [n_vocabulary, d]: the vectors of the tokens.
         shared: what the screen says of blocks that share their weights.
     """
-    unembed = _unembedding(checkpoint.config, tensors, sizes, table, head)
-    notes: tuple[str, ...] = ()
-    alone = _biases(head)
-    if unembed is None and any(map(tensors.outside.has, alone)):
+    config, notes = checkpoint.config, {}
+    unembed = _unembedding(config, tensors, sizes, table, head)
+    alone = [name for name in _biases(head) if tensors.outside.has(name)]
+    if unembed is None and alone and not predicts_other(config):
         ignored += "".join(f"|{re.escape(name)}" for name in alone)
-        notes = ("of its output the file has only the bias: there are no logits",)
+        notes = {"notes": ("of its output the file has only the bias: there are no logits",)}
     encoder = Stack("encoder", tuple(blocks))
     return trained_model(
         checkpoint,
@@ -82,7 +82,7 @@ def masked_language_model(
         max_tokens=sizes.n_position,
         n_vocabulary=sizes.n_vocabulary,
         task="" if unembed is None else "fill",
-        notes=notes,
+        **notes,
     )
 
 

@@ -60,6 +60,8 @@ def test_its_output_is_not_computed(variant, ending, tmp_path):
     name = CLASSES[variant] + ending
     folder = other_class(tmp_path / "other", variant, name, HEADS[ending])
     case = goldens.cases(variant)["single"]
+    if name == "T5ForTokenClassification":  # without its decoder
+        case = case._replace(arrays={k: v for k, v in case.arrays.items() if k != "target"})
     trace = goldens.run(case, 0, folder)
     assert trace.logits is None
     assert trace.model.task == ""
