@@ -6,9 +6,10 @@ Also the small language `name:key=value,key=value` that selects an entry and its
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, Generic, TypeVar, overload
 
@@ -16,9 +17,12 @@ from attnviz.errors import AttnvizError
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 LISTED = 40
+LONGEST_QUOTE = 100
+OPTIONAL = " | None"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -239,7 +243,7 @@ def read_options(
     parameters = {
         p.name: p
         for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and _spelled(p.annotation) in CONVERT
+        if p.kind is p.KEYWORD_ONLY and _spelled(p.annotation).removesuffix(OPTIONAL) in CONVERT
     }
     for key in texts:
         if key not in parameters:
@@ -260,8 +264,43 @@ def _spelled(annotation: object) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
+Size = int
+"""An option that is a whole number from 1."""
+
+Count = int
+"""An option that is a whole number from 0."""
+
+Position = int
+"""An option that is a position, also below 0."""
+
+Positive = float
+"""An option that is a number above 0, within what float32 can multiply and square."""
+
+LARGEST_INT = (1 << 63) - 1
+LARGEST_SIZE = (1 << 31) - 1
+SMALLEST_POSITIVE, LARGEST_POSITIVE = 1e-12, 1e12
+
+
+def whole_number(text: str, minimum: int | None = None, maximum: int = LARGEST_INT) -> int:
+    """A whole number. Raises ValueError, or OverflowError where it is too large."""
+    return _within(int(text), minimum, maximum)
+
+
+def number(text: str, minimum: float | None = None, maximum: float = sys.float_info.max) -> float:
+    """A finite number. Raises ValueError, or OverflowError where it is too large."""
+    return _within(float(text), minimum, maximum)
+
+
+def _within(value: N, minimum: N | None, maximum: N) -> N:
+    if abs(value) > maximum:
+        raise OverflowError
+    if not value >= (-maximum if minimum is None else minimum):  # also NaN
+        raise ValueError
+    return value
+
+
 def _lengths(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    return tuple(whole_number(part, 0, LARGEST_SIZE) for part in text.split(","))
 
 
 def _truth(text: str) -> bool:
@@ -270,26 +309,35 @@ def _truth(text: str) -> bool:
 
 
 CONVERT: dict[str, tuple[Callable[[str], Any], str, str]] = {
-    "int": (int, "a whole number", "4"),
-    "int | None": (int, "a whole number", "4"),
-    "float": (float, "a number", "0.5"),
-    "float | None": (float, "a number", "0.5"),
+    "int": (whole_number, "a whole number", "4"),
+    "Size": (partial(whole_number, minimum=1, maximum=LARGEST_SIZE), "a whole number from 1", "4"),
+    "Count": (partial(whole_number, minimum=0, maximum=LARGEST_SIZE), "a whole number from 0", "4"),
+    "Position": (partial(whole_number, maximum=LARGEST_SIZE), "a whole number", "4"),
+    "float": (number, "a number", "0.5"),
+    "Positive": (
+        partial(number, minimum=SMALLEST_POSITIVE, maximum=LARGEST_POSITIVE),
+        f"a number from {SMALLEST_POSITIVE}",
+        "0.5",
+    ),
     "str": (str, "a word", "rope"),
-    "str | None": (str, "a word", "rope"),
     "bool": (_truth, "true or false", "true"),
-    "tuple[int, ...]": (_lengths, "whole numbers separated by commas", "3,2"),
+    "tuple[int, ...]": (_lengths, "whole numbers from 0 separated by commas", "3,2"),
 }
+"""The type of an option, as its annotation spells it -> what reads it, what that expects, an
+example. Each may also be `… | None`."""
 
 
 def convert(text: str, annotation: str, what: str) -> Any:
     """`text` as the type that `annotation` spells."""
-    function, expected, example = CONVERT[annotation]
+    function, expected, example = CONVERT[annotation.removesuffix(OPTIONAL)]
+    shown = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
     try:
         return function(text)
+    except OverflowError:
+        message = f"{what}: {shown} is too large"
     except (ValueError, KeyError):
-        raise AttnvizError(
-            f"{what}: expected {expected}, got {text!r}", f"write for example {example}"
-        ) from None
+        message = f"{what}: expected {expected}, got {shown!r}"
+    raise AttnvizError(message, f"write for example {example}")
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:

@@ -104,12 +104,28 @@ def test_convert(text, kind, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [("x", "int"), ("1.5", "int"), ("x", "float"), ("maybe", "bool")]
-)
+    ("text", "kind"),
+    [("x", "int"), ("1.5", "int"), ("x", "float"), ("maybe", "bool"), ("1" * 5000, "int"),
+     ("nan", "float"), ("0", "Size"), ("-1", "Count"), ("0", "Positive"), ("-1", "Positive"),
+     ("5e-324", "Positive"), ("nan", "Positive"), ("3,-1", "tuple[int, ...]")],
+    ids=lambda text: text[:9],
+)  # fmt: skip
 def test_what_does_not_convert(text, kind):
     with pytest.raises(AttnvizError, match="x: expected") as error:
         convert(text, kind, "x")
     assert "write for example" in error.value.hint
+    assert len(error.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("1" * 20, "int"), ("-" + "1" * 20, "int | None"), ("9" * 10, "Size"), ("9" * 10, "Count"),
+     ("-" + "9" * 10, "Position"), ("inf", "float"), ("1e400", "float"), ("1e13", "Positive"),
+     ("3," + "9" * 10, "tuple[int, ...]")],
+)  # fmt: skip
+def test_what_is_too_large(text, kind):
+    with pytest.raises(AttnvizError, match=r"x: .* is too large"):
+        convert(text, kind, "x")
 
 
 @dataclass(frozen=True)

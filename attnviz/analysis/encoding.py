@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.memory import check_available
+from attnviz.models.run.memory import BIAS_BYTES
 from attnviz.nn import positions as numbers
 from attnviz.nn.multi_head import Rotary
 from attnviz.nn.schemes import SCHEMES, SchemeContext
@@ -16,6 +18,9 @@ from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.registry import parse_spec
 from attnviz.trace.record import Trace
+
+MAX_ROTATED = 1 << 31
+"""Numbers that are rotated at most, to check a claim: seconds of work."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ def encode_positions(
     if scheme.rotary is not None:
         return _with_angles(_rotary(spec, where, d_model, scheme.rotary), d_model, options)
     if scheme.bias is not None:
+        n_byte = n_head * n * n * BIAS_BYTES
+        check_available(n_byte, "this", "fewer positions, or fewer heads")
         bias = np.broadcast_to(scheme.bias(where, where), (n_head, n, n))
         return Positions(
             scheme=spec,
@@ -192,10 +199,12 @@ def _sinusoidal_checks(where: Array, added: Array, base: float) -> tuple[Check, 
 def rotation_error(added: Array, base: float = 10000.0) -> float:
     """The largest |PE(p + k) - R(k) PE(p)| of all positions p and shifts k of [n, d_model]."""
     n, d_model = added.shape
-    errors = (
-        np.abs(added[k:] - added[: n - k] @ numbers.shift_matrix(k, d_model, base).T).max()
-        for k in range(1, n)
-    )
+    if n * n * d_model > MAX_ROTATED:
+        raise AttnvizError(
+            f"to shift {n} positions of width {d_model} by each distance would take minutes",
+            "fewer positions, or narrower vectors",
+        )
+    errors = (np.abs(added[k:] - numbers.shift(added[: n - k], k, base)).max() for k in range(1, n))
     return max(map(float, errors), default=0.0)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from attnviz.registry import Entry, ModuleRegistry
+from attnviz.errors import AttnvizError
+from attnviz.registry import LARGEST_INT, Entry, ModuleRegistry
 from attnviz.tokens import in_encoding
 
 REGISTRIES = {
@@ -23,7 +24,16 @@ REGISTRIES = {
 
 
 class Command(TyperCommand):
-    """Fills `{scores}` and the like in the help of its options, only when the help is shown."""
+    """Fills `{scores}` and the like in the help of its options, only when the help is shown; takes
+    no whole number that 64 bits cannot hold."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            if isinstance(value, int) and abs(value) > LARGEST_INT:
+                flag = parameter.opts[-1]
+                raise AttnvizError(f"{flag}: {value} is too large", f"{ctx.command_path} --help")
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         encoding = sys.stdout.encoding or "ascii"

@@ -70,10 +70,12 @@ def one_of(name: str, value: str, known: Sequence[str]) -> str:
 
 def whole_numbers(name: str, text: str) -> list[int]:
     """`4,16,64` as numbers."""
+    from attnviz.registry import whole_number
+
     try:
-        return [int(part) for part in text.split(",")]
+        return [whole_number(part) for part in text.split(",")]
     except ValueError:
-        raise AttnvizError(
-            f"--{name}: expected whole numbers separated by commas, got {text!r}",
-            f"--{name} 1,2,3",
-        ) from None
+        message = f"--{name}: expected whole numbers separated by commas, got {text!r}"
+    except OverflowError:
+        message = f"--{name}: a number is too large: {text}"
+    raise AttnvizError(message, f"--{name} 1,2,3")

@@ -8,15 +8,15 @@ q_pos [n_q], k_pos [n_k] -> visible [n_q, n_k], True = visible.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
-from attnviz.registry import Entry, Registry, parse_spec
+from attnviz.registry import Count, Entry, Registry, Size, parse_spec
 
 Rule = Callable[[Array, Array], Bool]
 
@@ -35,8 +35,6 @@ class MaskEntry(Entry):
 
     hatch: Hatch | None = None
     """None: one that no other mask has, as long as there are any."""
-    minimum: Mapping[str, int] = field(default_factory=dict)
-    """The smallest values of its options."""
 
 
 MASKS: Registry[MaskEntry] = Registry("mask", MaskEntry)
@@ -51,8 +49,8 @@ def causal(q_pos: Array, k_pos: Array) -> Bool:
     return k_pos <= q_pos[:, None]
 
 
-@MASKS.add(hatch="dashed", minimum={"size": 1})
-def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
+@MASKS.add(hatch="dashed")
+def window(q_pos: Array, k_pos: Array, *, size: Size) -> Bool:
     """A query sees the keys less than `size` positions away, itself included.
 
     q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
@@ -62,8 +60,10 @@ def window(q_pos: Array, k_pos: Array, *, size: int) -> Bool:
     return np.asarray(np.abs(q_pos[:, None] - k_pos) < size)
 
 
-@MASKS.add(hatch="dashed", minimum={"left": 0, "right": 0})
-def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | None = None) -> Bool:
+@MASKS.add(hatch="dashed")
+def band(
+    q_pos: Array, k_pos: Array, *, left: Count | None = None, right: Count | None = None
+) -> Bool:
     """A query sees `left` keys before it, its own, and `right` keys after it; None: all of them.
 
     q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
@@ -78,8 +78,8 @@ def band(q_pos: Array, k_pos: Array, *, left: int | None = None, right: int | No
     return visible
 
 
-@MASKS.add(hatch="dotted", minimum={"length": 0})
-def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
+@MASKS.add(hatch="dotted")
+def prefix(q_pos: Array, k_pos: Array, *, length: Count) -> Bool:
     """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1.
 
     q_pos [n_q], k_pos [n_k] -> [n_q, n_k].
@@ -87,7 +87,7 @@ def prefix(q_pos: Array, k_pos: Array, *, length: int) -> Bool:
     return (k_pos < length) | causal(q_pos, k_pos)
 
 
-@MASKS.add(hatch="upright", minimum={"lengths": 0})
+@MASKS.add(hatch="upright")
 def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Texts of these `lengths` packed one after another do not see each other.
 
@@ -99,7 +99,7 @@ def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     )
 
 
-@MASKS.add(hatch="falling", minimum={"lengths": 0})
+@MASKS.add(hatch="falling")
 def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Keys from the valid length on are padding.
 
@@ -151,9 +151,10 @@ class Mask:
 
         Where several rules mask a cell, the first of them is named.
         """
-        reason = np.zeros((len(q_pos), len(k_pos)), np.uint8)
+        numbers = np.min_scalar_type(len(self.rules))
+        reason = np.zeros((len(q_pos), len(k_pos)), numbers)
         for number, (_, rule) in enumerate(self.rules, 1):
-            reason = np.where((reason == 0) & ~rule(q_pos, k_pos), np.uint8(number), reason)
+            reason = np.where((reason == 0) & ~rule(q_pos, k_pos), numbers.type(number), reason)
         return reason
 
 
@@ -188,17 +189,6 @@ def custom(visible: Array, name: str = "custom") -> Mask:
     return Mask(((name, rule),))
 
 
-def _check_options(part: str, entry: MaskEntry, options: Mapping[str, Any]) -> None:
-    for key, low in entry.minimum.items():
-        value = options.get(key)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and number < low:
-                raise AttnvizError(
-                    f"the mask {part.strip()}: expected {key} ≥ {low}, got {number}",
-                    f"{key}={low} is the smallest that there is",
-                )
-
-
 def parse(text: str) -> Mask:
     """A mask from its name: `none`, `causal`, `causal+window:size=3`, `documents:lengths=3,2`."""
     mask = NONE
@@ -206,8 +196,6 @@ def parse(text: str) -> Mask:
         name, options = parse_spec(part)
         if name == "none":
             continue
-        values = MASKS.options(name, options)
-        _check_options(part, MASKS[name], values)
-        rule = functools.partial(MASKS[name].function, **values)
+        rule = functools.partial(MASKS[name].function, **MASKS.options(name, options))
         mask += Mask(((part.strip(), rule),))
     return mask

@@ -25,6 +25,10 @@ def frequencies(d: int, base: float = 10000.0) -> Array:
         raise AttnvizError(
             f"sines and cosines come in pairs: expected an even width, got {d}", "use an even width"
         )
+    if not 0 < base < math.inf:
+        raise AttnvizError(
+            f"the base of the wavelengths is a number above 0, got {base}", "10000 is usual"
+        )
     return base ** (-np.arange(0, d, 2) / d)
 
 
@@ -50,6 +54,16 @@ def shift_matrix(k: int, d_model: int, base: float = 10000.0) -> Array:
     matrix[even, even + 1] = np.sin(angles)
     matrix[even + 1, even] = -np.sin(angles)
     return matrix
+
+
+def shift(encodings: Array, k: int, base: float = 10000.0) -> Array:
+    """R(k) PE(p) for each PE(p), [n, d_model] -> the same shape; R as in `shift_matrix`."""
+    pairs = encodings.reshape(len(encodings), -1, 2)
+    sines, cosines = pairs[..., 0], pairs[..., 1]
+    angles = k * frequencies(encodings.shape[-1], base)
+    cos, sin = np.cos(angles), np.sin(angles)
+    shifted = np.stack([cos * sines + sin * cosines, cos * cosines - sin * sines], axis=-1)
+    return shifted.reshape(encodings.shape)
 
 
 def rope_angles(positions: Array, d_rotary: int, base: float = 10000.0) -> Array:
@@ -141,6 +155,25 @@ def alibi(q_pos: Array, k_pos: Array, n_head: int) -> Array:
     return -alibi_slopes(n_head)[:, None, None] * distance
 
 
+def check_t5_buckets(n_bucket: int, max_distance: int, bidirectional: bool) -> None:
+    """Raise AttnvizError unless each direction has a bucket for distance 0, one for larger ones,
+    and a maximum beyond the distances that have a bucket each."""
+    minimum = 4 if bidirectional else 2
+    if n_bucket < minimum:
+        both = " in each direction" if bidirectional else ""
+        raise AttnvizError(
+            f"T5's positions need at least 2 buckets{both}, got {n_bucket} in all",
+            f"at least {minimum} buckets",
+        )
+    exact = n_bucket // minimum
+    if max_distance <= exact:
+        raise AttnvizError(
+            f"T5's maximum distance must be above {exact}, up to which each distance has a bucket "
+            f"of its own; got {max_distance}",
+            "a larger distance, or fewer buckets",
+        )
+
+
 def t5_buckets(
     q_pos: Array,
     k_pos: Array,
@@ -154,6 +187,7 @@ def t5_buckets(
     `bidirectional`, keys after the query use the upper half. Source: Raffel et al. 2020,
     section 2.1, and its code (float32, which decides the edges 16, 32, 64).
     """
+    check_t5_buckets(n_bucket, max_distance, bidirectional)
     relative = k_pos - q_pos[:, None]
     first = np.zeros(relative.shape, np.int64)
     if bidirectional:

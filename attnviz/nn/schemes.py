@@ -14,7 +14,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
 from attnviz.nn.multi_head import Bias, Rotary
 from attnviz.nn.types import Array
-from attnviz.registry import Entry, Registry
+from attnviz.registry import Entry, Position, Positive, Registry, Size
 
 
 class SchemeContext(NamedTuple):
@@ -55,13 +55,13 @@ def none(setting: SchemeContext) -> Scheme:
 
 
 @SCHEMES.add(formula="x + PE(p)")
-def sinusoidal(setting: SchemeContext, *, base: float = 10000.0) -> Scheme:
+def sinusoidal(setting: SchemeContext, *, base: Positive = 10000.0) -> Scheme:
     """Sines and cosines of many wavelengths, added. Source: Vaswani et al. 2017, section 3.5."""
     return Scheme(add=partial(numbers.sinusoidal, d_model=setting.d_model, base=base))
 
 
 @SCHEMES.add(formula="x + P[p]")
-def learned(setting: SchemeContext, *, length: int = 512) -> Scheme:
+def learned(setting: SchemeContext, *, length: Size = 512) -> Scheme:
     """A vector for each of `length` positions, added. Source: Gehring et al. 2017."""
     table = setting.draw("positions", (length, setting.d_model))
     return Scheme(add=partial(look_up, table))
@@ -71,10 +71,10 @@ def learned(setting: SchemeContext, *, length: int = 512) -> Scheme:
 def rope(
     setting: SchemeContext,
     *,
-    base: float = 10000.0,
+    base: Positive = 10000.0,
     style: str = "half",
-    fraction: float = 1.0,
-    offset: int = 0,
+    fraction: Positive = 1.0,
+    offset: Position = 0,
 ) -> Scheme:
     """Queries and keys are rotated by their positions. Source: Su et al. 2021."""
     rotary = partial(
@@ -94,8 +94,9 @@ def alibi(setting: SchemeContext) -> Scheme:
 
 
 @SCHEMES.add(formula="q · k + b[bucket(p_k - p_q)]")
-def t5(setting: SchemeContext, *, buckets: int = 32, distance: int = 128) -> Scheme:
+def t5(setting: SchemeContext, *, buckets: Size = 32, distance: Size = 128) -> Scheme:
     """A learned bias for each bucket of distances and each head. Source: Raffel et al. 2020."""
+    numbers.check_t5_buckets(buckets, distance, bidirectional=not setting.causal)
     table = setting.draw("relative", (buckets, setting.n_head))
     return Scheme(bias=RelativeBias(table, distance, bidirectional=not setting.causal))
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
-from attnviz.registry import Entry, Registry, parse_spec
+from attnviz.registry import Entry, Positive, Registry, parse_spec
 
 Score = Callable[..., Array]
 """`score(q, k, scale=number)`; without `scale` the function's own default holds."""
@@ -144,13 +144,15 @@ def cosine(q: Array, k: Array, scale: float = 1.0, out: Array | None = None) -> 
 
 
 @SCORES.add(formula="-‖q - k‖² / 2σ²")
-def gaussian(q: Array, k: Array, scale: float = 1.0, *, sigma: float = 1.0) -> Array:
+def gaussian(q: Array, k: Array, scale: float = 1.0, *, sigma: Positive = 1.0) -> Array:
     """The logarithm of a Gaussian of the distance; its softmax is that kernel's regression.
 
     q [n_head, n_q, d_k], k [n_head, n_k, d_k] -> [n_head, n_q, n_k].
     Source: Nadaraya 1964, Watson 1964; as attention in Zhang et al., Dive into Deep Learning,
     section 11.2.
     """
+    if not 0 < sigma * sigma < math.inf:
+        raise AttnvizError(f"sigma: expected a number above 0, got {sigma}", "1 is the default")
     squares = (q * q).sum(-1)[..., :, None] + (k * k).sum(-1)[..., None, :]
     # a square cannot be negative: rounding may make it so where q is k
     distance = np.maximum(squares - 2 * dot(q, k), 0)

@@ -44,8 +44,8 @@ def test_what_a_scheme_has(spec, has):
 
 
 def test_a_broken_rotation_is_caught(monkeypatch):
-    original = positions.shift_matrix
-    monkeypatch.setattr(positions, "shift_matrix", lambda k, *given: original(k + (k == 3), *given))
+    original = positions.shift
+    monkeypatch.setattr(positions, "shift", lambda x, k, *base: original(x, k + (k == 3), *base))
     assert not encode("sinusoidal").checks[0].holds
 
 

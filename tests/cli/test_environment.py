@@ -195,6 +195,6 @@ def test_little_address_space(shell):
     """Under `ulimit -v`: done, or refused in a line."""
     done = shell("ulimit -v 1200000; OPENBLAS_NUM_THREADS=1 {attnviz} run hi")
     assert done.returncode == 0
-    done = shell("ulimit -v 1200000; OPENBLAS_NUM_THREADS=1 {attnviz} run hi --d-model 16384")
+    done = shell("ulimit -v 1200000; OPENBLAS_NUM_THREADS=1 {attnviz} run hi --d-model 8192")
     assert done.returncode == 2
     assert b"of memory" in done.stderr or b"not enough memory" in done.stderr

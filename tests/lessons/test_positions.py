@@ -114,8 +114,8 @@ def test_positions_that_sneak_in_are_noticed(take, monkeypatch):
 
 
 def test_a_wrong_rotation_is_noticed(take, monkeypatch):
-    right = positions.shift_matrix
-    monkeypatch.setattr(positions, "shift_matrix", lambda k, *sizes: right(-k, *sizes))
+    right = positions.shift
+    monkeypatch.setattr(positions, "shift", lambda x, k, *base: right(x, -k, *base))
     assert holds(take("positions")) == [True, False, True]
 
 

@@ -100,13 +100,16 @@ def test_bad_specs(spec, message):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("window:size=0", "window:size=0: expected size ≥ 1, got 0"),
-        ("causal+window:size=-3", "window:size=-3: expected size ≥ 1"),
-        ("band:left=-1", "expected left ≥ 0, got -1"),
-        ("band:right=-1", "expected right ≥ 0"),
-        ("prefix:length=-1", "expected length ≥ 0"),
-        ("padding:lengths=3,-1", "expected lengths ≥ 0, got -1"),
-        ("documents:lengths=-2", "expected lengths ≥ 0"),
+        ("window:size=0", "window: size: expected a whole number from 1, got '0'"),
+        ("causal+window:size=-3", "window: size: expected a whole number from 1"),
+        ("band:left=-1", "left: expected a whole number from 0, got '-1'"),
+        ("band:right=-1", "right: expected a whole number from 0"),
+        ("prefix:length=-1", "length: expected a whole number from 0"),
+        (
+            "padding:lengths=3,-1",
+            "lengths: expected whole numbers from 0 separated by commas, got '3,-1'",
+        ),
+        ("documents:lengths=-2", "lengths: expected whole numbers from 0"),
     ],
 )
 def test_options_below_their_minimum(spec, message):

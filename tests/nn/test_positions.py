@@ -30,6 +30,7 @@ def test_a_shift_is_a_rotation(k, p, d):
     here, there = positions.sinusoidal(np.array([p, p + k]), d)
     rotation = positions.shift_matrix(k, d)
     np.testing.assert_allclose(rotation @ here, there, atol=1e-10)
+    np.testing.assert_allclose(positions.shift(here[None], k)[0], rotation @ here, atol=1e-12)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(d), atol=1e-12)
 
 

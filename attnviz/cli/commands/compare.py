@@ -19,6 +19,9 @@ app = typer.Typer(add_completion=False)
 
 WIDTHS = "4,16,64,256"
 
+MAX_WIDTHS = 8192
+"""Thousands of queries and keys of each width are drawn: seconds of work."""
+
 
 @app.command(cls=Command)
 @spread
@@ -70,5 +73,10 @@ def _widths(text: str) -> list[int]:
     if any(not 0 < width <= 4096 for width in widths):
         raise AttnvizError(
             f"--widths: expected widths from 1 to 4096, got {text}", "--widths 4,16,64,256"
+        )
+    if sum(widths) > MAX_WIDTHS:
+        raise AttnvizError(
+            f"--widths: expected at most {MAX_WIDTHS} in all, got {sum(widths)}",
+            "--widths 4,16,64,256",
         )
     return widths

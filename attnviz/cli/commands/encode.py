@@ -15,6 +15,7 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.spread import one_of, spread, whole_numbers
 from attnviz.errors import AttnvizError
+from attnviz.registry import LARGEST_SIZE
 
 if TYPE_CHECKING:
     from attnviz.analysis.encoding import Positions
@@ -61,6 +62,8 @@ def positions(
             raise AttnvizError(
                 f"--{name}: expected 1 to 4096, got {value}", "a screen holds a few dozen"
             )
+    if abs(offset) > LARGEST_SIZE:
+        raise AttnvizError(f"--offset: {offset} is too large", f"up to {LARGEST_SIZE}")
     from attnviz.analysis.encoding import encode_positions
     from attnviz.views.encoding import position_views
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
+from attnviz.errors import AttnvizError
+from attnviz.memory import check_available
 from attnviz.models.build.stack import StackConfig
 from attnviz.models.build.stack_parts import build_stacks
 from attnviz.models.model import Model
@@ -22,19 +24,29 @@ from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, split_words
 
+MAX_DRAWN = 1 << 31
+"""Random numbers that are drawn at most: half a minute's work."""
+
+SMALLEST_DRAW = 1000
+"""To draw fewer numbers takes no less time."""
+
+VECTORS = 16
+"""What a run holds besides the weights, in vectors of the residual stream."""
+
 RANDOM_NOTE = "random weights: they show how attention computes, not what a language model learned"
 
 
 def random_model(config: StackConfig, name: str = "random") -> Model:
     """A model with the weights that the config's seed gives."""
-    weights = SeededWeights(config.seed, np.dtype(config.dtype))
-    transformer = _transformer(config, weights)
     defaults = StackConfig()
     changed = {
         f.name: getattr(config, f.name)
         for f in fields(config)
         if getattr(config, f.name) != getattr(defaults, f.name)
     }
+    check_drawable(config, changed)
+    weights = SeededWeights(config.seed, np.dtype(config.dtype))
+    transformer = _transformer(config, weights)
     shape = {
         "n_layer": config.layers,
         "n_head": config.heads if transformer.sites() else 0,
@@ -53,6 +65,51 @@ def random_model(config: StackConfig, name: str = "random") -> Model:
         dtype=config.dtype,
         notes=(RANDOM_NOTE,),
     )
+
+
+def check_drawable(config: StackConfig, changed: Mapping[str, Any]) -> None:
+    """Raise AttnvizError if the weights take too long to draw, or more memory than there is."""
+    # the weights of a stack of one layer, and of two: further layers are like the second
+    one, two = (_count(replace(config, layers=layers)) for layers in (1, 2))
+    n = one + (two - one) * (config.layers - 1) + VECTORS * config.d_model
+    sizes = ", ".join(f"{name} = {value}" for name, value in changed.items())
+    hint = "a smaller stack: attnviz run --help says what each size is"
+    if n > MAX_DRAWN:
+        raise AttnvizError(
+            f"a stack with {sizes} has over {MAX_DRAWN:,} random weights, which would take minutes",
+            hint,
+        )
+    check_available(n * np.dtype(config.dtype).itemsize, f"a stack with {sizes}", hint)
+
+
+def _count(config: StackConfig) -> int:
+    """How many weights a stack has, or that they are more than anybody draws."""
+    weights = _CountedWeights()
+    try:
+        build_stacks(config, weights)
+    except OverflowError:
+        return MAX_DRAWN + 1
+    return weights.n_parameter
+
+
+class _CountedWeights:
+    """Arrays of the right shapes that take no memory, and their number of entries.
+
+    Raises:
+        OverflowError: they are more than `MAX_DRAWN`.
+    """
+
+    def __init__(self) -> None:
+        self.n_parameter = 0
+
+    def array(self, name: str, shape: tuple[int, ...], deviation: float = 1.0) -> Array:
+        self.n_parameter += math.prod(shape)
+        if self.n_parameter > MAX_DRAWN:
+            raise OverflowError
+        return np.broadcast_to(np.float32(0), shape)
+
+    def constant(self, name: str, size: int, value: float) -> Array:
+        return self.array(name, (size,))
 
 
 class SeededWeights:
@@ -139,6 +196,11 @@ def _unembed(config: StackConfig, weights: SeededWeights) -> Unembed | None:
         weights.n_parameter += math.prod(size)
 
     def unembed(x: Array) -> Array:
+        if size[0] * max(size[1], SMALLEST_DRAW) > MAX_DRAWN:
+            raise AttnvizError(
+                f"the output of vocabulary = {size[0]} and d_model = {size[1]} would take minutes",
+                "a smaller vocabulary",
+            )
         if config.tied:
             rows = [weights.vector(f"token.{id}", size[1:]) for id in range(config.vocabulary)]
             matrix = np.stack(rows)

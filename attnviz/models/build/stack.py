@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -9,12 +10,24 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.parse import read_toml
-from attnviz.registry import convert, nearest, parse_spec
+from attnviz.registry import (
+    LARGEST_INT,
+    LARGEST_POSITIVE,
+    LARGEST_SIZE,
+    LISTED,
+    SMALLEST_POSITIVE,
+    convert,
+    nearest,
+    parse_spec,
+)
 
 KINDS = ("encoder", "decoder", "encoder-decoder")
 NORMS = ("layer", "rms", "batch", "none")
 PLACES = ("post", "pre")
 DTYPES = ("float32", "float64")
+
+MAX_LAYERS = 10_000
+"""A thousand take a second."""
 
 
 def _field(default: Any, help: str, among: tuple[str, ...] = ()) -> Any:
@@ -69,23 +82,24 @@ class StackConfig:
         self._check_sizes()
         for name in ("temperature", "softcap"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not SMALLEST_POSITIVE <= value <= LARGEST_POSITIVE:
+                limits = f"{SMALLEST_POSITIVE} to {LARGEST_POSITIVE:g}"
                 raise AttnvizError(
-                    f"{name}: expected a number above 0, got {value}",
+                    f"{name}: expected a number above 0, from {limits}, got {value}",
                     "1 changes nothing" if name == "temperature" else "Gemma 2 has 50",
                 )
         return self
 
     def _check_sizes(self) -> None:
         for name in ("layers", "heads", "d_model", "kv_heads", "d_k", "d_v"):
-            self._at_least(name, 1)
-        for name in ("d_ff", "vocabulary", "seed"):
-            self._at_least(name, 0)
+            self._check_range(name, 1, MAX_LAYERS if name == "layers" else LARGEST_SIZE)
+        for name in ("d_ff", "vocabulary"):
+            self._check_range(name, 0, LARGEST_SIZE)
+        self._check_range("seed", 0, LARGEST_INT)
         if self.d_k is None and self.d_model % self.heads:
-            divisors = [str(h) for h in range(1, self.d_model + 1) if self.d_model % h == 0]
             raise AttnvizError(
                 f"{self.heads} heads do not divide d_model = {self.d_model}",
-                f"choose {', '.join(divisors)} heads, or give d_k",
+                f"choose {', '.join(map(str, _divisors(self.d_model)))} heads, or give d_k",
             )
         if self.heads % self.n_kv_head:
             raise AttnvizError(
@@ -93,11 +107,12 @@ class StackConfig:
                 "each key/value head serves the same number of heads",
             )
 
-    def _at_least(self, name: str, minimum: int) -> None:
+    def _check_range(self, name: str, minimum: int, maximum: int) -> None:
         value = getattr(self, name)
-        if value is not None and value < minimum:
+        if value is not None and not minimum <= value <= maximum:
+            limit = f"at least {minimum}" if value < minimum else f"at most {maximum}"
             raise AttnvizError(
-                f"{name}: expected a whole number of at least {minimum}, got {value}",
+                f"{name}: expected a whole number of {limit}, got {value}",
                 f"attnviz run --help says what {name} is",
             )
 
@@ -116,6 +131,13 @@ class StackConfig:
     @property
     def width_ff(self) -> int:
         return 4 * self.d_model if self.d_ff is None else self.d_ff
+
+
+def _divisors(n: int) -> list[int]:
+    """All divisors, or the first of very many."""
+    small = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
+    large = [n // d for d in reversed(small) if d * d != n]
+    return (small + large)[:LISTED]
 
 
 FIELDS = {f.name: f for f in fields(StackConfig)}
@@ -159,6 +181,8 @@ def from_values(
                 f"{where}: {name}: expected {kind}, got {value!r}",
                 f"write for example {name} = {_example(kind)}",
             )
+        if kind != "bool" and isinstance(value, int) and abs(value) > LARGEST_INT:
+            raise AttnvizError(f"{where}: {name}: {value} is too large", "a smaller number")
         checked[name] = float(value) if "float" in kind else value
     return replace(base or StackConfig(), **checked).check()
 

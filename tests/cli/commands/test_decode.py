@@ -215,7 +215,7 @@ def test_files(call, tmp_path):
         (("abc", "-m", "induction", "--cache", "page"), "unknown value 'page'"),
         (("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "0"), "0 blocks"),
         (("abc", "-m", "induction", "--cache", "paged", "--block-size", "-1"), "-1 tokens"),
-        (("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "9" * 20), "no memory"),
+        (("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "9" * 18), "no memory"),
         (
             ("abc", "-m", "induction", "--cache", "paged", "--kv-blocks", "2", "--block-size", "3"),
             "blocks of 3 tokens needed: 1, free: 0 of 2",

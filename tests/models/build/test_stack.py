@@ -52,7 +52,7 @@ def test_every_field_says_what_it_is():
         ({"norm": "group"}, "norm: expected layer, rms, batch, none"),
         ({"dtype": "float16"}, "dtype: expected float32, float64"),
         ({"temperature": "0"}, "temperature: expected a number above 0"),
-        ({"temperature": "nan"}, "temperature: expected a number above 0"),
+        ({"temperature": "nan"}, "temperature: expected a number, got 'nan'"),
         ({"softcap": "-1"}, "softcap: expected a number above 0"),
         ({"d_ff": "-1"}, "d_ff: expected a whole number of at least 0"),
     ],
