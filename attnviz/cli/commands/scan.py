@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,10 @@ app = typer.Typer(add_completion=False)
 
 MAX_WINDOW = 512
 """Tokens of a window, where the model reads so many."""
+
+PART = ".part.npz"
+MAX_NAME_BYTES = 255
+"""Of a file's name; a longer one of a state becomes its checksum."""
 
 SHOWN = 3
 """Heads of each role on the screen."""
@@ -115,7 +120,12 @@ def _state_file(out: OutputOptions, resume: bool) -> Path | None:
         if resume:
             raise AttnvizError("--resume needs the -o of the scan that was ended", "-o stats.npz")
         return None
-    state_file = data[0].with_suffix(".part.npz")
+    state_file = data[0].with_suffix(PART)
+    if len(os.fsencode(state_file.name)) > MAX_NAME_BYTES:
+        import hashlib
+
+        name = hashlib.sha256(os.fsencode(data[0].name)).hexdigest()
+        state_file = data[0].with_name(f"{name}{PART}")
     if state_file.exists() and not resume:
         raise AttnvizError(
             f"{state_file} holds what a scan had counted before it was ended",

@@ -29,8 +29,8 @@ from attnviz.nn.types import Array
 HINT = "take the preprocessor_config.json that came with the weights"
 """What to do about a wrong one."""
 
-VALUE_BYTES = 48
-"""Memory for a prepared value: as a byte, as float32, as float64 for the eye, and on the way."""
+VALUE_BYTES = 14
+"""Memory for a prepared value, measured: as a byte, as float32, as float64 for the eye."""
 
 
 class VisionInput(NamedTuple):

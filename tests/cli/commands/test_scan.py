@@ -314,6 +314,16 @@ def test_a_corpus_of_nothing_leaves_nothing_in_the_way(call, tmp_path, content, 
     assert (done.code, done.err) == (0, "wrote s.npz\n")
 
 
+def test_a_name_that_is_almost_too_long(call, tmp_path):
+    name = "x" * 250 + ".npz"
+    (tmp_path / "c.txt").write_text("I saw\n" * 513 + "\ud800", "utf-8", "surrogatepass")
+    assert call("scan", "c.txt", "-o", name, "--workers", 1).code == 2
+    (tmp_path / "c.txt").write_text("I saw\n" * 513)
+    done = call("scan", "c.txt", "-o", name, "--workers", 1, "--resume")
+    assert (done.code, done.err.startswith("512 lines were counted before\n")) == (0, True)
+    assert sorted(os.listdir(tmp_path)) == ["c.txt", name]
+
+
 def test_another_field_is_refused(call, tmp_path):
     lines = [json.dumps({"text": "I saw", "body": "they saw"})] * 513
     (tmp_path / "c.jsonl").write_text("\n".join([*lines, "{"]))
