@@ -24,6 +24,19 @@ COMPARED_SIZE = 1 << 18
 """So many elements of two tables are compared at a time."""
 
 
+QUANTISED = re.compile(
+    r".+\.(scales|qweight|qzeros|weight_packed|weight_scale|weight_scale_inv|SCB|"
+    r"weight\.absmax|weight\.quant_map|weight_scb)"
+)
+"""What lies beside the numbers of quantised weights: MLX, GPTQ and AWQ, compressed-tensors, FP8,
+bitsandbytes."""
+
+MOST = 0.75
+"""The share of a file's tensors that have a prefix in common, if it is one of all of them."""
+
+UNQUANTISED = "take the original checkpoint, or a GGUF file of the model"
+
+
 class TensorFile(Protocol):
     """What a file format provides: names, shapes, and arrays when they are asked for."""
 
@@ -156,6 +169,7 @@ class Tensors:
         """Raise AttnvizError for a tensor that nothing took, unless `ignorable` matches it."""
         left = [name for name in self.unread if not re.fullmatch(ignorable, name)]
         if left:
+            self._check_plain()
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise AttnvizError(
                 f"{self._file.path}: the model has no place for the tensor {left[0]}{more}",
@@ -166,6 +180,7 @@ class Tensors:
         full = self._full_name(name, spellings)
         stored = self._file.shapes[full]
         if stored != shape:
+            self._check_plain()
             raise AttnvizError(
                 f"{self._file.path}: the tensor {full} has the shape {list(stored)}; "
                 f"the config asks for {list(shape)}",
@@ -188,6 +203,12 @@ class Tensors:
 
     def _read(self, full: str, rows: Rows | None) -> Array:
         array = self._file.read(full, rows)
+        if array.dtype.kind != "f":
+            raise AttnvizError(
+                f"{self._file.path}: the tensor {full} holds whole numbers ({array.dtype}): "
+                "quantised weights are not supported",
+                UNQUANTISED,
+            )
         return array if array.dtype == self.dtype else array.astype(self.dtype)
 
     def _full_name(self, name: str, spellings: Mapping[str, str]) -> str:
@@ -199,7 +220,34 @@ class Tensors:
                     older = prefix + name.removesuffix(new) + old
                     if older in self._file.shapes:
                         return older
+        self._check_plain()
+        if (before := self._unknown_prefix(name)) is not None:
+            raise AttnvizError(
+                f"{self._file.path}: the tensor {self._prefix}{name} is there as "
+                f"{before}{name}: the names in this file begin with {before}, which is not known",
+                f"save the model that lies in it by itself, or its tensors without {before}",
+            )
         raise AttnvizError(
             f"{self._file.path}: the tensor {self._prefix}{name} is missing",
             "the file is incomplete, or belongs to a different architecture than the config",
         )
+
+    def _check_plain(self) -> None:
+        """Raise AttnvizError if the weights are quantised: that explains whatever does not fit."""
+        example = next(filter(QUANTISED.fullmatch, self._file.shapes), None)
+        if example is not None:
+            raise AttnvizError(
+                f"{self._file.path}: the weights are quantised, as the tensor {example} shows, "
+                "which is not supported",
+                UNQUANTISED,
+            )
+
+    def _unknown_prefix(self, name: str) -> str | None:
+        """What the names of most tensors begin with, if the one that is asked for is among them."""
+        for stored in self._file.shapes:
+            before = stored.removesuffix(name)
+            if before != stored and before.endswith("."):
+                n_inside = sum(each.startswith(before) for each in self._file.shapes)
+                if n_inside >= MOST * len(self._file.shapes):
+                    return before
+        return None

@@ -105,7 +105,8 @@ class Architecture(NamedTuple):
 def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, TensorFile]:
     """Config and tensors as a family reads them; a field that is not understood is refused."""
     name = str(metadata.get(ARCHITECTURE))
-    if (kind := metadata.get("general.type", "model")) != "model" and kind in OTHER_KINDS:
+    kind = str(metadata.get("general.type", "adapter" if "adapter.type" in metadata else "model"))
+    if kind in OTHER_KINDS:
         what, hint = OTHER_KINDS[kind]
         raise AttnvizError(f"{file.path} holds {what}, not a model", hint)
     if name not in ARCHITECTURES:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.build.tensors import TensorFile
+from attnviz.models.build.tensors import UNQUANTISED, TensorFile
 from attnviz.models.formats import weight_format, weight_formats, whole_formats
 from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
@@ -21,6 +21,13 @@ ADAPTER_WEIGHTS = "adapter_model."
 """How the names of PEFT's files of weights begin."""
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+
+QUANTISED = {
+    "quantization_config": "quantization_config",
+    "compression_config": "compressed-tensors",
+    "quantization": "MLX",
+}
+"""Fields of configs that say that the weights are, and how if the field itself does not say."""
 
 SHARD = re.compile(r".+-\d+-of-(?!0*1\.)\d+\.safetensors")
 """One of several files; `-00001-of-00001` is the only one."""
@@ -42,14 +49,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise _no_config(folder)
     config = read_object(path)
-    quantised = config.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
-        raise AttnvizError(
-            f"{path}: the weights are quantised ({label(str(method or 'quantization_config'))}), "
-            "which is not supported",
-            "take the original checkpoint, or a GGUF file of the model",
-        )
+    for key, method in QUANTISED.items():
+        if quantised := config.get(key):
+            named = quantised.get("quant_method") if isinstance(quantised, dict) else None
+            raise AttnvizError(
+                f"{path}: the weights are quantised ({label(str(named or method))}), "
+                "which is not supported",
+                UNQUANTISED,
+            )
     return config
 
 

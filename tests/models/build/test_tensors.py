@@ -167,3 +167,51 @@ def test_what_nothing_took_is_named_unless_it_may_be_left():
     with pytest.raises(AttnvizError, match="no place for the tensor b and 1 more"):
         tensors.finish(r"position\.ids")
     tensors.finish(r"position\.ids|[bc]")
+
+
+@pytest.mark.parametrize(
+    "before", ["module.", "_orig_mod.", "model.language_model.", "0.auto_model."]
+)
+@pytest.mark.parametrize("variant", ["llama", "bert", "t5", "gpt2"])
+def test_names_that_begin_in_an_unknown_way_are_not_missing(variant, before, complaint):
+    config, tensors = checkpoints.read(goldens.FAMILIES / variant)
+    said = complaint(config, {before + name: tensor for name, tensor in tensors.items()})
+    assert f"the names in this file begin with {before}" in said
+    assert "incomplete" not in said
+
+
+def test_one_missing_tensor_is_not_looked_for_in_the_layers():
+    file = Memory(**{"layers.0.norm.weight": np.ones(3), "embed.weight": np.ones((5, 3))})
+    with pytest.raises(AttnvizError, match=r"the tensor norm\.weight is missing"):
+        opened(file).take("norm.weight", 3)
+
+
+SCALES = {
+    "MLX": ("scales", np.ones((24, 1), np.float16)),
+    "GPTQ": ("qweight", np.ones((3, 24), np.int32)),
+    "FP8": ("weight_scale_inv", np.ones((1, 1), np.float32)),
+    "int8": ("weight_scale", np.ones((24, 1), np.float32)),
+    "bitsandbytes": ("weight.absmax", np.ones(3, np.float32)),
+}
+
+
+@pytest.mark.parametrize("kind", SCALES)
+@pytest.mark.parametrize("stored", ["left out", "another shape", "the same"])
+def test_quantised_weights_without_a_word_in_the_config(kind, stored, complaint):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "llama")
+    ending, scales = SCALES[kind]
+    layer = "model.layers.0.self_attn.q_proj."
+    weight = tensors.pop(f"{layer}weight")
+    if stored != "left out":
+        columns = 3 if stored == "another shape" else weight.shape[1]
+        tensors[f"{layer}weight"] = weight[:, :columns]
+    said = complaint(config, tensors | {layer + ending: scales})
+    assert f"the weights are quantised, as the tensor {layer}{ending} shows" in said
+    assert "take the original checkpoint" in said
+
+
+def test_whole_numbers_are_no_weights(complaint):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "llama")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    said = complaint(config, tensors | {name: (tensors[name] * 100).astype(np.int8)})
+    assert f"the tensor {name} holds whole numbers (int8)" in said

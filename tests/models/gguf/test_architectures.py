@@ -100,6 +100,11 @@ class TestRefusals:
             ({"llama.attention.key_length": 7, "llama.attention.value_length": 7}, "odd number"),
             ({"general.architecture": "mamba"}, "architecture mamba is not supported"),
             ({"split.count": 3}, "one of 3 parts"),
+            ({"general.type": "adapter"}, "holds a LoRA adapter, not a model"),
+            ({"adapter.type": "lora", "adapter.lora.alpha": 8.0}, "holds a LoRA adapter, not a"),
+            ({"general.type": "mmproj"}, "holds the image part of a model, not a model"),
+            ({"general.type": "imatrix"}, "holds an importance matrix, not a model"),
+            ({"general.type": "vocab"}, "holds a vocabulary, not a model"),
         ],
         ids=str,
     )
@@ -108,6 +113,15 @@ class TestRefusals:
             run(spoil(added))
         assert error.value.hint
         assert "config.json" not in error.value.hint  # there is none
+        if "holds a" in message:
+            assert "download it again" not in error.value.hint
+
+    def test_a_vocabulary_without_weights(self, tmp_path):
+        """As llama.cpp's own tests have them: all metadata of a model, and no tensor."""
+        config, _ = read(FAMILIES / "llama")
+        with pytest.raises(AttnvizError, match="holds a vocabulary without weights") as error:
+            run(convert(config, {}, tmp_path / "model.gguf"))
+        assert error.value.hint == "take the file of the model itself"
 
     def test_lists_that_say_the_same_for_each_layer(self, spoil):
         assert len(run(spoil({"llama.attention.head_count_kv": [4, 4]})).records) == 2

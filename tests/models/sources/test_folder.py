@@ -139,6 +139,13 @@ class TestConfig:
         error = refused(folder, rf"config.json: the weights are quantised \({name}\)")
         assert "GGUF" in error.hint
 
+    @pytest.mark.parametrize(
+        ("key", "name"), [("quantization", "MLX"), ("compression_config", "compressed-tensors")]
+    )
+    def test_other_fields_that_say_so(self, folder, key, name):
+        edit_config(folder, **{key: {"bits": 4, "group_size": 64}})
+        refused(folder, rf"config.json: the weights are quantised \({name}\)")
+
     def test_null_is_not_quantised(self, folder):
         shutil.copy(WEIGHTS, folder)
         edit_config(folder, quantization_config=None)
@@ -148,6 +155,16 @@ class TestConfig:
     def test_a_config_that_is_none(self, folder, content):
         (folder / "config.json").write_bytes(content)
         refused(folder, "config.json is damaged or not a JSON file")
+
+
+@pytest.mark.parametrize("family", ["mpnet", "xlnet", "openai-gpt", "mamba", "deberta-v2"])
+def test_another_architecture_is_not_taken_for_one_of_ours(folder, family):
+    """No guess, and nothing internal in the list of those that are supported."""
+    shutil.copy(WEIGHTS, folder)
+    edit_config(folder, model_type=family)
+    error = refused(folder, f"the architecture '{family}' is not supported")
+    assert error.hint.startswith("known: albert, bart, bert, ")
+    assert "attnviz" not in error.hint
 
 
 class TestMissing:

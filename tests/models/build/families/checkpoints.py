@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from attnviz.archive.safetensors import DTYPES
+
 Stored = tuple[str, np.ndarray]
 """The name of a number format in a safetensors header, and its bits."""
 
@@ -22,8 +24,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Path:
     """A checkpoint of float32, or of whatever numbers the tensors have."""
-    formats = {"float32": "F32", "float16": "F16", "int64": "I64", "bool": "BOOL"}
-    stored = {name: (formats[str(array.dtype)], array) for name, array in tensors.items()}
+    formats = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+    stored = {name: (formats[array.dtype], array) for name, array in tensors.items()}
     return write_stored(folder, config, stored)
 
 
