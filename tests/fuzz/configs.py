@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from tests.golden.families.variants import VARIANTS, Variant
 
 BOUND = 1e-4
 """Of attention weights and, relative to their size, hidden states and logits."""
+
+LARGEST: dict[tuple[str, str], float] = {}
+"""The largest difference by family and what differs."""
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 FLOATS = (0.0, 1e-6, 0.03, 0.5, 1.0, 2.0, 4.0, 50.0)
@@ -50,6 +54,10 @@ KEPT = ("vocab_size", "model_type", "architectures", "transformers_version", "dt
         "_name_or_path", "problem_type", "num_labels", "image_size", "patch_size", "num_channels")  # fmt: skip
 
 
+OTHER_CLASSES = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+"""Endings of classes that a checkpoint of text may be of instead."""
+
+
 def change(random_: random.Random, name: str, value: Any) -> Any:
     """Another value of the same kind."""
     if name in ("rope_parameters", "rope_scaling"):
@@ -74,11 +82,28 @@ def random_config(random_: random.Random, variant: Variant, cls: Any) -> dict[st
     known = {k: v for k, v in cls.config_class(**config).to_dict().items() if k not in KEPT}
     for name in random_.sample(sorted(known), min(len(known), random_.choice((1, 1, 2, 3)))):
         config[name] = change(random_, name, known[name])
+    if "num_hidden_layers" in known and random_.random() < 0.1:
+        kinds = ("full_attention", "sliding_attention")
+        config["layer_types"] = [random_.choice(kinds) for _ in range(known["num_hidden_layers"])]
     return config
 
 
+def random_variant(random_: random.Random, variant: Variant) -> Variant:
+    """The variant, or now and then another class of its family and the longer input."""
+    import transformers
+
+    cls = getattr(transformers, variant.model)
+    if random_.random() < 0.2 and variant.cases != "classified":
+        stem = cls.config_class.__name__.removesuffix("Config")
+        other = stem + random_.choice(OTHER_CLASSES)
+        if hasattr(transformers, other):
+            is_pair = variant.cases == "seq2seq"
+            return replace(variant, model=other, cases="classified" if is_pair else variant.cases)
+    return variant
+
+
 def make(
-    folder: Path, variant: Variant, config: dict[str, Any], seed: int
+    folder: Path, variant: Variant, config: dict[str, Any], seed: int, length: str = "single"
 ) -> dict[str, Any] | None:
     """A checkpoint of this config and what transformers computes of it; None if it cannot."""
     import torch
@@ -101,14 +126,14 @@ def make(
         given = getattr(cases, variant.cases)(
             loaded.config, np.random.default_rng(seed), variant.tokens
         )
-        case = given["single"]
+        case = given[length]
         outputs = make_families.record(loaded.eval(), case)
         if all(np.isfinite(array).all() for array in outputs.values()):
             return {"case": case, "outputs": outputs}
     return None
 
 
-def compare(folder: Path, truth: dict[str, Any], leave_out: int) -> str | None:
+def compare(folder: Path, truth: dict[str, Any], is_projected: bool) -> str | None:
     """What is wrong; None if attnviz computes the same or refuses."""
     import attnviz
     from attnviz.errors import AttnvizError
@@ -125,18 +150,23 @@ def compare(folder: Path, truth: dict[str, Any], leave_out: int) -> str | None:
         return None
     found = {record.id: record.weights for record in trace}
     for stack, states in trace.hidden_states.items():
-        found[f"{stack}.hidden"] = np.stack(states[: len(states) - leave_out])
+        found[f"{stack}.hidden"] = np.stack(states)
     if trace.logits is not None:
         found["logits"] = trace.logits
     for name, array in found.items():
         if name not in truth["outputs"]:
             continue
         expected = truth["outputs"][name][0]
+        if is_projected and name.endswith("hidden"):
+            array = array[: len(expected)]  # its last state is projected for the output
         if name == "logits" and "pixels" in case:
             expected = expected[None]  # [n_class]
         if array.shape != expected.shape:
             return f"{name}: shape {array.shape}, transformers has {expected.shape}"
         off = float(np.abs(array - expected).max() / max(1.0, float(np.abs(expected).max())))
+        kind = name if name in ("logits",) else "hidden" if name.endswith("hidden") else "attention"
+        key = (str(trace.model.shape["family"]), kind)
+        LARGEST[key] = max(LARGEST.get(key, 0.0), off)
         if off > BOUND:
             return f"{name}: off by {off:.1e}"
     return None
@@ -157,7 +187,7 @@ def run(seconds: float, seed: int) -> Iterator[str]:
     n = compared = 0
     while time.monotonic() < end:
         name = random_.choice(sorted(VARIANTS))
-        variant = VARIANTS[name]
+        variant = random_variant(random_, VARIANTS[name])
         n += 1
         try:
             config = random_config(random_, variant, getattr(transformers, variant.model))
@@ -165,7 +195,8 @@ def run(seconds: float, seed: int) -> Iterator[str]:
             continue
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            truth = make(folder, variant, copy.deepcopy(config), n)
+            length = random_.choice(("single", "long"))
+            truth = make(folder, variant, copy.deepcopy(config), n, length)
             if truth is None:
                 continue
             compared += 1
@@ -175,9 +206,11 @@ def run(seconds: float, seed: int) -> Iterator[str]:
                 if variant.config.get(k) != v or k not in variant.config
             }
             try:
-                wrong = compare(folder, truth, int(name == "opt-post"))
+                wrong = compare(folder, truth, name.startswith("opt"))
             except Exception as error:
                 wrong = f"{type(error).__name__}: {error}"
             if wrong:
-                yield f"{name} with {json.dumps(own, default=str)} (number {n} of seed {seed})\n  {wrong}"
+                yield f"{name}, {variant.model}, {length}, with {json.dumps(own, default=str)} (number {n} of seed {seed})\n  {wrong}"
     print(f"{n} configs, of which transformers could load {compared}")
+    for key, off in sorted(LARGEST.items(), key=lambda entry: -entry[1])[:8]:
+        print(f"largest difference of {' '.join(key)}: {off:.1e}")

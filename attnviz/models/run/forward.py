@@ -61,7 +61,8 @@ def run(
         select: keep only these layers.
         hidden_states: keep the residual stream, as transformers' `output_hidden_states` has it:
             before the first block and after each; the last is after the stack's final norm, if
-            it has one (a ViT's norm belongs to its output, and is in none of them).
+            it has one (a ViT's norm belongs to its output, and is in none of them). All are
+            [n_token, d_model]: an OPT's last too, which transformers gives as it is projected.
         logits: compute the output, where the model has one.
         mask: a name replaces the model's own mask: "causal+window:size=3"; a Mask, or a boolean
             array [n_q, n_k] with True = visible, hides cells besides those that it hides.

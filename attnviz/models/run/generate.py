@@ -53,7 +53,11 @@ def generate(
         is_decoder = model.trained and transformer.decoder is not None
         raise AttnvizError(
             f"{model.name} writes no text: "
-            + ("it has no output for the next token" if is_decoder else "it is no trained decoder"),
+            + (
+                "it has no output for the next token"
+                if is_decoder
+                else "it is not a trained decoder"
+            ),
             "attnviz decode TEXT -m phrases, or -m induction",
         )
     model.keep_weights((available_memory() or 0) // 2)

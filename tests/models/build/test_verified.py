@@ -16,7 +16,7 @@ from tests.conftest import HERE
 from tests.models.build.families import goldens
 from tests.models.build.families.bounds import ATTENTIONS, HIDDEN_STATES, LOGITS
 
-ROOM = 5
+ROOM = 10
 
 PAGE = HERE.parent / ".github" / "docs" / "checkpoints.md"
 
