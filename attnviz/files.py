@@ -194,6 +194,17 @@ def _keep_mode(temporary: Path, path: Path) -> None:
         temporary.chmod(path.stat().st_mode & 0o7777)
 
 
+def why_unreachable(name: str | Path) -> str | None:
+    """Why nobody can say what there is under a name; None if there is something, or nothing."""
+    try:
+        os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    return None
+
+
 def _reason(error: OSError | ValueError) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return "it is a link that leads to itself" if _is_loop(error) else reason

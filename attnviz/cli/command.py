@@ -27,6 +27,14 @@ class Command(TyperCommand):
     """Fills `{scores}` and the like in the help of its options, only when the help is shown; takes
     no whole number that 64 bits cannot hold."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except UnicodeEncodeError as error:  # of the file that an option names
+            raise AttnvizError(
+                f"no file can have the name {error.object!r}: {error.reason}", "check its name"
+            ) from error
+
     def invoke(self, ctx: Any) -> Any:
         for parameter in self.params:
             value = ctx.params.get(parameter.name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnviz.errors import AttnvizError
+from attnviz.files import shortened, why_unreachable
 from attnviz.registry import nearest, parse_spec
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def packaged() -> list[str]:
 
 def is_packaged(name: str) -> bool:
     """Whether a model of this name ships with attnviz."""
-    return name.replace("-", "").isalnum() and (PACKAGED / name / "config.json").exists()
+    return name.replace("-", "").isalnum() and os.path.exists(PACKAGED / name / "config.json")
 
 
 def hub_name(name: str) -> HubName | None:
@@ -34,7 +36,7 @@ def hub_name(name: str) -> HubName | None:
     base = name.partition(":")[0]
     if is_packaged(base) or base == RANDOM:
         return None
-    if Path(name).exists() or _names_file(name):
+    if os.path.exists(name) or _names_file(name):
         return None
     from attnviz.models.sources.hub import parse_name
 
@@ -63,6 +65,8 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
         AttnvizError: no such model, a damaged one, or changes that it cannot take.
     """
     changes = dict(changes or {})
+    if name == "":  # a path would be the folder one is in
+        raise AttnvizError("there is no name of a model", f"-m {DEFAULT}")
     if name is None:
         name = RANDOM if changes and _needs_other_weights(changes) else DEFAULT
     if name.partition(":")[0] == RANDOM or name.endswith(".toml"):
@@ -98,7 +102,7 @@ def _trained(name: str, dtype: str) -> Model:
             raise AttnvizError(f"{base} is trained: it has no options", f"-m {base}")
         return load_checkpoint(PACKAGED / base, dtype)
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # which no name is too long for
         return load_checkpoint(path, dtype)
     from attnviz.models.formats import whole_format
 
@@ -106,7 +110,7 @@ def _trained(name: str, dtype: str) -> Model:
     if file_format is not None:
         model: Model = file_format.load(path, dtype)
         return model
-    if path.exists():
+    if os.path.exists(path):
         raise AttnvizError(
             f"{name} is not a model: expected a folder with config.json, a .gguf file "
             "or a .toml stack",
@@ -125,6 +129,11 @@ def _trained(name: str, dtype: str) -> Model:
 
 
 def _unknown(name: str, on_hub: HubName | None) -> AttnvizError:
+    reason = why_unreachable(name)
+    if reason is not None:
+        return AttnvizError(
+            f"no such model: {shortened(Path(name))}: {reason}", "attnviz models lists what is here"
+        )
     if on_hub is not None and "/" in name:
         return AttnvizError(
             f"no such folder, and no such model in Hugging Face's cache: {name!r}",

@@ -89,9 +89,10 @@ def open_corpus(source: str, field: str | None = None) -> Iterator[Corpus]:
         return
     try:
         raw = path.open("rb")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise AttnvizError(
-            f"cannot read {path}: {error.strerror or error}", "a file of lines, or - for stdin"
+            f"cannot read {path}: {reason}", "a file of lines, or - for stdin"
         ) from error
     with raw:
         size = path.stat().st_size if path.is_file() else 0

@@ -30,7 +30,7 @@ BAD = [
     (("run", "hi", "-m", "ranom"), "no such model: 'ranom'"),
     (("run", "hi", "-m", "./nope"), "no such model, file or folder"),
     (("run", "hi", "-m", "org/nope.gguf"), "no such model, file or folder"),
-    (("run", "hi", "-m", "x" * 5000), "cannot read or write: File name too long"),
+    (("run", "hi", "-m", "x" * 5000), "(5000 characters): File name too long"),
     (("run", "hi", "-m", "."), "is not a checkpoint: it has no config.json"),
     (("run", "hi", "-m", "weights.npy"), "is not a model"),
     (("run", "hi", "-m", "random:layer=2"), "unknown field 'layer'"),

@@ -9,6 +9,7 @@ Each has a `SUFFIX`, in lower case, and one of
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -39,7 +40,7 @@ def weight_format(name: str) -> ModuleType | None:
 def whole_format(path: Path) -> ModuleType | None:
     """The format of a file that is a model by itself: by its suffix, or else, as in Ollama's
     store, by its first bytes."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     formats = whole_formats()
     for each in formats:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.files import shortened, why_unreachable
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
@@ -160,6 +161,8 @@ def explained(name: object) -> Iterator[None]:
 
 def _open(path: Path, check: CheckSize | None) -> tuple[Any, int, bool]:
     """The picture upright, how many the file holds, and whether this one was turned."""
+    if (reason := why_unreachable(path)) is not None:
+        raise AttnvizError(f"cannot read {shortened(path)}: {reason}", EXAMPLES)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not a file"
         raise AttnvizError(f"{path} {what if path.exists() else 'does not exist'}", EXAMPLES)
