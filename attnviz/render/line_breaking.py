@@ -10,6 +10,9 @@ from rich.cells import cell_len, set_cell_size
 Word = tuple[int, str]
 """A word, or what of it stands on this line, with its number in the text."""
 
+MAX_PER_CELL = 8
+"""Characters that may share a cell: a letter and its marks, of which a label has a few at most."""
+
 NEVER_FIRST = {"Pe", "Pf", "Po", "Pd", "Mn", "Me", "Mc", "Cf", "Lm", "Sk"}
 """Categories of what closes, ends a clause or belongs to the character before it."""
 NEVER_LAST = {"Ps", "Pi", "Cf"}
@@ -54,10 +57,12 @@ def _parts(word: str, width: int, shorten: Callable[[str], str] | None) -> Itera
         elif shorten:
             yield shorten(part)
         else:
-            while part:
-                size = max(1, len(set_cell_size(part, width).rstrip()))
-                yield part[:size]
-                part = part[size:]
+            start = 0
+            while start < len(part):
+                ahead = part[start : start + MAX_PER_CELL * (width + 1)]
+                size = max(1, len(set_cell_size(ahead, width).rstrip()))
+                yield ahead[:size]
+                start += size
 
 
 def _unbroken(word: str) -> Iterator[str]:

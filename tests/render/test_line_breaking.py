@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import groupby
 
 import pytest
@@ -68,3 +69,13 @@ def test_marks_stay_with_what_they_stand_on():
 
 def test_the_terminal_cuts_a_word_without_a_place_to_break_and_says_so():
     assert wrap("看abcdefgh见", 5, Screen()) == ["看", "abcd…", "见"]
+
+
+@pytest.mark.parametrize("letter", ["a", "早", "e\u0301\u0302\u0303"])
+def test_a_word_of_a_million_letters_takes_no_time(letter):
+    text = letter * (1_000_000 // len(letter))
+    start = time.monotonic()
+    lines = wrapped(text, 60)
+    assert time.monotonic() - start < 10
+    assert "".join(lines) == text
+    assert {cell_len(line) for line in lines[:-1]} == {60}

@@ -21,6 +21,12 @@ PREFIX = "tokenizer.ggml."
 MAX_LENGTH = 4096
 """Characters of a token: far more than real ones have."""
 
+USUAL_LENGTH = 64
+"""Of longer tokens only cuts into lengths that there are are tried."""
+
+MAX_CHARACTERS = 1 << 26
+"""Of the halves of all tokens: for a quarter of a million real ones they have some 4 million."""
+
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 """Values of `token_type` whose tokens are recognised anywhere in a text."""
 
@@ -101,12 +107,7 @@ def _sentence_piece(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> t
     scores = _list(fields, "scores", float, len(tokens))
     unknown = _id(fields, "unknown_token_id", tokens, 0)
     vocabulary = {token: id for id, token in enumerate(tokens)}
-    merges = [
-        (-scores[id], id, token[:cut], token[cut:])
-        for token, id in vocabulary.items()
-        for cut in range(1, len(token))
-        if token[:cut] in vocabulary and token[cut:] in vocabulary
-    ]
+    merges = _possible_merges(fields, vocabulary, scores)
     backend = tokenizers.Tokenizer(
         tokenizers.models.BPE(
             vocab=vocabulary,
@@ -127,6 +128,26 @@ def _sentence_piece(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> t
     backend.normalizer = tokenizers.normalizers.Sequence(normalizers)
     backend.decoder = tokenizers.decoders.Sequence(decoders)
     return backend, True
+
+
+def _possible_merges(
+    fields: Config, vocabulary: Mapping[str, int], scores: Sequence[float]
+) -> list[tuple[float, int, str, str]]:
+    """(what the merge is sorted by, the id of its token, left, right) of every way to cut a token
+    into two others."""
+    lengths = {len(token) for token in vocabulary}
+    merges = []
+    n_character = 0
+    for token, id in vocabulary.items():
+        n = len(token)
+        every = range(1, n) if n <= USUAL_LENGTH else (c for c in lengths if n - c in lengths)
+        for cut in every:
+            if (left := token[:cut]) in vocabulary and (right := token[cut:]) in vocabulary:
+                merges.append((-scores[id], id, left, right))
+                n_character += n
+        if n_character > MAX_CHARACTERS:
+            raise fields.error("its tokens can be cut in too many ways")
+    return merges
 
 
 def _add_special(tokenizers: Any, backend: Any, fields: Config, tokens: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from attnviz.nn.masks import Hatch
+from attnviz.render.line_breaking import MAX_PER_CELL
 from attnviz.render.terminal.screen import (
     BROKEN_LEVEL,
     DIGITS,
@@ -195,7 +196,8 @@ def _number_width(heatmap: Heatmap) -> int:
 
 def _gutter(axis: Axis, screen: Screen) -> int:
     index = _index_width(axis)
-    words = max((cell_len(screen.text(label)) for label in axis.labels), default=0)
+    starts = (label[: MAX_PER_CELL * LABEL_WIDTH] for label in axis.labels)
+    words = max((cell_len(screen.text(start)) for start in starts), default=0)
     return index + (1 + min(words, LABEL_WIDTH, max(4, screen.width // 5)) if words else 0)
 
 

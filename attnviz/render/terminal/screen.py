@@ -12,6 +12,7 @@ from rich.style import Style
 
 from attnviz.nn.masks import Hatch
 from attnviz.render.hatches import HATCHES
+from attnviz.render.line_breaking import MAX_PER_CELL
 from attnviz.tokens import ASCII, in_encoding
 
 Depth = Literal[0, 16, 256, 16777216]
@@ -74,6 +75,10 @@ def segment(text: str, style: Style | None = None) -> Segment:
 
 def fit(text: str, width: int, screen: Screen, right: bool = False) -> str:
     """`text` in exactly `width` cells, cut with an ellipsis or filled up."""
+    if len(text) > MAX_PER_CELL * (
+        width + 1
+    ):  # measuring all of it would take its length each time
+        text = text[: MAX_PER_CELL * (width + 1)] + "…" * (width + 1)
     text = screen.text(text)
     size = cell_len(text)
     if size > width:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,39 @@ def test_a_token_of_megabytes_is_refused_at_once():
     tokens[-1] = "a" * 2_000_000
     with pytest.raises(AttnvizError, match="a token has 2000000 characters, more than 4096"):
         reader("sentences", tokens=tokens)
+
+
+def sentence_piece(*tokens):
+    """Metadata of a vocabulary of SentencePiece's."""
+    all_tokens = ["<unk>", "<s>", "</s>", *tokens]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": all_tokens,
+        "tokenizer.ggml.scores": [-float(i) for i in range(len(all_tokens))],
+    }
+
+
+def test_long_tokens_take_no_time():
+    """Ten megabytes of them: only cuts into lengths that other tokens have are tried."""
+    tokens = [f"{i:04d}" + "a" * 4000 for i in range(2500)]
+    start = time.monotonic()
+    read_tokenizer(sentence_piece(*tokens), Path("x.gguf"))
+    assert time.monotonic() - start < 2
+
+
+def test_tokens_that_are_each_others_beginnings_take_no_memory():
+    """A megabyte of them can be cut into two in a million ways, of a thousand letters each."""
+    tokens = ["a" * n for n in range(1, 1400)]
+    with pytest.raises(AttnvizError, match="can be cut in too many ways"):
+        read_tokenizer(sentence_piece(*tokens), Path("x.gguf"))
+
+
+def test_long_tokens_are_merged_as_short_ones():
+    halves = "ab" * 40, "cd" * 30
+    pieces = [half[:n] for half in halves for n in range(1, len(half) + 1)]
+    tokens = [*pieces, *"bd", "".join(halves)]
+    metadata = sentence_piece("▁", *dict.fromkeys(tokens)) | {
+        "tokenizer.ggml.add_space_prefix": False
+    }
+    tokenizer = read_tokenizer(metadata, Path("x.gguf"))
+    assert tokenizer.encode("".join(halves)).tokens[-1] == "".join(halves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -38,3 +39,15 @@ def test_fit_cuts_and_fills_to_the_cell():
             assert cell_len(fit(text, width, screen, right=True)) == width
     assert fit("abcdef", 4, screen) == "abc…"
     assert fit("abcdef", 4, Screen(unicode=False)) == "abc~"
+
+
+@pytest.mark.parametrize("letter", ["a", "早", "e\u0301\u0302\u0303", "א"])
+@pytest.mark.parametrize("width", [0, 1, 2, 7])
+def test_only_the_beginning_of_a_long_label_is_looked_at(letter, width):
+    screen = Screen(60)
+    long = fit(letter * 300_000, width, screen)
+    assert long == fit(letter * 30, width, screen)
+    start = time.monotonic()
+    for _ in range(1000):
+        fit(letter * 300_000, width, screen)
+    assert time.monotonic() - start < 2
