@@ -12,8 +12,9 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import attnviz
@@ -56,20 +57,41 @@ def import_all() -> None:
             importlib.import_module(name)
 
 
-def call(arguments: Sequence[str], folder: Path, stdin: bytes = b"") -> Outcome:
+class Setting(NamedTuple):
+    """What a command line finds around it."""
+
+    encoding: str = "utf-8"
+    closed: tuple[str, ...] = ()
+    """Names of streams."""
+    environment: Mapping[str, str] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        closed = "".join(f" {'<' if name == 'stdin' else '>'}&- ({name})" for name in self.closed)
+        variables = "".join(f"{name}={value!r:.40} " for name, value in self.environment.items())
+        return f"PYTHONIOENCODING={self.encoding} {variables}{closed}"
+
+
+USUAL = Setting()
+
+
+def call(
+    arguments: Sequence[str], folder: Path, stdin: bytes = b"", setting: Setting = USUAL
+) -> Outcome:
     """Run `attnviz …` in a fork of this process, in `folder`."""
     errors = folder.parent / "stderr.txt"
     start = time.monotonic()
     child = os.fork()
     if child == 0:
-        _be_the_child(arguments, folder, stdin, errors)
+        _be_the_child(arguments, folder, stdin, errors, setting)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     text = errors.read_text("utf-8", "replace") if errors.exists() else ""
     return Outcome(code, text, time.monotonic() - start)
 
 
-def _be_the_child(arguments: Sequence[str], folder: Path, stdin: bytes, errors: Path) -> None:
+def _be_the_child(
+    arguments: Sequence[str], folder: Path, stdin: bytes, errors: Path, setting: Setting
+) -> None:
     code = 70
     try:
         os.chdir(folder)
@@ -81,14 +103,22 @@ def _be_the_child(arguments: Sequence[str], folder: Path, stdin: bytes, errors: 
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        os.environ.update(setting.environment)
+        sys.stdout = open(1, "w", encoding=setting.encoding, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for name in setting.closed:
+            if name != "stdin":
+                os.close(getattr(sys, name).fileno())
+            setattr(sys, name, None)
         from attnviz.cli import run_cli
 
         code = run_cli(list(arguments))
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:
-        os.write(2, f"Traceback (the fuzzer caught it): {error!r}\n".encode("utf-8", "replace"))
+        os.write(
+            os.open(errors, os.O_WRONLY | os.O_APPEND),
+            f"Traceback (the fuzzer caught it): {error!r}\n".encode("utf-8", "replace"),
+        )
     finally:
         os._exit(code)
