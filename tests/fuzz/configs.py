@@ -50,7 +50,7 @@ ROPE: tuple[dict[str, Any], ...] = (
      "high_freq_factor": 4.0, "original_max_position_embeddings": 16},
 )  # fmt: skip
 KEPT = ("vocab_size", "model_type", "architectures", "transformers_version", "dtype", "torch_dtype",
-        "id2label", "label2id", "return_dict", "output_attentions", "output_hidden_states", "chunk_size_feed_forward",
+        "id2label", "label2id", "return_dict", "initializer_factor", "output_attentions", "output_hidden_states", "chunk_size_feed_forward",
         "_name_or_path", "problem_type", "num_labels", "image_size", "patch_size", "num_channels")  # fmt: skip
 
 
