@@ -67,6 +67,8 @@ BAD = [
     (("encode", "positions", "-n", "4096", "--heads", "4096", "--scheme", "alibi"), "of memory"),
     (("decode", "abab", "-m", "induction", "-n", HUGE), f"-n: {HUGE} is too large"),
     (("decode", "abab", "-m", "induction", "--cache", "paged", "--block-size", "9" * 18), "there is no memory for 64 blocks of"),
+    (("scan", "c.txt", "--workers", "4000000000"), "--workers: expected at most 1024, got 4000000000"),
+    (("scan", "c.txt", "--longest", HUGE), f"--longest: {HUGE} is too large"),
     (("models", "tagger", "-n", HUGE), f"--tokens: {HUGE} is too large"),
 ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
+from attnviz.memory import check_available
 
 if TYPE_CHECKING:
     from attnviz.analysis.metrics.table import HeadTable
@@ -33,6 +34,10 @@ MAX_WINDOW = 512
 PART = ".part.npz"
 MAX_NAME_BYTES = 255
 """Of a file's name; a longer one of a state becomes its checksum."""
+
+MAX_WORKERS = 1024
+WORKER_BYTES = 1 << 26
+"""What a process takes before it has read anything."""
 
 SHOWN = 3
 """Heads of each role on the screen."""
@@ -81,6 +86,13 @@ def scan(
     """
     if workers is not None and workers < 1:
         raise AttnvizError(f"--workers: expected at least 1, got {workers}", "--workers 2")
+    if workers is not None and workers > MAX_WORKERS:
+        raise AttnvizError(
+            f"--workers: expected at most {MAX_WORKERS}, got {workers}",
+            "as many as there are cores",
+        )
+    if workers is not None:
+        check_available(workers * WORKER_BYTES, f"--workers {workers}", "fewer workers")
     if workers is not None and dask is not None:
         raise AttnvizError("--workers: a cluster has workers of its own", "leave it out")
     state_file = _state_file(out, resume)
