@@ -67,7 +67,11 @@ def _numbers(name: str, values: Any, dtype: str | None) -> Array:
     array[array == None] = missing  # noqa: E711
     if dtype is None:
         return array.astype(np.float64 if array.size else np.float32)
-    return array.astype(_dtype(name, dtype))
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(_dtype(name, dtype))
+    except FloatingPointError:
+        raise ValueError(f"{name} holds numbers beyond the range of {dtype}") from None
 
 
 def _dtype(name: str, text: Any) -> np.dtype[Any]:

@@ -95,7 +95,7 @@ def trace_in(path: Path, manifest: archive.Manifest, arrays: Mapping[str, Array]
             model=model_in(path, manifest),
             streams={name: _stream_in(each) for name, each in manifest.get("streams", {}).items()},
             records=tuple(_record_in(path, entry, arrays) for entry in manifest["records"]),
-            command=tuple(manifest.get("command", ())),
+            command=_texts(manifest, "command"),
             **_outputs_in(arrays),
         )
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
@@ -202,14 +202,18 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
         return tuple(int(number) for number in stream.get(key, ()))
 
     def texts(key: str) -> tuple[str, ...]:
-        return tuple(stream.get(key, ()))
+        return _texts(stream, key)
 
-    n_token = len(stream["tokens"])
+    if "tokens" not in stream:
+        raise KeyError("tokens")
+    n_token = len(texts("tokens"))
     for key in ("special", "unknown"):
         if any(not 0 <= position < n_token for position in numbers(key)):
             raise ValueError(f"'{key}'")
-    for key in ("labels", "tags"):
-        if len(texts(key)) not in (0, n_token):
+    lengths = {key: len(texts(key)) for key in ("labels", "tags")}
+    lengths |= {key: len(numbers(key)) for key in ("ids", "segments")}
+    for key, length in lengths.items():
+        if length not in (0, n_token):
             raise ValueError(f"'{key}'")
     words, word_labels = numbers("words"), texts("word_labels")
     if words and not _are_words(words, n_token, len(word_labels)):
@@ -226,6 +230,14 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
         word_labels=word_labels,
         notes=texts("notes"),
     )
+
+
+def _texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """A list of texts, empty if it is not there."""
+    texts = values.get(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"'{key}'")
+    return tuple(texts)
 
 
 def _are_words(words: Sequence[int], n_token: int, n_word: int) -> bool:

@@ -164,6 +164,14 @@ def test_types_in_json_are_those_of_numbers(tmp_path, dtype):
     assert "expected numbers" in within(GIB, lambda: archive.read(path))
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_in_json_beyond_their_type(tmp_path):
+    name = "encoder.0.self/weights"
+    path = changed(tmp_path, lambda v: v["arrays"][name][0][0].__setitem__(0, 1e300))
+    with pytest.raises(AttnvizError, match=f"{name} holds numbers beyond the range of float32"):
+        archive.read(path)
+
+
 @pytest.mark.parametrize("key", ["dtypes", "non_finite"])
 def test_parts_of_json_that_are_lists(tmp_path, key):
     path = changed(tmp_path, lambda values: values.update({key: [1]}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import os
 import random
 import re
 import shutil
@@ -12,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tests.fuzz import samples, sandbox
 
@@ -73,11 +77,80 @@ def mutate_bytes(random_: random.Random, content: bytes) -> bytes:
     return bytes(changed)
 
 
+HUGE = (b"9" * 400, b"9" * 5000, b"[" * 100_000, b'{"a":' * 100_000, b"1e999", b"-0", b"NaN")
+"""Numbers and nestings that JSON and TOML allow, and Python's readers stumble over."""
+
+
+def mutate_text(random_: random.Random, content: bytes) -> bytes:
+    """One number of a text becomes another, or something that never ends."""
+    numbers = list(re.finditer(rb"-?\d+(?:\.\d+)?", content[:200_000]))
+    if not numbers:
+        return content + random_.choice(HUGE)
+    start, end = random_.choice(numbers).span()
+    return content[:start] + random_.choice(HUGE) + content[end:]
+
+
+def mutate_inner(random_: random.Random, path: Path) -> bytes | None:
+    """The JSON inside a `.npz` or `.safetensors`, or the header of an array, as text; None if there
+    is none."""
+    content = path.read_bytes()
+    if path.suffix == ".safetensors":
+        length = int.from_bytes(content[:8], "little")
+        change = random_.choice((mutate_json, mutate_text))
+        header = change(random_, content[8 : 8 + length])
+        return len(header).to_bytes(8, "little") + header + content[8 + length :]
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            arrays = dict(file)
+        if "manifest" not in arrays:
+            return None
+        manifest = mutate_json(random_, str(arrays.pop("manifest")).encode())
+        changed = io.BytesIO()
+        np.savez(changed, manifest=np.array(manifest.decode()), **arrays)
+        return changed.getvalue()
+    if path.suffix == ".npy":
+        length = int.from_bytes(content[8:10], "little")
+        header = mutate_text(random_, content[10 : 10 + length])[: (1 << 16) - 1]
+        return content[:8] + len(header).to_bytes(2, "little") + header + content[10 + length :]
+    return None
+
+
 def mutate(random_: random.Random, path: Path) -> bytes:
     content = path.read_bytes()
+    if random_.random() < 0.5 and (inner := mutate_inner(random_, path)) is not None:
+        return inner
+    if path.suffix in (".json", ".toml", ".jsonl") and random_.random() < 0.2:
+        return mutate_text(random_, content)
     if path.suffix == ".json" and random_.random() < 0.7:
         return mutate_json(random_, content)
     return mutate_bytes(random_, content)
+
+
+def replace(random_: random.Random, path: Path) -> None:
+    """Something else under the name of a file: what is no file, never ends or has holes."""
+    path.unlink()
+    kind = random_.choice(("pipe", "zero", "loop", "folder", "empty", "hole", "nowhere", "UTF-16"))
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind in ("zero", "loop", "nowhere"):
+        targets = {"zero": "/dev/zero", "loop": path.name, "nowhere": "missing/file"}
+        path.symlink_to(targets[kind])
+    elif kind == "UTF-16":
+        path.write_text("{}", "utf-16")
+    else:
+        with path.open("wb") as file:
+            file.truncate(0 if kind == "empty" else 1 << 35)
+
+
+def restore(path: Path, content: bytes) -> None:
+    """The file as it was, whatever has taken its place."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+    path.write_bytes(content)
 
 
 def run(seconds: float, seed: int, only: str = "") -> Iterator[str]:
@@ -100,13 +173,19 @@ def run(seconds: float, seed: int, only: str = "") -> Iterator[str]:
             path = folder / sample.path
             original = path.read_bytes()
             try:
-                path.write_bytes(mutate(random_, path))
+                if random_.random() < 0.05:
+                    replace(random_, path)
+                else:
+                    path.write_bytes(mutate(random_, path))
                 outcome = sandbox.call(sample.command, folder)
                 if outcome.fault:
                     copy = kept / f"{n}-{path.name}"
-                    shutil.copy(path, copy)
+                    if path.is_symlink() or not path.is_file() or path.stat().st_size > 1 << 30:
+                        copy.write_text(f"{os.lstat(path)}")
+                    else:
+                        shutil.copy(path, copy)
                     yield f"{copy} as {sample.path}: attnviz {' '.join(sample.command)}\n  {outcome.fault}\n  {outcome.stderr[-300:]}"
             finally:
-                path.write_bytes(original)
+                restore(path, original)
             n += 1
     print(f"{n} mutated files")

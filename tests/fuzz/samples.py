@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import tempfile
@@ -10,8 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 import attnviz
+from attnviz.cli import run_cli
+from attnviz.models import PACKAGED
 from tests.conftest import GOLDEN, HERE
 from tests.golden.tokenizers.variants import VARIANTS, write
 
@@ -33,15 +38,44 @@ def _traces(folder: Path) -> list[Sample]:
     samples = []
     for suffix in ("npz", "json", "safetensors"):
         trace.save(folder / f"trace.{suffix}")
-        samples.append(Sample(f"trace.{suffix}", ("show", f"trace.{suffix}")))
+        samples += [
+            Sample(f"trace.{suffix}", command)
+            for command in (
+                ("show", f"trace.{suffix}"),
+                ("heads", f"trace.{suffix}", "--json"),
+                ("diff", f"trace.{suffix}", "other.npz"),
+            )
+        ]
+    shutil.copy(folder / "trace.npz", folder / "other.npz")
     return samples
+
+
+def _results(folder: Path) -> list[Sample]:
+    """What other commands read of what commands wrote."""
+    text = ("I saw a saw",)
+    for name in ("heads.npz", "heads.json"):
+        with contextlib.redirect_stderr(io.StringIO()):
+            assert run_cli(["heads", *text, "-o", str(folder / name)]) == 0
+    np.save(folder / "mask.npy", np.tri(4, dtype=bool))
+    (folder / "tokens.txt").write_text("a\nb\nc\nd\ne\n")
+    (folder / "tagged.jsonl").write_text('{"text": "I saw", "tags": ["PRON", "VERB"]}\n')
+    return [
+        Sample("heads.npz", ("heads", "heads.npz")),
+        Sample("heads.json", ("heads", "heads.json")),
+        Sample("mask.npy", ("run", *text, "-m", "random", "--mask-file", "mask.npy")),
+        Sample("tokens.txt", ("show", "w.npy", "--tokens", "tokens.txt")),
+        Sample("tagged.jsonl", ("ablate", "--data", "tagged.jsonl")),
+    ]
 
 
 def _arrays(folder: Path) -> list[Sample]:
     weights = np.random.default_rng(0).dirichlet(np.ones(5), (2, 3, 5)).astype(np.float32)
     np.save(folder / "w.npy", weights)
     np.savez(folder / "w.npz", *weights)
-    return [Sample(name, ("heads", name)) for name in ("w.npy", "w.npz")]
+    save_file({"weights": weights}, folder / "w.safetensors")
+    (folder / "w.json").write_text(json.dumps(weights.tolist()))
+    names = ("w.npy", "w.npz", "w.safetensors", "w.json")
+    return [Sample(name, (command, name)) for name in names for command in ("heads", "show")]
 
 
 def _checkpoints(folder: Path) -> list[Sample]:
@@ -76,6 +110,21 @@ BESIDE: dict[str, dict[str, Any]] = {
     "generation_config.json": {"bos_token_id": 1, "eos_token_id": [2, 3]},
 }
 """Files beside a tokenizer."""
+
+
+def _shards(folder: Path) -> list[Sample]:
+    """A checkpoint in two files with an index."""
+    source, target = GOLDEN / "families" / "llama", folder / "shards"
+    target.mkdir()
+    (target / "config.json").write_bytes((source / "config.json").read_bytes())
+    tensors = load_file(source / "model.safetensors")
+    file_of = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(tensors)}
+    for file in sorted(set(file_of.values())):
+        save_file({n: tensors[n] for n in tensors if file_of[n] == file}, target / file)
+    index = target / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": file_of}))
+    command = ("run", "--ids", "5,6,7", "-m", "shards")
+    return [Sample(f"shards/{path.name}", command) for path in sorted(target.iterdir())]
 
 
 def _tokenizers(folder: Path) -> list[Sample]:
@@ -128,7 +177,15 @@ def _texts(folder: Path) -> list[Sample]:
 
 def _images(folder: Path) -> list[Sample]:
     shutil.copy(HERE.parent / "samples" / "digits" / "3.png", folder / "3.png")
-    return [Sample("3.png", ("image", "3.png"))]
+    shutil.copytree(PACKAGED / "digits", folder / "digits")
+    of_folder = ("image", "3.png", "-m", "digits")
+    return [
+        Sample("3.png", ("image", "3.png")),
+        *(
+            Sample(f"digits/{path.name}", of_folder)
+            for path in sorted((folder / "digits").iterdir())
+        ),
+    ]
 
 
 def _gguf(folder: Path) -> list[Sample]:
@@ -137,16 +194,18 @@ def _gguf(folder: Path) -> list[Sample]:
         from tests.models.gguf.convert import convert
     except ImportError:
         return []
-    from safetensors.numpy import load_file
-
     source = GOLDEN / "families" / "llama"
     config = json.loads((source / "config.json").read_text())
     convert(config, load_file(source / "model.safetensors"), folder / "llama.gguf")
-    return [Sample("llama.gguf", ("run", "--ids", "5,6,7", "-m", "llama.gguf"))]
+    return [
+        Sample("llama.gguf", ("run", "--ids", "5,6,7", "-m", "llama.gguf")),
+        Sample("llama.gguf", ("models", "llama.gguf")),
+        Sample("llama.gguf", ("models", ".")),
+    ]
 
 
 MAKERS: tuple[Callable[[Path], list[Sample]], ...] = (
-    _traces, _arrays, _checkpoints, _tokenizers, _texts, _images, _gguf,
+    _traces, _arrays, _results, _shards, _checkpoints, _tokenizers, _texts, _images, _gguf,
 )  # fmt: skip
 
 

@@ -181,6 +181,29 @@ class TestRefusals:
             self.edited(saved, lambda m, a: m["streams"].clear()), "reads the stream 'source'"
         )
 
+    @pytest.mark.parametrize("key", ["ids", "segments", "labels", "tags"])
+    def test_a_stream_whose_parts_do_not_fit_each_other(self, saved, key):
+        value = "x" if key in ("labels", "tags") else 1
+        self.refused(
+            self.edited(saved, lambda m, a: m["streams"]["source"].update({key: [value] * 3})),
+            f"'{key}' is missing or malformed",
+        )
+
+    @pytest.mark.parametrize("key", ["tokens", "labels", "tags", "notes"])
+    @pytest.mark.parametrize("value", ["abcd", 3, ["a", "b", "c", 1.5], [None] * 4, {"a": "b"}])
+    def test_texts_of_other_types(self, saved, key, value):
+        self.refused(
+            self.edited(saved, lambda m, a: m["streams"]["source"].update({key: value})),
+            f"'{key}' is missing or malformed",
+        )
+
+    def test_a_command_of_other_types(self, saved):
+        for value in ("run", [1], {}):
+            self.refused(
+                self.edited(saved, lambda m, a, value=value: m.update(command=value)),
+                "'command' is missing or malformed",
+            )
+
     def test_shapes_that_do_not_fit_the_tokens(self, saved):
         def cut(manifest, arrays):
             arrays["encoder.0.self/weights"] = np.ones((4, 3, 4))

@@ -13,6 +13,7 @@ from attnviz.analysis.metrics import METRICS
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
+from attnviz.tokens import label
 from attnviz.trace.record import ModelFacts
 from attnviz.trace.selection import Selection
 
@@ -141,6 +142,10 @@ class _Named(NamedTuple):
     n_head: int
 
 
+LIMIT = 1e30
+"""No metric, and no number of rows, is larger."""
+
+
 def table_from_arrays(
     path: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array]
 ) -> HeadTable:
@@ -161,13 +166,20 @@ def table_from_arrays(
         raise AttnvizError(
             f"{path}: the manifest names no heads", "write the file again"
         ) from error
+    try:
+        levels = tuple(map(float, manifest.get("levels", ())))
+        notes = tuple(label(str(note)) for note in manifest.get("notes", ()))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise AttnvizError(
+            f"{path}: in the manifest, levels or notes are malformed", "write the file again"
+        ) from error
     groups = _by_kind(path, arrays, len(ids))
     known = {name: groups.get(stored, {}) for name, stored in STORED.items()}
     return HeadTable(
         ids=ids,
         heads=groups["heads"][""],
-        levels=tuple(map(float, manifest.get("levels", ()))),
-        notes=tuple(map(str, manifest.get("notes", ()))),
+        levels=levels,
+        notes=notes,
         **known,
     )
 
@@ -181,6 +193,10 @@ def _by_kind(path: Path, arrays: Mapping[str, Array], n_row: int) -> dict[str, d
                 f"{path}: {name} has the shape {list(array.shape)}; expected [{n_row}] numbers, "
                 "one a head",
                 "write the file again",
+            )
+        if (np.abs(array) > LIMIT).any():
+            raise AttnvizError(
+                f"{path}: {name} holds numbers beyond any that are measured", "write the file again"
             )
         kind, _, metric = name.partition("/")
         groups.setdefault(kind, {})[metric] = array

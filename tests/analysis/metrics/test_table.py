@@ -51,6 +51,10 @@ def test_a_damaged_table_is_refused(table):
         ({**manifest, "version": 99}, "version 99"),
         ({**manifest, "ids": ["x"]}, "names no heads"),
         ({**manifest, "ids": manifest["ids"][1:]}, "expected [7] numbers"),
+        ({**manifest, "levels": 0.5}, "levels or notes are malformed"),
+        ({**manifest, "levels": ["x"]}, "levels or notes are malformed"),
+        ({**manifest, "levels": [10**400]}, "levels or notes are malformed"),
+        ({**manifest, "notes": 3}, "levels or notes are malformed"),
     ]:
         with pytest.raises(AttnvizError, match=message.replace("[", r"\[")):
             table_from_arrays(path, broken, arrays)
@@ -58,6 +62,23 @@ def test_a_damaged_table_is_refused(table):
         table_from_arrays(
             path, manifest, {k: v for k, v in arrays.items() if not k.startswith("rows")}
         )
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, 1e300, -1e300])
+@pytest.mark.parametrize("name", ["value/entropy", "null/induction", "rows/sink"])
+def test_numbers_that_no_head_can_have_are_refused(table, number, name):
+    manifest, arrays = table.manifest(ModelFacts("x")), table.arrays()
+    name = name if name in arrays else next(key for key in arrays if key.startswith(name[:4]))
+    array = arrays[name].astype(float)
+    array[0] = number
+    with pytest.raises(AttnvizError, match=f"{name} holds numbers beyond any"):
+        table_from_arrays(Path("h.npz"), manifest, arrays | {name: array})
+
+
+def test_hostile_notes_can_be_printed(table):
+    manifest = {**table.manifest(ModelFacts("x")), "notes": ["\ud800", "\x1b[31m"]}
+    notes = table_from_arrays(Path("h.npz"), manifest, table.arrays()).notes
+    assert notes == ("\\ud800", "␛[31m")
 
 
 def test_metrics_that_a_later_version_knows_stay_unknown(table):
