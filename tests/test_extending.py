@@ -30,14 +30,15 @@ LESSON = '''
 
 import sys
 
+from attnviz.language import say
 from attnviz.lessons import LESSONS
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.lessons.kit import Claim, Lesson, check_size, prose
 
 TITLE = "Ones: they add up"
 AFTER = "scaling"
 
 
-def lesson(say: Say, *, n: int = 3) -> Lesson:
+def lesson(*, n: int = 3) -> Lesson:
     check_size("n", n, 1, 9)
     claim = Claim(say("{n} ones are {n}", n=n), say("{sum} counted", sum=sum([1] * n)), True)
     return Lesson((prose(say("What do {n} ones come to?", n=n)),), (claim,))

@@ -13,7 +13,7 @@ import attnviz
 
 ROOT = Path(attnviz.__file__).parent
 
-LEAVES = {"attnviz", "attnviz.errors", "attnviz.registry"}
+LEAVES = {"attnviz", "attnviz.errors", "attnviz.language", "attnviz.registry"}
 NN = LEAVES | {"attnviz.nn"}
 INPUT = {"attnviz.files", "attnviz.parse", "attnviz.memory"}
 ARCHIVE = NN | INPUT | {"attnviz.tokens", "attnviz.archive"}
@@ -21,6 +21,7 @@ TRACE = ARCHIVE | {"attnviz.trace"}
 
 MAY_IMPORT = {
     "errors": set(),
+    "language": {"attnviz.errors"},
     "registry": {"attnviz.errors"},
     "tokens": set(),
     "files": {"attnviz.errors"},

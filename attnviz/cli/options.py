@@ -14,6 +14,7 @@ import typer
 from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, check_writable
+from attnviz.language import SOURCE, language_of, speak
 from attnviz.models.build.stack import FIELDS
 from attnviz.render import FORMATS
 from attnviz.trace.selection import Selection, parse_selection
@@ -137,6 +138,14 @@ class OutputOptions:
     color: Annotated[str, typer.Option(help="auto, always or never", rich_help_panel=WRITE)] = (
         "auto"
     )
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            help="en, or zh for Chinese (default: of LANG; CSV and JSON are English)",
+            show_default=False,
+            rich_help_panel=WRITE,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:
@@ -150,6 +159,9 @@ class OutputOptions:
                     f"known: {', '.join(known)}",
                 )
             check_writable(path)
+        # what programs read does not depend on where they run
+        programs = self.json or any(p.suffix.lower() == ".csv" for p in self.output or ())
+        speak(self.lang or (SOURCE if programs else language_of()))
 
     def paths(self, number: int, n_report: int) -> list[Path]:
         """The files of one of several reports, which have its number in their names."""

@@ -14,7 +14,7 @@ from attnviz.parse import read_toml
 from attnviz.registry import ModuleRegistry, read_options
 
 if TYPE_CHECKING:
-    from attnviz.lessons.kit import Lesson, Say
+    from attnviz.lessons.kit import Lesson
 
 LESSONS = ModuleRegistry("lesson", "attnviz.lessons", helpers=("kit",))
 
@@ -30,8 +30,8 @@ class Chosen(NamedTuple):
     function: Callable[..., Lesson]
     options: Mapping[str, Any]
 
-    def give(self, say: Say) -> Lesson:
-        return self.function(say, **self.options)
+    def give(self) -> Lesson:
+        return self.function(**self.options)
 
 
 def choose(name: str, options: Mapping[str, str]) -> Chosen:

@@ -8,10 +8,10 @@ import numpy as np
 
 from attnviz.analysis.parameters import count
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_heads,
     check_size,
@@ -81,7 +81,6 @@ class Changes(NamedTuple):
 
 
 def lesson(
-    say: Say,
     *,
     text: str = "I saw a saw",
     word: int = 1,
@@ -112,10 +111,10 @@ def lesson(
                 instead=label(instead),
             ),
         ),
-        _steps_table(say, passed, block),
-        _changes_map(say, read, changes),
+        _steps_table(passed, block),
+        _changes_map(read, changes),
     )
-    return Lesson(views, _claims(say, changes, word, block, passed))
+    return Lesson(views, _claims(changes, word, block, passed))
 
 
 def _check_sizes(width: int, heads: int, inner: int) -> None:
@@ -192,7 +191,7 @@ def _pass(block: Block, x: Array) -> Passed:
     )
 
 
-def _steps_table(say: Say, passed: Passed, block: Block) -> Table:
+def _steps_table(passed: Passed, block: Block) -> Table:
     steps = (
         (say("words and positions"), "x", passed.x),
         (say("self-attention"), "f(x)", passed.attended),
@@ -224,7 +223,7 @@ def _steps_table(say: Say, passed: Passed, block: Block) -> Table:
     )
 
 
-def _changes_map(say: Say, read: Read, changes: Changes) -> Heatmap:
+def _changes_map(read: Read, changes: Changes) -> Heatmap:
     names = (
         say("what goes in"),
         say("self-attention"),
@@ -242,9 +241,7 @@ def _changes_map(say: Say, read: Read, changes: Changes) -> Heatmap:
     )
 
 
-def _claims(
-    say: Say, changes: Changes, word: int, block: Block, passed: Passed
-) -> tuple[Claim, ...]:
+def _claims(changes: Changes, word: int, block: Block, passed: Passed) -> tuple[Claim, ...]:
     heard, net, deaf = (
         np.delete(each, word) for each in (changes.whole, changes.feed_forward, changes.deaf)
     )

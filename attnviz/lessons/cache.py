@@ -20,10 +20,10 @@ from attnviz.analysis.kv_memory import (
     reserve_blocks,
     used_share,
 )
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_size,
     largest_difference,
@@ -82,7 +82,7 @@ class Forked(NamedTuple):
     """By how much their outputs differ from those of the texts read alone."""
 
 
-def lesson(say: Say, *, text: str = "abcdefgabc", tokens: int = 5, block_size: int = 4) -> Lesson:
+def lesson(*, text: str = "abcdefgabc", tokens: int = 5, block_size: int = 4) -> Lesson:
     """What has a decoder to compute for one more token, and where does it keep the rest?"""
     check_size("tokens", tokens, 1, 32)
     check_size("block_size", block_size, 1, 64)
@@ -99,12 +99,12 @@ def lesson(say: Say, *, text: str = "abcdefgabc", tokens: int = 5, block_size: i
                 "key/value cache. Each step then computes one row, not all rows."
             )
         ),
-        _work_table(say, decoded),
-        *_paged_views(say, decoded, block_size),
-        *_forked_views(say, forked),
-        *_memory_views(say),
+        _work_table(decoded),
+        *_paged_views(decoded, block_size),
+        *_forked_views(forked),
+        *_memory_views(),
     )
-    return Lesson(views, (*_claims(say, decoded, forked), *_memory_claims(say)))
+    return Lesson(views, (*_claims(decoded, forked), *_memory_claims()))
 
 
 def _decode(model: Model, source: Tokens, max_tokens: int, block_size: int) -> Decoded:
@@ -161,7 +161,7 @@ def _work(generated: Generated) -> list[tuple[int, int]]:
     return [(n_q, n_q * n_k) for _, n_q, n_k in shapes]
 
 
-def _work_table(say: Say, decoded: Decoded) -> Table:
+def _work_table(decoded: Decoded) -> Table:
     pairs = zip(_work(decoded.contiguous), _work(decoded.without), strict=True)
     rows: list[tuple[Value, ...]] = [
         (step, label, *(number for pair in zip(cached, uncached, strict=True) for number in pair))
@@ -187,7 +187,7 @@ def _work_table(say: Say, decoded: Decoded) -> Table:
     )
 
 
-def _paged_views(say: Say, decoded: Decoded, block_size: int) -> tuple[Text, Table]:
+def _paged_views(decoded: Decoded, block_size: int) -> tuple[Text, Table]:
     rows: list[tuple[Value, ...]] = []
     for step, state in enumerate(decoded.states):
         block, slot = state.table[-1], (state.n_token - 1) % block_size
@@ -216,7 +216,7 @@ def _paged_views(say: Say, decoded: Decoded, block_size: int) -> tuple[Text, Tab
     )
 
 
-def _forked_views(say: Say, forked: Forked) -> tuple[Text, Table]:
+def _forked_views(forked: Forked) -> tuple[Text, Table]:
     names = ("A", "B")
     size = forked.pool.block_size
     rows: list[tuple[Value, ...]] = []
@@ -253,7 +253,7 @@ def _forked_views(say: Say, forked: Forked) -> tuple[Text, Table]:
     )
 
 
-def _claims(say: Say, decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
+def _claims(decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
     errors = [_difference(each, decoded.without) for each in (decoded.contiguous, decoded.paged)]
     cached, uncached = (
         sum(n for n, _ in _work(each)) for each in (decoded.contiguous, decoded.without)
@@ -285,7 +285,7 @@ def _claims(say: Say, decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
     )
 
 
-def _memory_views(say: Say) -> tuple[View, ...]:
+def _memory_views() -> tuple[View, ...]:
     return (
         prose(
             say(
@@ -298,13 +298,13 @@ def _memory_views(say: Say) -> tuple[View, ...]:
                 longest=SHAREGPT.max_length,
             )
         ),
-        _policies_table(say),
-        _reserved_curves(say),
-        _bytes_table(say),
+        _policies_table(),
+        _reserved_curves(),
+        _bytes_table(),
     )
 
 
-def _policies_table(say: Say) -> Table:
+def _policies_table() -> Table:
     shares = _shares()
     reserved = {
         "Max": say("the longest request there may be"),
@@ -344,7 +344,7 @@ def _policies_table(say: Say) -> Table:
     )
 
 
-def _reserved_curves(say: Say) -> Curves:
+def _reserved_curves() -> Curves:
     lengths = np.arange(1, 4 * BLOCK_SIZE + 1)
     in_blocks = lengths / reserve_blocks(BLOCK_SIZE)(SHAREGPT, 0, lengths)
     return Curves(
@@ -359,7 +359,7 @@ def _reserved_curves(say: Say) -> Curves:
     )
 
 
-def _bytes_table(say: Say) -> Table:
+def _bytes_table() -> Table:
     rows = tuple(
         (name, s.n_layer, s.n_kv_head, s.d_head, s.n_byte / 2**10) for name, s in SHAPES.items()
     )
@@ -383,7 +383,7 @@ def _bytes_table(say: Say) -> Table:
     )
 
 
-def _memory_claims(say: Say) -> tuple[Claim, ...]:
+def _memory_claims() -> tuple[Claim, ...]:
     shares = _shares()
     worst = max(abs(shares[name] - published_share(name)) for name in PUBLISHED)
     of_all = [parts[0] for parts in PUBLISHED.values()]

@@ -10,10 +10,10 @@ import numpy as np
 from attnviz.analysis.adversary import moved_share, other_weights
 from attnviz.analysis.contributions import projected_values
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_size,
     largest_difference,
@@ -79,7 +79,6 @@ class Misled(NamedTuple):
 
 
 def lesson(
-    say: Say,
     *,
     text: str = "I saw a saw that the old man who lived near the river had left under a tree "
     "while his dog slept",
@@ -104,9 +103,9 @@ def lesson(
                 text=LETTERS,
             ),
         ),
-        _rest_table(say, rest),
-        _misled_text(say, misled),
-        *_misled_views(say, misled, head, query),
+        _rest_table(rest),
+        _misled_text(misled),
+        *_misled_views(misled, head, query),
         prose(
             say(
                 "So weights show where a head looked, and do not explain the answer by themselves. "
@@ -116,7 +115,7 @@ def lesson(
             )
         ),
     )
-    claims = (_rest_claim(say, rest), *_misled_claims(say, misled, head, query))
+    claims = (_rest_claim(rest), *_misled_claims(misled, head, query))
     return Lesson(views, claims)
 
 
@@ -175,7 +174,7 @@ def _with_weights(model: Model, weights: Array) -> Model:
     return model._replace(transformer=ablate(model.transformer, heads, take))
 
 
-def _rest_table(say: Say, rest: Rest) -> Table:
+def _rest_table(rest: Rest) -> Table:
     rows = tuple(
         (f"H{head}", float(weight), rest.even, float(length))
         for head, (weight, length) in enumerate(zip(rest.weight, rest.length, strict=True))
@@ -192,7 +191,7 @@ def _rest_table(say: Say, rest: Rest) -> Table:
     )
 
 
-def _misled_text(say: Say, misled: Misled) -> Text:
+def _misled_text(misled: Misled) -> Text:
     return prose(
         say(
             "Second, what a key adds is its weight times its vector, and vectors differ in "
@@ -208,7 +207,7 @@ def _misled_text(say: Say, misled: Misled) -> Text:
     )
 
 
-def _misled_views(say: Say, misled: Misled, head: int, query: int) -> tuple[Table, Heatmap]:
+def _misled_views(misled: Misled, head: int, query: int) -> tuple[Table, Heatmap]:
     computed, others = misled.weights[head, query], misled.others[head, query]
     columns = (computed, misled.lengths[head], misled.shares[head, query], others)
     numbers = np.stack(columns, -1).tolist()
@@ -238,7 +237,7 @@ def _misled_views(say: Say, misled: Misled, head: int, query: int) -> tuple[Tabl
     )
 
 
-def _rest_claim(say: Say, rest: Rest) -> Claim:
+def _rest_claim(rest: Rest) -> Claim:
     head = int(rest.weight.argmax())
     weight, length = float(rest.weight[head]), float(rest.length[head])
     return Claim(
@@ -253,7 +252,7 @@ def _rest_claim(say: Say, rest: Rest) -> Claim:
     )
 
 
-def _misled_claims(say: Say, misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
+def _misled_claims(misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
     other = (misled.weights.argmax(-1) != misled.shares.argmax(-1)).mean()
     moved = moved_share(misled.weights, misled.others)
     sums = largest_difference(misled.others.sum(-1), 1)

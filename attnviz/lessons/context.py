@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.lessons.kit import Claim, Lesson, Say, prose, read_words
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, prose, read_words
 from attnviz.models import PACKAGED
 from attnviz.models.run.forward import run
 from attnviz.models.sources.card import read_card
@@ -70,7 +71,7 @@ class Reading(NamedTuple):
 Readings = dict[str, Reading]
 
 
-def lesson(say: Say, *, text: str = CLASSIC) -> Lesson:
+def lesson(*, text: str = CLASSIC) -> Lesson:
     """Does a word have the same tag wherever it stands?"""
     readings, classic = _read(text), _read(CLASSIC)
     repeating = readings if _repeated(readings) else classic
@@ -85,14 +86,12 @@ def lesson(say: Say, *, text: str = CLASSIC) -> Lesson:
                 "sees the two words on either side, one sees the whole text through attention."
             ),
         ),
-        _tags_table(say, classic, CLASSIC),
-        *((_tags_table(say, readings, text),) if text != CLASSIC else ()),
-        _where_it_looks(say, readings),
-        _accuracies(say),
+        _tags_table(classic, CLASSIC),
+        *((_tags_table(readings, text),) if text != CLASSIC else ()),
+        _where_it_looks(readings),
+        _accuracies(),
     )
-    return Lesson(
-        views, (_classic_claim(say, classic), _apart_claim(say, repeating), _ahead_claim(say))
-    )
+    return Lesson(views, (_classic_claim(classic), _apart_claim(repeating), _ahead_claim()))
 
 
 def _read(text: str) -> Readings:
@@ -116,7 +115,7 @@ def _repeated(readings: Readings) -> tuple[int, int] | None:
     return None
 
 
-def _tags_table(say: Say, readings: Readings, text: str) -> Table:
+def _tags_table(readings: Readings, text: str) -> Table:
     words = readings[WORD].words
     columns = [
         [f"{tag} {p:.2f}" for tag, p in zip(reading.tags, reading.confidences(), strict=True)]
@@ -138,7 +137,7 @@ def _tags_table(say: Say, readings: Readings, text: str) -> Table:
     )
 
 
-def _where_it_looks(say: Say, readings: Readings) -> Heatmap:
+def _where_it_looks(readings: Readings) -> Heatmap:
     """The head without which most words are tagged wrong, by the model's card."""
     figures = _figures()[ATTENTION]
     without = {
@@ -172,7 +171,7 @@ def _figures() -> dict[str, dict[str, float]]:
     return {name: card["figures"] for name, card in cards.items() if card is not None}
 
 
-def _accuracies(say: Say) -> Table:
+def _accuracies() -> Table:
     figures = _figures()
     kinds = (
         (say("all words"), "accuracy", "n"),
@@ -202,7 +201,7 @@ def _accuracies(say: Say) -> Table:
     )
 
 
-def _classic_claim(say: Say, classic: Readings) -> Claim:
+def _classic_claim(classic: Readings) -> Claim:
     def both(name: str) -> str:
         tagged = list(zip(classic[name].tags, classic[name].confidences(), strict=True))
         return ", ".join(f"{tag} {p:.2f}" for tag, p in (tagged[1], tagged[3]))
@@ -222,7 +221,7 @@ def _classic_claim(say: Say, classic: Readings) -> Claim:
     )
 
 
-def _apart_claim(say: Say, readings: Readings) -> Claim:
+def _apart_claim(readings: Readings) -> Claim:
     pair = _repeated(readings)
     assert pair is not None
     alone, window, attention = (readings[name].apart(*pair) for name in TAGGERS)
@@ -242,7 +241,7 @@ def _apart_claim(say: Say, readings: Readings) -> Claim:
     )
 
 
-def _ahead_claim(say: Say) -> Claim:
+def _ahead_claim() -> Claim:
     """More than four standard errors, so that it is not the luck of the texts held out."""
     figures = _figures()
     n = figures[WORD]["n_noun_or_verb"]

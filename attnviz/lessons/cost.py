@@ -20,7 +20,8 @@ from attnviz.analysis.cost import (
     seen_inputs,
 )
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_even, check_size, prose
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, check_even, check_size, prose
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Table, Text, Value
@@ -58,9 +59,7 @@ class Growth(NamedTuple):
     """Counted products for each of table 1."""
 
 
-def lesson(
-    say: Say, *, n: int = 512, d: int = 512, k: int = 3, r: int = 64, times: bool = False
-) -> Lesson:
+def lesson(*, n: int = 512, d: int = 512, k: int = 3, r: int = 64, times: bool = False) -> Lesson:
     """What do the layers cost that let a token see others, and how far does it see?"""
     sizes = Sizes(n, d, k, r)
     _check(sizes)
@@ -76,18 +75,18 @@ def lesson(
                 "apart (dilated), or feature by feature first (separable)."
             )
         ),
-        _sizes_table(say, sizes),
-        _cost_curves(say, sizes),
-        _growth_text(say),
-        _growth_table(say, grown),
-        *((_times_table(say),) if times else ()),
-        _reach_curves(say, reach),
-        _shares_table(say, shares),
+        _sizes_table(sizes),
+        _cost_curves(sizes),
+        _growth_text(),
+        _growth_table(grown),
+        *((_times_table(),) if times else ()),
+        _reach_curves(reach),
+        _shares_table(shares),
     )
     claims = (
-        _growth_claim(say, grown),
-        _reach_claim(say, sizes, reach),
-        _shares_claim(say, shares),
+        _growth_claim(grown),
+        _reach_claim(sizes, reach),
+        _shares_claim(shares),
     )
     return Lesson(views, claims)
 
@@ -146,7 +145,7 @@ def _count_inputs(name: str, sizes: Sizes, layers: int) -> int:
     return seen_inputs(stack, sizes.n, sizes.d)
 
 
-def _names(say: Say) -> Mapping[str, str]:
+def _names() -> Mapping[str, str]:
     return {
         "self-attention": say("self-attention"),
         "restricted": say("restricted self-attention"),
@@ -157,8 +156,8 @@ def _names(say: Say) -> Mapping[str, str]:
     }
 
 
-def _sizes_table(say: Say, sizes: Sizes) -> Table:
-    names = _names(say)
+def _sizes_table(sizes: Sizes) -> Table:
+    names = _names()
     rows: list[tuple[Value, ...]] = [
         (names[name], layer.order, layer.operations(sizes), layer.steps(sizes), layer.path(sizes))
         for name, layer in LAYERS.items()
@@ -179,10 +178,10 @@ def _sizes_table(say: Say, sizes: Sizes) -> Table:
     )
 
 
-def _cost_curves(say: Say, sizes: Sizes) -> Curves:
+def _cost_curves(sizes: Sizes) -> Curves:
     """Where the lines cross, one layer becomes the cheaper one."""
     lengths = np.linspace(1, max(2 * sizes.k * sizes.d, 2), 65).astype(np.int64)
-    names = _names(say)
+    names = _names()
     return Curves(
         say("operations for each token, in d² = {square}", square=sizes.d**2),
         lengths,
@@ -204,7 +203,7 @@ def _cost_curves(say: Say, sizes: Sizes) -> Curves:
     )
 
 
-def _growth_text(say: Say) -> Text:
+def _growth_text() -> Text:
     return prose(
         say(
             "The same layers, run in NumPy: their multiplications are counted as they happen. The "
@@ -214,8 +213,8 @@ def _growth_text(say: Say) -> Text:
     )
 
 
-def _growth_table(say: Say, grown: Mapping[str, Growth]) -> Table:
-    names = _names(say)
+def _growth_table(grown: Mapping[str, Growth]) -> Table:
+    names = _names()
     rows: list[tuple[Value, ...]] = [
         (names[name], _pair(each.formula), _pair(each.counted), round(each.factor, 2))
         for name, each in grown.items()
@@ -234,8 +233,8 @@ def _growth_table(say: Say, grown: Mapping[str, Growth]) -> Table:
     )
 
 
-def _times_table(say: Say) -> Table:
-    names = _names(say)
+def _times_table() -> Table:
+    names = _names()
     rows: list[tuple[Value, ...]] = []
     for name in LAYERS:
         seconds = [_shortest_time(name, n) for n in TIMED_LENGTHS]
@@ -262,8 +261,8 @@ def _shortest_time(name: str, n: int) -> float:
     return min(timeit.repeat(lambda: run_layer(name, TIMED, x, weights), repeat=N_CALL, number=1))
 
 
-def _reach_curves(say: Say, reach: Mapping[str, list[int]]) -> Curves:
-    names = _names(say)
+def _reach_curves(reach: Mapping[str, list[int]]) -> Curves:
+    names = _names()
     series = tuple((names[name], np.array(counts)) for name, counts in reach.items())
     return Curves(
         say("tokens that one output depends on, of {n}", n=MIDDLE),
@@ -275,7 +274,7 @@ def _reach_curves(say: Say, reach: Mapping[str, list[int]]) -> Curves:
     )
 
 
-def _shares_table(say: Say, shares: Mapping[int, tuple[int, int]]) -> Table:
+def _shares_table(shares: Mapping[int, tuple[int, int]]) -> Table:
     rows = tuple((n, *counts, counts[1] / counts[0]) for n, counts in shares.items())
     return Table(
         say("what table 1 leaves out: four projections, d = {d}", d=WIDTH),
@@ -285,7 +284,7 @@ def _shares_table(say: Say, shares: Mapping[int, tuple[int, int]]) -> Table:
     )
 
 
-def _growth_claim(say: Say, grown: Mapping[str, Growth]) -> Claim:
+def _growth_claim(grown: Mapping[str, Growth]) -> Claim:
     error = max(float(np.abs(np.subtract(g.formula, g.counted)).max()) for g in grown.values())
     return Claim(
         say("Counted multiplications grow with n and d as table 1 says"),
@@ -294,7 +293,7 @@ def _growth_claim(say: Say, grown: Mapping[str, Growth]) -> Claim:
     )
 
 
-def _reach_claim(say: Say, sizes: Sizes, reach: Mapping[str, list[int]]) -> Claim:
+def _reach_claim(sizes: Sizes, reach: Mapping[str, list[int]]) -> Claim:
     text = sizes._replace(n=MIDDLE)
     errors = [
         abs(count - expected)
@@ -317,7 +316,7 @@ def _reach_claim(say: Say, sizes: Sizes, reach: Mapping[str, list[int]]) -> Clai
     )
 
 
-def _shares_claim(say: Say, shares: Mapping[int, tuple[int, int]]) -> Claim:
+def _shares_claim(shares: Mapping[int, tuple[int, int]]) -> Claim:
     projections, scores = shares[2 * WIDTH]
     return Claim(
         say("Scores and sums cost as much as the projections at n = 2·d"),

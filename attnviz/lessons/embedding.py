@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.encoding import embedded
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_even,
     check_size,
@@ -59,9 +59,7 @@ class Returned(NamedTuple):
     """And of one whose output has a table of its own."""
 
 
-def lesson(
-    say: Say, *, text: str = "I saw a saw", width: int = 64, vocabulary: int = 1000
-) -> Lesson:
+def lesson(*, text: str = "I saw a saw", width: int = 64, vocabulary: int = 1000) -> Lesson:
     """What becomes of a word's vector before the first block, and after the last?"""
     check_size("width", width, 2, 512)
     check_size("vocabulary", vocabulary, 2, 5000)
@@ -84,8 +82,8 @@ def lesson(
                 root=math.sqrt(width),
             ),
         ),
-        _lengths_table(say, entered, unit),
-        *_cosine_maps(say, entered),
+        _lengths_table(entered, unit),
+        *_cosine_maps(entered),
         prose(
             say(
                 "At the other end the same table can turn a vector into scores of all words "
@@ -93,9 +91,9 @@ def lesson(
                 "should come back as itself."
             ),
         ),
-        _output_table(say, entered, returned),
+        _output_table(entered, returned),
     )
-    return Lesson(views, _claims(say, entered, returned, unit))
+    return Lesson(views, _claims(entered, returned, unit))
 
 
 def _model(width: int, vocabulary: int, tied: bool = True) -> Model:
@@ -130,7 +128,7 @@ def _lengths(vectors: Array) -> Array:
     return np.asarray(np.linalg.norm(vectors, axis=-1))
 
 
-def _lengths_table(say: Say, entered: Entered, unit: Array) -> Table:
+def _lengths_table(entered: Entered, unit: Array) -> Table:
     columns = (entered.words, entered.scaled, entered.positions, entered.sum, unit)
     lengths = np.stack([_lengths(vectors) for vectors in columns], -1).tolist()
     rows = tuple((i, name, *lengths[i]) for i, name in enumerate(entered.tokens.labels))
@@ -163,7 +161,7 @@ def _share(words: Array, positions: Array) -> float:
     return squares / (squares + others)
 
 
-def _cosine_maps(say: Say, entered: Entered) -> tuple[Heatmap, Heatmap]:
+def _cosine_maps(entered: Entered) -> tuple[Heatmap, Heatmap]:
     axes = token_axis(say("word"), entered.tokens), token_axis(say("other word"), entered.tokens)
     without, with_factor = (
         Heatmap(title, embedded(vectors).similarity, *axes, Scale(-1, 1, "diverging"))
@@ -175,7 +173,7 @@ def _cosine_maps(say: Say, entered: Entered) -> tuple[Heatmap, Heatmap]:
     return without, with_factor
 
 
-def _output_table(say: Say, entered: Entered, returned: Returned) -> Table:
+def _output_table(entered: Entered, returned: Returned) -> Table:
     rows = []
     for name, id, logits in zip(
         entered.tokens.labels, entered.tokens.ids, returned.logits, strict=True
@@ -197,15 +195,15 @@ def _output_table(say: Say, entered: Entered, returned: Returned) -> Table:
     )
 
 
-def _claims(say: Say, entered: Entered, returned: Returned, unit: Array) -> tuple[Claim, ...]:
+def _claims(entered: Entered, returned: Returned, unit: Array) -> tuple[Claim, ...]:
     return (
-        *_length_claims(say, entered),
-        *_tying_claims(say, entered, returned),
-        _unit_claim(say, unit),
+        *_length_claims(entered),
+        *_tying_claims(entered, returned),
+        _unit_claim(unit),
     )
 
 
-def _length_claims(say: Say, entered: Entered) -> tuple[Claim, Claim]:
+def _length_claims(entered: Entered) -> tuple[Claim, Claim]:
     d_model = entered.words.shape[-1]
     before, after = _lengths(entered.words), _lengths(entered.scaled)
     factors, root = after / before, math.sqrt(d_model)
@@ -229,7 +227,7 @@ def _length_claims(say: Say, entered: Entered) -> tuple[Claim, Claim]:
     )
 
 
-def _tying_claims(say: Say, entered: Entered, returned: Returned) -> tuple[Claim, Claim]:
+def _tying_claims(entered: Entered, returned: Returned) -> tuple[Claim, Claim]:
     d_model = entered.words.shape[-1]
     scores = returned.logits[:, entered.tokens.ids]
     tied = largest_difference(scores, entered.words @ entered.words.T)
@@ -248,7 +246,7 @@ def _tying_claims(say: Say, entered: Entered, returned: Returned) -> tuple[Claim
     )
 
 
-def _unit_claim(say: Say, unit: Array) -> Claim:
+def _unit_claim(unit: Array) -> Claim:
     distances = ((unit[:, None] - unit) ** 2).sum(-1)
     off = largest_difference(distances, 2 - 2 * unit @ unit.T)
     far = largest_difference(_lengths(unit), 1)

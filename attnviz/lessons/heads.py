@@ -10,10 +10,10 @@ import numpy as np
 from attnviz.analysis.ablation import measure
 from attnviz.analysis.effects import Case, Outcome
 from attnviz.analysis.parameters import count
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_heads,
     check_size,
@@ -69,7 +69,7 @@ class Ablated(NamedTuple):
     n_letter: int
 
 
-def lesson(say: Say, *, text: str = "I saw a saw", width: int = 32, heads: int = 4) -> Lesson:
+def lesson(*, text: str = "I saw a saw", width: int = 32, heads: int = 4) -> Lesson:
     """What do several heads do that one does not, and what do they cost?"""
     check_size("width", width, 2, 256)
     check_size("heads", heads, 2, 32)
@@ -78,13 +78,13 @@ def lesson(say: Say, *, text: str = "I saw a saw", width: int = 32, heads: int =
     many, one = _attend(text, width, heads), _attend(text, width, 1)
     counts = {h: count(_attend(text, width, h).attention) for h in divisors}
     views = (
-        _explanation(say, width, heads),
-        _shapes_table(say, many),
-        _counts_table(say, counts, width, len(many.x)),
-        _patterns_grid(say, one, many),
-        *_ablation_views(say, _ablate(text)),
+        _explanation(width, heads),
+        _shapes_table(many),
+        _counts_table(counts, width, len(many.x)),
+        _patterns_grid(one, many),
+        *_ablation_views(_ablate(text)),
     )
-    return Lesson(views, _claims(say, many, counts))
+    return Lesson(views, _claims(many, counts))
 
 
 def _attend(text: str, width: int, heads: int) -> Attended:
@@ -122,7 +122,7 @@ def _ablate(text: str) -> Ablated:
     return Ablated(float(shares[0]), shares[1:].reshape(len(sites), -1), len(positions))
 
 
-def _explanation(say: Say, width: int, heads: int) -> Text:
+def _explanation(width: int, heads: int) -> Text:
     return prose(
         say(
             "One head has one set of weights: each word gets one mixture of the others. {heads} "
@@ -136,7 +136,7 @@ def _explanation(say: Say, width: int, heads: int) -> Text:
     )
 
 
-def _shapes_table(say: Say, many: Attended) -> Table:
+def _shapes_table(many: Attended) -> Table:
     q, weights, context = (many.record.stage(stage) for stage in ("q", "weights", "context"))
     merged = merge_heads(context)
     steps = (
@@ -156,7 +156,7 @@ def _shapes_table(say: Say, many: Attended) -> Table:
     )
 
 
-def _counts_table(say: Say, counts: dict[int, int], width: int, n_word: int) -> Table:
+def _counts_table(counts: dict[int, int], width: int, n_word: int) -> Table:
     rows = tuple((h, width // h, n, h * n_word) for h, n in counts.items())
     return Table(
         say("the same width, cut into more and more heads"),
@@ -165,10 +165,10 @@ def _counts_table(say: Say, counts: dict[int, int], width: int, n_word: int) -> 
     )
 
 
-def _patterns_grid(say: Say, one: Attended, many: Attended) -> Grid:
+def _patterns_grid(one: Attended, many: Attended) -> Grid:
     n_head = min(N_SHOWN, many.record.n_head)
-    single = (_pattern(say, one, 0), *([None] * (n_head - 1)))
-    several = tuple(_pattern(say, many, head) for head in range(n_head))
+    single = (_pattern(one, 0), *([None] * (n_head - 1)))
+    several = tuple(_pattern(many, head) for head in range(n_head))
     left = many.record.n_head - n_head
     return Grid(
         say("who looks at whom: one head, and several on the same width"),
@@ -179,7 +179,7 @@ def _patterns_grid(say: Say, one: Attended, many: Attended) -> Grid:
     )
 
 
-def _pattern(say: Say, attended: Attended, head: int) -> Heatmap:
+def _pattern(attended: Attended, head: int) -> Heatmap:
     return Heatmap(
         say("{heads} heads: H{head}", heads=attended.record.n_head, head=head),
         attended.record.stage("weights")[head],
@@ -188,7 +188,7 @@ def _pattern(say: Say, attended: Attended, head: int) -> Heatmap:
     )
 
 
-def _ablation_views(say: Say, ablated: Ablated) -> tuple[View, ...]:
+def _ablation_views(ablated: Ablated) -> tuple[View, ...]:
     n_layer, n_head = ablated.without.shape
     return (
         prose(
@@ -210,7 +210,7 @@ def _ablation_views(say: Say, ablated: Ablated) -> tuple[View, ...]:
     )
 
 
-def _claims(say: Say, many: Attended, counts: dict[int, int]) -> tuple[Claim, ...]:
+def _claims(many: Attended, counts: dict[int, int]) -> tuple[Claim, ...]:
     x = many.x
     changed = max(largest_difference(merge_heads(split_heads(x, h)), x) for h in counts)
     parts = _parts(many)

@@ -8,7 +8,8 @@ import numpy as np
 
 from attnviz.analysis.saliency import class_logit, class_probabilities, gradient
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import DIGIT, Claim, Lesson, Say, largest_difference, prose, read_drawing
+from attnviz.language import say
+from attnviz.lessons.kit import DIGIT, Claim, Lesson, largest_difference, prose, read_drawing
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward
@@ -55,7 +56,7 @@ class Moved(NamedTuple):
     """The largest difference of the class logits of `image`."""
 
 
-def lesson(say: Say, *, drawing: str = DIGIT, seed: int = 1) -> Lesson:
+def lesson(*, drawing: str = DIGIT, seed: int = 1) -> Lesson:
     """What does a transformer make of an image?"""
     model = load_model("digits", {"dtype": "float64"})
     prepared = prepare(model, image=read_drawing(drawing))
@@ -83,13 +84,13 @@ def lesson(say: Say, *, drawing: str = DIGIT, seed: int = 1) -> Lesson:
                 probability=float(probabilities[label]),
             )
         ),
-        _attention_picture(say, pixels, looks),
-        _slopes_picture(say, pixels, slopes),
-        _patches_table(say, pixels, looks.mean(0), sensitivity),
-        _order_text(say),
-        _moved_map(say, moved, model.labels[moved.answer]),
+        _attention_picture(pixels, looks),
+        _slopes_picture(pixels, slopes),
+        _patches_table(pixels, looks.mean(0), sensitivity),
+        _order_text(),
+        _moved_map(moved, model.labels[moved.answer]),
     )
-    return Lesson(views, _claims(say, moved, looks, sensitivity))
+    return Lesson(views, _claims(moved, looks, sensitivity))
 
 
 def _by_patch(slopes: Array, pixels: Pixels) -> Array:
@@ -132,7 +133,7 @@ def _in_order(values: Array, pixels: Pixels, order: Array) -> Array:
     return blocks.transpose(2, 0, 3, 1, 4).reshape(values.shape)
 
 
-def _attention_picture(say: Say, pixels: Pixels, looks: Array) -> Picture:
+def _attention_picture(pixels: Pixels, looks: Array) -> Picture:
     return Picture(
         say("where the class token looks in the last layer, by head"),
         pixels.shown,
@@ -144,7 +145,7 @@ def _attention_picture(say: Say, pixels: Pixels, looks: Array) -> Picture:
     )
 
 
-def _slopes_picture(say: Say, pixels: Pixels, slopes: Array) -> Picture:
+def _slopes_picture(pixels: Pixels, slopes: Array) -> Picture:
     return Picture(
         say("what the answer depends on: its slope at each pixel"),
         pixels.shown,
@@ -156,7 +157,7 @@ def _slopes_picture(say: Say, pixels: Pixels, slopes: Array) -> Picture:
     )
 
 
-def _order_text(say: Say) -> Text:
+def _order_text() -> Text:
     return prose(
         say(
             "Attention does not know in which order its tokens come, but for their positions. "
@@ -167,7 +168,7 @@ def _order_text(say: Say) -> Text:
     )
 
 
-def _moved_map(say: Say, moved: Moved, answer: str) -> Heatmap:
+def _moved_map(moved: Moved, answer: str) -> Heatmap:
     return Heatmap(
         say("the patches in another order, read as {answer}", answer=answer),
         moved.image,
@@ -177,7 +178,7 @@ def _moved_map(say: Say, moved: Moved, answer: str) -> Heatmap:
     )
 
 
-def _patches_table(say: Say, pixels: Pixels, looks: Array, sensitivity: Array) -> Table:
+def _patches_table(pixels: Pixels, looks: Array, sensitivity: Array) -> Table:
     """The patches that get most of one or the other."""
     largest = np.argsort(-np.maximum(looks / looks.sum(), sensitivity), kind="stable")[:8]
     names = pixels.tokens.labels[1:]
@@ -194,7 +195,7 @@ def _patches_table(say: Say, pixels: Pixels, looks: Array, sensitivity: Array) -
     )
 
 
-def _claims(say: Say, moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]:
+def _claims(moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]:
     error = max(moved.with_positions, moved.weights)
     mean = looks.mean(0) / looks.mean(0).sum()
     apart = float(np.abs(mean - sensitivity).sum() / 2)

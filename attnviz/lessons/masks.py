@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_size,
     largest_difference,
     prose,
@@ -72,7 +72,6 @@ class Leaks(NamedTuple):
 
 
 def lesson(
-    say: Say,
     *,
     text: str = "I saw a saw",
     length: int = 3,
@@ -92,22 +91,22 @@ def lesson(
         "window": masks.parse(f"window:size={window}"),
         "prefix": masks.parse(f"prefix:length={prefix}"),
     }
-    leaks = {name: _leaks(way, sentence, length) for name, way in _ways(say).items()}
+    leaks = {name: _leaks(way, sentence, length) for name, way in _ways().items()}
     views: tuple[View, ...] = (
-        _explanation(say),
-        _grid(say, sentence, rules),
-        _leaks_table(say, leaks, length),
+        _explanation(),
+        _grid(sentence, rules),
+        _leaks_table(leaks, length),
     )
     claims = (
-        _rules_claim(say, sentence, rules, (length, window, prefix)),
-        _leaks_claim(say, leaks),
-        _blind_claim(say, leaks),
-        _broken_claim(say, sentence, length),
+        _rules_claim(sentence, rules, (length, window, prefix)),
+        _leaks_claim(leaks),
+        _blind_claim(leaks),
+        _broken_claim(sentence, length),
     )
     return Lesson(views, claims)
 
 
-def _explanation(say: Say) -> Text:
+def _explanation() -> Text:
     return prose(
         say(
             "A mask says which keys a query may see. Valid lengths hide the padding after a "
@@ -137,7 +136,7 @@ def _visible(mask: masks.Mask, n: int) -> Bool:
     return visible
 
 
-def _ways(say: Say) -> dict[str, Way]:
+def _ways() -> dict[str, Way]:
     """Ways to hide keys that are met in programs; the first is that of attnviz."""
     return {
         say("hidden scores become -∞"): masked_softmax,
@@ -181,7 +180,7 @@ def _leaks(way: Way, sentence: Sentence, length: int) -> Leaks:
     )
 
 
-def _grid(say: Say, sentence: Sentence, rules: dict[str, masks.Mask]) -> Grid:
+def _grid(sentence: Sentence, rules: dict[str, masks.Mask]) -> Grid:
     n = len(sentence.words)
     rows, columns = Axis(say("query"), sentence.words), Axis(say("key"), sentence.words)
     names = {
@@ -206,7 +205,7 @@ def _grid(say: Say, sentence: Sentence, rules: dict[str, masks.Mask]) -> Grid:
     )
 
 
-def _leaks_table(say: Say, leaks: dict[str, Leaks], length: int) -> Table:
+def _leaks_table(leaks: dict[str, Leaks], length: int) -> Table:
     return Table(
         say("how a key is hidden, and how much of it comes through"),
         (
@@ -234,7 +233,6 @@ def _leaks_table(say: Say, leaks: dict[str, Leaks], length: int) -> Table:
 
 
 def _rules_claim(
-    say: Say,
     sentence: Sentence,
     rules: dict[str, masks.Mask],
     sizes: tuple[int, int, int],
@@ -264,7 +262,7 @@ def _rules_claim(
     )  # fmt: skip
 
 
-def _leaks_claim(say: Say, leaks: dict[str, Leaks]) -> Claim:
+def _leaks_claim(leaks: dict[str, Leaks]) -> Claim:
     true, *others = leaks.values()
     smallest = min(leak.worst for leak in others)
     return Claim(
@@ -278,7 +276,7 @@ def _leaks_claim(say: Say, leaks: dict[str, Leaks]) -> Claim:
     )
 
 
-def _blind_claim(say: Say, leaks: dict[str, Leaks]) -> Claim:
+def _blind_claim(leaks: dict[str, Leaks]) -> Claim:
     true, filled, *_ = (leak.blind for leak in leaks.values())
     even = 1 / len(filled)
     return Claim(
@@ -295,7 +293,7 @@ def _blind_claim(say: Say, leaks: dict[str, Leaks]) -> Claim:
     )  # fmt: skip
 
 
-def _broken_claim(say: Say, sentence: Sentence, length: int) -> Claim:
+def _broken_claim(sentence: Sentence, length: int) -> Claim:
     """NaN spreads through any product; a hidden key must not take part in one."""
     visible = _visible(masks.padded((length,)), len(sentence.words))
     hidden = np.arange(len(sentence.words))[:, None] >= length

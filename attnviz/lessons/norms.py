@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, check_size, prose
 from attnviz.models import load_model
 from attnviz.models.run.forward import run
 from attnviz.nn.norms import batch_norm, layer_norm, rms_norm
@@ -46,7 +47,6 @@ class Facts(NamedTuple):
 
 
 def lesson(
-    say: Say,
     *,
     text: str = "I saw a saw",
     batch: int = 2,
@@ -65,10 +65,10 @@ def lesson(
     }
     post, pre = (_sizes_by_block(text, place, layers, seed) for place in ("post", "pre"))
     views = (
-        _explanation(say, batch, length, features),
-        _touched_grid(say, facts),
-        _moments_table(say, facts),
-        _changes_table(say, facts, shift, factor),
+        _explanation(batch, length, features),
+        _touched_grid(facts),
+        _moments_table(facts),
+        _changes_table(facts, shift, factor),
         Curves(
             say("how large the numbers of the residual stream are, block by block"),
             np.arange(layers + 1),
@@ -80,7 +80,7 @@ def lesson(
             ),
         ),
     )
-    return Lesson(views, (*_claims(say, facts), _claim_of_places(say, post, pre)))
+    return Lesson(views, (*_claims(facts), _claim_of_places(post, pre)))
 
 
 def _check(
@@ -137,7 +137,7 @@ def _sizes_by_block(text: str, place: str, layers: int, seed: int) -> Array:
     return np.array([np.sqrt((x**2).mean()) for x in trace.hidden_states["encoder"]])
 
 
-def _explanation(say: Say, batch: int, length: int, features: int) -> Text:
+def _explanation(batch: int, length: int, features: int) -> Text:
     return prose(
         say(
             "A norm divides numbers by how far they spread; most take their mean away first. "
@@ -155,9 +155,9 @@ def _explanation(say: Say, batch: int, length: int, features: int) -> Text:
     )
 
 
-def _touched_grid(say: Say, facts: Mapping[str, Facts]) -> Grid:
+def _touched_grid(facts: Mapping[str, Facts]) -> Grid:
     """Which outputs change with the first number, a panel for each norm and text."""
-    titles = {name: _name(say, name) for name in facts}
+    titles = {name: _name(name) for name in facts}
     n_batch, n_token, n_feature = next(iter(facts.values())).touched.shape
     rows, columns = indices(say("word"), n_token), indices(say("feature"), n_feature)
     panels = tuple(
@@ -181,7 +181,7 @@ def _touched_grid(say: Say, facts: Mapping[str, Facts]) -> Grid:
     )
 
 
-def _name(say: Say, norm: str) -> str:
+def _name(norm: str) -> str:
     return {
         "layer": say("layer norm"),
         "RMS": say("RMS norm"),
@@ -190,9 +190,9 @@ def _name(say: Say, norm: str) -> str:
     }[norm]
 
 
-def _moments_table(say: Say, facts: Mapping[str, Facts]) -> Table:
+def _moments_table(facts: Mapping[str, Facts]) -> Table:
     rows: tuple[tuple[Value, ...], ...] = tuple(
-        (_name(say, name), *(_range(say, values) for values in (*fact.token, *fact.feature)))
+        (_name(name), *(_range(values) for values in (*fact.token, *fact.feature)))
         for name, fact in facts.items()
     )
     return Table(
@@ -208,7 +208,7 @@ def _moments_table(say: Say, facts: Mapping[str, Facts]) -> Table:
     )
 
 
-def _range(say: Say, values: Array) -> str:
+def _range(values: Array) -> str:
     """`0.00` where all are alike."""
     low, high = (round(float(end), 2) + 0.0 for end in (values.min(), values.max()))
     if low == high:
@@ -216,9 +216,9 @@ def _range(say: Say, values: Array) -> str:
     return say("{low:.2f} to {high:.2f}", low=low, high=high)
 
 
-def _changes_table(say: Say, facts: Mapping[str, Facts], shift: float, factor: float) -> Table:
+def _changes_table(facts: Mapping[str, Facts], shift: float, factor: float) -> Table:
     rows: tuple[tuple[Value, ...], ...] = tuple(
-        (_name(say, name), *(float(round(c, 6)) for c in (f.shift, f.factor, f.from_others)))
+        (_name(name), *(float(round(c, 6)) for c in (f.shift, f.factor, f.from_others)))
         for name, f in facts.items()
     )
     return Table(
@@ -234,7 +234,7 @@ def _changes_table(say: Say, facts: Mapping[str, Facts], shift: float, factor: f
     )
 
 
-def _claims(say: Say, facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
+def _claims(facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
     layer, rms, batch = facts["layer"], facts["RMS"], facts["batch, training"]
     square = rms.token[0] ** 2 + rms.token[1]
     off_layer, off_batch = _from_standard(layer.token), _from_standard(batch.feature)
@@ -270,11 +270,11 @@ def _claims(say: Say, facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
             ),
             max(layer.shift, layer.factor, rms.factor) < EXACT and rms.shift > NOTICEABLE,
         ),
-        _claim_of_testing(say, facts),
+        _claim_of_testing(facts),
     )
 
 
-def _claim_of_testing(say: Say, facts: Mapping[str, Facts]) -> Claim:
+def _claim_of_testing(facts: Mapping[str, Facts]) -> Claim:
     training, testing = (facts[name].from_others for name in ("batch, training", "batch, testing"))
     return Claim(
         say("Batch norm mixes the texts in training, not in testing; layer norm never does"),
@@ -288,7 +288,7 @@ def _claim_of_testing(say: Say, facts: Mapping[str, Facts]) -> Claim:
     )
 
 
-def _claim_of_places(say: Say, post: Array, pre: Array) -> Claim:
+def _claim_of_places(post: Array, pre: Array) -> Claim:
     return Claim(
         say("Post-norm keeps the residual stream at size 1; with pre-norm it grows"),
         say(

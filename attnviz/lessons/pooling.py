@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, largest_difference, prose
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, check_size, largest_difference, prose
 from attnviz.nn.attention import attend
 from attnviz.nn.kernels import KERNELS, Kernel, constant, gaussian, regression_weights
 from attnviz.nn.scores import gaussian as gaussian_score
@@ -46,7 +47,7 @@ class Points(NamedTuple):
 
 
 def lesson(
-    say: Say, *, n: int = 40, width: float = 0.5, noise: float = 1.0, d_k: int = 4, seed: int = 0
+    *, n: int = 40, width: float = 0.5, noise: float = 1.0, d_k: int = 4, seed: int = 0
 ) -> Lesson:
     """What value stands where nobody has measured?"""
     check_size("n", n, 10, 200)
@@ -70,14 +71,14 @@ def lesson(
                 "the second part: what is left is the scaled dot product, with σ² = √d_k."
             ),
         ),
-        _curves(say, points, width),
-        _weights_map(say, points, width),
-        _errors(say, points, width),
+        _curves(points, width),
+        _weights_map(points, width),
+        _errors(points, width),
     )
     claims = (
-        _softmax_claim(say, points, width),
-        _dot_claim(say, n, d_k, seed),
-        _average_claim(say, points),
+        _softmax_claim(points, width),
+        _dot_claim(n, d_k, seed),
+        _average_claim(points),
     )
     return Lesson(views, claims)
 
@@ -101,7 +102,7 @@ def _answers(points: Points, kernel: Kernel, width: float) -> Array:
     return np.where(weights.any(-1), weights @ points.values, np.nan)
 
 
-def _curves(say: Say, points: Points, width: float) -> Curves:
+def _curves(points: Points, width: float) -> Curves:
     answers = [(name, _answers(points, kernel, width)) for name, kernel in KERNELS.items()]
     return Curves(
         say("the answers, with kernels of width {width:g}", width=width),
@@ -117,7 +118,7 @@ def _curves(say: Say, points: Points, width: float) -> Curves:
     )
 
 
-def _weights_map(say: Say, points: Points, width: float) -> Heatmap:
+def _weights_map(points: Points, width: float) -> Heatmap:
     rows = slice(None, None, ROW_STEP)
     weights = regression_weights(gaussian, points.queries, points.keys, width)[rows]
     return Heatmap(
@@ -133,7 +134,7 @@ def _weights_map(say: Say, points: Points, width: float) -> Heatmap:
     )
 
 
-def _errors(say: Say, points: Points, width: float) -> Table:
+def _errors(points: Points, width: float) -> Table:
     widths = sorted({*WIDTHS, width})
     rows: list[tuple[Value, ...]] = []
     unanswered = []
@@ -157,7 +158,7 @@ def _errors(say: Say, points: Points, width: float) -> Table:
     )
 
 
-def _softmax_claim(say: Say, points: Points, width: float) -> Claim:
+def _softmax_claim(points: Points, width: float) -> Claim:
     weights = regression_weights(gaussian, points.queries, points.keys, width)
     q, k, v = (x[None, :, None] for x in (points.queries, points.keys, points.values))
     attention = attend(q, k, v, score=partial(gaussian_score, sigma=width))
@@ -169,7 +170,7 @@ def _softmax_claim(say: Say, points: Points, width: float) -> Claim:
     )
 
 
-def _dot_claim(say: Say, n: int, d_k: int, seed: int) -> Claim:
+def _dot_claim(n: int, d_k: int, seed: int) -> Claim:
     """σ² = √d_k makes the factor of q·k that of the scaled dot product."""
     q = normal((1, n, d_k), seed, "q").astype(np.float64)
     k = normal((1, n, d_k), seed, "k").astype(np.float64)
@@ -194,7 +195,7 @@ def _dot_claim(say: Say, n: int, d_k: int, seed: int) -> Claim:
     )  # fmt: skip
 
 
-def _average_claim(say: Say, points: Points) -> Claim:
+def _average_claim(points: Points) -> Claim:
     values = np.arange(20.0).reshape(2, 10)
     ones = regression_weights(constant, np.zeros(2), np.arange(10.0), 1)
     first, second = (ones * values).sum(-1)

@@ -8,10 +8,10 @@ import numpy as np
 
 from attnviz.analysis.encoding import diagonal_spread, rotated_scores, rotation_error
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_size,
     largest_difference,
@@ -57,7 +57,7 @@ class ByDistance(NamedTuple):
 
 
 def lesson(
-    say: Say, *, text: str = "I saw a saw", length: int = 64, width: int = 32, heads: int = 4
+    *, text: str = "I saw a saw", length: int = 64, width: int = 32, heads: int = 4
 ) -> Lesson:
     """What does attention know of the order of words, and how is it told?"""
     _check_sizes(length, width, heads)
@@ -78,7 +78,7 @@ def lesson(
                 text=" ".join(shuffled.labels),
             ),
         ),
-        _schemes_table(say, shuffled),
+        _schemes_table(shuffled),
         Heatmap(
             say("sinusoidal: what is added at the first {n} positions", n=min(ROWS, length)),
             added[:ROWS],
@@ -86,11 +86,11 @@ def lesson(
             indices(say("dimension"), width),
             Scale(-1, 1, "diverging"),
         ),
-        _clocks_table(say, added, width),
-        _distance_table(say, distances),
-        _distance_curves(say, where, distances),
+        _clocks_table(added, width),
+        _distance_table(distances),
+        _distance_curves(where, distances),
     )
-    return Lesson(views, _claims(say, shuffled, where, added, width))
+    return Lesson(views, _claims(shuffled, where, added, width))
 
 
 def _check_sizes(length: int, width: int, heads: int) -> None:
@@ -136,7 +136,7 @@ def _by_distance(where: Array, added: Array, heads: int) -> ByDistance:
     )
 
 
-def _schemes_table(say: Say, shuffled: Shuffled) -> Table:
+def _schemes_table(shuffled: Shuffled) -> Table:
     enters = {
         "none": say("nowhere"),
         "sinusoidal": say("sines and cosines, added to the words' vectors"),
@@ -156,7 +156,7 @@ def _schemes_table(say: Say, shuffled: Shuffled) -> Table:
     )
 
 
-def _clocks_table(say: Say, added: Array, width: int) -> Table:
+def _clocks_table(added: Array, width: int) -> Table:
     """The digits of a binary number beside the signs of sines: clocks of different speeds."""
     waves = 2 * np.pi / positions.frequencies(width)
     shown = np.arange(min(ROWS, len(added)))
@@ -184,7 +184,7 @@ def _clocks_table(say: Say, added: Array, width: int) -> Table:
     )
 
 
-def _distance_table(say: Say, schemes: ByDistance) -> Table:
+def _distance_table(schemes: ByDistance) -> Table:
     n_head, n = schemes.alibi.shape
     shown = [0, *(2**i for i in range(n.bit_length()) if 2**i < n)]
     rows = tuple(
@@ -218,7 +218,7 @@ def _distance_table(say: Say, schemes: ByDistance) -> Table:
     )
 
 
-def _distance_curves(say: Say, where: Array, schemes: ByDistance) -> Curves:
+def _distance_curves(where: Array, schemes: ByDistance) -> Curves:
     steps = np.diff(schemes.sinusoidal)
     return Curves(
         say("farther is fainter, but not at every step"),
@@ -240,9 +240,7 @@ def _distance_curves(say: Say, where: Array, schemes: ByDistance) -> Curves:
     )
 
 
-def _claims(
-    say: Say, shuffled: Shuffled, where: Array, added: Array, width: int
-) -> tuple[Claim, ...]:
+def _claims(shuffled: Shuffled, where: Array, added: Array, width: int) -> tuple[Claim, ...]:
     unordered = shuffled.changes["none"]
     error = rotation_error(added)
     query, key = normal((2, 1, width), 0, "rope").astype(np.float64)

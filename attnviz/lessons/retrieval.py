@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, prose
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.types import Array
 from attnviz.tokens import label
@@ -19,7 +20,6 @@ CHOSEN = 1e-6
 
 
 def lesson(
-    say: Say,
     *,
     query: str = "四不像",
     items: str = "deer,ox,sheep,donkey,frog",
@@ -45,7 +45,7 @@ def lesson(
                 query=label(query),
             ),
         ),
-        _answer_table(say, query, keys, similarity, soft),
+        _answer_table(query, keys, similarity, soft),
         Heatmap(say("weights"), soft.weights[0], *axes),
         Heatmap(
             say("the same, with scores {scale:.4g} times as large: a hard look-up", scale=sharp),
@@ -53,12 +53,10 @@ def lesson(
             *axes,
         ),
     )
-    return Lesson(views, _claims(say, keys, shares, soft, hard))
+    return Lesson(views, _claims(keys, shares, soft, hard))
 
 
-def _answer_table(
-    say: Say, query: str, keys: tuple[str, ...], similarity: Array, soft: Attention
-) -> Table:
+def _answer_table(query: str, keys: tuple[str, ...], similarity: Array, soft: Attention) -> Table:
     columns = (similarity, soft.weights[0, 0], soft.context[0, 0])
     return Table(
         say("the answer to {query}", query=label(query)),
@@ -69,7 +67,7 @@ def _answer_table(
 
 
 def _claims(
-    say: Say, keys: tuple[str, ...], shares: Array, soft: Attention, hard: Attention
+    keys: tuple[str, ...], shares: Array, soft: Attention, hard: Attention
 ) -> tuple[Claim, ...]:
     answer, choice = soft.context[0, 0], hard.context[0, 0]
     best = np.isclose(shares, shares.max())

@@ -10,7 +10,8 @@ import numpy as np
 
 from attnviz.analysis.distributions import entropy
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_size, largest_difference, prose
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, check_size, largest_difference, prose
 from attnviz.nn.scores import dot, scaled_dot
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import jacobian, softmax
@@ -67,7 +68,6 @@ class Sharpness(NamedTuple):
 
 
 def lesson(
-    say: Say,
     *,
     widths: tuple[int, ...] = (1, 4, 16, 64, 256, 512, 1024),
     draws: int = 4000,
@@ -90,15 +90,15 @@ def lesson(
                 "to learn from. Divided by √d_k, the scores have variance 1 at every width."
             ),
         ),
-        _spread_table(say, spreads),
-        _sharpness_table(say, sharp),
-        _temperature_curves(say, rows),
+        _spread_table(spreads),
+        _sharpness_table(sharp),
+        _temperature_curves(rows),
     )
     claims = (
-        *_variance_claims(say, spreads),
-        *_reference_claim(say, sharp, draws),
-        _jacobian_claim(say, rows),
-        _temperature_claim(say, rows),
+        *_variance_claims(spreads),
+        *_reference_claim(sharp, draws),
+        _jacobian_claim(rows),
+        _temperature_claim(rows),
     )
     return Lesson(views, claims)
 
@@ -135,7 +135,7 @@ def _sharpness(logits: Array) -> Sharpness:
     return Sharpness(values.mean(-1), values.std(-1, ddof=1))
 
 
-def _spread_table(say: Say, spreads: Sequence[Spread]) -> Table:
+def _spread_table(spreads: Sequence[Spread]) -> Table:
     return Table(
         say("variance of the scores of random queries and keys"),
         ("d_k", "q·k", say("q·k, as a multiple of d_k"), "q·k / √d_k"),
@@ -143,7 +143,7 @@ def _spread_table(say: Say, spreads: Sequence[Spread]) -> Table:
     )
 
 
-def _sharpness_table(say: Say, sharp: dict[int, Sharpness]) -> Table:
+def _sharpness_table(sharp: dict[int, Sharpness]) -> Table:
     rows = []
     for d_k, sharpness in sharp.items():
         known = REFERENCE.get(d_k, (None, None, None))
@@ -169,7 +169,7 @@ def _sharpness_table(say: Say, sharp: dict[int, Sharpness]) -> Table:
     )
 
 
-def _temperature_curves(say: Say, rows: Array) -> Curves:
+def _temperature_curves(rows: Array) -> Curves:
     means = np.array([_sharpness(rows / t).means for t in TEMPERATURES])
     means[:, 1] /= math.log(N_KEY)
     names = (say("largest weight"), say("entropy / ln {n}", n=N_KEY), "‖J‖")
@@ -184,7 +184,7 @@ def _temperature_curves(say: Say, rows: Array) -> Curves:
     )
 
 
-def _variance_claims(say: Say, spreads: Sequence[Spread]) -> tuple[Claim, Claim]:
+def _variance_claims(spreads: Sequence[Spread]) -> tuple[Claim, Claim]:
     off, worst = max((abs(s.plain / s.d_k - 1), s.d_k) for s in spreads)
     scaled = max(abs(s.scaled - 1) for s in spreads)
     return (
@@ -204,7 +204,7 @@ def _variance_claims(say: Say, spreads: Sequence[Spread]) -> tuple[Claim, Claim]
     )
 
 
-def _reference_claim(say: Say, sharp: dict[int, Sharpness], draws: int) -> tuple[Claim, ...]:
+def _reference_claim(sharp: dict[int, Sharpness], draws: int) -> tuple[Claim, ...]:
     """Both are means of draws, so that they may differ as two such means do."""
     known = [d_k for d_k in sharp if d_k in REFERENCE]
     if not known:
@@ -229,7 +229,7 @@ def _reference_claim(say: Say, sharp: dict[int, Sharpness], draws: int) -> tuple
     )  # fmt: skip
 
 
-def _jacobian_claim(say: Say, rows: Array) -> Claim:
+def _jacobian_claim(rows: Array) -> Claim:
     """Pushes one score a little up and a little down."""
     row, push = rows[0], 1e-5
     moved = np.stack(
@@ -243,7 +243,7 @@ def _jacobian_claim(say: Say, rows: Array) -> Claim:
     )
 
 
-def _temperature_claim(say: Say, rows: Array) -> Claim:
+def _temperature_claim(rows: Array) -> Claim:
     coldest = float(_sharpness(rows / COLDEST).means[0])
     hottest = float(_sharpness(rows / HOTTEST).means[1])
     even = math.log(N_KEY)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_count,
     check_size,
     largest_difference,
@@ -52,7 +52,6 @@ class Tried(NamedTuple):
 
 
 def lesson(
-    say: Say,
     *,
     d_q: int = 20,
     d_k: int = 2,
@@ -78,16 +77,16 @@ def lesson(
                 d_q=d_q, n=N_KEY, d_k=d_k,
             ),
         ),
-        _formulas_table(say, tried, d_q, d_k),
-        _classic_map(say, classic["additive"], lengths),
-        _classic_table(say, classic["additive"], lengths),
-        _side_by_side(say, tried, d_q),
+        _formulas_table(tried, d_q, d_k),
+        _classic_map(classic["additive"], lengths),
+        _classic_table(classic["additive"], lengths),
+        _side_by_side(tried, d_q),
     )  # fmt: skip
     claims = (
-        _uniform_claim(say, classic, lengths),
-        _published_claim(say, d_q, d_k, hidden, seed),
-        _widths_claim(say, tried),
-        _length_claim(say, tried),
+        _uniform_claim(classic, lengths),
+        _published_claim(d_q, d_k, hidden, seed),
+        _widths_claim(tried),
+        _length_claim(tried),
     )
     return Lesson(views, claims)
 
@@ -149,7 +148,7 @@ def _try(name: str, d_q: int, d_k: int, hidden: int, seed: int) -> Tried:
     return Tried(once.scores[0, 0], once.weights[0, 0], longer.weights[0, 0], refusal)
 
 
-def _formulas_table(say: Say, tried: dict[str, Tried], d_q: int, d_k: int) -> Table:
+def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int) -> Table:
     return Table(
         say("scores, on a random query and {n} random keys", n=N_KEY),
         (
@@ -173,7 +172,7 @@ def _formulas_table(say: Say, tried: dict[str, Tried], d_q: int, d_k: int) -> Ta
     )
 
 
-def _classic_map(say: Say, classic: Attention, lengths: tuple[int, ...]) -> Heatmap:
+def _classic_map(classic: Attention, lengths: tuple[int, ...]) -> Heatmap:
     beyond = np.arange(N_KEY) >= np.array(lengths)[:, None]
     names = tuple(say("valid {length}", length=length) for length in lengths)
     return Heatmap(
@@ -186,7 +185,7 @@ def _classic_map(say: Say, classic: Attention, lengths: tuple[int, ...]) -> Heat
     )
 
 
-def _classic_table(say: Say, classic: Attention, lengths: tuple[int, ...]) -> Table:
+def _classic_table(classic: Attention, lengths: tuple[int, ...]) -> Table:
     rows: list[tuple[Value, ...]] = [
         (i, length, *map(float, row))
         for i, (length, row) in enumerate(zip(lengths, classic.context[:, 0, 0], strict=True))
@@ -199,7 +198,7 @@ def _classic_table(say: Say, classic: Attention, lengths: tuple[int, ...]) -> Ta
     )
 
 
-def _side_by_side(say: Say, tried: dict[str, Tried], d_q: int) -> Heatmap:
+def _side_by_side(tried: dict[str, Tried], d_q: int) -> Heatmap:
     return Heatmap(
         say("the same query and keys, {d_q} wide, under each score: the weights", d_q=d_q),
         np.stack([each.weights for each in tried.values()]),
@@ -208,7 +207,7 @@ def _side_by_side(say: Say, tried: dict[str, Tried], d_q: int) -> Heatmap:
     )
 
 
-def _uniform_claim(say: Say, classic: dict[str, Attention], lengths: tuple[int, ...]) -> Claim:
+def _uniform_claim(classic: dict[str, Attention], lengths: tuple[int, ...]) -> Claim:
     even = np.array([[(j < length) / length for j in range(N_KEY)] for length in lengths])
     off = max(largest_difference(done.weights[:, 0, 0], even) for done in classic.values())
     return Claim(
@@ -218,7 +217,7 @@ def _uniform_claim(say: Say, classic: dict[str, Attention], lengths: tuple[int, 
     )
 
 
-def _published_claim(say: Say, d_q: int, d_k: int, hidden: int, seed: int) -> Claim:
+def _published_claim(d_q: int, d_k: int, hidden: int, seed: int) -> Claim:
     outputs = {
         name: _classic(name, d_q, d_k, hidden, LENGTHS, seed).context[:, 0, 0] for name in NAMES
     }
@@ -236,7 +235,7 @@ def _published_claim(say: Say, d_q: int, d_k: int, hidden: int, seed: int) -> Cl
     )
 
 
-def _widths_claim(say: Say, tried: dict[str, Tried]) -> Claim:
+def _widths_claim(tried: dict[str, Tried]) -> Claim:
     takes = {name for name, each in tried.items() if not each.refusal}
     return Claim(
         say("Only the scores with learned matrices take queries and keys of different widths"),
@@ -248,7 +247,7 @@ def _widths_claim(say: Say, tried: dict[str, Tried]) -> Claim:
     )  # fmt: skip
 
 
-def _length_claim(say: Say, tried: dict[str, Tried]) -> Claim:
+def _length_claim(tried: dict[str, Tried]) -> Claim:
     moved = {name: largest_difference(t.longer, t.weights) for name, t in tried.items()}
     others = min(change for name, change in moved.items() if name != "cosine")
     return Claim(

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.language import say
 from attnviz.lessons.kit import (
     DIGIT,
     Claim,
     Lesson,
-    Say,
     check_count,
     largest_difference,
     prose,
@@ -63,7 +63,7 @@ class Written(NamedTuple):
 
 
 def lesson(
-    say: Say, *, text: str = "I saw a saw", drawing: str = DIGIT, phrase: str = "我看见了一把锯子"
+    *, text: str = "I saw a saw", drawing: str = DIGIT, phrase: str = "我看见了一把锯子"
 ) -> Lesson:
     """How many answers does a model give to n tokens?"""
     tagged, classified, translated = _tag(text), _classify(drawing), _translate(phrase)
@@ -75,12 +75,12 @@ def lesson(
                 "a decoder looks at them and writes as much as it wants."
             )
         ),
-        _shapes_table(say, tagged, classified, translated),
-        _tags_table(say, tagged),
-        _classes_table(say, classified),
-        _steps_table(say, translated),
+        _shapes_table(tagged, classified, translated),
+        _tags_table(tagged),
+        _classes_table(classified),
+        _steps_table(translated),
     )
-    return Lesson(views, _claims(say, tagged, classified, translated))
+    return Lesson(views, _claims(tagged, classified, translated))
 
 
 def _tag(text: str) -> Answer:
@@ -113,7 +113,7 @@ def _translate(phrase: str) -> Written:
     return Written(model, read, generate(model, read))
 
 
-def _shapes_table(say: Say, tagged: Answer, classified: Answer, translated: Written) -> Table:
+def _shapes_table(tagged: Answer, classified: Answer, translated: Written) -> Table:
     m = len(translated.generated.written)
     rows: list[tuple[Value, ...]] = [
         ("n → n", say("tag every word"), "tagger", len(tagged.read), len(tagged.output)),
@@ -128,7 +128,7 @@ def _shapes_table(say: Say, tagged: Answer, classified: Answer, translated: Writ
     )
 
 
-def _tags_table(say: Say, tagged: Answer) -> Table:
+def _tags_table(tagged: Answer) -> Table:
     labels, read = tagged.model.labels, tagged.read
     rows = tuple(
         (i, label, "" if i in read.special else labels[best])
@@ -142,7 +142,7 @@ def _tags_table(say: Say, tagged: Answer) -> Table:
     )
 
 
-def _classes_table(say: Say, classified: Answer) -> Table:
+def _classes_table(classified: Answer) -> Table:
     (logits,) = classified.output.astype(np.float64)
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
@@ -156,7 +156,7 @@ def _classes_table(say: Say, classified: Answer) -> Table:
     )
 
 
-def _steps_table(say: Say, translated: Written) -> Table:
+def _steps_table(translated: Written) -> Table:
     generated = translated.generated
     rows = tuple(
         (i, label, probability_text(step.probability))
@@ -177,7 +177,7 @@ def _steps_table(say: Say, translated: Written) -> Table:
     )
 
 
-def _claims(say: Say, tagged: Answer, classified: Answer, translated: Written) -> tuple[Claim, ...]:
+def _claims(tagged: Answer, classified: Answer, translated: Written) -> tuple[Claim, ...]:
     n, m = len(translated.read), len(translated.generated.written)
     counts = [(len(each.read), each.output.shape) for each in (tagged, classified)]
     labels = [len(each.model.labels) for each in (tagged, classified)]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
-    Say,
     check_size,
     largest_difference,
     prose,
@@ -46,9 +46,7 @@ class Steps(NamedTuple):
     """[n_token, d_model]"""
 
 
-def lesson(
-    say: Say, *, text: str = "I saw a saw", d_model: int = 8, d_k: int = 3, seed: int = 0
-) -> Lesson:
+def lesson(*, text: str = "I saw a saw", d_model: int = 8, d_k: int = 3, seed: int = 0) -> Lesson:
     """What happens to a sentence between the input and the output of one attention head?"""
     check_size("d_model", d_model, 1, 64)
     check_size("d_k", d_k, 1, 64)
@@ -66,14 +64,14 @@ def lesson(
                 "model, the numbers mean nothing. Rows are queries: the words that ask."
             ),
         ),
-        _shapes(say, steps),
-        _one_row(say, steps),
+        _shapes(steps),
+        _one_row(steps),
         Heatmap(
             say("weights: who looks at whom"),
             steps.attention.weights[0],
             Axis(say("query"), steps.words),
             Axis(say("key"), steps.words),
-            notes=_repeated(say, steps.words),
+            notes=_repeated(steps.words),
         ),
         Heatmap(
             say("output: a new vector for each word"),
@@ -83,7 +81,7 @@ def lesson(
             around_zero(steps.output),
         ),
     )
-    return Lesson(views, _claims(say, steps))
+    return Lesson(views, _claims(steps))
 
 
 def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
@@ -100,7 +98,7 @@ def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
     return Steps(tuple(map(label, words)), x, matrices, attention, output)
 
 
-def _shapes(say: Say, steps: Steps) -> Table:
+def _shapes(steps: Steps) -> Table:
     x, a = steps.x, steps.attention
     rows = (
         (say("the words' vectors"), "x", "[n, d_model]", x),
@@ -120,7 +118,7 @@ def _shapes(say: Say, steps: Steps) -> Table:
     )
 
 
-def _one_row(say: Say, steps: Steps) -> Table:
+def _one_row(steps: Steps) -> Table:
     """The last word's query, from its products with the keys to its weights."""
     a = steps.attention
     products = a.q[0, -1] @ a.k[0].T
@@ -145,7 +143,7 @@ def _one_row(say: Say, steps: Steps) -> Table:
     )
 
 
-def _repeated(say: Say, words: Sequence[str]) -> tuple[str, ...]:
+def _repeated(words: Sequence[str]) -> tuple[str, ...]:
     if len(set(words)) == len(words):
         return ()
     return (
@@ -156,7 +154,7 @@ def _repeated(say: Say, words: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _claims(say: Say, steps: Steps) -> tuple[Claim, ...]:
+def _claims(steps: Steps) -> tuple[Claim, ...]:
     sums = steps.attention.weights[0].sum(-1)
     by_hand = _by_loops(steps)
     same_shape = steps.output.shape == steps.x.shape

@@ -9,7 +9,8 @@ import numpy as np
 from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.effects import Outcome
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit import Claim, Lesson, Say, check_count, largest_difference, prose
+from attnviz.language import say
+from attnviz.lessons.kit import Claim, Lesson, check_count, largest_difference, prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward
@@ -62,23 +63,23 @@ class Hidden(NamedTuple):
     """[n_word]: if one of the others is, on average."""
 
 
-def lesson(say: Say, *, text: str = "昨天我们在公园里看书") -> Lesson:
+def lesson(*, text: str = "昨天我们在公园里看书") -> Lesson:
     """Which attention reads the phrase, which the translation so far, which both?"""
     translated = _translate(text)
     hidden = _hide(translated)
     views = (
-        _explanation(say, translated),
-        _who_table(say, translated),
-        _weights_grid(say, translated),
-        _links(say, translated),
-        _hidden_table(say, translated, hidden),
+        _explanation(translated),
+        _who_table(translated),
+        _weights_grid(translated),
+        _links(translated),
+        _hidden_table(translated, hidden),
     )
     return Lesson(
         views,
         (
-            _claim_of_keys(say, translated),
-            _claim_of_sight(say, translated),
-            _claim_of_alignment(say, hidden),
+            _claim_of_keys(translated),
+            _claim_of_sight(translated),
+            _claim_of_alignment(hidden),
         ),
     )
 
@@ -138,7 +139,7 @@ def _n_word(generated: Generated) -> int:
     return len(generated.written) - generated.ended
 
 
-def _explanation(say: Say, translated: Translated) -> Text:
+def _explanation(translated: Translated) -> Text:
     written = translated.generated.written
     return prose(
         say(
@@ -158,7 +159,7 @@ def _explanation(say: Say, translated: Translated) -> Text:
     )
 
 
-def _who_table(say: Say, translated: Translated) -> Table:
+def _who_table(translated: Translated) -> Table:
     encoder, decoder, cross = translated.records
     written, phrase = say("the words written so far"), say("the phrase, in the encoder")
     asks = (
@@ -183,7 +184,7 @@ def _who_table(say: Say, translated: Translated) -> Table:
     )
 
 
-def _weights_grid(say: Say, translated: Translated) -> Grid:
+def _weights_grid(translated: Translated) -> Grid:
     trace, head = translated.trace, translated.head
     layer = translated.records[2].layer
     panels = tuple(
@@ -198,7 +199,7 @@ def _weights_grid(say: Say, translated: Translated) -> Grid:
     )
 
 
-def _links(say: Say, translated: Translated) -> Links:
+def _links(translated: Translated) -> Links:
     generated, cross = translated.generated, translated.records[2]
     n_word = _n_word(generated)
     return Links(
@@ -210,7 +211,7 @@ def _links(say: Say, translated: Translated) -> Links:
     )
 
 
-def _hidden_table(say: Say, translated: Translated, hidden: Hidden) -> Table:
+def _hidden_table(translated: Translated, hidden: Hidden) -> Table:
     weights = translated.records[2].stage("weights")[translated.head]
     rows = tuple(
         (
@@ -239,7 +240,7 @@ def _hidden_table(say: Say, translated: Translated, hidden: Hidden) -> Table:
     )
 
 
-def _claim_of_keys(say: Say, translated: Translated) -> Claim:
+def _claim_of_keys(translated: Translated) -> Claim:
     states = translated.trace.hidden_states["encoder"]
     off = _mismatch(translated, states[-1])
     before = _mismatch(translated, states[0])
@@ -268,7 +269,7 @@ def _mismatch(translated: Translated, states: Array) -> float:
     return max(largest_difference(split_heads(x, len(recorded)), recorded) for x, recorded in pairs)
 
 
-def _claim_of_sight(say: Say, translated: Translated) -> Claim:
+def _claim_of_sight(translated: Translated) -> Claim:
     encoder, decoder, _ = (
         float(np.triu(record.stage("weights"), 1).max()) for record in translated.records
     )
@@ -283,7 +284,7 @@ def _claim_of_sight(say: Say, translated: Translated) -> Claim:
     )
 
 
-def _claim_of_alignment(say: Say, hidden: Hidden) -> Claim:
+def _claim_of_alignment(hidden: Hidden) -> Claim:
     it, others = float(hidden.it.mean()), float(hidden.others.mean())
     return Claim(
         say("A word depends more on the character that this head looks at than on others"),

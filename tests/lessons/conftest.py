@@ -9,7 +9,6 @@ import pytest
 
 from attnviz.lessons import LESSONS
 from attnviz.lessons.kit import Lesson
-from attnviz.lessons.kit.language import speak
 
 Take = Callable[..., Lesson]
 
@@ -17,10 +16,9 @@ Take = Callable[..., Lesson]
 @pytest.fixture(scope="session")
 def take() -> Take:
     """`take("retrieval", query="moose")`: the lesson with options of one's own."""
-    say = speak()
 
     def give(name: str, **options: Any) -> Lesson:
-        lesson: Lesson = LESSONS[name].lesson(say, **options)
+        lesson: Lesson = LESSONS[name].lesson(**options)
         return lesson
 
     return give

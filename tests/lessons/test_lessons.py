@@ -18,8 +18,8 @@ from rich.cells import cell_len
 
 import attnviz.lessons
 from attnviz.cli import run_cli
+from attnviz.language import speaking
 from attnviz.lessons import LESSONS, choose, read_input, reading_order
-from attnviz.lessons.kit.language import speak
 from attnviz.lessons.kit.page import arrays, lesson_views, texts_and_tables
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
@@ -40,7 +40,7 @@ def default(take):
 
 
 def page(lesson, name):
-    return lesson_views(choose(name, {}).title, lesson, speak())
+    return lesson_views(choose(name, {}).title, lesson)
 
 
 def test_every_file_with_a_lesson_is_listed():
@@ -176,7 +176,8 @@ def test_messages_are_literals_with_their_fields(path):
 @every
 def test_all_that_is_shown_goes_through_say(name):
     """With each message replaced by a mark, no English is left where prose stands."""
-    lesson = LESSONS[name].lesson(lambda message, **fields: f"⟨{len(message)}⟩")
+    with speaking(lambda message: f"⟨{len(message)}⟩"):
+        lesson = LESSONS[name].lesson()
     for view in lesson.views:
         for text in [line.text for line in view.lines] if isinstance(view, Text) else [view.title]:
             assert text.startswith("⟨"), text

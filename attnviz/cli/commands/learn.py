@@ -15,10 +15,11 @@ from attnviz.cli.options import OutputOptions
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
 from attnviz.files import check_writable
+from attnviz.language import say
 
 if TYPE_CHECKING:
     from attnviz.lessons import Chosen
-    from attnviz.lessons.kit import Lesson, Say
+    from attnviz.lessons.kit import Lesson
     from attnviz.views.kinds import View
 
 ORDER = 130
@@ -44,7 +45,6 @@ def learn(
     text: Annotated[
         str | None, typer.Option(help="Your own text, for lessons that read one")
     ] = None,
-    lang: Annotated[str, typer.Option(help="en, or zh for Chinese")] = "en",
 ) -> None:
     """Take a lesson: an idea of attention, shown with numbers, its claims checked as it is shown.
 
@@ -55,11 +55,8 @@ def learn(
     attnviz learn samples/lessons/retrieval.toml
     attnviz learn all -o handout.md
     """
-    from attnviz.lessons.kit.language import speak
-
-    say = speak(lang)
     if name is None:
-        emit([_list(say)], out)
+        emit([_list()], out)
         return
     lessons = _choose(name, text)
     paths = out.output or []
@@ -69,9 +66,9 @@ def learn(
     for folder in map(_pictures, documents):
         if folder.exists():
             check_writable(folder / "picture.png")
-    pages = [_page(chosen, say) for chosen in lessons]
+    pages = [_page(chosen) for chosen in lessons]
     wanted = others.output or out.json or not documents
-    reports = [page.report(say) for page in pages] if wanted else []
+    reports = [page.report() for page in pages] if wanted else []
     with OutputFiles() as files:
         for path in documents:
             _write_handout(files, path, pages)
@@ -88,7 +85,7 @@ class _Page(NamedTuple):
     lesson: Lesson
     views: list[View]
 
-    def report(self, say: Say) -> Report:
+    def report(self) -> Report:
         from attnviz.lessons.kit.page import arrays, texts_and_tables
 
         manifest = {
@@ -103,21 +100,21 @@ class _Page(NamedTuple):
         return Report(self.views, manifest, arrays(self.lesson.views))
 
 
-def _page(chosen: Chosen, say: Say) -> _Page:
+def _page(chosen: Chosen) -> _Page:
     from attnviz.lessons.kit.page import lesson_views
 
-    lesson = chosen.give(say)
-    return _Page(chosen, lesson, lesson_views(say(chosen.title), lesson, say))
+    lesson = chosen.give()
+    return _Page(chosen, lesson, lesson_views(say(chosen.title), lesson))
 
 
-def _list(say: Say) -> Report:
+def _list() -> Report:
     """All lessons, by name and title."""
     from attnviz.lessons import LESSONS, reading_order
     from attnviz.lessons.kit.page import list_views
 
     titles = {name: say(LESSONS[name].TITLE) for name in reading_order()}
     manifest = {"format": "attnviz-lessons", "version": 1, "lessons": titles}
-    return Report(list_views(titles, say), manifest, {})
+    return Report(list_views(titles), manifest, {})
 
 
 def _choose(name: str, text: str | None) -> list[Chosen]:

@@ -5,14 +5,15 @@ function that shows something and claims something of it, with the value that de
 
     import numpy as np
 
-    from attnviz.lessons.kit import Claim, Lesson, Say, check_size, prose
+    from attnviz.language import say
+    from attnviz.lessons.kit import Claim, Lesson, check_size, prose
     from attnviz.nn.softmax import softmax
     from attnviz.views.kinds import Table
 
     TITLE = "Softmax: scores become shares"
     AFTER = "retrieval"
 
-    def lesson(say: Say, *, n: int = 4) -> Lesson:
+    def lesson(*, n: int = 4) -> Lesson:
         check_size("n", n, 2, 100)
         weights = softmax(np.arange(float(n)))
         rows = tuple((i, float(weight)) for i, weight in enumerate(weights))
@@ -29,7 +30,7 @@ function that shows something and claims something of it, with the value that de
 
 Its keyword-only parameters are the reader's options: `attnviz learn softmax:n=7`. Whatever is
 shown goes through `say`, as a literal, which the catalogues translate
-(`python tests/lessons/catalogue.py` brings them up to date).
+(`python -m tests.catalogue` brings them up to date).
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.lessons.kit.language import Say
 from attnviz.nn.multi_head import RecordNothing, Stream, SublayerContext
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.types import Array
@@ -50,7 +50,6 @@ __all__ = [
     "DIGIT",
     "Claim",
     "Lesson",
-    "Say",
     "check_count",
     "check_even",
     "check_heads",

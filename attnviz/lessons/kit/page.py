@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from attnviz.language import say
 from attnviz.lessons.kit import Claim, Lesson
-from attnviz.lessons.kit.language import Say
 from attnviz.nn.types import Array
 from attnviz.views.kinds import (
     Curves,
@@ -23,19 +23,19 @@ from attnviz.views.kinds import (
 )
 
 
-def lesson_views(title: str, lesson: Lesson, say: Say) -> list[View]:
+def lesson_views(title: str, lesson: Lesson) -> list[View]:
     """A title (as it is to be shown), what the lesson shows, and its claims as measured."""
-    return [Text((Line(title, tone="head"),)), *lesson.views, claims_table(lesson.claims, say)]
+    return [Text((Line(title, tone="head"),)), *lesson.views, claims_table(lesson.claims)]
 
 
-def claims_table(claims: Sequence[Claim], say: Say) -> Table:
+def claims_table(claims: Sequence[Claim]) -> Table:
     rows = tuple(
         (claim.text, claim.measured, say("yes") if claim.holds else say("NO")) for claim in claims
     )
     return Table(say("claims, checked"), (say("claim"), say("measured"), say("holds")), rows)
 
 
-def list_views(titles: Mapping[str, str], say: Say) -> list[View]:
+def list_views(titles: Mapping[str, str]) -> list[View]:
     """The lessons' names and titles, as they are to be shown."""
     note = say("attnviz learn NAME, or NAME:option=value; all for all of them")
     columns = (say("name"), say("what it shows"))

@@ -11,7 +11,6 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.lessons import kit
-from attnviz.lessons.kit.language import speak
 from attnviz.models import load_model
 from attnviz.nn.norms import layer_norm
 
@@ -29,13 +28,13 @@ def example(tmp_path, monkeypatch):
 
 def test_the_example_is_a_lesson(example):
     assert (example.TITLE, example.AFTER) == ("Softmax: scores become shares", "retrieval")
-    lesson = example.lesson(speak(), n=7)
+    lesson = example.lesson(n=7)
     text, table = lesson.views
     assert text.lines[0].text == "Here are 7 scores, each larger than the last by 1."
     assert len(table.rows) == 7
     assert [claim.holds for claim in lesson.claims] == [True]
     with pytest.raises(AttnvizError, match="n: expected 2 to 100, got 1"):
-        example.lesson(speak(), n=1)
+        example.lesson(n=1)
 
 
 def test_sizes():

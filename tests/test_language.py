@@ -1,4 +1,4 @@
-"""Lessons in other languages: nothing is missing, and nothing of it runs off the screen."""
+"""Other languages: nothing is missing, and nothing of it runs off the screen."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pytest
 from babel.messages.mofile import read_mo
 from rich.cells import cell_len
 
+from attnviz import language
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
+from attnviz.language import SOURCE, language_of, languages, say, speaking
 from attnviz.lessons import LESSONS
-from attnviz.lessons.kit.language import SOURCE, languages, speak
 from attnviz.lessons.kit.page import lesson_views, list_views
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
 from attnviz.views.kinds import Text, texts
-from tests.lessons.catalogue import catalogues, messages, read, translations
+from tests.catalogue import catalogues, messages, read, translations
 
 CHINESE = "[\u4e00-\u9fff]"
 ENGLISH = "[a-z]{2,}"
@@ -85,14 +86,16 @@ def chinese_page(name):
     """And the phrases that came as fields of messages: the reader's own text, names, and what
     other parts of the program say."""
     given = set()
-    chinese = speak("zh")
 
-    def say(message, **fields):
-        given.update(value for value in map(str, fields.values()) if " " in value)
-        return chinese(message, **fields)
+    class Message(str):
+        def format(self, **fields):
+            given.update(value for value in map(str, fields.values()) if " " in value)
+            return str(self).format(**fields)
 
+    chinese = language._translator("zh")
     module = LESSONS[name]
-    return lesson_views(say(module.TITLE), module.lesson(say), say), sorted(given)
+    with speaking(lambda message: Message(chinese(message))):
+        return lesson_views(say(module.TITLE), module.lesson()), sorted(given)
 
 
 def test_every_language_has_a_catalogue():
@@ -166,9 +169,9 @@ def test_fits_the_screen(name, width):
 
 
 def test_the_list_of_lessons():
-    say = speak("zh")
-    titles = {name: say(lesson.TITLE) for name, lesson in LESSONS.items()}
-    shown = render(list_views(titles, say), Screen(80)).decode()
+    with speaking("zh"):
+        titles = {name: say(lesson.TITLE) for name, lesson in LESSONS.items()}
+        shown = render(list_views(titles), Screen(80)).decode()
     assert all(title in shown for title in titles.values())
 
 
@@ -179,8 +182,34 @@ def test_the_command_speaks_chinese(cli):
     assert b"answer" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_TW"}, "zh"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "C", "LC_MESSAGES": "zh_CN"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": ""}, "zh"),
+    ],
+)
+def test_the_environment_names_the_language(environment, expected):
+    assert language_of(environment) == expected
+
+
+def test_data_is_english_wherever_it_is_made(cli, tmp_path):
+    chinese = {"LANG": "zh_CN.UTF-8", "LC_ALL": ""}
+    assert "以混合作答的字典" in cli("learn", "retrieval", **chinese).stdout.decode()
+    cli("learn", "retrieval", "-o", "data.csv", **chinese)
+    cli("learn", "retrieval", "-o", "chinese.csv", "--lang", "zh", **chinese)
+    assert "claim" in (tmp_path / "data.csv").read_text()
+    assert "claim" not in (tmp_path / "chinese.csv").read_text()
+    assert b"A dictionary" in cli("learn", "retrieval", "--json", **chinese).stdout
+
+
 def test_an_unknown_language(capsys):
     with pytest.raises(AttnvizError, match="unknown language 'tlh'"):
-        speak("tlh")
+        language.speak("tlh")
     assert run_cli(["learn", "steps", "--lang", "tlh"]) == 2
     assert "hint: en, zh" in capsys.readouterr().err

@@ -1,8 +1,8 @@
-"""The messages of the lessons and their catalogues, one a language.
+"""The messages that attnviz shows and their catalogues, one a language.
 
-    python tests/lessons/catalogue.py
+    python -m tests.catalogue
 
-brings the catalogues up to date: new messages come in without a translation, those that no lesson
+brings the catalogues up to date: new messages come in without a translation, those that nothing
 says any more go out, and the .mo files that gettext reads are written anew. It ends with the
 messages that are still to be translated, and exit code 1 if there are any.
 """
@@ -19,10 +19,10 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-import attnviz.lessons
-from attnviz.lessons.kit.language import DOMAIN, LOCALES
+import attnviz
+from attnviz.language import DOMAIN, LOCALES
 
-SOURCES = Path(attnviz.lessons.__file__).parent
+SOURCES = Path(attnviz.__file__).parent
 
 Locations = list[tuple[str, int]]
 
@@ -38,10 +38,10 @@ def messages() -> dict[str, Locations]:
 
 
 def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """What `say` is called with, and a `TITLE`."""
+    """What `say` and `to_say` are called with, and a `TITLE`."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name("say"), args=[ast.Constant(str(message)), *_]):
+            case ast.Call(func=ast.Name("say" | "to_say"), args=[ast.Constant(str(message)), *_]):
                 yield node.lineno, message
             case ast.Assign(targets=[ast.Name("TITLE")], value=ast.Constant(str(message))):
                 yield node.lineno, message

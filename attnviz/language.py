@@ -1,0 +1,85 @@
+"""What is shown, in the reader's language: every text of a view goes through `say`.
+
+One catalogue a language, through gettext. What programs read (JSON, CSV, errors, names of options)
+is English always.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from attnviz.errors import AttnvizError
+
+LOCALES = Path(__file__).parent / "locale"
+DOMAIN = "attnviz"
+SOURCE = "en"
+"""The language of the messages themselves."""
+
+Translate = Callable[[str], str]
+
+_TRANSLATE: ContextVar[Translate] = ContextVar("translate", default=str)
+
+
+def say(message: str, /, **fields: Any) -> str:
+    """A message in the reader's language, with its fields filled: `say("{n} keys", n=4)`.
+
+    The message is a literal: `python -m tests.catalogue` collects them for the translators. One
+    that a catalogue lacks stays English.
+    """
+    return _TRANSLATE.get()(message).format(**fields)
+
+
+def to_say(message: str) -> str:
+    """A literal that is passed to `say` later: a constant, or what a registry's entry knows."""
+    return message
+
+
+@contextmanager
+def speaking(language: str | Translate) -> Iterator[None]:
+    """Everything inside is said in a language, or as a function translates it.
+
+    Raises:
+        AttnvizError: there is no such language.
+    """
+    token = _TRANSLATE.set(_translator(language) if isinstance(language, str) else language)
+    try:
+        yield
+    finally:
+        _TRANSLATE.reset(token)
+
+
+def speak(language: str) -> None:
+    """The same from here on: for a process that has one reader."""
+    _TRANSLATE.set(_translator(language))
+
+
+def languages() -> list[str]:
+    """What `--lang` takes."""
+    return [SOURCE, *sorted(path.name for path in LOCALES.glob("*") if path.is_dir())]
+
+
+def language_of(environment: Mapping[str, str] = os.environ) -> str:
+    """The reader's language by `LC_ALL`, `LC_MESSAGES` or `LANG`: `zh` for `zh_CN.UTF-8`."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    name = next((value for name in names if (value := environment.get(name))), "")
+    if name in ("", "C", "C.UTF-8", "POSIX"):
+        return SOURCE
+    name = name.partition("_")[0].partition(".")[0].lower()
+    return name if name in languages() else SOURCE
+
+
+@cache
+def _translator(language: str) -> Translate:
+    if language == SOURCE:
+        return str
+    if language not in languages():
+        raise AttnvizError(f"--lang: unknown language {language!r}", ", ".join(languages()))
+    import gettext
+
+    return gettext.translation(DOMAIN, LOCALES, [language]).gettext
