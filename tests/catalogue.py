@@ -38,12 +38,14 @@ def messages() -> dict[str, Locations]:
 
 
 def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """What `say` and `to_say` are called with, and a `TITLE`."""
+    """What `say` and `to_say` are called with, and a lesson's `TITLE` and `QUESTION`."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name("say" | "to_say"), args=[ast.Constant(str(message)), *_]):
                 yield node.lineno, message
-            case ast.Assign(targets=[ast.Name("TITLE")], value=ast.Constant(str(message))):
+            case ast.Assign(
+                targets=[ast.Name("TITLE" | "QUESTION")], value=ast.Constant(str(message))
+            ):
                 yield node.lineno, message
 
 

@@ -33,7 +33,10 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Value
 
 TITLE = "One block: attention mixes the words, the feed-forward net does not"
+QUESTION = "What else is in a transformer block?"
 AFTER = "norms"
+GROUP = "deeper"
+ALSO = ("ffn", "mlp", "feed-forward", "residual", "transformer", "layer")
 
 MIN_WORDS, MAX_WORDS = 2, 14
 EXACT = 1e-12

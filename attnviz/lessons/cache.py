@@ -42,7 +42,10 @@ from attnviz.trace.generation import Generated
 from attnviz.views.kinds import Curves, Table, Text, Value, View
 
 TITLE = "The key/value cache: nothing is computed twice"
+QUESTION = "How does a model write without computing all anew?"
 AFTER = "sequence"
+GROUP = "practice"
+ALSO = ("kv", "kv-cache", "paged", "paged-attention", "vllm", "decoding", "generation", "inference")
 
 ALLOWED = 1e-6
 TOLERANCE = 0.03

@@ -33,7 +33,10 @@ from attnviz.trace.selection import Head
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Text, Value
 
 TITLE = "Caveats: when weights mislead"
+QUESTION = "When do attention weights mislead?"
 AFTER = "image"
+GROUP = "practice"
+ALSO = ("explanation", "interpretability", "faithfulness", "sink", "attention-sink")
 
 LETTERS = 2 * "abcdefghijkl"
 """What the model `induction` reads: a text that repeats itself."""

@@ -20,7 +20,10 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Table, View
 
 TITLE = "I saw a saw: what a word is depends on the words around it"
+QUESTION = "How does a word get its meaning from its neighbours?"
 AFTER = "steps"
+GROUP = "start"
+ALSO = ("tagging", "tagger", "part-of-speech", "pos", "ambiguity", "meaning", "saw")
 
 CLASSIC = "I saw a saw"
 WORD, WINDOW, ATTENTION = "tagger-word", "tagger-window", "tagger"

@@ -27,7 +27,20 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Table, Text, Value
 
 TITLE = "Cost: what it takes to look at every token"
+QUESTION = "Attention, RNN or CNN: what does each cost?"
 AFTER = "block"
+GROUP = "models"
+ALSO = (
+    "cnn",
+    "rnn",
+    "lstm",
+    "gru",
+    "convolution",
+    "recurrence",
+    "complexity",
+    "quadratic",
+    "flops",
+)
 
 COUNTED = Sizes(n=96, d=16, k=3, r=8)
 """Sizes at which products are counted; then n or d is doubled, twice."""

@@ -28,7 +28,10 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Scale, Table
 
 TITLE = "Embedding: words as vectors, scaled, tied and normalised"
+QUESTION = "How do words become vectors, and vectors words?"
 AFTER = "positions"
+GROUP = "deeper"
+ALSO = ("vectors", "vocabulary", "tied", "weight-tying", "unembedding")
 
 MAX_WORDS = 32
 

@@ -39,7 +39,10 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Grid, Heatmap, Table, Text, View, indices
 
 TITLE = "Heads: one width, split and merged"
+QUESTION = "Why several heads instead of one?"
 AFTER = "masks"
+GROUP = "start"
+ALSO = ("multi-head", "multihead", "mha", "gqa", "mqa", "subspaces")
 
 ID = RecordId("encoder", 0, "self")
 TRAINED = "induction"

@@ -23,7 +23,10 @@ from attnviz.trace.record import Trace
 from attnviz.views.kinds import Heatmap, Picture, Scale, Table, Text, indices
 
 TITLE = "Images: patches as tokens"
+QUESTION = "How does a transformer read an image?"
 AFTER = "cache"
+GROUP = "models"
+ALSO = ("vit", "vision", "patches", "pixels", "digits", "saliency")
 
 ALLOWED = 1e-6
 LAST = "encoder.1.self"

@@ -26,7 +26,10 @@ from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Grid, Heatmap, Table, Text, View
 
 TITLE = "Masks: which key may a query see, and how a key is really hidden"
+QUESTION = "Which keys may a query see, and how are others hidden?"
 AFTER = "scaling"
+GROUP = "start"
+ALSO = ("causal", "padding", "masking", "look-ahead")
 
 MIN_WORDS, MAX_WORDS = 2, 12
 WIDTH = 8

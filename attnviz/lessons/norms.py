@@ -18,7 +18,19 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, Value, indices
 
 TITLE = "Norms: which numbers share a mean?"
+QUESTION = "What does a norm do, and which numbers share a mean?"
 AFTER = "embedding"
+GROUP = "deeper"
+ALSO = (
+    "layernorm",
+    "layer-norm",
+    "rmsnorm",
+    "rms-norm",
+    "batchnorm",
+    "batch-norm",
+    "normalization",
+    "normalisation",
+)
 
 Norm = Callable[[Array], Array]
 """[n_batch, n_token, n_feature] -> the same."""

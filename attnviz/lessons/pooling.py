@@ -17,7 +17,10 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Curves, Heatmap, Scale, Table, Value, View
 
 TITLE = "Pooling: from an average to attention"
+QUESTION = "How does a plain average become attention?"
 AFTER = "retrieval"
+GROUP = "deeper"
+ALSO = ("average", "kernel", "kernel-regression", "nadaraya-watson", "regression")
 
 END, STEP = 5.0, 0.1
 """Keys lie between 0 and END, and so do queries, a STEP from one to the next."""

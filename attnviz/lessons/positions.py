@@ -26,7 +26,10 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
 
 TITLE = "Positions: how attention learns where a word stands"
+QUESTION = "How does attention know the order of the words?"
 AFTER = "three"
+GROUP = "deeper"
+ALSO = ("positional-encoding", "positional", "pe", "rope", "rotary", "alibi", "sinusoidal", "order")
 
 MIN_WORDS, MAX_WORDS = 3, 32
 ROWS = 16

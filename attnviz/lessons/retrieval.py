@@ -13,7 +13,10 @@ from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Heatmap, Table
 
 TITLE = "A dictionary that answers with a mixture"
+QUESTION = "What are queries, keys and values?"
 AFTER = "context"
+GROUP = "start"
+ALSO = ("qkv", "query", "key", "value", "dictionary", "lookup")
 
 CHOSEN = 1e-6
 """What a key that is not chosen may keep, of the weight of the one that is."""

@@ -19,7 +19,10 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Table, View
 
 TITLE = "Scaling: why attention divides by √d_k"
+QUESTION = "Why are the scores divided by √d_k?"
 AFTER = "scores"
+GROUP = "start"
+ALSO = ("softmax", "scaled-dot", "sqrt", "d_k", "temperature", "gradient", "saturation")
 
 N_KEY = 10
 MAX_WIDTHS = 8

@@ -25,7 +25,10 @@ from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap, Table, Value, View, indices
 
 TITLE = "Scores: ways to say how well a key answers a query"
+QUESTION = "How is a query compared with a key?"
 AFTER = "pooling"
+GROUP = "deeper"
+ALSO = ("additive", "bahdanau", "luong", "dot", "dot-product", "cosine", "general", "similarity")
 
 N_KEY, D_VALUE = 10, 4
 LENGTHS = (2, 6)

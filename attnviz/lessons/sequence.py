@@ -29,7 +29,10 @@ from attnviz.views.kinds import Table, Value
 from attnviz.views.numbers import probability_text
 
 TITLE = "Sequences: n to n, n to 1, n to m"
+QUESTION = "A label per word, one per text, or a new text?"
 AFTER = "cost"
+GROUP = "models"
+ALSO = ("seq2seq", "sequence-to-sequence", "classification", "sentiment", "tasks", "n-to-m")
 
 MAX_TOKENS = 64
 """Tokens of a text that is shown."""

@@ -25,7 +25,10 @@ from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Heatmap, Table, View, around_zero, indices
 
 TITLE = "Attention step by step: from a sentence to its output"
+QUESTION = "How does a sentence become the output of attention?"
 AFTER = ""
+GROUP = "start"
+ALSO = ("attention", "self-attention", "walkthrough", "shapes", "projections")
 
 MAX_WORDS = 12
 EXACT = 1e-12

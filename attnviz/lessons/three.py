@@ -29,7 +29,18 @@ from attnviz.views.attention import head_heatmap, token_axis
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
 
 TITLE = "Three attentions of one translation: who asks whom?"
+QUESTION = "Encoder and decoder: who looks at whom?"
 AFTER = "heads"
+GROUP = "models"
+ALSO = (
+    "cross-attention",
+    "cross",
+    "encoder-decoder",
+    "encoder",
+    "decoder",
+    "translation",
+    "alignment",
+)
 
 MODEL = "phrases"
 MIN_LENGTH, MAX_LENGTH = 2, 20

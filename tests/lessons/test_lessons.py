@@ -185,3 +185,10 @@ def test_all_that_is_shown_goes_through_say(name):
             assert not re.search("[a-z]{3,} [a-z]{3,}", column), column
     for claim in lesson.claims:
         assert claim.text.startswith("⟨")
+
+
+def test_no_two_lessons_are_asked_for_by_one_name():
+    names = [name for module in LESSONS.values() for name in module.ALSO]
+    assert sorted(set(names)) == sorted(names)
+    assert not set(names) & set(LESSONS)
+    assert all(re.fullmatch(r"[a-z0-9]+([-_][a-z0-9]+)*", name) for name in names)

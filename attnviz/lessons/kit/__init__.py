@@ -1,7 +1,9 @@
 """What a lesson is written with.
 
 A lesson is one file in `attnviz/lessons`: a `TITLE`, its place in the reading order, and a
-function that shows something and claims something of it, with the value that decides.
+function that shows something and claims something of it, with the value that decides. It may also
+have the `QUESTION` that it answers, in at most 56 letters, its `GROUP` in the list, and under
+`ALSO` the names by which a reader may ask for it.
 
     import numpy as np
 
@@ -11,7 +13,10 @@ function that shows something and claims something of it, with the value that de
     from attnviz.views.kinds import Table
 
     TITLE = "Softmax: scores become shares"
+    QUESTION = "How do scores become weights?"
     AFTER = "retrieval"
+    GROUP = "start"
+    ALSO = ("exponential", "shares")
 
     def lesson(*, n: int = 4) -> Lesson:
         check_size("n", n, 2, 100)

@@ -28,6 +28,8 @@ def example(tmp_path, monkeypatch):
 
 def test_the_example_is_a_lesson(example):
     assert (example.TITLE, example.AFTER) == ("Softmax: scores become shares", "retrieval")
+    assert (example.QUESTION, example.GROUP) == ("How do scores become weights?", "start")
+    assert example.ALSO == ("exponential", "shares")
     lesson = example.lesson(n=7)
     text, table = lesson.views
     assert text.lines[0].text == "Here are 7 scores, each larger than the last by 1."
