@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -33,8 +33,9 @@ def measure_heads(
     selection: Selection | None = None,
     outputs: Mapping[str, Weight] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    metrics: Collection[str] = METRICS,
 ) -> HeadTable:
-    """Every metric of the selected heads.
+    """Every metric, or those that are named, of the selected heads.
 
     Args:
         outputs: W_O of the attentions by record id, see `output_weights`; with it and the stage
@@ -53,7 +54,7 @@ def measure_heads(
         if progress is not None:
             progress(done, len(records))
         selected = list(selection.heads(record))
-        parts += _parts(record, selected, contexts, (outputs or {}).get(record.id))
+        parts += _parts(record, selected, contexts, (outputs or {}).get(record.id), metrics)
         ids += [record.id] * len(selected)
         heads += selected
 
@@ -133,7 +134,11 @@ def _blocks(record: Record, heads: list[int]) -> list[list[int]]:
 
 
 def _parts(
-    record: Record, heads: list[int], contexts: Contexts, output: Weight | None
+    record: Record,
+    heads: list[int],
+    contexts: Contexts,
+    output: Weight | None,
+    metrics: Collection[str],
 ) -> Iterator[_Columns]:
     """The columns of some heads at a time."""
     norms = _norms(record, output)
@@ -143,14 +148,15 @@ def _parts(
             _distributions_or_nan(record.stage("weights")[block], record.site.sinks),
             None if norms is None else norms[block],
         )
-        yield _measured(pattern)
+        yield _measured(pattern, metrics)
 
 
-def _measured(pattern: Pattern) -> _Columns:
+def _measured(pattern: Pattern, metrics: Collection[str]) -> _Columns:
     """`value`, `null`, `rows` and `positions` of a `HeadTable`, by metric, [n_head] each."""
     n_head = len(pattern.weights)
     columns: _Columns = {kind: {} for kind in ("value", "null", "rows", "positions")}
-    for name, metric in METRICS.items():
+    for name in metrics:
+        metric = METRICS[name]
         value, rows = metric(pattern)
         columns["value"][name] = value
         columns["null"][name] = np.broadcast_to(metric(pattern.null).value, n_head)

@@ -1,0 +1,125 @@
+"""What a head does, in a plain sentence, and how focused it is; the numbers stand behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnviz.analysis.looks import EVEN, FOCUSED, KEY, SCATTERED, Look
+from attnviz.analysis.roles import UNDEFINED
+from attnviz.language import say, to_say
+from attnviz.tokens import Tokens
+
+LONGEST = 20
+"""Characters of a token in a sentence."""
+
+MOST = 0.5
+"""A key that takes more than this is named."""
+
+PATTERNS = {
+    "induction": to_say("where a token comes again, looks at what followed it before ({share})"),
+    "duplicate-token": to_say("looks at earlier copies of the same token ({share})"),
+    "previous-token": to_say("looks at the previous token ({share})"),
+    "next-token": to_say("looks at the next token ({share})"),
+    "self": to_say("looks at itself ({share})"),
+    "sink": to_say("looks at {token} (sink, {percent})"),
+    "other sink": to_say("looks at {token} (sink, {percent})"),
+    "special-token": to_say("looks at the special tokens ({share})"),
+    "punctuation": to_say("looks at punctuation ({share})"),
+    "broad": to_say("spreads evenly (effectively over {keys} of {max_keys} keys)"),
+    KEY: to_say("looks most at {token} ({share})"),
+    EVEN: to_say("spreads almost evenly (effectively over {keys} of {max_keys} keys)"),
+    FOCUSED: to_say(
+        "no simple pattern: each row looks at about one key (effectively {keys} of {max_keys})"
+    ),
+    SCATTERED: to_say("no simple pattern: its rows look at {keys} of {max_keys} keys on average"),
+    UNDEFINED: to_say("nothing can be said: its rows are not distributions over the keys"),
+}
+"""By the pattern of a look; `positional` has words of its own."""
+
+FOCUS = (
+    (0.15, to_say("very focused: effectively {keys} of {max_keys} keys")),
+    (0.45, to_say("focused: effectively {keys} of {max_keys} keys")),
+    (0.75, to_say("fairly broad: effectively {keys} of {max_keys} keys")),
+    (0.9, to_say("broad: effectively {keys} of {max_keys} keys")),
+    (np.inf, to_say("almost even: effectively {keys} of {max_keys} keys")),
+)
+"""By the entropy as a share of the most it can be."""
+
+
+def look_sentence(look: Look, keys: Tokens | None = None) -> str:
+    """`looks at the next token (97% of its weight)`, in the reader's language.
+
+    Args:
+        keys: the tokens that the head looks at; without them keys are named by position.
+    """
+    if look.pattern == "positional":
+        sentence = _offset_sentence(look)
+    else:
+        percent = _percent(look.share)
+        named = look.pattern == "special-token" and look.position_share >= MOST
+        sentence = say(
+            PATTERNS["sink" if named else look.pattern],
+            share=say("{percent} of its weight", percent=percent),
+            percent=_percent(look.position_share) if named else percent,
+            token=key_name(0 if look.pattern == "sink" else look.position, keys),
+            keys=count(look.keys),
+            max_keys=count(look.max_keys),
+        )
+    if look.last_rows is not None:
+        return say("{sentence}, in its last {n} rows", sentence=sentence, n=look.last_rows)
+    if not look.is_role and look.pattern not in (KEY, EVEN, FOCUSED, SCATTERED, UNDEFINED):
+        # too few rows, or too near to chance, to say more than what this text shows
+        return say("here {sentence}, in {n} rows", sentence=sentence, n=look.n_query)
+    return sentence
+
+
+def focus_sentence(keys: float, max_keys: float) -> str:
+    """`very focused: effectively 1.1 of 6 keys`."""
+    spread = np.log(max(keys, 1)) / np.log(max_keys) if max_keys > 1 else 0.0
+    words = next(words for bound, words in FOCUS if spread < bound)
+    return say(words, keys=count(keys), max_keys=count(max_keys))
+
+
+def key_name(position: int | None, keys: Tokens | None) -> str:
+    """`“saw”`, `[BOS]`, with its position if the same stands elsewhere too."""
+    if position is None:
+        return say("one token")
+    if keys is None or position >= len(keys):
+        return say("the first token") if position == 0 else say("token {n}", n=position)
+    name = keys.labels[position]
+    shown = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    shown = shown if position in keys.special else say("“{token}”", token=shown)
+    if keys.labels.count(name) > 1:
+        return say("{token} at {n}", token=shown, n=position)
+    return shown
+
+
+def count(value: float) -> str:
+    """`6`, `1.1`, `125`: a number of keys."""
+    text = f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    return text.removesuffix(".0")
+
+
+def _percent(share: float) -> str:
+    """What is less than all, or more than nothing, is not rounded to it."""
+    if 0.995 <= share < 0.9995:
+        return f"{min(share, 0.999):.1%}"
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def _offset_sentence(look: Look) -> str:
+    rows = say("{percent} of its rows look there most", percent=_percent(look.share))
+    offset = look.offset or 0
+    if offset == 0:
+        return say("looks at itself ({share})", share=rows)
+    if offset == -1:
+        return say("looks at the previous token ({share})", share=rows)
+    if offset == 1:
+        return say("looks at the next token ({share})", share=rows)
+    if offset == -2:
+        return say("looks two tokens back ({share})", share=rows)
+    if offset == 2:
+        return say("looks two tokens ahead ({share})", share=rows)
+    if offset < 0:
+        return say("looks {n} tokens back ({share})", n=-offset, share=rows)
+    return say("looks {n} tokens ahead ({share})", n=offset, share=rows)
