@@ -35,6 +35,11 @@ def say(message: str, /, **fields: Any) -> str:
     return _TRANSLATE.get()(message).format(**fields)
 
 
+def translated(message: str) -> str:
+    """A message in the reader's language, its fields not filled: for a search."""
+    return _TRANSLATE.get()(message) if message else ""
+
+
 def to_say(message: str) -> str:
     """A literal that is passed to `say` later: a constant, or what a registry's entry knows."""
     return message

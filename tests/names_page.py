@@ -11,7 +11,7 @@ from importlib import import_module
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.roles import ROLES
 from attnviz.cli.commands import COMMANDS
-from attnviz.lessons import LESSONS, reading_order
+from attnviz.lessons import LESSONS, question, reading_order
 from attnviz.models.build.families import FAMILIES
 from attnviz.nn.activations import ACTIVATIONS
 from attnviz.nn.masks import MASKS
@@ -75,8 +75,9 @@ def page() -> str:
                      for name in sorted(FAMILIES))),
             section("Output formats (`-o FILE`)", ("suffix", "what it is"),
                     ((f"`{suffix}`", first_sentence(FORMATS[suffix])) for suffix in FORMATS)),
-            section("Lessons (`learn NAME`), in reading order", ("name", "what it shows"),
-                    ((f"`{name}`", LESSONS[name].TITLE) for name in reading_order())),
+            section("Lessons (`learn NAME`), in reading order", ("name", "question", "also"),
+                    ((f"`{name}`", question(name), ", ".join(LESSONS[name].ALSO))
+                     for name in reading_order())),
         ]
     )  # fmt: skip
 

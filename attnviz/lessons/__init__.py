@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.parse import read_toml
 from attnviz.registry import ModuleRegistry, read_options
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 LESSONS = ModuleRegistry("lesson", "attnviz.lessons", helpers=("kit",))
 
 EXAMPLE = "samples/lessons/retrieval.toml"
+
+GROUPS = {
+    "start": to_say("start here"),
+    "deeper": to_say("deeper"),
+    "models": to_say("models compared"),
+    "practice": to_say("practice"),
+}
+"""What a lesson calls its `GROUP` -> its heading in the list, in the order for beginners."""
 
 
 class Chosen(NamedTuple):
@@ -43,6 +52,21 @@ def choose(name: str, options: Mapping[str, str]) -> Chosen:
     module = LESSONS[name]
     values = read_options(module.lesson, f"the lesson {name!r}", options, f"{name}:{{}}=…")
     return Chosen(name, module.TITLE, module.lesson, values)
+
+
+def question(name: str) -> str:
+    """What the lesson answers, in English: `say` translates it."""
+    module = LESSONS[name]
+    return str(getattr(module, "QUESTION", module.TITLE))
+
+
+def groups() -> dict[str, list[str]]:
+    """The lessons by the heading of their group, each in reading order; those that name no group
+    go deeper."""
+    result: dict[str, list[str]] = {heading: [] for heading in GROUPS.values()}
+    for name in reading_order():
+        result[GROUPS.get(getattr(LESSONS[name], "GROUP", ""), GROUPS["deeper"])].append(name)
+    return {heading: names for heading, names in result.items() if names}
 
 
 def reading_order() -> list[str]:

@@ -26,7 +26,7 @@ from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Grid, Heatmap, Table, Text, View
 
 TITLE = "Masks: which key may a query see, and how a key is really hidden"
-QUESTION = "Which keys may a query see, and how are others hidden?"
+QUESTION = "Which keys may a query see, and how is one hidden?"
 AFTER = "scaling"
 GROUP = "start"
 ALSO = ("causal", "padding", "masking", "look-ahead")

@@ -22,7 +22,7 @@ TITLE = "Scaling: why attention divides by √d_k"
 QUESTION = "Why are the scores divided by √d_k?"
 AFTER = "scores"
 GROUP = "start"
-ALSO = ("softmax", "scaled-dot", "sqrt", "d_k", "temperature", "gradient", "saturation")
+ALSO = ("softmax", "scaled-dot-product", "sqrt", "d_k", "temperature", "gradient", "saturation")
 
 N_KEY = 10
 MAX_WIDTHS = 8

@@ -29,16 +29,20 @@ app = typer.Typer(add_completion=False)
 ALL = "all"
 FAILED = 1
 
+MAX_OTHERS = 3
+"""How many more lessons are named where a search found several."""
+
 
 @app.command(cls=Command)
 @spread
 def learn(
     out: OutputOptions,
     name: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            help="A lesson, with options of your own: scaling, retrieval:similarities=1,1,8,0,0; "
-            "a .toml file with them, as in samples/lessons; or all",
+            help="A lesson or what it is about (cnn, cross attention), with options of your own: "
+            "retrieval:similarities=1,1,8,0,0; a .toml file with them, as in samples/lessons; "
+            "or all",
             show_default=False,
         ),
     ] = None,
@@ -51,14 +55,15 @@ def learn(
     Without a name: list them. Exit code 1 if a claim does not hold.
 
     attnviz learn scaling
+    attnviz learn cross attention
     attnviz learn steps --text "the cat sat"
     attnviz learn samples/lessons/retrieval.toml
     attnviz learn all -o handout.md
     """
-    if name is None:
+    if not name:
         emit([_list()], out)
         return
-    lessons = _choose(name, text)
+    lessons = _choose(" ".join(name), text)
     paths = out.output or []
     documents = [path for path in paths if len(lessons) > 1 and path.suffix.lower() == ".md"]
     others = replace(out, output=[path for path in paths if path not in documents])
@@ -108,13 +113,21 @@ def _page(chosen: Chosen) -> _Page:
 
 
 def _list() -> Report:
-    """All lessons, by name and title."""
-    from attnviz.lessons import LESSONS, reading_order
+    """All lessons: the question of each, in groups."""
+    from attnviz.lessons import LESSONS, groups, question, reading_order
     from attnviz.lessons.kit.page import list_views
 
-    titles = {name: say(LESSONS[name].TITLE) for name in reading_order()}
-    manifest = {"format": "attnviz-lessons", "version": 1, "lessons": titles}
-    return Report(list_views(titles), manifest, {})
+    grouped = {
+        say(heading): {name: say(question(name)) for name in names}
+        for heading, names in groups().items()
+    }
+    manifest = {
+        "format": "attnviz-lessons",
+        "version": 1,
+        "lessons": {name: say(LESSONS[name].TITLE) for name in reading_order()},
+        "groups": grouped,
+    }
+    return Report(list_views(grouped), manifest, {})
 
 
 def _choose(name: str, text: str | None) -> list[Chosen]:
@@ -126,10 +139,22 @@ def _choose(name: str, text: str | None) -> list[Chosen]:
     if text is not None:
         options["text"] = text
     if lesson != ALL:
-        return [choose(lesson, options)]
+        return [choose(_found(lesson), options)]
     if options:
         raise AttnvizError(f"all lessons take no options, got {name!r}", "attnviz learn all")
     return [choose(each, {}) for each in reading_order()]
+
+
+def _found(wanted: str) -> str:
+    """The lesson's name; where the reader gave another, which it is, is said."""
+    from attnviz.lessons import question
+    from attnviz.lessons.kit.search import find
+
+    name, *others = find(wanted)
+    if name != wanted:
+        more = f"; see also {', '.join(others[:MAX_OTHERS])}" if others else ""
+        talk(f"{wanted}: this is the lesson `{name}` ({question(name)}){more}")
+    return name
 
 
 def _pictures(path: Path) -> Path:

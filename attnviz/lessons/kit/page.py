@@ -35,11 +35,16 @@ def claims_table(claims: Sequence[Claim]) -> Table:
     return Table(say("claims, checked"), (say("claim"), say("measured"), say("holds")), rows)
 
 
-def list_views(titles: Mapping[str, str]) -> list[View]:
-    """The lessons' names and titles, as they are to be shown."""
+def list_views(groups: Mapping[str, Mapping[str, str]]) -> list[View]:
+    """The heading of each group, its lessons and their questions, as they are to be shown."""
+    rows = [
+        ("" if number else heading, name, question)
+        for heading, lessons in groups.items()
+        for number, (name, question) in enumerate(lessons.items())
+    ]
     note = say("attnviz learn NAME, or NAME:option=value; all for all of them")
-    columns = (say("name"), say("what it shows"))
-    return [Table(say("lessons"), columns, tuple(titles.items()), (note,))]
+    columns = (say("group"), say("name"), say("question"))
+    return [Table(say("lessons"), columns, tuple(rows), (note,))]
 
 
 def arrays(views: Sequence[View]) -> dict[str, Array]:

@@ -18,10 +18,46 @@ def test_the_list_names_every_lesson(call):
     done = call("learn")
     assert (done.code, done.err) == (0, "")
     for name in LESSONS:
-        assert re.search(rf"^{name} ", done.out, re.MULTILINE)
+        assert re.search(rf" {name} ", done.out)
     listed = json.loads(call("learn", "--json").out)["lessons"]
     assert listed == {name: choose(name, {}).title for name in reading_order()}
     assert list(listed) == reading_order()
+
+
+def test_the_list_fits_a_screen_and_begins_where_a_beginner_should(call):
+    lines = call("learn", "--width", "80").out.splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 80
+    groups = json.loads(call("learn", "--json").out)["groups"]
+    assert list(groups) == ["start here", "deeper", "models compared", "practice"]
+    listed = [name for names in groups.values() for name in names]
+    assert sorted(listed) == sorted(LESSONS)
+    assert all(
+        question in "\n".join(lines) for names in groups.values() for question in names.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lesson"),
+    [
+        (["qkv"], "retrieval"),
+        (["Queries"], "retrieval"),
+        (["QKV:query=moose"], "retrieval"),
+        (["kernel", "trick"], "pooling"),
+        (["Nadaraya"], "pooling"),
+        (["rnn"], "cost"),
+    ],
+)  # fmt: skip
+def test_a_lesson_is_found_by_what_it_is_about(call, monkeypatch, wanted, lesson):
+    given = []
+    monkeypatch.setattr(
+        "attnviz.lessons.choose",
+        lambda name, options: given.append(name) or choose("retrieval", {}),
+    )
+    done = call("learn", *wanted)
+    assert (done.code, given) == (0, [lesson])
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"{' '.join(wanted).partition(':')[0]}: this is the lesson `{lesson}` (")
 
 
 def test_one_lesson_with_its_claims(call):
@@ -60,6 +96,9 @@ def test_the_readers_text(call):
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
+        (["xyzzy"], "unknown lesson: 'xyzzy'", "known: block"),
+        (["the"], "unknown lesson: 'the'", "known: block"),
+        (["rotray"], "unknown lesson: 'rotray'", "did you mean `rotary`?"),
         (["retrival"], "unknown lesson: 'retrival'", "did you mean `retrieval`?"),
         (["retrieval:queri=x"], "the lesson 'retrieval' has no option 'queri'", "did you mean"),
         (["retrieval", "--text", "x"], "has no option 'text'", "known: query"),
