@@ -62,8 +62,8 @@ def test_a_lesson(tmp_path):
     refused = run_with(tmp_path, "ones", LESSON, "learn", "ones:n=10")
     assert refused.returncode == 2
     assert "error: n: expected 1 to 9, got 10" in refused.stderr
-    unknown = run_with(tmp_path, "ones", LESSON, "learn", "one")
-    assert "unknown lesson: 'one'" in unknown.stderr
+    unknown = run_with(tmp_path, "ones", LESSON, "learn", "onse")
+    assert "unknown lesson: 'onse'" in unknown.stderr
     assert "did you mean `ones`?" in unknown.stderr
 
 
