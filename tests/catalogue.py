@@ -38,14 +38,18 @@ def messages() -> dict[str, Locations]:
 
 
 def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """What `say` and `to_say` are called with, and a lesson's `TITLE` and `QUESTION`."""
+    """What `say` and `to_say` are called with, and what a lesson's module says: its constants,
+    and what to expect of a command that its reader may try."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name("say" | "to_say"), args=[ast.Constant(str(message)), *_]):
                 yield node.lineno, message
             case ast.Assign(
-                targets=[ast.Name("TITLE" | "QUESTION")], value=ast.Constant(str(message))
+                targets=[ast.Name("TITLE" | "QUESTION" | "INTUITION")],
+                value=ast.Constant(str(message)),
             ):
+                yield node.lineno, message
+            case ast.Call(func=ast.Name("Try"), args=[_, ast.Constant(str(message))]):
                 yield node.lineno, message
 
 

@@ -24,7 +24,7 @@ from tests.catalogue import catalogues, messages, read, translations
 
 CHINESE = "[\u4e00-\u9fff]"
 ENGLISH = "[a-z]{2,}"
-NAMES = r"[A-Z]\w+ (?:et al\.|and [A-Z]\w+) \(?\d{4}|`.*?`|attnviz \w+ \S+"
+NAMES = r"[A-Z]\w+ (?:et al\.|and [A-Z]\w+) \(?\d{4}|`.*?`|\$ attnviz .*|attnviz \w+ \S+"
 """Papers, models, commands."""
 
 # the field's words, each of which has one translation in all lessons
@@ -95,7 +95,7 @@ def chinese_page(name):
     chinese = language._translator("zh")
     module = LESSONS[name]
     with speaking(lambda message: Message(chinese(message))):
-        return lesson_views(say(module.TITLE), module.lesson()), sorted(given)
+        return lesson_views(module, module.lesson()), sorted(given)
 
 
 def test_every_language_has_a_catalogue():
@@ -157,6 +157,7 @@ def test_no_english_sentence_is_shown_in_chinese(name):
         for view in views
         if isinstance(view, Text)
         for line in view.lines
+        if not line.text.startswith("$ attnviz ")
     )
 
 

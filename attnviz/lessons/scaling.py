@@ -11,7 +11,7 @@ import numpy as np
 from attnviz.analysis.distributions import entropy
 from attnviz.errors import AttnvizError
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, check_size, largest_difference, prose
+from attnviz.lessons.kit import Claim, Lesson, Try, check_size, largest_difference
 from attnviz.nn.scores import dot, scaled_dot
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import jacobian, softmax
@@ -23,6 +23,13 @@ QUESTION = "Why are the scores divided by √d_k?"
 AFTER = "scores"
 GROUP = "start"
 ALSO = ("softmax", "scaled-dot-product", "sqrt", "d_k", "temperature", "gradient", "saturation")
+INTUITION = (
+    "A dot product adds up d_k products of random sign. Like the steps of a random walk, they "
+    "partly cancel: after d_k steps the sum is typically √d_k away from 0. So wider queries and "
+    "keys give larger scores, although they match no better. With large scores the softmax is "
+    "almost one-hot; its gradient is nearly zero, so training stalls. Dividing by √d_k keeps the "
+    "scores at the same size at every width."
+)
 
 N_KEY = 10
 MAX_WIDTHS = 8
@@ -82,17 +89,6 @@ def lesson(
     sharp = {d_k: _sharpness(_logits(d_k, draws, seed)) for d_k in widths}
     rows = _logits(1, draws, seed)
     views: tuple[View, ...] = (
-        prose(
-            say(
-                "q·k is a sum of d_k products. If the numbers in q and k are independent, with "
-                "mean 0 and variance 1, each product has variance 1, and the sum has d_k."
-            ),
-            say(
-                "Large scores make the softmax choose one key. Then its Jacobian J, which says "
-                "how the weights answer to a change of the scores, is nearly 0: nothing is left "
-                "to learn from. Divided by √d_k, the scores have variance 1 at every width."
-            ),
-        ),
         _spread_table(spreads),
         _sharpness_table(sharp),
         _temperature_curves(rows),
@@ -259,3 +255,16 @@ def _temperature_claim(rows: Array) -> Claim:
         ),
         coldest > 0.99 and even - hottest < 1e-4,
     )  # fmt: skip
+
+
+TRY = (
+    Try(
+        "attnviz learn scaling:widths=4,4096",
+        "The variance of q·k follows d_k up to 4096; divided by √d_k it stays at 1.",
+    ),
+    Try(
+        'attnviz run "I saw a saw" --temperature 0.1',
+        "Every score is 10 times as large: the weights move to 0 and 1.",
+    ),
+)
+NEXT = ("masks",)

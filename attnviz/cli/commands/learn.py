@@ -91,13 +91,14 @@ class _Page(NamedTuple):
     views: list[View]
 
     def report(self) -> Report:
-        from attnviz.lessons.kit.page import arrays, texts_and_tables
+        from attnviz.lessons import LESSONS
+        from attnviz.lessons.kit.page import arrays, lesson_words, texts_and_tables
 
         manifest = {
             "format": "attnviz-lesson",
             "version": 1,
             "lesson": self.chosen.name,
-            "title": say(self.chosen.title),
+            **lesson_words(LESSONS[self.chosen.name]),
             "options": dict(self.chosen.options),
             "claims": [claim._asdict() for claim in self.lesson.claims],
             "shown": texts_and_tables(self.lesson.views),
@@ -106,10 +107,11 @@ class _Page(NamedTuple):
 
 
 def _page(chosen: Chosen) -> _Page:
+    from attnviz.lessons import LESSONS
     from attnviz.lessons.kit.page import lesson_views
 
     lesson = chosen.give()
-    return _Page(chosen, lesson, lesson_views(say(chosen.title), lesson))
+    return _Page(chosen, lesson, lesson_views(LESSONS[chosen.name], lesson))
 
 
 def _list() -> Report:

@@ -1,14 +1,15 @@
 """What a lesson is written with.
 
-A lesson is one file in `attnviz/lessons`: a `TITLE`, its place in the reading order, and a
-function that shows something and claims something of it, with the value that decides. It may also
-have the `QUESTION` that it answers, in at most 56 letters, its `GROUP` in the list, and under
-`ALSO` the names by which a reader may ask for it.
+A lesson is one file in `attnviz/lessons`, in the order in which it is read: the `QUESTION` that
+it answers and the `INTUITION` behind the answer, a function that shows something and claims
+something of it, with the value that decides, what the reader may `TRY`, and what comes `NEXT`.
+It may also have a `GROUP` in the list, and under `ALSO` the names by which a reader may ask for it;
+a question has at most 56 letters.
 
     import numpy as np
 
     from attnviz.language import say
-    from attnviz.lessons.kit import Claim, Lesson, check_size, prose
+    from attnviz.lessons.kit import Claim, Lesson, Try, check_size
     from attnviz.nn.softmax import softmax
     from attnviz.views.kinds import Table
 
@@ -17,25 +18,36 @@ have the `QUESTION` that it answers, in at most 56 letters, its `GROUP` in the l
     AFTER = "retrieval"
     GROUP = "start"
     ALSO = ("exponential", "shares")
+    INTUITION = (
+        "The softmax cuts a cake: every score gets a slice, a higher score a larger one. Each "
+        "step of 1 makes a slice e = 2.72 times as large."
+    )
 
     def lesson(*, n: int = 4) -> Lesson:
         check_size("n", n, 2, 100)
         weights = softmax(np.arange(float(n)))
         rows = tuple((i, float(weight)) for i, weight in enumerate(weights))
-        views = (
-            prose(say("Here are {n} scores, each larger than the last by 1.", n=n)),
-            Table(say("their softmax"), (say("score"), say("weight")), rows),
-        )
+        title = say("the softmax of {n} scores", n=n)
+        table = Table(title, (say("score"), say("weight")), rows)
         claim = Claim(
             say("Weights sum to 1"),
             say("off by {off:.1g}", off=abs(weights.sum() - 1)),
             bool(abs(weights.sum() - 1) < 1e-12),
         )
-        return Lesson(views, (claim,))
+        return Lesson((table,), (claim,))
 
-Its keyword-only parameters are the reader's options: `attnviz learn softmax:n=7`. Whatever is
-shown goes through `say`, as a literal, which the catalogues translate
-(`python -m tests.catalogue` brings them up to date).
+    TRY = (
+        Try("attnviz learn softmax:n=9", "The largest weight stays near 1 - 1/e = 0.63."),
+    )
+    NEXT = ("scaling",)
+
+Its keyword-only parameters are the reader's options: `attnviz learn softmax:n=7`. A picture comes
+first where there is one. A newcomer follows the intuition, in two to five sentences; every command
+of `TRY` is run by the tests, and does what it says. `NEXT` names lessons, or holds a `Try` too. Of
+the constants only `TITLE` and `AFTER` have to be there.
+
+Whatever is shown goes through `say`, as a literal, which the catalogues translate
+(`python -m tests.catalogue` brings them up to date; it knows these constants, which `page` says).
 """
 
 from __future__ import annotations
@@ -55,6 +67,7 @@ __all__ = [
     "DIGIT",
     "Claim",
     "Lesson",
+    "Try",
     "check_count",
     "check_even",
     "check_heads",
@@ -81,10 +94,19 @@ class Claim(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """What is shown: an explanation, numbers, pictures; and what is claimed of them."""
+    """What is shown: pictures, numbers, what is to be said of them; and what is claimed."""
 
     views: tuple[View, ...]
     claims: tuple[Claim, ...]
+
+
+class Try(NamedTuple):
+    """Something for the reader to change."""
+
+    command: str
+    """`attnviz learn scaling:widths=4,4096`"""
+    expect: str
+    """What is then to be seen, in English: `say` translates it."""
 
 
 def prose(*paragraphs: str) -> Text:

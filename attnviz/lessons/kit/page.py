@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson
+from attnviz.lessons import LESSONS
+from attnviz.lessons.kit import Claim, Lesson, Try
 from attnviz.nn.types import Array
 from attnviz.views.kinds import (
     Curves,
@@ -23,9 +25,58 @@ from attnviz.views.kinds import (
 )
 
 
-def lesson_views(title: str, lesson: Lesson) -> list[View]:
-    """A title (as it is to be shown), what the lesson shows, and its claims as measured."""
-    return [Text((Line(title, tone="head"),)), *lesson.views, claims_table(lesson.claims)]
+def lesson_views(module: ModuleType, lesson: Lesson) -> list[View]:
+    """A lesson as it is read: its question and the idea of the answer, what it shows, what to try,
+    its claims as measured, and what to take next. What a module does not say is left out."""
+    words = lesson_words(module)
+    parts = (
+        [Line(words["title"], tone="head")],
+        [
+            Line(words[key], term)
+            for key, term in (("question", say("question")), ("intuition", say("intuition")))
+            if words[key]
+        ],
+    )
+    return [
+        *map(_text, filter(None, parts)),
+        *lesson.views,
+        *_commands(say("try this"), words["try"]),
+        claims_table(lesson.claims),
+        *_commands(say("next"), words["next"]),
+    ]
+
+
+def lesson_words(module: ModuleType) -> dict[str, Any]:
+    """What a lesson's module says besides what it shows, in the reader's language."""
+    return {
+        "title": say(module.TITLE),
+        "question": _said(module, "QUESTION"),
+        "intuition": _said(module, "INTUITION"),
+        "try": [_try(each) for each in getattr(module, "TRY", ())],
+        "next": [_try(each) for each in getattr(module, "NEXT", ())],
+    }
+
+
+def _said(module: ModuleType, constant: str) -> str:
+    message = getattr(module, constant, "")
+    return say(message) if message else ""
+
+
+def _try(each: Try | str) -> dict[str, str]:
+    """A command, and what is to be seen; a lesson's name stands for the command that gives it."""
+    if isinstance(each, str):
+        each = Try(f"attnviz learn {each}", LESSONS[each].TITLE)
+    return {"command": each.command, "expect": say(each.expect)}
+
+
+def _commands(term: str, commands: Sequence[Mapping[str, str]]) -> list[Text]:
+    """The term beside the first of them."""
+    lines = [text for each in commands for text in (f"$ {each['command']}", each["expect"])]
+    return [_text([Line(lines[0], term), *map(Line, lines[1:])])] if lines else []
+
+
+def _text(lines: Sequence[Line]) -> Text:
+    return Text(tuple(lines))
 
 
 def claims_table(claims: Sequence[Claim]) -> Table:

@@ -31,9 +31,12 @@ def test_the_example_is_a_lesson(example):
     assert (example.QUESTION, example.GROUP) == ("How do scores become weights?", "start")
     assert example.ALSO == ("exponential", "shares")
     lesson = example.lesson(n=7)
-    text, table = lesson.views
-    assert text.lines[0].text == "Here are 7 scores, each larger than the last by 1."
+    (table,) = lesson.views
     assert len(table.rows) == 7
+    assert table.rows[-1][1] == pytest.approx(1 - np.exp(-1), abs=1e-3)
+    assert example.TRY[0].command == "attnviz learn softmax:n=9"
+    assert example.lesson(n=9).views[0].rows[-1][1] == pytest.approx(1 - np.exp(-1), abs=1e-3)
+    assert example.NEXT == ("scaling",)
     assert [claim.holds for claim in lesson.claims] == [True]
     with pytest.raises(AttnvizError, match="n: expected 2 to 100, got 1"):
         example.lesson(n=1)
