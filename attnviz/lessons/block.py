@@ -102,13 +102,14 @@ def lesson(
     views = (
         prose(
             say(
-                "A block has two sublayers: self-attention and a feed-forward net. What a "
-                "sublayer computes is added to what went in (the residual), and the sum is "
-                "normalised: norm(x + f(x)), add & norm. (Seeded random weights.)"
+                "A block has two sublayers: self-attention and a feed-forward net. The output of "
+                "a sublayer is added to its input (the residual connection), and the sum is "
+                'normalised: norm(x + f(x)), "add & norm". (Seeded random weights.)'
             ),
             say(
-                "To see who learns of whom, word {place}, {old}, becomes {instead}. The matrix "
-                "shows by how much each word's vector changes, as a share of its length.",
+                "To see which words notice a change, word {place}, {old}, is replaced with "
+                "{instead}. The matrix shows how much each word's vector changes, relative to its "
+                "length.",
                 place=word,
                 old=read.tokens.labels[word],
                 instead=label(instead),
@@ -196,10 +197,10 @@ def _pass(block: Block, x: Array) -> Passed:
 
 def _steps_table(passed: Passed, block: Block) -> Table:
     steps = (
-        (say("words and positions"), "x", passed.x),
+        (say("word + position"), "x", passed.x),
         (say("self-attention"), "f(x)", passed.attended),
         (say("add & norm"), "y = norm(x + f(x))", passed.between),
-        (say("feed-forward, inside"), "relu(y W1 + b1)", passed.hidden),
+        (say("feed-forward, hidden layer"), "relu(y W1 + b1)", passed.hidden),
         (say("feed-forward"), "g(y) = … W2 + b2", passed.fed),
         (say("add & norm"), "norm(y + g(y))", passed.out),
     )
@@ -215,7 +216,7 @@ def _steps_table(passed: Passed, block: Block) -> Table:
         (
             say(
                 "parameters: self-attention {attention}, feed-forward {feed_forward}, norms "
-                "{norms}; {silent:.0%} of the numbers inside the feed-forward net are 0",
+                "{norms}; ReLU sets {silent:.0%} of the hidden layer's numbers to 0",
                 attention=count(attention.f),
                 feed_forward=count(feed_forward.f),
                 norms=count(attention.after) + count(feed_forward.after),
@@ -228,7 +229,7 @@ def _steps_table(passed: Passed, block: Block) -> Table:
 
 def _changes_map(read: Read, changes: Changes) -> Heatmap:
     names = (
-        say("what goes in"),
+        say("input"),
         say("self-attention"),
         say("feed-forward"),
         say("whole block"),
@@ -236,7 +237,7 @@ def _changes_map(read: Read, changes: Changes) -> Heatmap:
     )
     values = np.stack(changes)
     return Heatmap(
-        say("which words change, after what"),
+        say("how much each word changes, after each part"),
         values,
         Axis(say("after"), names),
         token_axis(say("word"), read.tokens),
@@ -256,14 +257,20 @@ def _claims(changes: Changes, word: int, block: Block, passed: Passed) -> tuple[
     off = max(largest_difference(layer_norm(s), y) for s, y in zip(sums, outs, strict=True))
     return (
         Claim(
-            say("With attention, the other words learn of the change"),
-            say("the others change by {low:.2%} to {high:.2%}", low=heard.min(), high=heard.max()),
+            say("With attention, every other word notices the change"),
+            say(
+                "the other words change by {low:.2%} to {high:.2%}",
+                low=heard.min(),
+                high=heard.max(),
+            ),
             bool(heard.min() > NOTICEABLE),
         ),
         Claim(
-            say("Without attention they do not: one word changes others through it alone"),
             say(
-                "by {deaf:.1g} at most; word {word} itself by {own:.0%}",
+                "Without attention, no other word changes: attention is the only path between words"
+            ),
+            say(
+                "the other words change by {deaf:.1g} at most; word {word} itself by {own:.0%}",
                 deaf=deaf.max(),
                 word=word,
                 own=changes.deaf[word],
@@ -271,12 +278,19 @@ def _claims(changes: Changes, word: int, block: Block, passed: Passed) -> tuple[
             bool(deaf.max() < EXACT and changes.deaf[word] > NOTICEABLE),
         ),
         Claim(
-            say("The feed-forward net mixes no words: each word alone gives the same"),
-            say("off by {apart:.1g}; others change by {net:.1g}", apart=apart, net=net.max()),
+            say(
+                "The feed-forward net treats each word separately: fed alone, it gives the same "
+                "result"
+            ),
+            say(
+                "largest difference {apart:.1g}; the other words change by {net:.1g}",
+                apart=apart,
+                net=net.max(),
+            ),
             bool(apart < EXACT and net.max() < EXACT),
         ),
         Claim(
-            say("Each sublayer is norm(x + f(x))"),
+            say("Each sublayer computes norm(x + f(x))"),
             say("off by {off:.1g}", off=off),
             off < EXACT,
         ),

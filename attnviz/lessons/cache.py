@@ -97,9 +97,9 @@ def lesson(*, text: str = "abcdefgabc", tokens: int = 5, block_size: int = 4) ->
     views = (
         prose(
             say(
-                "A decoder writes one token at a time. The keys and values of the tokens that it "
-                "has read do not change when one more comes, so it keeps them: that is the "
-                "key/value cache. Each step then computes one row, not all rows."
+                "A decoder writes one token at a time. The keys and values of earlier tokens do "
+                "not change when another token comes, so it keeps them: that is the key/value "
+                "cache. Each step then computes one row instead of all rows."
             )
         ),
         _work_table(decoded),
@@ -177,15 +177,15 @@ def _work_table(decoded: Decoded) -> Table:
         (
             say("step"),
             say("writes"),
-            say("tokens, cache"),
-            say("tokens, none"),
-            say("scores, cache"),
-            say("scores, none"),
+            say("tokens, cached"),
+            say("tokens, uncached"),
+            say("scores, cached"),
+            say("scores, uncached"),
         ),
         tuple(rows),
         (
-            say("tokens that the model reads and scores of one head, with a cache and with none"),
-            say("the model `induction` has read {text}", text=_text(decoded.without.read)),
+            say("tokens: how many pass through the model; scores: how many one head computes"),
+            say("the model `induction` reads {text}", text=_text(decoded.without.read)),
         ),
     )
 
@@ -198,10 +198,11 @@ def _paged_views(decoded: Decoded, block_size: int) -> tuple[Text, Table]:
     return (
         prose(
             say(
-                "A contiguous cache needs one piece of memory for each text, as long as the text "
-                "may become. A paged cache takes small blocks when it needs them, here for {size} "
-                "tokens each, and remembers their numbers in a table: token i is in block "
-                "table[i // {size}]. The attention reads the same numbers from other places.",
+                "A contiguous cache reserves one piece of memory for each text, as long as the "
+                "text may ever become. A paged cache takes small blocks as it needs them, here of "
+                "{size} tokens each, and lists their numbers in a block table: token i is in "
+                "block table[i // {size}]. Attention reads the same numbers, only from other "
+                "places.",
                 size=block_size,
             )
         ),
@@ -209,10 +210,10 @@ def _paged_views(decoded: Decoded, block_size: int) -> tuple[Text, Table]:
             say("the block table grows"),
             (
                 say("step"),
-                say("tokens kept"),
-                say("the last is in block.place"),
+                say("tokens cached"),
+                say("last token at block.slot"),
                 say("block table"),
-                say("empty places"),
+                say("free slots"),
             ),
             tuple(rows),
         ),
@@ -233,21 +234,21 @@ def _forked_views(forked: Forked) -> tuple[Text, Table]:
     return (
         prose(
             say(
-                "Now a second text B begins as A does: it takes over A's table ({table}), and no "
-                "key is copied. Then each in turn reads {own} tokens of its own. Where the first "
-                "of them falls into a block that both hold, A, the first to write, gets a copy of "
-                "the block (copy-on-write).",
+                "Now a second text, B, starts out identical to A: it copies A's block table "
+                "({table}), but not a single key. Then A and B take turns reading {own} tokens of "
+                "their own. If the first new token falls into a block that both hold, A, which "
+                "writes first, gets its own copy of that block (copy-on-write).",
                 own=N_CONTINUED,
                 table=_numbers(forked.before),
             )
         ),
         Table(
             say("blocks of A and B"),
-            (say("block"), say("held by"), say("tokens in it")),
+            (say("block"), say("held by"), say("contents")),
             tuple(rows),
             (
                 say(
-                    "{used} blocks instead of {both}: what is the same is kept once",
+                    "{used} blocks instead of {both}: what A and B share is stored once",
                     used=forked.pool.n_used,
                     both=both,
                 ),
@@ -266,23 +267,26 @@ def _claims(decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
     size = forked.pool.block_size
     return (
         Claim(
-            say("With a cache, contiguous or paged, all weights are those without, to 1e-6"),
+            say(
+                "With a cache, contiguous or paged, all weights are the same as without one, to "
+                "1e-6"
+            ),
             say("largest difference {one:.0e} and {other:.0e}", one=errors[0], other=errors[1]),
             max(errors) <= ALLOWED,
         ),
         Claim(
-            say("With a cache the model reads each token once"),
-            say("{kept} tokens read, {anew} without", kept=cached, anew=uncached),
+            say("With a cache, each token passes through the model once"),
+            say("{kept} tokens with a cache, {anew} without", kept=cached, anew=uncached),
             cached == len(decoded.without.read),
         ),
         Claim(
             say("A text wastes less than one block"),
-            say("at most {empty} empty places of {size}", empty=max(empty), size=size),
+            say("at most {empty} of {size} slots free", empty=max(empty), size=size),
             max(empty) < size,
         ),
         Claim(
-            say("Two texts that share blocks get what each gets alone, to 1e-6"),
-            say("largest difference of their outputs {error:.0e}", error=forked.error),
+            say("Two texts that share blocks get the same outputs as each does alone, to 1e-6"),
+            say("largest difference {error:.0e}", error=forked.error),
             forked.error <= ALLOWED,
         ),
     )
@@ -292,10 +296,10 @@ def _memory_views() -> tuple[View, ...]:
     return (
         prose(
             say(
-                "How much of the memory that is set aside holds tokens? The assumptions here: "
-                "prompts of {prompt} tokens, answers of {answer:g} on average with exponentially "
-                "spread lengths, at most {longest} together. The means are those of ShareGPT "
-                "in Kwon et al. 2023; the spread is ours.",
+                "How much of the reserved memory actually holds tokens? Assume prompts of "
+                "{prompt} tokens and answers of {answer:g} tokens on average, with exponentially "
+                "distributed lengths, and at most {longest} tokens in total. The means are those "
+                "of ShareGPT in Kwon et al. 2023; the distribution is our assumption.",
                 prompt=SHAREGPT.prompt,
                 answer=SHAREGPT.answer,
                 longest=SHAREGPT.max_length,
@@ -310,10 +314,10 @@ def _memory_views() -> tuple[View, ...]:
 def _policies_table() -> Table:
     shares = _shares()
     reserved = {
-        "Max": say("the longest request there may be"),
-        "Pow2": say("the next power of two of the answer's length"),
-        "Oracle": say("what it will have in the end, if one knew"),
-        "paged": say("blocks of {size} tokens, as they are needed", size=BLOCK_SIZE),
+        "Max": say("the longest possible request"),
+        "Pow2": say("the answer's length, rounded up to a power of two"),
+        "Oracle": say("exactly the final length, if it were known in advance"),
+        "paged": say("blocks of {size} tokens, as needed", size=BLOCK_SIZE),
     }
     rows: list[tuple[Value, ...]] = [
         (
@@ -329,10 +333,10 @@ def _policies_table() -> Table:
         ("paged", reserved["paged"], _percent(shares["paged"]), None, f"{PUBLISHED_PAGED} %")
     )
     return Table(
-        say("memory that holds tokens"),
+        say("how much of the memory holds tokens"),
         (
             say("policy"),
-            say("what is reserved"),
+            say("reserves"),
             say("computed"),
             say("published"),
             say("of all memory"),
@@ -340,8 +344,9 @@ def _policies_table() -> Table:
         tuple(rows),
         (
             say(
-                "computed, of what is reserved; published by Kwon et al. 2023, figure 2: the "
-                "memory between two reservations, which is too small for a third, counts too"
+                "computed, published: share of the reserved memory, by our assumptions and by "
+                "Kwon et al. 2023, figure 2; of all memory: also counts gaps between reservations "
+                "that are too small to use"
             ),
         ),
     )
@@ -351,11 +356,11 @@ def _reserved_curves() -> Curves:
     lengths = np.arange(1, 4 * BLOCK_SIZE + 1)
     in_blocks = lengths / reserve_blocks(BLOCK_SIZE)(SHAREGPT, 0, lengths)
     return Curves(
-        say("the reserved memory that holds tokens, of a text that grows"),
+        say("share of the reserved memory in use, as a text grows"),
         lengths,
         say("tokens in the text"),
         (
-            (say("room for the longest"), lengths / SHAREGPT.max_length),
+            (say("reserve the maximum"), lengths / SHAREGPT.max_length),
             (say("blocks of {size}", size=BLOCK_SIZE), in_blocks),
         ),
         say("share"),
@@ -367,20 +372,23 @@ def _bytes_table() -> Table:
         (name, s.n_layer, s.n_kv_head, s.d_head, s.n_byte / 2**10) for name, s in SHAPES.items()
     )
     return Table(
-        say("what one token takes in the cache"),
+        say("cache memory per token"),
         (
             say("model"),
             say("layers"),
             say("key/value heads"),
-            say("width of a head"),
-            say("KiB a token"),
+            say("head width"),
+            say("KiB per token"),
         ),
         rows,
         (
-            say("2 (key and value) × layers × key/value heads × width × 2 bytes"),
             say(
-                "One key/value head for each query head: multi-head (MHA). One for several: "
-                "grouped (GQA). One for all: multi-query (MQA)."
+                "KiB per token: 2 (key and value) × layers × key/value heads × head width × 2 "
+                "bytes / 1024"
+            ),
+            say(
+                "one key/value head per query head: multi-head (MHA); one per group of query "
+                "heads: grouped-query (GQA); one for all: multi-query attention (MQA)"
             ),
         ),
     )
@@ -394,8 +402,8 @@ def _memory_claims() -> tuple[Claim, ...]:
     return (
         Claim(
             say(
-                "The assumptions give the published shares of Max, Pow2 and Oracle (of all memory "
-                "{low:g} to {high:g} %), within {near:.0%} of what is reserved",
+                "The assumptions reproduce the published shares of Max, Pow2 and Oracle ({low:g} "
+                "to {high:g} % of all memory) to within {near:.0%} of the reserved memory",
                 low=min(of_all),
                 high=max(of_all),
                 near=TOLERANCE,
@@ -404,12 +412,12 @@ def _memory_claims() -> tuple[Claim, ...]:
             worst <= TOLERANCE,
         ),
         Claim(
-            say("In blocks, more than 96 % of the reserved memory holds tokens"),
+            say("With blocks, more than 96 % of the reserved memory holds tokens"),
             _percent(shares["paged"]),
             shares["paged"] > 0.96,
         ),
         Claim(
-            say("A token of OPT-13B takes {size} KiB in half precision", size=OPT_13B_KIB),
+            say("One token of OPT-13B takes {size} KiB in half precision", size=OPT_13B_KIB),
             say("{size:g} KiB, counted in a real cache of this shape", size=measured),
             measured == OPT_13B_KIB == OPT_13B.n_byte / 2**10,
         ),

@@ -96,13 +96,14 @@ def lesson(
     views = (
         prose(
             say(
-                "A weight says where a head reads from. It does not say what it moves from "
-                "there, nor why the model answers as it does. Three examples."
+                "A weight says where a head reads. It does not say what the head takes from "
+                "there, nor why the model answers as it does. Three examples show why."
             ),
             say(
-                "First, heads at rest. Weights must sum to 1, even where a head finds nothing. "
-                "Some heads then look at the first token, whose vector is short: they add little. "
-                "The model `induction` on {text}, first layer:",
+                "First, attention sinks. The weights of a row must sum to 1 even when a head "
+                "finds nothing to read. Some heads then park their weight on the first token, "
+                "whose value vector is short, so they contribute little. The first layer of the "
+                "model `induction`, on {text}:",
                 text=LETTERS,
             ),
         ),
@@ -111,10 +112,10 @@ def lesson(
         *_misled_views(misled, head, query),
         prose(
             say(
-                "So weights show where a head looked, and do not explain the answer by themselves. "
-                "Check with what is added, with heads taken out, or with gradients. Whether other "
-                "weights that no training would find count against the weights that it found is "
-                "disputed: Jain and Wallace 2019, Wiegreffe and Pinter 2019."
+                "So weights show where a head looked; on their own they do not explain the "
+                "answer. Check them against contributions, ablations or gradients. Whether "
+                "alternative weights that training would never find count against the ones it did "
+                "find is disputed: see Jain and Wallace 2019, Wiegreffe and Pinter 2019."
             )
         ),
     )
@@ -183,12 +184,15 @@ def _rest_table(rest: Rest) -> Table:
         for head, (weight, length) in enumerate(zip(rest.weight, rest.length, strict=True))
     )
     return Table(
-        say("the first token, [BOS]"),
-        (say("head"), say("its weight"), say("if spread evenly"), say("its vector")),
+        say("how each head treats the first token, [BOS]"),
+        (say("head"), say("weight on it"), say("if uniform"), say("relative length")),
         rows,
         (
-            say("weight: mean over all later queries"),
-            say("vector: its length after the output projection, against that of the average key"),
+            say("weight on it: mean over all later queries"),
+            say(
+                "relative length: of its value vector after the output projection, where the "
+                "average key has 1"
+            ),
         ),
         decimals=3,
     )
@@ -197,13 +201,13 @@ def _rest_table(rest: Rest) -> Table:
 def _misled_text(misled: Misled) -> Text:
     return prose(
         say(
-            "Second, what a key adds is its weight times its vector, and vectors differ in "
-            "length: the key with the largest weight need not add most."
+            "Second, what a key contributes is its weight times its value vector, and these "
+            "vectors differ in length: the key with the largest weight need not contribute most."
         ),
         say(
-            "Third, other weights can give the same output. A head with values of {width} "
-            "numbers that reads more than {most} keys can mix any output from {most} of them. "
-            "The model `tagger`, first layer:",
+            "Third, other weights can give the same output. If the values have {width} numbers "
+            "each and a head reads more than {most} keys, {most} of these keys are enough to mix "
+            "the same output. The first layer of the model `tagger`:",
             width=misled.width,
             most=misled.width + 1,
         ),
@@ -222,18 +226,18 @@ def _misled_views(misled: Misled, head: int, query: int) -> tuple[Table, Heatmap
     return (
         Table(
             title,
-            (say("key"), say("weight"), say("vector"), say("adds"), say("other weights")),
+            (say("key"), say("weight"), say("length"), say("contribution"), say("other weights")),
             tuple(rows),
             (
-                say("vector: its length after the output projection"),
-                say("adds: weight times that length, as a share of the sum over all keys"),
+                say("length: of the key's value vector after the output projection"),
+                say("contribution: weight times length, as a share of the sum over all keys"),
             ),
             decimals=3,
         ),
         Heatmap(
-            say("two rows of weights with one output"),
+            say("two rows of weights, one and the same output"),
             np.stack([computed, others]),
-            Axis(say("weights"), (say("as computed"), say("others"))),
+            Axis(say("weights"), (say("the model's"), say("other weights"))),
             Axis(say("key"), misled.labels),
             Scale(0.0, float(max(computed.max(), others.max()))),
         ),
@@ -244,9 +248,10 @@ def _rest_claim(rest: Rest) -> Claim:
     head = int(rest.weight.argmax())
     weight, length = float(rest.weight[head]), float(rest.length[head])
     return Claim(
-        say("A head with nearly all of its weight on the first token adds little"),
+        say("A head with nearly all of its weight on the first token contributes little"),
         say(
-            "H{head}: weight {weight:.3f}, its vector has {length:.2f} of the average length",
+            "H{head}: weight {weight:.3f}; its value vector is {length:.2f} times as long as the "
+            "average",
             head=head,
             weight=weight,
             length=length,
@@ -261,15 +266,18 @@ def _misled_claims(misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
     sums = largest_difference(misled.others.sum(-1), 1)
     return (
         Claim(
-            say("The key with the largest weight does not always add most"),
-            say("in {other:.0%} of the rows of this layer another key does", other=other),
+            say("The key with the largest weight does not always contribute most"),
+            say("in {other:.0%} of the rows of this layer, another key does", other=other),
             bool(other > 0),
         ),
         Claim(
-            say("Other weights, also from 0 to 1 and with sum 1, give the same output, to 1e-6"),
             say(
-                "outputs differ by {error:.0e}, sums by {sums:.0e}; of the weight, {moved:.0%} "
-                "lies on other keys here, at most {most:.0%}",
+                "Other weights, also between 0 and 1 and summing to 1, give the same output, to "
+                "1e-6"
+            ),
+            say(
+                "outputs differ by {error:.0e}, sums by {sums:.0e}; {moved:.0%} of this row's "
+                "weight moves to other keys, at most {most:.0%} in any row",
                 error=misled.error,
                 sums=sums,
                 moved=moved[head, query],
@@ -281,7 +289,7 @@ def _misled_claims(misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
             and bool(moved.max() >= CLEAR),
         ),
         Claim(
-            say("With such weights in all heads of the layer, no logit changes, to 1e-6"),
+            say("With such weights in every head of the layer, no logit changes, to 1e-6"),
             say("largest difference {error:.0e}", error=misled.logits),
             misled.logits <= ALLOWED,
         ),

@@ -82,10 +82,11 @@ def lesson(*, n: int = 512, d: int = 512, k: int = 3, r: int = 64, times: bool =
     views = (
         prose(
             say(
-                "A text of n tokens, each with d features. Attention compares all pairs of tokens; "
-                "restricted attention compares each with r neighbours; a recurrent layer goes from "
-                "token to token; a convolution sees k tokens at fixed places: side by side, or "
-                "apart (dilated), or feature by feature first (separable)."
+                "A text has n tokens with d features each. Self-attention compares every pair of "
+                "tokens; restricted self-attention compares each token with r neighbours; a "
+                "recurrent layer hands a state from token to token; a convolution combines k "
+                "tokens at fixed offsets: adjacent, spaced out (dilated), or first within each "
+                "feature and then across features (separable)."
             )
         ),
         _sizes_table(sizes),
@@ -180,10 +181,10 @@ def _sizes_table(sizes: Sizes) -> Table:
         (say("layer"), say("grows as"), say("operations"), say("steps"), say("path")),
         tuple(rows),
         (
-            say("steps: operations that must wait for one another"),
+            say("steps: how many operations must run one after another"),
             say(
-                "path: the longest between two tokens: layers until one output depends on {n}, or "
-                "tokens that hand on to the next",
+                "path: the longest path between two tokens, in layers until one output depends on "
+                "all {n} tokens; for the recurrent layer, in tokens",
                 n=sizes.n,
             ),
             say("Source: Vaswani et al. 2017, table 1"),
@@ -196,7 +197,7 @@ def _cost_curves(sizes: Sizes) -> Curves:
     lengths = np.linspace(1, max(2 * sizes.k * sizes.d, 2), 65).astype(np.int64)
     names = _names()
     return Curves(
-        say("operations for each token, in d² = {square}", square=sizes.d**2),
+        say("operations per token, in units of d² = {square}", square=sizes.d**2),
         lengths,
         say("n"),
         tuple(
@@ -211,7 +212,10 @@ def _cost_curves(sizes: Sizes) -> Curves:
         ),
         say("operations / (n·d²)"),
         notes=(
-            say("self-attention is the cheaper one up to n = d, and n = k·d with convolutions"),
+            say(
+                "self-attention is cheaper than a recurrent layer up to n = d, and than a "
+                "convolution up to n = k·d"
+            ),
         ),
     )
 
@@ -219,9 +223,9 @@ def _cost_curves(sizes: Sizes) -> Curves:
 def _growth_text() -> Text:
     return prose(
         say(
-            "The same layers, run in NumPy: their multiplications are counted as they happen. The "
-            "exponent e says that the cost grows as n^e: 1 means that twice the length costs twice "
-            "as much, and 2 that it costs four times as much."
+            "Now the same layers run in NumPy, and every multiplication is counted. An exponent e "
+            "means that the cost grows as n^e (or d^e): with e = 1, twice the length costs twice "
+            "as much; with e = 2, four times as much."
         )
     )
 
@@ -233,13 +237,14 @@ def _growth_table(grown: Mapping[str, Growth]) -> Table:
         for name, each in grown.items()
     ]
     return Table(
-        say("how cost grows: exponents with n, and with d"),
+        say("how the cost grows: exponents of n and d"),
         (say("layer"), say("table 1"), say("counted"), say("factor")),
         tuple(rows),
         (
             say(
-                "factor: multiplications that were counted for each of table 1; attention has two "
-                "products, scores and sums, and the restricted one goes in blocks"
+                "factor: multiplications counted per operation in table 1; attention takes two "
+                "products (scores and weighted sums), and restricted attention computes whole "
+                "blocks"
             ),
             say("attnviz learn cost:times=true also measures how long they take"),
         ),
@@ -259,8 +264,8 @@ def _times_table() -> Table:
         tuple(rows),
         (
             say(
-                "the shortest of {n} calls, as measured: each time and each machine gives others, "
-                "so that nothing is claimed of them",
+                "the shortest of {n} calls; times differ between runs and machines, so nothing is "
+                "claimed about them",
                 n=N_CALL,
             ),
         ),
@@ -278,22 +283,27 @@ def _reach_curves(reach: Mapping[str, list[int]]) -> Curves:
     names = _names()
     series = tuple((names[name], np.array(counts)) for name, counts in reach.items())
     return Curves(
-        say("tokens that one output depends on, of {n}", n=MIDDLE),
+        say("how many of {n} tokens one output depends on", n=MIDDLE),
         np.arange(1, MAX_LAYERS + 1),
         say("layers"),
         (*series, (names["self-attention"], np.full(MAX_LAYERS, MIDDLE))),
         say("tokens"),
-        notes=(say("measured: each token was changed, and the output in the middle compared"),),
+        notes=(say("measured: each token is changed in turn, and the middle output is compared"),),
     )
 
 
 def _shares_table(shares: Mapping[int, tuple[int, int]]) -> Table:
     rows = tuple((n, *counts, counts[1] / counts[0]) for n, counts in shares.items())
     return Table(
-        say("what table 1 leaves out: four projections, d = {d}", d=WIDTH),
+        say("what table 1 leaves out: the four projections (d = {d})", d=WIDTH),
         (say("n"), say("projections"), say("scores and sums"), say("ratio")),
         rows,
-        (say("4·n·d² multiplications against 2·n²·d, as counted"),),
+        (
+            say(
+                "multiplications, as counted: 4·n·d² for the projections, 2·n²·d for scores and "
+                "weighted sums"
+            ),
+        ),
     )
 
 
@@ -317,8 +327,8 @@ def _reach_claim(sizes: Sizes, reach: Mapping[str, list[int]]) -> Claim:
     ]
     return Claim(
         say(
-            "L layers reach L·(k - 1) + 1 tokens, dilated k^L, restricted L·r + 1, where the "
-            "text has as many"
+            "L convolutions reach L·(k - 1) + 1 tokens, L dilated ones k^L, L restricted "
+            "attentions L·r + 1, as long as the text has that many"
         ),
         say(
             "{count} counts, largest difference {error}",
@@ -332,7 +342,7 @@ def _reach_claim(sizes: Sizes, reach: Mapping[str, list[int]]) -> Claim:
 def _shares_claim(shares: Mapping[int, tuple[int, int]]) -> Claim:
     projections, scores = shares[2 * WIDTH]
     return Claim(
-        say("Scores and sums cost as much as the projections at n = 2·d"),
+        say("At n = 2·d, scores and weighted sums cost as much as the four projections"),
         say(
             "{scores} and {projections} at n = {n}",
             scores=scores,

@@ -27,7 +27,7 @@ from attnviz.tokens import Tokens
 from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Scale, Table
 
-TITLE = "Embedding: words as vectors, scaled, tied and normalised"
+TITLE = "Embedding: from words to vectors and back"
 QUESTION = "How do words become vectors, and vectors words?"
 AFTER = "positions"
 GROUP = "deeper"
@@ -74,13 +74,14 @@ def lesson(*, text: str = "I saw a saw", width: int = 64, vocabulary: int = 1000
     views = (
         prose(
             say(
-                "A word is looked up in a table: its row is its vector. This table is random, not "
-                "learned; its numbers have the variance 1/d, so that a row has a length near 1."
+                "Each word of the vocabulary has one row in a table, and that row is its vector. "
+                "This table is random, not trained; its numbers have variance 1/d, so each row "
+                "has a length close to 1."
             ),
             say(
-                "The position's vector PE has the length √(d/2) = {length:.2f}: the wider the "
-                "model, the more it drowns the word. Vaswani et al. (2017) multiply the word's "
-                "vector by √d = {root:.2f} before they add it.",
+                "A sinusoidal position vector PE has length √(d/2) = {length:.2f}, so the wider "
+                "the model, the more the position drowns out the word. Vaswani et al. (2017) "
+                "multiply the word's vector by √d = {root:.2f} before adding the position.",
                 length=math.sqrt(width / 2),
                 root=math.sqrt(width),
             ),
@@ -89,9 +90,10 @@ def lesson(*, text: str = "I saw a saw", width: int = 64, vocabulary: int = 1000
         *_cosine_maps(entered),
         prose(
             say(
-                "At the other end the same table can turn a vector into scores of all words "
-                "(tied weights). Here the words' vectors go straight into the output: each word "
-                "should come back as itself."
+                "At the other end of the model, the same table can turn a vector back into a "
+                "score for every word (tied weights). Here the word vectors go straight to the "
+                "output, with no block in between: if the rows differ enough, each word comes "
+                "back as itself."
             ),
         ),
         _output_table(entered, returned),
@@ -149,7 +151,8 @@ def _lengths_table(entered: Entered, unit: Array) -> Table:
         rows,
         (
             say(
-                "of the squared lengths the word has {before:.0%} without √d, {after:.0%} with it",
+                "the word's share of the squared lengths: {before:.1%} without √d, {after:.1%} "
+                "with it",
                 before=_share(entered.words, entered.positions),
                 after=_share(entered.scaled, entered.positions),
             ),
@@ -169,8 +172,8 @@ def _cosine_maps(entered: Entered) -> tuple[Heatmap, Heatmap]:
     without, with_factor = (
         Heatmap(title, embedded(vectors).similarity, *axes, Scale(-1, 1, "diverging"))
         for title, vectors in (
-            (say("cosines of word + position, without √d"), entered.unscaled_sum),
-            (say("cosines of √d · word + position"), entered.sum),
+            (say("cosine similarity of word + position, without √d"), entered.unscaled_sum),
+            (say("cosine similarity of √d · word + position"), entered.sum),
         )
     )
     return without, with_factor
@@ -185,12 +188,12 @@ def _output_table(entered: Entered, returned: Returned) -> Table:
         back = say("itself") if int(logits.argmax()) == id else say("another word")
         rows.append((name, id, float(logits[id]), float(others.max()), back))
     return Table(
-        say("from vector to word, with one table for both"),
+        say("from vector back to word, through the same table"),
         (
             say("word"),
-            say("row's number"),
-            say("its own score"),
-            say("the next best"),
+            say("row number"),
+            say("own score"),
+            say("best other score"),
             say("comes back as"),
         ),
         tuple(rows),
@@ -237,12 +240,16 @@ def _tying_claims(entered: Entered, returned: Returned) -> tuple[Claim, Claim]:
     saved, table = returned.n_untied - returned.n_tied, returned.logits.shape[-1] * d_model
     return (
         Claim(
-            say("With tied weights a word's score is the dot product with its own row"),
-            say("off by {tied:.1g} at most", tied=tied),
+            say("With tied weights, a word's score is the dot product with that word's row"),
+            say("largest difference {tied:.1g}", tied=tied),
             tied < 1e-12,
         ),
         Claim(
-            say("Tying saves a table of {n} words × {d} numbers", n=table // d_model, d=d_model),
+            say(
+                "Tying saves a second table of {n} words × {d} numbers",
+                n=table // d_model,
+                d=d_model,
+            ),
             say("{saved} parameters fewer", saved=saved),
             saved == table,
         ),

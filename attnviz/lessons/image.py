@@ -20,7 +20,7 @@ from attnviz.nn.patches import cut
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
-from attnviz.views.kinds import Heatmap, Picture, Scale, Table, Text, indices
+from attnviz.views.kinds import Grid, Heatmap, Picture, Scale, Table, Text, indices
 
 TITLE = "Images: patches as tokens"
 QUESTION = "How does a transformer read an image?"
@@ -76,10 +76,11 @@ def lesson(*, drawing: str = DIGIT, seed: int = 1) -> Lesson:
     views = (
         prose(
             say(
-                "An image is cut into {count} patches of {down} × {across} pixels. Each becomes a "
-                "token: its pixels, through a linear map, and a vector for its place. One token "
-                "more, the class token, collects what it needs from them, and gives the answer: "
-                "here {answer}, with probability {probability:.2f}.",
+                "The image is cut into {count} patches of {down} × {across} pixels. A linear map "
+                "turns each patch into a vector, and a position vector is added to it: now it is "
+                "a token. One more token, the class token, gathers what it needs from the "
+                "patches, and the answer is read from it: here {answer}, with probability "
+                "{probability:.2f}.",
                 count=rows * columns,
                 down=pixels.patch[0],
                 across=pixels.patch[1],
@@ -91,7 +92,7 @@ def lesson(*, drawing: str = DIGIT, seed: int = 1) -> Lesson:
         _slopes_picture(pixels, slopes),
         _patches_table(pixels, looks.mean(0), sensitivity),
         _order_text(),
-        _moved_map(moved, model.labels[moved.answer]),
+        _moved_grid(pixels, moved, model.labels[label], model.labels[moved.answer]),
     )
     return Lesson(views, _claims(moved, looks, sensitivity))
 
@@ -138,7 +139,7 @@ def _in_order(values: Array, pixels: Pixels, order: Array) -> Array:
 
 def _attention_picture(pixels: Pixels, looks: Array) -> Picture:
     return Picture(
-        say("where the class token looks in the last layer, by head"),
+        say("where the class token looks in the last layer, head by head"),
         pixels.shown,
         (tuple(head.reshape(pixels.grid) for head in looks),),
         ("",),
@@ -150,34 +151,54 @@ def _attention_picture(pixels: Pixels, looks: Array) -> Picture:
 
 def _slopes_picture(pixels: Pixels, slopes: Array) -> Picture:
     return Picture(
-        say("what the answer depends on: its slope at each pixel"),
+        say("what the answer depends on: its gradient at each pixel"),
         pixels.shown,
         ((slopes,),),
         ("",),
-        (say("slope"),),
+        (say("gradient"),),
         Scale(0.0, float(slopes.max())),
-        (say("how much the answer's logit changes when a pixel does; by differences"),),
+        (
+            say(
+                "gradient: how fast the answer's logit changes with each pixel, as an absolute "
+                "value (by finite differences)"
+            ),
+        ),
     )
 
 
 def _order_text() -> Text:
     return prose(
         say(
-            "Attention does not know in which order its tokens come, but for their positions. "
-            "So patches may change places among the tokens, if each keeps its own position "
-            "vector. In the image below they changed places, and the positions did not go "
-            "with them: this is another image."
+            "Apart from position vectors, attention does not know the order of its tokens. So the "
+            "patches may swap places in the sequence as long as each keeps its own position "
+            "vector. Below, the patches have moved but the position vectors have not: to the "
+            "model, that is a different image."
         )
     )
 
 
-def _moved_map(moved: Moved, answer: str) -> Heatmap:
-    return Heatmap(
-        say("the patches in another order, read as {answer}", answer=answer),
-        moved.image,
-        indices(say("row"), len(moved.image)),
-        indices(say("column"), len(moved.image.T)),
-        Scale(0.0, 1.0),
+def _moved_grid(pixels: Pixels, moved: Moved, answer: str, other: str) -> Grid:
+    """The image beside the one whose patches are in another order."""
+    titles = (
+        say("in place: {answer}", answer=answer),
+        say("moved: {answer}", answer=other),
+    )
+    panels = tuple(
+        Heatmap(
+            title,
+            image,
+            indices(say("row"), len(image)),
+            indices(say("column"), len(image.T)),
+            Scale(0.0, 1.0),
+        )
+        for title, image in zip(titles, (pixels.shown, moved.image), strict=True)
+    )
+    return Grid(
+        say("the same patches, and what the model reads"),
+        (panels,),
+        ("",),
+        titles,
+        (say("0: background, 1: ink"),),
     )
 
 
@@ -188,11 +209,18 @@ def _patches_table(pixels: Pixels, looks: Array, sensitivity: Array) -> Table:
     rows = tuple((names[i], float(looks[i] / looks.sum()), float(sensitivity[i])) for i in largest)
     return Table(
         say("the two maps, patch by patch"),
-        (say("patch"), say("attention"), say("slope")),
+        (say("patch"), say("attention"), say("gradient")),
         rows,
         (
-            say("shares of all patches; attention is the mean over the heads of the last layer"),
-            say("shown are {shown} of {count} patches", shown=len(rows), count=len(names)),
+            say(
+                "each column: shares that sum to 1 over all patches; attention: mean over the "
+                "heads of the last layer"
+            ),
+            say(
+                "{shown} of {count} patches shown: those with the largest shares",
+                shown=len(rows),
+                count=len(names),
+            ),
         ),
         decimals=3,
     )
@@ -204,7 +232,7 @@ def _claims(moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]
     apart = float(np.abs(mean - sensitivity).sum() / 2)
     return (
         Claim(
-            say("Patches that change places with their positions change nothing, to 1e-6"),
+            say("Reordering the patches together with their positions changes nothing, to 1e-6"),
             say(
                 "logits differ by {logits:.0e}, weights by {weights:.0e}",
                 logits=moved.with_positions,
@@ -213,13 +241,16 @@ def _claims(moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]
             error <= ALLOWED,
         ),
         Claim(
-            say("Patches that change places without them make another image"),
+            say("Reordering the patches without their positions makes a different image"),
             say("logits differ by {without:.2f}", without=moved.without),
             moved.without > ALLOWED,
         ),
         Claim(
             say("Where the model looks is not what its answer depends on"),
-            say("{apart:.0%} of the one map lies on other patches than the other's", apart=apart),
+            say(
+                "to turn one map into the other, {apart:.0%} of it must move to other patches",
+                apart=apart,
+            ),
             apart > 0.1,
         ),
     )

@@ -82,13 +82,16 @@ def lesson(
         _moments_table(facts),
         _changes_table(facts, shift, factor),
         Curves(
-            say("how large the numbers of the residual stream are, block by block"),
+            say("size of the residual stream, block by block"),
             np.arange(layers + 1),
-            say("blocks passed"),
+            say("number of blocks"),
             ((say("post-norm"), post), (say("pre-norm"), pre)),
             say("root mean square"),
             notes=(
-                say("post-norm: norm(x + f(x)); pre-norm: x + f(norm(x)), before its last norm"),
+                say(
+                    "post-norm: norm(x + f(x)); pre-norm: x + f(norm(x)), shown before its final "
+                    "norm"
+                ),
             ),
         ),
     )
@@ -152,17 +155,15 @@ def _sizes_by_block(text: str, place: str, layers: int, seed: int) -> Array:
 def _explanation(batch: int, length: int, features: int) -> Text:
     return prose(
         say(
-            "A norm divides numbers by how far they spread; most take their mean away first. "
-            "The question is: of which numbers? Here are {batch} texts of {length} words with "
-            "{features} features each, [batch, length, feature], all random. (The small ε that "
-            "layers add to the variance is left out.)",
+            "Here are {batch} texts of {length} words with {features} random features each: "
+            "[batch, length, feature]. (The small ε that norms add to the variance is left out.)",
             batch=batch,
             length=length,
             features=features,
         ),
         say(
-            "To see which numbers share a mean, the very first one is made larger by 1. Besides "
-            "its own output, those that share a mean or a spread with it change."
+            "To see which numbers share a mean, the very first number is raised by 1. Its own "
+            "output changes, and so does every output that shares a mean or a spread with it."
         ),
     )
 
@@ -185,11 +186,11 @@ def _touched_grid(facts: Mapping[str, Facts]) -> Grid:
         for name, fact in facts.items()
     )
     return Grid(
-        say("outputs that change with the first number of text 0"),
+        say("outputs that change when the first number of text 0 changes"),
         panels,
         tuple(titles.values()),
         tuple(say("text {number}", number=i) for i in range(n_batch)),
-        notes=(say("1: it changes, 0: it does not"),),
+        notes=(say("1: changes, 0: does not change"),),
     )
 
 
@@ -198,7 +199,7 @@ def _name(norm: str) -> str:
         "layer": say("layer norm"),
         "RMS": say("RMS norm"),
         "batch, training": say("batch norm, training"),
-        "batch, testing": say("batch norm, testing"),
+        "batch, testing": say("batch norm, inference"),
     }[norm]
 
 
@@ -208,13 +209,13 @@ def _moments_table(facts: Mapping[str, Facts]) -> Table:
         for name, fact in facts.items()
     )
     return Table(
-        say("means and variances of the output, smallest to largest"),
+        say("mean and variance of the outputs, from smallest to largest"),
         (
             say("norm"),
-            say("word's mean"),
-            say("its variance"),
-            say("feature's mean"),
-            say("its variance"),
+            say("word: mean"),
+            say("variance"),
+            say("feature: mean"),
+            say("variance"),
         ),
         rows,
     )
@@ -234,12 +235,12 @@ def _changes_table(facts: Mapping[str, Facts], shift: float, factor: float) -> T
         for name, f in facts.items()
     )
     return Table(
-        say("what changes the output of text 0, and by how much"),
+        say("what changes the output of text 0: the largest change"),
         (
             say("norm"),
             say("all numbers + {shift:g}", shift=shift),
             say("all numbers × {factor:g}", factor=factor),
-            say("other texts beside it"),
+            say("other texts replaced"),
         ),
         rows,
         decimals=3,
@@ -258,12 +259,15 @@ def _claims(facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
             off_layer < EXACT,
         ),
         Claim(
-            say("Batch norm in training: each feature has them, over all words of all texts"),
+            say(
+                "Batch norm in training: each feature has mean 0 and variance 1 over all words of "
+                "all texts"
+            ),
             say("off by {off:.1g}", off=off_batch),
             off_batch < EXACT,
         ),
         Claim(
-            say("RMS norm: each word's features have the mean square 1; it leaves them a mean"),
+            say("RMS norm: each word's features have mean square 1, but their mean need not be 0"),
             say(
                 "off by {off:.1g}; means up to {mean:.2f}",
                 off=off_rms,
@@ -272,13 +276,14 @@ def _claims(facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
             off_rms < EXACT < _largest(rms.token[0]),
         ),
         Claim(
-            say("Shifts and factors do not change layer norm; only shifts change RMS norm"),
+            say("Layer norm ignores shifting and scaling its input; RMS norm ignores only scaling"),
             say(
-                "layer {a:.1g} and {b:.1g}; RMS {c:.1g} and {d:.2f}",
+                "shifting, scaling: layer norm changes by {a:.1g}, {b:.1g}; RMS norm by {c:.2f}, "
+                "{d:.1g}",
                 a=layer.shift,
                 b=layer.factor,
-                c=rms.factor,
-                d=rms.shift,
+                c=rms.shift,
+                d=rms.factor,
             ),
             max(layer.shift, layer.factor, rms.factor) < EXACT and rms.shift > NOTICEABLE,
         ),
@@ -289,9 +294,13 @@ def _claims(facts: Mapping[str, Facts]) -> tuple[Claim, ...]:
 def _claim_of_testing(facts: Mapping[str, Facts]) -> Claim:
     training, testing = (facts[name].from_others for name in ("batch, training", "batch, testing"))
     return Claim(
-        say("Batch norm mixes the texts in training, not in testing; layer norm never does"),
         say(
-            "training {training:.2f}, testing {testing:.2f}; layer {layer:.2f}",
+            "Batch norm lets the texts of a batch affect one another in training, but not at "
+            "inference; layer norm never does"
+        ),
+        say(
+            "changes by {training:.2f} in training, {testing:.2f} at inference; layer norm by "
+            "{layer:.2f}",
             training=training,
             testing=testing,
             layer=facts["layer"].from_others,
@@ -302,9 +311,9 @@ def _claim_of_testing(facts: Mapping[str, Facts]) -> Claim:
 
 def _claim_of_places(post: Array, pre: Array) -> Claim:
     return Claim(
-        say("Post-norm keeps the residual stream at size 1; with pre-norm it grows"),
+        say("Post-norm keeps the residual stream at root mean square 1; with pre-norm it grows"),
         say(
-            "after all blocks {post:.3f}; {first:.2f} grows to {last:.2f}",
+            "after all blocks: post-norm {post:.3f}; pre-norm grows from {first:.2f} to {last:.2f}",
             post=post[-1],
             first=pre[0],
             last=pre[-1],

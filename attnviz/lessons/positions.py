@@ -25,7 +25,7 @@ from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
 
-TITLE = "Positions: how attention learns where a word stands"
+TITLE = "Positions: how attention knows the order of words"
 QUESTION = "How does attention know the order of the words?"
 AFTER = "three"
 GROUP = "deeper"
@@ -76,14 +76,16 @@ def lesson(
                 "in another order."
             ),
             say(
-                "Here the last word goes to the front: {text}. How much does a word's vector "
-                "change by that? (One block with seeded random weights.)",
+                "Here the last word of the text is moved to the front: {text}. How much does each "
+                "word's vector change? (One block with seeded random weights, so only zero or "
+                "not zero counts here: the size of a change says nothing about how good a scheme "
+                "is.)",
                 text=" ".join(shuffled.labels),
             ),
         ),
         _schemes_table(shuffled),
         Heatmap(
-            say("sinusoidal: what is added at the first {n} positions", n=min(ROWS, length)),
+            say("sinusoidal: the vectors added at the first {n} positions", n=min(ROWS, length)),
             added[:ROWS],
             indices(say("position"), min(ROWS, length)),
             indices(say("dimension"), width),
@@ -141,20 +143,20 @@ def _by_distance(where: Array, added: Array, heads: int) -> ByDistance:
 
 def _schemes_table(shuffled: Shuffled) -> Table:
     enters = {
-        "none": say("nowhere"),
-        "sinusoidal": say("sines and cosines, added to the words' vectors"),
-        "learned": say("a learned vector for each position, added likewise"),
-        "rope": say("queries and keys are rotated by their positions"),
-        "alibi": say("scores are lowered in proportion to the distance"),
-        "t5": say("scores get a learned bias for each range of distances"),
+        "none": say("not at all"),
+        "sinusoidal": say("a vector of sines and cosines is added to each word's vector"),
+        "learned": say("a learned vector for each position is added to the word's vector"),
+        "rope": say("queries and keys are rotated by angles proportional to their positions"),
+        "alibi": say("each score is lowered in proportion to the distance"),
+        "t5": say("each score gets a learned bias, one for each range of distances"),
     }
     rows = tuple(
         (scheme, enters[scheme], say("{change:.1%}", change=change))
         for scheme, change in shuffled.changes.items()
     )
     return Table(
-        say("six schemes and a shuffled text"),
-        (say("scheme"), say("where positions enter"), say("largest change of a vector")),
+        say("one word moved, six position schemes"),
+        (say("scheme"), say("how positions enter"), say("largest change of a vector")),
         rows,
     )
 
@@ -174,13 +176,13 @@ def _clocks_table(added: Array, width: int) -> Table:
         for pair in sorted({*range(min(BITS, len(waves))), len(waves) - 1})
     )
     return Table(
-        say("two ways to write a position: binary digits and sines"),
+        say("counting in binary digits and in sines"),
         (say("number"), say("digit"), say("period"), say("sign of the sine"), say("wavelength")),
         rows,
         (
             say(
-                "each row: one digit (0 is the last) and one sine at positions 0 to {last}; the "
-                "first ones change fast, the later ones slowly",
+                "each row: one binary digit (number 0 is the last digit) and one sine, at "
+                "positions 0 to {last}; the first rows change quickly, the later ones slowly",
                 last=int(shown[-1]),
             ),
         ),
@@ -202,7 +204,7 @@ def _distance_table(schemes: ByDistance) -> Table:
         for k in shown
     )
     return Table(
-        say("what the schemes make of a distance"),
+        say("how each scheme sees distance"),
         (
             say("distance"),
             say("sinusoidal"),
@@ -213,9 +215,18 @@ def _distance_table(schemes: ByDistance) -> Table:
         ),
         rows,
         (
-            say("sinusoidal: PE(p) · PE(p + k), RoPE: the score of a key that equals the query"),
-            say("both in units of their value at distance 0; ALiBi: what is added to the score"),
-            say("learned positions know nothing of distances until they are trained"),
+            say(
+                "sinusoidal: PE(p) · PE(p + k); RoPE: the score of a key equal to the query; both "
+                "relative to distance 0"
+            ),
+            say(
+                "ALiBi: what is added to the score; T5: distances in one bucket share a learned "
+                "bias"
+            ),
+            say(
+                "learned positions are missing here: before training they contain nothing about "
+                "distance"
+            ),
         ),
         decimals=3,
     )
@@ -224,18 +235,19 @@ def _distance_table(schemes: ByDistance) -> Table:
 def _distance_curves(where: Array, schemes: ByDistance) -> Curves:
     steps = np.diff(schemes.sinusoidal)
     return Curves(
-        say("farther is fainter, but not at every step"),
+        say("similarity falls with distance, but not steadily"),
         where,
         say("distance"),
         (
             (say("sinusoidal"), schemes.sinusoidal),
             (say("RoPE"), schemes.rope),
-            (say("ALiBi H0: factor on the weight"), np.exp(schemes.alibi[0])),
+            (say("ALiBi H0, exp(bias)"), np.exp(schemes.alibi[0])),
         ),
-        say("share of the value at distance 0"),
+        say("relative to distance 0"),
         notes=(
             say(
-                "the sinusoidal curve rises again at {rising} of {n} steps",
+                "the sinusoidal curve rises again at {rising} of {n} steps; exp(bias) is the "
+                "factor by which ALiBi lowers a weight before the row is normalised",
                 rising=int((steps > 0).sum()),
                 n=len(steps),
             ),
@@ -258,14 +270,14 @@ def _claims(shuffled: Shuffled, where: Array, added: Array, width: int) -> tuple
             unordered < 1e-12,
         ),
         Claim(
-            say("PE(p + k) is PE(p), turned by a rotation that depends on k alone"),
+            say("PE(p + k) is PE(p) rotated by angles that depend only on k"),
             say("all p and k up to {last}: off by {error:.1g} at most", last=last, error=error),
             error < 1e-12 * len(where),
         ),
         Claim(
-            say("A RoPE score depends on m - n alone, the query's position minus the key's"),
+            say("A RoPE score depends only on m - n, the query's position minus the key's"),
             say(
-                "the same m - n elsewhere: off by {spread:.1g}; both {far} further: {moved:.1g}",
+                "same m - n elsewhere: off by {spread:.1g}; both moved by {far}: {moved:.1g}",
                 spread=spread,
                 far=FAR,
                 moved=moved,

@@ -28,7 +28,7 @@ from attnviz.trace.generation import Generated
 from attnviz.views.kinds import Table, Value
 from attnviz.views.numbers import probability_text
 
-TITLE = "Sequences: n to n, n to 1, n to m"
+TITLE = "Sequences: an answer per token, one in all, or a new text"
 QUESTION = "A label per word, one per text, or a new text?"
 AFTER = "cost"
 GROUP = "models"
@@ -124,10 +124,10 @@ def _shapes_table(tagged: Answer, classified: Answer, translated: Written) -> Ta
         ("n → m", say("translate"), "phrases", len(translated.read), m),
     ]
     return Table(
-        say("three tasks"),
+        say("three kinds of task"),
         (say("shape"), say("task"), say("model"), say("tokens in"), say("answers out")),
         tuple(rows),
-        (say("tokens in: with those that mark the beginning and end, and the class token"),),
+        (say("tokens in: including begin and end markers and the class token"),),
     )
 
 
@@ -139,9 +139,9 @@ def _tags_table(tagged: Answer) -> Table:
     )
     return Table(
         say("n to n: a tag for each token"),
-        (say("place"), say("token"), say("tag")),
+        (say("position"), say("token"), say("tag")),
         rows,
-        (say("what marks the beginning and end is not a word: its tag means nothing"),),
+        (say("[BOS] and [EOS] are markers, not words: what the model says there means nothing"),),
     )
 
 
@@ -155,7 +155,13 @@ def _classes_table(classified: Answer) -> Table:
         say("n to 1: the class token answers for all patches"),
         (say("class"), say("probability")),
         rows,
-        (say("shown are {shown} of {count} classes", shown=N_CLASS, count=len(probabilities)),),
+        (
+            say(
+                "the {shown} most probable of {count} classes",
+                shown=N_CLASS,
+                count=len(probabilities),
+            ),
+        ),
     )
 
 
@@ -168,12 +174,13 @@ def _steps_table(translated: Written) -> Table:
         )
     )
     return Table(
-        say("n to m: {text}", text=translated.text),
+        say("n to m: the decoder writes “{text}”", text=translated.text),
         (say("step"), say("writes"), say("probability")),
         rows,
         (
             say(
-                "from {tokens}; each step reads all that was written, until the end is written",
+                "it reads {tokens}; each step also sees everything written so far, until the "
+                "model writes [EOS]",
                 tokens=" ".join(translated.read.labels),
             ),
         ),
@@ -188,7 +195,7 @@ def _claims(tagged: Answer, classified: Answer, translated: Written) -> tuple[Cl
         Claim(
             say("n to n: as many answers as tokens"),
             say(
-                "{n} tokens, {answers} answers of {labels} tags",
+                "{n} tokens in, {answers} answers out, each one of {labels} tags",
                 n=counts[0][0],
                 answers=counts[0][1][0],
                 labels=labels[0],
@@ -198,7 +205,8 @@ def _claims(tagged: Answer, classified: Answer, translated: Written) -> tuple[Cl
         Claim(
             say("n to 1: the class token's vector alone gives the answer, to 1e-6"),
             say(
-                "{n} tokens, {answers} answer of {labels} classes; differs by {error:.0e}",
+                "{n} tokens in, {answers} answer out, one of {labels} classes; largest difference "
+                "{error:.0e}",
                 n=counts[1][0],
                 answers=counts[1][1][0],
                 labels=labels[1],
@@ -207,10 +215,10 @@ def _claims(tagged: Answer, classified: Answer, translated: Written) -> tuple[Cl
             counts[1][1] == (1, labels[1]) and classified.error <= ALLOWED,
         ),
         Claim(
-            say("n to m: the decoder itself ends the text, whatever length it has read"),
-            say("{n} tokens read, the end written as number {m}", n=n, m=m)
+            say("n to m: the decoder itself decides where its text ends"),
+            say("{n} tokens in; it writes {m}, and the last is [EOS]", n=n, m=m)
             if translated.generated.ended
-            else say("{n} tokens read, stopped after {m}", n=n, m=m),
+            else say("{n} tokens in; stopped after {m} without [EOS]", n=n, m=m),
             translated.generated.ended,
         ),
     )

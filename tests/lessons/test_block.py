@@ -78,7 +78,7 @@ def test_the_steps_by_hand(take):
         assert row[3] == pytest.approx(np.sqrt((values**2).mean()))
     silent = (hidden == 0).mean()
     assert f"self-attention {4 * 32 * 32}, feed-forward {2 * 32 * 11 + 11 + 32}" in table.notes[0]
-    assert f"norms {4 * 32}; {silent:.0%}" in table.notes[0]
+    assert f"norms {4 * 32}; ReLU sets {silent:.0%}" in table.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_half_a_residual_is_noticed_and_fails_the_command(monkeypatch, capsysbin
     )
     assert run_cli(["learn", "block"]) == 1
     table = capsysbinary.readouterr().out.decode().partition("claims, checked")[2]
-    assert "NO" in table[table.index("Each sublayer is norm(x + f(x))") :]
+    assert "NO" in table[table.index("Each sublayer computes") :]

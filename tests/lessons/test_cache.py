@@ -67,9 +67,7 @@ def test_the_blocks_by_hand(take):
 
 def test_bytes_of_known_models(take):
     """The sizes that the models' own papers or configs give."""
-    rows = {
-        row[0]: row[4] for row in table(take("cache"), "what one token takes in the cache").rows
-    }
+    rows = {row[0]: row[4] for row in table(take("cache"), "cache memory per token").rows}
     assert rows["Llama-2-7B"] * 4096 / 2**20 == 2  # GiB at its full length
     assert rows["Llama-3-8B"] == 128
     assert rows["Falcon-7B"] == 8

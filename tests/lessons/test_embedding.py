@@ -49,7 +49,7 @@ def test_lengths_and_cosines_against_the_seed(take):
         expected = [math.sqrt(sum(v * v for v in x[i])) for x in columns]
         assert row[2:] == pytest.approx([*expected, 1])
     shares = [(x**2).sum() / ((x**2).sum() + (where**2).sum()) for x in columns[:2]]
-    assert f"{shares[0]:.0%} without √d, {shares[1]:.0%} with it" in lengths.notes[0]
+    assert f"{shares[0]:.1%} without √d, {shares[1]:.1%} with it" in lengths.notes[0]
     maps = [view for view in lesson.views if isinstance(view, Heatmap)]
     for heatmap, x in zip(maps, (words + where, root * words + where), strict=True):
         unit = x / np.linalg.norm(x, axis=-1, keepdims=True)

@@ -13,7 +13,7 @@ from attnviz.errors import AttnvizError
 from attnviz.lessons import image
 from attnviz.lessons.kit import DIGIT, read_drawing
 from attnviz.nn.patches import GridPositions
-from attnviz.views.kinds import Heatmap, Picture, Table
+from attnviz.views.kinds import Grid, Picture, Table
 
 
 def written(pixels):
@@ -34,8 +34,10 @@ def test_the_order_does_not_matter_for_any_drawing(take, seed):
     pixels = np.random.default_rng(seed).integers(0, 10, 64)
     lesson = take("image", drawing=written(pixels), seed=seed)
     assert [claim.holds for claim in lesson.claims[:2]] == [True, True]
-    moved = next(view for view in lesson.views if isinstance(view, Heatmap)).values
+    (grid,) = (view for view in lesson.views if isinstance(view, Grid))
+    still, moved = (panel.values for panel in grid.panels[0])
     whole = next(view for view in lesson.views if isinstance(view, Picture)).image
+    np.testing.assert_array_equal(still, whole)
     assert sorted(blocks(moved)) == sorted(blocks(whole))
     assert blocks(moved) != blocks(whole)
 

@@ -39,7 +39,7 @@ def test_the_three_answers(take):
     trace = attnviz.run(image=read_drawing(DIGIT), model="digits", dtype="float64", logits=True)
     exps = np.exp(trace.logits[0])
     assert classes.rows[0] == ("3", pytest.approx(exps[3] / exps.sum(), abs=1e-9))
-    assert steps.title == "n to m: I saw a saw"
+    assert steps.title == "n to m: the decoder writes “I saw a saw”"
     assert [row[3:] for row in shapes.rows] == [(6, 6), (17, 1), (len("我看见了一把锯子") + 1, 5)]
 
 
