@@ -189,6 +189,37 @@ def custom(visible: Array, name: str = "custom") -> Mask:
     return Mask(((name, rule),))
 
 
+NEVER = -1e4
+"""What is added to a score to hide its key is at most this: float16 goes no further than -65504."""
+
+
+def as_visible(name: str, values: Array) -> Bool:
+    """A mask as people keep it -> True = visible, of the same shape [...].
+
+    Booleans are taken as they are; numbers are 1 = visible, 0 = masked, or what is added to the
+    scores: 0 = visible, -inf (or a number as good as it) = masked. Of numbers that are all 0, the
+    whole ones hide everything and the others, which are added, nothing.
+
+    Raises:
+        AttnvizError: other numbers.
+    """
+    if values.dtype == bool:
+        return values
+    if values.dtype.kind in "iuf":
+        is_float = values.dtype.kind == "f"
+        hidden = values <= NEVER if is_float else np.zeros(values.shape, bool)
+        if is_float and (hidden | (values == 0)).all():
+            return ~hidden
+        if ((values == 0) | (values == 1)).all():
+            return np.asarray(values == 1)
+    other = values[(values != 0) & (values != 1)] if values.dtype.kind in "iuf" else values
+    raise AttnvizError(
+        f"{name} is no mask: it holds {values.dtype}, {other.flat[0]!s} for example; expected "
+        "booleans, 0 and 1, or 0 and -inf",
+        "True or 1 is visible; what else is added to the scores is a bias",
+    )
+
+
 def parse(text: str) -> Mask:
     """A mask from its name: `none`, `causal`, `causal+window:size=3`, `documents:lengths=3,2`."""
     mask = NONE

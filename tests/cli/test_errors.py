@@ -52,7 +52,7 @@ BAD = [
     (("run", "hi", "--mask-effect"), "has no mask"),
     (("run", "hi", "--mask-effect", "--steps"), "are two views"),
     (("run", "hi", "--target", "x"), "is not an encoder-decoder"),
-    (("run", "hi", "--mask-file", "weights.npy"), "expected one boolean array"),
+    (("run", "hi", "--mask-file", "weights.npy"), "weights.npy is no mask: it holds float"),
     (("run", "hi", "--mask-file", "nope.npy"), "no such file"),
     (("run", "hi", "-m", "random", "--mask-file", "mask3.npy"), "the custom mask has the shape [3, 3]"),
     (("run", "one two three", "--positions", "learned:length=2"), "learned positions for 2 only"),

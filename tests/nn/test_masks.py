@@ -115,3 +115,29 @@ def test_bad_specs(spec, message):
 def test_options_below_their_minimum(spec, message):
     with pytest.raises(AttnvizError, match=message):
         masks.parse(spec)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([True, False, True]),
+        np.array([1, 0, 1]),
+        np.array([1.0, 0.0, 1.0]),
+        np.array([0.0, -np.inf, 0.0]),
+        np.array([0, -65504, 0], np.float16),
+        np.array([0, np.finfo(np.float32).min, 0], np.float32),
+    ],
+)
+def test_masks_as_people_keep_them(values):
+    assert masks.as_visible("m", values).tolist() == [True, False, True]
+
+
+def test_zeros_are_a_mask_or_what_is_added():
+    assert not masks.as_visible("m", np.zeros(3, int)).any()
+    assert masks.as_visible("m", np.zeros(3)).all()
+
+
+@pytest.mark.parametrize("values", [[0.5, 1], [2, 1], ["a"], [-np.inf, 1], [np.nan]])
+def test_numbers_that_are_no_mask(values):
+    with pytest.raises(AttnvizError, match="m is no mask: it holds"):
+        masks.as_visible("m", np.array(values))

@@ -42,7 +42,7 @@ def run(
     ] = None,
     mask_file: Annotated[
         Path | None,
-        typer.Option(help="A boolean .npy, queries × keys, True = visible: a mask of your own"),
+        typer.Option(help="A mask of your own, queries × keys: True or 1 = visible, or 0 and -inf"),
     ] = None,
     mask_effect: Annotated[
         bool, typer.Option("--mask-effect", help="Weights without the mask, with it, difference")
@@ -137,11 +137,11 @@ def _mask(path: Path | None) -> Array | None:
     if path is None:
         return None
     from attnviz import archive
+    from attnviz.nn.masks import as_visible
 
     arrays = list(archive.read(path)[1].values())
-    if len(arrays) != 1 or arrays[0].dtype != bool:
+    if len(arrays) != 1:
         raise AttnvizError(
-            f"--mask-file {path}: expected one boolean array, True = visible",
-            "np.save(path, mask.astype(bool))",
+            f"--mask-file {path}: expected one array, got {len(arrays)}", "np.save(path, mask)"
         )
-    return arrays[0]
+    return as_visible(f"--mask-file {path}", arrays[0])
