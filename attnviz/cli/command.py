@@ -9,6 +9,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from attnviz.cli.current import set_current
+from attnviz.cli.spelling import Speller
 from attnviz.errors import AttnvizError
 from attnviz.registry import LARGEST_INT, Entry, ModuleRegistry
 from attnviz.tokens import in_encoding
@@ -28,7 +30,10 @@ class Command(TyperCommand):
     no whole number that 64 bits cannot hold."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        set_current(ctx)
         try:
+            if not ctx.resilient_parsing:
+                args = Speller(self.params).respell(args)
             return super().parse_args(ctx, args)
         except UnicodeEncodeError as error:  # of the file that an option names
             raise AttnvizError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from codecs import BOM_UTF8
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnviz.cli.current import current
 from attnviz.cli.emit import talk
 from attnviz.cli.options import FileInput, LookOptions, TextInput
 from attnviz.cli.progress import progress
@@ -27,16 +30,80 @@ if TYPE_CHECKING:
 LARGE = 1 << 30
 """Bytes of memory that are announced before the work."""
 
+STDIN = "-"
+"""What stands for the text on stdin."""
 
-def read_inputs(texts: list[str] | None, ids: str | None) -> list[str | list[int]]:
-    """The texts of the command line, with - read from stdin, or the one list of ids."""
+MANY, LONGEST_SHOWN = 4, 60
+"""Texts, and characters of one, that are quoted when it is said what was read."""
+
+PATIENCE = 1.0
+"""Seconds after which it is said that a text is awaited."""
+
+
+def read_inputs(texts: Sequence[str] | None, ids: str | None) -> list[str | list[int]]:
+    """The texts of the command line, with - read from stdin, or the one list of ids.
+
+    Several bare words are one text; without a text, what is piped in.
+    """
     if ids is not None:
         if texts:
-            raise AttnvizError("give a text or --ids, not both", "attnviz run --ids 1,2,3")
+            raise AttnvizError("give a text or --ids, not both", f"{current().path} --ids 1,2,3")
         return [whole_numbers("ids", ids)]
     if not texts:
-        raise AttnvizError("there is no text", 'attnviz run "I saw a saw"')
-    return [_stdin() if text == "-" else _checked(text) for text in texts]
+        texts = [STDIN] if is_piped() else []
+    if not texts:
+        raise AttnvizError("there is no text", current().example)
+    return [read_stdin() if text == STDIN else _checked(text) for text in joined(texts)]
+
+
+def read_input(texts: Sequence[str] | None, ids: str | None) -> str | list[int]:
+    """The one text, of a command that reads one."""
+    inputs = read_inputs(texts, ids)
+    if len(inputs) > 1:
+        raise AttnvizError(
+            f"expected one text, got {len(inputs)}",
+            "put all of it in quotes; attnviz run shows several, attnviz diff compares two",
+        )
+    return inputs[0]
+
+
+def one_source(words: Sequence[str] | None) -> str | None:
+    """The one text or file, of a command that reads either; None for stdin or ids."""
+    sources = joined(words or ())
+    if len(sources) > 1:
+        raise AttnvizError(
+            f"expected one text or file, got {len(sources)}",
+            "put a text in quotes; attnviz diff compares two",
+        )
+    return sources[0] if sources else None
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """The texts that were meant: bare words are one, of which the shell made several. Where one
+    has a space it was quoted, and so each is a text."""
+    if len(words) < 2 or STDIN in words or any(map(_has_space, words)):
+        if len(words) > 1 and not all(word == STDIN or _has_space(word) for word in words):
+            shown = ", ".join(f'"{word}"' for word in words[:MANY])
+            more = ", …" if len(words) > MANY else ""
+            talk(f"reading {len(words)} texts: {shown}{more}; quotes around all of it make it one")
+        return list(words)
+    text = " ".join(words)
+    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    talk(f'reading one text: "{shown}"')
+    return [text]
+
+
+def _has_space(word: str) -> bool:
+    return any(map(str.isspace, word))
+
+
+def is_piped() -> bool:
+    """Whether something was piped or redirected into the command: no terminal, no /dev/null."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):  # closed, or a stand-in
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def named_file(source: str | None) -> Path | None:
@@ -179,13 +246,21 @@ def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tupl
     return chosen, selection.heads(chosen)[0]
 
 
-def _stdin() -> str:
+def read_stdin() -> str:
+    """All of stdin as one text.
+
+    Raises:
+        AttnvizError: it is closed, empty, too long or not UTF-8.
+    """
+    _announce_waiting()
     try:
         content = sys.stdin.buffer.read(MAX_BYTES + 1).removeprefix(BOM_UTF8)
     except OSError as error:
         raise AttnvizError(
             f"cannot read stdin: {error.strerror}", "give the text itself, or pipe it in"
         ) from error
+    if not content:
+        raise AttnvizError("there is no text: stdin is empty", current().example)
     if len(content) > MAX_BYTES:
         raise AttnvizError(
             f"stdin has more than {MAX_BYTES:,} bytes, which is not one text",
@@ -198,6 +273,18 @@ def _stdin() -> str:
             f"stdin is not UTF-8: byte {error.start} is {content[error.start]:#04x}",
             "convert it: iconv -t utf-8",
         ) from error
+
+
+def _announce_waiting() -> None:
+    """Say that stdin is read, where nothing comes: a pipe that nobody writes to never ends."""
+    import select
+
+    try:
+        is_ready = bool(select.select([sys.stdin], [], [], PATIENCE)[0])
+    except (OSError, ValueError, TypeError):  # closed, a stand-in, or Windows
+        return
+    if not is_ready:
+        talk("reading the text from stdin; Ctrl-D ends it")
 
 
 def _checked(text: str) -> str:

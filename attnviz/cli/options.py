@@ -25,6 +25,15 @@ STACK = "The stack (of -m random and of .toml stacks; * also of trained models)"
 
 Ids = Annotated[str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")]
 
+TextWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="The text; several bare words are one; - reads stdin.",
+        metavar="[TEXT]...",
+        show_default=False,
+    ),
+]
+
 Target = Annotated[
     str | None,
     typer.Option(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from attnviz.cli.inputs import (
     announce,
     as_shown,
     first_head,
+    joined,
     load_file,
     named_file,
     read_inputs,
@@ -49,6 +53,7 @@ def test_texts_ids_and_stdin(stdin):
         ([], None, b"", "there is no text"),
         (["a", " "], None, b"", "the text is empty"),
         (["-"], None, b"\n", "the text is empty"),
+        (["-"], None, b"", "there is no text: stdin is empty"),
         (["-"], None, b"ab\xff", "stdin is not UTF-8: byte 2 is 0xff"),
     ],
 )
@@ -56,6 +61,78 @@ def test_texts_that_are_none(stdin, texts, ids, content, message):
     stdin(content)
     with pytest.raises(AttnvizError, match=message):
         read_inputs(texts, ids)
+
+
+@pytest.mark.parametrize(
+    ("words", "texts", "said"),
+    [
+        (["saw"], ["saw"], ""),
+        (["I", "saw", "a", "saw"], ["I saw a saw"], 'reading one text: "I saw a saw"\n'),
+        (["I saw", "a saw"], ["I saw", "a saw"], ""),
+        (["I saw", "-"], ["I saw", "-"], ""),
+        (["I saw", "saw"], ["I saw", "saw"], 'reading 2 texts: "I saw", "saw"; '),
+        (["saw "] * 5, ["saw "] * 5, ""),
+    ],
+)
+def test_bare_words_are_one_text(capsys, words, texts, said):
+    assert joined(words) == texts
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert bool(err) == bool(said)
+
+
+TEXTS = ["run", "heads", "explain", "flow", "ablate", "encode tokens"]
+
+
+@pytest.mark.parametrize("command", TEXTS)
+def test_every_command_reads_bare_words_and_what_is_piped_in(cli, command):
+    quoted = cli(*command.split(), "I saw a saw")
+    bare = cli(*command.split(), *["I", "saw", "a", "saw"])
+    piped = cli(*command.split(), stdin=b"I saw a saw\n")
+    assert quoted.returncode == bare.returncode == piped.returncode == 0
+    assert quoted.stdout == bare.stdout == piped.stdout
+    assert (bare.stderr, piped.stderr) == (b'reading one text: "I saw a saw"\n', b"")
+
+
+@pytest.mark.parametrize("command", ["heads", "explain", "flow", "ablate", "decode"])
+def test_one_text_is_expected(call, command):
+    done = call(command, "I saw", "a saw")
+    assert done.code == 2
+    assert "expected one text" in done.err
+
+
+def test_nothing_is_piped_in(cli):
+    done = cli("run")
+    assert done.stderr.startswith(b"error: there is no text: stdin is empty\nhint: ")
+    with open("/dev/null", "rb") as nothing:
+        done = subprocess.run(
+            [sys.executable, "-m", "attnviz", "run"],
+            stdin=nothing,
+            capture_output=True,
+            check=False,
+        )
+    assert done.stderr.startswith(b"error: there is no text\nhint: ")
+
+
+def test_both_sides_of_a_difference_may_need_what_is_piped_in(cli):
+    piped = cli("diff", "--with", "mask=causal", stdin=b"I saw a saw")
+    assert piped.stdout == cli("diff", "I saw a saw", "--with", "mask=causal").stdout
+    assert b"mask causal" in piped.stdout
+
+
+def test_a_pipe_that_nobody_writes_to_is_announced(monkeypatch):
+    said = []
+    monkeypatch.setattr(inputs, "talk", said.append)
+    monkeypatch.setattr(inputs, "PATIENCE", 0.01)
+    read, write = os.pipe()
+    with open(read) as stdin, open(write, "w") as writer:
+        monkeypatch.setattr("sys.stdin", stdin)
+        inputs._announce_waiting()
+        assert said == ["reading the text from stdin; Ctrl-D ends it"]
+        writer.write("hi")
+        writer.flush()
+        inputs._announce_waiting()
+        assert len(said) == 1
 
 
 def test_a_file_is_known_by_its_suffix_and_by_being_there_or_one_word(tmp_path, monkeypatch):

@@ -99,10 +99,12 @@ def ablate(
     selected: Selected,
     model: ModelInput,
     out: OutputOptions,
-    text: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="The text, - for stdin; an image for a vision model.", show_default=False
+            help="The text, - for stdin; an image for a vision model.",
+            metavar="[TEXT]...",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -125,9 +127,11 @@ def ablate(
         selected_heads,
         watched_output,
     )
+    from attnviz.cli.inputs import one_source
     from attnviz.views.ablation import ablation_views, setup_lines
     from attnviz.views.attention import header
 
+    text = one_source(words)
     loaded = load(model)
     heads = selected_heads(loaded, selected.selection)
     probes = _probes(loaded, text, texts, options)
@@ -157,7 +161,7 @@ def ablate(
 
 def _probes(model: Model, text: str | None, texts: TextInput, options: TrialOptions) -> list[Probe]:
     """What is asked of the model: about one text, or about the examples of a file."""
-    from attnviz.cli.inputs import named_file, read_inputs
+    from attnviz.cli.inputs import named_file, read_input
     from attnviz.models.run.examples import read_examples
     from attnviz.models.run.probe import make_probe
 
@@ -168,7 +172,7 @@ def _probes(model: Model, text: str | None, texts: TextInput, options: TrialOpti
             "give the text itself, and -m MODEL",
         )
     if options.data is None:
-        (read,) = read_inputs(None if text is None else [text], texts.ids)
+        read = read_input(None if text is None else [text], texts.ids)
         return [make_probe(model, read, pair=texts.second, target=texts.target, token=token)]
     if text is not None or token is not None or set_options(texts):
         raise AttnvizError("--data holds the texts and what is right", "give it alone")

@@ -11,7 +11,7 @@ from attnviz.cli.caching import CacheOptions
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
-from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target, group
+from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target, TextWords, group
 from attnviz.cli.options import Model as ModelName
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
@@ -43,9 +43,7 @@ def decode(
     selected: Selected,
     caching: CacheOptions,
     out: OutputOptions,
-    text: Annotated[
-        str | None, typer.Argument(help="The text; - reads stdin.", show_default=False)
-    ] = None,
+    text: TextWords = None,
     target: Target = None,
     ids: Ids = None,
     count: Annotated[
@@ -62,13 +60,13 @@ def decode(
     attnviz decode "早上好！" -m phrases
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
-    from attnviz.cli.inputs import announce, read_inputs
+    from attnviz.cli.inputs import announce, read_input
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
     from attnviz.views.decoding import decoding_views
 
-    (content,) = read_inputs(None if text is None else [text], ids)
+    content = read_input(text, ids)
     model = load(decoder)
     max_tokens = _max_tokens(model, count, target)
     cached = caching.cache != "none"

@@ -10,7 +10,7 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
-from attnviz.cli.inputs import as_shown
+from attnviz.cli.inputs import STDIN, as_shown, is_piped, joined, read_stdin
 from attnviz.cli.options import FileInput, LookOptions, OutputOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.sides import Side, check_uses, read_sides, side_b
@@ -107,7 +107,7 @@ def _sides(
     without: Sequence[str],
 ) -> tuple[Side, Side]:
     """What A and B are read or run from; `changed` and `without` are of B."""
-    source_a, source_b = _two(sources, options.get("ids"))
+    source_a, source_b = _two(sources, options.get("ids"), bool(changed or without))
     a = Side(
         name="A",
         source=source_a,
@@ -132,12 +132,16 @@ def _check_limit(fail_above: float | None) -> None:
         )
 
 
-def _two(sources: list[str], ids: str | None) -> tuple[str | None, str | None]:
+def _two(sources: list[str], ids: str | None, changes_b: bool) -> tuple[str | None, str | None]:
     """A and B as far as they are named."""
+    if not sources and ids is None and is_piped():
+        sources = [STDIN]
+    if len(sources) > 2 and changes_b:
+        sources = joined(sources)
     if len(sources) > 2:
         raise AttnvizError(
             f"expected A and B, got {len(sources)} texts or files",
-            "put a text of several words in quotes",
+            'put each text in quotes: attnviz diff "I saw a saw" "I saw a cat"',
         )
     if ids is not None and sources:
         raise AttnvizError(
@@ -148,4 +152,6 @@ def _two(sources: list[str], ids: str | None) -> tuple[str | None, str | None]:
             "there is nothing to compare", 'attnviz diff "I saw a saw" "I saw a cat"'
         )
     first, second = [*sources, None, None][:2]
+    if first == STDIN:  # which can be read once only, and both sides may need it
+        first = read_stdin()
     return first, second

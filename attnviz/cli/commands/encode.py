@@ -12,7 +12,7 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import OutputFiles, Report, emit, print_bytes
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions
+from attnviz.cli.options import OutputOptions, StackOptions, TextWords
 from attnviz.cli.spread import one_of, spread, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.registry import LARGEST_SIZE
@@ -80,7 +80,7 @@ def positions(
 def tokens(
     stack: StackOptions,
     out: OutputOptions,
-    text: Annotated[str, typer.Argument(help="The text; - reads stdin.")],
+    text: TextWords = None,
     where: Annotated[
         str,
         typer.Option(
@@ -94,12 +94,12 @@ def tokens(
     attnviz encode tokens "I saw a saw"
     """
     from attnviz.analysis.encoding import embedded
-    from attnviz.cli.inputs import read_inputs
+    from attnviz.cli.inputs import read_input
     from attnviz.models.run.forward import run
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))
-    (content,) = read_inputs([text], None)
+    content = read_input(text, None)
     model = load(stack)
     trace = run(content, model=model, stages=(), hidden_states=True, fingerprint=False)
     states = next(iter(trace.hidden_states.values()))

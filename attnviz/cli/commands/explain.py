@@ -9,7 +9,7 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput
+from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput, TextWords
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
 
@@ -25,7 +25,7 @@ def explain(
     selected: SelectedHead,
     stack: StackOptions,
     out: OutputOptions,
-    text: Annotated[str, typer.Argument(help="The text; - reads stdin.", show_default=False)] = "",
+    text: TextWords = None,
     cell: Annotated[str, typer.Option(help="QUERY,KEY: positions of two tokens")] = "0,0",
 ) -> None:
     """Give every number behind one cell: products, scale, bias, mask, softmax, what it moves.
@@ -37,10 +37,10 @@ def explain(
         raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
     from attnviz.analysis.cell import explain_cell
     from attnviz.analysis.steps import STAGES
-    from attnviz.cli.inputs import first_head, read_inputs, record
+    from attnviz.cli.inputs import first_head, read_input, record
     from attnviz.views.cell import cell_views
 
-    (content,) = read_inputs([text] if text else None, texts.ids)
+    content = read_input(text, texts.ids)
     model = load(stack)
     selection = selected.selection
     trace = record(model, content, texts, STAGES, selection, fingerprint=out.wants_data)

@@ -9,7 +9,7 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
-from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
+from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.options import FileInput, OutputOptions, Scale, StackOptions, TextInput
 from attnviz.cli.spread import one_of, set_options, spread
@@ -32,11 +32,12 @@ def flow(
     texts: TextInput,
     stack: StackOptions,
     out: OutputOptions,
-    source: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
             help="A text, - for stdin, the file of a trace or of weights; an image for a vision "
             "model.",
+            metavar="[TEXT|FILE]",
             show_default=False,
         ),
     ] = None,
@@ -72,6 +73,7 @@ def flow(
 
     one_of("method", method, METHODS)
     by: Any = one_of("scale", scale, SCALES)
+    source = one_source(words)
     file = named_file(source)
     if file is not None:
         if set_options(texts, stack):
@@ -104,7 +106,7 @@ def _run(
 ) -> tuple[Trace, Transformer]:
     from attnviz.analysis.contributions import STAGES
 
-    (content,) = read_inputs(None if text is None else [text], texts.ids)
+    content = read_input(None if text is None else [text], texts.ids)
     model = load(stack)
     weighted = method == "contributions"
     trace = record_source(

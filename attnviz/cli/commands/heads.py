@@ -10,7 +10,7 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import OutputFiles, Report, emit, show
-from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
+from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
 from attnviz.cli.loading import load
 from attnviz.cli.options import FileInput, OutputOptions, Selected, StackOptions, TextInput
 from attnviz.cli.progress import progress
@@ -47,12 +47,13 @@ def heads(
     selected: Selected,
     stack: StackOptions,
     out: OutputOptions,
-    source: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
             help="A text, or a file: a trace, weights as `attnviz show` reads them, what this "
             "command or `attnviz scan` wrote, an image for a vision model; - reads a text from "
             "stdin.",
+            metavar="[TEXT|FILE]",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +95,7 @@ def heads(
     if top is not None and top < 0:
         raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 10")
     one_of("order", order, ORDERS)
+    source = one_source(words)
     if explain and source is None and texts.ids is None:
         emit([Report([explain_view()], {"format": "attnviz-explanation", "version": 1}, {})], out)
         return
@@ -143,7 +145,7 @@ def _of_text(
     from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.values import output_weights
 
-    (read,) = read_inputs(None if text is None else [text], texts.ids)
+    read = read_input(None if text is None else [text], texts.ids)
     model = load(stack)
     stages = ("weights", "v")
     trace = record_source(model, read, texts, stages, selection, fingerprint=fingerprint)

@@ -38,7 +38,11 @@ def run(
     out: OutputOptions,
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="One text or several; - reads stdin.", show_default=False),
+        typer.Argument(
+            help="A text, or several in quotes; - reads stdin.",
+            metavar="[TEXT]...",
+            show_default=False,
+        ),
     ] = None,
     mask_file: Annotated[
         Path | None,

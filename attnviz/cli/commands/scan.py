@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnviz.cli.command import Command
+from attnviz.cli.current import current
 from attnviz.cli.emit import Report, emit, talk
+from attnviz.cli.inputs import STDIN, is_piped
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.progress import progress
@@ -49,13 +51,14 @@ def scan(
     stack: StackOptions,
     out: OutputOptions,
     corpus: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A file with one text a line, plain or .jsonl, gzip or not; - reads stdin. For an "
             "encoder-decoder, SOURCE<TAB>TARGET.",
+            metavar="CORPUS",
             show_default=False,
         ),
-    ],
+    ] = None,
     field: Annotated[
         str | None,
         typer.Option(help="Lines are JSON; the field with the text (default in .jsonl: text)"),
@@ -95,6 +98,10 @@ def scan(
         check_available(workers * WORKER_BYTES, f"--workers {workers}", "fewer workers")
     if workers is not None and dask is not None:
         raise AttnvizError("--workers: a cluster has workers of its own", "leave it out")
+    if corpus is None:
+        if not is_piped():
+            raise AttnvizError("there is no corpus", current().example)
+        corpus = STDIN
     state_file = _state_file(out, resume)
     model = load(stack)
     if not model.transformer.sites():

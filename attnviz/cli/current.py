@@ -1,0 +1,36 @@
+"""The command that runs, so that a hint names it and no other."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+
+class Current(NamedTuple):
+    """A command as it was called."""
+
+    path: str = "attnviz run"
+    """`attnviz heads`, `attnviz encode tokens`."""
+    example: str = 'attnviz run "I saw a saw"'
+    """The first of its help."""
+
+
+_CURRENT: ContextVar[Current | None] = ContextVar("command", default=None)
+
+
+def current() -> Current:
+    """The command that runs; `attnviz run` where none does."""
+    return _CURRENT.get() or Current()
+
+
+def set_current(context: Any) -> None:
+    """From here on, hints are about the command of this context."""
+    path = context.command_path
+    lines = [line.strip() for line in (context.command.help or "").splitlines()]
+    examples = [line for line in lines if line.startswith(f"{path} ")]
+    _CURRENT.set(Current(path, examples[0] if examples else f"{path} --help"))
+
+
+def forget_current() -> None:
+    """No command runs."""
+    _CURRENT.set(None)
