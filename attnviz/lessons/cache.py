@@ -43,7 +43,7 @@ from attnviz.views.kinds import Curves, Table, Text, Value, View
 
 TITLE = "The key/value cache: nothing is computed twice"
 QUESTION = "How does a model write without computing all anew?"
-AFTER = "sequence"
+AFTER = "image"
 GROUP = "practice"
 ALSO = ("kv", "kv-cache", "paged", "paged-attention", "vllm", "decoding", "generation", "inference")
 

@@ -34,7 +34,7 @@ from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Text, Value
 
 TITLE = "Caveats: when weights mislead"
 QUESTION = "When do attention weights mislead?"
-AFTER = "image"
+AFTER = "cache"
 GROUP = "practice"
 ALSO = ("explanation", "interpretability", "faithfulness", "sink", "attention-sink")
 

@@ -21,7 +21,7 @@ from attnviz.views.kinds import Heatmap, Table, View
 
 TITLE = "I saw a saw: what a word is depends on the words around it"
 QUESTION = "How does a word get its meaning from its neighbours?"
-AFTER = "steps"
+AFTER = ""
 GROUP = "start"
 ALSO = ("tagging", "tagger", "part-of-speech", "pos", "ambiguity", "meaning", "saw")
 

@@ -28,7 +28,7 @@ from attnviz.views.kinds import Curves, Table, Text, Value
 
 TITLE = "Cost: what it takes to look at every token"
 QUESTION = "Attention, RNN or CNN: what does each cost?"
-AFTER = "block"
+AFTER = "three"
 GROUP = "models"
 ALSO = (
     "cnn",

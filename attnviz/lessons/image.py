@@ -24,7 +24,7 @@ from attnviz.views.kinds import Grid, Heatmap, Picture, Scale, Table, Text, indi
 
 TITLE = "Images: patches as tokens"
 QUESTION = "How does a transformer read an image?"
-AFTER = "cache"
+AFTER = "sequence"
 GROUP = "models"
 ALSO = ("vit", "vision", "patches", "pixels", "digits", "saliency")
 

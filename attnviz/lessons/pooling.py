@@ -18,7 +18,7 @@ from attnviz.views.kinds import Axis, Curves, Heatmap, Scale, Table, Value, View
 
 TITLE = "Pooling: from an average to attention"
 QUESTION = "How does a plain average become attention?"
-AFTER = "retrieval"
+AFTER = "heads"
 GROUP = "deeper"
 ALSO = ("average", "kernel", "kernel-regression", "nadaraya-watson", "regression")
 

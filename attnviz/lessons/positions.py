@@ -27,7 +27,7 @@ from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
 
 TITLE = "Positions: how attention knows the order of words"
 QUESTION = "How does attention know the order of the words?"
-AFTER = "three"
+AFTER = "scores"
 GROUP = "deeper"
 ALSO = ("positional-encoding", "positional", "pe", "rope", "rotary", "alibi", "sinusoidal", "order")
 

@@ -20,7 +20,7 @@ from attnviz.views.kinds import Curves, Table, View
 
 TITLE = "Scaling: why attention divides by √d_k"
 QUESTION = "Why are the scores divided by √d_k?"
-AFTER = "scores"
+AFTER = "steps"
 GROUP = "start"
 ALSO = ("softmax", "scaled-dot-product", "sqrt", "d_k", "temperature", "gradient", "saturation")
 INTUITION = (

@@ -26,7 +26,7 @@ from attnviz.views.kinds import Axis, Heatmap, Table, View, around_zero, indices
 
 TITLE = "Attention step by step: from a sentence to its output"
 QUESTION = "How does a sentence become the output of attention?"
-AFTER = ""
+AFTER = "retrieval"
 GROUP = "start"
 ALSO = ("attention", "self-attention", "walkthrough", "shapes", "projections")
 

@@ -30,7 +30,7 @@ from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
 
 TITLE = "Three attentions of one translation: who asks whom?"
 QUESTION = "Encoder and decoder: who looks at whom?"
-AFTER = "heads"
+AFTER = "block"
 GROUP = "models"
 ALSO = (
     "cross-attention",

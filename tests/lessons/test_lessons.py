@@ -20,7 +20,7 @@ from rich.cells import cell_len
 import attnviz.lessons
 from attnviz.cli import run_cli
 from attnviz.language import speaking
-from attnviz.lessons import LESSONS, choose, read_input, reading_order
+from attnviz.lessons import LESSONS, choose, groups, read_input, reading_order
 from attnviz.lessons.kit.page import arrays, lesson_views, lesson_words, texts_and_tables
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
@@ -51,10 +51,12 @@ def test_every_file_with_a_lesson_is_listed():
 
 def test_the_reading_order():
     assert reading_order() == [
-        *("steps", "context", "retrieval", "pooling", "scores", "scaling", "masks", "heads"),
-        *("three", "positions", "embedding", "norms", "block", "cost", "sequence", "cache"),
-        *("image", "caveats"),
+        *("context", "retrieval", "steps", "scaling", "masks", "heads"),
+        *("pooling", "scores", "positions", "embedding", "norms", "block"),
+        *("three", "cost", "sequence", "image"),
+        *("cache", "caveats"),
     ]
+    assert [name for names in groups().values() for name in names] == reading_order()
 
 
 def test_lessons_from_outside_find_their_place(monkeypatch):
