@@ -5,20 +5,32 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, ListedColormap
 
 from attnviz.nn.types import Array
+from attnviz.render import palette
 from attnviz.views.kinds import Axis, Heatmap, Scale
 
 MASKED = (0.84, 0.82, 0.79, 1.0)
 BROKEN = (0.75, 0.0, 0.75, 1.0)
 
 
+STEPS = 256
+
+
 @cache
 def colour_map(kind: str) -> Colormap:
-    """White is 0 in both: Blues grows darker, RdBu red above zero and blue below."""
-    return colormaps["RdBu_r" if kind == "diverging" else "Blues"]
+    """White is 0 in both: one grows darker, one blue below zero and orange above."""
+    if kind == "diverging":
+        colours = [palette.diverging(level) for level in np.linspace(-1, 1, STEPS + 1)]
+    else:
+        colours = [palette.sequential(level) for level in np.linspace(0, 1, STEPS)]
+    return ListedColormap(np.array(colours) / 255, name=kind)
+
+
+def category(number: int) -> str:
+    """The colour of the so-manieth token or curve."""
+    return "#{:02x}{:02x}{:02x}".format(*palette.category(number))
 
 
 def limits(scale: Scale) -> tuple[float, float]:
@@ -43,7 +55,6 @@ def token_colour(axis: Axis, position: int) -> str:
 
 
 def ink(colour: Array) -> str:
-    """Black or white, whichever reads better on a colour [4] of bytes (WCAG 2 luminance)."""
-    c = colour[:3] / 255
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    return "black" if float(linear @ np.array([0.2126, 0.7152, 0.0722])) > 0.179 else "white"
+    """Black or white, whichever reads better on a colour [4] of bytes."""
+    red, green, blue = (int(channel) for channel in colour[:3])
+    return "black" if palette.text_is_black((red, green, blue)) else "white"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from attnviz.render.figure.boxes import Box, Page
+from attnviz.render.figure.colours import category
 from attnviz.render.figure.text import MAX_WIDTH, note_words, title_words, words_box
 from attnviz.render.figure.text_layout import SMALL, lines_of, width_of
 from attnviz.views.kinds import Curves
@@ -15,8 +16,6 @@ from attnviz.views.numbers import short
 LEGEND = 2.4
 CURVES = (5.0, 2.4)
 STYLES = ("-", "--", "-.", ":")
-# Okabe and Ito's colours, which can be told apart with colour-blind eyes
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def curves_box(curves: Curves) -> Box:
@@ -44,7 +43,7 @@ def _plot(axes: Axes, curves: Curves, names: Sequence[str]) -> None:
             curves.x,
             values,
             label=name,
-            color=COLOURS[number % len(COLOURS)],
+            color=category(number),
             linestyle=STYLES[number % len(STYLES)],
             linewidth=1.3,
             marker="." if len(curves.x) <= 40 else None,

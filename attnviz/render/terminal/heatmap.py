@@ -19,9 +19,7 @@ from attnviz.render.terminal.screen import (
     BROKEN_LEVEL,
     DIGITS,
     FALLING,
-    MASKED,
     MASKED_LEVEL,
-    MASKED_SIGN,
     NOTHING_LEVEL,
     RISING,
     SHADES,
@@ -30,6 +28,7 @@ from attnviz.render.terminal.screen import (
     Screen,
     cell_style,
     fit,
+    half_cells,
     segment,
     style,
 )
@@ -131,20 +130,13 @@ def draw_cells(
         nothing = [NOTHING_LEVEL] * len(levels[row])
         lower = levels[row + 1] if row + 1 < len(levels) else nothing
         return [
-            segment("▀", cell_style(above, screen.depth, below))
+            half_cells(above, below, screen)
             for above, below in zip(levels[row], lower, strict=True)
         ]
     cells = []
     for column, level in enumerate(levels[row]):
         text = _cell_text(heatmap, row, column, level, layout, screen)
-        painted = None
-        if screen.paints:
-            painted = cell_style(level, screen.depth)
-            if level == MASKED_LEVEL:
-                painted = style(MASKED_SIGN, MASKED)
-        elif level == MASKED_LEVEL and screen.depth:
-            painted = style(dim=True)
-        cells.append(segment(text, painted))
+        cells.append(segment(text, cell_style(level, screen)))
     return cells
 
 
@@ -273,7 +265,7 @@ def _colour_bar(scale: Scale, screen: Screen) -> Row:
     span = 2.0 if scale.kind == "diverging" else 1.0
     steps = [round(first + span * i / (BAR - 1), 2) for i in range(BAR)]
     dim = style(dim=True)
-    bar = [segment(" ", cell_style(step, screen.depth)) for step in steps]
+    bar = [segment(" ", cell_style(step, screen)) for step in steps]
     tail = f" {high}" + (f" ({what})" if what else "")
     return [segment(f"{screen.text(low)} ", dim), *bar, segment(screen.text(tail), dim)]
 

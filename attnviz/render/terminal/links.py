@@ -112,7 +112,7 @@ def _cell(dots: Array, heat: Array, y: int, x: int, screen: Screen) -> Segment:
     code = int(DOTS[dots[4 * y : 4 * y + 4, 2 * x : 2 * x + 2]].sum())
     if not code:
         return segment(" ")
-    colour = cell_style(float(heat[y, x]), screen.depth, 4.0) if screen.paints else None
+    colour = cell_style(float(heat[y, x]), screen)
     return segment(chr(BRAILLE + code), colour)
 
 

@@ -11,20 +11,13 @@ from rich.segment import Segment
 from rich.style import Style
 
 from attnviz.nn.masks import Hatch
+from attnviz.render import palette
 from attnviz.render.hatches import HATCHES
 from attnviz.render.line_breaking import MAX_PER_CELL
+from attnviz.render.palette import COLOURS, Background, Rgb
 from attnviz.tokens import ASCII, in_encoding
 
 Depth = Literal[0, 16, 256, 16777216]
-
-# From dark to light; their lightness rises at every step, also after the nearest of 256 colours
-# is taken (viridis and its like lose that: a test holds it here).
-SEQUENTIAL = (233, 17, 18, 19, 25, 31, 37, 43, 79, 121, 157, 193, 229, 230)
-BELOW = (233, 17, 18, 19, 26, 33, 39, 81, 123)
-ABOVE = (233, 52, 88, 124, 160, 202, 208, 214, 221)
-MASKED, MASKED_SIGN, BROKEN = 240, 250, 125
-FAINT = 246
-"""For numbers that round to the low end of the scale, so that the others stand out."""
 
 SHADES = "·░▒▓█"
 DIGITS = "0123456789"
@@ -41,6 +34,7 @@ class Screen(NamedTuple):
     """Whether it has blocks and all our signs, each in one cell."""
     encoding: str = "ascii"
     """Of the text, if not."""
+    background: Background = "dark"
 
     @property
     def paints(self) -> bool:
@@ -105,6 +99,7 @@ def style(
     *,
     bold: bool = False,
     dim: bool = False,
+    reverse: bool = False,
 ) -> Style:
     """Of colours by their number among 256."""
     return Style(
@@ -112,54 +107,99 @@ def style(
         bgcolor=None if background is None else Color.from_ansi(background),
         bold=bold or None,
         dim=dim or None,
+        reverse=reverse or None,
     )
-
-
-@cache
-def cell_style(level: float, depth: Depth, lower: float | None = None) -> Style:
-    """The style of a cell at a level of the colour scale, with a text colour that can be read.
-
-    With `lower`, of an upper half block: `level` above, `lower` below.
-    """
-    background = cell_colour(level, depth)
-    if lower == NOTHING_LEVEL:
-        return Style(color=background)
-    if lower is not None:
-        return Style(color=background, bgcolor=cell_colour(lower, depth))
-    text = FAINT if level == 0 else 16 if luminance(background) > 0.179 else 231
-    return Style(color=Color.from_ansi(text), bgcolor=background)
 
 
 MASKED_LEVEL, BROKEN_LEVEL, NOTHING_LEVEL = 2.0, 3.0, 4.0
 """Levels off the scale: a masked cell, one that is not a number, none at all."""
 
 
+def cell_style(level: float, screen: Screen) -> Style | None:
+    """The style of a cell at a level of the colour scale, with a text colour that can be read.
+
+    A level that rounds to 0 has the screen's own background. With 16 colours the text alone
+    shows the level; with none there is no style.
+    """
+    return _cell_style(level, screen.depth, screen.background)
+
+
 @cache
-def cell_colour(level: float, depth: Depth) -> Color:
-    """The colour of a level: [0, 1] on the sequential ramp, 10 + [-1, 1] on the diverging one."""
+def _cell_style(level: float, depth: Depth, background: Background) -> Style | None:
+    if depth == 0:
+        return None
+    if depth == 16:
+        return _style_of_16(level, background)
+    colours = COLOURS[background]
     if level == MASKED_LEVEL:
-        return Color.from_ansi(MASKED)
+        return style(colours.masked_sign, colours.masked)
+    colour = cell_colour(level, depth, background)
+    if colour is None:
+        return style(colours.faint)
+    black = palette.text_is_black(_rgb(colour))
+    return Style(color=Color.from_ansi(16 if black else 231), bgcolor=colour)
+
+
+def _style_of_16(level: float, background: Background) -> Style | None:
+    """Faint near zero, then plain, in colour, in bold colour, and at the end of the scale inverse;
+    the reader chose what the 16 colours are, so they say no more than the shades and digits do."""
+    if level == MASKED_LEVEL:
+        return style(dim=True)
     if level == BROKEN_LEVEL:
-        return Color.from_ansi(BROKEN)
-    ramp: tuple[int, ...] = SEQUENTIAL
-    share = level
-    if level > 5:
-        ramp, share = (ABOVE if level >= 10 else BELOW), abs(level - 10)
-    exact = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
+        return style(5)
+    sign = level - 10 if level > 5 else level
+    strength = abs(sign)
+    colour = (4 if background == "light" else 6) if level < 5 else 3 if sign > 0 else 4
+    if strength < 0.005:
+        return style(dim=True)
+    if strength < 0.25:
+        return None
+    return style(colour, bold=strength >= 0.5, reverse=strength >= 0.75)
+
+
+def half_cells(above: float, below: float, screen: Screen) -> Segment:
+    """Two cells in one character, of a screen that paints."""
+    upper, lower = (cell_colour(level, screen.depth, screen.background) for level in (above, below))
+    if upper is None:
+        return segment(" ") if lower is None else segment("▄", Style(color=lower))
+    return segment("▀", Style(color=upper, bgcolor=lower))
+
+
+@cache
+def cell_colour(level: float, depth: Depth, background: Background) -> Color | None:
+    """The colour of a level, [0, 1] on the sequential ramp, 10 + [-1, 1] on the diverging one;
+    None for the screen's own."""
+    colours = COLOURS[background]
+    if level == NOTHING_LEVEL:
+        return None
+    if level == MASKED_LEVEL:
+        return Color.from_ansi(colours.masked)
+    if level == BROKEN_LEVEL:
+        return Color.from_ansi(colours.broken)
+    signed = level > 5
+    share = level - 10 if signed else level
     if depth <= 256:
-        return Color.from_ansi(ramp[round(exact)])
-    low = min(int(exact), len(ramp) - 2)
-    ends = [Color.from_ansi(ramp[low + i]).get_truecolor() for i in (0, 1)]
-    mixed = [a + (b - a) * (exact - low) for a, b in zip(*ends, strict=True)]
-    return Color.from_rgb(*mixed)
+        number = palette.of_256(share, background, signed)
+        return None if number is None else Color.from_ansi(number)
+    if abs(share) < 0.005:
+        return None
+    return Color.from_rgb(*(palette.diverging if signed else palette.sequential)(share, background))
 
 
-def luminance(colour: Color) -> float:
-    """Relative luminance as WCAG 2 defines it; black text reads better above 0.179."""
+def category_style(number: int, screen: Screen, bold: bool = False) -> Style | None:
+    """The text colour of the so-manieth of several that have no order."""
+    if not screen.depth:
+        return None
+    if not screen.paints:
+        return style(CATEGORIES_OF_16[number % len(CATEGORIES_OF_16)], bold=bold)
+    categories = COLOURS[screen.background].categories
+    return style(categories[number % len(categories)], bold=bold)
 
-    def linear(channel: int) -> float:
-        c = channel / 255
-        return c / 12.92 if c <= 0.04045 else float(((c + 0.055) / 1.055) ** 2.4)
 
-    red, green, blue = (linear(c) for c in colour.get_truecolor())
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+CATEGORIES_OF_16 = (4, 3, 2, 5, 1, 6)
+"""The nearest among the reader's own colours."""
+
+
+def _rgb(colour: Color) -> Rgb:
+    red, green, blue = colour.get_truecolor()
+    return red, green, blue

@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import pytest
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,6 +13,7 @@ from attnviz.render import render
 from attnviz.render.figure.boxes import Page
 from attnviz.render.figure.colours import pixels
 from attnviz.render.figure.heatmap import colour_bar, heatmap_box
+from attnviz.render.palette import diverging, sequential
 from attnviz.views.kinds import Grid, Scale, around_zero
 from tests.render import samples
 from tests.render.figure.drawing import holds, image, square
@@ -21,13 +21,11 @@ from tests.render.figure.drawing import holds, image, square
 
 @pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 1.0])
 def test_cells_have_the_colour_of_their_value(value):
-    assert holds(image([square()]), colormaps["Blues"](value), at_least=3000)
+    assert holds(image([square()]), np.array(sequential(value)) / 255, at_least=3000)
 
 
-@pytest.mark.parametrize(
-    ("scale", "name"), [(Scale(0, 1), "Blues"), (Scale(-3, 3, "diverging"), "RdBu_r")]
-)
-def test_the_colour_bar_is_the_mapping(scale, name):
+@pytest.mark.parametrize("scale", [Scale(0, 1), Scale(-3, 3, "diverging")])
+def test_the_colour_bar_is_the_mapping(scale):
     """Its colour at every height is the one that a cell of that value gets."""
     figure = Figure(figsize=(2, 4), dpi=100)
     colour_bar(Page(figure, 2.0, 4.0), 0.5, 0.5, 3.0, scale)
@@ -38,14 +36,15 @@ def test_the_colour_bar_is_the_mapping(scale, name):
         value = scale.low + place * (scale.high - scale.low)
         cell = pixels(square(np.array([[value]]), scale=scale))[0, 0, :3].astype(int)
         assert np.abs(column[round((1 - place) * 299)] - cell).max() <= 3
-        assert np.abs(cell / 255 - colormaps[name](place)[:3]).max() <= 0.01
+        true = diverging(2 * place - 1) if scale.kind == "diverging" else sequential(place)
+        assert np.abs(cell - np.array(true)).max() <= 3
 
 
 @pytest.mark.parametrize("value", [-2.0, 0.0, 2.0])
 def test_differences_are_white_at_zero(value):
     values = np.array([[-2.0, 0.0], [1.0, 2.0]])
     picture = image([square(values, scale=around_zero(values))])
-    assert holds(picture, colormaps["RdBu_r"]((value + 2) / 4), at_least=3000)
+    assert holds(picture, np.array(diverging(value / 2)) / 255, at_least=3000)
 
 
 def test_masked_is_hatched_and_named():

@@ -1,34 +1,51 @@
-"""Colours that rise in lightness, text that can be read on them, and words cut to cells."""
+"""What near zero looks like, sixteen colours, and words cut to cells."""
 
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 import pytest
 from rich.cells import cell_len
-from rich.color import Color
 
-from attnviz.render.terminal.screen import ABOVE, BELOW, SEQUENTIAL, Screen, fit, luminance
-
-
-def lightness(number):
-    return luminance(Color.from_ansi(number))
-
-
-@pytest.mark.parametrize("ramp", [SEQUENTIAL, BELOW, ABOVE])
-def test_ramps_rise_in_lightness_among_256_colours(ramp):
-    """The nearest of 256 colours to viridis and its like do not."""
-    steps = [lightness(number) for number in ramp]
-    assert all(a < b for a, b in pairwise(steps))
+from attnviz.render.terminal.screen import (
+    NOTHING_LEVEL,
+    Screen,
+    cell_style,
+    fit,
+    half_cells,
+)
 
 
-@pytest.mark.parametrize("number", sorted({*SEQUENTIAL, *BELOW, *ABOVE}))
-def test_text_on_every_colour_can_be_read(number):
-    background = lightness(number)
-    text = 0.0 if background > 0.179 else 1.0
-    contrast = (max(text, background) + 0.05) / (min(text, background) + 0.05)
-    assert contrast >= 4.5
+@pytest.mark.parametrize("depth", [256, 16777216])
+@pytest.mark.parametrize("background", ["dark", "light"])
+def test_near_zero_is_the_background_itself(depth, background):
+    screen = Screen(80, depth, background=background)
+    for level in (0.0, 10.0):
+        assert cell_style(level, screen).bgcolor is None
+        assert cell_style(level, screen).color is not None
+    assert cell_style(0.5, screen).bgcolor is not None
+
+
+def test_half_cells_leave_the_background_where_a_cell_is_near_zero():
+    screen = Screen(80, 256)
+    assert half_cells(0.0, 0.0, screen).text == " "
+    below, above = half_cells(0.0, 1.0, screen), half_cells(1.0, 0.0, screen)
+    assert (below.text, above.text) == ("▄", "▀")
+    assert below.style.bgcolor is above.style.bgcolor is None
+    assert below.style.color == above.style.color
+    both = half_cells(1.0, 0.5, screen)
+    assert both.style.color != both.style.bgcolor
+    odd = half_cells(1.0, NOTHING_LEVEL, screen)
+    assert (odd.text, odd.style.bgcolor) == ("▀", None)
+
+
+def test_sixteen_colours_grow_stronger_with_the_level():
+    """Inverse text, not a background of which nobody knows how light it is."""
+    screen = Screen(80, 16)
+    styles = [cell_style(level, screen) for level in (0.0, 0.1, 0.4, 0.6, 0.9)]
+    assert len(set(map(str, styles))) == 5
+    assert all(each is None or each.bgcolor is None for each in styles)
+    assert cell_style(1.0, Screen(80, 0)) is None
 
 
 def test_fit_cuts_and_fills_to_the_cell():
