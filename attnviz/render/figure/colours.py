@@ -15,14 +15,15 @@ MASKED = (0.84, 0.82, 0.79, 1.0)
 BROKEN = (0.75, 0.0, 0.75, 1.0)
 
 
-STEPS = 256
+STEPS = 1001
+"""So that hundredths of the scale have their exact colours."""
 
 
 @cache
 def colour_map(kind: str) -> Colormap:
     """White is 0 in both: one grows darker, one blue below zero and orange above."""
     if kind == "diverging":
-        colours = [palette.diverging(level) for level in np.linspace(-1, 1, STEPS + 1)]
+        colours = [palette.diverging(level) for level in np.linspace(-1, 1, STEPS)]
     else:
         colours = [palette.sequential(level) for level in np.linspace(0, 1, STEPS)]
     return ListedColormap(np.array(colours) / 255, name=kind)
