@@ -5,7 +5,7 @@ A view carries its values, labels, colour scale, mask and notes; a renderer deci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from attnviz.nn.masks import Hatch, hatch_of
 from attnviz.nn.types import Array
-from attnviz.views.numbers import fixed, short, value_text
+from attnviz.views.numbers import column_texts, fixed, is_number, short
 
 LOG_FLOOR = 1e-4
 
@@ -264,6 +264,9 @@ class Picture(NamedTuple):
 
 Value = str | int | float | None
 
+CellTone = Literal["good", "bad", "strong", "faint"]
+"""Of a cell that is a verdict or stands out; its words say the same without colour."""
+
 
 class Table(NamedTuple):
     """Rows of numbers and words under column names."""
@@ -273,16 +276,37 @@ class Table(NamedTuple):
     rows: tuple[tuple[Value, ...], ...]
     notes: tuple[str, ...] = ()
     decimals: int | None = None
-    """Of every number that is not whole; None for four significant digits."""
+    """Of every number that is not whole; None for as many as its column needs."""
     missing: str = ""
     """What is shown for None."""
+    tones: Mapping[tuple[int, int], CellTone] = {}
+    """By row and column."""
+    groups: tuple[int, ...] = ()
+    """Rows above which a light rule stands."""
+    importance: tuple[int, ...] = ()
+    """Columns that stay longest where not all have room; the others follow in their order."""
 
     def texts(self) -> list[list[str]]:
-        """What is shown of each row."""
+        """What is shown of each row; the numbers of a column have their decimals in common."""
+        if not self.rows:
+            return []
+        columns = (
+            column_texts(values, self.decimals, self.missing)
+            for values in zip(*self.rows, strict=True)
+        )
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    def is_words(self) -> list[bool]:
+        """Of each column, whether it holds words, which stand to the left and may wrap."""
         return [
-            [self.missing if value is None else value_text(value, self.decimals) for value in row]
-            for row in self.rows
+            any(isinstance(row[i], str) and not is_number(row[i]) for row in self.rows)
+            for i in range(len(self.columns))
         ]
+
+
+def verdicts(column: int, holds: Iterable[bool]) -> dict[tuple[int, int], CellTone]:
+    """The tones of a column that says of each row whether something holds."""
+    return {(row, column): "good" if good else "bad" for row, good in enumerate(holds)}
 
 
 Tone = Literal["plain", "note", "warning", "head"]

@@ -22,6 +22,7 @@ from attnviz.views.kinds import (
     Text,
     Value,
     View,
+    verdicts,
 )
 
 
@@ -83,7 +84,9 @@ def claims_table(claims: Sequence[Claim]) -> Table:
     rows = tuple(
         (claim.text, claim.measured, say("yes") if claim.holds else say("NO")) for claim in claims
     )
-    return Table(say("claims, checked"), (say("claim"), say("measured"), say("holds")), rows)
+    columns = (say("claim"), say("measured"), say("holds"))
+    tones = verdicts(2, (claim.holds for claim in claims))
+    return Table(say("claims, checked"), columns, rows, tones=tones)
 
 
 def list_views(groups: Mapping[str, Mapping[str, str]]) -> list[View]:

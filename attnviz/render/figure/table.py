@@ -27,7 +27,7 @@ def table_box(table: Table) -> Box:
     """Columns of text; numbers to the right. Words wrap where the table is too wide."""
     shown = table.texts()[:MAX_ROWS]
     cells = [list(table.columns), *shown]
-    is_words = [any(isinstance(r[i], str) for r in table.rows) for i in range(len(table.columns))]
+    is_words = table.is_words()
     widths = _narrowed(
         [max(map(width_of, column)) for column in zip(*cells, strict=True)], is_words
     )

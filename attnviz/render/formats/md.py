@@ -54,9 +54,7 @@ def _view(view: View) -> str:
         return _section(view.title, panels, view.notes)
     if isinstance(view, Table):
         rows = [[escaped(text) for text in row] for row in view.texts()]
-        words = [
-            i for i in range(len(view.columns)) if any(isinstance(r[i], str) for r in view.rows)
-        ]
+        words = [i for i, is_words in enumerate(view.is_words()) if is_words]
         table = _pipes([escaped(c) for c in view.columns], rows, words)
         return _section(view.title, table, view.notes)
     if isinstance(view, Curves):

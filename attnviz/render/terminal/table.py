@@ -2,87 +2,210 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from attnviz.render.terminal.screen import Block, Screen, fit, segment, style
+from attnviz.language import say
+from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, style
 from attnviz.render.terminal.text import heading, notes, row_width, wrap
-from attnviz.views.kinds import Table
+from attnviz.views.kinds import CellTone, Table
+
+if TYPE_CHECKING:
+    from rich.style import Style
 
 MAX_ROWS = 60
 MIN_WORDS = 16
+GAP = 2
+MAX_BELOW = 24
+"""Rows of a table whose columns may go below one another; in a longer one nobody would find the
+row again, and some are left out."""
+WIDEST = 200
+
+RULES = "    \n    \n ── \n    \n ╌╌ \n ╌╌ \n    \n    \n"
+ASCII_RULES = "    \n    \n -- \n    \n -- \n -- \n    \n    \n"
+"""Of Rich's tables: below the head, and between groups of rows."""
+
+NUMBER = re.compile(r"([<>~±-]*[\d,]+)([\d.e+%-]*)")
+"""The whole part of a number, and what follows it."""
+
+
+class Column(NamedTuple):
+    """One column as it is to be shown."""
+
+    number: int
+    head: str
+    texts: list[str]
+    is_words: bool
+
+    @property
+    def width(self) -> int:
+        """What it takes if nothing wraps."""
+        return max(map(cell_len, (self.head, *self.texts)))
+
+    @property
+    def narrowest(self) -> int:
+        """What it takes at least: a word of the head, the numbers."""
+        texts = max(map(cell_len, self.texts), default=0)
+        word = max(map(cell_len, self.head.split(" ")))
+        return max(word, min(texts, MIN_WORDS) if self.is_words else texts)
 
 
 def draw_table(table: Table, screen: Screen) -> Block:
-    """Columns side by side. Columns of words wrap; columns that do not fit go below, with the
-    first one again."""
-    shown = table.rows[:MAX_ROWS]
-    texts = [[screen.text(text) for text in row] for row in table.texts()[:MAX_ROWS]]
-    heads = [screen.text(name) for name in table.columns]
-    words = [any(isinstance(row[i], str) for row in shown) for i in range(len(heads))]
-    widths = [
-        max(map(cell_len, (name, *(row[i] for row in texts)))) for i, name in enumerate(heads)
-    ]
-    minimum = [
-        min(w, MIN_WORDS if is_word else w) for w, is_word in zip(widths, words, strict=True)
-    ]
+    """Columns side by side; columns of words wrap. In a short table the columns that do not fit
+    go below, with the first one again; in a long one they are left out, and named."""
+    columns = _columns(table, screen)
     rows = heading(table.title, screen)
-    groups = _groups(minimum, screen.width)
-    for group in groups:
-        fitted = _squeeze([widths[i] for i in group], [minimum[i] for i in group], screen.width)
-        if group != groups[0]:
-            rows.append([])
-        for number, line in enumerate([heads, *texts]):
-            tone = style(dim=True) if number == 0 else None
-            cells = [(line[i], words[i]) for i in group]
-            rows += [[segment(part, tone)] for part in _wrapped(cells, fitted, screen)]
+    groups, left_out = _groups(columns, table, screen.width)
+    for number, group in enumerate(groups):
+        rows += [[]] * (number > 0) + _drawn(group, table, screen)
     below = list(table.notes)
     if len(table.rows) > MAX_ROWS:
-        below.append(f"{MAX_ROWS} of {len(table.rows)} rows shown")
+        below.append(say("{n} of {total} rows shown", n=MAX_ROWS, total=len(table.rows)))
+    if left_out:
+        below.append(_left_out(left_out, columns))
     rows += notes(below, screen.width, screen)
     return Block(rows, max(row_width(row) for row in rows))
 
 
-def _groups(widths: Sequence[int], available: int) -> list[list[int]]:
-    """Columns that fit beside one another, the first one in every group."""
-    groups: list[list[int]] = [[0]]
-    used = widths[0]
-    for column in range(1, len(widths)):
-        if used + 2 + widths[column] > available and len(groups[-1]) > 1:
-            groups.append([0])
-            used = widths[0]
+def _columns(table: Table, screen: Screen) -> list[Column]:
+    texts = [[screen.text(text) for text in row] for row in table.texts()[:MAX_ROWS]]
+    return [
+        Column(
+            number, screen.text(name), _aligned([row[number] for row in texts], is_words), is_words
+        )
+        for number, (name, is_words) in enumerate(zip(table.columns, table.is_words(), strict=True))
+    ]
+
+
+def _aligned(texts: list[str], among_words: bool) -> list[str]:
+    """Numbers with blanks before or behind them, so that their points stand below one another;
+    among words, which stand to the left, those that have a point at all."""
+    parts = {text: len(match[2]) for text in texts if (match := NUMBER.fullmatch(text))}
+    if among_words:
+        if not any("." in text for text in parts):
+            return texts
+        parts = {text: len(text) - tail for text, tail in parts.items()}
+    longest = max(parts.values(), default=0)
+    blanks = {text: "\u00a0" * (longest - part) for text, part in parts.items()}
+    if among_words:
+        return [blanks.get(text, "") + text for text in texts]
+    return [text + blanks.get(text, "") for text in texts]
+
+
+def _groups(
+    columns: list[Column], table: Table, width: int
+) -> tuple[list[list[Column]], list[Column]]:
+    """Columns that fit beside one another, and those that are left out."""
+    if len(table.rows) <= MAX_BELOW:
+        return _below(columns, width), []
+    order = [*table.importance, *range(len(columns))]
+    kept: list[Column] = []
+    for number in dict.fromkeys(order):
+        if not kept or _total([*kept, columns[number]]) <= width:
+            kept.append(columns[number])
+    kept.sort(key=lambda column: column.number)
+    return [kept], [column for column in columns if column not in kept]
+
+
+def _below(columns: list[Column], width: int) -> list[list[Column]]:
+    """The first column again in every group."""
+    groups = [columns[:1]]
+    for column in columns[1:]:
+        if _total([*groups[-1], column]) > width and len(groups[-1]) > 1:
+            groups.append(columns[:1])
         groups[-1].append(column)
-        used += 2 + widths[column]
     return groups
 
 
-def _squeeze(widths: list[int], minimum: list[int], available: int) -> list[int]:
-    """Narrow the widest columns of words until all fit, or none can give more."""
-    widths = list(widths)
-    while sum(widths) + 2 * (len(widths) - 1) > available:
+def _total(columns: Sequence[Column]) -> int:
+    return sum(column.narrowest for column in columns) + GAP * (len(columns) - 1)
+
+
+def _left_out(left_out: Sequence[Column], columns: Sequence[Column]) -> str:
+    names = ", ".join(column.head for column in left_out)
+    width = _total(columns)
+    named = {"n": len(left_out), "total": len(columns), "names": names, "width": width}
+    if width > WIDEST:
+        return say("{n} of {total} columns left out: {names}; -o table.csv has all", **named)
+    return say(
+        "{n} of {total} columns left out: {names}; --width {width} or -o table.csv has all",
+        **named,
+    )
+
+
+def _squeezed(columns: Sequence[Column], available: int) -> list[int]:
+    """Narrow the widest columns until all fit, or none can give more."""
+    widths = [column.width for column in columns]
+    minimum = [column.narrowest for column in columns]
+    excess = sum(widths) + GAP * (len(widths) - 1) - available
+    for _ in range(excess):
         spare = [width - low for width, low in zip(widths, minimum, strict=True)]
-        if max(spare) <= 0:
-            widest = widths.index(max(widths))
-            widths[widest] = max(
-                1, available - sum(widths) - 2 * (len(widths) - 1) + widths[widest]
-            )
-            return widths
-        widths[spare.index(max(spare))] -= 1
+        widest = spare.index(max(spare)) if max(spare) > 0 else widths.index(max(widths))
+        widths[widest] = max(1, widths[widest] - 1)
     return widths
 
 
-def _wrapped(cells: Sequence[tuple[str, bool]], widths: Sequence[int], screen: Screen) -> list[str]:
-    """One line of a table as the lines of the screen that it takes."""
-    parts = [
-        wrap(text, width, screen, split=True) if is_word else [text]
-        for (text, is_word), width in zip(cells, widths, strict=True)
-    ]
-    lines = []
-    for number in range(max(map(len, parts))):
-        line = [
-            fit(part[number] if number < len(part) else "", width, screen, right=not is_word)
-            for part, width, (_, is_word) in zip(parts, widths, cells, strict=True)
+def _drawn(columns: Sequence[Column], table: Table, screen: Screen) -> list[Row]:
+    """The columns as lines, laid out by Rich: it finds no markup in the texts, as they are no
+    markup to it, and wraps nothing, as all lines are broken already."""
+    from rich.box import Box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    laid = RichTable(
+        box=Box(RULES if screen.unicode else ASCII_RULES, ascii=not screen.unicode),
+        show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0),
+        border_style=style(dim=True), header_style=style(),
+    )  # fmt: skip
+    widths = _squeezed(columns, screen.width)
+    for column, width in zip(columns, widths, strict=True):
+        head = Text("\n".join(_cell(column.head, width, column, screen)))
+        laid.add_column(head, width=width, no_wrap=True, overflow="crop", vertical="bottom")
+    for row in range(len(columns[0].texts)):
+        if row in table.groups and row:
+            laid.add_section()
+        cells = [
+            Text(
+                "\n".join(_cell(column.texts[row], width, column, screen)),
+                _tone(table.tones.get((row, column.number))),
+            )
+            for column, width in zip(columns, widths, strict=True)
         ]
-        lines.append("  ".join(line).rstrip())
-    return lines
+        height = max(len(cell.plain.split("\n")) for cell in cells)
+        for cell in cells:  # lines are filled below, while those of the head are above
+            cell.append("\n" * (height - len(cell.plain.split("\n"))))
+        laid.add_row(*cells)
+    console = Console(file=io.StringIO(), width=screen.width, color_system=None)
+    return [_stripped(line) for line in console.render_lines(laid, pad=False)]
+
+
+def _cell(text: str, width: int, column: Column, screen: Screen) -> list[str]:
+    """The lines of a cell, each as wide as the column."""
+    lines = (
+        wrap(text, width, screen, split=True) if column.is_words or text == column.head else [text]
+    )
+    return [fit(line, width, screen, right=not column.is_words) for line in lines]
+
+
+def _tone(tone: CellTone | None) -> Style:
+    if tone is None:
+        return style()
+    return {
+        "good": style(2),
+        "bad": style(1, bold=True),
+        "strong": style(bold=True),
+        "faint": style(dim=True),
+    }[tone]
+
+
+def _stripped(row: Row) -> Row:
+    """A line without the blanks at its end."""
+    row = list(row)
+    while row and not row[-1].text.strip():
+        row.pop()
+    return [*row[:-1], segment(row[-1].text.rstrip(), row[-1].style)] if row else row
