@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from attnviz.tokens import label
 
 if TYPE_CHECKING:
     from attnviz.nn.types import Array
-    from attnviz.render.terminal.screen import Depth, Screen
+    from attnviz.render.terminal.screen import Screen
     from attnviz.trace.record import Trace
     from attnviz.views.kinds import View
 
@@ -142,25 +141,15 @@ def talk(text: str) -> None:
 
 def screen(out: OutputOptions) -> Screen:
     """What the terminal can show."""
+    from attnviz.cli.terminal import background, colour_depth
     from attnviz.render.terminal.screen import Screen
 
     width = out.width or shutil.get_terminal_size((80, 24)).columns
     width = max(NARROWEST, min(width, WIDEST))
     encoding = sys.stdout.encoding or "ascii"
-    return Screen(width, _depth(out.color), _has_blocks(encoding), encoding)
-
-
-def _depth(color: str) -> Depth:
-    """An explicit flag wins, then NO_COLOR, then FORCE_COLOR, then what the terminal says."""
-    term, colorterm = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
-    if color == "never" or (color == "auto" and os.environ.get("NO_COLOR")):
-        return 0
-    forced = color == "always" or bool(os.environ.get("FORCE_COLOR"))
-    if not forced and (term in ("", "dumb") or not sys.stdout.isatty()):
-        return 0
-    if colorterm in ("truecolor", "24bit"):
-        return 16777216
-    return 256 if "256color" in term or forced else 16
+    depth = colour_depth(out.color)
+    ground = background(out.background, depth)
+    return Screen(width, depth, _has_blocks(encoding), encoding, ground)
 
 
 def _has_blocks(encoding: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform
 import typer
 
 from attnviz.cli.spread import one_of, whole_numbers
+from attnviz.cli.terminal import background, colour_depth
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, check_writable
 from attnviz.language import SOURCE, language_of, speak
@@ -147,6 +148,13 @@ class OutputOptions:
     color: Annotated[str, typer.Option(help="auto, always or never", rich_help_panel=WRITE)] = (
         "auto"
     )
+    background: Annotated[
+        str,
+        typer.Option(
+            help="The terminal's: dark, light, or auto (by COLORFGBG, else the terminal is asked)",
+            rich_help_panel=WRITE,
+        ),
+    ] = "auto"
     lang: Annotated[
         str | None,
         typer.Option(
@@ -160,6 +168,7 @@ class OutputOptions:
         if self.width is not None and self.width < 1:
             raise AttnvizError(f"--width: expected columns, got {self.width}", "--width 80")
         one_of("color", self.color, ("auto", "always", "never"))
+        one_of("background", self.background, ("auto", "dark", "light"))
         for path in self.output or ():
             known = (*DATA_FORMATS, *FORMATS)
             if path.suffix.lower() not in known:
@@ -171,6 +180,8 @@ class OutputOptions:
         # what programs read does not depend on where they run
         programs = self.json or any(p.suffix.lower() == ".csv" for p in self.output or ())
         speak(self.lang or (SOURCE if programs else language_of()))
+        if not (self.json or self.output):  # the earlier it is asked, the surer is its answer
+            background(self.background, colour_depth(self.color))
 
     def paths(self, number: int, n_report: int) -> list[Path]:
         """The files of one of several reports, which have its number in their names."""

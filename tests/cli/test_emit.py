@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
-from attnviz.cli.emit import _depth, _has_blocks, screen, talk
+from attnviz.cli.emit import _has_blocks, screen, talk
 from attnviz.cli.options import OutputOptions
+from attnviz.cli.terminal import background, colour_depth
 
-NAMES = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "COLUMNS")
+NAMES = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "COLUMNS", "COLORFGBG", "TMUX", "STY",
+         "TERM_PROGRAM", "WT_SESSION", "VTE_VERSION")  # fmt: skip
 
 
 @pytest.fixture
@@ -47,12 +49,24 @@ FULL = 16777216
         ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "always", 256),
         ({"TERM": "xterm-256color"}, "never", 0),
         ({"TERM": "dumb"}, "always", 256),
+        ({"TERM": "screen"}, "auto", 256),
+        ({"TERM": "screen-256color"}, "auto", 256),
+        ({"TERM": "tmux-256color", "COLORTERM": "truecolor"}, "auto", FULL),
+        ({"TERM": "screen-256color", "TMUX": "/t,1,0", "COLORTERM": "truecolor"}, "auto", FULL),
+        ({"TERM": "screen-256color", "STY": "1.a", "COLORTERM": "truecolor"}, "auto", 256),
+        ({"TERM": "tmux-256color", "VTE_VERSION": "7000"}, "auto", 256),
+        ({"TERM": "xterm-256color", "VTE_VERSION": "7000"}, "auto", FULL),
+        ({"TERM": "xterm-kitty"}, "auto", FULL),
+        ({"TERM": "xterm-direct"}, "auto", FULL),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "auto", FULL),
+        ({"WT_SESSION": "1"}, "auto", FULL),
+        ({"TERM": "linux"}, "auto", 16),
     ],
     ids=str,
 )
 def test_colours_of_a_terminal(terminal, environment, color, depth):
     terminal(**environment)
-    assert _depth(color) == depth
+    assert colour_depth(color) == depth
 
 
 @pytest.mark.parametrize(
@@ -67,7 +81,27 @@ def test_colours_of_a_terminal(terminal, environment, color, depth):
 )
 def test_colours_of_a_pipe(terminal, environment, color, depth):
     terminal(is_terminal=False, **environment)
-    assert _depth(color) == depth
+    assert colour_depth(color) == depth
+
+
+@pytest.mark.parametrize(
+    ("environment", "choice", "ground"),
+    [
+        ({}, "auto", "dark"),
+        ({"COLORFGBG": "15;0"}, "auto", "dark"),
+        ({"COLORFGBG": "0;15"}, "auto", "light"),
+        ({"COLORFGBG": "0;default;7"}, "auto", "light"),
+        ({"COLORFGBG": "0;default"}, "auto", "dark"),
+        ({"COLORFGBG": "12;8"}, "auto", "dark"),
+        ({"COLORFGBG": "0;" + "9" * 5000}, "auto", "dark"),
+        ({"COLORFGBG": "0;15"}, "dark", "dark"),
+        ({}, "light", "light"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_the_background_by_what_is_set(terminal, environment, choice, ground):
+    terminal(TERM="xterm-256color", **environment)
+    assert background(choice) == ground
 
 
 @pytest.mark.parametrize(
