@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from attnviz.render.palette import Background
     from attnviz.render.terminal.screen import Depth
 
-FULL = 16777216
+FULL: Final = 16777216
 
 TRUE_COLOUR_TERMS = (
     "xterm-kitty",
