@@ -12,6 +12,7 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_count,
     check_heads,
     check_size,
@@ -33,10 +34,17 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Value
 
 TITLE = "One block: attention mixes the words, the feed-forward net does not"
-QUESTION = "What else is in a transformer block?"
+QUESTION = "Which part of a block lets words hear one another?"
 AFTER = "norms"
 GROUP = "deeper"
 ALSO = ("ffn", "mlp", "feed-forward", "residual", "transformer", "layer")
+INTUITION = (
+    "A block is like a meeting followed by work at the desk. In the meeting (self-attention), "
+    "every word listens to the others and takes something from each. At the desk (the "
+    "feed-forward net), each word works alone on what it has heard, all by the same "
+    "instructions. The residual connection adds the result of each step to what the word already "
+    "had, so a step only has to supply a change."
+)
 
 MIN_WORDS, MAX_WORDS = 2, 14
 EXACT = 1e-12
@@ -115,8 +123,8 @@ def lesson(
                 instead=label(instead),
             ),
         ),
-        _steps_table(passed, block),
         _changes_map(read, changes),
+        _steps_table(passed, block),
     )
     return Lesson(views, _claims(changes, word, block, passed))
 
@@ -295,3 +303,17 @@ def _claims(changes: Changes, word: int, block: Block, passed: Passed) -> tuple[
             off < EXACT,
         ),
     )
+
+
+TRY = (
+    Try(
+        "attnviz learn block:word=3,instead=dog",
+        "Now word 3 changes, and after the feed-forward net alone it is again the only one.",
+    ),
+    Try(
+        "attnviz learn block:inner=512",
+        "The feed-forward net grows from 8352 to 33312 parameters, and still carries nothing "
+        "from word to word.",
+    ),
+)
+NEXT = ("three",)

@@ -24,6 +24,7 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_count,
     check_size,
     largest_difference,
@@ -42,10 +43,17 @@ from attnviz.trace.generation import Generated
 from attnviz.views.kinds import Curves, Table, Text, Value, View
 
 TITLE = "The key/value cache: nothing is computed twice"
-QUESTION = "How does a model write without computing all anew?"
+QUESTION = "How does a model avoid recomputing the whole text?"
 AFTER = "image"
 GROUP = "practice"
 ALSO = ("kv", "kv-cache", "paged", "paged-attention", "vllm", "decoding", "generation", "inference")
+INTUITION = (
+    "Imagine writing the summary of a book and reading the book from page one again before each "
+    "new word. It is faster to take notes. Keys and values are a decoder's notes: it only looks "
+    "back, so those of earlier tokens never change, and each step computes one new row of "
+    "attention instead of all rows. A paged cache keeps the notes in a ring binder: it adds a "
+    "sheet when the last one is full, and two texts that begin alike share their sheets."
+)
 
 ALLOWED = 1e-6
 TOLERANCE = 0.03
@@ -95,13 +103,6 @@ def lesson(*, text: str = "abcdefgabc", tokens: int = 5, block_size: int = 4) ->
     decoded = _decode(model, source, tokens, block_size)
     forked = _fork(model, decoded.paged)
     views = (
-        prose(
-            say(
-                "A decoder writes one token at a time. The keys and values of earlier tokens do "
-                "not change when another token comes, so it keeps them: that is the key/value "
-                "cache. Each step then computes one row instead of all rows."
-            )
-        ),
         _work_table(decoded),
         *_paged_views(decoded, block_size),
         *_forked_views(forked),
@@ -439,3 +440,17 @@ def _numbers(blocks: tuple[int, ...]) -> str:
 
 def _text(tokens: Tokens, start: int = 0, stop: int | None = None) -> str:
     return " ".join(tokens.labels[start:stop])
+
+
+TRY = (
+    Try(
+        "attnviz learn cache:tokens=32",
+        "42 tokens pass through the model with a cache, 848 without: without one, the work grows "
+        "with the square of the length.",
+    ),
+    Try(
+        "attnviz learn cache:block_size=1",
+        "No slot is ever free, but the block table needs an entry for every token.",
+    ),
+)
+NEXT = ("caveats",)

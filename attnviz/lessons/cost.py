@@ -21,7 +21,7 @@ from attnviz.analysis.cost import (
 )
 from attnviz.errors import AttnvizError
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, check_even, check_size, prose
+from attnviz.lessons.kit import Claim, Lesson, Try, check_even, check_size, prose
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Curves, Table, Text, Value
@@ -40,6 +40,13 @@ ALSO = (
     "complexity",
     "quadratic",
     "flops",
+)
+INTUITION = (
+    "Think of news that has to reach everybody in a room. With self-attention, everybody talks "
+    "to everybody at once: n² conversations, but a single round. A recurrent layer whispers "
+    "along a line: only n conversations, but one after another, so the last in line waits for "
+    "all the others. In a convolution, everybody talks to the nearest k: that is cheap, but the "
+    "news takes many rounds to cross the room."
 )
 
 COUNTED = Sizes(n=96, d=16, k=3, r=8)
@@ -89,8 +96,8 @@ def lesson(*, n: int = 512, d: int = 512, k: int = 3, r: int = 64, times: bool =
                 "feature and then across features (separable)."
             )
         ),
-        _sizes_table(sizes),
         _cost_curves(sizes),
+        _sizes_table(sizes),
         _growth_text(),
         _growth_table(grown),
         *((_times_table(),) if times else ()),
@@ -246,7 +253,6 @@ def _growth_table(grown: Mapping[str, Growth]) -> Table:
                 "products (scores and weighted sums), and restricted attention computes whole "
                 "blocks"
             ),
-            say("attnviz learn cost:times=true also measures how long they take"),
         ),
     )
 
@@ -355,3 +361,18 @@ def _shares_claim(shares: Mapping[int, tuple[int, int]]) -> Claim:
 
 def _pair(exponents: tuple[float, float]) -> str:
     return ", ".join(f"{exponent:.1f}" for exponent in exponents)
+
+
+TRY = (
+    Try(
+        "attnviz learn cost:n=100000",
+        "The text is now much longer than the vectors are wide: self-attention takes n/d = 195 "
+        "times as many operations as a recurrent layer.",
+    ),
+    Try(
+        "attnviz learn cost:times=true",
+        "Also shows how long each layer takes on your own machine, for texts of 128, 256 and 512 "
+        "tokens.",
+    ),
+)
+NEXT = ("sequence",)

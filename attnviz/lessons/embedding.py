@@ -12,6 +12,7 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_count,
     check_even,
     check_size,
@@ -32,6 +33,13 @@ QUESTION = "How do words become vectors, and vectors words?"
 AFTER = "positions"
 GROUP = "deeper"
 ALSO = ("vectors", "vocabulary", "tied", "weight-tying", "unembedding")
+INTUITION = (
+    "The embedding is a table with one row of numbers for each word, like a card index: to look "
+    "up a word is to take out its card. Word and position are then added, so they must be about "
+    "equally loud: when two people speak at once, you hear the louder one. Multiplying by √d "
+    "turns up the word's volume. At the output the table is used in reverse: the dot product "
+    "with each row says how well a vector matches that word, and the best match wins."
+)
 
 MAX_WORDS = 32
 
@@ -85,9 +93,14 @@ def lesson(*, text: str = "I saw a saw", width: int = 64, vocabulary: int = 1000
                 length=math.sqrt(width / 2),
                 root=math.sqrt(width),
             ),
+            say(
+                "Cosines show what a vector is mostly about. Where the position dominates, "
+                "neighbours look alike whatever the words; where the word dominates, it looks "
+                "alike wherever it stands."
+            ),
         ),
-        _lengths_table(entered, unit),
         *_cosine_maps(entered),
+        _lengths_table(entered, unit),
         prose(
             say(
                 "At the other end of the model, the same table can turn a vector back into a "
@@ -172,8 +185,8 @@ def _cosine_maps(entered: Entered) -> tuple[Heatmap, Heatmap]:
     without, with_factor = (
         Heatmap(title, embedded(vectors).similarity, *axes, Scale(-1, 1, "diverging"))
         for title, vectors in (
-            (say("cosine similarity of word + position, without √d"), entered.unscaled_sum),
-            (say("cosine similarity of √d · word + position"), entered.sum),
+            (say("cosines of word + position"), entered.unscaled_sum),
+            (say("cosines of √d · word + position"), entered.sum),
         )
     )
     return without, with_factor
@@ -265,3 +278,18 @@ def _unit_claim(unit: Array) -> Claim:
         say("lengths off by {far:.1g}, distances by {off:.1g}", far=far, off=off),
         max(far, off) < 1e-12,
     )
+
+
+TRY = (
+    Try(
+        "attnviz learn embedding:width=512",
+        "Without √d, the word's share falls to 0.4%: the position drowns it out. With √d it "
+        "stays at about two thirds.",
+    ),
+    Try(
+        "attnviz learn embedding:width=4,vocabulary=5000",
+        "With 5000 rows in 4 dimensions, some rows point the same way and are longer: every word "
+        "comes back as another word.",
+    ),
+)
+NEXT = ("norms",)

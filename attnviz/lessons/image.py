@@ -9,7 +9,7 @@ import numpy as np
 from attnviz.analysis.saliency import class_logit, class_probabilities, gradient
 from attnviz.errors import AttnvizError
 from attnviz.language import say
-from attnviz.lessons.kit import DIGIT, Claim, Lesson, largest_difference, prose, read_drawing
+from attnviz.lessons.kit import DIGIT, Claim, Lesson, Try, largest_difference, prose, read_drawing
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward
@@ -27,6 +27,12 @@ QUESTION = "How does a transformer read an image?"
 AFTER = "sequence"
 GROUP = "models"
 ALSO = ("vit", "vision", "patches", "pixels", "digits", "saliency")
+INTUITION = (
+    "Cut a picture into squares like a jigsaw, and write on the back of each piece where it "
+    "belongs: now the pieces may lie in any order. That is how a transformer reads an image. "
+    "Each patch is a token, and its position vector is the note on its back. One more token, the "
+    "class token, looks at the pieces, and the answer is read from it."
+)
 
 ALLOWED = 1e-6
 LAST = "encoder.1.self"
@@ -259,3 +265,17 @@ def _claims(moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]
 def _class_logits(trace: Trace) -> Array:
     assert trace.logits is not None
     return np.asarray(trace.logits[0])
+
+
+TRY = (
+    Try(
+        "attnviz learn image:seed=6",
+        "The patches move to other places, and the model reads a 0.",
+    ),
+    Try(
+        "attnviz learn image:seed=2",
+        "Other places again, but the model still reads a 3: another image may have the same "
+        "answer.",
+    ),
+)
+NEXT = ("cache",)

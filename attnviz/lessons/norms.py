@@ -9,7 +9,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, check_size, prose
+from attnviz.lessons.kit import Claim, Lesson, Try, check_size, prose
 from attnviz.models import load_model
 from attnviz.models.run.forward import run
 from attnviz.nn.norms import batch_norm, layer_norm, rms_norm
@@ -30,6 +30,14 @@ ALSO = (
     "batch-norm",
     "normalization",
     "normalisation",
+)
+INTUITION = (
+    "Normalising is like grading on a curve: what counts is how far a mark lies from the average "
+    "of its group. Layer norm compares a number with the other features of the same word. Batch "
+    "norm compares it with the same feature of every word in the batch, so in training your "
+    "grade depends on who else takes the exam. RMS norm does not subtract the average; it only "
+    "divides by the typical size. Norms keep the numbers at a steady size, so that many blocks "
+    "can be stacked."
 )
 
 Norm = Callable[[Array], Array]
@@ -330,3 +338,18 @@ def _from_standard(moments: tuple[Array, Array]) -> float:
 
 def _largest(x: Array) -> float:
     return float(np.abs(x).max())
+
+
+TRY = (
+    Try(
+        "attnviz learn norms:layers=32",
+        "With pre-norm, the residual stream grows to almost 7 times its size; with post-norm it "
+        "stays at 1.",
+    ),
+    Try(
+        "attnviz learn norms:shift=100",
+        "Layer norm still ignores the shift; batch norm at inference, which uses fixed "
+        "statistics, is off by 100.",
+    ),
+)
+NEXT = ("block",)

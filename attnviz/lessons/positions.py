@@ -12,6 +12,7 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_count,
     check_size,
     largest_difference,
@@ -30,6 +31,14 @@ QUESTION = "How does attention know the order of the words?"
 AFTER = "scores"
 GROUP = "deeper"
 ALSO = ("positional-encoding", "positional", "pe", "rope", "rotary", "alibi", "sinusoidal", "order")
+INTUITION = (
+    "Attention is a weighted sum over the keys, and a sum does not depend on the order of its "
+    "terms: attention sees a bag of words, not a sentence. Positions have to be put in, like "
+    "page numbers on loose sheets. Sinusoidal and learned positions add a vector to each word; "
+    "RoPE, ALiBi and T5 make each score depend on the distance between query and key. Sines work "
+    "like the hands of a clock: the fast hands tell neighbours apart, the slow ones tell where "
+    "in the text a word stands."
+)
 
 MIN_WORDS, MAX_WORDS = 3, 32
 ROWS = 16
@@ -71,11 +80,6 @@ def lesson(
     views = (
         prose(
             say(
-                "Attention adds up values over all keys, and a sum does not care about the order "
-                "of its terms. Without positions, a text in another order gives the same vectors "
-                "in another order."
-            ),
-            say(
                 "Here the last word of the text is moved to the front: {text}. How much does each "
                 "word's vector change? (One block with seeded random weights, so only zero or "
                 "not zero counts here: the size of a change says nothing about how good a scheme "
@@ -90,10 +94,16 @@ def lesson(
             indices(say("position"), min(ROWS, length)),
             indices(say("dimension"), width),
             Scale(-1, 1, "diverging"),
+            notes=(
+                say(
+                    "a row is the vector of one position; from row to row, the left columns change "
+                    "quickly and the right ones slowly"
+                ),
+            ),
         ),
         _clocks_table(added, width),
-        _distance_table(distances),
         _distance_curves(where, distances),
+        _distance_table(distances),
     )
     return Lesson(views, _claims(shuffled, where, added, width))
 
@@ -285,3 +295,18 @@ def _claims(shuffled: Shuffled, where: Array, added: Array, width: int) -> tuple
             max(spread, moved) < 1e-9,
         ),
     )
+
+
+TRY = (
+    Try(
+        'attnviz run "the dog bit the man" -m random:positions=none,layers=1',
+        "Without positions, the two rows of “the” are equal in every head; with positions=rope "
+        "they differ.",
+    ),
+    Try(
+        "attnviz learn positions:width=128",
+        "A clock with four times as many hands: the sinusoidal curve is smoother and rises at 19 "
+        "of 63 steps instead of 29.",
+    ),
+)
+NEXT = ("embedding",)

@@ -11,9 +11,9 @@ from attnviz.lessons.kit import (
     DIGIT,
     Claim,
     Lesson,
+    Try,
     check_count,
     largest_difference,
-    prose,
     read_drawing,
 )
 from attnviz.models import load_model
@@ -33,6 +33,13 @@ QUESTION = "A label per word, one per text, or a new text?"
 AFTER = "cost"
 GROUP = "models"
 ALSO = ("seq2seq", "sequence-to-sequence", "classification", "sentiment", "tasks", "n-to-m")
+INTUITION = (
+    "Attention turns n tokens into n vectors, each of which knows about the others. The task "
+    "decides which of them are read. Read all of them to label every word, as a proofreader "
+    "marks every word of a page; read one to judge the whole, as a foreman speaks for the jury. "
+    "Or let a decoder look at them while it writes, as an interpreter listens and then speaks "
+    "for as long as it takes."
+)
 
 MAX_TOKENS = 64
 """Tokens of a text that is shown."""
@@ -71,13 +78,6 @@ def lesson(
     """How many answers does a model give to n tokens?"""
     tagged, classified, translated = _tag(text), _classify(drawing), _translate(phrase)
     views = (
-        prose(
-            say(
-                "Attention gives every token a vector that knows of the others. What is made of "
-                "these vectors decides the shape of the task: all of them are read, or one, or "
-                "a decoder looks at them and writes as much as it wants."
-            )
-        ),
         _shapes_table(tagged, classified, translated),
         _tags_table(tagged),
         _classes_table(classified),
@@ -222,3 +222,17 @@ def _claims(tagged: Answer, classified: Answer, translated: Written) -> tuple[Cl
             translated.generated.ended,
         ),
     )
+
+
+TRY = (
+    Try(
+        "attnviz learn sequence:phrase=早上好！",
+        "5 tokens in, 4 out: “Good morning!” and [EOS]. The length of the input does not fix the "
+        "length of the answer.",
+    ),
+    Try(
+        'attnviz learn sequence --text "the old man saw a dog"',
+        "8 tokens in, 8 answers out, whatever the words are.",
+    ),
+)
+NEXT = ("image",)

@@ -131,3 +131,14 @@ def test_half_a_residual_is_noticed_and_fails_the_command(monkeypatch, capsysbin
     assert run_cli(["learn", "block"]) == 1
     table = capsysbinary.readouterr().out.decode().partition("claims, checked")[2]
     assert "NO" in table[table.index("Each sublayer computes") :]
+
+
+def test_what_to_expect_of_another_word_and_of_a_wider_net(take):
+    (heatmap,) = (v for v in take("block", word=3, instead="dog").views if isinstance(v, Heatmap))
+    everyone, alone = heatmap.values[1], heatmap.values[2]
+    assert everyone.min() > 0.1
+    np.testing.assert_allclose(alone[:3], 0, atol=1e-12)
+    assert alone[3] > 1
+    for inner, n in ((128, 8352), (512, 33312)):
+        (table,) = (v for v in take("block", inner=inner).views if isinstance(v, Table))
+        assert f"feed-forward {n}," in table.notes[0]

@@ -139,3 +139,10 @@ def test_the_command_says_so(capsys, monkeypatch):
 def test_sizes_that_do_not_fit(take, options, message):
     with pytest.raises(AttnvizError, match=message):
         take("cache", **options)
+
+
+def test_what_to_expect_of_more_tokens_and_of_tiny_blocks(take):
+    assert take("cache", tokens=32).claims[1].measured == "42 tokens with a cache, 848 without"
+    rows = table(take("cache", block_size=1), "the block table grows").rows
+    assert {row[-1] for row in rows} == {0}
+    assert [len(row[3].split()) for row in rows] == [row[1] for row in rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,3 +125,18 @@ def test_values_of_one_length_are_found(take, monkeypatch):
 def test_what_does_not_fit(take, options, message):
     with pytest.raises(AttnvizError, match=message):
         take("caveats", **options)
+
+
+def test_what_to_expect_of_the_sink_taken_out(cli):
+    data = json.loads(
+        cli("ablate", caveats.LETTERS, "-m", "induction", "-s", "L0", "--json").stdout
+    )
+    kl = [values[data["effects"].index("kl")] for values in data["arrays"]["without"]]
+    assert [round(kl[1], 3), round(kl[2], 2)] == [0.004, 6.36]
+
+
+def test_what_to_expect_of_another_row(take):
+    rows = tables(take("caveats", query=10, head=2))[1].rows
+    heaviest, greatest = (max(rows, key=lambda row: row[i]) for i in (1, 3))
+    assert (heaviest[0], round(heaviest[1], 3)) == ("3 a", 0.091)
+    assert (greatest[0], round(greatest[1], 3), round(greatest[3], 3)) == ("6 the", 0.081, 0.126)

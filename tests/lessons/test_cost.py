@@ -119,3 +119,8 @@ def test_times_are_shown_as_measured_and_nothing_is_claimed_of_them(take, monkey
 def test_sizes_that_do_not_fit(take, options, message):
     with pytest.raises(AttnvizError, match=message):
         take("cost", **options)
+
+
+def test_what_to_expect_of_a_long_text(take):
+    operations = {row[0]: row[2] for row in tables(take("cost", n=100_000))[0].rows}
+    assert round(operations["self-attention"] / operations["recurrent"]) == 195

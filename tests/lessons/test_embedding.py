@@ -115,3 +115,11 @@ def test_an_output_with_a_table_of_its_own_is_noticed(take, monkeypatch):
 def test_another_norm_than_l2_is_noticed(take, monkeypatch):
     monkeypatch.setattr(embedding, "_lengths", lambda x: np.abs(x).sum(-1))
     assert holds(take("embedding"))[4] is False
+
+
+def test_what_to_expect_of_wide_and_of_narrow_vectors(take):
+    lengths, _ = (v for v in take("embedding", width=512).views if isinstance(v, Table))
+    assert "0.4% without √d, 65.7%" in lengths.notes[0]
+    narrow = take("embedding", width=4, vocabulary=5000)
+    _, output = (v for v in narrow.views if isinstance(v, Table))
+    assert {row[-1] for row in output.rows} == {"another word"}

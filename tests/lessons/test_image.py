@@ -102,3 +102,9 @@ def test_a_map_that_is_the_slope_itself_is_found(take, monkeypatch):
 def test_what_is_no_drawing(take, drawing, message):
     with pytest.raises(AttnvizError, match=message):
         take("image", drawing=drawing)
+
+
+@pytest.mark.parametrize(("seed", "answer"), [(6, "0"), (2, "3")])
+def test_what_to_expect_of_other_orders(take, seed, answer):
+    (grid,) = (view for view in take("image", seed=seed).views if isinstance(view, Grid))
+    assert grid.column_names == ("in place: 3", f"moved: {answer}")

@@ -132,3 +132,12 @@ def test_a_sublayer_without_its_norm_is_noticed(take, monkeypatch):
     right = Sublayer.__call__
     monkeypatch.setattr(Sublayer, "__call__", lambda self, *a: right(self._replace(after=None), *a))
     assert holds(take("norms")) == [True, True, True, True, True, False]
+
+
+def test_what_to_expect_of_many_blocks_and_of_a_large_shift(take):
+    (curves,) = (v for v in take("norms", layers=32).views if isinstance(v, Curves))
+    (_, post), (_, pre) = curves.series
+    assert 6.5 < pre[-1] / pre[0] < 7
+    assert post[-1] == pytest.approx(1, abs=1e-3)
+    _, changes = (v for v in take("norms", shift=100).views if isinstance(v, Table))
+    assert [round(row[1]) for row in changes.rows][::3] == [0, 100]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attnviz
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions, schemes
@@ -34,7 +35,7 @@ def test_the_claims_hold_for_any_text_and_size(take, words, length, half, heads)
 
 def test_the_last_word_goes_to_the_front(take):
     text, *_ = take("positions", text="one two three four").views
-    assert "four one two three" in text.lines[1].text
+    assert "four one two three" in text.lines[0].text
 
 
 def test_only_schemes_with_positions_notice(take):
@@ -130,3 +131,16 @@ def test_a_wrong_rope_is_noticed_and_fails_the_command(monkeypatch, capsysbinary
     table = capsysbinary.readouterr().out.decode().partition("claims, checked")[2]
     assert table.count("NO") == 1
     assert "NO" in table[table.index("A RoPE score") :]
+
+
+@pytest.mark.parametrize(("scheme", "equal"), [("none", True), ("rope", False)])
+def test_what_to_expect_of_two_equal_words(scheme, equal):
+    trace = attnviz.run("the dog bit the man", model=f"random:positions={scheme},layers=1")
+    heads = trace["encoder.0.self"].weights
+    assert [np.allclose(head[0], head[3], atol=1e-6) for head in heads] == [equal] * len(heads)
+
+
+def test_what_to_expect_of_a_wider_vector(take):
+    for width, rises in ((32, 29), (128, 19)):
+        (curves,) = (v for v in take("positions", width=width).views if isinstance(v, Curves))
+        assert f"at {rises} of 63 steps" in curves.notes[0]

@@ -94,3 +94,10 @@ def test_claims_that_fail(capsys, monkeypatch):
 def test_what_does_not_fit(take, options, message):
     with pytest.raises(AttnvizError, match=message):
         take("sequence", **options)
+
+
+def test_what_to_expect_of_other_texts(take):
+    greeting = take("sequence", phrase="早上好！")
+    assert tables(greeting)[0].rows[2][3:] == (5, 4)
+    assert "“Good morning!”" in tables(greeting)[3].title
+    assert tables(take("sequence", text="the old man saw a dog"))[0].rows[0][3:] == (8, 8)
