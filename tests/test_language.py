@@ -179,7 +179,7 @@ def test_the_list_of_lessons():
 def test_the_command_speaks_chinese(cli):
     done = cli("learn", "retrieval", "--lang", "zh")
     assert done.returncode == 0
-    assert "以混合作答的字典" in done.stdout.decode()
+    assert "检索：返回加权混合的字典" in done.stdout.decode()
     assert b"answer" not in done.stdout
 
 
@@ -201,12 +201,12 @@ def test_the_environment_names_the_language(environment, expected):
 
 def test_data_is_english_wherever_it_is_made(cli, tmp_path):
     chinese = {"LANG": "zh_CN.UTF-8", "LC_ALL": ""}
-    assert "以混合作答的字典" in cli("learn", "retrieval", **chinese).stdout.decode()
+    assert "检索：返回加权混合的字典" in cli("learn", "retrieval", **chinese).stdout.decode()
     cli("learn", "retrieval", "-o", "data.csv", **chinese)
     cli("learn", "retrieval", "-o", "chinese.csv", "--lang", "zh", **chinese)
     assert "claim" in (tmp_path / "data.csv").read_text()
     assert "claim" not in (tmp_path / "chinese.csv").read_text()
-    assert b"A dictionary" in cli("learn", "retrieval", "--json", **chinese).stdout
+    assert b"a dictionary" in cli("learn", "retrieval", "--json", **chinese).stdout
 
 
 def test_an_unknown_language(capsys):

@@ -8,19 +8,26 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, prose, read_words
+from attnviz.lessons.kit import Claim, Lesson, Try, read_words
 from attnviz.models import PACKAGED
 from attnviz.models.run.forward import run
 from attnviz.models.sources.card import read_card
 from attnviz.nn.softmax import softmax
+from attnviz.nn.types import Array
 from attnviz.tokens import label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import parse_selection
 from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Table, View
 
-TITLE = "I saw a saw: what a word is depends on the words around it"
+TITLE = "I saw a saw: the words around a word decide what it is"
 QUESTION = "How does a word get its meaning from its neighbours?"
+INTUITION = (
+    "A dictionary lists several meanings of “saw”: the past of “see”, a tool, to cut with that "
+    "tool. The word alone cannot tell you which one is meant; the sentence can. Attention lets "
+    "each word look at the others and take up what it needs from them. So the same word ends up "
+    "with a different vector in each place: after “I” a verb, after “a” a noun."
+)
 AFTER = ""
 GROUP = "start"
 ALSO = ("tagging", "tagger", "part-of-speech", "pos", "ambiguity", "meaning", "saw")
@@ -78,23 +85,20 @@ def lesson(*, text: str = CLASSIC) -> Lesson:
     """Does a word have the same tag wherever it stands?"""
     readings, classic = _read(text), _read(CLASSIC)
     repeating = readings if _repeated(readings) else classic
+    head = _best_head()
     views: tuple[View, ...] = (
-        prose(
-            say(
-                "In I saw a saw, the first saw is a verb and the second a noun. The word itself "
-                "cannot tell which: only the words around it can."
-            ),
-            say(
-                "Three taggers, trained on the same texts. One sees each word by itself, one also "
-                "sees the two words on either side, one sees the whole text through attention."
-            ),
-        ),
+        _where_it_looks(readings[ATTENTION], head),
         _tags_table(classic, CLASSIC),
         *((_tags_table(readings, text),) if text != CLASSIC else ()),
-        _where_it_looks(readings),
         _accuracies(),
     )
-    return Lesson(views, (_classic_claim(classic), _apart_claim(repeating), _ahead_claim()))
+    claims = (
+        _classic_claim(classic),
+        _looks_claim(classic[ATTENTION], head),
+        _apart_claim(repeating),
+        _ahead_claim(),
+    )
+    return Lesson(views, claims)
 
 
 def _read(text: str) -> Readings:
@@ -125,44 +129,59 @@ def _tags_table(readings: Readings, text: str) -> Table:
         for reading in readings.values()
     ]
     return Table(
-        say("{text}: its words, tagged by each of the three", text=label(text)),
-        (say("word"), say("by itself"), say("in a window"), say("under attention")),
+        say("{text}: the tags that three taggers give", text=label(text)),
+        (say("word"), say("word alone"), say("with a window"), say("with attention")),
         tuple(
             (f"{i} {word}", *tags)
             for i, (word, *tags) in enumerate(zip(words, *columns, strict=True))
         ),
         (
             say(
-                "each tag with its probability; these are the models {names}",
-                names=", ".join(TAGGERS),
+                "each tag with its probability. The taggers learned from the same texts: {word} "
+                "sees each word alone, {window} also the two words on either side, {attention} "
+                "the whole text",
+                word=WORD,
+                window=WINDOW,
+                attention=ATTENTION,
             ),
         ),
     )
 
 
-def _where_it_looks(readings: Readings) -> Heatmap:
-    """The head without which most words are tagged wrong, by the model's card."""
+def _best_head() -> tuple[str, float]:
+    """The head without which most words are tagged wrong, by the model's card, and the share
+    that is then still right."""
     figures = _figures()[ATTENTION]
     without = {
         key.removeprefix(WITHOUT): p for key, p in figures.items() if key.startswith(WITHOUT)
     }
     name = min(without, key=lambda name: without[name])
-    trace = readings[ATTENTION].trace
+    return name, without[name]
+
+
+def _weights(reading: Reading, name: str) -> Array:
+    """Of a head: [n_token, n_token]."""
     selection = parse_selection([name])
-    record = next(record for record in trace if selection.covers(record))
+    record = next(record for record in reading.trace if selection.covers(record))
     (head,) = selection.heads(record)
-    tokens = trace.streams["source"]
+    return record.stage("weights")[head]
+
+
+def _where_it_looks(reading: Reading, head: tuple[str, float]) -> Heatmap:
+    name, without = head
+    tokens = reading.trace.streams["source"]
     return Heatmap(
-        say("where each word looks: {head} of {model}", head=name, model=ATTENTION),
-        record.stage("weights")[head],
+        say("where each word looks: head {head} of {model}", head=name, model=ATTENTION),
+        _weights(reading, name),
         token_axis(say("query"), tokens),
         token_axis(say("key"), tokens),
         notes=(
+            say("Read a row: how much the word at its left takes from each word. A row sums to 1."),
             say(
-                "this head matters most: without it {without:.1%} of the ambiguous words held out "
-                "are tagged right, with it {whole:.1%}",
-                without=without[name],
-                whole=figures["accuracy_ambiguous"],
+                "This is the head that matters most: with it, the tagger gets {whole:.1%} of the "
+                "ambiguous words in new texts right; without it, {without:.1%}.",
+                without=without,
+                whole=_figures()[ATTENTION]["accuracy_ambiguous"],
             ),
         ),
     )
@@ -178,15 +197,15 @@ def _accuracies() -> Table:
     figures = _figures()
     kinds = (
         (say("all words"), "accuracy", "n"),
-        (say("nouns and verbs that may be either"), EITHER, "n_noun_or_verb"),
+        (say("words that can be noun or verb"), EITHER, "n_noun_or_verb"),
         (
-            say("of them, in texts that reach farther than the window"),
+            say("of these, in texts longer than the window"),
             "accuracy_noun_or_verb_far",
             "n_noun_or_verb_far",
         ),
     )
     return Table(
-        say("share tagged right, in texts held out from training"),
+        say("share of words tagged correctly, in texts that were not in the training"),
         (say("words"), say("how many"), *TAGGERS),
         tuple(
             (what, int(figures[WORD][n]), *(figures[name][key] for name in TAGGERS))
@@ -194,11 +213,13 @@ def _accuracies() -> Table:
         ),
         (
             say(
-                "on nouns and verbs, attention is ahead of the window by {points:.1f} points only: "
-                "in short texts, most words that decide stand near",
+                "where a word can be noun or verb, attention beats the window by only "
+                "{points:.1f} points: in short texts, the word that decides is usually near",
                 points=100 * (figures[ATTENTION][EITHER] - figures[WINDOW][EITHER]),
             ),
-            say("from the models' cards; attnviz models {name} shows one in full", name=ATTENTION),
+            say(
+                "from the models' cards: `attnviz models {name}` shows one in full", name=ATTENTION
+            ),
         ),
         decimals=3,
     )
@@ -212,15 +233,29 @@ def _classic_claim(classic: Readings) -> Claim:
     (_, first, _, last), (_, one, _, other) = classic[WORD].tags, classic[ATTENTION].tags
     return Claim(
         say(
-            "In I saw a saw, the word by itself has the same tag at both places; under attention "
-            "it is a verb, then a noun"
+            "In I saw a saw, the word alone gets the same tag twice; with attention it is first a "
+            "verb, then a noun"
         ),
         say(
-            "by itself {alone}; under attention {attention}",
+            "alone {alone}; with attention {attention}",
             alone=both(WORD),
             attention=both(ATTENTION),
         ),
         first == last and (one, other) == ("VERB", "NOUN"),
+    )
+
+
+def _looks_claim(classic: Reading, head: tuple[str, float]) -> Claim:
+    """Of the two saws, each at the word before it."""
+    weights = _weights(classic, head[0])
+    saws = [classic.positions[1], classic.positions[3]]
+    first, second = (float(weights[i, i - 1]) for i in saws)
+    return Claim(
+        say(
+            "The head above looks from each saw at the word that decides: from saw to I, then to a"
+        ),
+        say("weight on I {first:.2f}, weight on a {second:.2f}", first=first, second=second),
+        all(int(weights[i].argmax()) == i - 1 for i in saws),
     )
 
 
@@ -230,12 +265,13 @@ def _apart_claim(readings: Readings) -> Claim:
     alone, window, attention = (readings[name].apart(*pair) for name in TAGGERS)
     return Claim(
         say(
-            "By itself, {word} has the same vector at both places; under attention it has another",
+            "Alone, {word} has the same vector in both places; with attention it has two different "
+            "ones",
             word=readings[WORD].words[pair[0]],
         ),
         say(
-            "apart by {alone:.1%} of its length by itself, {window:.1%} in a window, "
-            "{attention:.1%} under attention",
+            "distance of the two, relative to their length: alone {alone:.1%}, with a window "
+            "{window:.1%}, with attention {attention:.1%}",
             alone=alone,
             window=window,
             attention=attention,
@@ -251,10 +287,10 @@ def _ahead_claim() -> Claim:
     alone, attention = (figures[name][EITHER] for name in (WORD, ATTENTION))
     error = math.sqrt((alone * (1 - alone) + attention * (1 - attention)) / n)
     return Claim(
-        say("Context decides what may be noun or verb: attention is far ahead of the word alone"),
+        say("Context tells nouns from verbs: attention is far ahead of the word alone"),
         say(
-            "{alone:.1%} of {n} tagged right by itself, {attention:.1%} under attention; the "
-            "difference has a standard error of {error:.1%}",
+            "correct of {n} words: alone {alone:.1%}, with attention {attention:.1%} (standard "
+            "error of the difference: {error:.1%})",
             alone=alone,
             attention=attention,
             n=n,
@@ -262,3 +298,12 @@ def _ahead_claim() -> Claim:
         ),
         attention - alone > 4 * error,
     )
+
+
+TRY = (
+    Try(
+        'attnviz learn context --text "we watch a watch"',
+        "Alone, watch is a verb both times; with attention, the second one is a noun.",
+    ),
+)
+NEXT = ("retrieval",)

@@ -1,4 +1,4 @@
-"""Query, keys and values as a dictionary that answers with a mixture."""
+"""Query, keys and values as a dictionary that returns a blend."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, prose
+from attnviz.lessons.kit import Claim, Lesson, Try, prose
 from attnviz.nn.attention import Attention, attend
 from attnviz.nn.types import Array
 from attnviz.tokens import label
-from attnviz.views.kinds import Axis, Heatmap, Table
+from attnviz.views.kinds import Axis, Heatmap, Table, Text
 
-TITLE = "A dictionary that answers with a mixture"
+TITLE = "Retrieval: a dictionary that returns a blend"
 QUESTION = "What are queries, keys and values?"
+INTUITION = (
+    "A dictionary in a program needs exactly the right key and returns one value. Attention asks "
+    "with a query, compares it with every key, and returns a blend of all values; the better a "
+    "key matches, the more its value counts. It is like asking five friends for advice and "
+    "listening most to those who know the subject best."
+)
 AFTER = "context"
 GROUP = "start"
 ALSO = ("qkv", "query", "key", "value", "dictionary", "lookup")
+
+QUERY = "四不像"
+ITEMS = "deer,ox,sheep,donkey,frog"
 
 CHOSEN = 1e-6
 """What a key that is not chosen may keep, of the weight of the one that is."""
@@ -24,39 +33,54 @@ CHOSEN = 1e-6
 
 def lesson(
     *,
-    query: str = "四不像",
-    items: str = "deer,ox,sheep,donkey,frog",
+    query: str = QUERY,
+    items: str = ITEMS,
     similarities: str = "4,2,3,3,0",
 ) -> Lesson:
     """What does a dictionary answer to a word that is none of its keys?"""
-    keys = tuple(label(item.strip()) for item in items.split(","))
+    keys = _animals() if items == ITEMS else tuple(label(i.strip()) for i in items.split(","))
     similarity = _numbers(similarities, len(keys))
     shares = similarity / similarity.sum()
     sharp = _sharp(similarity)
     soft, hard = _look_up(similarity, 1.0), _look_up(similarity, sharp)
-    axes = Axis(say("query"), (label(query),)), Axis(say("key"), keys)
     views = (
-        prose(
-            say(
-                "A dictionary gives the value of the key that is asked for. Attention has a key "
-                "that fits a little, another that fits more, and answers with all of their "
-                "values, each in proportion to how well its key fits."
-            ),
-            say(
-                "The query is {query}; the values are the keys themselves, one number each, so "
-                "that the answer shows what it is mixed of.",
-                query=label(query),
+        _explanation(query),
+        Heatmap(
+            say("weights"),
+            np.concatenate([soft.weights[0], hard.weights[0]]),
+            Axis(say("look-up"), (say("soft"), say("hard"))),
+            Axis(say("key"), keys),
+            notes=(
+                say(
+                    "soft: the scores as they are; hard: all scores times {scale:.4g}, so that "
+                    "nearly all the weight goes to the best match",
+                    scale=sharp,
+                ),
             ),
         ),
         _answer_table(query, keys, similarity, soft),
-        Heatmap(say("weights"), soft.weights[0], *axes),
-        Heatmap(
-            say("the same, with scores {scale:.4g} times as large: a hard look-up", scale=sharp),
-            hard.weights[0],
-            *axes,
-        ),
     )
     return Lesson(views, _claims(keys, shares, soft, hard))
+
+
+def _animals() -> tuple[str, ...]:
+    """The ITEMS, in the reader's language."""
+    return say("deer"), say("ox"), say("sheep"), say("donkey"), say("frog")
+
+
+def _explanation(query: str) -> Text:
+    """Who is asked for, and why the answer can be read."""
+    milu = say(
+        "The query is 四不像, Père David's deer. Its Chinese name says that it resembles four "
+        "animals and is none of them; how similar it is to each key is made up here."
+    )
+    return prose(
+        milu if query == QUERY else say("The query is {query}.", query=label(query)),
+        say(
+            "Each key stands for itself as a value: one number for each key. So the answer shows "
+            "directly what it was blended from."
+        ),
+    )
 
 
 def _answer_table(query: str, keys: tuple[str, ...], similarity: Array, soft: Attention) -> Table:
@@ -65,7 +89,12 @@ def _answer_table(query: str, keys: tuple[str, ...], similarity: Array, soft: At
         say("the answer to {query}", query=label(query)),
         (say("key"), say("similarity"), say("weight"), say("share of the answer")),
         tuple((key, *map(float, row)) for key, *row in zip(keys, *columns, strict=True)),
-        (say("weight = softmax of ln similarity = similarity / sum of all similarities"),),
+        (
+            say(
+                "score = ln similarity; so weight = softmax(score) = similarity / sum of all "
+                "similarities"
+            ),
+        ),
     )
 
 
@@ -76,7 +105,7 @@ def _claims(
     best = np.isclose(shares, shares.max())
     return (
         Claim(
-            say("The answer is the mixture of the values by their shares"),
+            say("The answer blends the values in proportion to the similarity of their keys"),
             ", ".join(f"{key} {a:.4g}" for key, a in zip(keys, answer, strict=True)),
             bool(np.allclose(answer, shares, atol=1e-12)),
         ),
@@ -87,7 +116,7 @@ def _claims(
         ),
         Claim(
             say(
-                "With large scores the softmax chooses: all weight is on {best}",
+                "With large scores the softmax is a hard choice: all weight is on {best}",
                 best=", ".join(key for key, is_best in zip(keys, best, strict=True) if is_best),
             ),
             f"{choice[best].sum():.6f}",
@@ -128,3 +157,16 @@ def _numbers(text: str, n: int) -> Array:
     if not numbers.any():
         raise AttnvizError("similarities: all are 0, so nothing fits", "give one above 0")
     return numbers
+
+
+TRY = (
+    Try(
+        "attnviz learn retrieval:similarities=1,1,8,0,0",
+        "One key matches much better than the others: 0.8 of the answer is now sheep.",
+    ),
+    Try(
+        "attnviz learn retrieval:query=moose,items=elk,ox,similarities=3,1",
+        "Your own dictionary: the answer is three quarters elk and one quarter ox.",
+    ),
+)
+NEXT = ("steps",)

@@ -12,6 +12,7 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_size,
     largest_difference,
     prose,
@@ -26,6 +27,13 @@ from attnviz.views.kinds import Axis, Heatmap, Table, View, around_zero, indices
 
 TITLE = "Attention step by step: from a sentence to its output"
 QUESTION = "How does a sentence become the output of attention?"
+INTUITION = (
+    "Every word writes three notes: a query (what I am looking for), a key (what I have to offer) "
+    "and a value (what I pass on). It compares its query with the keys of all words; the better "
+    "the match, the larger that word's weight. Its new vector is the weighted average of all "
+    "values. The rest is a matter of shapes: matrices at the start make the notes, one at the end "
+    "restores the width."
+)
 AFTER = "retrieval"
 GROUP = "start"
 ALSO = ("attention", "self-attention", "walkthrough", "shapes", "projections")
@@ -56,26 +64,26 @@ def lesson(*, text: str = "I saw a saw", d_model: int = 8, d_k: int = 3, seed: i
     words = read_words(text, 1, MAX_WORDS, "every number is shown: take a short sentence")
     steps = _compute(words, d_model, d_k, seed)
     views: tuple[View, ...] = (
-        prose(
-            say(
-                "Each word is a vector, a row of d_model = {d_model} numbers. Attention gives "
-                "each word a new vector of the same length, which is mixed from all words.",
-                d_model=d_model,
-            ),
-            say(
-                "Here the vectors and matrices are random: the arithmetic is that of a trained "
-                "model, the numbers mean nothing. Rows are queries: the words that ask."
-            ),
-        ),
-        _shapes(steps),
-        _one_row(steps),
         Heatmap(
             say("weights: who looks at whom"),
             steps.attention.weights[0],
             Axis(say("query"), steps.words),
             Axis(say("key"), steps.words),
-            notes=_repeated(steps.words),
+            notes=(
+                say("Read a row: how the word at its left divides its attention. A row sums to 1."),
+                *_repeated(steps.words),
+            ),
         ),
+        prose(
+            say(
+                "Each word comes in as a vector of d_model = {d_model} numbers and goes out as one "
+                "of the same length. The vectors and matrices here are random: the arithmetic is "
+                "that of a trained model, but the numbers mean nothing.",
+                d_model=d_model,
+            ),
+        ),
+        _shapes(steps),
+        _one_row(steps),
         Heatmap(
             say("output: a new vector for each word"),
             steps.output,
@@ -104,15 +112,15 @@ def _compute(words: Sequence[str], d_model: int, d_k: int, seed: int) -> Steps:
 def _shapes(steps: Steps) -> Table:
     x, a = steps.x, steps.attention
     rows = (
-        (say("the words' vectors"), "x", "[n, d_model]", x),
-        (say("what each word asks for"), "q = x W_q", "[n, d_k]", a.q[0]),
+        (say("the vectors of the words"), "x", "[n, d_model]", x),
+        (say("what each word looks for"), "q = x W_q", "[n, d_k]", a.q[0]),
         (say("what each word offers"), "k = x W_k", "[n, d_k]", a.k[0]),
-        (say("what each word hands over"), "v = x W_v", "[n, d_k]", a.v[0]),
-        (say("every query with every key"), "q kᵀ", "[n, n]", a.scores[0]),
-        (say("scaled down (see the lesson scaling)"), "s = q kᵀ / √d_k", "[n, n]", a.scores[0]),
-        (say("each row made to sum to 1"), "w = softmax(s)", "[n, n]", a.weights[0]),
-        (say("the values, mixed by the weights"), "c = w v", "[n, d_k]", a.context[0]),
-        (say("back to the input's width"), "y = c W_o", "[n, d_model]", steps.output),
+        (say("what each word passes on"), "v = x W_v", "[n, d_k]", a.v[0]),
+        (say("every query times every key"), "q kᵀ", "[n, n]", a.scores[0]),
+        (say("scaled down (lesson `scaling`)"), "s = q kᵀ / √d_k", "[n, n]", a.scores[0]),
+        (say("each row sums to 1"), "w = softmax(s)", "[n, n]", a.weights[0]),
+        (say("the values, averaged with the weights"), "c = w v", "[n, d_k]", a.context[0]),
+        (say("back to the width of the input"), "y = c W_o", "[n, d_model]", steps.output),
     )
     return Table(
         say("the steps, with the shape of what comes out"),
@@ -129,16 +137,16 @@ def _one_row(steps: Steps) -> Table:
     powers = np.exp(scores)
     columns = (products, scores, powers, weights, a.v[0, :, 0], weights * a.v[0, :, 0])
     return Table(
-        say("one row by hand: the query of {word}, the last word", word=steps.words[-1]),
+        say("one row by hand: the last word, {word}, as the query", word=steps.words[-1]),
         (say("key"), "q·k", "q·k/√d_k", "exp", say("weight"), "v[0]", say("weight × v[0]")),
         tuple(
             (f"{j} {word}", *(float(column[j]) for column in columns))
             for j, word in enumerate(steps.words)
         ),
         (
-            say("weight = exp / {total:.4f}, the sum of that column", total=powers.sum()),
+            say("weight = exp / {total:.4f}, the sum of the column exp", total=powers.sum()),
             say(
-                "the last column adds up to {sum:.4f}, the first number of the mixture c",
+                "the last column adds up to {sum:.4f}: the first number of this word's c",
                 sum=a.context[0, -1, 0],
             ),
         ),
@@ -151,8 +159,8 @@ def _repeated(words: Sequence[str]) -> tuple[str, ...]:
         return ()
     return (
         say(
-            "a word that occurs twice has the same row twice: nothing here says where a word "
-            "stands (see the lesson positions)"
+            "A word that occurs twice has the same row twice: nothing here tells attention where "
+            "a word stands (lesson `positions`)."
         ),
     )
 
@@ -164,8 +172,8 @@ def _claims(steps: Steps) -> tuple[Claim, ...]:
     apart = largest_difference(steps.output, by_hand) if same_shape else math.inf
     return (
         Claim(
-            say("Each row of the weights sums to 1"),
-            say("largest distance of a sum from 1: {apart:.1e}", apart=np.abs(sums - 1).max()),
+            say("Every row of weights sums to 1"),
+            say("at most {apart:.1e} from 1", apart=np.abs(sums - 1).max()),
             bool(np.abs(sums - 1).max() < EXACT),
         ),
         Claim(
@@ -178,8 +186,8 @@ def _claims(steps: Steps) -> tuple[Claim, ...]:
             same_shape,
         ),
         Claim(
-            say("The formulas, worked out number by number, give the same output"),
-            say("largest difference {apart:.1e}", apart=apart),
+            say("Worked out number by number, the formulas give the same output"),
+            say("at most {apart:.1e} apart", apart=apart),
             apart < EXACT,
         ),
     )
@@ -202,3 +210,13 @@ def _by_loops(steps: Steps) -> Array:
         context = times([list(column) for column in zip(*values, strict=True)], weights)
         rows.append(times(w_o, context))
     return np.array(rows)
+
+
+TRY = (
+    Try(
+        'attnviz learn steps --text "a saw I saw"',
+        "Only the order is new: every word gets the same output vector as before, in another row.",
+    ),
+    Try('attnviz run "I saw a saw" --steps', "The same steps in a trained model."),
+)
+NEXT = ("scaling",)

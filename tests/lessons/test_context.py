@@ -41,15 +41,17 @@ def test_the_readers_text_beside_the_classic_one(take):
     assert [row[3].split()[0] for row in own.rows] == tags
     drawn = next(view for view in lesson.views if isinstance(view, Heatmap))
     np.testing.assert_array_equal(drawn.values, trace["encoder.1.self"].weights[2])
-    assert "watch" in lesson.claims[1].text
-    assert [claim.holds for claim in lesson.claims] == [True] * 3
+    assert "watch" in lesson.claims[2].text
+    assert [claim.holds for claim in lesson.claims] == [True] * 4
+    tags = [[cell.split()[0] for cell in own.rows[row][1:]] for row in (1, 3)]
+    assert tags == [["VERB", "VERB", "VERB"], ["VERB", "NOUN", "NOUN"]]
 
 
 @pytest.mark.parametrize(
     "text", ["the the", "no word twice", "buffalo buffalo buffalo", "[BOS] 看 看"]
 )
 def test_the_claims_hold_for_other_texts(take, text):
-    assert [claim.holds for claim in take("context", text=text).claims] == [True] * 3
+    assert [claim.holds for claim in take("context", text=text).claims] == [True] * 4
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a " * 31])
@@ -65,7 +67,7 @@ def test_the_claims_fail_if_the_word_alone_had_context(take, monkeypatch):
         return right(text, model=model.replace("-word", "-window"), **options)
 
     monkeypatch.setattr(context, "run", wrong)
-    assert [claim.holds for claim in take("context").claims] == [False, False, True]
+    assert [claim.holds for claim in take("context").claims] == [False, True, False, True]
 
 
 def test_the_last_claim_fails_if_context_gains_little(take, monkeypatch):
@@ -74,4 +76,10 @@ def test_the_last_claim_fails_if_context_gains_little(take, monkeypatch):
         figures["tagger-word"]["accuracy_noun_or_verb"] + 0.07
     )
     monkeypatch.setattr(context, "_figures", lambda: figures)
-    assert [claim.holds for claim in take("context").claims] == [True, True, False]
+    assert [claim.holds for claim in take("context").claims] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("head", ["L0.H0", "L1.H3"])
+def test_a_head_that_looks_elsewhere_is_noticed(take, monkeypatch, head):
+    monkeypatch.setattr(context, "_best_head", lambda: (head, 0.9))
+    assert [claim.holds for claim in take("context").claims] == [True, False, True, True]

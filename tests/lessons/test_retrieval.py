@@ -1,4 +1,4 @@
-"""A dictionary that answers with a mixture."""
+"""A dictionary that returns a blend."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
+from attnviz.language import speaking
 from attnviz.lessons import retrieval
 from attnviz.views.kinds import Heatmap, Table
 
@@ -37,8 +38,27 @@ def test_the_readers_own_items(take, numbers):
 
 
 def test_a_key_without_similarity_has_no_weight_at_all(take):
-    soft, hard = (view for view in take("retrieval").views if isinstance(view, Heatmap))
-    assert soft.values[0, 4] == hard.values[0, 4] == 0
+    (weights,) = (view for view in take("retrieval").views if isinstance(view, Heatmap))
+    assert list(weights.values[:, 4]) == [0, 0]
+
+
+def test_what_is_to_be_tried_gives_what_is_expected(take):
+    shares = answer(take("retrieval", similarities="1,1,8,0,0"))
+    assert shares == pytest.approx([0.1, 0.1, 0.8, 0, 0])
+    assert answer(take("retrieval", items="elk,ox", similarities="3,1")) == pytest.approx(
+        [3 / 4, 1 / 4]
+    )
+
+
+def test_chinese_readers_have_chinese_animals(take):
+    def names(**options):
+        (table,) = (view for view in take("retrieval", **options).views if isinstance(view, Table))
+        return [row[0] for row in table.rows]
+
+    with speaking("zh"):
+        assert names() == ["鹿", "牛", "羊", "驴", "蛙"]
+        assert names(items="elk,ox", similarities="3,1") == ["elk", "ox"]
+    assert names() == retrieval.ITEMS.split(",")
 
 
 @pytest.mark.parametrize(

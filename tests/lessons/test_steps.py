@@ -81,3 +81,14 @@ def test_the_claims_fail_if_attention_is_wrong(take, monkeypatch):
 def test_the_claims_fail_if_a_projection_is_wrong(take, monkeypatch):
     monkeypatch.setattr(steps, "linear", lambda x, weight: x[:, :3])
     assert [claim.holds for claim in take("steps").claims] == [True, False, False]
+
+
+def test_another_order_moves_the_rows_and_nothing_else(take):
+    def output(text):
+        return [view for view in take("steps", text=text).views if isinstance(view, Heatmap)][
+            -1
+        ].values
+
+    np.testing.assert_allclose(
+        output("a saw I saw"), output("I saw a saw")[[2, 1, 0, 3]], atol=1e-12
+    )
