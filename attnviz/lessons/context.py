@@ -164,7 +164,7 @@ def _weights(reading: Reading, name: str) -> Array:
     selection = parse_selection([name])
     record = next(record for record in reading.trace if selection.covers(record))
     (head,) = selection.heads(record)
-    return record.stage("weights")[head]
+    return np.asarray(record.stage("weights")[head])
 
 
 def _where_it_looks(reading: Reading, head: tuple[str, float]) -> Heatmap:
