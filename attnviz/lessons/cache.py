@@ -272,7 +272,7 @@ def _claims(decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
                 "With a cache, contiguous or paged, all weights are the same as without one, to "
                 "1e-6"
             ),
-            say("largest difference {one:.0e} and {other:.0e}", one=errors[0], other=errors[1]),
+            say("largest difference {one:.1g} and {other:.1g}", one=errors[0], other=errors[1]),
             max(errors) <= ALLOWED,
         ),
         Claim(
@@ -287,7 +287,7 @@ def _claims(decoded: Decoded, forked: Forked) -> tuple[Claim, ...]:
         ),
         Claim(
             say("Two texts that share blocks get the same outputs as each does alone, to 1e-6"),
-            say("largest difference {error:.0e}", error=forked.error),
+            say("largest difference {error:.1g}", error=forked.error),
             forked.error <= ALLOWED,
         ),
     )

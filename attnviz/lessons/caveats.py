@@ -39,8 +39,8 @@ AFTER = "cache"
 GROUP = "practice"
 ALSO = ("explanation", "interpretability", "faithfulness", "sink", "attention-sink")
 INTUITION = (
-    "A weight says how far a tap is open. How much water comes out also depends on the pressure "
-    "behind it: the length of the value vector. A tap that is wide open without pressure "
+    "Think of a weight as how far a tap is open. How much water comes out also depends on the "
+    "pressure behind it: the length of the value vector. A tap that is wide open without pressure "
     "delivers nothing, and different settings of several taps can fill the same glass. So a "
     "weight says where a head reads; it does not say what the head takes from there, nor why the "
     "model answers as it does."
@@ -280,7 +280,7 @@ def _misled_claims(misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
                 "1e-6"
             ),
             say(
-                "outputs differ by {error:.0e}, sums by {sums:.0e}; {moved:.0%} of this row's "
+                "outputs differ by {error:.1g}, sums by {sums:.1g}; {moved:.0%} of this row's "
                 "weight moves to other keys, at most {most:.0%} in any row",
                 error=misled.error,
                 sums=sums,
@@ -294,7 +294,7 @@ def _misled_claims(misled: Misled, head: int, query: int) -> tuple[Claim, ...]:
         ),
         Claim(
             say("With such weights in every head of the layer, no logit changes, to 1e-6"),
-            say("largest difference {error:.0e}", error=misled.logits),
+            say("largest difference {error:.1g}", error=misled.logits),
             misled.logits <= ALLOWED,
         ),
     )

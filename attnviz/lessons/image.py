@@ -240,7 +240,7 @@ def _claims(moved: Moved, looks: Array, sensitivity: Array) -> tuple[Claim, ...]
         Claim(
             say("Reordering the patches together with their positions changes nothing, to 1e-6"),
             say(
-                "logits differ by {logits:.0e}, weights by {weights:.0e}",
+                "logits differ by {logits:.1g}, weights by {weights:.1g}",
                 logits=moved.with_positions,
                 weights=moved.weights,
             ),

@@ -198,7 +198,14 @@ def _touched_grid(facts: Mapping[str, Facts]) -> Grid:
         panels,
         tuple(titles.values()),
         tuple(say("text {number}", number=i) for i in range(n_batch)),
-        notes=(say("1: changes, 0: does not change"),),
+        notes=(
+            say(
+                "1: changes, 0: does not change; each panel is one text, {length} words × "
+                "{features} features",
+                length=n_token,
+                features=n_feature,
+            ),
+        ),
     )
 
 

@@ -28,7 +28,7 @@ from attnviz.trace.generation import Generated
 from attnviz.views.kinds import Table, Value
 from attnviz.views.numbers import probability_text
 
-TITLE = "Sequences: an answer per token, one in all, or a new text"
+TITLE = "Sequences: an answer per token, a single answer, or a new text"
 QUESTION = "A label per word, one per text, or a new text?"
 AFTER = "cost"
 GROUP = "models"
@@ -206,7 +206,7 @@ def _claims(tagged: Answer, classified: Answer, translated: Written) -> tuple[Cl
             say("n to 1: the class token's vector alone gives the answer, to 1e-6"),
             say(
                 "{n} tokens in, {answers} answer out, one of {labels} classes; largest difference "
-                "{error:.0e}",
+                "{error:.1g}",
                 n=counts[1][0],
                 answers=counts[1][1][0],
                 labels=labels[1],
