@@ -226,6 +226,7 @@ def _misled_views(misled: Misled, head: int, query: int) -> tuple[Table, Heatmap
         (f"{i} {label}", *line)
         for i, (label, line) in enumerate(zip(misled.labels, numbers, strict=True))
     ]
+    heaviest, greatest = (int(each.argmax()) for each in (computed, columns[2]))
     title = say("head {head}, query {query}", head=head, query=f"{query} {misled.labels[query]}")
     return (
         Table(
@@ -235,6 +236,11 @@ def _misled_views(misled: Misled, head: int, query: int) -> tuple[Table, Heatmap
             (
                 say("length: of the key's value vector after the output projection"),
                 say("contribution: weight times length, as a share of the sum over all keys"),
+                say(
+                    "the largest weight is on {heaviest}; {greatest} contributes most",
+                    heaviest=rows[heaviest][0],
+                    greatest=rows[greatest][0],
+                ),
             ),
             decimals=3,
         ),

@@ -223,6 +223,10 @@ def _cost_curves(sizes: Sizes) -> Curves:
                 "self-attention is cheaper than a recurrent layer up to n = d, and than a "
                 "convolution up to n = k·d"
             ),
+            say(
+                "the separable convolution lies k/d = {gap:.2g} above the recurrent layer",
+                gap=sizes.k / sizes.d,
+            ),
         ),
     )
 

@@ -136,7 +136,9 @@ def test_what_to_expect_of_the_sink_taken_out(cli):
 
 
 def test_what_to_expect_of_another_row(take):
-    rows = tables(take("caveats", query=10, head=2))[1].rows
+    table = tables(take("caveats", query=10, head=2))[1]
+    rows = table.rows
+    assert table.notes[-1] == "the largest weight is on 3 a; 6 the contributes most"
     heaviest, greatest = (max(rows, key=lambda row: row[i]) for i in (1, 3))
     assert (heaviest[0], round(heaviest[1], 3)) == ("3 a", 0.091)
     assert (greatest[0], round(greatest[1], 3), round(greatest[3], 3)) == ("6 the", 0.081, 0.126)
