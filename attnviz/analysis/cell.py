@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +137,28 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
         moved=weight * v,
         context=record.stage("context")[head, query],
     )
+
+
+def strongest_cell(
+    record: Record, head: int, special_queries: Iterable[int], special_keys: Iterable[int]
+) -> tuple[int, int]:
+    """The query and the key of the largest weight between ordinary tokens, the first of equals.
+
+    A query that sees one key only has no choice: it is left out like the special tokens, as long
+    as anything else is there.
+    """
+    weights = np.asarray(record.stage("weights")[head], np.float64)
+    seen = ~np.isneginf(record.stage("logits")[head])
+    n_q, n_k = weights.shape
+    ordinary = np.ones((n_q, n_k), bool)
+    ordinary[list(special_queries)] = False
+    ordinary[:, list(special_keys)] = False
+    has_choice = (seen.sum(-1) > 1)[:, None] & seen
+    for wanted in (ordinary & has_choice, ordinary & seen, has_choice, seen, np.ones_like(seen)):
+        if wanted.any():
+            place = int(np.where(wanted, np.nan_to_num(weights, nan=-1), -2).argmax())
+            return place // n_k, place % n_k
+    raise AssertionError("a record has at least one cell")
 
 
 def largest_places(values: Array, count: int) -> Array:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from attnviz.models.run.memory import Plan
     from attnviz.models.run.prepare import Prepared
     from attnviz.nn.types import Array
+    from attnviz.tokens import Tokens
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
 
@@ -166,15 +167,43 @@ def record(
         stages=stages,
         select=selection,
     )
-    tokens = prepared.streams["source"]
-    ordinary = [i for i in range(len(tokens)) if i not in tokens.special]
-    if ordinary and set(ordinary) == set(tokens.unknown) and not model.task:
-        raise AttnvizError(
-            f"the tokenizer of {model.name} knows none of this text: every token is "
-            f"{tokens.labels[ordinary[0]]}",
-            "use a model for this language, or give token ids: --ids",
-        )
+    check_known(model, prepared.streams["source"])
     return run_prepared(prepared, **how)
+
+
+def check_known(model: Model, tokens: Tokens) -> None:
+    """Say that most of a text is unknown to the model.
+
+    Raises:
+        AttnvizError: all of it is: its attention would be that of so many equal tokens.
+    """
+    ordinary = set(range(len(tokens))) - set(tokens.special)
+    unknown = ordinary & set(tokens.unknown)
+    if 2 * len(unknown) <= len(ordinary) or model.tokenizer.n_piece:  # which reads parts of words
+        return
+    reads = reads_of(model)
+    if unknown != ordinary:
+        known = len(ordinary) - len(unknown)
+        talk(
+            f"warning: {model.name} knows {known} of these {len(ordinary)} tokens"
+            + (f"; it reads {reads}" if reads else "")
+        )
+        return
+    if reads:
+        what, hint = f"it reads {reads}", "use another model: attnviz models lists what is here"
+    else:
+        what = f"every token is {tokens.labels[min(ordinary)]}"
+        hint = "use a model for this language, or give token ids: --ids"
+    raise AttnvizError(f"the tokenizer of {model.name} knows none of this text: {what}", hint)
+
+
+def reads_of(model: Model) -> str:
+    """What a packaged model reads, in words; empty where nobody wrote it down."""
+    from attnviz.models import PACKAGED, is_packaged
+    from attnviz.models.sources.card import read_card
+
+    card = read_card(PACKAGED / model.name) if is_packaged(model.name) else None
+    return str((card or {}).get("reads", ""))
 
 
 def record_source(
@@ -233,6 +262,17 @@ def as_shown(trace: Trace, show: LookOptions) -> Trace:
     from attnviz.analysis.words import merge_words
 
     return merge_words(trace)
+
+
+def best_head(trace: Trace, selection: Selection) -> tuple[Record, int, bool]:
+    """The most informative selected head, for views of one, and whether there was a choice."""
+    from attnviz.analysis.informative import choose_heads
+
+    first, number = first_head(trace, selection)
+    chosen = choose_heads([each for each in trace if selection.covers(each)], selection, 1)
+    if chosen.are_all or not chosen.heads:
+        return first, number, False
+    return trace[chosen.heads[0].id], chosen.heads[0].head, True
 
 
 def first_head(trace: Trace, selection: Selection, masked: bool = False) -> tuple[Record, int]:

@@ -229,13 +229,18 @@ class SelectedHead:
     """Which head, of a command that shows one."""
 
     select: Annotated[
-        str,
-        typer.Option("-s", "--select", help="One head, as L0.H1", rich_help_panel=SHOW),
-    ] = "L0.H0"
+        str | None,
+        typer.Option(
+            "-s",
+            "--select",
+            help="One head, as L0.H1 (default: the first; of explain the most informative)",
+            rich_help_panel=SHOW,
+        ),
+    ] = None
 
     @property
     def selection(self) -> Selection:
-        return parse_selection([self.select])
+        return parse_selection([] if self.select is None else [self.select])
 
 
 @group

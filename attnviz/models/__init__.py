@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from attnviz.errors import AttnvizError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 DEFAULT = "tagger"
 RANDOM = "random"
+
+MAX_HEADS = 4096
+"""Heads for which a width is chosen."""
 
 PACKAGED = Path(__file__).parent / "packaged"
 
@@ -87,10 +91,26 @@ def _seeded(name: str, changes: Mapping[str, Any]) -> Model:
     from attnviz.models.build.seeded import random_model
 
     if name.endswith(".toml"):
-        config, name = stack.from_toml(Path(name)), Path(name).stem
+        fields, where = stack.read_stack(Path(name)), name
+        width = _width(stack, {**fields, **changes})
+        config, name = stack.from_values({**fields, **width}, where), Path(name).stem
     else:
-        config = stack.from_options(parse_spec(name)[1])
+        options = parse_spec(name)[1]
+        width = _width(stack, {**options, **changes})
+        config = stack.from_options({**options, **{key: str(n) for key, n in width.items()}})
     return random_model(stack.from_values(changes, "the flags", config), name)
+
+
+def _width(stack: ModuleType, given: Mapping[str, Any]) -> dict[str, int]:
+    """The width of the stack, where a number of heads is given, but no width that it divides."""
+    heads = str(given.get("heads", ""))
+    if (
+        "d_model" in given
+        or "d_k" in given
+        or not (heads.isdecimal() and 0 < int(heads) <= MAX_HEADS)
+    ):
+        return {}
+    return {"d_model": stack.width_for(int(heads))}
 
 
 def _trained(name: str, dtype: str) -> Model:

@@ -182,7 +182,7 @@ def custom(visible: Array, name: str = "custom") -> Mask:
             raise AttnvizError(
                 f"the custom mask has the shape {list(visible.shape)}; "
                 f"expected n_q = {len(q_pos)} rows and n_k = {len(k_pos)} columns",
-                "give a mask for these tokens, or one that broadcasts to them",
+                "a row and a column for each token, special tokens included; an axis of 1 fits any",
             )
         return visible
 

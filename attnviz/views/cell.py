@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.cell import Cell, largest_places
+from attnviz.language import say
 from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, matrix_numbers
 from attnviz.views.kinds import Line, Table, Text, Value, View
@@ -22,6 +23,20 @@ def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
     if cell.products is not None:
         views.append(_products(cell))
     return [*views, _steps(cell), _row(trace, record, cell), _moved(cell)]
+
+
+def choice_text(chose_head: bool, chose_cell: bool) -> Text:
+    """What was chosen for the reader, and why."""
+    if not chose_cell:
+        text = say("the most informative head: its rows differ most; another: -s HEAD")
+    elif not chose_head:
+        text = say("this head's largest weight between ordinary tokens; another: --cell QUERY,KEY")
+    else:
+        text = say(
+            "the most informative head, and its largest weight between ordinary tokens; others: "
+            "-s HEAD, --cell QUERY,KEY"
+        )
+    return Text((Line(text, say("chosen"), "note"),))
 
 
 def _products(cell: Cell) -> Table:

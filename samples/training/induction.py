@@ -229,6 +229,7 @@ def card(options: argparse.Namespace, seconds: float, figures: dict[str, float])
         f"L0H{figures['previous_token_head']} looks at the previous token; heads of layer 1 look "
         "right behind earlier copies of the present token (induction). Take the first away and "
         "the others lose their way.",
+        "reads": "letters, digits, full stops and commas, such as abcdefabcd",
         "data": "Generated (samples/training/induction_data.py): [BOS] and a random block of "
         f"{min(TRAINING_PERIODS)} to {max(TRAINING_PERIODS)} characters (never {unseen}), "
         f"repeated to {N_TOKEN} tokens; in {options.repeats:.0%} of the later texts characters "

@@ -58,6 +58,7 @@ CARD = {
     "words. Cross-attention shows which characters a word is made from, across the different word "
     "order: head 0 of decoder.1.cross was trained with an alignment loss, the other heads are as "
     "training left them. The encoder has real self-attention, which mixes the characters.",
+    "reads": "short Chinese phrases, such as 早上好！",
     "data": "Drawn from the synchronous grammar in samples/training/phrases_grammar.py, which "
     "knows the alignment of each word by construction. Held out: every phrase with a clause whose "
     "crc32 is divisible by 10, and every pair of verb and noun whose crc32 is divisible by 20; "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.analysis.cell import explain_cell
+from attnviz.analysis.cell import explain_cell, strongest_cell
 from attnviz.analysis.steps import STAGES
 from attnviz.errors import AttnvizError
 
@@ -72,3 +72,21 @@ def test_cells_that_do_not_exist(saw, query, key, message):
 def test_stages_that_were_not_kept():
     with pytest.raises(AttnvizError, match="was not kept"):
         explain_cell(attnviz.run("I saw", model="random").records[0], 0, 0, 0)
+
+
+def test_the_strongest_cell_is_between_ordinary_tokens_that_have_a_choice(saw):
+    record = saw.records[0]  # causal: the first row sees only itself
+    weights = record.stage("weights")[1]
+    query, key = strongest_cell(record, 1, (), ())
+    assert weights[query, key] == weights[1:].max()
+    query, key = strongest_cell(record, 1, (0, 3), (0, 3))
+    inner = weights[1:3, 1:3]
+    assert weights[query, key] == inner.max()
+    assert (
+        strongest_cell(record, 1, range(4), range(4))[0] > 0
+    )  # all are special: any with a choice
+
+
+def test_the_only_cell_is_the_strongest():
+    (record, *_) = attnviz.run("hi", model="random", stages=STAGES).records
+    assert strongest_cell(record, 0, (), ()) == (0, 0)

@@ -35,7 +35,7 @@ BAD = [
     (("run", "hi", "-m", "weights.npy"), "is not a model"),
     (("run", "hi", "-m", "random:layer=2"), "unknown field 'layer'"),
     (("run", "hi", "-m", "random:2"), "expected key=value"),
-    (("run", "hi", "--heads", "5"), "5 heads do not divide d_model = 32"),
+    (("run", "hi", "--heads", "5", "--d-model", "32"), "5 heads do not divide d_model = 32"),
     (("run", "hi", "--mask", "causl"), "unknown mask: 'causl'"),
     (("run", "hi", "--mask", "window:size=x"), "mask window: size: expected a whole number"),
     (("run", "hi", "--score", "adiitve"), "unknown score: 'adiitve'"),

@@ -192,3 +192,20 @@ def test_words_only_where_they_are_asked_for():
     assert as_shown(trace, LookOptions()) is trace
     with pytest.raises(AttnvizError, match="no pieces to merge"):
         as_shown(trace, LookOptions(words=True))
+
+
+@pytest.mark.parametrize(
+    "command", ["decode", "run", "heads", "explain", "ablate", "encode tokens"]
+)
+def test_a_text_that_a_model_cannot_read(call, command):
+    done = call(*command.split(), "hello", "-m", "phrases")
+    assert (done.code, done.out) == (2, "")
+    assert "phrases knows none of this text: it reads short Chinese phrases" in done.err
+
+
+def test_a_text_that_is_mostly_unknown(call):
+    done = call("run", "hello 早", "-m", "phrases")
+    assert done.code == 0
+    assert done.err.startswith("warning: phrases knows 1 of these 6 tokens; it reads short Chinese")
+    assert call("run", "早上 a", "-m", "phrases").err == ""
+    assert call("run", "zebra gnu", "-m", "tagger").err == ""  # which reads endings

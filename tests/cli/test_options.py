@@ -60,7 +60,8 @@ def test_what_cannot_be_written_is_refused_before_the_work(options, message):
 def test_selections_are_parsed():
     assert Selected().selection == parse_selection(())
     assert Selected(["L1", "L0.H2"]).selection == parse_selection(("L1", "L0.H2"))
-    assert SelectedHead().selection == parse_selection(["L0.H0"])
+    assert SelectedHead().selection == parse_selection(())
+    assert SelectedHead("L0.H2").selection == parse_selection(["L0.H2"])
 
 
 def test_only_weights_of_words():

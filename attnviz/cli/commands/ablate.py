@@ -161,7 +161,7 @@ def ablate(
 
 def _probes(model: Model, text: str | None, texts: TextInput, options: TrialOptions) -> list[Probe]:
     """What is asked of the model: about one text, or about the examples of a file."""
-    from attnviz.cli.inputs import named_file, read_input
+    from attnviz.cli.inputs import check_known, named_file, read_input
     from attnviz.models.run.examples import read_examples
     from attnviz.models.run.probe import make_probe
 
@@ -173,7 +173,9 @@ def _probes(model: Model, text: str | None, texts: TextInput, options: TrialOpti
         )
     if options.data is None:
         read = read_input(None if text is None else [text], texts.ids)
-        return [make_probe(model, read, pair=texts.second, target=texts.target, token=token)]
+        probe = make_probe(model, read, pair=texts.second, target=texts.target, token=token)
+        check_known(model, probe.prepared.streams["source"])
+        return [probe]
     if text is not None or token is not None or set_options(texts):
         raise AttnvizError("--data holds the texts and what is right", "give it alone")
     return read_examples(model, options.data)

@@ -60,7 +60,7 @@ def decode(
     attnviz decode "早上好！" -m phrases
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
-    from attnviz.cli.inputs import announce, read_input
+    from attnviz.cli.inputs import announce, check_known, read_input
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
@@ -74,6 +74,7 @@ def decode(
         model, content, max_tokens=max_tokens, cached=cached, select=selected.selection
     )
     source = prepared.streams["source"]
+    check_known(model, source)
     announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
     with progress("tokens") as bar:
         generated = generate(

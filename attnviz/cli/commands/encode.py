@@ -94,7 +94,7 @@ def tokens(
     attnviz encode tokens "I saw a saw"
     """
     from attnviz.analysis.encoding import embedded
-    from attnviz.cli.inputs import read_input
+    from attnviz.cli.inputs import check_known, read_input
     from attnviz.models.run.forward import run
     from attnviz.views.encoding import token_views
 
@@ -105,6 +105,7 @@ def tokens(
     states = next(iter(trace.hidden_states.values()))
     encoded = embedded(states[0 if where == "embedded" else -1])
     stream = trace.streams["source"]
+    check_known(model, stream)
     title = f"{model.name}, {where}, positions included"
     views = token_views(stream, encoded, title, model.notes)
     report = Report(views, encoded.manifest(trace), encoded.arrays())

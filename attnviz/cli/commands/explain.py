@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from attnviz.cli.cells import check_cell, parse_cell
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.loading import load
 from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput, TextWords
-from attnviz.cli.spread import spread, whole_numbers
-from attnviz.errors import AttnvizError
+from attnviz.cli.spread import spread
 
 ORDER = 70
 
@@ -26,25 +26,39 @@ def explain(
     stack: StackOptions,
     out: OutputOptions,
     text: TextWords = None,
-    cell: Annotated[str, typer.Option(help="QUERY,KEY: positions of two tokens")] = "0,0",
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUERY,KEY",
+            help="Two tokens, by position or name: 3,1 or saw,a (default: the strongest)",
+        ),
+    ] = None,
 ) -> None:
     """Give every number behind one cell: products, scale, bias, mask, softmax, what it moves.
 
+    attnviz explain "I saw a saw"
     attnviz explain "I saw a saw" --cell 3,1 -s L0.H1
+    attnviz explain "the dog ate" --cell ate,dog
     """
-    positions = whole_numbers("cell", cell)
-    if len(positions) != 2:
-        raise AttnvizError(f"--cell: expected QUERY,KEY, got {cell!r}", "--cell 3,1")
-    from attnviz.analysis.cell import explain_cell
+    if cell is not None:
+        check_cell(cell)
+    from attnviz.analysis.cell import explain_cell, strongest_cell
     from attnviz.analysis.steps import STAGES
-    from attnviz.cli.inputs import first_head, read_input, record
-    from attnviz.views.cell import cell_views
+    from attnviz.cli.inputs import best_head, read_input, record
+    from attnviz.views.cell import cell_views, choice_text
 
     content = read_input(text, texts.ids)
     model = load(stack)
     selection = selected.selection
     trace = record(model, content, texts, STAGES, selection, fingerprint=out.wants_data)
-    chosen, head = first_head(trace, selection)
-    explained = explain_cell(chosen, head, *positions)
+    chosen, head, is_best = best_head(trace, selection)
+    queries, keys = trace.streams[chosen.queries], trace.streams[chosen.keys]
+    if cell is None:
+        place = strongest_cell(chosen, head, queries.special, keys.special)
+    else:
+        place = parse_cell(cell, queries, keys)
+    explained = explain_cell(chosen, head, *place)
     views = cell_views(trace, chosen, explained)
+    if is_best or cell is None:
+        views.insert(1, choice_text(is_best, cell is None))
     emit([Report(views, explained.manifest(trace), explained.arrays())], out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnviz.cli.cells import parse_place
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
@@ -48,7 +49,8 @@ def flow(
         int | None, typer.Option(help="Up to this layer of the last stack (default: all)")
     ] = None,
     token: Annotated[
-        int | None, typer.Option(help="List the inputs of the output at this position")
+        str | None,
+        typer.Option(help="List the inputs of this output, by position or name: 2 or saw"),
     ] = None,
     absolute: Annotated[
         bool,
@@ -86,7 +88,8 @@ def flow(
         trace, transformer = _run(source, texts, stack, method, out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
     result = flow_of(trace, transformer, method=method, last_layer=layer, absolute=absolute)
-    _check_token(token, len(trace.streams[result.flow.outputs]))
+    outputs = trace.streams[result.flow.outputs]
+    place = None if token is None else parse_place(token, outputs, "--token", "output")
     views = flow_views(
         trace,
         result.flow,
@@ -94,7 +97,7 @@ def flow(
         method=result.method,
         notes=result.notes,
         by=by,
-        token=token,
+        token=place,
     )
     if file is not None and (warnings := findings_text(trace, Selection())):
         views.append(warnings)
@@ -119,10 +122,3 @@ def _run(
         fingerprint=fingerprint,
     )
     return trace, model.transformer
-
-
-def _check_token(token: int | None, n_token: int) -> None:
-    if token is not None and not 0 <= token < n_token:
-        raise AttnvizError(
-            f"--token: there is no output {token}", f"they count from 0 to {n_token - 1}"
-        )

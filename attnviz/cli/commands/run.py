@@ -75,6 +75,7 @@ def run(
     out.check(len(inputs))
     from attnviz.nn.stages import STAGES
 
+    mask = None if mask_file is None else _mask(mask_file)
     model = load(stack)
     selection = show.selection
     stages = _stages(show.stage, steps, mask_effect, keep, STAGES)
@@ -86,7 +87,7 @@ def run(
             texts,
             stages,
             selection,
-            mask=_mask(mask_file),
+            mask=mask,
             fingerprint=out.wants_data,
         )
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
@@ -137,15 +138,7 @@ def _stages(
     return tuple(name for name in (*known, "bias") if name in stages)
 
 
-def _mask(path: Path | None) -> Array | None:
-    if path is None:
-        return None
-    from attnviz import archive
-    from attnviz.nn.masks import as_visible
+def _mask(path: Path) -> Array:
+    from attnviz.cli.masks import read_mask
 
-    arrays = list(archive.read(path)[1].values())
-    if len(arrays) != 1:
-        raise AttnvizError(
-            f"--mask-file {path}: expected one array, got {len(arrays)}", "np.save(path, mask)"
-        )
-    return as_visible(f"--mask-file {path}", arrays[0])
+    return read_mask(path)

@@ -140,6 +140,16 @@ def _divisors(n: int) -> list[int]:
     return (small + large)[:LISTED]
 
 
+def width_for(heads: int) -> int:
+    """A width of the residual stream that so many heads divide: the default, or the next larger
+    one with an even number of dimensions a head."""
+    default = StackConfig().d_model
+    if default % heads == 0:
+        return default
+    width = math.ceil(default / heads)
+    return heads * (width + width % 2)
+
+
 FIELDS = {f.name: f for f in fields(StackConfig)}
 
 
@@ -162,9 +172,14 @@ def from_options(options: Mapping[str, str], base: StackConfig | None = None) ->
     return replace(base or StackConfig(), **values).check()
 
 
+def read_stack(path: Path) -> dict[str, Any]:
+    """The fields of a TOML file, at the top level."""
+    return dict(read_toml(path, "samples/paper-base.toml"))
+
+
 def from_toml(path: Path) -> StackConfig:
     """A config from a TOML file: the fields of StackConfig, at the top level."""
-    return from_values(read_toml(path, "samples/paper-base.toml"), str(path))
+    return from_values(read_stack(path), str(path))
 
 
 def from_values(

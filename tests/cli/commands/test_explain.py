@@ -90,3 +90,32 @@ def test_on_a_checkpoint(call, minilm):
     out = call("explain", "I saw a saw", "-m", minilm, "-s", "L1.H8", "--cell", "2,3").out
     assert "query 2 saw, key 3 a" in out
     assert "the other 16" in out
+
+
+def test_without_a_cell_the_most_informative_head_and_its_strongest_cell(call):
+    done = call("explain", "I saw a saw", "--json")
+    found = json.loads(done.out)
+    trace = attnviz.run("I saw a saw", model="tagger")
+    weights = trace[found["id"]].weights[found["head"], 1:-1, 1:-1]  # without [BOS] and [EOS]
+    assert found["weight"] == pytest.approx(float(weights.max()), rel=1e-6)
+    assert (found["query"] - 1, found["key"] - 1) == divmod(int(weights.argmax()), 4)
+    shown = call("run", "I saw a saw", "--top", "1").out
+    assert f"{found['id']} L{found['id'].split('.')[1]}.H{found['head']}" in shown
+    out = " ".join(call("explain", "I saw a saw").out.split())
+    assert "the most informative head, and its largest weight between ordinary tokens" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-s", "L0.H2"), "this head's largest weight between ordinary tokens"),
+        (("--cell", "a,I"), "the most informative head: its rows differ most"),
+        (("--cell", "a,I", "-s", "L0.H1"), None),
+    ],
+)
+def test_what_was_chosen_is_said(call, arguments, said):
+    out = " ".join(call("explain", "I saw a saw", *arguments).out.split())
+    assert ("chosen" in out) == (said is not None)
+    assert said is None or said in out
+    if "--cell" in arguments:
+        assert "query 3 a, key 1 I" in out

@@ -7,7 +7,15 @@ from dataclasses import fields
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.models.build.stack import FIELDS, StackConfig, from_options, from_toml, from_values
+from attnviz.models import load_model
+from attnviz.models.build.stack import (
+    FIELDS,
+    StackConfig,
+    from_options,
+    from_toml,
+    from_values,
+    width_for,
+)
 from tests.conftest import HERE
 
 SAMPLES = HERE.parent / "samples"
@@ -90,3 +98,27 @@ def test_toml_that_is_not_utf8(tmp_path):
 def test_whole_numbers_stand_for_floats(tmp_path):
     (tmp_path / "s.toml").write_text("temperature = 2")
     assert from_toml(tmp_path / "s.toml").temperature == 2.0
+
+
+@pytest.mark.parametrize(
+    ("heads", "width"), [(1, 32), (4, 32), (16, 32), (3, 36), (5, 40), (12, 48), (64, 128)]
+)
+def test_a_width_that_the_heads_divide(heads, width):
+    assert width_for(heads) == width
+    assert width // heads % 2 == 0
+    model = load_model(f"random:heads={heads}")
+    assert (model.shape["n_head"], model.shape["d_model"]) == (heads, width)
+    assert load_model("random", {"heads": heads}).shape["d_model"] == width
+
+
+def test_a_width_that_was_asked_for_stays(tmp_path):
+    for name, changes in (("random:heads=12,d_model=24", {}), ("random:d_model=24", {"heads": 12})):
+        assert load_model(name, changes).shape["d_model"] == 24
+    with pytest.raises(AttnvizError, match="12 heads do not divide d_model = 32"):
+        load_model("random:d_model=32", {"heads": 12})
+    path = tmp_path / "stack.toml"
+    path.write_text("heads = 12\n")
+    assert load_model(str(path)).shape["d_model"] == 48
+    path.write_text("d_model = 32\n")
+    with pytest.raises(AttnvizError, match="12 heads do not divide"):
+        load_model(str(path), {"heads": 12})
