@@ -18,12 +18,12 @@ def test_the_numbers_follow_from_each_other(call):
     out = call("explain", "-m", "random", "I saw a saw", "--cell", "3,1", "-s", "L0.H1").out
     assert "encoder.0.self H1: query 3 saw, key 1 saw" in out
     product = numbers(out, "similarity (scaled_dot)")
-    assert numbers(out, "sum = q · k") == pytest.approx(product, rel=1e-3)
-    assert product * numbers(out, "scale") == pytest.approx(numbers(out, "score"), rel=1e-3)
+    assert numbers(out, "sum = q · k") == pytest.approx(product, rel=3e-3)
+    assert product * numbers(out, "scale") == pytest.approx(numbers(out, "score"), rel=3e-3)
     share = numbers(out, "exp(logit - largest)") / numbers(out, "row's sum of these")
     weight = attnviz.run("I saw a saw", model="random").records[0].weights[1, 3, 1]
-    assert share == pytest.approx(weight, rel=1e-3)
-    assert numbers(out, "weight") == pytest.approx(weight, rel=1e-3)
+    assert share == pytest.approx(weight, rel=3e-3)
+    assert numbers(out, "weight") == pytest.approx(weight, rel=3e-3)
 
 
 def test_a_masked_cell_says_why(call):
