@@ -28,13 +28,13 @@ def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
 def choice_text(chose_head: bool, chose_cell: bool) -> Text:
     """What was chosen for the reader, and why."""
     if not chose_cell:
-        text = say("the most informative head: its rows differ most; another: -s HEAD")
+        text = say("the most informative head: its rows differ most; another: -s L0.H1")
     elif not chose_head:
-        text = say("this head's largest weight between ordinary tokens; another: --cell QUERY,KEY")
+        text = say("this head's largest weight between ordinary tokens; another: --cell 3,1")
     else:
         text = say(
             "the most informative head, and its largest weight between ordinary tokens; others: "
-            "-s HEAD, --cell QUERY,KEY"
+            "-s L0.H1, --cell 3,1"
         )
     return Text((Line(text, say("chosen"), "note"),))
 
