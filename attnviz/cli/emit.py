@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.options import OutputOptions
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, WholeFiles
 from attnviz.render import render
+from attnviz.render.style import PLAIN, FigureStyle
 from attnviz.tokens import label
 
 if TYPE_CHECKING:
@@ -32,10 +35,16 @@ class Report(NamedTuple):
     views: Sequence[View]
     manifest: Mapping[str, Any]
     arrays: Mapping[str, Array]
+    picture: Sequence[View] = ()
+    """What `--plot` draws; if empty, the first of the views that is a picture."""
+    name: str = ""
+    """What its file is called; if empty, by what it holds."""
+    about: str = ""
+    """What tells one of several reports from the others: its text."""
 
 
-def trace_report(trace: Trace, views: Sequence[View]) -> Report:
-    return Report(views, trace.manifest(), trace.arrays())
+def trace_report(trace: Trace, views: Sequence[View], picture: Sequence[View] = ()) -> Report:
+    return Report(views, trace.manifest(), trace.arrays(), picture)
 
 
 class OutputFiles(WholeFiles):
@@ -44,13 +53,17 @@ class OutputFiles(WholeFiles):
     def __init__(self) -> None:
         super().__init__()
         self._messages: list[str] = []
+        self._paths: list[Path] = []
+        """Of files that had no name given: these are what the command says on stdout."""
 
     def __exit__(self, kind: object, *rest: object) -> None:
         super().__exit__(kind, *rest)
         for message in self._messages if kind is None else ():
             talk(message)
+        for path in self._paths if kind is None else ():
+            print_bytes(os.fsencode(path) + b"\n")
 
-    def write(self, report: Report, path: Path, quiet: bool = False) -> None:
+    def write(self, report: Report, path: Path, style: FigureStyle = PLAIN) -> None:
         """One file, in the format of its suffix."""
         suffix = path.suffix.lower()
         if suffix in DATA_FORMATS:
@@ -59,27 +72,94 @@ class OutputFiles(WholeFiles):
             with self.open(path) as file:
                 archive.write(file, suffix, dict(report.manifest), report.arrays)
         else:
-            import logging
-
-            # what Matplotlib says of its own cache is not about the figure
-            logging.getLogger("matplotlib").setLevel(logging.ERROR)
-            content, warnings = render(report.views, suffix)
-            for warning in warnings:
-                talk(f"warning: {warning}")
-            with self.open(path) as file:
-                file.write(content)
-        if not quiet:
-            self.say(f"wrote {path}")
+            self._write(path, *_rendered(report.views, suffix, style))
+        self.say(f"wrote {path}")
 
     def write_all(self, reports: Sequence[Report], out: OutputOptions) -> None:
         """Every report in every format that is asked for."""
-        for number, report in enumerate(reports):
-            for path in out.paths(number, len(reports)):
-                self.write(report, path)
+        style = out.look if isinstance(out, FigureOptions) else PLAIN
+        for number, (report, about) in enumerate(zip(reports, _about(reports), strict=True)):
+            for path in out.paths(number, len(reports), about):
+                self.write(report, path, style=style)
+        for pattern in out.folders:
+            self.write_pictures(reports, pattern, style)
+        if isinstance(out, FigureOptions) and out.plot is not None:
+            self.plot(reports, out, out.plot)
+
+    def write_pictures(self, reports: Sequence[Report], pattern: Path, style: FigureStyle) -> None:
+        """Every picture as a file of its own, named by what it holds: `folder/*.png`."""
+        from attnviz.views.naming import distinct, picture_name, pictures
+
+        abouts = _about(reports) if len(reports) > 1 else [""]
+        found = [
+            (f"{about}-{picture_name(view)}".strip("-"), view)
+            for report, about in zip(reports, abouts, strict=True)
+            for view in pictures(report.views)
+        ]
+        if not found:
+            raise AttnvizError(
+                f"-o {pattern.parent}/: this output has no picture",
+                f"-o FILE{pattern.suffix} draws its text and tables",
+            )
+        self.make_folder(pattern.parent)
+        names = distinct([name for name, _ in found])
+        for name, (_, view) in zip(names, found, strict=True):
+            path = pattern.with_name(name + pattern.suffix)
+            self._write(path, *_rendered([view], pattern.suffix, style))
+            self.say(f"wrote {path}")
+
+    def plot(self, reports: Sequence[Report], out: FigureOptions, target: str) -> None:
+        """The one picture of every report: to the file of that name, or to one in this folder that
+        is named by what it holds; the path of that goes to stdout."""
+        from attnviz.views.naming import distinct, picture_name, pictures
+
+        drawn = [report.picture or pictures(report.views)[:1] for report in reports]
+        if not all(drawn):
+            raise AttnvizError("--plot: this output has no picture", "-o FILE.png draws its text")
+        abouts = _about(reports) if len(reports) > 1 else [""]
+        here = not Path(target).suffix  # empty, or a suffix alone: .pdf
+        names = [
+            f"{about}-{report.name or picture_name(pictures(views)[0])}".strip("-")
+            if here
+            else f"{Path(target).stem}-{about}".strip("-")
+            for report, about, views in zip(reports, abouts, drawn, strict=True)
+        ]
+        suffix = (target or ".png") if here else Path(target).suffix
+        folder = Path.cwd() if here else Path(target).parent
+        for name, views in zip(distinct(names), drawn, strict=True):
+            path = folder / (name + suffix)
+            self._write(path, *_rendered(views, suffix.lower(), out.look))
+            if here and not out.json:
+                self._paths.append(path)
+            else:
+                self.say(f"wrote {path}")
+
+    def _write(self, path: Path, content: bytes, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            talk(f"warning: {warning}")
+        with self.open(path) as file:
+            file.write(content)
 
     def say(self, message: str) -> None:
         """What is said when the files are there."""
         self._messages.append(message)
+
+
+def _about(reports: Sequence[Report]) -> list[str]:
+    """What tells the reports apart, in letters that can be in names of files."""
+    from attnviz.views.naming import ABOUT, distinct, file_name
+
+    return distinct([file_name(report.about, ABOUT) for report in reports])
+
+
+def _rendered(
+    views: Sequence[View], suffix: str, style: FigureStyle
+) -> tuple[bytes, tuple[str, ...]]:
+    import logging
+
+    # what Matplotlib says of its own cache is not about the figure
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    return render(views, suffix, style)
 
 
 def emit(reports: Sequence[Report], out: OutputOptions) -> None:
@@ -96,7 +176,7 @@ def show(reports: Sequence[Report], out: OutputOptions) -> None:
             from attnviz.archive import json_text
 
             print_bytes("".join(json_text(dict(report.manifest), report.arrays)).encode() + b"\n")
-        elif not out.output:
+        elif not out.is_written:
             from attnviz.render.terminal import render as draw
 
             text = draw(report.views, screen(out)).decode()

@@ -5,9 +5,11 @@ A group is a dataclass; a command that takes one as a parameter gets all its fie
 
 from __future__ import annotations
 
+import os
+from copy import copy
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, dataclass_transform
 
 import typer
 
@@ -17,7 +19,7 @@ from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, check_writable
 from attnviz.language import SOURCE, language_of, speak
 from attnviz.models.build.stack import FIELDS
-from attnviz.render import FORMATS
+from attnviz.render import FORMATS, is_picture
 from attnviz.trace.selection import Selection, parse_selection
 
 SHOW = "What is shown"
@@ -77,6 +79,36 @@ def group(kind: type[T]) -> type[T]:
     return dataclass(frozen=True, eq=False, repr=False)(kind)
 
 
+EACH = "*"
+"""The name of a file that stands for one of each picture."""
+
+
+def destination(text: str) -> Path:
+    """Where `-o` writes to; a folder is `folder/*.png`, `folder/.pdf` the same in that format."""
+    if text.endswith(("/", os.sep)) or os.path.isdir(text):
+        return Path(text) / f"{EACH}.png"
+    path = Path(text)
+    return path.with_name(EACH + path.name) if path.name in FORMATS else path
+
+
+def _check_destination(path: Path) -> None:
+    """Raise AttnvizError for a file of no known format, or one that clearly cannot be written."""
+    suffix, known = path.suffix.lower(), (*DATA_FORMATS, *FORMATS)
+    if suffix not in known:
+        raise AttnvizError(
+            f"-o {path}: unknown format {path.suffix or '(no suffix)'!r}",
+            f"known: {', '.join(known)}; FOLDER/ for every picture",
+        )
+    if path.stem != EACH:
+        check_writable(path)
+        return
+    if not is_picture(suffix):
+        raise AttnvizError(
+            f"-o {path.parent}/: a folder takes pictures, {suffix} is none", f"-o FILE{suffix}"
+        )
+    check_writable(path.with_name("picture.png") if path.parent.exists() else path.parent)
+
+
 @group
 class TextInput:
     """What a model reads beside the text."""
@@ -133,8 +165,12 @@ class OutputOptions:
         typer.Option(
             "-o",
             "--output",
+            "--report",
+            parser=destination,
+            metavar="FILE",
             help="Write a file; its suffix picks the format: "
-            f"{' '.join(DATA_FORMATS)} {{formats}}. Repeatable.",
+            f"{' '.join(DATA_FORMATS)} {{formats}}; FOLDER/ for each picture as a file of its own. "
+            "Repeatable.",
             rich_help_panel=WRITE,
         ),
     ] = None
@@ -170,23 +206,42 @@ class OutputOptions:
         one_of("color", self.color, ("auto", "always", "never"))
         one_of("background", self.background, ("auto", "dark", "light"))
         for path in self.output or ():
-            known = (*DATA_FORMATS, *FORMATS)
-            if path.suffix.lower() not in known:
-                raise AttnvizError(
-                    f"-o {path}: unknown format {path.suffix or '(no suffix)'!r}",
-                    f"known: {', '.join(known)}",
-                )
-            check_writable(path)
+            _check_destination(path)
         # what programs read does not depend on where they run
         programs = self.json or any(p.suffix.lower() == ".csv" for p in self.output or ())
         speak(self.lang or (SOURCE if programs else language_of()))
         if not (self.json or self.output):  # the earlier it is asked, the surer is its answer
             background(self.background, colour_depth(self.color))
 
-    def paths(self, number: int, n_report: int) -> list[Path]:
-        """The files of one of several reports, which have its number in their names."""
-        paths = self.output or []
-        return paths if n_report == 1 else [p.with_stem(f"{p.stem}-{number}") for p in paths]
+    @property
+    def files(self) -> list[Path]:
+        """What is written, but for the pictures that go into a folder."""
+        return [path for path in self.output or () if path.stem != EACH]
+
+    @property
+    def folders(self) -> list[Path]:
+        """`folder/*.png`: where each picture is written as a file of its own."""
+        return [path for path in self.output or () if path.stem == EACH]
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the result goes to files, and not to the screen."""
+        return bool(self.output)
+
+    def to(self, output: list[Path], **changed: Any) -> Self:
+        """The same options, but other files; what was checked is not checked again."""
+        other = copy(self)
+        for name, value in {"output": output, **changed}.items():
+            object.__setattr__(other, name, value)
+        return other
+
+    def paths(self, number: int, n_report: int, about: str = "") -> list[Path]:
+        """The files of one of several reports, which have its number in their names; pictures
+        also what it is about."""
+        if n_report == 1:
+            return self.files
+        named = {True: f"-{number}-{about}".rstrip("-"), False: f"-{number}"}
+        return [p.with_stem(p.stem + named[is_picture(p.suffix.lower())]) for p in self.files]
 
     def check(self, n_report: int) -> None:
         """Raise AttnvizError if a file of so many reports clearly cannot be written."""

@@ -14,7 +14,7 @@ from typing import Any
 from attnviz.cli.current import current
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
-from attnviz.render import FORMATS
+from attnviz.render import FORMATS, is_picture
 
 MEANT = {
     "--model": "--model-name --model-path --checkpoint --ckpt",
@@ -102,6 +102,7 @@ class Speller:
         """By each name of an option, whether it takes no value."""
         arguments = [p for p in parameters if p.param_type_name == "argument"]
         self.takes_text = any(p.name in ("text", "source", "sources") for p in arguments)
+        self.reads_file = any(p.name == "file" for p in arguments)
         self.meant = {
             other: name
             for name, others in MEANT.items()
@@ -157,6 +158,8 @@ class Speller:
             if name == "--json" and words.next.lower().endswith(".json"):
                 return ["--output", words.value(name)]
             return [name if value is None else f"{name}={value}"]
+        if name == "--plot":
+            return [name, words.picture(self.reads_file) if value is None else value]
         if value is None and not words.next:
             return [name]
         value = words.value(name) if value is None else value
@@ -175,7 +178,7 @@ class Speller:
             if file:
                 return ["--output", file if file.lower().endswith(suffix) else file + suffix]
             if "--plot" in self.flags and suffix in (".png", ".svg", ".pdf", *PICTURES):
-                return ["--plot"]
+                return ["--plot", suffix]
             raise AttnvizError(f"{name}: there is no file to write", f"-o FILE{suffix}")
         if name in TEXTS and self.takes_text:
             return [value if value is not None else words.value(name)]
@@ -215,10 +218,22 @@ class _Words(Iterator[str]):
             return ""
         return next(self) if word.lower().endswith(suffix) or self._is_last_of_two() else ""
 
+    def picture(self, reads_file: bool) -> str:
+        """The word that follows, if it can only be the picture that is to be written; empty if it
+        is something else, as the one picture there is may be what the command reads."""
+        word = self.next
+        if word.startswith("-") or not is_picture(f".{word.rpartition('.')[2]}".lower()):
+            return ""
+        if reads_file and os.path.exists(word) and self._bare() == [word]:
+            return ""
+        return next(self)
+
+    def _bare(self) -> list[str]:
+        return [word for word in self._words if not word.startswith("-")]
+
     def _is_last_of_two(self) -> bool:
         """Whether the next word is not the only one that can be the text."""
-        bare = [word for word in self._words if not word.startswith("-")]
-        return " " not in self.next and len(bare) > 1
+        return " " not in self.next and len(self._bare()) > 1
 
 
 def _selected(layers: Sequence[str], heads: Sequence[str]) -> list[str]:

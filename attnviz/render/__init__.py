@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnviz.registry import ModuleRegistry
+from attnviz.render.style import PLAIN, FigureStyle
 
 if TYPE_CHECKING:
     from attnviz.views.kinds import View
@@ -15,7 +16,25 @@ FORMATS = ModuleRegistry("format", "attnviz.render.formats", prefix=".")
 of the module says what the format is."""
 
 
-def render(views: Sequence[View], suffix: str) -> tuple[bytes, tuple[str, ...]]:
-    """The views in the format of `suffix`, and warnings about what it could not show."""
-    rendered: tuple[bytes, tuple[str, ...]] = FORMATS[suffix].render(views)
+def picture_formats() -> list[str]:
+    """The suffixes of pictures: of the formats that say so of themselves."""
+    return [suffix for suffix in FORMATS if is_picture(suffix)]
+
+
+def is_picture(suffix: str) -> bool:
+    """Whether a known suffix is that of a picture: of an image that `render` draws in a style."""
+    return suffix in FORMATS and getattr(FORMATS[suffix], "PICTURE", False)
+
+
+def render(
+    views: Sequence[View], suffix: str, style: FigureStyle = PLAIN
+) -> tuple[bytes, tuple[str, ...]]:
+    """The views in the format of `suffix`, and warnings about what it could not show.
+
+    Args:
+        style: of pictures; formats of text have none.
+    """
+    module = FORMATS[suffix]
+    rendered: tuple[bytes, tuple[str, ...]]
+    rendered = module.render(views, style) if is_picture(suffix) else module.render(views)
     return rendered

@@ -184,6 +184,7 @@ def head_heatmap(
         reasons = reasons[head]
     empty = () if stage != "weights" else _empty_rows_note(record, head, scale)
     return Heatmap(
+        name=f"{_short(trace, record)}.H{head}-{stage}",
         title=f"{record.id} L{record.layer}.H{head} · {stage}",
         values=record.stage(stage)[head],
         rows=token_axis("query", trace.streams[record.queries]),
@@ -194,6 +195,12 @@ def head_heatmap(
         notes=(*notes, *empty),
         pooling="mass" if stage == "weights" else "mean",
     )
+
+
+def _short(trace: Trace, record: Record) -> str:
+    """`L1`, or `decoder.1.cross` where a trace has several stacks or kinds of attention."""
+    alike = len({each.id.group for each in trace}) == 1
+    return f"L{record.layer}" if alike else str(record.id)
 
 
 def overviews(
@@ -231,6 +238,9 @@ def _grids(
             )
             for record in members
         )
+        which = "all-heads" if not selection.clauses else "heads"
+        if len({record.id.group for record in trace}) > 1:
+            which = f"{which}-{block}-{kind}"
         what = {"self": "self-attention", "cross": "cross-attention"}[kind]
         named = "" if block == "array" else f"{block} {what} · "
         grids.append(
@@ -239,6 +249,7 @@ def _grids(
                 panels=panels,
                 row_names=tuple(f"L{record.layer}" for record in members),
                 column_names=tuple(f"H{head}" for head in heads),
+                name=which if stage == "weights" else f"{which}-{stage}",
             )
         )
     return grids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from attnviz.analysis.decoding import (
@@ -28,7 +29,9 @@ from attnviz.views.attention import (
     stage_scale,
     token_axis,
 )
-from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Links, Table, Text, Value, View
+from attnviz.views.figure import head_pictures
+from attnviz.views.kinds import WEIGHTS, Axis, Grid, Heatmap, Line, Links, Table, Text, Value, View
+from attnviz.views.naming import pictures
 from attnviz.views.numbers import probability_text
 
 
@@ -70,6 +73,17 @@ def decoding_views(
     return views
 
 
+def plotted_views(trace: Trace, selection: Selection, views: Sequence[View]) -> Sequence[View]:
+    """The one picture of a decoding: the alignment if there is one, else the selected heads; of
+    steps, all of them."""
+    drawn = pictures(views)
+    if any(isinstance(view, Heatmap) and view.name == "alignment" for view in drawn):
+        return [view for view in drawn if view.name == "alignment"]
+    if any(isinstance(view, Grid) for view in drawn):
+        return head_pictures(trace, selection)
+    return drawn
+
+
 def alignment_views(
     trace: Trace, generated: Generated, selection: Selection, record: Record, head: int
 ) -> list[View]:
@@ -86,7 +100,7 @@ def alignment_views(
     if is_trained_to_align(trace, record, head):
         why = "this head was trained to look where a word comes from"
     return [
-        Links(f"alignment · {name}", weights, target, source, notes=(why,)),
+        Links(f"alignment · {name}", weights, target, source, notes=(why,), name="alignment-links"),
         Heatmap(
             f"alignment · {name} · weights",
             weights,
@@ -94,6 +108,7 @@ def alignment_views(
             source,
             notes=(note,),
             pooling="mass",
+            name="alignment",
         ),
     ]
 

@@ -51,6 +51,9 @@ CONTEXT = 3
 SMALL = 0.05
 """Differences below it are drawn in units of a power of ten: two decimals would show zeros."""
 
+MATRIX = "-difference"
+"""The end of the name of a head's matrix, for files."""
+
 HATCHES: tuple[Hatch, ...] = ("dashed", "falling", "rising", "crossed")
 """Of the REASONS, in their order."""
 
@@ -252,6 +255,7 @@ def _matrix(
         reasons=REASONS,
         hatches=HATCHES,
         pooling="largest",
+        name=f"{head.pair.name}{MATRIX}",
     )
 
 

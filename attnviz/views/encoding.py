@@ -80,6 +80,7 @@ def token_views(
             rows,
             indices("dimension", width),
             around_zero(embedded.vectors),
+            name="vectors",
         ),
         Table(
             "tokens",
@@ -95,6 +96,7 @@ def token_views(
             rows,
             replace(rows, name="other token"),
             Scale(-1, 1, "diverging"),
+            name="similarity",
         ),
     ]
 
@@ -112,9 +114,10 @@ def _added(
             rows,
             indices("dimension", width),
             around_zero(added),
+            name="encoding",
         ),
         _numbers(added, positions),
-        Curves("single dimensions", positions, "position", series, "value"),
+        Curves("single dimensions", positions, "position", series, "value", name="dimensions"),
     ]
 
 
@@ -167,8 +170,9 @@ def _angles(
             rows,
             indices("pair", width),
             Scale(-1, 1, "diverging"),
+            name="angles",
         ),
-        Curves("single pairs", positions, "position", series, "cos(angle)"),
+        Curves("single pairs", positions, "position", series, "cos(angle)", name="pairs"),
     ]
 
 
@@ -177,7 +181,8 @@ def _similarity(encoded: Positions, rows: Axis) -> Heatmap:
     turned = encoded.angles is not None
     title = "score of one query and one key, turned to p and p'" if turned else "PE(p) · PE(p')"
     columns = replace(rows, name="other position")
-    return Heatmap(title, encoded.similarity, rows, columns, around_zero(encoded.similarity))
+    scale = around_zero(encoded.similarity)
+    return Heatmap(title, encoded.similarity, rows, columns, scale, name="similarity")
 
 
 def _wavelengths(wavelengths: Array) -> Table:
@@ -197,6 +202,7 @@ def _buckets(buckets: Array, rows: Axis) -> Heatmap:
         replace(rows, name="query"),
         columns,
         Scale(0, float(max(1, buckets.max()))),
+        name="buckets",
     )
 
 
@@ -209,7 +215,9 @@ def _bias(encoded: Positions, rows: Axis) -> list[View]:
         for head, bias in enumerate(encoded.bias)
     ]
     names = tuple(f"H{head}" for head in range(len(maps)))
-    views: list[View] = [Grid("added to the scores, by head", (tuple(maps),), ("",), names)]
+    views: list[View] = [
+        Grid("added to the scores, by head", (tuple(maps),), ("",), names, name="biases")
+    ]
     if encoded.slopes is not None:
         views.append(
             Table(

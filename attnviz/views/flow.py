@@ -46,6 +46,7 @@ def flow_views(
                 ("out of reach",),
                 _sum_note(flow, stream),
                 pooling="mass",
+                name=method if len(flow.shares) == 1 else f"{method}-{stream}",
             )
         )
     if token is not None:

@@ -118,6 +118,8 @@ class Heatmap(NamedTuple):
     that cancel must not vanish."""
     hatches: tuple[Hatch, ...] = ()
     """How the cells that each reason masks are drawn; if empty, as the masks' entries say."""
+    name: str = ""
+    """What a file of this picture alone is called; if empty, by the title."""
 
     def shades(self) -> Array:
         """Each cell's level on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
@@ -175,6 +177,8 @@ class Grid(NamedTuple):
     row_names: tuple[str, ...]
     column_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    name: str = ""
+    """What a file of this picture alone is called; if empty, by the title."""
 
     def present(self) -> list[Heatmap]:
         return [panel for row in self.panels for panel in row if panel is not None]
@@ -190,6 +194,8 @@ class Curves(NamedTuple):
     y_name: str
     log_x: bool = False
     notes: tuple[str, ...] = ()
+    name: str = ""
+    """What a file of this picture alone is called; if empty, by the title."""
 
 
 class Links(NamedTuple):
@@ -204,6 +210,8 @@ class Links(NamedTuple):
     minimum: float = 0.1
     """Weights below it have no line; the notes say so."""
     notes: tuple[str, ...] = ()
+    name: str = ""
+    """What a file of this picture alone is called; if empty, by the title."""
 
     def lines(self) -> list[tuple[int, int, float]]:
         """(right, left, weight) of every line, the lightest first, so that none hides a heavier."""
@@ -239,6 +247,8 @@ class Picture(NamedTuple):
     column_names: tuple[str, ...]
     scale: Scale
     notes: tuple[str, ...] = ()
+    name: str = ""
+    """What a file of this picture alone is called; if empty, by the title."""
 
     def grey(self) -> Array:
         """[height, width]: the image's brightness (Rec. 601)."""

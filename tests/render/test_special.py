@@ -78,7 +78,7 @@ def colours_of(box):
     found = {}
     for text in texts:
         for label in LABELS:
-            if text.get_text().endswith(f" {label}"):
+            if text.get_text().split()[-1:] == [label]:
                 found.setdefault(label, []).append(text.get_color())
     return found
 

@@ -12,8 +12,9 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
-from attnviz.cli.options import ModelInput, OutputOptions, Selected, TextInput
+from attnviz.cli.options import ModelInput, Selected, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
@@ -98,7 +99,7 @@ def ablate(
     texts: TextInput,
     selected: Selected,
     model: ModelInput,
-    out: OutputOptions,
+    out: FigureOptions,
     words: Annotated[
         list[str] | None,
         typer.Argument(

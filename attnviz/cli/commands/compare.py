@@ -8,8 +8,9 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput
+from attnviz.cli.options import SelectedHead, StackOptions, TextInput
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
 
@@ -28,7 +29,7 @@ MAX_WIDTHS = 8192
 def compare(
     selected: SelectedHead,
     stack: StackOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     names: Annotated[
         list[str],
         typer.Argument(
@@ -51,6 +52,7 @@ def compare(
     from attnviz.analysis.comparison import compare as compare_names
     from attnviz.cli.inputs import first_head, read_inputs, record
     from attnviz.views.comparison import comparison_views, sharpness_views
+    from attnviz.views.naming import file_name, pictures
 
     are_scores(names)
     (content,) = read_inputs([text], None)
@@ -61,9 +63,12 @@ def compare(
     chosen, head = first_head(trace, selection)
     result = compare_names(chosen, names, _widths(widths))
     views = comparison_views(trace, chosen, head, result.variants, with_scores=result.of_scores)
+    heatmaps = pictures(views)
     if result.widths:
         views += sharpness_views(result.widths)
-    emit([Report(views, result.manifest(trace, chosen), result.arrays())], out)
+    name = "-".join(map(file_name, names))
+    manifest = result.manifest(trace, chosen)
+    emit([Report(views, manifest, result.arrays(), heatmaps, name)], out)
 
 
 def _widths(text: str) -> list[int]:

@@ -10,8 +10,9 @@ import typer
 from attnviz.cli.caching import CacheOptions
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
-from attnviz.cli.options import Ids, ModelInput, OutputOptions, Selected, Target, TextWords, group
+from attnviz.cli.options import Ids, ModelInput, Selected, Target, TextWords, group
 from attnviz.cli.options import Model as ModelName
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
@@ -42,7 +43,7 @@ def decode(
     decoder: DecoderInput,
     selected: Selected,
     caching: CacheOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     text: TextWords = None,
     target: Target = None,
     ids: Ids = None,
@@ -64,7 +65,7 @@ def decode(
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
-    from attnviz.views.decoding import decoding_views
+    from attnviz.views.decoding import decoding_views, plotted_views
 
     content = read_input(text, ids)
     model = load(decoder)
@@ -91,7 +92,8 @@ def decode(
     answer = model.output_tokenizer.join(generated.written.ids)
     views = decoding_views(trace, selected.selection, generated, answer, top=top, steps=steps)
     manifest = {**trace.manifest(), "decoded": generated.manifest(answer)}
-    emit([Report(views, manifest, trace.arrays())], out)
+    drawn = plotted_views(trace, selected.selection, views)
+    emit([Report(views, manifest, trace.arrays(), drawn)], out)
 
 
 def _max_tokens(model: Model, count: int | None, target: str | None) -> int:

@@ -10,8 +10,9 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import STDIN, as_shown, is_piped, joined, read_stdin
-from attnviz.cli.options import FileInput, LookOptions, OutputOptions, StackOptions, TextInput
+from attnviz.cli.options import FileInput, LookOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.sides import Side, check_uses, read_sides, side_b
 from attnviz.cli.spread import one_of, set_options, spread
@@ -29,7 +30,7 @@ def diff(
     files: FileInput,
     stack: StackOptions,
     look: LookOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -76,7 +77,8 @@ def diff(
     from attnviz.analysis.agreement import disagreements
     from attnviz.analysis.difference import STAGES, compare
     from attnviz.analysis.pairing import pair_heads
-    from attnviz.views.difference import difference_views
+    from attnviz.views.difference import MATRIX, difference_views
+    from attnviz.views.naming import pictures
 
     stage = one_of("stage", look.stage, STAGES)
     _check_limit(fail_above)
@@ -91,7 +93,8 @@ def diff(
     views = difference_views(*traces, difference, names, look.top)
     checked = {"fail_above": fail_above, "disagreements": failed}
     arrays = difference.arrays(*traces) if out.wants_data else {}
-    emit([Report(views, {**difference.manifest(*traces), **checked}, arrays)], out)
+    drawn = [view for view in pictures(views) if view.name.endswith(MATRIX)]
+    emit([Report(views, {**difference.manifest(*traces), **checked}, arrays, drawn)], out)
     if failed:
         for text in failed:
             talk(f"differs: {text}")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnviz.cli.command import Command
-from attnviz.cli.emit import OutputFiles, Report, emit, print_bytes
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, StackOptions, TextWords
+from attnviz.cli.options import StackOptions, TextWords
 from attnviz.cli.spread import one_of, spread, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.registry import LARGEST_SIZE
@@ -28,15 +26,11 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Plot = Annotated[
-    bool, typer.Option("--plot", help="Write a PNG into this folder and print its path")
-]
-
 
 @app.command(cls=Command)
 @spread
 def positions(
-    out: OutputOptions,
+    out: FigureOptions,
     scheme: Annotated[
         str,
         typer.Option(help="{position schemes}, with options as rope:base=500000"),
@@ -50,7 +44,6 @@ def positions(
         str | None, typer.Option(help="Dimensions whose curves are drawn: 4,5,6,7")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of numbers that a model would learn")] = 0,
-    plot: Plot = False,
 ) -> None:
     """Show a position scheme: numbers, similarity, curves, and whether its claims hold.
 
@@ -66,20 +59,22 @@ def positions(
         raise AttnvizError(f"--offset: {offset} is too large", f"up to {LARGEST_SIZE}")
     from attnviz.analysis.encoding import encode_positions
     from attnviz.views.encoding import position_views
+    from attnviz.views.naming import file_name
 
     encoded = encode_positions(
         scheme, count, d_model, heads, offset=offset, causal=causal, seed=seed
     )
     chosen = None if dims is None else _dimensions(dims, encoded)
-    report = Report(position_views(encoded, chosen), encoded.manifest(), encoded.arrays())
-    _finish(report, out, plot, f"positions-{scheme}")
+    views = position_views(encoded, chosen)
+    name = file_name(f"positions-{scheme}")
+    emit([Report(views, encoded.manifest(), encoded.arrays(), name=name)], out)
 
 
 @app.command(cls=Command)
 @spread
 def tokens(
     stack: StackOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     text: TextWords = None,
     where: Annotated[
         str,
@@ -87,7 +82,6 @@ def tokens(
             help="embedded: as the first block reads them; output: as the last leaves them"
         ),
     ] = "embedded",
-    plot: Plot = False,
 ) -> None:
     """Show the vectors of a text's tokens: numbers, lengths, and how alike they are.
 
@@ -108,8 +102,7 @@ def tokens(
     check_known(model, stream)
     title = f"{model.name}, {where}, positions included"
     views = token_views(stream, encoded, title, model.notes)
-    report = Report(views, encoded.manifest(trace), encoded.arrays())
-    _finish(report, out, plot, "tokens")
+    emit([Report(views, encoded.manifest(trace), encoded.arrays(), name="tokens")], out)
 
 
 def _dimensions(text: str, encoded: Positions) -> list[int]:
@@ -122,12 +115,3 @@ def _dimensions(text: str, encoded: Positions) -> list[int]:
     if not 0 <= min(chosen) <= max(chosen) <= last:
         raise AttnvizError(f"--dims: dimensions go from 0 to {last}, got {text}", "--dims 4,5,6,7")
     return chosen
-
-
-def _finish(report: Report, out: OutputOptions, plot: bool, name: str) -> None:
-    emit([report], out)
-    if plot:
-        path = Path.cwd() / (re.sub(r"[^\w.]+", "-", name).strip("-") + ".png")
-        with OutputFiles() as files:
-            files.write(report, path, quiet=True)
-        print_bytes(os.fsencode(path) + b"\n")

@@ -9,8 +9,9 @@ import typer
 from attnviz.cli.cells import check_cell, parse_cell
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, SelectedHead, StackOptions, TextInput, TextWords
+from attnviz.cli.options import SelectedHead, StackOptions, TextInput, TextWords
 from attnviz.cli.spread import spread
 
 ORDER = 70
@@ -24,7 +25,7 @@ def explain(
     texts: TextInput,
     selected: SelectedHead,
     stack: StackOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     text: TextWords = None,
     cell: Annotated[
         str | None,
@@ -45,7 +46,9 @@ def explain(
     from attnviz.analysis.cell import explain_cell, strongest_cell
     from attnviz.analysis.steps import STAGES
     from attnviz.cli.inputs import best_head, read_input, record
+    from attnviz.trace.selection import parse_selection
     from attnviz.views.cell import cell_views, choice_text
+    from attnviz.views.figure import head_pictures
 
     content = read_input(text, texts.ids)
     model = load(stack)
@@ -61,4 +64,5 @@ def explain(
     views = cell_views(trace, chosen, explained)
     if is_best or cell is None:
         views.insert(1, choice_text(is_best, cell is None))
-    emit([Report(views, explained.manifest(trace), explained.arrays())], out)
+    drawn = head_pictures(trace, parse_selection([f"{chosen.id}.H{head}"]))
+    emit([Report(views, explained.manifest(trace), explained.arrays(), drawn)], out)

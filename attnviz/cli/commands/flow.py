@@ -10,9 +10,10 @@ import typer
 from attnviz.cli.cells import parse_place
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
 from attnviz.cli.loading import load
-from attnviz.cli.options import FileInput, OutputOptions, Scale, StackOptions, TextInput
+from attnviz.cli.options import FileInput, Scale, StackOptions, TextInput
 from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection
@@ -32,7 +33,7 @@ def flow(
     ctx: typer.Context,
     texts: TextInput,
     stack: StackOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     words: Annotated[
         list[str] | None,
         typer.Argument(
@@ -72,6 +73,7 @@ def flow(
     from attnviz.analysis.flow import METHODS, flow_of
     from attnviz.views.attention import SCALES, findings_text
     from attnviz.views.flow import flow_views
+    from attnviz.views.naming import pictures
 
     one_of("method", method, METHODS)
     by: Any = one_of("scale", scale, SCALES)
@@ -101,7 +103,7 @@ def flow(
     )
     if file is not None and (warnings := findings_text(trace, Selection())):
         views.append(warnings)
-    emit([Report(views, result.manifest(trace), result.arrays())], out)
+    emit([Report(views, result.manifest(trace), result.arrays(), pictures(views))], out)
 
 
 def _run(

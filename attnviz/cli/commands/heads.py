@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,9 +9,10 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import OutputFiles, Report, emit, show
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
 from attnviz.cli.loading import load
-from attnviz.cli.options import FileInput, OutputOptions, Selected, StackOptions, TextInput
+from attnviz.cli.options import FileInput, Selected, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, refuse, set_options, spread
 from attnviz.errors import AttnvizError
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ORDER = 100
 
 app = typer.Typer(add_completion=False)
+
+DRAWN = "entropy"
+"""The metric that is drawn where none is named."""
 
 ORDERS = ("like", "layer")
 
@@ -46,7 +49,7 @@ def heads(
     plain: FileInput,
     selected: Selected,
     stack: StackOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     words: Annotated[
         list[str] | None,
         typer.Argument(
@@ -91,6 +94,7 @@ def heads(
     from attnviz.trace.record import Trace
     from attnviz.views.attention import header
     from attnviz.views.heads import chosen_view, explain_view, full_table, map_views
+    from attnviz.views.naming import pictures
 
     if top is not None and top < 0:
         raise AttnvizError(f"--top: expected a number from 0, got {top}", "--top 10")
@@ -115,7 +119,10 @@ def heads(
     if explain:
         views.append(explain_view())
     manifest = answer.table.manifest(measured.model, answer.roles)
-    _emit(Report(views, manifest, answer.table.arrays()), full, out)
+    drawn: list[View] = list(pictures(views))
+    if out.plot is not None and not drawn:
+        drawn = map_views(answer.table, _mapped(answer.table, sort))
+    _emit(Report(views, manifest, answer.table.arrays(), drawn), full, out)
 
 
 def _measured(
@@ -124,7 +131,7 @@ def _measured(
     plain: FileInput,
     stack: StackOptions,
     selection: Selection,
-    out: OutputOptions,
+    out: FigureOptions,
 ) -> Measured:
     """Every head of a text, or of a file: a table that was saved, a trace, plain weights."""
     file = named_file(source)
@@ -199,6 +206,13 @@ def _tables(
     return views
 
 
+def _mapped(table: HeadTable, sort: str | None) -> str:
+    """The metric that is drawn where none is named: what heads are sorted by, or entropy."""
+    defined = table.defined()
+    wanted = ((sort or "").removeprefix("-"), DRAWN, *defined)
+    return next((name for name in wanted if name in defined), DRAWN)
+
+
 def _similarity(trace: Trace | None, table: HeadTable, order: str) -> list[View]:
     from attnviz.analysis.similarity import similarities
     from attnviz.views.heads import head_names, similarity_view
@@ -216,12 +230,12 @@ def _similarity(trace: Trace | None, table: HeadTable, order: str) -> list[View]
         ]
 
 
-def _emit(report: Report, full: View | None, out: OutputOptions) -> None:
+def _emit(report: Report, full: View | None, out: FigureOptions) -> None:
     """The report; where a table goes to CSV, `full`, with all that is known, in its place."""
     tables = [path for path in out.output or () if path.suffix.lower() == ".csv" and full]
     others = [path for path in out.output or () if path not in tables]
     with OutputFiles() as files:
         if tables and full is not None:
-            files.write_all([report._replace(views=[full])], replace(out, output=tables))
-        files.write_all([report], replace(out, output=others))
+            files.write_all([report._replace(views=[full])], out.to(tables, plot=None))
+        files.write_all([report], out.to(others))
     show([report], out)

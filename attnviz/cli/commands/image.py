@@ -11,10 +11,11 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import run_prepared
 from attnviz.cli.loading import load
 from attnviz.cli.options import Model as ModelName
-from attnviz.cli.options import ModelInput, OutputOptions, Selected, group
+from attnviz.cli.options import ModelInput, Selected, group
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
@@ -50,7 +51,7 @@ def image(
     ctx: typer.Context,
     vision: VisionInput,
     selected: Selected,
-    out: OutputOptions,
+    out: FigureOptions,
     file: Annotated[Path, typer.Argument(help="PNG, JPEG, GIF, …", metavar="FILE")],
     patch: Annotated[
         str, typer.Option(help="Where this patch looks, ROW,COLUMN, not the class token")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -11,7 +10,7 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import OutputFiles, Report, emit, show, talk
-from attnviz.cli.options import OutputOptions
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
 from attnviz.files import check_writable
@@ -36,7 +35,7 @@ MAX_OTHERS = 3
 @app.command(cls=Command)
 @spread
 def learn(
-    out: OutputOptions,
+    out: FigureOptions,
     name: Annotated[
         list[str] | None,
         typer.Argument(
@@ -66,13 +65,13 @@ def learn(
     lessons = _choose(" ".join(name), text)
     paths = out.output or []
     documents = [path for path in paths if len(lessons) > 1 and path.suffix.lower() == ".md"]
-    others = replace(out, output=[path for path in paths if path not in documents])
+    others = out.to([path for path in paths if path not in documents])
     others.check(len(lessons))
     for folder in map(_pictures, documents):
         if folder.exists():
             check_writable(folder / "picture.png")
     pages = [_page(chosen) for chosen in lessons]
-    wanted = others.output or out.json or not documents
+    wanted = others.is_written or out.json or not documents
     reports = [page.report() for page in pages] if wanted else []
     with OutputFiles() as files:
         for path in documents:

@@ -10,9 +10,10 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, trace_report
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import as_shown, first_head, read_inputs, record
 from attnviz.cli.loading import load
-from attnviz.cli.options import OutputOptions, ShowOptions, StackOptions, TextInput
+from attnviz.cli.options import ShowOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
@@ -35,7 +36,7 @@ def run(
     show: ShowOptions,
     texts: TextInput,
     stack: StackOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     text: Annotated[
         list[str] | None,
         typer.Argument(
@@ -91,24 +92,34 @@ def run(
             fingerprint=out.wants_data,
         )
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
-        reports.append(_report(trace, selection, show, steps, mask_effect))
+        report = _report(trace, selection, show, steps, mask_effect, out.plot is not None)
+        reports.append(report._replace(about=content if isinstance(content, str) else "ids"))
     emit(reports, out)
 
 
 def _report(
-    trace: Trace, selection: Selection, show: ShowOptions, steps: bool, mask_effect: bool
+    trace: Trace,
+    selection: Selection,
+    show: ShowOptions,
+    steps: bool,
+    mask_effect: bool,
+    plotted: bool,
 ) -> Report:
     from attnviz.views.attention import SCALES, attention_views
+    from attnviz.views.figure import head_pictures
+    from attnviz.views.naming import pictures
 
     if steps or mask_effect:
         record, head = first_head(trace, selection, masked=mask_effect)
-        return trace_report(trace, _one_head(trace, record, head, steps))
+        views = _one_head(trace, record, head, steps)
+        return trace_report(trace, views, pictures(views))
     by: Any = one_of("scale", show.scale, SCALES)
     with progress("heads") as bar:
         views = attention_views(
             trace, selection, top=show.top, stage=show.stage, by=by, progress=bar
         )
-    return trace_report(trace, views)
+    drawn = head_pictures(trace, selection, show.stage, by) if plotted else ()
+    return trace_report(trace, views, drawn)
 
 
 def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View]:

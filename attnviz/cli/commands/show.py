@@ -9,8 +9,9 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import as_shown, load_file
-from attnviz.cli.options import FileInput, OutputOptions, ShowOptions
+from attnviz.cli.options import FileInput, ShowOptions
 from attnviz.cli.spread import one_of, spread
 
 ORDER = 120
@@ -23,7 +24,7 @@ app = typer.Typer(add_completion=False)
 def show(
     plain: FileInput,
     look: ShowOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     file: Annotated[
         Path, typer.Argument(help="A trace, or a .npy .npz .safetensors .json of weights.")
     ],
@@ -36,8 +37,10 @@ def show(
     attnviz show weights.npy --tokens "I saw a saw" -o weights.png
     """
     from attnviz.views.attention import SCALES, attention_views
+    from attnviz.views.figure import head_pictures
 
     trace = as_shown(load_file(file, plain), look)
     by: Any = one_of("scale", look.scale, SCALES)
     views = attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by)
-    emit([trace_report(trace, views)], out)
+    drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
+    emit([trace_report(trace, views, drawn)], out)

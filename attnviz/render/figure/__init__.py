@@ -1,63 +1,164 @@
-"""PNG, SVG and PDF, through Matplotlib's object interface: no state that outlives a figure."""
+"""Figures, through Matplotlib's object interface: no state that outlives one."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import matplotlib
+from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from attnviz.errors import AttnvizError
-from attnviz.render.figure.boxes import Box, Page, lay_out
+from attnviz.render.figure.boxes import MARGIN, Box, Page, Room, lay_out
 from attnviz.render.figure.curves import curves_box
 from attnviz.render.figure.fonts import families
-from attnviz.render.figure.heatmap import DOTS, grid_box, heatmap_box
+from attnviz.render.figure.grid import grid_box
+from attnviz.render.figure.heatmap import heatmap_box
 from attnviz.render.figure.links import links_box
 from attnviz.render.figure.picture import picture_box
+from attnviz.render.figure.settings import own_map_name, settings
 from attnviz.render.figure.table import table_box
 from attnviz.render.figure.text import text_box
-from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View, texts
+from attnviz.render.figure.text_layout import points
+from attnviz.render.style import PLAIN, FigureStyle
+from attnviz.views.kinds import (
+    Curves,
+    Grid,
+    Heatmap,
+    Line,
+    Links,
+    Picture,
+    Table,
+    Text,
+    View,
+    texts,
+)
 
+DOTS = 100
+SCREEN, PRINT = 2 * DOTS, 300
+"""Dots an inch of pictures made of pixels, and of the cells in those made of lines."""
 MAX_PIXELS = 30_000
+PIXELS = ("png", "jpg", "webp")
+SMALL_PRINT = 5.0
+"""Points below which it is said how small the letters are."""
+BARE_MARGIN = 0.03
+
+Placed = list[tuple[Box, float, float]]
 
 
 def draw(
-    views: Sequence[View], format: str, metadata: Mapping[str, str | None]
+    views: Sequence[View], format: str, style: FigureStyle = PLAIN, **saving: Any
 ) -> tuple[bytes, tuple[str, ...]]:
-    """One figure with all views, and warnings about characters that no font has.
+    """One figure with all views, and warnings about what it does not show.
 
     Args:
-        format: one that Matplotlib writes. metadata: what the file says of itself.
+        format: one that Matplotlib writes. saving: what its `savefig` takes: metadata, say.
     """
-    names, missing = families(_texts(views))
-    settings: dict[Any, Any] = {
-        "font.family": names,
-        "text.parse_math": False,  # one $ in a token would abort the figure
-        "axes.unicode_minus": False,
-        "svg.hashsalt": "attnviz",
-        "hatch.linewidth": 0.5,
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    views = styled(views, style)
+    with settings(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        width, height, placed = lay_out([_box(view) for view in views])
-        if height * DOTS > MAX_PIXELS:
-            raise AttnvizError(
-                f"a figure {height:.0f} inches high is too large to draw",
-                "select fewer layers or heads: -s L0-5",
-            )
-        figure = Figure(figsize=(width, height), dpi=DOTS)
-        FigureCanvasAgg(figure)
-        page = Page(figure, width, height)
+        warnings.filterwarnings("ignore", message=".*transparency")
+        names, missing = families(_texts(views), rcParams["font.family"][0])
+        rcParams["font.family"] = names
+        page, placed = _laid_out(views, style)
+        dots = _dots(style, format, page)
         for box, x, y in placed:
             box.draw(page, x, y)
         file = io.BytesIO()
-        dots = 2 * DOTS if format == "png" and height * DOTS < MAX_PIXELS / 10 else DOTS
-        figure.savefig(file, format=format, dpi=dots, metadata=metadata)
-    return file.getvalue(), missing
+        page.figure.savefig(file, format=format, dpi=dots, transparent=style.transparent, **saving)
+        said = dict.fromkeys(text for box, *_ in placed for text in box.said)
+        warned = (*missing, *said, *_without_effect(views, style), *_small_print(style))
+    return file.getvalue(), warned
+
+
+def styled(views: Sequence[View], style: FigureStyle) -> list[View]:
+    """The views with the title that the reader gave, or without what a paper says elsewhere."""
+    if style.bare:
+        views = [_bare(view) for view in views]
+    if style.title is None:
+        return list(views)
+    if len(views) == 1 and not isinstance(views[0], Text):
+        return [views[0]._replace(title=style.title)]
+    return [Text((Line(style.title, "", "head"),)), *views]
+
+
+def _bare(view: View) -> View:
+    return view if isinstance(view, Text) else view._replace(title="", notes=())
+
+
+def _laid_out(views: Sequence[View], style: FigureStyle) -> tuple[Page, Placed]:
+    """The page, and the boxes at their places: as large as they need; in a size that is given, one
+    picture fills it, and what has no other way is made smaller as a whole."""
+    margin = BARE_MARGIN if style.bare else MARGIN
+    zoom = points(1)
+    if style.size is not None:
+        width, height = style.size[0] / zoom, style.size[1] and style.size[1] / zoom
+        if len(views) == 1 and isinstance(views[0], Heatmap | Grid):
+            room = Room(width - 2 * margin, height and height - 2 * margin)
+            box = _box(views[0], style, room)
+            end = height or box.height + 2 * margin
+            return _page(width, end), [(box, margin, margin)]
+    natural, high, placed = lay_out([_box(view, style) for view in views], margin)
+    if style.size is None:
+        return _page(natural, high), placed
+    factor = min(width / natural, (height or high * width / natural) / high)
+    rcParams["font.size"] *= factor
+    return _page(width / factor, (height or high * factor) / factor), placed
+
+
+def _page(width: float, height: float) -> Page:
+    figure = Figure(figsize=(width * points(1), height * points(1)), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    return Page(figure, width, height)
+
+
+def _dots(style: FigureStyle, format: str, page: Page) -> int:
+    """Dots an inch, unless there would be too many of them to draw."""
+    width, height = page.figure.get_size_inches()
+    if style.dpi is not None:
+        dots = style.dpi
+    elif format in PIXELS:
+        dots = SCREEN if height * DOTS < MAX_PIXELS / 10 else DOTS
+    else:
+        dots = PRINT if height * PRINT < MAX_PIXELS else DOTS
+    if max(width, height) * dots > MAX_PIXELS:
+        raise AttnvizError(
+            f"a figure of {width:.0f} × {height:.0f} inches at {dots} dots an inch is too large "
+            "to draw",
+            "select fewer layers or heads: -s L0-5" if style.dpi is None else "a lower --dpi",
+        )
+    return dots
+
+
+def _without_effect(views: Sequence[View], style: FigureStyle) -> Iterator[str]:
+    """What the reader asked for and this figure has no use for."""
+    scales = {view.scale.kind for view in _heatmaps(views)}
+    if style.cmap is not None and not any(own_map_name(kind) for kind in scales):
+        kind = "signs, and a diverging scale" if "diverging" in scales else "no sign"
+        other = "RdBu_r" if "diverging" in scales else "viridis"
+        why = f"the values have {kind}: --cmap {other}, say" if scales else "nothing is coloured"
+        yield f"--cmap {style.cmap} has no effect: {why}"
+    if style.grid is not None and not any(isinstance(view, Grid) for view in views):
+        yield "--grid has no effect: there are no panels to arrange"
+    if not style.values and not any(isinstance(view, Heatmap) for view in views):
+        yield "--no-values has no effect: there are no values in cells"
+
+
+def _heatmaps(views: Sequence[View]) -> Iterator[Heatmap | Links]:
+    for view in views:
+        if isinstance(view, Heatmap | Links):
+            yield view
+        elif isinstance(view, Grid):
+            yield from view.present()
+
+
+def _small_print(style: FigureStyle) -> Iterator[str]:
+    size = float(rcParams["font.size"])
+    if style.size is not None and size < SMALL_PRINT:
+        yield f"--size makes the labels {size:.1f} points high"
 
 
 def missing_fonts(views: Sequence[View]) -> tuple[str, ...]:
@@ -69,11 +170,11 @@ def _texts(views: Sequence[View]) -> Iterator[str]:
     return (text for view in views for text in texts(view))
 
 
-def _box(view: View) -> Box:
+def _box(view: View, style: FigureStyle, room: Room | None = None) -> Box:
     if isinstance(view, Heatmap):
-        return heatmap_box(view)
+        return heatmap_box(view, style, room)
     if isinstance(view, Grid):
-        return grid_box(view)
+        return grid_box(view, style, room)
     if isinstance(view, Links):
         return links_box(view)
     if isinstance(view, Picture):

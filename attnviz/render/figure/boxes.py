@@ -9,6 +9,8 @@ from unicodedata import bidirectional
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from attnviz.render.figure.text_layout import TEXT, on_page, points
+
 MAX_WIDTH = 13.0
 MARGIN = 0.15
 GAP = 0.25
@@ -25,10 +27,20 @@ class Box(NamedTuple):
     draw: Draw
     flows: bool = False
     """Whether it may stand beside its neighbour."""
+    said: tuple[str, ...] = ()
+    """What has to be known of it and does not stand in the figure."""
+
+
+class Room(NamedTuple):
+    """What a box has to fit into; of any height where that is None."""
+
+    width: float
+    height: float | None = None
 
 
 class Page(NamedTuple):
-    """A figure that is drawn on in inches, downwards."""
+    """A figure that is drawn on downwards, in inches of labels of 8 points: where these are of 16,
+    everything is twice as large."""
 
     figure: Figure
     width: float
@@ -43,7 +55,11 @@ class Page(NamedTuple):
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Text with its upper left corner at (x, y), unless `style` aligns it otherwise."""
-        place: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 8} | style
+        place: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": TEXT} | style
+        place |= {
+            "fontsize": points(place["fontsize"]),
+            "color": on_page(place.get("color", "black")),
+        }
         at = x / self.width, 1 - y / self.height
         self.figure.text(*at, left_to_right(text), **place)
 
@@ -59,18 +75,20 @@ def left_to_right(text: str) -> str:
     return LEFT_TO_RIGHT + text.replace(" ", f"{LEFT_TO_RIGHT} {LEFT_TO_RIGHT}")
 
 
-def lay_out(boxes: Sequence[Box]) -> tuple[float, float, list[tuple[Box, float, float]]]:
+def lay_out(
+    boxes: Sequence[Box], margin: float = MARGIN
+) -> tuple[float, float, list[tuple[Box, float, float]]]:
     """Width, height and the place of every box: rows of those that flow, else one a row."""
     placed: list[tuple[Box, float, float]] = []
-    x, y, row_height, width = MARGIN, MARGIN, 0.0, 0.0
+    x, y, row_height, width = margin, margin, 0.0, 0.0
     flowing = False
     for box in boxes:
         beside = flowing and box.flows and x + box.width <= MAX_WIDTH
         if placed and not beside:
-            x, y, row_height = MARGIN, y + row_height + GAP, 0.0
+            x, y, row_height = margin, y + row_height + GAP, 0.0
         placed.append((box, x, y))
         x += box.width + GAP
-        width = max(width, x - GAP + MARGIN)
+        width = max(width, x - GAP + margin)
         row_height = max(row_height, box.height)
         flowing = box.flows
-    return width, y + row_height + MARGIN, placed
+    return width, y + row_height + margin, placed

@@ -9,6 +9,7 @@ from matplotlib.colors import Colormap, ListedColormap
 
 from attnviz.nn.types import Array
 from attnviz.render import palette
+from attnviz.render.figure.settings import own_map
 from attnviz.views.kinds import Axis, Heatmap, Scale
 
 MASKED = (0.84, 0.82, 0.79, 1.0)
@@ -19,8 +20,13 @@ STEPS = 1001
 """So that hundredths of the scale have their exact colours."""
 
 
-@cache
 def colour_map(kind: str) -> Colormap:
+    """The reader's own for a scale of this kind, or ours."""
+    return own_map(kind) or _colour_map(kind)
+
+
+@cache
+def _colour_map(kind: str) -> Colormap:
     """White is 0 in both: one grows darker, one blue below zero and orange above."""
     if kind == "diverging":
         colours = [palette.diverging(level) for level in np.linspace(-1, 1, STEPS)]

@@ -15,11 +15,12 @@ FIRST = "DejaVu Sans"
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
-def families(texts: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+def families(texts: Iterable[str], first: str = FIRST) -> tuple[list[str], tuple[str, ...]]:
     """Font families to try in turn, and warnings that name the scripts no font covers."""
-    fonts = [FIRST]
+    fonts = [first] if first == FIRST else [first, FIRST]
     missing = {ord(char) for text in texts for char in text if not char.isspace()}
-    missing -= _covered(font_manager.findfont(FIRST))
+    for family in fonts:
+        missing -= _covered(font_manager.findfont(font_manager.FontProperties(family=[family])))
     for path in _others() if missing else ():
         covered = missing & _covered(path)
         if covered:

@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from attnviz.nn.types import Array
 from attnviz.render.figure.boxes import MAX_WIDTH, Box, Page
 from attnviz.render.figure.colours import limits
-from attnviz.render.figure.heatmap import BAR_SPACE, BAR_WIDTH, LETTER, LINE, TITLE
+from attnviz.render.figure.heatmap import BAR_SPACE, BAR_WIDTH, LETTER, LINE
+from attnviz.render.figure.heatmap import HEAD as TITLE
 from attnviz.render.line_breaking import wrapped
 from attnviz.views.kinds import Picture
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from matplotlib.font_manager import findfont
+from matplotlib import rcParams
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 from rich.cells import cell_len
 
-from attnviz.render.figure.fonts import FIRST
 from attnviz.render.line_breaking import wrapped
 
 TEXT, SMALL, TITLE = 8.0, 7.0, 9.0
@@ -32,6 +33,19 @@ def lines_of(text: str, width: float, points: float = TEXT) -> list[str]:
     return [line.replace("\u00a0", " ") for line in wrapped(text, max(1, cells))]
 
 
+def points(size: float) -> float:
+    """A size in points, where labels have the size that Matplotlib's `font.size` says."""
+    return size * float(rcParams["font.size"]) / TEXT
+
+
+def on_page(colour: str) -> str:
+    """A grey that reads as well on the page of a dark style sheet as this one does on white."""
+    if sum(to_rgb(rcParams["figure.facecolor"])) > 1.5:
+        return colour
+    red, green, blue = to_rgb(colour)
+    return str(1 - red) if red == green == blue else colour
+
+
 def title_width(title: str) -> float:
     return width_of(title, TITLE * BOLD)
 
@@ -40,16 +54,20 @@ def title_lines(title: str, width: float) -> list[str]:
     return lines_of(title, width, TITLE * BOLD)
 
 
-@cache
 def _ems(char: str) -> float:
-    font = _font()
+    return _ems_in(char, rcParams["font.family"][0])
+
+
+@cache
+def _ems_in(char: str, family: str) -> float:
+    font = _font(family)
     if not font.get_char_index(ord(char)):
         return WITHOUT_GLYPH[cell_len(char)]
     return float(font.load_char(ord(char)).linearHoriAdvance / 65536 / PIXELS)
 
 
 @cache
-def _font() -> FT2Font:
-    font = FT2Font(findfont(FIRST))
+def _font(family: str) -> FT2Font:
+    font = FT2Font(findfont(FontProperties(family=[family])))
     font.set_size(PIXELS, 72)
     return font

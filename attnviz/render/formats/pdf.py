@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from attnviz.render.style import PLAIN, FigureStyle
+
 if TYPE_CHECKING:
     from attnviz.views.kinds import View
+
+PICTURE = True
 
 # no dates and no random ids: the same views give the same bytes
 METADATA = {"CreationDate": None, "Creator": "attnviz", "Producer": "attnviz"}
 
 
-def render(views: Sequence[View]) -> tuple[bytes, tuple[str, ...]]:
+def render(views: Sequence[View], style: FigureStyle = PLAIN) -> tuple[bytes, tuple[str, ...]]:
     from attnviz.render import figure
 
-    return figure.draw(views, "pdf", METADATA)
+    return figure.draw(views, "pdf", style, metadata=METADATA)

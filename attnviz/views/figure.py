@@ -1,0 +1,40 @@
+"""The one picture of some heads: for a figure, not for a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnviz.errors import AttnvizError
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Selection
+from attnviz.views.attention import (
+    MATRIX_STAGES,
+    By,
+    head_heatmap,
+    overviews,
+    stage_scale,
+)
+from attnviz.views.kinds import View
+
+
+def head_pictures(
+    trace: Trace, selection: Selection, stage: str = "weights", by: By = "all"
+) -> Sequence[View]:
+    """One head as a matrix; of several a grid for each block and kind of attention.
+
+    Raises:
+        AttnvizError: there is no such stage, or none of the heads.
+    """
+    if stage not in MATRIX_STAGES:
+        raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
+    selection.check(list(trace))
+    records = [record for record in trace if selection.covers(record)]
+    heads = [(record, head) for record in records for head in selection.heads(record)]
+    if not heads:
+        return []
+    for record in records:
+        record.stage(stage)
+    scale = stage_scale(records, stage, by)
+    if len(heads) == 1:
+        return [head_heatmap(trace, *heads[0], stage, scale)]
+    return overviews(trace, records, selection, stage, scale)
