@@ -15,5 +15,9 @@ class AttnvizError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """The message and the hint: what a traceback or a notebook shows."""
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
     def __reduce__(self) -> tuple[type[AttnvizError], tuple[str, str]]:
         return type(self), (self.message, self.hint)  # so that it can come out of another process

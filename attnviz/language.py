@@ -24,6 +24,7 @@ SOURCE = "en"
 Translate = Callable[[str], str]
 
 _TRANSLATE: ContextVar[Translate] = ContextVar("translate", default=str)
+_LANGUAGE: ContextVar[str] = ContextVar("language", default=SOURCE)
 
 
 def say(message: str, /, **fields: Any) -> str:
@@ -40,6 +41,16 @@ def translated(message: str) -> str:
     return _TRANSLATE.get()(message) if message else ""
 
 
+def translation(message: str) -> str:
+    """A message in the reader's language, its fields not filled."""
+    return _TRANSLATE.get()(message)
+
+
+def language() -> str:
+    """The reader's language: `en`, `zh`."""
+    return _LANGUAGE.get()
+
+
 def to_say(message: str) -> str:
     """A literal that is passed to `say` later: a constant, or what a registry's entry knows."""
     return message
@@ -52,16 +63,20 @@ def speaking(language: str | Translate) -> Iterator[None]:
     Raises:
         AttnvizError: there is no such language.
     """
+    named = isinstance(language, str)
     token = _TRANSLATE.set(_translator(language) if isinstance(language, str) else language)
+    name = _LANGUAGE.set(str(language) if named else SOURCE)
     try:
         yield
     finally:
         _TRANSLATE.reset(token)
+        _LANGUAGE.reset(name)
 
 
 def speak(language: str) -> None:
     """The same from here on: for a process that has one reader."""
     _TRANSLATE.set(_translator(language))
+    _LANGUAGE.set(language)
 
 
 def languages() -> list[str]:

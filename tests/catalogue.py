@@ -21,6 +21,7 @@ from babel.messages.pofile import read_po, write_po
 
 import attnviz
 from attnviz.language import DOMAIN, LOCALES
+from attnviz.render.html.words import messages as page_messages
 
 SOURCES = Path(attnviz.__file__).parent
 
@@ -34,6 +35,8 @@ def messages() -> dict[str, Locations]:
         for line, message in sorted(_messages(ast.parse(path.read_text("utf-8")))):
             name = path.relative_to(SOURCES).as_posix()
             result.setdefault(message, []).append((name, line))
+    for message in page_messages():
+        result.setdefault(message, []).append(("render/html", 0))
     return result
 
 

@@ -55,7 +55,9 @@ def _names_file(name: str) -> bool:
     return name.lower().endswith(suffixes)
 
 
-def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None) -> Model:
+def load_model(
+    name: str | os.PathLike[str] | None = None, changes: Mapping[str, Any] | None = None
+) -> Model:
     """The model that `-m` names: a packaged one, `random:layers=2,…`, a `.toml` stack, a folder,
     a `.gguf` file, `org/name` in Hugging Face's cache. The network is never used.
 
@@ -69,10 +71,15 @@ def load_model(name: str | None = None, changes: Mapping[str, Any] | None = None
         AttnvizError: no such model, a damaged one, or changes that it cannot take.
     """
     changes = dict(changes or {})
+    name = None if name is None else os.fspath(name)
     if name == "":  # a path would be the folder one is in
         raise AttnvizError("there is no name of a model", f"-m {DEFAULT}")
-    if name is None:
-        name = RANDOM if changes and _needs_other_weights(changes) else DEFAULT
+    if name is None and changes and _needs_other_weights(changes):
+        model = _seeded(RANDOM, changes)
+        asked = ", ".join(f"{field}={value}" for field, value in changes.items())
+        why = f"{DEFAULT} has no weights for {asked}: these are random"
+        return model._replace(notes=(*model.notes, why))
+    name = DEFAULT if name is None else name
     if name.partition(":")[0] == RANDOM or name.endswith(".toml"):
         return _seeded(name, changes)
     from attnviz.models.build import stack

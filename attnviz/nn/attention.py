@@ -38,6 +38,11 @@ class Attention(NamedTuple):
     context: Array
     """[n_head, n_q, d_v]: weights times v."""
 
+    def __repr__(self) -> str:
+        """The shapes of the stages; never the numbers."""
+        shapes = ", ".join(f"{name} {list(a.shape)}" for name, a in self._asdict().items())
+        return f"<Attention: {shapes}>"
+
 
 @np.errstate(invalid="ignore", over="ignore")  # NaN and infinity show in the result
 def attention(

@@ -26,7 +26,7 @@ ARRAY = "array"
 """The kind of a model that is not there, only weights in a plain file, and the block of these."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Record:
     """One attention: who asked whom, and the stages that were kept; the others are None."""
 
@@ -51,6 +51,11 @@ class Record:
     """What was added to the capped scores, if anything was."""
     masked_by: Array | None = None
     """[n_q, n_k]: which of several rules masks a cell; 0 = none, counted from 1."""
+
+    def __repr__(self) -> str:
+        """What it is and the shapes of what was kept; never the numbers."""
+        kept = ", ".join(f"{name} {list(array.shape)}" for name, array in self.kept().items())
+        return f"<Record {self.id}: {kept or 'nothing kept'}>"
 
     @property
     def id(self) -> RecordId:
@@ -215,7 +220,11 @@ class ModelFacts:
         )
 
 
-@dataclass(frozen=True)
+REPR_RECORDS, REPR_TOKENS = 4, 24
+"""How many of each a trace's `repr` names."""
+
+
+@dataclass(frozen=True, repr=False)
 class Trace:
     """The record of one run of one model on one text."""
 
@@ -228,6 +237,19 @@ class Trace:
     """By stack, if asked for: the embeddings, then each block's output, [n_token, d_model]."""
     logits: Array | None = None
     """[n_token, n_vocabulary], where the model has an output and it was asked for."""
+
+    def __repr__(self) -> str:
+        """The model, the tokens and the shapes of what was kept, in a few lines."""
+        model = self.model
+        trained = {True: "trained", False: "random weights", None: ""}[model.trained]
+        lines = [f"<Trace of {', '.join(filter(None, (model.name, model.kind, trained)))}"]
+        for name, tokens in self.streams.items():
+            shown = " ".join(tokens.labels[:REPR_TOKENS]) + " …" * (len(tokens) > REPR_TOKENS)
+            lines.append(f"{name}, {len(tokens)} tokens: {shown}")
+        lines += map(repr, self.records[:REPR_RECORDS])
+        if (rest := len(self.records) - REPR_RECORDS) > 0:
+            lines.append(f"… and {rest} more records")
+        return "\n  ".join(lines) + ">"
 
     def __getitem__(self, name: str) -> Record:
         """`trace["encoder.1.self"]`, a record; `trace["L1.H3"]` or `trace["decoder.1.cross.H3"]`,

@@ -36,7 +36,7 @@ STORED = {
 """What a table holds by metric, under the names that it has in a file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HeadTable:
     """One row a head; every array [n_row], or with a further axis of quantiles."""
 
@@ -60,6 +60,11 @@ class HeadTable:
     """Which quantiles these are."""
     notes: tuple[str, ...] = ()
     """What has to be known of how it was measured."""
+
+    def __repr__(self) -> str:
+        """Which heads and metrics; never the numbers."""
+        names = ", ".join(list(self.value)[:6]) + ", …" * (len(self.value) > 6)
+        return f"<HeadTable: {len(self)} heads × {len(self.value)} metrics: {names}>"
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def run(
     pair: Text | None = None,
     target: Text | None = None,
     image: str | Path | Array | None = None,
-    model: str | Model | None = None,
+    model: str | PathLike[str] | Model | None = None,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
     hidden_states: bool = False,

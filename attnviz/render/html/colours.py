@@ -1,0 +1,50 @@
+"""The palette as the page's script and style sheet use it."""
+
+from __future__ import annotations
+
+from attnviz.render.palette import (
+    BACKGROUNDS,
+    COLOURS,
+    Background,
+    Rgb,
+    category,
+    diverging,
+    sequential,
+    xterm,
+)
+
+STOPS = 33
+"""Colours of a ramp that are named; the script mixes those between them."""
+
+INK = {
+    "light": ("#ffffff", "#1a1a1a", "#595959", "#c4c4c4"),
+    "dark": ("", "#e8e8e8", "#a8a8a8", "#4c4c4c"),
+}
+"""Background, text, fainter text, lines; a dark page has the ramp's own level 0 behind it."""
+
+
+def page_colours() -> dict[str, dict[str, object]]:
+    """By background all that is coloured, as `#rrggbb`."""
+    return {background: _colours(background) for background in BACKGROUNDS}
+
+
+def _colours(background: Background) -> dict[str, object]:
+    ground, ink, faint, line = INK[background]
+    theirs = COLOURS[background]
+    levels = [i / (STOPS - 1) for i in range(STOPS)]
+    return {
+        "background": ground or hexadecimal(sequential(0, background)),
+        "ink": ink,
+        "faint": faint,
+        "line": line,
+        "sequential": [hexadecimal(sequential(level, background)) for level in levels],
+        "diverging": [hexadecimal(diverging(2 * level - 1, background)) for level in levels],
+        "masked": hexadecimal(xterm(theirs.masked)),
+        "hatch": hexadecimal(xterm(theirs.masked_sign)),
+        "broken": hexadecimal(xterm(theirs.broken)),
+        "tokens": [hexadecimal(category(i, background)) for i in range(len(theirs.categories))],
+    }
+
+
+def hexadecimal(colour: Rgb) -> str:
+    return "#" + "".join(f"{channel:02x}" for channel in colour)

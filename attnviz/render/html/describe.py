@@ -1,0 +1,299 @@
+"""Views as what the page's script reads: plain data, with references to packed arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.language import say
+from attnviz.render.html.pack import FLOAT32, Packer, bits_for
+from attnviz.views.kinds import (
+    Axis,
+    Curves,
+    Grid,
+    Heatmap,
+    Links,
+    Picture,
+    Table,
+    Text,
+    View,
+)
+from attnviz.views.numbers import in_bytes
+from attnviz.views.pooling import pool
+
+MAX_SIDE = 1024
+"""Rows or columns of a matrix that are kept; of more, neighbours are put together."""
+MAX_CELLS = 10_000_000
+BYTES_PER_CELL = 2.0
+"""Of a page, measured: two bytes a number, compressed to three quarters, in base64."""
+
+Data = dict[str, Any]
+
+
+class Described(NamedTuple):
+    title: str
+    grids: list[Data]
+    views: list[Data]
+    first: str
+    """The head that is shown at first: `L1.H3`, after `0.` or `1.` where there are more grids."""
+    about: list[str]
+    axes: list[Data]
+    blocks: dict[str, tuple[str, bytes]]
+    digits: int
+    """Significant digits that the numbers have."""
+    warnings: tuple[str, ...]
+
+
+def describe(views: Sequence[View]) -> Described:
+    """The page's content.
+
+    Raises:
+        AttnvizError: there are more numbers than a page should hold.
+    """
+    pooled = [_pooled(view) for view in views]
+    cells = sum(heatmap.values.size for view in pooled for heatmap in heatmaps(view))
+    if cells > MAX_CELLS:
+        size = in_bytes(cells * BYTES_PER_CELL)
+        raise AttnvizError(
+            f"a page with {cells:,} cells would have about {size}: expected at most {MAX_CELLS:,}",
+            "select fewer layers or heads: -s L0-5",
+        )
+    packer = Packer(bits_for(cells))
+    page = _Page(packer)
+    page.add(pooled)
+    about = _about(views, packer)
+    digits = int(packer.bits * np.log10(2))
+    return Described(
+        _title(views),
+        page.grids,
+        page.views,
+        page.first,
+        about,
+        page.axes,
+        packer.blocks(),
+        digits,
+        (),
+    )
+
+
+def heatmaps(view: View) -> Iterator[Heatmap]:
+    """The matrices of a view."""
+    if isinstance(view, Heatmap):
+        yield view
+    elif isinstance(view, Grid):
+        yield from view.present()
+
+
+def first_heatmap(views: Sequence[View]) -> Heatmap | None:
+    """The first matrix that stands alone, else the first of a grid."""
+    alone = next((view for view in views if isinstance(view, Heatmap)), None)
+    return alone or next((h for view in views for h in heatmaps(view)), None)
+
+
+class _Page:
+    def __init__(self, packer: Packer) -> None:
+        self.packer = packer
+        self.grids: list[Data] = []
+        self.views: list[Data] = []
+        self.first = ""
+        self.axes: list[Data] = []
+        self._axes: dict[Axis, int] = {}
+        self._panels: list[tuple[str, Heatmap, Data]] = []
+
+    def add(self, views: Sequence[View]) -> None:
+        n_grid = sum(isinstance(view, Grid) for view in views)
+        for view in views:  # before the others, which may show some of its panels again
+            if isinstance(view, Grid):
+                self.grids.append(self._grid(view, f"{len(self.grids)}." if n_grid > 1 else ""))
+        before = True
+        for number, view in enumerate(views):
+            if number == 0 and isinstance(view, Text):
+                view = Text(view.lines[1:])  # the first line is the page's title
+            if isinstance(view, Grid):
+                before = False
+            elif not (isinstance(view, Heatmap) and self._is_panel(view)):
+                self.views.append({**self._view(view, f"v{number}"), "before": before})
+
+    def _grid(self, grid: Grid, prefix: str) -> Data:
+        panels = []
+        number = len(self.grids)
+        for row, (name, line) in enumerate(zip(grid.row_names, grid.panels, strict=True)):
+            described: list[Data | None] = []
+            for column, panel in zip(grid.column_names, line, strict=True):
+                if panel is None:
+                    described.append(None)
+                    continue
+                data = self._heatmap(panel, f"g{number}-{row}")
+                self._panels.append((f"{prefix}{name}.{column}", panel, data))
+                described.append(data)
+            panels.append(described)
+        return {
+            "title": grid.title,
+            "rowNames": grid.row_names,
+            "columnNames": grid.column_names,
+            "panels": panels,
+            "notes": grid.notes,
+        }
+
+    def _is_panel(self, heatmap: Heatmap) -> bool:
+        """Whether a grid has this matrix: what is said of it goes there, and the first of them is
+        where the reader begins."""
+        for name, panel, data in self._panels:
+            same = panel.values.shape == heatmap.values.shape and panel.columns == heatmap.columns
+            if same and np.array_equal(panel.values, heatmap.values, equal_nan=True):
+                data["notes"] = heatmap.notes
+                data["title"] = heatmap.title
+                self.first = self.first or name
+                return True
+        return False
+
+    def _view(self, view: View, block: str) -> Data:
+        if isinstance(view, Heatmap):
+            return {"kind": "heatmap", "heatmap": self._heatmap(view, block)}
+        if isinstance(view, Links):
+            return {"kind": "links", "heatmap": self._links(view, block)}
+        if isinstance(view, Picture):
+            return self._picture(view, block)
+        if isinstance(view, Curves):
+            return _curves(view)
+        if isinstance(view, Table):
+            return _table(view)
+        assert isinstance(view, Text)
+        return {"kind": "text", "lines": [
+            {"text": line.text.replace("\u00a0", " "), "term": line.term, "tone": line.tone}
+            for line in view.lines
+        ]}  # fmt: skip
+
+    def _heatmap(self, heatmap: Heatmap, block: str) -> Data:
+        masked = heatmap.masked
+        return {
+            "title": heatmap.title,
+            "caption": "",
+            "rows": self._axis(heatmap.rows),
+            "columns": self._axis(heatmap.columns),
+            "scale": heatmap.scale._asdict(),
+            "values": self.packer.numbers(block, heatmap.values),
+            "masked": None if masked is None else self.packer.counts(block, masked),
+            "reasons": heatmap.reasons or ("custom",),
+            "notes": heatmap.notes,
+            "details": [],
+            "relation": any(heatmap.rows.labels) and heatmap.scale.kind == "sequential",
+        }
+
+    def _axis(self, axis: Axis) -> int:
+        """Its number: most matrices of a page have the same few."""
+        if axis not in self._axes:
+            positions = range(len(axis))
+            special = [i for i in positions if axis.is_special(axis.first + i)]
+            self._axes[axis] = len(self.axes)
+            self.axes.append({
+                "name": axis.name,
+                "labels": axis.labels,
+                "indices": [axis.index(i) for i in positions],
+                "spans": {"special": special} if special else {},
+            })  # fmt: skip
+        return self._axes[axis]
+
+    def _links(self, links: Links, block: str) -> Data:
+        heatmap = Heatmap(
+            links.title, links.values, links.right, links.left, links.scale, notes=links.notes
+        )
+        return {**self._heatmap(heatmap, block), "relation": True}
+
+    def _picture(self, picture: Picture, block: str) -> Data:
+        height, width = picture.image.shape[:2]
+        channels = 3 if picture.image.ndim == 3 else 1
+        overlays = [
+            [
+                None if values is None else {
+                    "values": self.packer.numbers(block, values),
+                    "height": values.shape[0],
+                    "width": values.shape[1],
+                    "name": f"{row} {column}".strip(),
+                }
+                for column, values in zip(picture.column_names, line, strict=True)
+            ]
+            for row, line in zip(picture.row_names, picture.overlays, strict=True)
+        ]  # fmt: skip
+        image = {"values": self.packer.numbers(block, picture.image),
+                 "height": height, "width": width, "channels": channels}  # fmt: skip
+        return {"kind": "picture", "title": picture.title, "image": image, "overlays": overlays,
+                "scale": picture.scale._asdict(), "notes": picture.notes}  # fmt: skip
+
+
+def _curves(curves: Curves) -> Data:
+    return {
+        "kind": "curves",
+        "title": curves.title,
+        "x": [float(x) for x in curves.x],
+        "xName": curves.x_name,
+        "yName": curves.y_name,
+        "logX": curves.log_x,
+        "series": [{"name": name, "y": [_finite(y) for y in ys]} for name, ys in curves.series],
+        "notes": curves.notes,
+    }
+
+
+def _table(table: Table) -> Data:
+    rows = [
+        [
+            {
+                "text": text,
+                "sort": _finite(value) if isinstance(value, float) else value,
+                "tone": "",
+            }
+            for value, text in zip(row, texts, strict=True)
+        ]
+        for row, texts in zip(table.rows, table.texts(), strict=True)
+    ]
+    return {"kind": "table", "title": table.title, "columns": table.columns, "rows": rows,
+            "notes": table.notes}  # fmt: skip
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _pooled(view: View) -> View:
+    if isinstance(view, Heatmap):
+        n_row, n_column = view.values.shape
+        steps = -(-n_row // MAX_SIDE), -(-n_column // MAX_SIDE)
+        if n_row == n_column:
+            steps = (max(steps),) * 2
+        return pool(view, *steps) if max(steps) > 1 else view
+    if isinstance(view, Grid):
+        panels = tuple(
+            tuple(None if panel is None else _pooled(panel) for panel in line)
+            for line in view.panels
+        )
+        return view._replace(panels=panels)  # type: ignore[arg-type]
+    return view
+
+
+def _title(views: Sequence[View]) -> str:
+    for view in views:
+        if isinstance(view, Text) and view.lines:
+            return f"attnviz · {view.lines[0].text}"
+        if not isinstance(view, Text):
+            return f"attnviz · {view.title}"
+    return "attnviz"
+
+
+def _about(views: Sequence[View], packer: Packer) -> list[str]:
+    """What a reader has to know of the numbers."""
+    lines = []
+    if packer.bits < FLOAT32:
+        lines.append(
+            say("the numbers are stored with {bits} bits: exact to {share:.2g} % of each value",
+                bits=packer.bits, share=100 * 0.5**packer.bits)
+        )  # fmt: skip
+    if any(max(h.values.shape) > MAX_SIDE for view in views for h in heatmaps(view)):
+        lines.append(
+            say("matrices of more than {n} rows or columns are pooled: a cell stands for several, "
+                "as its index says", n=MAX_SIDE)
+        )  # fmt: skip
+    lines.append(say("made with attnviz; the page asks no server for anything"))
+    return lines
