@@ -9,6 +9,7 @@ import numpy as np
 
 from attnviz.analysis.distributions import heads_with_distributions, spread_evenly
 from attnviz.analysis.visibility import looks_causal, row_blocks
+from attnviz.language import say
 from attnviz.nn.site import RecordId
 from attnviz.nn.stages import MATRICES
 from attnviz.nn.types import Array, Bool
@@ -25,7 +26,7 @@ LISTED = 3
 
 
 class Finding(NamedTuple):
-    """One thing that was noticed, in a sentence."""
+    """One thing that was noticed, in a sentence of the reader's language."""
 
     kind: Literal["note", "warning"]
     text: str
@@ -54,7 +55,12 @@ def _broken(record: Record) -> Iterable[Finding]:
         if stage == "logits":
             bad &= ~np.isneginf(array)
         if bad.any():
-            text = f"{record.id}: NaN or infinity in {stage}: {_bad_cells(record, stage, bad)}"
+            text = say(
+                "{id}: NaN or infinity in {stage}: {cells}",
+                id=record.id,
+                stage=stage,
+                cells=_bad_cells(record, stage, bad),
+            )
             yield Finding("warning", text + (_cause(record) if stage == "weights" else ""))
 
 
@@ -65,11 +71,14 @@ def _bad_cells(record: Record, stage: str, bad: Bool) -> str:
     if stage in MATRICES and bad.shape[-1] > 1:
         seen_bad = bad if record.mask is None else bad | ~record.mask
         rows = np.asarray(seen_bad.all(-1) & bad.any(-1))
-        names = [f"head {head} row {row} (all keys)" for head, row in np.argwhere(rows)[:LISTED]]
+        names = [
+            say("head {head} row {row} (all keys)", head=head, row=row)
+            for head, row in np.argwhere(rows)[:LISTED]
+        ]
         count, bad = int(rows.sum()), bad & ~rows[..., None]
     names += [_cell(stage, index) for index in np.argwhere(bad)[: LISTED - len(names)]]
     more = count + int(bad.sum()) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")
+    return _joined(names, more)
 
 
 def _cause(record: Record) -> str:
@@ -77,17 +86,20 @@ def _cause(record: Record) -> str:
     assert record.weights is not None
     nan = np.isnan(record.weights)
     if record.id.block == ARRAY:
-        return "; if NaN means masked: --nan masked" if nan.any() else ""
+        return say("; if NaN stands for masked cells: --nan masked") if nan.any() else ""
     dtype = record.weights.dtype
     if record.scores is not None and not np.isfinite(record.scores[nan]).all():
-        return f"; the scores of these rows are beyond the range of {dtype}"
-    return f"; scores beyond the range of {dtype} do this" if nan.any() else ""
+        return say("; the scores of these rows are beyond the range of {dtype}", dtype=dtype)
+    return say("; scores beyond the range of {dtype} cause this", dtype=dtype) if nan.any() else ""
 
 
 def _cell(stage: str, index: Array) -> str:
-    names = {2: ("row", "column"), 3: ("head", "row", "column")}.get(len(index), ())
+    names = {
+        2: (say("row"), say("column")),
+        3: (say("head"), say("row"), say("column")),
+    }.get(len(index), ())
     if stage in ("q", "k", "v", "context") and len(index) == 3:
-        names = ("head", "position", "dimension")
+        names = (say("head"), say("position"), say("dimension"))
     return " ".join(f"{name} {i}" for name, i in zip(names, index, strict=False))
 
 
@@ -97,16 +109,24 @@ def _empty_rows(record: Record) -> Iterable[Finding]:
         zero = (record.weights == 0).all(-1)
         if zero.any():
             heads, rows = np.nonzero(zero)
-            text = _listing([f"head {h} row {r}" for h, r in zip(heads, rows, strict=True)])
-            yield Finding("warning", f"{record.id}: rows whose weights are all zero: {text}")
+            text = _listing(
+                [
+                    say("head {head} row {row}", head=h, row=r)
+                    for h, r in zip(heads, rows, strict=True)
+                ]
+            )
+            message = say("{id}: rows whose weights are all zero: {rows}", id=record.id, rows=text)
+            yield Finding("warning", message)
         return
     empty = ~record.mask.any(-1)
     if empty.any():
         rows = np.unique(np.nonzero(empty)[-1])
-        text = _listing([str(row) for row in rows])
-        yield Finding(
-            "warning", f"{record.id}: queries that see no key, so their weights are zero: {text}"
+        message = say(
+            "{id}: queries that see no key, so their weights are zero: {rows}",
+            id=record.id,
+            rows=_listing([str(row) for row in rows]),
         )
+        yield Finding("warning", message)
 
 
 def _rows_off_one(records: Sequence[Record]) -> Iterable[Finding]:
@@ -116,7 +136,8 @@ def _rows_off_one(records: Sequence[Record]) -> Iterable[Finding]:
         if not record.site.sinks:
             yield from _off_one(record, record.weights)
         if (record.weights < 0).any():
-            yield Finding("warning", f"{record.id}: negative weights: are these scores?")
+            text = say("{id}: negative weights: are these scores?", id=record.id)
+            yield Finding("warning", text)
 
 
 def _off_one(record: Record, weights: Array) -> Iterable[Finding]:
@@ -129,8 +150,15 @@ def _off_one(record: Record, weights: Array) -> Iterable[Finding]:
         head, row = np.unravel_index(np.where(off, far, 0).argmax(), far.shape)
         yield Finding(
             "warning",
-            f"{record.id}: {int(off.sum())} of {off.size} rows do not sum to 1; "
-            f"head {head} row {row} sums to {_not_one(float(sums[head, row]))}",
+            say(
+                "{id}: {count} of {n} rows do not sum to 1; head {head} row {row} sums to {sum}",
+                id=record.id,
+                count=int(off.sum()),
+                n=off.size,
+                head=head,
+                row=row,
+                sum=_not_one(float(sums[head, row])),
+            ),
         )
 
 
@@ -155,8 +183,11 @@ def _no_distributions(
         names = _listing([head.short if alike else str(head) for head in heads])
         yield Finding(
             "warning",
-            "rows that are not distributions over the keys, so no statistics are given for these "
-            f"heads: {names}",
+            say(
+                "rows are not distributions over the keys, so no statistics are given for these "
+                "heads: {names}",
+                names=names,
+            ),
         )
 
 
@@ -189,16 +220,33 @@ def _sink(
         key = int(got.argmax())
         if got[key] > max(SINK_SHARE, 2 * even[key]):
             label = trace.streams[stream].labels[key]
-            which = "the first token" if key == 0 else f"token {key}"
+            which = say("the first token") if key == 0 else say("token {key}", key=key)
+            shares = {"share": f"{got[key]:.0%}", "even": f"{even[key]:.0%}"}
             return Finding(
                 "note",
-                f"sink: {which} ({label}) takes {got[key]:.0%} of all "
-                f"{'other weights' if left_out else 'weights'} shown "
-                f"(spread evenly: {even[key]:.0%})",
+                say(
+                    "sink: {which} ({label}) takes {share} of all other weights shown "
+                    "({even} if spread evenly)",
+                    which=which,
+                    label=label,
+                    **shares,
+                )
+                if left_out
+                else say(
+                    "sink: {which} ({label}) takes {share} of all weights shown "
+                    "({even} if spread evenly)",
+                    which=which,
+                    label=label,
+                    **shares,
+                ),
             )
     return None
 
 
 def _listing(items: list[str]) -> str:
-    more = len(items) - 8
-    return ", ".join(items[:8]) + (f" and {more} more" if more > 0 else "")
+    return _joined(items[:8], len(items) - 8)
+
+
+def _joined(items: list[str], more: int) -> str:
+    text = ", ".join(items)
+    return say("{items} and {more} more", items=text, more=more) if more > 0 else text

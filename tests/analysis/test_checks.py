@@ -140,7 +140,7 @@ class TestWholeRows:
         weights = np.full((1, 3, 3), np.nan, np.float32)
         (text, *_) = texts(weights, dtype=np.float32, block="encoder")
         assert "and 0 more" not in text
-        assert text.endswith("row 2 (all keys); scores beyond the range of float32 do this")
+        assert text.endswith("row 2 (all keys); scores beyond the range of float32 cause this")
 
     def test_rows_come_before_cells_and_all_are_counted(self):
         weights = uniform()
@@ -154,7 +154,7 @@ class TestWholeRows:
     def test_of_a_plain_file_nan_may_mean_masked(self):
         weights = uniform()
         weights[0, 0, 1] = np.nan
-        assert texts(weights)[0].endswith("; if NaN means masked: --nan masked")
+        assert texts(weights)[0].endswith("; if NaN stands for masked cells: --nan masked")
 
 
 def test_negative_weights():
@@ -168,7 +168,7 @@ def test_a_sink_is_said(share, said):
     weights = np.full((1, N, N), (1 - share) / (N - 1))
     weights[..., 0] = share
     found = [text for text in texts(weights, ["[CLS]", *"abcde"]) if "sink" in text]
-    expected = "sink: the first token ([CLS]) takes 83% of all weights shown (spread evenly: 17%)"
+    expected = "sink: the first token ([CLS]) takes 83% of all weights shown (17% if spread evenly)"
     assert found == ([expected] if said else [])
 
 
@@ -195,4 +195,4 @@ def test_weights_that_look_causal_are_held_against_a_causal_mask(monkeypatch, ce
     sink = np.zeros((2, 5, 5))
     sink[..., 0] = 1
     (text,) = texts(sink)
-    assert "(spread evenly: 46%)" in text
+    assert "(46% if spread evenly)" in text

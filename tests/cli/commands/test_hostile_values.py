@@ -107,7 +107,9 @@ def test_no_statistics_are_given(call, tmp_path, name):
 
 def test_nan_that_means_masked(call, tmp_path):
     np.save(tmp_path / "w.npy", ABOVE)
-    assert "if NaN means masked: --nan masked" in " ".join(call("show", "w.npy").out.split())
+    assert "if NaN stands for masked cells: --nan masked" in " ".join(
+        call("show", "w.npy").out.split()
+    )
     shown = call("show", "w.npy", "--nan", "masked", "-s", "L0.H0").out
     assert "╳ masked (nan)" in shown
     assert "entropy" in shown
