@@ -125,13 +125,13 @@ def load_file(file: Path, options: FileInput) -> Trace:
         file,
         array=options.array,
         batch=options.batch,
-        tokens=_words("tokens", options.tokens),
-        key_tokens=_words("key-tokens", options.key_tokens),
+        tokens=token_words("tokens", options.tokens),
+        key_tokens=token_words("key-tokens", options.key_tokens),
         nan=None if options.nan is None else one_of("nan", options.nan, NAN),
     )
 
 
-def _words(option: str, text: str | None) -> list[str] | None:
+def token_words(option: str, text: str | None) -> list[str] | None:
     """The lines of a file, if there is one of this name, else the words of the text itself."""
     if text is None:
         return None

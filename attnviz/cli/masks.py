@@ -1,22 +1,66 @@
-"""A mask of the user's own, from a file of any usual kind."""
+"""A mask as the command line names it: by its rules, a file, or an array beside the others."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attnviz.cli.emit import talk
+from attnviz.cli.inputs import named_file
 from attnviz.errors import AttnvizError
-from attnviz.nn.masks import as_visible
+from attnviz.nn.masks import NONE, Mask, as_visible, custom, parse
 
 if TYPE_CHECKING:
     from attnviz.nn.types import Array, Bool
 
 TEXT = (".csv", ".tsv", ".txt")
 WORDS = {"true": 1.0, "false": 0.0}
+
+
+def mask_of(text: str, arrays: Mapping[str, Array] | None = None) -> Mask:
+    """`causal`, `window:size=3`, … joined by `+`, `mask.npy`, or the name of one of the arrays.
+
+    Raises:
+        AttnvizError: nothing of this name, or numbers that are no mask.
+    """
+    mask = NONE
+    for part in text.split("+"):
+        name = part.strip()
+        path = array_file(name)
+        if name in (arrays or {}):
+            values = (arrays or {})[name]
+            while values.ndim > 3 and len(values) == 1:
+                values = values[0]
+            mask += custom(as_visible(f"--mask {name}", values), _rule_name(name))
+        elif path is not None:
+            mask += custom(read_mask(path, "--mask"), _rule_name(name))
+        else:
+            mask += parse(name)
+    return mask
+
+
+def named_array(name: str, arrays: Mapping[str, Array]) -> Array | None:
+    """The array of this name, or the one array of this file; None if it names neither."""
+    if name in arrays:
+        return arrays[name]
+    path = array_file(name)
+    return None if path is None else _array(path, "the file")
+
+
+def array_file(name: str) -> Path | None:
+    """The file that a name stands for, if it is not one of something else."""
+    is_file = os.path.isfile(name) or Path(name).suffix.lower() in TEXT
+    return named_file(name) or (Path(name) if is_file else None)
+
+
+def _rule_name(name: str) -> str:
+    """A file's name without what joins names, or gives options, in the name of a mask."""
+    return Path(name).stem.replace("+", "-").replace(":", "-") or "custom"
 
 
 def read_mask(path: Path, option: str = "--mask-file") -> Bool:

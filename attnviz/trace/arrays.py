@@ -50,11 +50,11 @@ def trace_of_arrays(
         raise AttnvizError(f"nan: unknown value {nan!r}", nearest(str(nan), NAN))
     layers = _layers(path, _chosen(path, arrays, array), batch)
     n_q, n_k = _common_size(path, layers)
-    queries = _stream(path, "queries", "--tokens", tokens, n_q)
+    queries = token_stream(path, "queries", "--tokens", tokens, n_q)
     streams = {"queries": queries}
     is_self = n_q == n_k and key_tokens is None
     if not is_self:
-        streams["keys"] = _stream(path, "keys", "--key-tokens", key_tokens, n_k)
+        streams["keys"] = token_stream(path, "keys", "--key-tokens", key_tokens, n_k)
     records = []
     for number, layer in enumerate(layers):
         weights, mask = _split_nan(layer) if nan == "masked" else (layer, None)
@@ -178,7 +178,9 @@ def _item(path: Path, array: Array, batch: str) -> Array:
     return np.asarray(array.take(number, axis))
 
 
-def _stream(path: Path, what: str, option: str, tokens: Sequence[str] | None, count: int) -> Tokens:
+def token_stream(
+    path: Path, what: str, option: str, tokens: Sequence[str] | None, count: int
+) -> Tokens:
     if tokens is None:
         return Tokens.of([f"#{i}" for i in range(count)])
     if len(tokens) != count:
