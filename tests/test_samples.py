@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import attnviz
@@ -31,3 +32,16 @@ def test_sentences(cli):
     done = cli("run", *(SAMPLES / "sentences.txt").read_text("utf-8").splitlines(), "--top", "0")
     assert done.returncode == 0
     assert done.stdout.count(b"all heads shown") == 5
+
+
+def test_queries_keys_and_values(tmp_path):
+    """The file is what its script writes, and attention computes what it holds."""
+    script, written = SAMPLES / "arrays" / "make.py", tmp_path / "qkv.npz"
+    subprocess.run([sys.executable, script, written], check=True)
+    sample, again = np.load(SAMPLES / "arrays" / "qkv.npz"), np.load(written)
+    assert sample.files == again.files
+    for name in sample.files:
+        np.testing.assert_allclose(sample[name], again[name], atol=1e-6)
+    done = attnviz.attend(sample["q"], sample["k"], sample["v"], causal=True)
+    np.testing.assert_allclose(done.weights, sample["weights"], atol=1e-6)
+    np.testing.assert_allclose(done.context, sample["out"], atol=1e-6)

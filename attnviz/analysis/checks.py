@@ -40,6 +40,7 @@ def findings(trace: Trace, selection: Selection | None = None) -> list[Finding]:
     for record in records:
         notices += _broken(record)
         notices += _empty_rows(record)
+        notices += _masked_weights(record)
     notices += _rows_off_one(records)
     good = {record.id: heads_with_distributions(record) for record in records}
     notices += _no_distributions(records, selection, good)
@@ -127,6 +128,22 @@ def _empty_rows(record: Record) -> Iterable[Finding]:
             rows=_listing([str(row) for row in rows]),
         )
         yield Finding("warning", message)
+
+
+def _masked_weights(record: Record) -> Iterable[Finding]:
+    """A mask that the weights do not keep: no softmax gives a masked key anything."""
+    if record.mask is None or record.weights is None:
+        return
+    against = ~record.mask & (record.weights != 0)
+    if against.any():
+        shares = np.where(against, np.nan_to_num(np.abs(record.weights), nan=np.inf), 0)
+        head, row, key = np.unravel_index(shares.argmax(), shares.shape)
+        n_masked = int(np.broadcast_to(~record.mask, against.shape).sum())
+        yield Finding(
+            "warning",
+            f"{record.id}: {int(against.sum())} of {n_masked} masked cells have a weight; the "
+            f"largest is {record.weights[head, row, key]:.4g}, head {head} query {row} key {key}",
+        )
 
 
 def _rows_off_one(records: Sequence[Record]) -> Iterable[Finding]:

@@ -30,8 +30,12 @@ def are_distributions(weights: Array, partial: bool = False) -> Bool:
 
 
 def heads_with_distributions(record: Record) -> Bool:
-    """[n_head]: the heads of a record whose rows are distributions over the keys."""
-    return are_distributions(record.stage("weights"), record.site.sinks)
+    """[n_head]: the heads of a record whose rows are distributions over the keys they see."""
+    weights = record.stage("weights")
+    good = are_distributions(weights, record.site.sinks)
+    if record.mask is not None:
+        good &= ~np.any(weights, axis=(-2, -1), where=~record.mask)
+    return good
 
 
 def entropy(weights: Array) -> Array:

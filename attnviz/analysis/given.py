@@ -150,8 +150,11 @@ def _paired(stage: str, computed: Array, given: Array) -> tuple[str, tuple[Array
         theirs = given[0] if given.ndim == ours.ndim + 1 and len(given) == 1 else given
         if theirs.shape == ours.shape:
             fitting.append((what, (ours, theirs)))
-    if not fitting:
-        return "", None
-    return min(
-        fitting, key=lambda each: float(np.nan_to_num(np.abs(each[1][0] - each[1][1])).max())
-    )
+    if len(fitting) < 2:
+        return fitting[0] if fitting else ("", None)
+    return min(fitting, key=lambda each: _apart(*each[1]))
+
+
+def _apart(ours: Array, theirs: Array) -> float:
+    with np.errstate(invalid="ignore"):
+        return float(np.nan_to_num(np.abs(ours - theirs)).max())

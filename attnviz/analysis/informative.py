@@ -47,7 +47,8 @@ def head_information(record: Record, head: int) -> HeadInformation:
     for weights, visible in row_blocks(record, head):
         rows = visible.sum(-1) > 1
         wide = np.asarray(weights[rows], np.float64)
-        if not are_distributions(weights, record.site.sinks):
+        is_distribution = are_distributions(weights, record.site.sinks)
+        if not is_distribution or np.any(weights, where=~visible):
             wide = np.full_like(wide, np.nan)
         pair = wide, spread_evenly(visible[rows])
         entropies += [entropy(each).sum() for each in pair]

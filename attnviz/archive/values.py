@@ -46,6 +46,8 @@ def read_json(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     manifest = parse_json(read_file(path, maximum=size))
     if isinstance(manifest, list):
         return None, {path.stem: _numbers(path.stem, manifest, None)}
+    if isinstance(manifest, dict) and _is_plain(manifest):
+        return None, {name: _numbers(name, values, None) for name, values in manifest.items()}
     if not isinstance(manifest, dict) or not isinstance(manifest.get("arrays"), dict):
         raise ValueError("expected an object with the key `arrays`, or nested lists of numbers")
     arrays = manifest.pop("arrays")
@@ -58,6 +60,11 @@ def read_json(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
         for cell, value in cells:
             read[name][tuple(cell)] = float(value)
     return manifest if "format" in manifest else None, read
+
+
+def _is_plain(content: dict[str, Any]) -> bool:
+    """Whether this is nothing but arrays by name: `{"q": [[1, 2]], "k": [[3, 4]]}`."""
+    return bool(content) and all(isinstance(values, list) and values for values in content.values())
 
 
 def _numbers(name: str, values: Any, dtype: str | None) -> Array:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attnviz.models.model import Model
     from attnviz.models.run.memory import Plan
     from attnviz.models.run.prepare import Prepared
+    from attnviz.nn.masks import Mask
     from attnviz.nn.types import Array
     from attnviz.tokens import Tokens
     from attnviz.trace.record import Record, Trace
@@ -116,8 +117,8 @@ def named_file(source: str | None) -> Path | None:
     return Path(source) if is_one else None
 
 
-def load_file(file: Path, options: FileInput) -> Trace:
-    """A trace, or plain weights."""
+def load_file(file: Path, options: FileInput, mask: Mask | None = None) -> Trace:
+    """A trace, or plain weights under a mask."""
     from attnviz.trace.arrays import NAN
     from attnviz.trace.file import load
 
@@ -128,6 +129,7 @@ def load_file(file: Path, options: FileInput) -> Trace:
         tokens=token_words("tokens", options.tokens),
         key_tokens=token_words("key-tokens", options.key_tokens),
         nan=None if options.nan is None else one_of("nan", options.nan, NAN),
+        mask=mask,
     )
 
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import say
+from attnviz.nn.heads import check_broadcast
+from attnviz.nn.masks import NONE, Mask, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens
+from attnviz.trace.names import has_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
 
 MAX_SHAPES = 4
@@ -40,14 +45,18 @@ def trace_of_arrays(
     tokens: Sequence[str] | None = None,
     key_tokens: Sequence[str] | None = None,
     nan: str | None = None,
+    mask: Mask = NONE,
 ) -> Trace:
-    """The weights among the arrays of a file as a trace; for the options see `attnviz.load`.
+    """The weights among the arrays of a file as a trace, or those that its q, k and v give; for
+    the options see `attnviz.load`.
 
     Raises:
         AttnvizError: no array to take, or several; shapes or numbers of tokens that do not fit.
     """
     if nan not in (None, *NAN):
         raise AttnvizError(f"nan: unknown value {nan!r}", nearest(str(nan), NAN))
+    if array is None and not _usual(arrays) and has_projections(arrays):
+        return _computed(path, arrays, batch, tokens, key_tokens, mask)
     layers = _layers(path, _chosen(path, arrays, array), batch)
     n_q, n_k = _common_size(path, layers)
     queries = token_stream(path, "queries", "--tokens", tokens, n_q)
@@ -57,18 +66,63 @@ def trace_of_arrays(
         streams["keys"] = token_stream(path, "keys", "--key-tokens", key_tokens, n_k)
     records = []
     for number, layer in enumerate(layers):
-        weights, mask = _split_nan(layer) if nan == "masked" else (layer, None)
+        weights, seen = _split_nan(layer) if nan == "masked" else (layer, None)
+        hidden = (NONE if seen is None else custom(seen, "nan")) + mask
         site = Site(
             id=RecordId(ARRAY, number, "self" if is_self else "cross"),
             queries="queries",
             keys="queries" if is_self else "keys",
             n_head=len(layer),
             n_kv_head=len(layer),
-            mask=() if mask is None else ("nan",),
+            mask=hidden.names,
         )
-        seen = None if mask is None else read_only(mask)
-        records.append(Record(site, weights=read_only(weights), mask=seen))
+        records.append(Record(site, weights=read_only(weights), **_masks(path, weights, hidden)))
     return Trace(model=ModelFacts(path.name, ARRAY), streams=streams, records=tuple(records))
+
+
+def _computed(
+    path: Path,
+    arrays: Mapping[str, Array],
+    batch: str | int | None,
+    tokens: Sequence[str] | None,
+    key_tokens: Sequence[str] | None,
+    mask: Mask,
+) -> Trace:
+    """The attention of a file of queries, keys and values."""
+    from attnviz.trace.attended import How, trace_of_projections
+    from attnviz.trace.projections import Axes
+
+    axes, how = Axes(batch=None if batch is None else str(batch)), How(mask=mask)
+    trace = trace_of_projections(
+        path, arrays, axes=axes, how=how, tokens=tokens, key_tokens=key_tokens
+    )
+    note = say(
+        "these are q, k and v: the weights are computed, softmax(q · k / √d_k); `attnviz attend` "
+        "computes them in other ways"
+    )
+    return replace(trace, model=replace(trace.model, notes=(note, *trace.model.notes)))
+
+
+def _masks(path: Path, weights: Array, mask: Mask) -> dict[str, Array]:
+    """The stages `mask` and `masked_by` of weights [n_head, n_q, n_k]. A cell that has a weight in
+    spite of its mask is given no reason, so that it is drawn and not hidden."""
+    n_q, n_k = weights.shape[-2:]
+    places = np.arange(n_q) + (n_k - n_q), np.arange(n_k)
+    visible = mask.visible(*places)
+    if visible is None:
+        return {}
+    try:
+        check_broadcast("mask", visible, weights.shape)
+    except AttnvizError as error:
+        raise AttnvizError(f"{path}: {error.message}", error.hint) from error
+    full = np.broadcast_to(visible, np.broadcast_shapes(visible.shape, (n_q, n_k)))
+    against = ~full & (weights != 0)
+    if not against.any() and len(mask.rules) == 1:
+        return {"mask": read_only(full)}
+    reasons = mask.reasons(*places)
+    if against.any():
+        reasons = np.where(against, reasons.dtype.type(0), reasons)
+    return {"mask": read_only(full), "masked_by": read_only(reasons)}
 
 
 def _split_nan(layer: Array) -> tuple[Array, Array | None]:
@@ -103,7 +157,7 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> dict
         if wanted not in arrays:
             raise AttnvizError(f"{path} has no array {wanted!r}", nearest(wanted, arrays))
         names = [wanted]
-    elif usual := [name for name in USUAL_NAMES if name in arrays]:
+    elif usual := _usual(arrays):
         names = usual[:1]
     else:
         names = sorted(arrays, key=_natural)
@@ -119,6 +173,11 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> dict
                 "axes are [n_head, n_q, n_k] or fewer, or [n_layer, n_head, n_q, n_k]",
             )
     return dict(zip(names, chosen, strict=True))
+
+
+def _usual(arrays: Mapping[str, Array]) -> list[str]:
+    """The arrays that hold the weights by their names."""
+    return [name for name in USUAL_NAMES if name in arrays]
 
 
 def _layers(path: Path, arrays: Mapping[str, Array], batch: str | int | None) -> list[Array]:

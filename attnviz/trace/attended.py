@@ -90,6 +90,7 @@ def attended(path: Path, layer: Projected, how: How, queries: str, keys: str) ->
     bias = how.bias if how.bias is not None else layer.given.get("bias")
     sinks = how.sinks if how.sinks is not None else layer.given.get("sinks")
     try:
+        _check_widths(layer)
         check_shapes(q, k, v)
         score = _score(how.score, layer, q.shape[-1], k.shape[-1])
         done = attend(
@@ -113,11 +114,28 @@ def attended(path: Path, layer: Projected, how: How, queries: str, keys: str) ->
         sinks=sinks is not None,
     )
     stages = {name: read_only(array) for name, array in done._asdict().items()}
+    stages["mask"] = read_only(_by_head(done.mask, n_q, n_k))
     if bias is not None:
         stages["bias"] = read_only(floating(bias))
     if len(mask.rules) > 1:
-        stages["masked_by"] = read_only(mask.reasons(*places))
+        stages["masked_by"] = read_only(_by_head(mask.reasons(*places), n_q, n_k))
     return Record(site, **stages)
+
+
+def _by_head(mask: Array, n_q: int, n_k: int) -> Array:
+    """[n_q, n_k], or [n_head, n_q, n_k] where the heads differ, of what broadcasts to it."""
+    mask = mask[0] if mask.ndim == 3 and len(mask) == 1 else mask
+    return np.broadcast_to(mask, (*mask.shape[:-2], n_q, n_k))
+
+
+def _check_widths(layer: Projected) -> None:
+    """Raise AttnvizError where heads may lie side by side in widths that differ."""
+    d_q, d_k, d_v = (x.shape[-1] for x in (layer.q, layer.k, layer.v))
+    if len(layer.q) == 1 and d_k == d_v and d_q > d_k and d_q % d_k == 0:
+        raise AttnvizError(
+            f"the last axis of q holds {d_q} and that of k and v {d_k}",
+            "if their heads lie side by side: --heads N, the number of heads of q",
+        )
 
 
 def given_mask(layer: Projected) -> masks.Mask:

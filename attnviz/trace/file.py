@@ -13,6 +13,7 @@ import numpy as np
 from attnviz import __version__, archive
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, whole_file
+from attnviz.nn.masks import NONE, Mask, as_visible, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
@@ -42,8 +43,10 @@ def load(
     tokens: Sequence[str] | None = None,
     key_tokens: Sequence[str] | None = None,
     nan: str | None = None,
+    mask: Mask | Array | None = None,
 ) -> Trace:
-    """Read a trace that `Trace.save` wrote, or a plain file of attention weights.
+    """Read a trace that `Trace.save` wrote, or a plain file of attention weights; of a file of
+    queries, keys and values the weights are computed.
 
     Args:
         path: `.npz`, `.safetensors` or `.json` of a trace; `.npy`, `.npz`, `.safetensors` or
@@ -56,6 +59,8 @@ def load(
         key_tokens: of the keys, where they are others.
         nan: what NaN among the weights means: "broken" (the default), or "masked" where a cell
             that is NaN is one that its query does not see.
+        mask: of plain arrays: which cells are masked, [n_q, n_k] or [n_head, n_q, n_k]: booleans,
+            True = visible, 0 and 1, or 0 and -inf.
 
     Raises:
         AttnvizError: a file that cannot be read, shapes or numbers of tokens that do not fit.
@@ -64,14 +69,27 @@ def load(
     manifest, arrays = archive.read(path)
     if manifest is None:
         return trace_of_arrays(
-            path, arrays, array=array, batch=batch, tokens=tokens, key_tokens=key_tokens, nan=nan
+            path,
+            arrays,
+            array=array,
+            batch=batch,
+            tokens=tokens,
+            key_tokens=key_tokens,
+            nan=nan,
+            mask=_as_mask(mask),
         )
-    if any(option is not None for option in (array, batch, tokens, key_tokens, nan)):
+    if any(option is not None for option in (array, batch, tokens, key_tokens, nan, mask)):
         raise AttnvizError(
             f"{path} is a trace: it has its own tokens, axes and masks",
-            "tokens, key tokens, batch, array and nan are for plain arrays",
+            "tokens, key tokens, batch, array, nan and mask are for plain arrays",
         )
     return trace_in(path, manifest, arrays)
+
+
+def _as_mask(mask: Mask | Array | None) -> Mask:
+    if mask is None or isinstance(mask, Mask):
+        return mask or NONE
+    return custom(as_visible("mask", np.asarray(mask)))
 
 
 def manifest_out(trace: Trace) -> archive.Manifest:

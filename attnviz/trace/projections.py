@@ -332,8 +332,16 @@ def _layers(
 
 
 def precision(x: Array) -> float:
-    """The relative precision of the numbers of an array; whole ones are read as float32."""
-    return float(np.finfo(x.dtype if x.dtype.kind == "f" else np.float32).eps)
+    """The relative precision of the numbers of an array: of the narrowest type that holds them."""
+    if x.dtype.kind != "f":
+        return float(np.finfo(np.float32).eps)
+    for dtype in (np.float16, np.float32):
+        if x.dtype.itemsize > np.dtype(dtype).itemsize:
+            with np.errstate(all="ignore"):
+                narrow = x.astype(dtype)
+            if np.array_equal(narrow.astype(x.dtype), x, equal_nan=True):
+                return float(np.finfo(dtype).eps)
+    return float(np.finfo(x.dtype).eps)
 
 
 def _item(path: Path, n_batch: int, layout: str, batch: Batch | None) -> int:
@@ -387,18 +395,23 @@ def _numbered(layers: Sequence[Projected]) -> tuple[Projected, ...]:
 
 
 def _layout_note(group: _Group, layout: str, axes: Axes, sure: bool) -> str:
-    shapes = f"q {list(group.q.shape)}, k {list(group.k.shape)}, v {list(group.v.shape)}"
+    """How the axes were read; and where they may be others, how to say so."""
+    lists = [list(x.shape) for x in (group.q, group.k, group.v)]
+    q, k, v = lists
+    shapes = (
+        f"q, k, v {q}" if q == k == v else f"q {q}, k, v {k}" if k == v else f"q {q}, k {k}, v {v}"
+    )
     if axes.n_head is not None:
+        n = axes.n_head
         return say(
-            "{shapes} read as {axes}, {n} heads side by side in d",
-            shapes=shapes, axes=spelled(layout), n=axes.n_head,
-        )  # fmt: skip
+            "{shapes}: {axes}, {n} heads side by side", shapes=shapes, axes=spelled(layout), n=n
+        )
     if sure or axes.layout is not None or len(layout) < 3:
-        return say("{shapes} read as {axes}", shapes=shapes, axes=spelled(layout))
+        return say("{shapes}: {axes}", shapes=shapes, axes=spelled(layout))
     other = layout.replace("hn", "nh") if "hn" in layout else layout.replace("nh", "hn")
     return say(
-        "{shapes} read as {axes}; if they are {others}: --layout {other}",
-        shapes=shapes, axes=spelled(layout), others=spelled(other), other=other,
+        "{shapes}: {axes} (if not: --layout {other})",
+        shapes=shapes, axes=spelled(layout), other=other,
     )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ def match_views(found: Sequence[Match], remedy: str = "") -> list[View]:
         stages = ", ".join(dict.fromkeys(match.stage for match in found))
         largest = max(match.largest or 0.0 for match in found)
         text = say(
-            "{stages} of the file are what its q, k and v give: at most {largest} apart, which is "
-            "rounding",
+            "{stages} of the file are what its q, k and v give: the largest difference is "
+            "{largest}, rounding",
             stages=stages, largest=f"{largest:.2g}",
         )  # fmt: skip
         return [Text((Line(text, say("matches"), "head"),))]

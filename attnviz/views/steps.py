@@ -6,6 +6,7 @@ import numpy as np
 
 from attnviz.analysis.comparison import mask_effect
 from attnviz.analysis.steps import STAGES, head_steps
+from attnviz.language import say
 from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
@@ -35,6 +36,7 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     name, scale = record.site.score_and_scale
     similarity = around_zero(steps.similarity, steps.scores)
     times = f"times {_scale_text(name, scale, steps.q)}"
+    origin = say("as in the file") if trace.model.is_array else ""
     sums = f"softmax: exp(logit) over its row's sum; the rows sum to {_range(steps.row_sums)}"
 
     def cells(stage: str, title: str, values: Array, colours: Scale, note: str) -> Heatmap:
@@ -44,10 +46,10 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
 
     return [
         header(trace),
-        _table(record, head),
-        _vectors(f"1 q · queries, H{head}", steps.q, queries, vectors, "x W_q"),
-        _vectors(f"2 k · keys, H{head}{shared}", steps.k, keys, vectors, "x W_k"),
-        _vectors(f"3 v · values, H{head}{shared}", steps.v, keys, vectors, "x W_v"),
+        _table(record, head, origin),
+        _vectors(f"1 q · queries, H{head}", steps.q, queries, vectors, origin or "x W_q"),
+        _vectors(f"2 k · keys, H{head}{shared}", steps.k, keys, vectors, origin or "x W_k"),
+        _vectors(f"3 v · values, H{head}{shared}", steps.v, keys, vectors, origin or "x W_v"),
         cells("scores", f"4 {_formula(name)}", steps.similarity, similarity,
               "every query with every key"),
         cells("scores", "5 scores", steps.scores, similarity, times),
@@ -82,15 +84,15 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
     ]
 
 
-def _table(record: Record, head: int) -> Table:
-    """The shapes at each step, of all heads."""
+def _table(record: Record, head: int, origin: str) -> Table:
+    """The shapes at each step, of all heads; `origin` says where q, k, v of no model are from."""
     kept = {stage: record.stage(stage).shape for stage in STAGES if stage != "bias"}
     name, _ = record.site.score_and_scale
     cap = record.site.softcap
     what = {
-        "q": "x W_q, split into heads",
-        "k": "x W_k, split into heads",
-        "v": "x W_v, split into heads",
+        "q": origin or "x W_q, split into heads",
+        "k": origin or "x W_k, split into heads",
+        "v": origin or "x W_v, split into heads",
         "scores": f"{_formula(name)} × scale",
         "logits": "scores"
         + (f", capped at ±{short(cap)}" if cap else "")

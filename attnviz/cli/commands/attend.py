@@ -122,7 +122,7 @@ class ArrayOptions:
     heads: Annotated[
         int | None,
         typer.Option(
-            help="Heads of q, where they lie side by side: [n, heads·d]", rich_help_panel=ARRAYS
+            help="Heads of q, where they lie side by side in its width", rich_help_panel=ARRAYS
         ),
     ] = None
     batch: Annotated[

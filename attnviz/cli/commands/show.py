@@ -28,6 +28,12 @@ def show(
     file: Annotated[
         Path, typer.Argument(help="A trace, or a .npy .npz .safetensors .json of weights.")
     ],
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="Plain files: {masks}, joined by +; or a file: True or 1 = visible, or 0 and -inf"
+        ),
+    ] = None,
 ) -> None:
     """Draw a trace that was saved, or your own attention weights.
 
@@ -35,11 +41,14 @@ def show(
 
     attnviz show trace.npz -s L1.H3
     attnviz show weights.npy --tokens "I saw a saw" -o weights.png
+    attnviz show weights.npy --mask causal
     """
+    from attnviz.cli.masks import mask_of
     from attnviz.views.attention import SCALES, attention_views
     from attnviz.views.figure import head_pictures
 
-    trace = as_shown(load_file(file, plain), look)
+    rules = None if mask is None else mask_of(mask)
+    trace = as_shown(load_file(file, plain, rules), look)
     by: Any = one_of("scale", look.scale, SCALES)
     views = attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by)
     drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)

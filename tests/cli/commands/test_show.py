@@ -88,3 +88,40 @@ def test_a_trace_becomes_another_format(call, tmp_path):
     call("show", "t.npz", "-o", "t.json")
     content = json.loads((tmp_path / "t.json").read_text())
     assert content["records"][0]["id"] == "encoder.0.self"
+
+
+@pytest.fixture
+def causal_weights(tmp_path, generator):
+    """[n_head, n, n], saved as c.npy."""
+    raw = np.tril(generator.random((2, 5, 5)) + 0.1)
+    array = raw / raw.sum(-1, keepdims=True)
+    np.save(tmp_path / "c.npy", array)
+    return array
+
+
+def test_masks_of_plain_arrays(call, tmp_path, causal_weights):
+    visible = np.tril(np.ones((5, 5), bool))
+    np.save(tmp_path / "m.npy", np.where(visible, 0, -np.inf))
+    for mask in ("causal", "m.npy"):
+        done = call("show", "c.npy", "--mask", mask, "-s", "L0.H0")
+        assert done.out.count("╱╱╱╱" if mask == "causal" else "╳╳╳╳") == 10
+        assert "of at most 1.20 nats" in done.out  # mean of ln 2 … ln 5: keys that it sees
+        assert "warning" not in done.out
+
+
+def test_weights_on_masked_cells_are_drawn_and_reported(call, tmp_path, causal_weights):
+    causal_weights[1, 2] = [0.2, 0.2, 0.2, 0.0, 0.4]
+    np.save(tmp_path / "c.npy", causal_weights)
+    out = call("show", "c.npy", "--mask", "causal", "-s", "L0.H1").out
+    assert "2 #2  0.20 0.20 0.20 ╱╱╱╱ 0.40" in out
+    said = " ".join(out.split())
+    assert "1 of 20 masked cells have a weight; the largest is 0.4, head 1 query 2 key 4" in said
+    assert "no statistics are given for these heads: L0.H1" in said
+    assert "entropy" not in out
+
+
+def test_a_trace_has_its_own_masks(call):
+    call("run", "I saw", "-o", "trace.npz")
+    done = call("show", "trace.npz", "--mask", "causal")
+    assert done.code == 2
+    assert "it has its own tokens, axes and masks" in done.err

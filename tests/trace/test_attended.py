@@ -1,0 +1,186 @@
+"""The attention of anybody's q, k and v."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import attnviz
+from attnviz.errors import AttnvizError
+from attnviz.nn import masks
+from attnviz.trace.attended import How, trace_of_projections
+from attnviz.trace.projections import Axes
+
+HERE = Path("qkv.npz")
+N_HEAD, N_KV, N, D, D_V = 6, 2, 7, 5, 3
+
+
+@pytest.fixture
+def qkv(generator):
+    """[n_head, n, d] each, with fewer heads of k and v."""
+    shapes = ((N_HEAD, N, D), (N_KV, N, D), (N_KV, N, D_V))
+    return [generator.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
+def trace(arrays, how=None, **axes):
+    return trace_of_projections(HERE, arrays, axes=Axes(**axes), how=how)
+
+
+def same(found, qkv, **how):
+    """All stages are what `attend` computes."""
+    right = attnviz.attend(*qkv, **how)
+    (record,) = found.records
+    for stage, array in right._asdict().items():
+        np.testing.assert_array_equal(record.stage(stage), array, stage)
+
+
+@pytest.mark.parametrize("names", ["q k v", "query key value", "queries keys values", "Q K V",
+                                   "L0.q L0.k L0.v", "encoder.0.self/q encoder.0.self/k encoder.0.self/v",
+                                   "arr_0 arr_1 arr_2", "layer0_0 layer0_1 layer0_2"])  # fmt: skip
+def test_names(qkv, names):
+    same(trace(dict(zip(names.split(), qkv, strict=True))), qkv)
+
+
+def test_layouts_are_told_by_the_heads_of_k(qkv):
+    q, k, v = (x.swapaxes(0, 1) for x in qkv)
+    same(trace({"q": q[None], "k": k[None], "v": v[None]}), qkv)
+    found = trace({"q": q, "k": k, "v": v})
+    same(found, qkv)
+    assert "[n, head, d]" in found.model.notes[0]
+
+
+def test_layouts_are_told_by_the_weights_and_by_tokens(qkv):
+    q, k, v = qkv[0], np.repeat(qkv[1], 3, 0), np.repeat(qkv[2], 3, 0)
+    turned = {"q": q.swapaxes(0, 1), "k": k.swapaxes(0, 1), "v": v.swapaxes(0, 1)}
+    with pytest.raises(AttnvizError, match="7 heads of 6 tokens, or 6 heads of 7 tokens") as caught:
+        trace(turned)
+    assert caught.value.hint == "say which: --layout hnd or --layout nhd"
+    same(trace({**turned, "attn_weights": np.zeros((N_HEAD, N, N))}), (q, k, v))
+    same(trace(turned, layout="nhd"), (q, k, v))
+    same(trace(turned, layout="[seq, head, dim]"), (q, k, v))
+    named = trace_of_projections(HERE, {"q": q, "k": k, "v": v})
+    assert "(if not: --layout nhd)" in named.model.notes[0]
+
+
+def test_heads_that_lie_side_by_side(qkv):
+    q, k, v = (x.swapaxes(0, 1).reshape(N, -1) for x in qkv)
+    same(trace({"q": q, "k": k, "v": v}, n_head=N_HEAD), qkv)
+    same(trace({"q": q[None], "k": k[None], "v": v[None]}, n_head=N_HEAD), qkv)
+    with pytest.raises(AttnvizError, match="--heads 4 does not divide the width 30 of q"):
+        trace({"q": q, "k": k, "v": v}, n_head=4)
+
+
+def test_packed_arrays(generator):
+    packed = generator.normal(size=(3, 2, N, D))
+    right = attnviz.attend(*packed).weights
+    for arrays in (
+        {"qkv": packed},
+        {"layer0": packed},
+        {"qkv": packed.transpose(2, 0, 1, 3)[None], "weights": np.zeros((1, 2, N, N))},
+    ):
+        np.testing.assert_array_equal(trace(arrays).records[0].weights, right)
+
+
+def test_batches_and_layers(qkv):
+    stacked = {name: np.stack([x, -x, 2 * x, x]) for name, x in zip("qkv", qkv, strict=True)}
+    with pytest.raises(AttnvizError, match="the batch holds 4 items") as caught:
+        trace(stacked)
+    assert caught.value.hint.endswith("if this axis counts layers: --layout lhnd")
+    same(trace(stacked, batch="0:3"), qkv)
+    layers = trace(stacked, layout="lhnd")
+    assert [record.id for record in layers] == [f"array.{i}.self" for i in range(4)]
+    np.testing.assert_array_equal(layers.records[0].weights, layers.records[3].weights)
+    with pytest.raises(AttnvizError, match="the batch has no item 4"):
+        trace(stacked, batch="0:4")
+
+
+def test_what_the_file_hides_itself(qkv):
+    arrays = dict(zip("qkv", qkv, strict=True))
+    causal = np.tril(np.ones((N, N), bool))
+    same(trace({**arrays, "mask": causal.astype(int)}), qkv, mask=causal)
+    same(trace({**arrays, "attn_mask": np.where(causal, 0, -np.inf)[None, None]}), qkv, mask=causal)
+    padding = np.arange(N) > 4
+    same(trace({**arrays, "key_padding_mask": padding}), qkv, mask=~padding[None])
+    found = trace({**arrays, "mask": causal, "key_padding_mask": padding}, How(mask=masks.CAUSAL))
+    assert found.records[0].site.mask == ("causal", "mask", "padding")
+    same(trace({**arrays, "mask": causal}, How(own_mask=False)), qkv)
+
+
+def test_options(qkv, generator):
+    arrays = dict(zip("qkv", qkv, strict=True))
+    bias = generator.normal(size=(N, N))
+    same(
+        trace(arrays, How(scale=0.5, softcap=3.0, bias=bias)),
+        qkv,
+        scale=0.5,
+        softcap=3.0,
+        bias=bias,
+    )
+    same(trace({**arrays, "attn_bias": bias}), qkv, bias=bias)
+    same(trace(arrays, How(score="cosine")), qkv, score="cosine")
+    learned = {"w_q": generator.normal(size=(4, D)), "w_k": generator.normal(size=(4, D)),
+               "w_v": generator.normal(size=4)}  # fmt: skip
+    found = trace({**arrays, **learned}, How(score="additive"))
+    keys, queries = qkv[1][0] @ learned["w_k"].T, qkv[0][0] @ learned["w_q"].T
+    right = np.tanh(queries[:, None] + keys[None]) @ learned["w_v"]
+    np.testing.assert_allclose(found.records[0].scores[0], right, rtol=1e-5, atol=1e-6)
+    with pytest.raises(AttnvizError, match=r"the file lacks: w_q \[d_hidden, d_q\], w_k"):
+        trace(arrays, How(score="additive"))
+
+
+def test_more_keys_than_queries(qkv):
+    q, k, v = qkv
+    arrays = {"q": q[:, :4], "k": k, "v": v}
+    same(trace(arrays, How(mask=masks.CAUSAL)), (q[:, :4], k, v), causal=True)
+    upper = How(mask=masks.CAUSAL, alignment="upper_left")
+    same(trace(arrays, upper), (q[:, :4], k, v), causal="upper_left")
+
+
+def test_half_precision_is_computed_in_float32(qkv):
+    narrow = [x.astype(np.float16) for x in qkv]
+    found = trace(dict(zip("qkv", narrow, strict=True)))
+    assert found.records[0].weights.dtype == np.float32
+    assert found.model.notes[-1] == "the arrays hold float16; computed in float32"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"v": None}, "beside q, k there is no v"),
+        ({"q": None, "k": None, "v": None, "a": (2, 3, 4)}, "there are no q, k and v among its arrays: a"),
+        ({"k": (N_KV, N, 4)}, "q has d_k = 5, k has d_k = 4"),
+        ({"v": (N_KV, 6, 3)}, "k has n_k = 7 keys and v has 6 values"),
+        ({"k": (4, 8, D), "v": (4, 8, D)}, "n_head = 6 of q is not a multiple of the n_kv_head = 4"),
+        ({"q": (2, N_HEAD, N, D)}, "q [2, 6, 7, 5], k [2, 7, 5], v [2, 7, 3]"),
+        ({"q": (N, 10), "k": (N, 5), "v": (N, 5)}, "the last axis of q holds 10 and that of k and v 5"),
+        ({"mask": (N, 4)}, "the custom mask has the shape [7, 4]"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit(qkv, changed, message):
+    arrays = dict(zip("qkv", qkv, strict=True))
+    for name, shape in changed.items():
+        if shape is None:
+            del arrays[name]
+        else:
+            arrays[name] = np.ones(shape, np.float32)
+    with pytest.raises(AttnvizError) as caught:
+        trace(arrays)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_damaged_option():
+    arrays = {name: np.ones((2, 3, 4)) for name in "qkv"}
+    for axes, message in (
+        ({"layout": "xyz"}, "cannot read 'xyz'"),
+        ({"layout": "hnnd"}, "cannot read 'hnnd'"),
+        ({"batch": "x"}, "cannot read the batch axis 'x'"),
+        ({"arrays": ("q", "k")}, "expected the names of q, k and v"),
+        ({"arrays": ("q", "k", "w")}, "expected the names of q, k and v"),
+        ({"layout": "bhnd"}, "expected of each [batch, head, n, d]"),
+    ):
+        with pytest.raises(AttnvizError) as caught:
+            trace_of_projections(HERE, arrays, axes=Axes(**axes))
+        assert message in caught.value.message
