@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attnviz.analysis.given import Match
 from attnviz.language import say
-from attnviz.views.kinds import Line, Table, Text, View
+from attnviz.views.kinds import Line, Table, Text, View, verdicts
 
 MOST_ROWS = 12
 
@@ -36,7 +36,8 @@ def match_views(found: Sequence[Match], remedy: str = "") -> list[View]:
     if remedy:
         notes.append(say("they match with {options}", options=remedy))
     title = say("not what q, k and v give: {n} of {all} arrays", n=len(off), all=len(found))
-    return [Table(title, columns, rows, tuple(notes))]
+    tones = verdicts(2, [False] * len(rows))
+    return [Table(title, columns, rows, tuple(notes), tones=tones)]
 
 
 def _stage(match: Match) -> str:
