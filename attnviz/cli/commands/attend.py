@@ -12,7 +12,6 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.inputs import as_shown, first_head, token_words
-from attnviz.cli.masks import mask_of, named_array
 from attnviz.cli.options import LookOptions, OutputOptions, group
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
@@ -89,6 +88,7 @@ class AttentionOptions:
 
     def how(self, arrays: Mapping[str, Array]) -> How:
         """The options as the computation takes them."""
+        from attnviz.cli.masks import mask_of
         from attnviz.nn.masks import CAUSAL, NONE, parse
         from attnviz.trace.attended import How
         from attnviz.views.attention import SCALES
@@ -230,6 +230,8 @@ def _factor(text: str) -> float:
 
 
 def _bias(name: str, arrays: Mapping[str, Array]) -> Array:
+    from attnviz.cli.masks import named_array
+
     array = named_array(name, arrays)
     if array is None:
         raise AttnvizError(f"--bias {name}: no file and no array of this name", "--bias bias.npy")
