@@ -11,8 +11,9 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import as_shown, first_head, token_words
-from attnviz.cli.options import LookOptions, OutputOptions, group
+from attnviz.cli.options import LookOptions, group
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
 
@@ -152,7 +153,7 @@ def attend(
     look: LookOptions,
     attention: AttentionOptions,
     arrays: ArrayOptions,
-    out: OutputOptions,
+    out: FigureOptions,
     file: Annotated[
         Path,
         typer.Argument(help="A .npz .safetensors .json of q, k and v, or a folder of .npy files"),
@@ -183,7 +184,8 @@ def attend(
     trace = trace_of_reading(file, reading, how, queries, keys)
     trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), look)
     found, compared = _compared(file, trace, reading, how)
-    report = trace_report(trace, [*_views(trace, look, attention.scale, steps), *compared])
+    views, drawn = _views(trace, look, attention.scale, steps, out.plot is not None)
+    report = trace_report(trace, [*views, *compared], drawn)
     matches = [match.manifest() for match in found]
     manifest = {**report.manifest, **({"compared": matches} if matches else {})}
     emit([report._replace(manifest=manifest)], out)
@@ -191,14 +193,21 @@ def attend(
         raise typer.Exit(FAILED)
 
 
-def _views(trace: Trace, look: LookOptions, scale: str | None, steps: bool) -> list[View]:
+def _views(
+    trace: Trace, look: LookOptions, scale: str | None, steps: bool, plotted: bool
+) -> tuple[Sequence[View], Sequence[View]]:
+    """What is shown, and what is drawn as a figure."""
     from attnviz.views.attention import SCALES, attention_views
+    from attnviz.views.figure import head_pictures
+    from attnviz.views.naming import pictures
     from attnviz.views.steps import step_views
 
     if steps:
-        return step_views(trace, *first_head(trace, look.selection))
+        walk = step_views(trace, *first_head(trace, look.selection))
+        return walk, pictures(walk)
     by: Any = scale if scale in SCALES else "all"
-    return attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by)
+    drawn = head_pictures(trace, look.selection, look.stage, by) if plotted else ()
+    return attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by), drawn
 
 
 def _compared(
