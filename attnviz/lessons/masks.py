@@ -11,6 +11,7 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_size,
     largest_difference,
     prose,
@@ -25,8 +26,14 @@ from attnviz.nn.types import Array, Bool
 from attnviz.tokens import label
 from attnviz.views.kinds import Axis, Grid, Heatmap, Table, Text, View
 
-TITLE = "Masks: which key may a query see, and how a key is really hidden"
+TITLE = "Masks: which keys a query may see, and how to hide a key"
 QUESTION = "Which keys may a query see, and how is one hidden?"
+INTUITION = (
+    "A mask decides who may look at whom, like a sheet of paper laid over part of a page. It hides "
+    "the padding after a short text, or the words that come later, or all but the neighbours. To "
+    "hide a key, its score becomes -∞ before the softmax: e to the power of -∞ is exactly 0, so "
+    "the key gets no weight and the others share all of it. Other ways look the same, but leak."
+)
 AFTER = "scaling"
 GROUP = "start"
 ALSO = ("causal", "padding", "masking", "look-ahead")
@@ -96,8 +103,8 @@ def lesson(
     }
     leaks = {name: _leaks(way, sentence, length) for name, way in _ways().items()}
     views: tuple[View, ...] = (
+        _grid(sentence, rules, (length, window, prefix)),
         _explanation(),
-        _grid(sentence, rules),
         _leaks_table(leaks, length),
     )
     claims = (
@@ -112,14 +119,9 @@ def lesson(
 def _explanation() -> Text:
     return prose(
         say(
-            "A mask says which keys a query may see. Valid lengths hide the padding after a "
-            "text; a causal mask hides what comes later; a window shows the neighbours only; "
-            "a prefix is causal, but its first words are seen by all."
-        ),
-        say(
-            "A key is hidden if it changes nothing: neither what it says nor how well it "
-            "fits. The table below replaces the keys beyond the valid length with others and "
-            "measures how much the outputs of the words before them change."
+            "A key is hidden only if it changes nothing, whatever its value and its score are. The "
+            "table puts other keys in the place of the hidden ones and shows how much the outputs "
+            "change: anything above 0 is a leak."
         ),
     )
 
@@ -144,9 +146,9 @@ def _ways() -> dict[str, Way]:
     return {
         say("hidden scores become -∞"): masked_softmax,
         say("hidden scores become {fill:g}", fill=FILL): _filled,
-        say("scores × 0 or 1"): lambda scores, visible: softmax(scores * visible),
-        say("weights × 0 or 1"): _multiplied,
-        say("the same, divided by the row's sum"): _renormalised,
+        say("scores times 0 or 1"): lambda scores, visible: softmax(scores * visible),
+        say("weights times 0 or 1, after the softmax"): _multiplied,
+        say("the same, then divided by the sum of the row"): _renormalised,
     }
 
 
@@ -183,8 +185,9 @@ def _leaks(way: Way, sentence: Sentence, length: int) -> Leaks:
     )
 
 
-def _grid(sentence: Sentence, rules: dict[str, masks.Mask]) -> Grid:
+def _grid(sentence: Sentence, rules: dict[str, masks.Mask], sizes: tuple[int, int, int]) -> Grid:
     n = len(sentence.words)
+    length, window, prefix = sizes
     rows, columns = Axis(say("query"), sentence.words), Axis(say("key"), sentence.words)
     names = {
         "padding": say("padding"),
@@ -200,23 +203,36 @@ def _grid(sentence: Sentence, rules: dict[str, masks.Mask]) -> Grid:
             columns,
             masked=(~_visible(mask, n)).astype(np.uint8),
             reasons=(names[name],),
+            hatches=(masks.hatch_of(name),),
         )
         for name, mask in rules.items()
     )
     return Grid(
-        say("the weights of one head under four masks"), (panels,), ("",), tuple(names.values())
+        say("the weights of one head under four masks"),
+        (panels,),
+        ("",),
+        tuple(names.values()),
+        notes=(
+            say(
+                "padding hides the keys from {length} on: they only fill up the text",
+                length=length,
+            ),
+            say("causal hides the keys that come after the query"),
+            say("window hides the keys that are {window} or more places away", window=window),
+            say("prefix is causal, but all queries see the first {prefix} keys", prefix=prefix),
+        ),
     )
 
 
 def _leaks_table(leaks: dict[str, Leaks], length: int) -> Table:
     return Table(
-        say("how a key is hidden, and how much of it comes through"),
+        say("ways to hide a key, and how much leaks through"),
         (
             say("way"),
             say("ordinary"),
-            say("near {low:g}", low=LOW),
-            say("hidden {loud:g}", loud=LOUD),
-            say("no key"),
+            say("low"),
+            say("loud"),
+            say("blind"),
         ),
         tuple(
             (name, leak.ordinary, leak.low, leak.loud, float(leak.blind.sum()))
@@ -224,13 +240,14 @@ def _leaks_table(leaks: dict[str, Leaks], length: int) -> Table:
         ),
         (
             say(
-                "the largest change of an output, with valid length {length}: for ordinary "
-                "scores, for scores near {low:g}, and if the other keys' scores are {loud:g}",
+                "the largest change of an output, with {length} valid keys. ordinary: the "
+                "scores as they are; low: all scores near {low:g}; loud: the hidden scores are "
+                "{loud:g}",
                 length=length,
                 low=LOW,
                 loud=LOUD,
             ),
-            say("last column: the sum of the weights of a query that may see no key"),
+            say("blind: the sum of the weights of a query that may see no key; it should be 0"),
         ),
     )
 
@@ -256,9 +273,9 @@ def _rules_claim(
         wrong += sum((weights[i, j] > 0) != allowed[name](i, j) for i in range(n) for j in range(n))
         off = max(off, largest_difference(weights.sum(-1), 1))
     return Claim(
-        say("A hidden cell's weight is exactly 0, every other is above 0, and each row sums to 1"),
+        say("Hidden cells have weight exactly 0, all others more than 0; each row sums to 1"),
         say(
-            "{n} masks, {cells} cells, {wrong} of them wrong; sums at most {off:.1e} off",
+            "{wrong} of {cells} cells wrong, under {n} masks; sums at most {off:.1e} from 1",
             n=len(rules), cells=len(rules) * n * n, wrong=wrong, off=off,
         ),
         wrong == 0 and off < 1e-12,
@@ -269,9 +286,9 @@ def _leaks_claim(leaks: dict[str, Leaks]) -> Claim:
     true, *others = leaks.values()
     smallest = min(leak.worst for leak in others)
     return Claim(
-        say("Only -∞ lets nothing through, whatever the scores are"),
+        say("Only -∞ leaks nothing, whatever the scores are"),
         say(
-            "-∞: {true:g}; each of the others, at its worst: {least:.3g} or more",
+            "-∞ leaks {true:g}; at its worst, each other way leaks {least:.3g} or more",
             true=true.worst,
             least=smallest,
         ),
@@ -284,7 +301,7 @@ def _blind_claim(leaks: dict[str, Leaks]) -> Claim:
     even = 1 / len(filled)
     return Claim(
         say(
-            "A query that may see no key has weights of 0; with {fill:g} it looks at all of them "
+            "A query that may see no key has weights of 0; with {fill:g} it looks at all keys "
             "instead",
             fill=FILL,
         ),
@@ -304,7 +321,24 @@ def _broken_claim(sentence: Sentence, length: int) -> Claim:
     intact, broken = sentence.attend(visible), sentence._replace(k=k, v=v).attend(visible)
     changed = int((intact.context != broken.context).sum())
     return Claim(
-        say("Even hidden keys and values that are not numbers (NaN) change nothing"),
-        say("{changed} of {all} output numbers change", changed=changed, all=intact.context.size),
+        say("Hidden keys and values change nothing, even if they are not numbers (NaN)"),
+        say(
+            "{changed} of {all} numbers of the output change",
+            changed=changed,
+            all=intact.context.size,
+        ),
         changed == 0,
     )
+
+
+TRY = (
+    Try(
+        "attnviz learn masks:window=1",
+        "In the panel window each word sees only itself: weights of 1 on the diagonal.",
+    ),
+    Try(
+        'attnviz run "I saw a saw" --mask causal',
+        "The tagger may no longer look ahead: every cell above the diagonal is masked.",
+    ),
+)
+NEXT = ("heads",)

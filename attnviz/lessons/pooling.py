@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, check_size, largest_difference, prose
+from attnviz.lessons.kit import Claim, Lesson, Try, check_size, largest_difference, prose
 from attnviz.nn.attention import attend
 from attnviz.nn.kernels import KERNELS, Kernel, constant, gaussian, regression_weights
 from attnviz.nn.scores import gaussian as gaussian_score
@@ -18,6 +18,12 @@ from attnviz.views.kinds import Axis, Curves, Heatmap, Scale, Table, Value, View
 
 TITLE = "Pooling: from an average to attention"
 QUESTION = "How does a plain average become attention?"
+INTUITION = (
+    "Forty weather stations report the temperature; how warm is it where you are? The plain "
+    "average of all stations is a first guess. A better one lets near stations count more. That "
+    "is attention: your place is the query, the places of the stations are the keys, their "
+    "reports are the values. A kernel turns distances into weights; the softmax does the same."
+)
 AFTER = "heads"
 GROUP = "deeper"
 ALSO = ("average", "kernel", "kernel-regression", "nadaraya-watson", "regression")
@@ -59,24 +65,18 @@ def lesson(
     check_size("d_k", d_k, 1, 256)
     points = _draw(n, noise, seed)
     views: tuple[View, ...] = (
-        prose(
-            say(
-                "Values were measured at {n} places, the keys, with noise. What is the value at "
-                "another place, the query? The plain average answers every query alike. A kernel "
-                "lets near keys count more: boxcar (all within the width alike), triangle (less "
-                "and less), Gaussian (every key, far ones hardly).",
-                n=n,
-            ),
-            say(
-                "Attention is the same with vectors for places. The Gaussian's weights are the "
-                "softmax of -‖q - k‖² / 2σ². That is q·k / σ² - ‖k‖² / 2σ², plus a number that "
-                "is the same for all keys and drops out. If the keys have equal norms, so does "
-                "the second part: what is left is the scaled dot product, with σ² = √d_k."
-            ),
-        ),
         _curves(points, width),
         _weights_map(points, width),
         _errors(points, width),
+        prose(
+            say(
+                "Attention does the same with vectors in place of points. The weights of a "
+                "Gaussian kernel are the softmax of -‖q - k‖² / 2σ². Multiplied out, that is "
+                "q·k / σ² - ‖k‖² / 2σ², plus a number that is the same for every key and cancels. "
+                "If all keys have the same norm, only q·k / σ² is left: the scaled dot product, "
+                "with σ² = √d_k."
+            ),
+        ),
     )
     claims = (
         _softmax_claim(points, width),
@@ -105,10 +105,18 @@ def _answers(points: Points, kernel: Kernel, width: float) -> Array:
     return np.where(weights.any(-1), weights @ points.values, np.nan)
 
 
+def _kernels() -> dict[str, Kernel]:
+    """By the names that are shown."""
+    names = {
+        "boxcar": say("boxcar"), "triangle": say("triangle"), "gaussian": say("Gaussian"),
+    }  # fmt: skip
+    return {names.get(name, name): kernel for name, kernel in KERNELS.items()}
+
+
 def _curves(points: Points, width: float) -> Curves:
-    answers = [(name, _answers(points, kernel, width)) for name, kernel in KERNELS.items()]
+    answers = [(name, _answers(points, kernel, width)) for name, kernel in _kernels().items()]
     return Curves(
-        say("the answers, with kernels of width {width:g}", width=width),
+        say("the answers to every query, with kernels of width {width:g}", width=width),
         points.queries,
         say("query"),
         (
@@ -117,7 +125,17 @@ def _curves(points: Points, width: float) -> Curves:
             *answers,
         ),
         say("value"),
-        notes=(say("truth is 2 sin x + x: what the values are without noise"),),
+        notes=(
+            say(
+                "The values of {n} keys were measured with noise; without it they would be the "
+                "truth, 2 sin x + x. The average gives every query the same answer.",
+                n=len(points.keys),
+            ),
+            say(
+                "boxcar: the mean of all keys within the width; triangle: the nearer, the more; "
+                "Gaussian: all keys, the far ones hardly"
+            ),
+        ),
     )
 
 
@@ -126,13 +144,14 @@ def _weights_map(points: Points, width: float) -> Heatmap:
     weights = regression_weights(gaussian, points.queries, points.keys, width)[rows]
     return Heatmap(
         say(
-            "Gaussian kernel: each key's share of the answer, at every {step}th query",
+            "Gaussian kernel: the weight of each key, for one query in {step}",
             step=ROW_STEP,
         ),
         weights,
         Axis(say("query"), tuple(f"x = {x:.1f}" for x in points.queries[rows])),
-        Axis(say("key, by its place"), ("",) * len(points.keys)),
+        Axis(say("key, by position"), ("",) * len(points.keys)),
         Scale(0, float(weights.max())),
+        notes=(say("Read a row: the keys near the query share the weight."),),
         pooling="mass",
     )
 
@@ -141,19 +160,19 @@ def _errors(points: Points, width: float) -> Table:
     widths = sorted({*WIDTHS, width})
     rows: list[tuple[Value, ...]] = []
     unanswered = []
-    kernels: dict[str, Kernel] = {say("average"): constant, **KERNELS}
+    kernels: dict[str, Kernel] = {say("average"): constant, **_kernels()}
     for name, kernel in kernels.items():
         answers = [_answers(points, kernel, each) for each in widths]
         errors = [float(np.sqrt(np.nanmean((a - points.truth) ** 2))) for a in answers]
         rows.append((name, *errors))
         unanswered += [
-            say("{kernel}, width {width:g}: {n} of {all} queries without a key in reach: no answer",
+            say("{kernel}, width {width:g}: no key in reach of {n} of {all} queries, so no answer",
                 kernel=name, width=each, n=int(np.isnan(a).sum()), all=len(a))
             for each, a in zip(widths, answers, strict=True)
             if np.isnan(a).any()
         ]  # fmt: skip
     return Table(
-        say("how far from the truth: root of the mean squared error, by width"),
+        say("distance from the truth: root mean squared error, by width of the kernel"),
         (say("kernel"), *(f"{each:g}" for each in widths)),
         tuple(rows),
         tuple(unanswered),
@@ -167,8 +186,8 @@ def _softmax_claim(points: Points, width: float) -> Claim:
     attention = attend(q, k, v, score=partial(gaussian_score, sigma=width))
     apart = largest_difference(attention.weights[0], weights)
     return Claim(
-        say("The weights of a Gaussian kernel are attention: a softmax of -(q - k)² / 2σ²"),
-        say("largest difference between the weights {apart:.1e}", apart=apart),
+        say("The weights of a Gaussian kernel are a softmax of -(q - k)² / 2σ²: attention"),
+        say("weights at most {apart:.1e} apart", apart=apart),
         apart < EXACT,
     )
 
@@ -188,10 +207,9 @@ def _dot_claim(n: int, d_k: int, seed: int) -> Claim:
 
     equal, unequal = difference(even), difference(k)
     return Claim(
-        say("With keys of equal norm, it is also the scaled dot product; else it is not"),
+        say("If all keys have the same norm, the scaled dot product gives these weights; else not"),
         say(
-            "largest difference {equal:.1e} with equal norms, {unequal:.2g} with others "
-            "(d_k = {d_k})",
+            "same norm: at most {equal:.1e} apart; other norms: {unequal:.2g} (d_k = {d_k})",
             equal=equal, unequal=unequal, d_k=d_k,
         ),
         equal < EXACT and unequal > APART,
@@ -205,7 +223,7 @@ def _average_claim(points: Points) -> Claim:
     wide = _answers(points, gaussian, WIDEST)
     apart = largest_difference(wide, points.values.mean())
     return Claim(
-        say("The average is pooling with equal weights, and what a very wide kernel gives"),
+        say("Equal weights give the average, and so does a very wide kernel"),
         say(
             "of 0 to 9: {first:g}, of 10 to 19: {second:g}; with a Gaussian of width {width:g}, "
             "at most {apart:.1e} from the average",
@@ -213,3 +231,16 @@ def _average_claim(points: Points) -> Claim:
         ),
         bool(np.allclose((first, second), AVERAGES, atol=EXACT)) and apart < TOLERANCE,
     )  # fmt: skip
+
+
+TRY = (
+    Try(
+        "attnviz learn pooling:width=0.1",
+        "Narrow kernels follow the noise; boxcar and triangle leave some queries unanswered.",
+    ),
+    Try(
+        "attnviz learn pooling:width=10",
+        "Wide kernels hardly tell near from far: their answers come close to the average.",
+    ),
+)
+NEXT = ("scores",)

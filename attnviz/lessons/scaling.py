@@ -16,7 +16,7 @@ from attnviz.nn.scores import dot, scaled_dot
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import jacobian, softmax
 from attnviz.nn.types import Array
-from attnviz.views.kinds import Curves, Table, View
+from attnviz.views.kinds import Axis, Curves, Heatmap, Table, View, indices
 
 TITLE = "Scaling: why attention divides by √d_k"
 QUESTION = "Why are the scores divided by √d_k?"
@@ -89,6 +89,7 @@ def lesson(
     sharp = {d_k: _sharpness(_logits(d_k, draws, seed)) for d_k in widths}
     rows = _logits(1, draws, seed)
     views: tuple[View, ...] = (
+        *_weights_maps(widths, seed),
         _spread_table(spreads),
         _sharpness_table(sharp),
         _temperature_curves(rows),
@@ -134,10 +135,40 @@ def _sharpness(logits: Array) -> Sharpness:
     return Sharpness(values.mean(-1), values.std(-1, ddof=1))
 
 
+def _weights_maps(widths: Sequence[int], seed: int) -> tuple[Heatmap, Heatmap]:
+    """Of one random query and its random keys, of each width."""
+    pairs = [
+        (normal((1, d_k), seed, "query", d_k), normal((N_KEY, d_k), seed, "keys", d_k))
+        for d_k in widths
+    ]
+    plain, divided = (
+        np.concatenate([softmax(score(q, k).astype(np.float64)) for q, k in pairs])
+        for score in (dot, scaled_dot)
+    )
+    rows = Axis(say("width"), tuple(f"d_k = {d_k}" for d_k in widths))
+    columns = indices(say("key"), N_KEY)
+    return (
+        Heatmap(
+            say("not divided: softmax(q·k) of a random query and {n} random keys", n=N_KEY),
+            plain,
+            rows,
+            columns,
+            notes=(say("Read downwards: the wider, the more one key takes all the weight."),),
+        ),
+        Heatmap(
+            say("divided: softmax(q·k / √d_k) of the same"),
+            divided,
+            rows,
+            columns,
+            notes=(say("At every width the weight is shared among the keys."),),
+        ),
+    )
+
+
 def _spread_table(spreads: Sequence[Spread]) -> Table:
     return Table(
-        say("variance of the scores of random queries and keys"),
-        ("d_k", "q·k", say("q·k, as a multiple of d_k"), "q·k / √d_k"),
+        say("variance of the scores of random queries and keys, by width"),
+        ("d_k", "q·k", say("q·k, in units of d_k"), "q·k / √d_k"),
         tuple((s.d_k, s.plain, s.plain / s.d_k, s.scaled) for s in spreads),
     )
 
@@ -155,12 +186,13 @@ def _sharpness_table(sharp: dict[int, Sharpness]) -> Table:
         tuple(rows),
         (
             say("with the division, every width is like d_k = 1"),
-            say("‖J‖ is the root of the sum of the squares in the Jacobian"),
+            say("‖J‖ measures the gradient: the norm of the softmax's Jacobian J"),
             say(
-                "entropy in nats: {most:.3f} is an even spread, 0 is one key", most=math.log(N_KEY)
+                "entropy in nats: 0 is all on one key, {most:.3f} is an even spread",
+                most=math.log(N_KEY),
             ),
             say(
-                "reference: means of {n} draws, by another program with other random numbers",
+                "reference: the same from another program with other random numbers, {n} draws",
                 n=REFERENCE_DRAWS,
             ),
         ),
@@ -179,7 +211,7 @@ def _temperature_curves(rows: Array) -> Curves:
         tuple(zip(names, means.T, strict=True)),
         say("value"),
         log_x=True,
-        notes=(say("to leave out the division by √d_k is a temperature of T = 1/√d_k"),),
+        notes=(say("leaving out the division by √d_k is the same as a temperature T = 1/√d_k"),),
     )
 
 
@@ -188,13 +220,13 @@ def _variance_claims(spreads: Sequence[Spread]) -> tuple[Claim, Claim]:
     scaled = max(abs(s.scaled - 1) for s in spreads)
     return (
         Claim(
-            say("The variance of q·k is d_k, to within {within:.0%}", within=WITHIN),
+            say("The variance of q·k is d_k, within {within:.0%}", within=WITHIN),
             say("at most {off:.2%} off, at d_k = {worst}", off=off, worst=worst),
             off < WITHIN,
         ),
         Claim(
             say(
-                "The variance of q·k / √d_k is 1 at every width, to within {within:.0%}",
+                "The variance of q·k / √d_k is 1 at every width, within {within:.0%}",
                 within=WITHIN,
             ),
             say("at most {off:.2%} off", off=scaled),
@@ -216,8 +248,8 @@ def _reference_claim(sharp: dict[int, Sharpness], draws: int) -> tuple[Claim, ..
     return (
         Claim(
             say(
-                "Wider queries and keys give a larger weight, less entropy and a smaller "
-                "Jacobian, as in the reference"
+                "The largest weight grows with the width, entropy and gradient shrink, as in the "
+                "reference"
             ),
             say(
                 "at {n} widths, at most {worst:.1f} standard errors from it ({most:g} allowed)",
@@ -236,8 +268,8 @@ def _jacobian_claim(rows: Array) -> Claim:
     )
     apart = largest_difference(moved / (2 * push), jacobian(softmax(row)))
     return Claim(
-        say("J = diag(w) - w wᵀ says how the weights w move when a score is pushed"),
-        say("largest difference from the weights' real movement {apart:.1e}", apart=apart),
+        say("J = diag(w) - w wᵀ is the gradient of the weights w by the scores"),
+        say("at most {apart:.1e} from how the weights really move", apart=apart),
         apart < 1e-8,
     )
 
@@ -247,7 +279,7 @@ def _temperature_claim(rows: Array) -> Claim:
     hottest = float(_sharpness(rows / HOTTEST).means[1])
     even = math.log(N_KEY)
     return Claim(
-        say("Cold, the softmax chooses one key; hot, it spreads evenly"),
+        say("At a low temperature the softmax picks one key, at a high one it spreads evenly"),
         say(
             "largest weight {largest:.4f} at T = {coldest:g}; entropy {entropy:.4f} of "
             "{most:.4f} at T = {hottest:g}",

@@ -12,20 +12,27 @@ from attnviz.language import say
 from attnviz.lessons.kit import (
     Claim,
     Lesson,
+    Try,
     check_count,
     check_size,
     largest_difference,
     prose,
 )
 from attnviz.nn.attention import Attention, attend
-from attnviz.nn.masks import padded
+from attnviz.nn.masks import hatch_of, padded
 from attnviz.nn.scores import SCORES, Score
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap, Table, Value, View, indices
 
-TITLE = "Scores: ways to say how well a key answers a query"
+TITLE = "Scores: how well does a key match a query?"
 QUESTION = "How is a query compared with a key?"
+INTUITION = (
+    "A score is a matchmaker: it takes one query and one key and answers with a number, larger for "
+    "a better match. The dot product is large where the two point in the same direction and are "
+    "long; the cosine looks at the direction only. Additive attention and the general score have "
+    "learned matrices, so they can even compare vectors of different widths."
+)
 AFTER = "pooling"
 GROUP = "deeper"
 ALSO = ("additive", "bahdanau", "luong", "dot", "dot-product", "cosine", "general", "similarity")
@@ -67,24 +74,22 @@ def lesson(
     classic = {name: _classic(name, d_q, d_k, hidden, lengths, seed) for name in NAMES}
     tried = {name: _try(name, d_q, d_k, hidden, seed) for name in NAMES}
     views: tuple[View, ...] = (
+        _side_by_side(tried, d_q),
+        _formulas_table(tried, d_q, d_k, seed),
         prose(
             say(
-                "A score says how well a key fits a query; the softmax makes weights of a query's "
-                "scores. The dot products need queries and keys of one width. Additive attention "
-                "and the general score have learned matrices that bring different widths together."
-            ),
-            say(
-                "The classic example: queries {d_q} wide, {n} keys {d_k} wide that are all alike, "
-                "and values that count up from 0. Whatever the score is, keys that are alike get "
-                "equal weights.",
-                d_q=d_q, n=N_KEY, d_k=d_k,
+                "The classic example from Dive into Deep Learning: queries of width {d_q}, {n} "
+                "identical keys of width {d_k}, and values that count up from 0. Identical keys "
+                "get equal weights under any score, so the output is the mean of the values of "
+                "the valid keys.",
+                d_q=d_q,
+                n=N_KEY,
+                d_k=d_k,
             ),
         ),
-        _formulas_table(tried, d_q, d_k),
         _classic_map(classic["additive"], lengths),
         _classic_table(classic["additive"], lengths),
-        _side_by_side(tried, d_q),
-    )  # fmt: skip
+    )
     claims = (
         _uniform_claim(classic, lengths),
         _published_claim(d_q, d_k, hidden, seed),
@@ -151,13 +156,13 @@ def _try(name: str, d_q: int, d_k: int, hidden: int, seed: int) -> Tried:
     return Tried(once.scores[0, 0], once.weights[0, 0], longer.weights[0, 0], refusal)
 
 
-def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int) -> Table:
+def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int, seed: int) -> Table:
     return Table(
-        say("scores, on a random query and {n} random keys", n=N_KEY),
+        say("the scores of that query with the {n} keys", n=N_KEY),
         (
             say("score"),
             say("formula"),
-            say("{d_q} wide with {d_k} wide", d_q=d_q, d_k=d_k),
+            say("widths {d_q} and {d_k}", d_q=d_q, d_k=d_k),
             say("lowest"),
             say("highest"),
         ),
@@ -171,20 +176,30 @@ def _formulas_table(tried: dict[str, Tried], d_q: int, d_k: int) -> Table:
             )
             for name, each in tried.items()
         ),
+        (
+            say(
+                "widths {d_q} and {d_k}: whether the score can compare a query of width {d_q} with "
+                "a key of width {d_k}",
+                d_q=d_q,
+                d_k=d_k,
+            ),
+            say("W_q, W_k, w_v and W are untrained: random, seed {seed}", seed=seed),
+        ),
         decimals=2,
     )
 
 
 def _classic_map(classic: Attention, lengths: tuple[int, ...]) -> Heatmap:
     beyond = np.arange(N_KEY) >= np.array(lengths)[:, None]
-    names = tuple(say("valid {length}", length=length) for length in lengths)
+    names = tuple(say("{length} valid", length=length) for length in lengths)
     return Heatmap(
-        say("the classic example: additive attention with keys that are all alike"),
+        say("the classic example: additive attention with identical keys"),
         classic.weights[:, 0, 0],
         Axis(say("query"), names),
         indices(say("key"), N_KEY),
         masked=beyond.astype(np.uint8),
         reasons=(say("beyond the valid length"),),
+        hatches=(hatch_of("padding"),),
     )
 
 
@@ -194,19 +209,22 @@ def _classic_table(classic: Attention, lengths: tuple[int, ...]) -> Table:
         for i, (length, row) in enumerate(zip(lengths, classic.context[:, 0, 0], strict=True))
     ]
     return Table(
-        say("its outputs: the means of the values of the valid keys"),
+        say("its outputs: the mean of the values of the valid keys"),
         (say("query"), say("valid keys"), *(f"[{i}]" for i in range(D_VALUE))),
         tuple(rows),
-        (say("the value of key j is the row 4j, 4j + 1, 4j + 2, 4j + 3"),),
+        (say("the value of key j is [4j, 4j + 1, 4j + 2, 4j + 3]"),),
     )
 
 
 def _side_by_side(tried: dict[str, Tried], d_q: int) -> Heatmap:
     return Heatmap(
-        say("the same query and keys, {d_q} wide, under each score: the weights", d_q=d_q),
+        say("weights: the same query and keys under each score (width {d_q})", d_q=d_q),
         np.stack([each.weights for each in tried.values()]),
         Axis(say("score"), tuple(tried)),
         indices(say("key"), N_KEY),
+        notes=(
+            say("Read a row: how that score divides the weight among the keys. A row sums to 1."),
+        ),
     )
 
 
@@ -214,7 +232,7 @@ def _uniform_claim(classic: dict[str, Attention], lengths: tuple[int, ...]) -> C
     even = np.array([[(j < length) / length for j in range(N_KEY)] for length in lengths])
     off = max(largest_difference(done.weights[:, 0, 0], even) for done in classic.values())
     return Claim(
-        say("Keys that are alike get equal weights, whatever the score; hidden ones get none"),
+        say("Identical keys get equal weights, whatever the score; hidden keys get none"),
         say("{n} scores, at most {off:.1e} off", n=len(classic), off=off),
         off < EXACT,
     )
@@ -227,9 +245,9 @@ def _published_claim(d_q: int, d_k: int, hidden: int, seed: int) -> Claim:
     first, second = (" ".join(f"{x:g}" for x in row) for row in outputs["additive"].round(9))
     off = max(largest_difference(output, np.array(PUBLISHED)) for output in outputs.values())
     return Claim(
-        say("With 2 and 6 valid keys, the outputs are those published: 2 3 4 5 and 10 11 12 13"),
+        say("With 2 and 6 valid keys, the outputs are the published ones: 2 3 4 5 and 10 11 12 13"),
         say(
-            "{first} and {second}; any score, at most {off:.1e} off",
+            "{first} and {second}; with any score, at most {off:.1e} off",
             first=first,
             second=second,
             off=off,
@@ -241,10 +259,11 @@ def _published_claim(d_q: int, d_k: int, hidden: int, seed: int) -> Claim:
 def _widths_claim(tried: dict[str, Tried]) -> Claim:
     takes = {name for name, each in tried.items() if not each.refusal}
     return Claim(
-        say("Only the scores with learned matrices take queries and keys of different widths"),
+        say("Only scores with learned matrices accept queries and keys of different widths"),
         say(
-            "{n} take them: {names}; dot says: {refusal}",
-            n=len(takes), names=", ".join(sorted(takes)), refusal=tried["dot"].refusal or "-",
+            "{n} accept them ({names}), {other} do not ({others})",
+            n=len(takes), names=", ".join(sorted(takes)),
+            other=len(tried) - len(takes), others=", ".join(sorted(set(tried) - takes)),
         ),
         takes == {name for name in NAMES if SCORES[name].arrays},
     )  # fmt: skip
@@ -254,11 +273,24 @@ def _length_claim(tried: dict[str, Tried]) -> Claim:
     moved = {name: largest_difference(t.longer, t.weights) for name, t in tried.items()}
     others = min(change for name, change in moved.items() if name != "cosine")
     return Claim(
-        say("Only the cosine does not care how long the keys are"),
+        say("Only the cosine ignores how long the keys are"),
         say(
-            "keys {times:g} times as long change its weights by {cosine:.1e} at most, those of "
-            "each other score by {others:.2g} or more",
+            "with keys {times:g} times as long, its weights change by at most {cosine:.1e}, those "
+            "of every other score by {others:.2g} or more",
             times=LONGER, cosine=moved["cosine"], others=others,
         ),
         moved["cosine"] < EXACT < others,
     )  # fmt: skip
+
+
+TRY = (
+    Try(
+        "attnviz learn scores:lengths=10,1",
+        "In the classic example, ten valid keys get 0.10 each; a single valid key gets it all.",
+    ),
+    Try(
+        "attnviz compare dot scaled_dot",
+        "In a trained model: without the division by √d_k the weights are far more one-sided.",
+    ),
+)
+NEXT = ("positions",)

@@ -10,7 +10,7 @@ from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.effects import Outcome
 from attnviz.errors import AttnvizError
 from attnviz.language import say
-from attnviz.lessons.kit import Claim, Lesson, check_count, largest_difference, prose
+from attnviz.lessons.kit import Claim, Lesson, Try, check_count, largest_difference, prose
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.forward import forward
@@ -28,8 +28,14 @@ from attnviz.trace.selection import Selection
 from attnviz.views.attention import head_heatmap, token_axis
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
 
-TITLE = "Three attentions of one translation: who asks whom?"
+TITLE = "Three attentions in one translation"
 QUESTION = "Encoder and decoder: who looks at whom?"
+INTUITION = (
+    "Picture a translator. She reads the whole phrase, back and forth: self-attention in the "
+    "encoder. While she writes, she looks back at her own words, never at those still to come: "
+    "masked self-attention in the decoder. For each new word she glances at the phrase again: "
+    "cross-attention. The three differ only in where queries, keys and values come from."
+)
 AFTER = "block"
 GROUP = "models"
 ALSO = (
@@ -80,9 +86,9 @@ def lesson(*, text: str = "昨天我们在公园里看书") -> Lesson:
     hidden = _hide(translated)
     views = (
         _explanation(translated),
-        _who_table(translated),
-        _weights_grid(translated),
         _links(translated),
+        _weights_grid(translated),
+        _who_table(translated),
         _hidden_table(translated, hidden),
     )
     return Lesson(
@@ -154,10 +160,6 @@ def _explanation(translated: Translated) -> Text:
     written = translated.generated.written
     return prose(
         say(
-            "A translator has an encoder, which reads, and a decoder, which writes. Each word "
-            "that is written asks two: the words written so far, and the phrase."
-        ),
-        say(
             "The model `{name}` reads {source} and writes: {target}",
             name=MODEL,
             source="".join(
@@ -172,11 +174,11 @@ def _explanation(translated: Translated) -> Text:
 
 def _who_table(translated: Translated) -> Table:
     encoder, decoder, cross = translated.records
-    written, phrase = say("the words written so far"), say("the phrase, in the encoder")
+    written, phrase = say("the words written so far"), say("the phrase")
     asks = (
         (encoder, say("encoder self-attention"), phrase, phrase),
-        (decoder, say("masked decoder self-attention"), written, written),
-        (cross, say("cross-attention"), written, say("the encoder's output")),
+        (decoder, say("decoder self-attention, masked"), written, written),
+        (cross, say("cross-attention"), written, say("the phrase, as the encoder's output")),
     )
     rows = tuple(
         (
@@ -189,7 +191,7 @@ def _who_table(translated: Translated) -> Table:
         for record, name, queries, keys in asks
     )
     return Table(
-        say("who asks whom"),
+        say("who looks at whom"),
         (say("attention"), say("queries"), say("keys and values"), say("cells"), say("masked")),
         rows,
     )
@@ -202,11 +204,11 @@ def _weights_grid(translated: Translated) -> Grid:
         head_heatmap(trace, record, head, "weights", WEIGHTS) for record in translated.records
     )
     return Grid(
-        say("their weights, in head {head} of layer {layer}", head=head, layer=layer),
+        say("the three attentions, in head {head} of layer {layer}", head=head, layer=layer),
         (panels,),
         ("",),
         (say("encoder"), say("decoder"), say("cross")),
-        notes=(say("above its diagonal the decoder sees nothing: those words come later"),),
+        notes=(say("In the decoder, the cells above the diagonal are masked: later words."),),
     )
 
 
@@ -218,7 +220,10 @@ def _links(translated: Translated) -> Links:
         cross.stage("weights")[translated.head, :n_word],
         Axis(say("written"), generated.written.labels[:n_word]),
         token_axis(say("phrase"), translated.source),
-        notes=(say("this head was trained to look where a word comes from; the others were not"),),
+        notes=(
+            say("The thicker a line, the more the written word looks at that character."),
+            say("This head was trained to look where a word comes from; the other heads were not."),
+        ),
     )
 
 
@@ -237,7 +242,7 @@ def _hidden_table(translated: Translated, hidden: Hidden) -> Table:
         )
     )
     return Table(
-        say("does the word depend on it? with a character unknown, it is less probable"),
+        say("does the word depend on the character it looks at?"),
         (
             say("word"),
             say("looks at"),
@@ -246,7 +251,13 @@ def _hidden_table(translated: Translated, hidden: Hidden) -> Table:
             say("without another"),
         ),
         rows,
-        (say("in nats: how far ln p of the word falls; another: the mean of all others"),),
+        (
+            say(
+                "in nats: how far the log-probability of the word falls if that character, or "
+                "another (mean over all others), becomes unknown"
+            ),
+            say("A word may look at a character and hardly depend on it: lesson `caveats`."),
+        ),
         decimals=2,
     )
 
@@ -256,9 +267,9 @@ def _claim_of_keys(translated: Translated) -> Claim:
     off = _mismatch(translated, states[-1])
     before = _mismatch(translated, states[0])
     return Claim(
-        say("Cross-attention's keys and values are made of the encoder's output"),
+        say("The keys and values of cross-attention come from the encoder's output"),
         say(
-            "off by {off:.1g}; made of what the encoder reads: by {before:.2g}",
+            "off by {off:.1g}; had they come from its input, by {before:.2g}",
             off=off,
             before=before,
         ),
@@ -298,11 +309,24 @@ def _claim_of_sight(translated: Translated) -> Claim:
 def _claim_of_alignment(hidden: Hidden) -> Claim:
     it, others = float(hidden.it.mean()), float(hidden.others.mean())
     return Claim(
-        say("A word depends more on the character that this head looks at than on others"),
+        say("A word depends more on the character this head looks at than on the others"),
         say(
-            "ln p falls by {it:.1f} without it, by {others:.1f} without another",
+            "log-probability falls by {it:.1f} without it, by {others:.1f} without another",
             it=it,
             others=others,
         ),
         it > others,
     )
+
+
+TRY = (
+    Try(
+        "attnviz learn three --text 早上好",
+        "The lines cross: Good looks at 好, the last character, and morning at 早, the first.",
+    ),
+    Try(
+        "attnviz decode 早上好",
+        "The same translation word by word, with the probability of each word.",
+    ),
+)
+NEXT = ("cost",)

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnviz.errors import AttnvizError
+from attnviz.language import speaking
 from attnviz.lessons import masks
+from attnviz.nn.masks import hatch_of
 from attnviz.nn.softmax import softmax
 from attnviz.views.kinds import Grid, Table
 
@@ -50,6 +52,20 @@ def test_every_panel_names_its_rule(take):
     assert [list(panel.masked_by()) for panel in grid.present()] == [
         [name] for name in grid.column_names
     ]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_four_patterns_are_distinct_in_every_language(take, language):
+    with speaking(language):
+        panels = one(take("masks"), Grid).present()
+    drawn = [hatch for panel in panels for hatch in panel.masked_by().values()]
+    assert drawn == [hatch_of(name) for name in ("padding", "causal", "window", "prefix")]
+    assert len(set(drawn)) == 4
+
+
+def test_what_is_to_be_tried_gives_what_is_expected(take):
+    panel = one(take("masks", window=1), Grid).present()[2]
+    np.testing.assert_array_equal(panel.values, np.eye(4))
 
 
 def test_the_leaks(take):

@@ -41,7 +41,7 @@ def test_the_curves_against_loops(take):
         "average": lambda u: 1.0,
         "boxcar": lambda u: float(abs(u) <= 1),
         "triangle": lambda u: max(0.0, 1 - abs(u)),
-        "gaussian": lambda u: math.exp(-u * u / 2),
+        "Gaussian": lambda u: math.exp(-u * u / 2),
     }
     assert list(shown) == list(kernels)
     np.testing.assert_allclose(shown["truth"], [2 * math.sin(x) + x for x in curves.x])
@@ -71,8 +71,11 @@ def test_errors_and_what_has_no_answer(take):
         assert errors[2] == pytest.approx(math.sqrt(sum(known) / len(known)))
     missing = int(np.isnan(dict(curves.series)["boxcar"]).sum())
     assert missing
-    assert any(note.startswith(f"boxcar, width 0.3: {missing} of 50") for note in table.notes)
-    assert not any(note.startswith(("gaussian", "average")) for note in table.notes)
+    assert any(
+        note.startswith(f"boxcar, width 0.3: no key in reach of {missing} of 50")
+        for note in table.notes
+    )
+    assert not any(note.startswith(("Gaussian", "average")) for note in table.notes)
 
 
 def test_the_shares_of_a_row_add_up(take):
@@ -102,3 +105,17 @@ def test_the_claims_fail_if_the_kernels_are_wrong(take, monkeypatch):
 
     monkeypatch.setattr(pooling, "regression_weights", wrong)
     assert [claim.holds for claim in take("pooling").claims] == [False, True, False]
+
+
+def test_what_is_to_be_tried_gives_what_is_expected(take):
+    def series(width):
+        return dict(one(take("pooling", width=width), Curves).series)
+
+    narrow, middle, wide = series(0.1), series(0.5), series(10)
+    for name in ("boxcar", "triangle"):
+        assert np.isnan(narrow[name]).any()
+    for name in ("boxcar", "triangle", "Gaussian"):
+        steps = [np.nanmean(np.abs(np.diff(curves[name], 2))) for curves in (narrow, middle)]
+        assert steps[0] > 1.5 * steps[1], "follows the noise"
+        np.testing.assert_allclose(wide[name], wide["average"], atol=0.5)
+        assert np.abs(middle[name] - middle["average"]).max() > 1

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attnviz import run
 from attnviz.errors import AttnvizError
 from attnviz.lessons import scaling
 from attnviz.nn.softmax import jacobian, softmax
-from attnviz.views.kinds import Curves, Table
+from attnviz.views.kinds import Curves, Heatmap, Table
 
 
 def tables(lesson):
@@ -109,3 +110,25 @@ def test_a_wrong_part_fails_its_claim(take, monkeypatch, part, wrong, failing):
 def test_a_softmax_that_does_not_choose_fails_the_last_claim(take, monkeypatch):
     monkeypatch.setattr(scaling, "softmax", lambda x: softmax(np.clip(x, -3, 3)))
     assert not take("scaling").claims[4].holds
+
+
+def test_what_is_to_be_tried_gives_what_is_expected(take):
+    spread, _ = tables(take("scaling", widths=(4, 4096)))
+    assert spread.rows[1][1] == pytest.approx(4096, rel=0.03)
+    assert spread.rows[1][3] == pytest.approx(1, rel=0.03)
+    cold = run("I saw a saw", temperature=0.1, fingerprint=False)
+    usual = run("I saw a saw", fingerprint=False)
+    for record, before in zip(cold, usual, strict=True):
+        assert record.weights.max(-1).mean() > before.weights.max(-1).mean()
+
+
+def test_the_pictures_are_softmaxes_of_one_query(take):
+    plain, divided = (
+        view for view in take("scaling", widths=(3, 50)).views if isinstance(view, Heatmap)
+    )
+    for row, d_k in enumerate((3, 50)):
+        scores = np.log(plain.values[row])
+        shifted = (scores - scores.mean()) / math.sqrt(d_k)
+        again = np.log(divided.values[row])
+        np.testing.assert_allclose(again - again.mean(), shifted, atol=1e-5)
+    assert plain.values[1].max() > plain.values[0].max()

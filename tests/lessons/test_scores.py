@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attnviz
 from attnviz.errors import AttnvizError
 from attnviz.lessons import scores
 from attnviz.nn.scores import SCORES
@@ -29,7 +30,7 @@ def maps(lesson):
 def test_the_classic_outputs(take):
     _, outputs = tables(take("scores"))
     np.testing.assert_allclose([row[2:] for row in outputs.rows], [[2, 3, 4, 5], [10, 11, 12, 13]])
-    weights = maps(take("scores"))[0]
+    weights = maps(take("scores"))[1]
     np.testing.assert_allclose(weights.values[0], [0.5] * 2 + [0] * 8)
     np.testing.assert_allclose(weights.values[1], [1 / 6] * 6 + [0] * 4)
     assert weights.masked.sum(-1).tolist() == [8, 4]
@@ -53,7 +54,7 @@ def test_the_claims_hold_for_other_sizes(take, d_q, d_k, hidden, lengths, seed):
 
 def test_the_weights_by_loops(take):
     """Every score of the picture from its formula."""
-    shown = maps(take("scores", d_q=7, d_k=3, hidden=5))[1]
+    shown = maps(take("scores", d_q=7, d_k=3, hidden=5))[0]
     q = normal((1, 1, 7), 0, "q").astype(float)[0, 0]
     keys = normal((1, 10, 7), 0, "k").astype(float)[0]
 
@@ -134,3 +135,15 @@ def test_learned_arrays_are_those_of_the_score():
         assert {key: a.shape for key, a in bound.keywords.items()} == SCORES[name].array_shapes(
             5, 3, 7
         )
+
+
+def test_what_is_to_be_tried_gives_what_is_expected(take):
+    classic = maps(take("scores", lengths=(10, 1)))[1]
+    np.testing.assert_allclose(classic.values, [[0.1] * 10, [1] + [0] * 9])
+    trace = attnviz.run("I saw a saw", model="tagger", stages=("q", "k"), fingerprint=False)
+    record = trace["encoder.0.self"]
+    largest = [
+        attnviz.attend(record.q, record.k, record.k, score=score).weights.max(-1).mean()
+        for score in ("dot", "scaled_dot")
+    ]
+    assert largest[0] > largest[1] + 0.2

@@ -46,7 +46,7 @@ def test_the_claims_hold_for_other_phrases(take):
 
 def test_it_says_what_was_read_and_written(take):
     text = take("three", text=PHRASE).views[0]
-    assert f"reads {PHRASE} and writes: He did not see that cat" in text.lines[1].text
+    assert f"reads {PHRASE} and writes: He did not see that cat" in text.lines[0].text
 
 
 def test_who_asks_whom(take):
@@ -142,3 +142,12 @@ def test_a_head_that_looks_elsewhere_is_noticed(take, monkeypatch):
 
     monkeypatch.setattr(three, "alignment_head", wrong)
     assert holds(take("three")) == [True, True, False]
+
+
+def test_what_is_to_be_tried_gives_what_is_expected(take):
+    (links,) = (v for v in take("three", text="早上好").views if isinstance(v, Links))
+    looked_at = {
+        word: links.left.labels[links.strongest(row)[0]]
+        for row, word in enumerate(links.right.labels)
+    }
+    assert looked_at == {"Good": "好", "morning": "早"}
