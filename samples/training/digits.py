@@ -196,14 +196,15 @@ def card(options: argparse.Namespace, seconds: float, figures: dict[str, float])
     also = "".join(f" {seed}" for seed in options.also)
     also = f" --also{also}" if also else ""
     texts = {
-        "heldout_accuracy": f"Share of the {N_HELDOUT} held-out images read right; shipped seed",
-        "heldout_accuracy_moved": "The same, each image moved by a whole pixel left, right, up and "
-        "down; ink that leaves the frame is lost",
-        "training_accuracy": "Share of the training images read right, as they are",
+        "heldout_accuracy": f"Share of the {N_HELDOUT} held-out images read correctly; the "
+        "shipped model",
+        "heldout_accuracy_moved": "The same with each image moved by a whole pixel left, right, "
+        "up and down; ink that leaves the frame is lost",
+        "training_accuracy": "Share of the training images read correctly, undistorted",
     }
     for name in figures:
         if "_seed_" in name:
-            texts[name] = "As heldout_accuracy, of a model of another seed that is not shipped"
+            texts[name] = "As heldout_accuracy, for a model trained with another seed (not shipped)"
         if name.startswith("ink"):
             texts[name] = (
                 "Correlation of the class token's weight on a patch with the patch's mean ink; "
@@ -213,11 +214,11 @@ def card(options: argparse.Namespace, seconds: float, figures: dict[str, float])
         "name": "digits",
         "title": "Reads handwritten digits of 8 × 8 pixels: a small vision transformer",
         "task_text": "Sees 16 patches of 2 × 2 pixels and a class token, and names one of ten "
-        "digits. The class token's row of weights shows which patches it took in; they follow "
-        "the ink more or less, head by head.",
+        "digits. The class token's row of weights shows which patches it looked at; "
+        "in some heads they follow the ink, in others hardly.",
         "data": "scikit-learn's load_digits: 1797 images of 8 × 8 pixels, the test part of the "
-        f"UCI data set. {N_HELDOUT} are held out, with equal shares of the digits. Held-out "
-        "images are in samples/digits and in the tests.",
+        f"UCI data set. {N_HELDOUT} are held out, stratified by digit. Held-out images are "
+        "in samples/digits and in the tests.",
         "data_licence": f"{LICENCE}. {CITATION}",
         "licence": "MIT",
         "recipe": f"samples/training/digits.py --steps {options.steps} --seed {options.seed} "
@@ -233,12 +234,12 @@ def card(options: argparse.Namespace, seconds: float, figures: dict[str, float])
         "figures": {name: round(value, 4) for name, value in figures.items()},
         "figures_text": texts,
         "limits": [
-            "It names a digit for any picture, also for one that shows none.",
-            "The digits it knows fill the frame from top to bottom; small or slanted ones, and "
-            "other ways of making 8 × 8 pixels, may be read wrong.",
-            "The same 13 people wrote the training and the held-out images: with other hands, "
-            "expect less.",
-            "Where the class token looks is not proof of what decided.",
+            "It names a digit for any image, even for one that shows none.",
+            "The digits it was trained on fill the frame from top to bottom; small or slanted "
+            "ones, or images reduced to 8 × 8 pixels in other ways, may be misread.",
+            "The same 13 people wrote the training and the held-out images: expect lower accuracy "
+            "on other people's handwriting.",
+            "Where the class token looks does not prove what decided the answer.",
         ],
     }
 

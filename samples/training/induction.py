@@ -206,34 +206,39 @@ def card(options: argparse.Namespace, seconds: float, figures: dict[str, float])
     longer = ", ".join(map(str, LONGER_PERIODS))
     test = f"100 texts each of blocks of {unseen} different characters (lengths not trained on)"
     texts = {
-        **{f"accuracy_period_{p}": f"Next token right, blocks of {p}" for p in UNSEEN_PERIODS},
-        "accuracy": f"Next token right from the second copy on; {test}",
+        **{
+            f"accuracy_period_{p}": f"Share of next tokens predicted correctly, blocks of {p}"
+            for p in UNSEEN_PERIODS
+        },
+        "accuracy": f"Share of next tokens predicted correctly, from the second copy on; {test}",
         "accuracy_longer_periods": f"The same on blocks of {longer}, longer than any trained on",
         "accuracy_repeated_characters": f"The same on word-like blocks of {unseen} in which "
         "characters recur; some of these next tokens cannot be known",
         "previous_token_head": "The head of layer 0 with the highest previous-token score",
-        "accuracy_without_previous_token_head": "As accuracy, its context multiplied by 0",
+        "accuracy_without_previous_token_head": "As accuracy, with that head's context set to 0",
         "previous_token_even_spread": "Previous-token score of a head that spreads evenly",
         "induction_even_spread": "Induction score of a head that spreads evenly",
     }
     for head in range(STACK["heads"]):
-        texts[f"previous_token_L0H{head}"] = "Mean weight on the previous token; texts of accuracy"
+        texts[f"previous_token_L0H{head}"] = (
+            "Mean weight on the previous token; same texts as accuracy"
+        )
         texts[f"induction_L1H{head}"] = (
-            "Mean over rows whose token stood earlier of the weight on all followers of its "
-            "earlier copies; texts of accuracy"
+            "Weight on the tokens after all earlier copies of a row's token, mean over the rows "
+            "that have such copies; same texts as accuracy"
         )
     return {
         "name": "induction",
         "title": "Continues repeated text: a previous-token head and induction heads",
-        "task_text": "Reads characters and says again what followed them before. "
-        f"L0H{figures['previous_token_head']} looks at the previous token; heads of layer 1 look "
-        "right behind earlier copies of the present token (induction). Take the first away and "
-        "the others lose their way.",
+        "task_text": "Reads characters and repeats what followed them before. "
+        f"L0H{figures['previous_token_head']} looks at the previous token; the heads of layer 1 "
+        "look at the token after earlier copies of the current one (induction). Without the "
+        "previous-token head, they fail.",
         "reads": "letters, digits, full stops and commas, such as abcdefabcd",
         "data": "Generated (samples/training/induction_data.py): [BOS] and a random block of "
         f"{min(TRAINING_PERIODS)} to {max(TRAINING_PERIODS)} characters (never {unseen}), "
-        f"repeated to {N_TOKEN} tokens; in {options.repeats:.0%} of the later texts characters "
-        "recur within the block, as in words.",
+        f"repeated to {N_TOKEN} tokens; in {options.repeats:.0%} of the texts late in "
+        "training, characters recur within the block, as in words.",
         "data_licence": "none needed: random characters",
         "licence": "MIT",
         "recipe": f"samples/training/induction.py --steps {options.steps} --seed {options.seed} "
@@ -249,14 +254,14 @@ def card(options: argparse.Namespace, seconds: float, figures: dict[str, float])
         "figures": {name: round(value, 4) for name, value in figures.items()},
         "figures_text": texts,
         "limits": [
-            "It knows no language: what has not been said before in the text, it cannot continue.",
+            "It knows no language: it can only continue what has already occurred in the text.",
             f"Characters: {''.join(CHARACTERS[2:])}; spaces are skipped, all others are [UNK].",
-            "It compares two or three characters, not more: where the same ones stood before with "
-            "different followers, it may say the wrong one.",
-            f"Trained on texts of {N_TOKEN} tokens; far beyond, and with blocks longer than about "
-            "40, it errs more and more.",
-            "Another seed can find another mechanism that foretells these texts as well: seed 1 "
-            "did so without a previous-token head and without induction heads.",
+            "It compares two or three characters, no more: where the same ones occurred before "
+            "with different continuations, it may choose the wrong one.",
+            f"Trained on texts of {N_TOKEN} tokens; on much longer texts, and with blocks longer "
+            "than about 40, it makes more and more mistakes.",
+            "Another seed can find another mechanism that predicts these texts equally well: seed "
+            "1 did so without a previous-token head and without induction heads.",
         ],
     }
 

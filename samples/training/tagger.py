@@ -222,12 +222,12 @@ KINDS = {
     "": "words whose tag is certain",
     "_ambiguous": "nouns and verbs among them that occur in the training text both as a certain "
     "noun and as a certain verb",
-    "_noun_or_verb": "nouns and verbs, by their synset, that WordNet knows as noun and as verb",
-    "_noun_or_verb_near": "nouns and verbs, by their synset, that WordNet knows as noun and as "
-    "verb, in examples with no word more than two places away",
-    "_noun_or_verb_far": "nouns and verbs, by their synset, that WordNet knows as noun and as "
-    "verb, in examples with a word more than two places away",
-    "_unknown": "words with pieces only",
+    "_noun_or_verb": "nouns and verbs (by synset) that WordNet lists as both",
+    "_noun_or_verb_near": "nouns and verbs (by synset) that WordNet lists as both, in examples "
+    "with no word more than two places away",
+    "_noun_or_verb_far": "nouns and verbs (by synset) that WordNet lists as both, in examples "
+    "with a word more than two places away",
+    "_unknown": "unknown words, read by their pieces",
 }
 
 
@@ -369,7 +369,8 @@ def card(model: Transformer, reader: Reader, corpus: Corpus, args: argparse.Name
         for name in without
     }
     texts |= {
-        name: f"as {name.partition('_seed_')[0]}, of a model of another seed" for name in others
+        name: f"as {name.partition('_seed_')[0]}, for a model trained with another seed"
+        for name in others
     }
     also = " --also " + " ".join(map(str, args.also)) if args.also else ""
     return {
@@ -377,7 +378,7 @@ def card(model: Transformer, reader: Reader, corpus: Corpus, args: argparse.Name
         **ABOUT[args.model],
         "data": f"{len(corpus.training):,} usage examples of WordNet 3.0, and "
         f"{len(corpus.held_out):,} held out by a hash of the text, tagged by rule where the tag is "
-        "certain; no other text, no teacher: see tagger_corpus.py",
+        "certain; no other text and no teacher model: see tagger_corpus.py",
         "data_licence": LICENCE,
         "licence": "MIT",
         "recipe": f"samples/training/tagger.py --model {args.model} --steps {args.steps} "
@@ -399,15 +400,15 @@ def _explain(name: str) -> str:
     where = "held-out examples"
     if name.startswith("sample_"):
         name, where = name.removeprefix("sample_"), "the examples of tagger-heldout.json.gz"
-    what, kind = ("share tagged right", name.removeprefix("accuracy"))
+    what, kind = ("share tagged correctly", name.removeprefix("accuracy"))
     if name.startswith("n"):
         what, kind = "number", name.removeprefix("n")
     return f"{what}: {KINDS[kind]}; {where}"
 
 
 TASK = (
-    "Tags each word of an English text with its part of speech (Universal Dependencies' tags); "
-    "unknown words are read by their endings, beginnings and shape. "
+    "Tags each word of an English text with its part of speech (Universal Dependencies tags); "
+    "unknown words are recognised by their endings, beginnings and shape. "
 )
 ABOUT = {
     "tagger": {
@@ -431,19 +432,19 @@ LICENCE = (
     "WORDNET-LICENSE.txt. The name of Princeton University may not be used in advertising."
 )
 LIMITS = [
-    "Trained and measured on short usage examples, many of them phrases, with tags that rules "
-    "make certain: the figures say little of other texts, and the words that no rule decides, "
-    "which are the hard ones, are left out of them.",
-    "A headword is tagged by the class of its synset, and examples are chosen to show it: "
+    "Trained and measured on short usage examples, many of them phrases, with tags that follow "
+    "from rules: the figures say little about other texts, and they leave out the hard words, "
+    "which no rule decides.",
+    "A headword is tagged by the class of its synset, and examples are chosen to illustrate it: "
     "ambiguous words are easier there than in running text.",
-    "Forms of be are always AUX, possessives PRON, particles of verbs ADP; a contraction has the "
-    "tag of its first part; a sign such as % is PUNCT; there is no SYM and no X.",
-    "Trained on texts of at most 30 words; longer ones are read, but were not measured.",
-    "On words that may be noun or verb, attention is only about a point ahead of the window of two "
-    "words (mean of three seeds; the shipped models tie on accuracy_ambiguous), and it was level "
-    "on the examples that settings were chosen by. Most of its gain is in examples with words more "
-    "than two places away; a quarter of these words stand in shorter ones.",
-    "INTJ, SCONJ and PROPN are rare in the data and weak.",
+    "Forms of be are always AUX, possessives PRON, verb particles ADP; a contraction has the tag "
+    "of its first part; a sign such as % is PUNCT; SYM and X are not used.",
+    "Trained on texts of at most 30 words; it reads longer ones, but was not measured on them.",
+    "On words that can be noun or verb, attention is only about one percentage point better than "
+    "the window of two words (mean of three seeds; the shipped models tie on accuracy_ambiguous), "
+    "and no better on the examples used to choose the settings. Most of its gain is in examples "
+    "with words more than two places away; a quarter of these words are in shorter ones.",
+    "INTJ, SCONJ and PROPN are rare in the data and tagged less well.",
 ]
 
 
