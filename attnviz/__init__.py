@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attnviz.models import load_model
     from attnviz.models.run.forward import run
     from attnviz.nn.attention import Attention, attend
+    from attnviz.plotting import plot
     from attnviz.trace.file import load
     from attnviz.trace.record import Record, Trace
 
@@ -32,6 +33,7 @@ __all__ = [
     "attend",
     "load",
     "load_model",
+    "plot",
     "run",
 ]
 
@@ -43,6 +45,7 @@ _HOMES = {
     "attend": "attnviz.nn.attention",
     "load": "attnviz.trace.file",
     "load_model": "attnviz.models",
+    "plot": "attnviz.plotting",
     "run": "attnviz.models.run.forward",
 }
 

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "parse": {"attnviz.errors", "attnviz.files"},
     "nn": NN,
     "archive": ARCHIVE,
-    "trace": TRACE,
+    "trace": TRACE | {"attnviz.plotting"},  # trace.plot, a way to write attnviz.plot(trace)
+    "plotting": TRACE | {"attnviz.views", "attnviz.render"},
     "models": TRACE | {"attnviz.models"},
     "analysis": TRACE | {"attnviz.models", "attnviz.analysis"},
     "views": TRACE | {"attnviz.analysis", "attnviz.views"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
 }
 """What each part may import of attnviz; None: anything."""
 
-OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render"},
+OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render", "plotting"},
            "tokenizers": {"models"}, "sentencepiece": {"models"}, "safetensors": {"models", "archive"},
            "huggingface_hub": {"models"}, "gguf": {"models"}, "distributed": {"scan"},
            "threadpoolctl": {"scan"}}  # fmt: skip

@@ -306,6 +306,13 @@ class Trace:
 
         return file.arrays_out(self)
 
+    def plot(self, select: str | Sequence[str] = (), ax: Any = None, **options: Any) -> Any:
+        """Draw heads with Matplotlib and return its Axes: `trace.plot("L1.H3", cmap="viridis")`.
+        The options are those of `attnviz.plot`."""
+        from attnviz.plotting import plot
+
+        return plot(self, select, ax, **options)
+
     def save(self, path: str | Path) -> None:
         """Write the trace as `.npz`, `.safetensors` or `.json`, whole or not at all."""
         from attnviz.trace import file

@@ -199,7 +199,7 @@ def head_heatmap(
 
 def _short(trace: Trace, record: Record) -> str:
     """`L1`, or `decoder.1.cross` where a trace has several stacks or kinds of attention."""
-    alike = len({each.id.group for each in trace}) == 1
+    alike = trace.model.kind != "encoder-decoder" and len({each.id.group for each in trace}) == 1
     return f"L{record.layer}" if alike else str(record.id)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from matplotlib import rcParams
@@ -63,7 +63,8 @@ def draw(
         warnings.filterwarnings("ignore", message=".*transparency")
         names, missing = families(_texts(views), rcParams["font.family"][0])
         rcParams["font.family"] = names
-        page, placed = _laid_out(views, style)
+        page, placed = page_of(views, style)
+        FigureCanvasAgg(page.figure)
         dots = _dots(style, format, page)
         for box, x, y in placed:
             box.draw(page, x, y)
@@ -89,7 +90,9 @@ def _bare(view: View) -> View:
     return view if isinstance(view, Text) else view._replace(title="", notes=())
 
 
-def _laid_out(views: Sequence[View], style: FigureStyle) -> tuple[Page, Placed]:
+def page_of(
+    views: Sequence[View], style: FigureStyle, new: Callable[..., Figure] = Figure
+) -> tuple[Page, Placed]:
     """The page, and the boxes at their places: as large as they need; in a size that is given, one
     picture fills it, and what has no other way is made smaller as a whole."""
     margin = BARE_MARGIN if style.bare else MARGIN
@@ -100,18 +103,17 @@ def _laid_out(views: Sequence[View], style: FigureStyle) -> tuple[Page, Placed]:
             room = Room(width - 2 * margin, height and height - 2 * margin)
             box = _box(views[0], style, room)
             end = height or box.height + 2 * margin
-            return _page(width, end), [(box, margin, margin)]
+            return _page(width, end, new), [(box, margin, margin)]
     natural, high, placed = lay_out([_box(view, style) for view in views], margin)
     if style.size is None:
-        return _page(natural, high), placed
+        return _page(natural, high, new), placed
     factor = min(width / natural, (height or high * width / natural) / high)
     rcParams["font.size"] *= factor
-    return _page(width / factor, (height or high * factor) / factor), placed
+    return _page(width / factor, (height or high * factor) / factor, new), placed
 
 
-def _page(width: float, height: float) -> Page:
-    figure = Figure(figsize=(width * points(1), height * points(1)), dpi=DOTS)
-    FigureCanvasAgg(figure)
+def _page(width: float, height: float, new: Callable[..., Figure]) -> Page:
+    figure = new(figsize=(width * points(1), height * points(1)), dpi=DOTS)
     return Page(figure, width, height)
 
 

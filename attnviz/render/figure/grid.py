@@ -185,8 +185,8 @@ def _in_room(plan: Plan, grid: Grid, style: FigureStyle, room: Room) -> Plan:
     else:
         return plan
     raise AttnvizError(
-        f"--size: {room.width:.3g} inches have no room for {plan.n_column} panels side by side",
-        "a larger --size, --grid 4x4, or fewer heads: -s L0",
+        f"--size: there is no room for {plan.n_row} × {plan.n_column} panels and their labels",
+        "a larger --size, another --grid, a smaller --font-size, or fewer heads: -s L0",
     )
 
 
@@ -243,23 +243,24 @@ def _labels(panels: list[Panel], cell: tuple[float, float]) -> tuple[Labels | No
 def _notes(
     plan: Plan, grid: Grid, width: float, style: FigureStyle
 ) -> tuple[list[str], tuple[str, ...]]:
+    """What stands below; where nothing does, what has to be said elsewhere."""
+    notes = grid_notes(plan, grid, style)
+    return ([], notes) if style.bare else (wrapped_notes(notes, width), ())
+
+
+def grid_notes(plan: Plan, grid: Grid, style: FigureStyle) -> tuple[str, ...]:
+    """All that has to be known; of bare panels what they lack."""
     first = plan.panels[0].heatmap
-    every = max((labels.every for labels in (plan.rows, plan.columns) if labels), default=1)
-    lacking: tuple[str, ...] = ()
-    if plan.rows and plan.columns:
-        lacking = notes_on(plan.rows, plan.columns)
-    elif every > 1:
-        lacking = (say("1 token in {every} has its label", every=every),)
+    lacking = notes_on(*(labels for labels in (plan.rows, plan.columns) if labels))
     if style.bare:
-        return [], lacking
+        return lacking
     axes_note = say(
         "each panel: rows {rows}, columns {columns}",
         rows=first.rows.name,
         columns=first.columns.name,
     )
     masks = mask_notes([panel.heatmap for panel in plan.panels])
-    notes = (*grid.notes, axes_note, *first.notes, *masks, *lacking, *map_notes(first))
-    return wrapped_notes(notes, width), ()
+    return (*grid.notes, axes_note, *first.notes, *masks, *lacking, *map_notes(first))
 
 
 def draw_grid(axes: Axes, plan: Plan) -> None:

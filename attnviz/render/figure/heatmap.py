@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
+from matplotlib.text import Text
 
 from attnviz.errors import AttnvizError
 from attnviz.language import say
@@ -136,6 +137,19 @@ def plan_heatmap(heatmap: Heatmap, style: FigureStyle, room: Room | None) -> Pla
     )
 
 
+def plan_on(heatmap: Heatmap, style: FigureStyle, width: float, height: float) -> Plan:
+    """The cells of axes that are there, of so many inches; all else stands around them."""
+    n_row, n_column = heatmap.values.shape
+    step = -(-max(n_row, n_column) // MAX_CELLS)
+    heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
+    n_row, n_column = (max(1, n) for n in heatmap.values.shape)
+    cell = width / n_column, height / n_row
+    rows = row_labels(heatmap.rows, cell[1], bare=style.bare)
+    columns = column_labels(heatmap.columns, cell[0], bare=style.bare)
+    numbers = _number_size(heatmap, *cell) if style.values else 0.0
+    return Plan(heatmap, [], rows, columns, 0, 0, width, height, [], (), False, numbers)
+
+
 def _title_room(title: str) -> float:
     return min(title_width(title), LARGEST) if title else 0.0
 
@@ -154,10 +168,9 @@ def _check_room(
     if room is None:
         return
     if min(width, height) < SMALLEST_SIDE or min(cell_width, cell_height) < SMALLEST_CELL:
-        high = "" if room.height is None else f" × {room.height:g}"
         raise AttnvizError(
-            f"--size: {room.width:.3g}{high} inches have no room for the cells beside their labels",
-            "a larger --size, a smaller --font-size, --bare, or fewer tokens: --rows, --keys",
+            "--size: there is no room for the cells beside their labels",
+            "a larger --size, a smaller --font-size, or --bare",
         )
 
 
@@ -165,12 +178,19 @@ def _notes(
     heatmap: Heatmap, rows: Labels, columns: Labels, width: float, style: FigureStyle
 ) -> tuple[list[str], tuple[str, ...]]:
     """What stands below; where nothing does, what has to be said elsewhere."""
+    notes = heatmap_notes(heatmap, rows, columns, style)
+    return ([], notes) if style.bare else (wrapped_notes(notes, width), ())
+
+
+def heatmap_notes(
+    heatmap: Heatmap, rows: Labels, columns: Labels, style: FigureStyle
+) -> tuple[str, ...]:
+    """All that has to be known; of a bare picture what it lacks."""
     lacking = notes_on(rows, columns)
     if style.bare:
-        return [], lacking
+        return lacking
     signs = _is_hatched(heatmap) and len(heatmap.masked_by()) > 1
-    notes = (*heatmap.notes, *mask_notes([heatmap], signs), *lacking, *map_notes(heatmap))
-    return wrapped_notes(notes, width), ()
+    return (*heatmap.notes, *mask_notes([heatmap], signs), *lacking, *map_notes(heatmap))
 
 
 def draw_heatmap(axes: Axes, plan: Plan) -> None:
@@ -194,11 +214,18 @@ def _ticks(axes: Axes, plan: Plan) -> None:
         lines.set_ticks(list(labels.places), labels.shown(), fontsize=points(labels.points))
         for position, text in zip(labels.places, lines.get_ticklabels(), strict=True):
             text.set_color(on_page(token_colour(axis, position)))
+            as_it_is(text)
     axes.tick_params(length=0, pad=2)
     if plan.columns.turned:
         for label in axes.get_xticklabels():
             label.set_rotation(90)
     name_axes(axes, rows, columns)
+
+
+def as_it_is(text: Text) -> None:
+    """No $ in it starts mathematics, also where its axes were made under other settings."""
+    text.set_parse_math(False)
+    text.set_usetex(False)
 
 
 def name_axes(axes: Axes, rows: Axis, columns: Axis) -> None:

@@ -66,14 +66,11 @@ def upright_width(axis: Axis, bare: bool = False) -> float:
     return _widest([_parts(axis, i, bare) for i in range(len(axis))], TEXT) + APART + 0.001
 
 
-def notes_on(rows: Labels, columns: Labels) -> tuple[str, ...]:
-    """What of the labels is not there."""
-    notes = []
-    if 1 < rows.every < len(rows.texts):
-        notes.append(say("1 row in {every} has its label", every=rows.every))
-    if 1 < columns.every < len(columns.texts):
-        notes.append(say("1 column in {every} has its label", every=columns.every))
-    if rows.cut or columns.cut:
+def notes_on(*sides: Labels) -> tuple[str, ...]:
+    """What of the labels of rows and columns is not there."""
+    every = dict.fromkeys(side.every for side in sides if 1 < side.every < len(side.texts))
+    notes = [say("1 label in {every} is shown", every=number) for number in every]
+    if any(side.cut for side in sides):
         notes.append(say("labels that end in {sign} are cut", sign=CUT))
     return tuple(notes)
 
