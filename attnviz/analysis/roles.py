@@ -3,19 +3,21 @@ short text meets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.metrics.table import HeadTable
+from attnviz.language import say, to_say
 from attnviz.nn.types import Bool
 
-MIXED = "mixed"
+MIXED = to_say("mixed")
 
-UNDEFINED = "undefined"
+UNDEFINED = to_say("undefined")
 """Of a head of which nothing could be measured: its rows are no distributions over the keys."""
 
-OF_REPEATS = ("induction", "duplicate-token")
+OF_REPEATS = (to_say("induction"), to_say("duplicate-token"))
 """Roles of heads that find tokens that come again."""
 
 MIN_ROWS = 4
@@ -24,6 +26,10 @@ MIN_ROWS = 4
 MARGIN = 0.25
 
 DEVIATIONS = 3.0
+
+
+OF_EACH = 3
+"""Heads of a role that stand for it."""
 
 
 class Role(NamedTuple):
@@ -63,7 +69,7 @@ class Role(NamedTuple):
 class Broad(NamedTuple):
     """The role of heads that are like their null."""
 
-    name: str = "broad"
+    name: str = to_say("broad")
     metric: str = "normalised_entropy"
     minimum: float = 0.9
     tokens: float = 8.0
@@ -85,16 +91,16 @@ class Broad(NamedTuple):
 
 
 ROLES: list[Role | Broad] = [
-    Role("induction", "induction", 0.5),
-    Role("duplicate-token", "duplicate_token", 0.5),
-    Role("previous-token", "previous_token", 0.5),
-    Role("next-token", "next_token", 0.5),
-    Role("self", "self_token", 0.5),
-    Role("sink", "first_token", 0.5),
-    Role("special-token", "special_tokens", 0.6),
-    Role("other sink", "sink_share", 0.5, deviations=5.0),  # the best of many keys
-    Role("punctuation", "punctuation", 0.5),
-    Role("positional", "positional", 0.9),
+    Role(to_say("induction"), "induction", 0.5),
+    Role(to_say("duplicate-token"), "duplicate_token", 0.5),
+    Role(to_say("previous-token"), "previous_token", 0.5),
+    Role(to_say("next-token"), "next_token", 0.5),
+    Role(to_say("self"), "self_token", 0.5),
+    Role(to_say("sink"), "first_token", 0.5),
+    Role(to_say("special-token"), "special_tokens", 0.6),
+    Role(to_say("other sink"), "sink_share", 0.5, deviations=5.0),  # the best of many keys
+    Role(to_say("punctuation"), "punctuation", 0.5),
+    Role(to_say("positional"), "positional", 0.9),
     Broad(),
 ]
 """In the order in which they are tried: a head has the first that fits. Clark et al. 2019 cluster
@@ -115,11 +121,12 @@ def doubts(table: HeadTable) -> list[str]:
     for name in OF_REPEATS:
         those = periods[names == name]
         for period in sorted({int(period) for period in those[np.isfinite(those)]}):
-            every = "token" if period == 1 else f"{period} tokens"
+            every = say("token") if period == 1 else say("{n} tokens", n=period)
             sentences.append(
-                f"{name}: all that comes again here does so every {every}, so that a head that "
-                "looks at a fixed offset passes for one"
-            )
+                say("{role}: all that comes again here does so every {tokens}, so that a head that "
+                    "looks at a fixed offset passes for one",
+                    role=say(name), tokens=every)
+            )  # fmt: skip
     return sentences
 
 
@@ -132,12 +139,20 @@ def roles(table: HeadTable) -> list[str]:
     return [str(name) for name in names]
 
 
+def clearest(table: HeadTable, names: Sequence[str], role: Role | Broad) -> list[int]:
+    """The rows of the heads that have a role, the clearest first; `names`: the role of each."""
+    rows = np.flatnonzero([name == role.name for name in names])
+    order = np.argsort(-table.value[role.metric][rows], kind="stable")
+    found: list[int] = rows[order].tolist()
+    return found
+
+
 def leading(table: HeadTable, count: int) -> list[int]:
-    """Of each role the rows of the `count` heads that have it most clearly, role by role."""
-    names = np.array(roles(table), dtype=object)
-    chosen: list[int] = []
-    for role in ROLES:
-        rows = np.flatnonzero(names == role.name)
-        clearest = np.argsort(-table.value[role.metric][rows], kind="stable")
-        chosen += rows[clearest[:count]].tolist()
-    return chosen
+    """The rows of at most `count` heads that have a role most clearly, a few of each role; where
+    none has a role, of the most focused ones."""
+    names = roles(table)
+    having = [rows for role in ROLES if (rows := clearest(table, names, role))]
+    if not having:
+        focused = np.argsort(table.value["effective_tokens"], kind="stable")
+        return [int(row) for row in focused[:count]]
+    return [row for rows in having for row in rows[:OF_EACH]][:count]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from inspect import getdoc
 
 import numpy as np
 
 from attnviz.analysis.layers import ranges
+from attnviz.analysis.looks import looks
 from attnviz.analysis.metrics import METRICS, Measure, MetricEntry, Pattern
+from attnviz.analysis.metrics.columns import column_title
 from attnviz.analysis.metrics.registry import SHARE
 from attnviz.analysis.metrics.table import HeadTable
-from attnviz.analysis.roles import MIN_ROWS, MIXED, ROLES, doubts, role_names
+from attnviz.analysis.roles import MIN_ROWS, MIXED, ROLES, UNDEFINED, clearest, doubts
 from attnviz.analysis.similarity import MAX_DISTANCE
+from attnviz.language import say, to_say
 from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
 from attnviz.trace.selection import Head
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
+    CellTone,
     Heatmap,
     Line,
     Scale,
@@ -28,68 +33,124 @@ from attnviz.views.kinds import (
     View,
 )
 from attnviz.views.numbers import short
+from attnviz.views.sentences import look_sentence
 
-WIDE, NARROW = 8, 6
-"""How many metrics fit on a screen beside `L0.H1`, or `decoder.0.cross.H1`."""
-
-EVEN = "even"
+EVEN = to_say("even")
 """What stands for the null, a head that spreads evenly."""
 
 LISTED = 12
 
-CAVEAT = (
+OTHERS = 4
+"""Heads of a role that are named beside the clearest one."""
+
+ALWAYS = 2
+"""The priorities of metrics that come first whatever the heads do."""
+
+IMPORTANT = 5
+"""Metrics that are more important than a sentence, where not all have room."""
+
+CAVEAT = to_say(
     "Weights show where a head read from, not what it moved nor why the model answered; check "
     "with what values weigh, with ablation or with gradients."
 )
 
 
-def usual_columns(table: HeadTable) -> list[str]:
-    """The metrics that fit on a screen, of those that are defined here."""
-    defined = set(table.defined())
-    usual = sorted((m for m in METRICS.values() if m.heading), key=lambda metric: metric.priority)
-    names = [metric.name for metric in usual if metric.name in defined]
-    return names[: WIDE if _alike(table) else NARROW]
+def usual_columns(table: HeadTable, roles: Sequence[str], asked: Sequence[str] = ()) -> list[str]:
+    """The columns that were asked about, then the metrics that are shown unasked, the most
+    important first: how broad and how far, what gives the roles that occur, the rest; those that
+    are defined here, over enough queries if any are."""
+    defined, occur = set(table.defined()), {r.metric for r in ROLES if r.name in roles}
+    usual = sorted(
+        (m for m in METRICS.values() if m.heading and m.name in defined),
+        key=lambda m: (m.priority > ALWAYS and m.name not in occur, m.priority),
+    )
+    names = [metric.name for metric in usual]
+    enough = [name for name in names if table.rows[name].max(initial=0) >= MIN_ROWS]
+    return list(dict.fromkeys((*asked, *(enough or names))))
+
+
+def head_sentences(table: HeadTable, keys: Sequence[Tokens | None]) -> list[str]:
+    """What every head looks at. `keys`: the tokens that each looks at, if they are known."""
+    return [look_sentence(look, tokens) for look, tokens in zip(looks(table), keys, strict=True)]
 
 
 def head_table_view(
-    table: HeadTable, roles: Sequence[str], columns: Sequence[str], notes: Sequence[str] = ()
+    table: HeadTable,
+    roles: Sequence[str],
+    columns: Sequence[str],
+    notes: Sequence[str] = (),
+    sentences: Sequence[str] | None = None,
 ) -> Table:
-    """A row a head, below those of the null: an even spread under the same masks and lengths."""
+    """A row a head, below those of the null: an even spread under the same masks and lengths.
+    With sentences, as wide as the screen allows; without, all columns, below one another."""
     numbers = table.columns()
     groups = _null_groups(table, columns)
+    said = sentences is not None
     even = tuple(
-        (_even_name(table, rows, len(groups)), "(null)", *(_null(table, c, rows) for c in columns))
+        (_even_name(table, rows, len(groups)), say("(null)"),
+         *(_null(table, c, rows) for c in columns), *[None] * said)
         for rows in groups
-    )
+    )  # fmt: skip
     lines = tuple(
-        (name, roles[row], *(_value(table, c, float(numbers[c][row]), row) for c in columns))
+        (name, say(roles[row]),
+         *(_value(table, c, float(numbers[c][row]), row) for c in columns),
+         *([sentences[row]] if sentences is not None else []))
         for row, name in enumerate(head_names(table))
-    )
+    )  # fmt: skip
+    titles = (say("head"), say("role"), *map(_title, columns))
+    last = len(titles)
     return Table(
-        "heads",
-        ("head", "role", *map(_title, columns)),
+        say("heads"),
+        (*titles, *([say("looks at")] if said else [])),
         (*even, *lines),
-        (*_table_notes(table, columns, groups), *table.notes, *notes),
+        (*_table_notes(table, columns, groups, asked=not said), *table.notes, *notes),
         decimals=2,
-        missing="-",
+        missing="" if said else "-",
+        tones=_tones(len(even), roles, columns),
+        groups=(len(even),) if not said else (),
+        importance=(*range(2 + IMPORTANT), last) if said and last > 2 + IMPORTANT else (),
+        folds=not said,
     )
+
+
+def _tones(
+    n_even: int, roles: Sequence[str], columns: Sequence[str]
+) -> dict[tuple[int, int], CellTone]:
+    """The null steps back, and so does a head without a role; what gives a role stands out."""
+    of_role: dict[str, str] = {role.name: role.metric for role in ROLES}
+    tones: dict[tuple[int, int], CellTone] = {
+        (row, column): "faint" for row in range(n_even) for column in range(2 + len(columns))
+    }
+    for row, role in enumerate(roles, n_even):
+        tones[row, 1] = "strong" if role in of_role else "faint"
+        if of_role.get(role) in columns:
+            tones[row, 2 + columns.index(of_role[role])] = "strong"
+    return tones
 
 
 def _table_notes(
-    table: HeadTable, columns: Sequence[str], groups: Sequence[list[int]]
+    table: HeadTable, columns: Sequence[str], groups: Sequence[list[int]], asked: bool
 ) -> list[str]:
     if not len(table):
         return []
-    notes = [f"{EVEN}: what a head has that spreads evenly over the keys it may see"]
+    notes = [say("even: an even spread over visible keys; numbers without a unit lie in 0 to 1")]
     metrics = [name for name in columns if name in table.null]
+    if few := [_title(c) for c in metrics if 0 < table.rows[c].max() < MIN_ROWS]:
+        notes.append(
+            say("over fewer than {n} queries, which name no role: {columns}",
+                n=MIN_ROWS, columns=_listed(few))
+        )  # fmt: skip
+    if not asked:
+        return notes
     if own := [c for c in metrics if any(np.ptp(table.null[c][rows]) > 1e-9 for rows in groups)]:
         named = _listed([_title(c) for c in own])
-        notes.append(f"{named}: the null differs by head; {EVEN} has its mean")
-    if few := [_title(c) for c in metrics if 0 < table.rows[c].max() < MIN_ROWS]:
-        notes.append(f"over fewer than {MIN_ROWS} queries, which name no role: {_listed(few)}")
+        notes.append(say("{columns}: the null differs by head; even has its mean", columns=named))
     defined = table.defined()
-    if missing := [name for name in table.value if name not in defined]:
-        notes.append(f"not defined here: {_listed(missing)}; --explain says when they are")
+    if missing := [name for name in columns if name in table.value and name not in defined]:
+        notes.append(
+            say("not defined here: {columns}; --explain says when they are",
+                columns=_listed([_title(name) for name in missing]))
+        )  # fmt: skip
     return notes
 
 
@@ -104,20 +165,36 @@ def full_table(table: HeadTable, roles: Sequence[str]) -> Table:
     return Table("heads", ("id", "role", *columns), rows)
 
 
+WITHOUT = {
+    MIXED: to_say("{n} without a role: {heads}"),
+    UNDEFINED: to_say("{n} whose rows are no distributions over the keys: {heads}"),
+}
+
+
 def chosen_view(notes: Sequence[str]) -> Text:
     """Which heads are shown and in what order, where no table says it."""
     return Text(tuple(Line(text, "", "note") for text in notes))
 
 
-def roles_view(table: HeadTable, roles: Sequence[str]) -> Text:
-    """Which heads have a role."""
+def roles_view(
+    table: HeadTable, roles: Sequence[str], sentences: Sequence[str], above: Text | None = None
+) -> Text:
+    """Which heads have a role, and what the clearest of each looks at; below other lines."""
     names = head_names(table)
-    lines: list[Line] = []
-    for role in role_names():
-        having = [name for name, its in zip(names, roles, strict=True) if its == role]
-        if having:
-            which = "" if role == MIXED else f" ({_listed(having)})"
-            lines.append(Line(f"{len(having)} {role}{which}", "" if lines else "roles"))
+    lines = [line for line in above.lines if line.term != say("tags")] if above else []
+    for role in ROLES:
+        if having := clearest(table, roles, role):
+            first, *others = having
+            text = f"{names[first]} {sentences[first]}"
+            if others:
+                also = _listed([names[row] for row in others], OTHERS)
+                text = say("{sentence}; also {heads}", sentence=text, heads=also)
+            lines.append(Line(text, say(role.name)))
+    for name, text in WITHOUT.items():
+        without = [head for head, its in zip(names, roles, strict=True) if its == name]
+        if without:
+            named = _listed(without, 2 * OTHERS)
+            lines.append(Line(say(text, n=len(without), heads=named), say(name)))
     return Text((*lines, *(Line(doubt, "", "warning") for doubt in doubts(table))))
 
 
@@ -134,42 +211,48 @@ def map_views(table: HeadTable, metric: str) -> list[View]:
 
 def similarity_view(names: Sequence[str], distances: Array, liked: bool) -> Heatmap:
     """Head by head: how far apart their rows are."""
-    axis = Axis("head", tuple(names))
+    axis = Axis(say("head"), tuple(names))
     return Heatmap(
-        "Jensen-Shannon distance of the heads",
+        say("Jensen-Shannon distance of the heads"),
         distances,
         axis,
         axis,
         Scale(0.0, MAX_DISTANCE),
         notes=(
-            f"mean over the queries of √JSD: 0 the same rows, {MAX_DISTANCE:.3f} no key in common",
-            "like heads side by side: leaves of average linkage, in their best order"
+            say(
+                "mean over the queries of √JSD: 0 the same rows, {most:.3f} no key in common",
+                most=MAX_DISTANCE,
+            ),
+            say("like heads side by side: leaves of average linkage, in their best order")
             if liked
-            else "in the order of layers",
+            else say("in the order of layers"),
         ),
     )
 
 
 def explain_view() -> Text:
     """What every metric and every role is."""
-    even = "its value for a head that spreads evenly over the keys that it may see"
-    lines = [Line(f"{EVEN}, beside every metric: {even}", "null")]
+    lines = [
+        Line(
+            say("even, beside every metric: its value for a head that spreads evenly over the keys "
+                "that it may see"),
+            say("null"),
+        )
+    ]  # fmt: skip
     for name, metric in METRICS.items():
-        short_name = f" (column {metric.heading})" if metric.heading else ""
-        unit = f", in {metric.unit}" if metric.unit else ""
-        lines.append(Line(f"{name}{short_name}{unit}", "metric", "head"))
+        column = say("{name} (column {column})", name=name, column=metric.title)
+        unit = say(", in {unit}", unit=say(metric.unit)) if metric.unit else ""
+        lines.append(Line((column if metric.heading else name) + unit, say("metric"), "head"))
         lines.append(Line(" ".join((getdoc(metric.function) or "").split())))
     for role in ROLES:
-        lines += [Line(role.name, "role", "head"), Line(role.rule)]
-    lines.append(Line(MIXED, "role", "head"))
-    lines.append(
-        Line(
-            f"No rule holds. Every rule needs {MIN_ROWS} queries; the first that holds, in this "
-            "order, names the head."
-        )
+        lines += [Line(say(role.name), say("role"), "head"), Line(role.rule)]
+    lines.append(Line(say(MIXED), say("role"), "head"))
+    rules = say(
+        "No rule holds. Every rule needs {n} queries; the first that holds, in this order, names "
+        "the head.",
+        n=MIN_ROWS,
     )
-    lines.append(Line(CAVEAT, "", "note"))
-    return Text(tuple(lines))
+    return Text((*lines, Line(rules), Line(say(CAVEAT), "", "note")))
 
 
 def head_names(table: HeadTable) -> list[str]:
@@ -196,12 +279,12 @@ def _null_groups(table: HeadTable, columns: Sequence[str]) -> list[list[int]]:
 def _even_name(table: HeadTable, rows: Sequence[int], n_group: int) -> str:
     """`even`, or where there are several nulls `even decoder.0-2.self`."""
     if n_group == 1:
-        return EVEN
+        return say(EVEN)
     stacks: dict[tuple[str, str], set[int]] = {}
     for row in rows:
         stacks.setdefault(table.ids[row].group, set()).add(int(table.layers[row]))
     named = (f"{block}.{ranges(sorted(own))}.{kind}" for (block, kind), own in stacks.items())
-    return f"{EVEN} {' '.join(named)}"
+    return f"{say(EVEN)} {' '.join(named)}"
 
 
 def _null(table: HeadTable, column: str, rows: Sequence[int]) -> Value:
@@ -231,9 +314,16 @@ def _map_notes(table: HeadTable, metric: str, rows: Array) -> tuple[str, ...]:
         return (about,)
     ends = dict.fromkeys(short(float(end)) for end in (nulls.min(), nulls.max()))
     counts = table.rows[metric][rows]
-    over = " to ".join(map(str, dict.fromkeys((int(counts.min()), int(counts.max())))))
-    queries = "query" if over == "1" else "queries"
-    return f"an even spread has {' to '.join(ends)}; over {over} {queries}", about
+    numbers = dict.fromkeys((int(counts.min()), int(counts.max())))
+    over = say("1 query") if list(numbers) == [1] else say("{n} queries", n=_range(numbers))
+    return say(
+        "an even spread has {value}; over {queries}", value=_range(ends), queries=over
+    ), about
+
+
+def _range(ends: Iterable[object]) -> str:
+    low, *high = map(str, ends)
+    return say("{low} to {high}", low=low, high=high[0]) if high else low
 
 
 def _scale(metric: str, values: Array) -> Scale:
@@ -253,9 +343,13 @@ def _unknown(pattern: Pattern) -> Measure:
 
 
 def _title(column: str) -> str:
-    return _entry(column).title
+    """With its unit, where it has one."""
+    entry = _entry(column)
+    unit = f" ({say(entry.unit)})" if entry.unit and not entry.heading else ""
+    return column_title(column) + unit
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: Sequence[str], most: int = LISTED) -> str:
+    listed = ", ".join(names[:most])
+    more = len(names) - most
+    return say("{names} and {n} more", names=listed, n=more) if more > 0 else listed

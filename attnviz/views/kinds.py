@@ -295,6 +295,9 @@ class Table(NamedTuple):
     """Rows above which a light rule stands."""
     importance: tuple[int, ...] = ()
     """Columns that stay longest where not all have room; the others follow in their order."""
+    folds: bool = True
+    """Whether columns without room go below the others; else they are left out, and named. A long
+    table never folds."""
 
     def texts(self) -> list[list[str]]:
         """What is shown of each row; the numbers of a column have their decimals in common."""

@@ -109,7 +109,9 @@ def _percent(share: float) -> str:
 
 def _offset_sentence(look: Look) -> str:
     rows = say("{percent} of its rows look there most", percent=_percent(look.share))
-    offset = look.offset or 0
+    offset = look.offset
+    if offset is None:  # of a whole corpus
+        return say("looks at one fixed distance ({share})", share=rows)
     if offset == 0:
         return say("looks at itself ({share})", share=rows)
     if offset == -1:

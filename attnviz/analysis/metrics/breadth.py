@@ -8,6 +8,7 @@ import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern
 from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
+from attnviz.language import to_say
 
 
 @METRICS.add(unit="nats", range=(0, math.inf), bins=lambda n: Bins(0.0, math.log(n)))
@@ -34,7 +35,7 @@ def normalised_entropy(pattern: Pattern) -> Measure:
     unit="tokens",
     range=(1, math.inf),
     bins=lambda n: Bins(1.0, n, geometric=True),
-    heading="tokens",
+    heading=to_say("spread (keys)"),
     priority=1,
 )
 def effective_tokens(pattern: Pattern) -> Measure:

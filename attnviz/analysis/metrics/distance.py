@@ -8,6 +8,7 @@ import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
 from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
+from attnviz.language import to_say
 from attnviz.nn.types import Array, Bool
 
 
@@ -15,7 +16,7 @@ from attnviz.nn.types import Array, Bool
     unit="tokens",
     range=(0, math.inf),
     bins=lambda n: Bins(0.01, n, geometric=True),
-    heading="dist",
+    heading=to_say("distance (tokens)"),
     priority=2,
 )
 def mean_distance(pattern: Pattern) -> Measure:
@@ -30,7 +31,7 @@ def mean_distance(pattern: Pattern) -> Measure:
     return matched(pattern, np.abs(offset), pattern.context.cells)
 
 
-@METRICS.add(range=SHARE, heading="prev", priority=3)
+@METRICS.add(range=SHARE, heading=to_say("previous token"), priority=3)
 def previous_token(pattern: Pattern) -> Measure:
     """The weight on the token before the query; mean over the queries that see one.
 
@@ -39,7 +40,7 @@ def previous_token(pattern: Pattern) -> Measure:
     return pattern.mass(_at(pattern, -1))
 
 
-@METRICS.add(range=SHARE, heading="next", priority=4)
+@METRICS.add(range=SHARE, heading=to_say("next token"), priority=4)
 def next_token(pattern: Pattern) -> Measure:
     """The weight on the token after the query; mean over the queries that see one.
 
@@ -48,7 +49,7 @@ def next_token(pattern: Pattern) -> Measure:
     return pattern.mass(_at(pattern, 1))
 
 
-@METRICS.add(range=SHARE, heading="self", priority=5)
+@METRICS.add(range=SHARE, heading=to_say("own token"), priority=5)
 def self_token(pattern: Pattern) -> Measure:
     """The weight on the query's own token; mean over the queries that have a choice.
 
@@ -83,7 +84,9 @@ def best_offset(pattern: Pattern) -> Array | None:
     return best
 
 
-@METRICS.add(range=SHARE, heading="pos", priority=12, positions={"best_offset": best_offset})
+@METRICS.add(
+    range=SHARE, heading=to_say("fixed offset"), priority=12, positions={"best_offset": best_offset}
+)
 def positional(pattern: Pattern) -> Measure:
     """The share of queries whose largest weight lies at one fixed offset, the best one; a query
     that has no key there counts as a miss, and of k equal largest weights each counts 1/k.

@@ -9,10 +9,11 @@ import numpy as np
 from attnviz.analysis.distributions import entropy
 from attnviz.analysis.metrics.pattern import Measure, Pattern
 from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
+from attnviz.language import to_say
 from attnviz.nn.types import Array
 
 
-@METRICS.add(range=SHARE, heading="first", priority=6)
+@METRICS.add(range=SHARE, heading=to_say("first token"), priority=6)
 def first_token(pattern: Pattern) -> Measure:
     """The weight on the first token; mean over all queries that see it.
 
@@ -49,7 +50,7 @@ def verticality(pattern: Pattern) -> Measure:
     return _of_columns(pattern, -entropy(pattern.columns))
 
 
-@METRICS.add(range=SHARE, heading="spec", priority=8)
+@METRICS.add(range=SHARE, heading=to_say("special tokens"), priority=7)
 def special_tokens(pattern: Pattern) -> Measure:
     """The weight on all tokens that the tokenizer added ([CLS], [SEP], …) together; mean over the
     queries that have a choice.
@@ -60,7 +61,7 @@ def special_tokens(pattern: Pattern) -> Measure:
     return pattern.mass(_keys(pattern.context.special))
 
 
-@METRICS.add(range=SHARE, heading="punct", priority=11)
+@METRICS.add(range=SHARE, heading=to_say("punctuation"), priority=11)
 def punctuation(pattern: Pattern) -> Measure:
     """The weight on all punctuation marks together; mean over the queries that have a choice.
 

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.metrics.columns import column_title, find_column
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import role_names, roles
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.nn.types import Array, Bool
 from attnviz.registry import nearest
 
@@ -26,7 +28,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
 }
 
-CONDITION = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|!=|==|=|>|<)\s*(.+?)\s*")
+CONDITION = re.compile(r"\s*([^\W\d][\w -]*?)\s*(>=|<=|!=|==|=|>|<)\s*(.+?)\s*")
 
 EXAMPLE = "COLUMN > NUMBER, joined by `and`: 'induction > 0.5 and layer >= 2', 'role = sink'"
 
@@ -63,6 +65,8 @@ class Answer(NamedTuple):
     roles: list[str]
     notes: list[str]
     """How they were chosen, a sentence each."""
+    columns: list[str]
+    """Of numbers, by which they were chosen."""
 
 
 def ask(table: HeadTable, query: Query) -> Answer:
@@ -75,24 +79,33 @@ def ask(table: HeadTable, query: Query) -> Answer:
     columns = table.columns()
     numbers = tuple(dict.fromkeys((*table.value, *columns)))  # metrics first, to be offered
     which = np.arange(len(table))
-    notes = []
+    notes, asked = [], []
     if query.where is not None:
         every = {name: columns[name] for name in numbers} | {"role": role_of}
         conditions = parse_conditions(query.where, every, {"role": role_names()})
         which = which[fulfil(conditions, every)]
-        notes.append(f"{len(which)} of {len(table)} heads fulfil {query.where}")
+        asked += [condition.column for condition in conditions if condition.column in columns]
+        notes.append(
+            say("{n} of {total} heads fulfil {condition}",
+                n=len(which), total=len(table), condition=query.where)
+        )  # fmt: skip
     if query.sort is not None:
-        name, rising = query.sort.removeprefix("-"), query.sort.startswith("-")
-        if name not in columns:
-            hint = nearest(name, numbers)
-            raise AttnvizError(f"--sort: there is no column of numbers {name!r}", hint)
+        rising = query.sort.startswith("-")
+        name = find_column(query.sort.removeprefix("-"), numbers, "--sort", "column of numbers")
+        asked.append(name)
         keys = columns[name][which] * (1.0 if rising else -1.0)
         which = which[np.argsort(keys, kind="stable")]
-        notes.append(f"sorted by {name}, {'smallest' if rising else 'largest'} first")
+        title = column_title(name)
+        notes.append(
+            say("sorted by {column}, smallest first", column=title)
+            if rising
+            else say("sorted by {column}, largest first", column=title)
+        )
     if query.top is not None and query.top < len(which):
-        notes.append(f"the first {query.top} of {len(which)} heads shown")
+        notes.append(say("the first {n} of {total} heads shown", n=query.top, total=len(which)))
         which = which[: query.top]
-    return Answer(table.take(which.tolist()), role_of[which].tolist(), notes)
+    chosen = table.take(which.tolist())
+    return Answer(chosen, role_of[which].tolist(), notes, list(dict.fromkeys(asked)))
 
 
 def parse_conditions(
@@ -124,14 +137,14 @@ def _condition(
     if match is None or re.search(r"\b(and|or|not)\b|[()]", part):
         raise AttnvizError(f"--where {text!r}: cannot read {part.strip()!r}", EXAMPLE)
     name, sign, value = match.groups()
-    if name not in columns:
-        raise AttnvizError(f"--where {text!r}: there is no column {name!r}", nearest(name, columns))
+    name = find_column(name, columns, f"--where {text!r}")
     if name in words:
         if sign not in ("=", "==", "!="):
             raise AttnvizError(
                 f"--where {text!r}: {name} is a word; {sign} compares numbers",
                 f"{name} = {value}",
             )
+        value = next((word for word in words[name] if say(word) == value), value)
         if value not in words[name]:
             raise AttnvizError(
                 f"--where {text!r}: there is no {name} {value!r}", nearest(value, words[name])

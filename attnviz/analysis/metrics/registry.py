@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.metrics.pattern import Pattern
+from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.registry import Entry, Registry
 
@@ -52,7 +53,7 @@ class MetricEntry(Entry):
     """The bins of a histogram over texts of up to so many tokens. By default they divide a finite
     range evenly; otherwise they follow the data."""
     heading: str = ""
-    """Its short name above a column. Tables show the metrics that have one unasked."""
+    """What stands above its column, to be said. Tables show the metrics that have one unasked."""
     priority: int = 0
     """The order of those columns, lowest first."""
     positions: Mapping[str, Callable[[Pattern], Array | None]] = field(default_factory=dict)
@@ -62,8 +63,8 @@ class MetricEntry(Entry):
 
     @property
     def title(self) -> str:
-        """What stands above its column."""
-        return self.heading or self.name
+        """What stands above its column, in the reader's language."""
+        return say(self.heading) if self.heading else self.name
 
     def histogram_bins(self, max_length: int) -> Bins | None:
         """The bins for texts of up to `max_length` tokens; None where they follow the data."""

@@ -6,10 +6,11 @@ import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
 from attnviz.analysis.metrics.registry import METRICS, SHARE
+from attnviz.language import to_say
 from attnviz.nn.types import Array
 
 
-@METRICS.add(range=SHARE, heading="dup", priority=10)
+@METRICS.add(range=SHARE, heading=to_say("duplicate token"), priority=10)
 def duplicate_token(pattern: Pattern) -> Measure:
     """The weight on all earlier copies of the query's token together; mean over the queries that
     see one.
@@ -28,7 +29,7 @@ def period(pattern: Pattern) -> Array | None:
     return None if distance is None else np.full(pattern.weights.shape[:-2], float(distance))
 
 
-@METRICS.add(range=SHARE, heading="ind", priority=9, positions={"period": period})
+@METRICS.add(range=SHARE, heading=to_say("induction"), priority=8, positions={"period": period})
 def induction(pattern: Pattern) -> Measure:
     """The weight on all tokens right behind earlier copies of the query's token together; mean
     over the queries that see one.

@@ -8,6 +8,7 @@ import numpy as np
 
 from attnviz.analysis.metrics.pattern import Measure, Pattern
 from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
+from attnviz.language import to_say
 from attnviz.nn.heads import repeat_heads
 from attnviz.nn.transformer import Transformer, attentions
 from attnviz.nn.types import Array
@@ -32,7 +33,7 @@ def value_norm(pattern: Pattern) -> Measure:
     return pattern.over_rows(_row_norms(pattern, pattern.norms))
 
 
-@METRICS.add(range=SHARE, heading="moved", priority=7, null_by_head=True)
+@METRICS.add(range=SHARE, heading=to_say("first token moved"), priority=13, null_by_head=True)
 def first_token_moved(pattern: Pattern) -> Measure:
     """The first token's share of Σ_j ‖w_ij f(x_j)‖; mean over all queries that see it.
 

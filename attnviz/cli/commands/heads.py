@@ -16,13 +16,16 @@ from attnviz.cli.options import FileInput, Selected, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, refuse, set_options, spread
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
     from attnviz.analysis.metrics.query import Answer
     from attnviz.analysis.metrics.table import HeadTable
+    from attnviz.nn.site import RecordId
+    from attnviz.tokens import Tokens
     from attnviz.trace.record import ModelFacts, Trace
-    from attnviz.views.kinds import View
+    from attnviz.views.kinds import Text, View
 
 ORDER = 100
 
@@ -32,6 +35,9 @@ DRAWN = "entropy"
 """The metric that is drawn where none is named."""
 
 ORDERS = ("like", "layer")
+
+MANY, SHOWN = 24, 12
+"""More heads than `MANY` are too many to look through: so many are shown unasked."""
 
 
 class Measured(NamedTuple):
@@ -90,6 +96,7 @@ def heads(
     attnviz heads trace.npz --map entropy -o entropy.png
     attnviz heads --explain
     """
+    from attnviz.analysis.metrics.columns import find_column
     from attnviz.analysis.metrics.query import Query, ask
     from attnviz.trace.record import Trace
     from attnviz.views.attention import header
@@ -105,23 +112,26 @@ def heads(
         return
     measured = _measured(source, texts, plain, stack, selected.selection, out)
     answer = ask(measured.table, Query(where, sort, top))
-    views: list[View] = [header(measured.trace or Trace(measured.model, {}, ()))]
+    above = header(measured.trace or Trace(measured.model, {}, ()))
+    is_table = map_ is None and not similarity
+    views: list[View] = [] if is_table else [above]
     if answer.notes and (map_ is not None or similarity):
         views.append(chosen_view(answer.notes))
     if map_ is not None:
-        views += map_views(answer.table, one_of("map", map_, tuple(answer.table.value)))
+        views += map_views(answer.table, find_column(map_, answer.table.value, "--map"))
     if similarity:
         views += _similarity(measured.trace, answer.table, order)
     full = None
-    if map_ is None and not similarity:
+    if is_table:
         full = full_table(answer.table, answer.roles)
-        views += _tables(measured.trace, answer, columns, selected.selection)
+        shortened = not (where or sort or top is not None or out.output)
+        views += _tables(measured.trace, answer, columns, selected.selection, above, shortened)
     if explain:
         views.append(explain_view())
     manifest = answer.table.manifest(measured.model, answer.roles)
     drawn: list[View] = list(pictures(views))
     if out.plot is not None and not drawn:
-        drawn = map_views(answer.table, _mapped(answer.table, sort))
+        drawn = map_views(answer.table, _mapped(answer))
     _emit(Report(views, manifest, answer.table.arrays(), drawn), full, out)
 
 
@@ -184,33 +194,67 @@ def _of_file(file: Path, selection: Selection, options: FileInput) -> Measured:
 
 
 def _tables(
-    trace: Trace | None, answer: Answer, columns: str | None, selection: Selection
+    trace: Trace | None,
+    answer: Answer,
+    columns: str | None,
+    selection: Selection,
+    above: Text,
+    shortened: bool,
 ) -> list[View]:
+    """What heads of each role look at, and the table; of very many heads, unless they were asked
+    for, those that have a role most clearly."""
+    from attnviz.analysis.roles import leading
     from attnviz.views.attention import findings_text
-    from attnviz.views.heads import head_table_view, roles_view, usual_columns
+    from attnviz.views.heads import head_sentences, head_table_view, roles_view, usual_columns
 
     table, roles = answer.table, answer.roles
-    if columns is None:
-        names = usual_columns(table)
-    elif columns == "all":
-        names = table.defined()
-    else:
-        known = tuple(dict.fromkeys((*table.value, *table.columns())))
-        names = [one_of("columns", name.strip(), known) for name in columns.split(",")]
+    sentences = head_sentences(table, [_keys(trace, id) for id in table.ids])
+    rows, notes = list(range(len(table))), list(answer.notes)
+    if shortened and len(table) > MANY:
+        rows = leading(table, SHOWN)
+        notes.append(
+            say("{n} of {total} heads shown, those that have a role most clearly; --top {total} or "
+                "-o table.csv has all",
+                n=len(rows), total=len(table))
+        )  # fmt: skip
+    names = (
+        usual_columns(table, roles, answer.columns) if columns is None else _named(columns, table)
+    )
     views: list[View] = [
-        head_table_view(table, roles, names, answer.notes),
-        roles_view(table, roles),
+        roles_view(table, roles, sentences, above),
+        head_table_view(
+            table.take(rows),
+            [roles[row] for row in rows],
+            names,
+            notes,
+            [sentences[row] for row in rows] if columns is None else None,
+        ),
     ]
     if trace is not None and (text := findings_text(trace, selection)):
         views.append(text)
     return views
 
 
-def _mapped(table: HeadTable, sort: str | None) -> str:
+def _mapped(answer: Answer) -> str:
     """The metric that is drawn where none is named: what heads are sorted by, or entropy."""
-    defined = table.defined()
-    wanted = ((sort or "").removeprefix("-"), DRAWN, *defined)
+    defined = answer.table.defined()
+    wanted = (*reversed(answer.columns), DRAWN, *defined)
     return next((name for name in wanted if name in defined), DRAWN)
+
+
+def _named(columns: str, table: HeadTable) -> list[str]:
+    """The columns of `--columns`: `all`, or names joined by commas."""
+    from attnviz.analysis.metrics.columns import find_column
+
+    if columns == "all":
+        return table.defined()
+    known = tuple(dict.fromkeys((*table.value, *table.columns())))
+    return [find_column(name.strip(), known, "--columns") for name in columns.split(",")]
+
+
+def _keys(trace: Trace | None, id: RecordId) -> Tokens | None:
+    """The tokens that the heads of a record look at."""
+    return None if trace is None else trace.streams.get(trace[str(id)].keys)
 
 
 def _similarity(trace: Trace | None, table: HeadTable, order: str) -> list[View]:

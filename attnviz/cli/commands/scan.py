@@ -18,6 +18,7 @@ from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.memory import check_available
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ MAX_WORKERS = 1024
 WORKER_BYTES = 1 << 26
 """What a process takes before it has read anything."""
 
-SHOWN = 3
-"""Heads of each role on the screen."""
+SHOWN = 12
+"""Heads on the screen."""
 
 
 @app.command(cls=Command)
@@ -183,14 +184,23 @@ def _views(table: HeadTable, model: ModelFacts) -> list[View]:
     from attnviz.analysis.roles import leading, roles
     from attnviz.trace.record import Trace
     from attnviz.views.attention import header
-    from attnviz.views.heads import head_table_view, roles_view, usual_columns
+    from attnviz.views.heads import head_sentences, head_table_view, roles_view, usual_columns
 
     names = roles(table)
-    shown = leading(table, SHOWN)
-    notes = [f"of each role the {SHOWN} clearest heads; attnviz heads shows all {len(table)}"]
-    taken = table.take(shown)
+    sentences = head_sentences(table, [None] * len(table))
+    rows = leading(table, SHOWN)
+    notes = [
+        say("{n} of {total} heads shown, those that have a role most clearly; attnviz heads FILE "
+            "shows more",
+            n=len(rows), total=len(table))
+    ]  # fmt: skip
     return [
-        header(Trace(model, {}, ())),
-        head_table_view(taken, [names[row] for row in shown], usual_columns(table), notes),
-        roles_view(table, names),
+        roles_view(table, names, sentences, header(Trace(model, {}, ()))),
+        head_table_view(
+            table.take(rows),
+            [names[row] for row in rows],
+            usual_columns(table, names),
+            notes,
+            [sentences[row] for row in rows],
+        ),
     ]

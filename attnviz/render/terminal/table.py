@@ -100,13 +100,17 @@ def _groups(
     columns: list[Column], table: Table, width: int
 ) -> tuple[list[list[Column]], list[Column]]:
     """Columns that fit beside one another, and those that are left out."""
-    if len(table.rows) <= MAX_BELOW:
+    if table.folds and len(table.rows) <= MAX_BELOW:
         return _below(columns, width), []
-    order = [*table.importance, *range(len(columns))]
     kept: list[Column] = []
-    for number in dict.fromkeys(order):
-        if not kept or _total([*kept, columns[number]]) <= width:
-            kept.append(columns[number])
+    remaining = width + GAP
+    for number in dict.fromkeys((*table.importance, *range(len(columns)))):
+        column = columns[number]
+        whole = column.is_words and not table.folds and number not in table.importance[:2]
+        needed = GAP + (column.width if whole else column.narrowest)
+        if needed <= remaining or not kept:
+            kept.append(column)
+            remaining -= needed
     kept.sort(key=lambda column: column.number)
     return [kept], [column for column in columns if column not in kept]
 
@@ -127,7 +131,7 @@ def _total(columns: Sequence[Column]) -> int:
 
 def _left_out(left_out: Sequence[Column], columns: Sequence[Column]) -> str:
     names = ", ".join(column.head for column in left_out)
-    width = _total(columns)
+    width = _total([c for c in columns if c not in left_out]) + sum(c.width + GAP for c in left_out)
     named = {"n": len(left_out), "total": len(columns), "names": names, "width": width}
     if width > WIDEST:
         return say("{n} of {total} columns left out: {names}; -o table.csv has all", **named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def rows_of(text):
 
 def names_in(out):
     """The heads of the table, in order."""
-    start = out.splitlines().index("heads") + 2
+    start = out.splitlines().index("heads")
     lines = [line.split() for line in out.splitlines()[start:]]
     return [line[0] for line in lines if line and line[0][0] == "L"]
 
@@ -41,13 +42,21 @@ def test_a_text(call):
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     table = lines.index("heads")
-    assert lines[table + 1].split()[:4] == ["head", "role", "tokens", "dist"]
-    assert lines[table + 2].split()[:2] == ["even", "(null)"]
+    assert lines[table + 1].split()[:3] == ["spread", "distance", "previous"]
+    assert lines[table + 2].split()[:4] == ["head", "role", "(keys)", "(tokens)"]
+    assert lines[table + 4].split()[:2] == ["even", "(null)"]
     assert "L0.H2  previous-token" in done.out
-    assert "4 induction (L1.H0, L1.H1, L1.H2, L1.H3)" in done.out
-    assert "not defined here: next_token, punctuation; --explain" in " ".join(done.out.split())
-    assert "fixed offset" not in done.out
+    words = " ".join(done.out.split())
+    assert "induction L1.H3 where a token comes again, looks at what followed it" in words
+    assert "; also L1.H0, L1.H1, L1.H2 " in words
+    assert re.search(r"\d+ of \d+ columns left out: .*, looks at; ", words)
+    assert "next token" not in words  # which is not defined under a causal mask
     assert names_in(done.out) == [f"L{layer}.H{head}" for layer in (0, 1) for head in range(4)]
+
+
+def test_eight_heads_are_one_screen(call):
+    """With the command above and the prompt below."""
+    assert len(call("heads", "I saw a saw").out.splitlines()) <= 22
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -68,7 +77,7 @@ def test_a_sink_is_reported(call, tmp_path):
     weights[..., 0] = 1
     np.save(tmp_path / "w.npy", weights)
     out = call("heads", "w.npy").out
-    assert "2 sink (L0.H0, L0.H1)" in out
+    assert "L0.H0 looks at #0 (sink, 100%); also L0.H1" in out.replace("“", "").replace("”", "")
     assert "sink: the first token (#0) takes 100% of all weights" in out
 
 
@@ -137,6 +146,37 @@ def test_sorted_filtered_and_cut(call, saved):
     assert all(name.startswith("L1") for name in largest)
 
 
+@pytest.mark.parametrize(
+    "name", ["prev", "previous", "previous_token", "previous token", "Previous-Token"]
+)
+def test_a_column_has_many_names(call, saved, name):
+    out = call("heads", "h.npz", "--sort", name).out
+    assert "sorted by previous token, largest first" in out
+    assert names_in(out)[0] == "L0.H2"
+    assert call("heads", "h.npz", "--map", name).out == call(
+        "heads", "h.npz", "--map", "previous_token").out  # fmt: skip
+    shown = call("heads", "h.npz", "--columns", f"entropy,{name}").out
+    assert shown == call("heads", "h.npz", "--columns", "entropy,previous_token").out
+    assert names_in(call("heads", "h.npz", "--where", f"{name} > 0.9").out) == ["L0.H2"]
+
+
+def test_what_was_asked_about_is_shown_first(call, saved):
+    out = call("heads", "h.npz", "--sort", "-verticality", "--width", "200").out
+    head = next(line for line in out.splitlines() if line.startswith("head "))
+    assert head.split()[:3] == ["head", "role", "verticality"]
+
+
+def test_of_very_many_heads_the_clearest_are_shown(call, tmp_path):
+    weights = np.eye(9)[[0, *range(8)]]
+    np.save(tmp_path / "w.npy", np.stack([weights] * 29))
+    out = call("heads", "w.npy").out
+    assert len(names_in(out)) == 3
+    assert "3 of 29 heads shown" in out
+    assert len(names_in(call("heads", "w.npy", "--top", "29").out)) == 29
+    call("heads", "w.npy", "-o", "w.md")
+    assert (tmp_path / "w.md").read_text().count("previous") >= 29
+
+
 def test_none_that_fulfils(call, saved):
     done = call("heads", "h.npz", "--where", "induction > 2")
     assert done.code == 0
@@ -150,7 +190,14 @@ def test_none_that_fulfils(call, saved):
 def test_columns(call, saved):
     out = call("heads", "h.npz", "--columns", "entropy,entropy_null,punctuation", "--top", "1").out
     lines = [line.split() for line in out.splitlines()]
-    assert ["head", "role", "entropy", "entropy_null", "punct"] in lines
+    (head,) = (line for line in out.splitlines() if line.startswith("head "))
+    assert re.split("  +", head) == [
+        "head",
+        "role",
+        "entropy (nats)",
+        "entropy_null",
+        "punctuation",
+    ]
     (even,) = (line for line in lines if line[:1] == ["even"])
     assert even[2:] == [next(line for line in lines if line[:1] == ["L0.H0"])[3], "-", "-"]
 
@@ -237,8 +284,8 @@ def test_broken_weights_are_no_numbers(call, tmp_path):
     [
         ([], "there is no text"),
         (["nothing.npz"], "no such file: nothing.npz"),
-        (["I saw", "--map", "entropi"], "--map: unknown value 'entropi'"),
-        (["I saw", "--columns", "entropy,x"], "--columns: unknown value 'x'"),
+        (["I saw", "--map", "entropi"], "--map: there is no column 'entropi'"),
+        (["I saw", "--columns", "entropy,x"], "--columns: there is no column 'x'"),
         (["I saw", "--sort", "x"], "--sort: there is no column of numbers 'x'"),
         (["I saw", "--sort", "role"], "--sort: there is no column of numbers 'role'"),
         (["I saw", "--where", "entropy"], "cannot read 'entropy'"),
