@@ -83,11 +83,15 @@ def colours_of(box):
     return found
 
 
-@pytest.mark.parametrize("box", [heatmap_box(HEATMAP), links_box(LINKS)], ids=["heatmap", "links"])
-def test_in_a_figure(box):
-    found = colours_of(box)
+def test_in_a_figure():
+    """The tokens on the left of links have the colours of their lines."""
+    found = colours_of(heatmap_box(HEATMAP))
     assert found["saw"] == found["a"] == ["black", "black"]
     assert found["[CLS]"] == found["[SEP]"] == ["0.55", "0.55"]
+    found = colours_of(links_box(LINKS))
+    assert found["[CLS]"] == found["[SEP]"] == ["0.55", "0.55"]
+    assert [found["saw"][1], found["a"][1]] == ["black", "black"]
+    assert len({found["saw"][0], found["a"][0], "black"}) == 3
 
 
 def test_after_pooling_a_label_stands_for_several():

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from rich.cells import cell_len
 
+from attnviz.language import say
 from attnviz.render.figure.boxes import Box, Page
-from attnviz.render.figure.colours import colour_map, token_colour
+from attnviz.render.figure.colours import category, token_colour
 from attnviz.render.line_breaking import wrapped
+from attnviz.render.palette import COLOURS
 from attnviz.views.kinds import Axis, Links
 
 LETTER, LINE, TITLE, NOTE = 0.085, 0.24, 0.45, 0.15
 MIDDLE = 2.4
 THICKEST = 5.0
 """The line of the weight 1, in points."""
+EDGE = 1.6
 MAX_LABEL = 24
 WEIGHT = 0.45
 
@@ -25,9 +30,16 @@ def links_box(links: Links) -> Box:
     height = max(len(left), len(right), 2) * LINE
     at_left, at_right = (_heights(len(labels), height) for labels in (left, right))
     width = max(widths[0] + MIDDLE + widths[1] + WEIGHT, cell_len(links.title) * LETTER * 1.05)
-    about = "line: thickness and shade by weight; the number: a token's largest weight"
+    colours = _colours(links)
+    about = [
+        say("a line has the colour of its token on the left"),
+        say("the thicker a line, the larger the weight; the number: a token's largest weight"),
+    ]
+    if len(colours) > len(COLOURS["light"].categories):
+        n_colour = len(COLOURS["light"].categories)
+        about.append(say("the colours repeat after {n} tokens", n=n_colour))
     notes = [
-        line for note in (about, *links.all_notes()) for line in wrapped(note, int(width / 0.06))
+        line for note in (*about, *links.all_notes()) for line in wrapped(note, int(width / 0.06))
     ]
 
     def draw(page: Page, x: float, y: float) -> None:
@@ -38,8 +50,8 @@ def links_box(links: Links) -> Box:
         axes = page.axes(start + 0.06, top, MIDDLE - 0.12, height)
         axes.set_ylim(height, 0)
         _lines(axes, links, at_left, at_right)
-        _tokens(page, start, top, links.left, left, at_left, "right")
-        _tokens(page, end, top, links.right, right, at_right, "left")
+        _tokens(page, start, top, links.left, left, at_left, "right", colours)
+        _tokens(page, end, top, links.right, right, at_right, "left", {})
         _weights(page, end + widths[1] + 0.1, top, links, at_right)
         for number, note in enumerate(notes):
             page.text(x, top + height + 0.08 + number * NOTE, note, fontsize=7, color="0.35")
@@ -48,26 +60,43 @@ def links_box(links: Links) -> Box:
 
 
 def _lines(axes: Axes, links: Links, at_left: list[float], at_right: list[float]) -> None:
+    """Each level at both ends, and with a white edge, so that of two that cross one passes
+    above; a path is drawn twice rather than given an effect, which PDF would make a picture of."""
     axes.set_xlim(0, 1)
     axes.set_axis_off()
-    colours = colour_map("sequential")
+    colours = _colours(links)
     for i, j, weight in links.lines():
-        share = min(1.0, weight / (links.scale.high or 1))
-        axes.plot(
-            (0, 1),
-            (at_left[j], at_right[i]),
-            color=colours(0.25 + 0.75 * share),
-            linewidth=THICKEST * share,
-            solid_capstyle="butt",
-        )
+        width = THICKEST * min(1.0, weight / (links.scale.high or 1))
+        start, stop = at_left[j], at_right[i]
+        curve = Path([(0, start), (0.45, start), (0.55, stop), (1, stop)],
+                     [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])  # fmt: skip
+        for colour, thickness in (("white", width + EDGE), (colours[j], width)):
+            patch = PathPatch(curve, edgecolor=colour, facecolor="none", linewidth=thickness)
+            patch.set_capstyle("butt")
+            axes.add_patch(patch)
+
+
+def _colours(links: Links) -> dict[int, str]:
+    """The colour of each token on the left that has a line."""
+    used = sorted({j for _, j, _ in links.lines()})
+    return {j: category(number) for number, j in enumerate(used)}
 
 
 def _tokens(
-    page: Page, x: float, y: float, axis: Axis, labels: list[str], heights: list[float], side: str
+    page: Page,
+    x: float,
+    y: float,
+    axis: Axis,
+    labels: list[str],
+    heights: list[float],
+    side: str,
+    colours: dict[int, str],
 ) -> None:
     """A column of labels, aligned at the side of the lines."""
     for i, (label, height) in enumerate(zip(labels, heights, strict=True)):
-        page.text(x, y + height, label, ha=side, va="center", color=token_colour(axis, i))
+        colour = token_colour(axis, i)
+        colour = colour if axis.is_special(i) else colours.get(i, colour)
+        page.text(x, y + height, label, ha=side, va="center", color=colour)
 
 
 def _weights(page: Page, x: float, y: float, links: Links, heights: list[float]) -> None:

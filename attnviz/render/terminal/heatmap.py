@@ -136,7 +136,7 @@ def draw_cells(
     cells = []
     for column, level in enumerate(levels[row]):
         text = _cell_text(heatmap, row, column, level, layout, screen)
-        cells.append(segment(text, cell_style(level, screen)))
+        cells.append(segment(text, cell_style(level, screen, sign=layout.mode != "numbers")))
     return cells
 
 

@@ -1,78 +1,131 @@
-"""Links between two columns of tokens, drawn in Braille dots; a list where there are none."""
+"""Links between two columns of tokens: ribbons in Braille dots, one colour for each token on the
+left; a list where there are no colours, no dots, or too many tokens."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 
+from attnviz.language import say
 from attnviz.nn.types import Array
+from attnviz.render.palette import COLOURS
 from attnviz.render.terminal.heatmap import label_style
-from attnviz.render.terminal.screen import Block, Row, Screen, cell_style, fit, segment, style
-from attnviz.render.terminal.text import heading, notes, row_width, wrap
+from attnviz.render.terminal.screen import Block, Row, Screen, category_style, fit, segment, style
+from attnviz.render.terminal.text import heading, notes, row_width
 from attnviz.views.kinds import Axis, Links
 
 BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a Braille character, 4 rows × 2 columns."""
 
-CANVAS = 24
-MIN_CANVAS = 6
+CANVAS = 32
+MIN_CANVAS = 8
 MAX_LABEL = 16
-WEIGHT = 5
-"""Room for a weight behind a token."""
+MAX_DRAWN = 40
+"""Tokens on a side; the ribbons of more cross too often to be followed."""
+MAX_LISTED = 60
+SPACIOUS = 8
+"""So few tokens have a line of the screen between them, so that ribbons cross less steeply."""
+
+
+class Names(NamedTuple):
+    """What is written for the tokens of one side, all in one width."""
+
+    texts: list[str]
+    width: int
 
 
 def draw_links(links: Links, screen: Screen) -> Block:
-    """Left tokens, lines, right tokens with their strongest weight."""
-    left, right = _labels(links.left, screen), _labels(links.right, screen)
-    strongest = [links.strongest(i) for i in range(len(links.right))]
-    weights = ["" if s is None else f"{s[1]:.2f}" for s in strongest]
-    widths = [max(map(cell_len, labels), default=0) for labels in (left, right)]
-    available = screen.width - sum(widths) - WEIGHT - 3
+    """Left tokens, ribbons, right tokens with the token that each is joined to most."""
+    left, right = _names(links.left, screen), _names(links.right, screen)
+    colours = _colours(links, screen)
     rows = heading(links.title, screen)
-    rows.append([segment(f"left: {links.left.name}, right: {links.right.name}", style(dim=True))])
-    if screen.unicode and available >= MIN_CANVAS:
-        canvas = _canvas(links, min(CANVAS, available), screen)
-        height = len(canvas)
-        at_left, at_right = (_spread(len(axis), height) for axis in (links.left, links.right))
-        for y in range(height):
-            i, j = at_right.get(y), at_left.get(y)
-            space, weight = segment(" "), "" if i is None else weights[i]
-            rows.append(
-                [
-                    _token(links.left, left, j, widths[0], screen, right=True),
-                    space,
-                    *canvas[y],
-                    space,
-                    _token(links.right, right, i, widths[1], screen),
-                    segment(f" {weight:>4}", style(dim=True)),
-                ]
-            )
+    sides = say("left: {left}, right: {right}", left=links.left.name, right=links.right.name)
+    rows.append([segment(sides, style(dim=True))])
+    joined = [_strongest(links, i, left, colours, screen) for i in range(len(links.right))]
+    beside = max(map(row_width, joined), default=0)
+    available = screen.width - left.width - right.width - beside - 3
+    few = max(len(links.left), len(links.right)) <= MAX_DRAWN
+    about: tuple[str, ...]
+    if few and screen.unicode and screen.depth and available >= MIN_CANVAS:
+        rows += _ribbons(links, left, right, joined, colours, min(CANVAS, available), screen)
+        about = (
+            say("a ribbon has the colour of its token on the left"),
+            say("the thicker a ribbon, the larger the weight; behind the arrow: the largest"),
+        )
     else:
-        rows += _list(links, left, right, screen)
-    about = ("the number: the largest weight of the token on the right", *links.all_notes())
-    rows += notes((*about, links.scale.text), screen.width, screen)
+        rows += _list(links, left, right, colours, screen)
+        about = _about_list(links)
+    n_colour = len(COLOURS[screen.background].categories)
+    if screen.depth and len(colours) > n_colour:
+        about += (say("the colours repeat after {n} tokens", n=n_colour),)
+    rows += notes((*about, *links.all_notes()), screen.width, screen)
     return Block(rows, max(row_width(row) for row in rows))
 
 
-def _labels(axis: Axis, screen: Screen) -> list[str]:
+def _names(axis: Axis, screen: Screen) -> Names:
+    most = min(MAX_LABEL, screen.width // 3)
     named = [screen.text(f"{axis.index(i)} {label}".strip()) for i, label in enumerate(axis.labels)]
-    return [fit(name, min(cell_len(name), MAX_LABEL), screen) for name in named]
+    texts = [fit(name, min(cell_len(name), most), screen) for name in named]
+    return Names(texts, max(map(cell_len, texts), default=0))
 
 
-def _token(
-    axis: Axis,
-    labels: list[str],
-    position: int | None,
+def _colours(links: Links, screen: Screen) -> dict[int, Style | None]:
+    """The colour of each token on the left that has a ribbon; special tokens are dimmed."""
+    used = sorted({j for _, j, _ in links.lines()})
+    return {
+        j: category_style(number, screen, dim=links.left.is_special(j))
+        for number, j in enumerate(used)
+    }
+
+
+def _strongest(
+    links: Links, right: int, left: Names, colours: dict[int, Style | None], screen: Screen
+) -> Row:
+    """`← 2 好 1.00`; nothing for a token that is joined to none."""
+    strongest = links.strongest(right)
+    if strongest is None or strongest[0] not in colours:
+        return []
+    position, weight = strongest
+    name = fit(left.texts[position], left.width, screen)
+    arrow = segment(" ← ", style(dim=True))
+    return [arrow, segment(name, colours[position]), segment(f" {weight:.2f}")]
+
+
+def _ribbons(
+    links: Links,
+    left: Names,
+    right: Names,
+    joined: list[Row],
+    colours: dict[int, Style | None],
     width: int,
     screen: Screen,
-    right: bool = False,
-) -> Segment:
-    """The label of a token, or the room for one."""
-    if position is None:
-        return segment(" " * width)
-    return segment(fit(labels[position], width, screen, right), label_style(axis, position))
+) -> list[Row]:
+    n_token = max(len(links.left), len(links.right))
+    height = 2 * n_token - 1 if n_token <= SPACIOUS else n_token
+    canvas = _canvas(links, height, width, colours)
+    at_left, at_right = (_spread(len(axis), height) for axis in (links.left, links.right))
+    rows: list[Row] = []
+    for y in range(height):
+        i, j = at_right.get(y), at_left.get(y)
+        colour = None if j is None else colours.get(j, label_style(links.left, j))
+        row = [
+            segment("" if j is None else fit(left.texts[j], left.width, screen, True), colour),
+            segment(" "),
+            *canvas[y],
+            segment(" "),
+        ]
+        if j is None:
+            row[0] = segment(" " * left.width)
+        if i is not None:
+            name = fit(right.texts[i], right.width, screen)
+            row += [segment(name, label_style(links.right, i)), *joined[i]]
+        rows.append(row)
+    return rows
 
 
 def _spread(count: int, height: int) -> dict[int, int]:
@@ -82,48 +135,81 @@ def _spread(count: int, height: int) -> dict[int, int]:
     return {round(i * (height - 1) / (count - 1)): i for i in range(count)}
 
 
-def _canvas(links: Links, width: int, screen: Screen) -> list[Row]:
-    """Lines from left to right, up to three dots thick; heavier ones lie above."""
-    height = max(len(links.left), len(links.right))
-    dots = np.zeros((height * 4, width * 2), bool)
-    heat = np.zeros((height, width))
+def _canvas(links: Links, height: int, width: int, colours: dict[int, Style | None]) -> list[Row]:
+    """Ribbons from left to right, up to three dots thick; heavier ones pass above."""
+    owners = np.full((height * 4, width * 2), -1)
     rows = [
         {token: line for line, token in _spread(len(axis), height).items()}
         for axis in (links.left, links.right)
     ]
-    for i, j, weight in links.lines():
+    lines = links.lines()
+    for number, (i, j, weight) in enumerate(lines):
         share = min(1.0, max(0.0, weight / (links.scale.high or 1)))
-        _line(dots, heat, rows[0][j], rows[1][i], share)
-    return [[_cell(dots, heat, y, x, screen) for x in range(width)] for y in range(height)]
+        _ribbon(owners, number, rows[0][j], rows[1][i], share)
+    of_line = [colours[j] for _, j, _ in lines]
+    return [[_cell(owners, y, x, of_line) for x in range(width)] for y in range(height)]
 
 
-def _line(dots: Array, heat: Array, start: int, stop: int, share: float) -> None:
-    n_x = dots.shape[1]
+def _ribbon(owners: Array, number: int, start: int, stop: int, share: float) -> None:
+    """Level at both ends, so that it is clear which tokens they belong to."""
+    n_x = owners.shape[1]
     thick = 1 + (share > 1 / 3) + (share > 2 / 3)
+    at = np.arange(n_x) / (n_x - 1)
+    middle = 4 * (start + (stop - start) * at**2 * (3 - 2 * at)) + 1.5
+    first = (middle - thick / 2 + 1).astype(int)
+    last = first + thick
+    # where it is steep, each column reaches down or up to the next
+    low = np.minimum(first, np.append(last[1:] - thick, first[-1]))
+    high = np.maximum(last, np.append(last[1:] - 1, last[-1]))
     for x in range(n_x):
-        y = 4 * (start + (stop - start) * x / (n_x - 1)) + 1.5
-        first = int(y - thick / 2 + 1)
-        for row in range(max(0, first), min(first + thick, len(dots))):
-            dots[row, x] = True
-            heat[row // 4, x // 2] = max(heat[row // 4, x // 2], share)
+        owners[max(0, low[x]) : high[x], x] = number
 
 
-def _cell(dots: Array, heat: Array, y: int, x: int, screen: Screen) -> Segment:
-    code = int(DOTS[dots[4 * y : 4 * y + 4, 2 * x : 2 * x + 2]].sum())
-    if not code:
+def _cell(owners: Array, y: int, x: int, styles: list[Style | None]) -> Segment:
+    """The dots of the ribbon above only: one character has one colour, and what passes below is
+    interrupted as it would be on paper."""
+    part = owners[4 * y : 4 * y + 4, 2 * x : 2 * x + 2]
+    top = int(part.max())
+    if top < 0:
         return segment(" ")
-    colour = cell_style(float(heat[y, x]), screen)
-    return segment(chr(BRAILLE + code), colour)
+    return segment(chr(BRAILLE + int(DOTS[part == top].sum())), styles[top])
 
 
-def _list(links: Links, left: list[str], right: list[str], screen: Screen) -> list[Row]:
-    """`2 morning  <- 1 上 0.92, 0 早 0.08`."""
-    width = max(map(cell_len, right), default=0)
+def _list(
+    links: Links,
+    left: Names,
+    right: Names,
+    colours: dict[int, Style | None],
+    screen: Screen,
+) -> list[Row]:
+    """`2 morning ← 1 上 0.92, 0 早 0.08`."""
     arrow = "←" if screen.unicode else "<-"
+    indent = right.width + cell_len(arrow) + 2
+    joined: dict[int, list[Row]] = {}
+    for i, j, weight in reversed(links.lines()):
+        part = [segment(left.texts[j], colours[j]), segment(f" {weight:.2f}")]
+        joined.setdefault(i, []).append(part)
     rows: list[Row] = []
-    for i, name in enumerate(right):
-        lines = sorted((w, j) for k, j, w in links.lines() if k == i)[::-1]
-        parts = ", ".join(f"{left[j]} {w:.2f}" for w, j in lines) or "-"
-        text = f"{fit(name, width, screen)} {arrow} {parts}"
-        rows += [[segment(part)] for part in wrap(text, screen.width, screen, width + 1, True)]
+    for i, text in enumerate(right.texts[:MAX_LISTED]):
+        head = segment(fit(text, right.width, screen), label_style(links.right, i))
+        row = [head, segment(f" {arrow} ", style(dim=True))]
+        parts = joined.get(i, [[segment("-", style(dim=True))]])
+        for number, part in enumerate(parts):
+            comma = 1 if number < len(parts) - 1 else 0
+            if number and row_width(row) + 1 + row_width(part) + comma > screen.width:
+                rows.append(row)
+                row = [segment(" " * indent)]
+            elif number:
+                row.append(segment(" "))
+            row += [*part, segment("," * comma)]
+        rows.append(row)
     return rows
+
+
+def _about_list(links: Links) -> tuple[str, ...]:
+    about: tuple[str, ...] = (
+        say("behind each token: those it is joined to, the largest weight first"),
+    )
+    if len(links.right) > MAX_LISTED:
+        about += (say("{shown} of {all} tokens shown", shown=MAX_LISTED, all=len(links.right)),)
+    return about

@@ -115,21 +115,24 @@ MASKED_LEVEL, BROKEN_LEVEL, NOTHING_LEVEL = 2.0, 3.0, 4.0
 """Levels off the scale: a masked cell, one that is not a number, none at all."""
 
 
-def cell_style(level: float, screen: Screen) -> Style | None:
+def cell_style(level: float, screen: Screen, sign: bool = False) -> Style | None:
     """The style of a cell at a level of the colour scale, with a text colour that can be read.
 
     A level that rounds to 0 has the screen's own background. With 16 colours the text alone
     shows the level; with none there is no style.
+
+    Args:
+        sign: the cell holds a sign whose own darkness is the level, which must not be inverse.
     """
-    return _cell_style(level, screen.depth, screen.background)
+    return _cell_style(level, screen.depth, screen.background, sign)
 
 
 @cache
-def _cell_style(level: float, depth: Depth, background: Background) -> Style | None:
+def _cell_style(level: float, depth: Depth, background: Background, sign: bool) -> Style | None:
     if depth == 0:
         return None
     if depth == 16:
-        return _style_of_16(level, background)
+        return _style_of_16(level, background, sign)
     colours = COLOURS[background]
     if level == MASKED_LEVEL:
         return style(colours.masked_sign, colours.masked)
@@ -140,21 +143,21 @@ def _cell_style(level: float, depth: Depth, background: Background) -> Style | N
     return Style(color=Color.from_ansi(16 if black else 231), bgcolor=colour)
 
 
-def _style_of_16(level: float, background: Background) -> Style | None:
-    """Faint near zero, then plain, in colour, in bold colour, and at the end of the scale inverse;
+def _style_of_16(level: float, background: Background, sign: bool) -> Style | None:
+    """Faint near zero, then plain, in colour, in bold colour, and numbers at the end inverse;
     the reader chose what the 16 colours are, so they say no more than the shades and digits do."""
     if level == MASKED_LEVEL:
         return style(dim=True)
     if level == BROKEN_LEVEL:
         return style(5)
-    sign = level - 10 if level > 5 else level
-    strength = abs(sign)
-    colour = (4 if background == "light" else 6) if level < 5 else 3 if sign > 0 else 4
+    share = level - 10 if level > 5 else level
+    strength = abs(share)
+    colour = (4 if background == "light" else 6) if level < 5 else 3 if share > 0 else 4
     if strength < 0.005:
         return style(dim=True)
     if strength < 0.25:
         return None
-    return style(colour, bold=strength >= 0.5, reverse=strength >= 0.75)
+    return style(colour, bold=strength >= 0.5, reverse=strength >= 0.75 and not sign)
 
 
 def half_cells(above: float, below: float, screen: Screen) -> Segment:
@@ -186,14 +189,14 @@ def cell_colour(level: float, depth: Depth, background: Background) -> Color | N
     return Color.from_rgb(*(palette.diverging if signed else palette.sequential)(share, background))
 
 
-def category_style(number: int, screen: Screen, bold: bool = False) -> Style | None:
+def category_style(number: int, screen: Screen, dim: bool = False) -> Style | None:
     """The text colour of the so-manieth of several that have no order."""
     if not screen.depth:
         return None
     if not screen.paints:
-        return style(CATEGORIES_OF_16[number % len(CATEGORIES_OF_16)], bold=bold)
+        return style(CATEGORIES_OF_16[number % len(CATEGORIES_OF_16)], dim=dim)
     categories = COLOURS[screen.background].categories
-    return style(categories[number % len(categories)], bold=bold)
+    return style(categories[number % len(categories)], dim=dim)
 
 
 CATEGORIES_OF_16 = (4, 3, 2, 5, 1, 6)
