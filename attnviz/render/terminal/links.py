@@ -1,5 +1,5 @@
 """Links between two columns of tokens: ribbons in Braille dots, one colour for each token on the
-left; a list where there are no colours, no dots, or too many tokens."""
+left; a list where there are no such dots, or too many tokens."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ SPACIOUS = 8
 """So few tokens have a line of the screen between them, so that ribbons cross less steeply."""
 
 
+NOTHING = -1
+GAP = 3
+"""Dots above and below a ribbon, in those that it crosses."""
+
+
 class Names(NamedTuple):
     """What is written for the tokens of one side, all in one width."""
 
@@ -51,12 +56,9 @@ def draw_links(links: Links, screen: Screen) -> Block:
     available = screen.width - left.width - right.width - beside - 3
     few = max(len(links.left), len(links.right)) <= MAX_DRAWN
     about: tuple[str, ...]
-    if few and screen.unicode and screen.depth and available >= MIN_CANVAS:
+    if few and screen.unicode and available >= MIN_CANVAS:
         rows += _ribbons(links, left, right, joined, colours, min(CANVAS, available), screen)
-        about = (
-            say("a ribbon has the colour of its token on the left"),
-            say("the thicker a ribbon, the larger the weight; behind the arrow: the largest"),
-        )
+        about = _about_ribbons(screen)
     else:
         rows += _list(links, left, right, colours, screen)
         about = _about_list(links)
@@ -137,7 +139,7 @@ def _spread(count: int, height: int) -> dict[int, int]:
 
 def _canvas(links: Links, height: int, width: int, colours: dict[int, Style | None]) -> list[Row]:
     """Ribbons from left to right, up to three dots thick; heavier ones pass above."""
-    owners = np.full((height * 4, width * 2), -1)
+    owners = np.full((height * 4, width * 2), NOTHING)
     rows = [
         {token: line for line, token in _spread(len(axis), height).items()}
         for axis in (links.left, links.right)
@@ -145,13 +147,19 @@ def _canvas(links: Links, height: int, width: int, colours: dict[int, Style | No
     lines = links.lines()
     for number, (i, j, weight) in enumerate(lines):
         share = min(1.0, max(0.0, weight / (links.scale.high or 1)))
-        _ribbon(owners, number, rows[0][j], rows[1][i], share)
+        crossed = [
+            n for n, (right, left, _) in enumerate(lines[:number]) if (i - right) * (j - left) < 0
+        ]
+        _ribbon(owners, number, rows[0][j], rows[1][i], share, crossed)
     of_line = [colours[j] for _, j, _ in lines]
     return [[_cell(owners, y, x, of_line) for x in range(width)] for y in range(height)]
 
 
-def _ribbon(owners: Array, number: int, start: int, stop: int, share: float) -> None:
-    """Level at both ends, so that it is clear which tokens they belong to."""
+def _ribbon(
+    owners: Array, number: int, start: int, stop: int, share: float, crossed: list[int]
+) -> None:
+    """Level at both ends, so that it is clear which tokens they belong to; where it crosses
+    others there is a gap in them."""
     n_x = owners.shape[1]
     thick = 1 + (share > 1 / 3) + (share > 2 / 3)
     at = np.arange(n_x) / (n_x - 1)
@@ -162,6 +170,8 @@ def _ribbon(owners: Array, number: int, start: int, stop: int, share: float) -> 
     low = np.minimum(first, np.append(last[1:] - thick, first[-1]))
     high = np.maximum(last, np.append(last[1:] - 1, last[-1]))
     for x in range(n_x):
+        around = owners[max(0, low[x] - GAP) : high[x] + GAP, x]
+        around[np.isin(around, crossed)] = NOTHING
         owners[max(0, low[x]) : high[x], x] = number
 
 
@@ -170,7 +180,7 @@ def _cell(owners: Array, y: int, x: int, styles: list[Style | None]) -> Segment:
     interrupted as it would be on paper."""
     part = owners[4 * y : 4 * y + 4, 2 * x : 2 * x + 2]
     top = int(part.max())
-    if top < 0:
+    if top == NOTHING:
         return segment(" ")
     return segment(chr(BRAILLE + int(DOTS[part == top].sum())), styles[top])
 
@@ -204,6 +214,13 @@ def _list(
             row += [*part, segment("," * comma)]
         rows.append(row)
     return rows
+
+
+def _about_ribbons(screen: Screen) -> tuple[str, ...]:
+    thick = say("the thicker a ribbon, the larger the weight; behind the arrow: the largest")
+    if not screen.depth:
+        return (thick,)
+    return (say("a ribbon has the colour of its token on the left"), thick)
 
 
 def _about_list(links: Links) -> tuple[str, ...]:

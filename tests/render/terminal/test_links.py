@@ -86,17 +86,21 @@ def test_ribbons_that_cross_stay_apart():
     for colour, dots in re.findall(r"38;5;(\d+)m([\u2801-\u28ff]+)", text):
         seen[COLOURS["dark"].categories.index(int(colour))] += n_dot(dots)
     assert max(seen) in whole
-    assert 0.5 * min(whole) < min(seen) < min(whole)
+    assert 0.3 * min(whole) < min(seen) < min(whole)
 
 
 def one_sided(view, row):
     return view._replace(values=view.values * (np.arange(2) == row)[:, None])
 
 
-def test_without_colours_a_list_says_it():
-    text = drawn(crossing(), depth=0)
-    assert n_dot(text) == 0
-    assert "0 Good ← 1 好 1.00\n1 day  ← 0 早 1.00" in text
+def test_without_colours_it_can_still_be_read():
+    """There is a gap where one passes below, and the words say it too."""
+    lines = drawn(crossing(), depth=0).splitlines()
+    assert lines[2].endswith("0 Good ← 1 好 1.00")
+    assert lines[4].endswith("1 day  ← 0 早 1.00")
+    assert any(re.search("[\u2801-\u28ff] +[\u2801-\u28ff]", line) for line in lines)
+    plain = drawn(crossing(), depth=0, unicode=False)
+    assert "0 Good <- 1 \\u597d 1.00" in plain
 
 
 def test_many_tokens_are_a_list_and_what_is_left_out_is_said():
