@@ -25,6 +25,10 @@ MAX_COLUMNS = 32
 
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()<>#+-!|$~&"})
 
+COMMAND = "$ attnviz "
+NUMBERED, UNNUMBERED = re.compile(r"^(\d+)\."), r"\1\\."
+"""A number that would begin a list."""
+
 WORD = re.compile(r"([^\s`|]+)")
 ACTIVE = re.compile(
     r"://|www\.|mailto:|xmpp:|@|#\d|\bGH-\d|:[\w+-]+:"
@@ -66,16 +70,32 @@ def _view(view: View) -> str:
 
 
 def _text(text: Text) -> str:
-    """Terms as a list; prose, which has none, as a heading and paragraphs."""
+    """Terms as a list, each with the lines up to the next; prose, which has none, as a heading and
+    paragraphs."""
     if not any(line.term for line in text.lines):
         heads = ("## " if line.tone == "head" else "" for line in text.lines)
         return "\n\n".join(
             head + escaped(line.text) for head, line in zip(heads, text.lines, strict=True)
         )
-    return "\n".join(
-        f"- {f'**{escaped(line.term)}**: ' if line.term else ''}{escaped(line.text)}"
-        for line in text.lines
-    )
+    items: list[str] = []
+    for line in text.lines:
+        shown = _command(line.text) if line.text.startswith(COMMAND) else escaped(line.text)
+        if line.term:
+            items.append(f"- **{escaped(line.term)}**: {shown}")
+        elif items:
+            items[-1] += f"  \n  {NUMBERED.sub(UNNUMBERED, shown)}"
+        else:
+            items.append(f"- {shown}")
+    return "\n".join(items)
+
+
+def _command(text: str) -> str:
+    """What one types, as code, without the prompt; its quotes are longer than any in it."""
+    command = text.removeprefix("$ ")
+    if "`" not in command:
+        return f"`{command}`"
+    quotes = "`" * (1 + max(map(len, re.findall("`+", command))))
+    return f"{quotes} {command} {quotes}"
 
 
 def _links(links: Links) -> str:

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from attnviz.render import render
 from attnviz.render.formats import md
-from attnviz.views.kinds import Table
+from attnviz.views.kinds import Line, Table, Text
 from tests.render import samples
 
 
@@ -96,3 +96,26 @@ def test_markdown_shows_any_text_as_it_is(pieces):
     plain, source = shown(md.escaped(text))
     assert plain == text
     assert set(re.findall("<[^>]*>", source)) <= {"<code>", "</code>"}
+
+
+def test_lines_below_a_term_belong_to_it():
+    lines = Line("one", "term"), Line("2. two"), Line("$ attnviz run `x`", "try"), Line("three")
+    source = render([Text(lines)], ".md")[0].decode()
+    page = MarkdownIt("commonmark").render(source)
+    items = re.findall("<li>(.*?)</li>", page, re.DOTALL)
+    assert [item.replace("<br />\n", "⏎") for item in items] == [
+        "<strong>term</strong>: one⏎2. two",
+        "<strong>try</strong>: <code>attnviz run `x`</code>⏎three",
+    ]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8))
+def test_a_command_of_any_characters_is_code(pieces):
+    command = "attnviz " + (" ".join("".join(pieces).split()) or "x")
+    source = render([Text((Line(f"$ {command}", "term"),))], ".md")[0].decode()
+    page = MarkdownIt("commonmark").render(source)
+    shown_code = re.fullmatch(
+        r"<ul>\n<li><strong>term</strong>: <code>(.*)</code></li>\n</ul>\n", page
+    )
+    assert shown_code is not None, page
+    assert html.unescape(shown_code[1]) == command
