@@ -70,6 +70,9 @@ Download = Annotated[
 ]
 
 
+USUAL_TOP = 2
+"""Heads that are shown as matrices, where nothing else is asked for."""
+
 T = TypeVar("T")
 
 
@@ -306,8 +309,13 @@ class LookOptions(Selected):
         "weights"
     )
     top: Annotated[
-        int, typer.Option(help="How many heads are shown as matrices", rich_help_panel=SHOW)
-    ] = 2
+        int | None,
+        typer.Option(
+            help="How many heads are shown as matrices (default: 2, or 3 where the screen is wide)",
+            show_default=False,
+            rich_help_panel=SHOW,
+        ),
+    ] = None
     words: Annotated[
         bool,
         typer.Option(
@@ -323,7 +331,7 @@ class LookOptions(Selected):
                 f"--words: only weights can be merged; a word has no {self.stage}",
                 "leave out --words, or --stage",
             )
-        if self.top < 0:
+        if self.top is not None and self.top < 0:
             raise AttnvizError(f"--top: expected a number from 0, got {self.top}", "--top 2")
 
 
@@ -332,6 +340,16 @@ class ShowOptions(LookOptions):
     """What of the attention is shown, and how weights become colours."""
 
     scale: Scale = "all"
+    stats: Annotated[
+        bool,
+        typer.Option(
+            "--stats", help="The numbers behind the sentences: entropy, …", rich_help_panel=SHOW
+        ),
+    ] = False
+
+    def heads(self, out: OutputOptions) -> int | None:
+        """How many are asked for; None where the screen's width decides."""
+        return USUAL_TOP if self.top is None and out.output else self.top
 
 
 def _stack_field(name: str) -> tuple[str, Any, Any]:

@@ -9,12 +9,14 @@ import numpy as np
 
 from attnviz.analysis.checks import findings
 from attnviz.analysis.informative import HeadInformation, choose_heads, information_of_heads
+from attnviz.analysis.looks import head_looks
 from attnviz.analysis.visibility import empty_rows
 from attnviz.errors import AttnvizError
+from attnviz.language import say, to_say
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Record, Trace
-from attnviz.trace.selection import Selection
+from attnviz.trace.selection import Head, Selection
 from attnviz.views.head_map import information_maps
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -28,13 +30,22 @@ from attnviz.views.kinds import (
     around_zero,
 )
 from attnviz.views.numbers import short
+from attnviz.views.sentences import focus_sentence, look_phrase, look_sentence
 
 By = Literal["all", "row", "head", "log"]
 SCALES: tuple[By, ...] = ("all", "row", "head", "log")
 
-MATRIX_STAGES = ("weights", "scores", "logits")
+STAGES = {
+    "weights": to_say("weights"),
+    "scores": to_say("scores"),
+    "logits": to_say("logits"),
+}
+MATRIX_STAGES = tuple(STAGES)
 
 TOP = 2
+
+MOST_HEADS = 3
+"""Heads that a wide screen may show beside the overview."""
 
 MAX_PANELS = 200
 """Heads whose matrices fit into one overview."""
@@ -44,13 +55,19 @@ def attention_views(
     trace: Trace,
     selection: Selection,
     *,
-    top: int = TOP,
+    top: int | None = TOP,
     stage: str = "weights",
     by: By = "all",
+    stats: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[View]:
     """The model and tokens, an overview of the selected heads, and some of them as matrices:
-    all selected ones if they are few, else the `top` most informative."""
+    all selected ones if they are few, else the `top` most informative.
+
+    Args:
+        top: with None as many as a screen has room for, `TOP` at least.
+        stats: the numbers behind the sentences, too.
+    """
     if stage not in MATRIX_STAGES:
         raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
     selection.check(list(trace))
@@ -60,33 +77,77 @@ def attention_views(
     for record in records:
         record.stage(stage)
     scale = stage_scale(records, stage, by)
-    chosen = choose_heads(records, selection, top, progress)
+    needed = TOP if top is None else top
+    chosen = choose_heads(records, selection, MOST_HEADS if top is None else top, progress)
     views: list[View] = [header(trace)]
     if len(chosen.heads) > 1 or not chosen.are_all:
-        views += overviews(trace, records, selection, stage, scale, chosen.information)
-    for head in chosen.heads:
-        notes = _information_notes(head, is_most=not chosen.are_all)
-        views.append(head_heatmap(trace, trace[head.id], head.head, stage, scale, notes))
+        grids = overviews(trace, records, selection, stage, scale, chosen.information)
+        views += grids if chosen.are_all else _with_choice(grids, len(chosen.heads))
+    sentences = head_sentences(trace, [Head(head.id, head.head) for head in chosen.heads])
+    for number, head in enumerate(chosen.heads):
+        sentence, brief = sentences[number]
+        notes = _information_notes(head) if stats else ()
+        drawn = head_heatmap(trace, trace[head.id], head.head, stage, scale, notes)
+        views.append(
+            drawn._replace(
+                heading=head_title(trace, Head(head.id, head.head), stage),
+                caption=sentence,
+                brief=brief,
+                optional=number >= needed and not chosen.are_all,
+            )
+        )
     if text := findings_text(trace, selection):
         views.append(text)
     return views
 
 
+def _with_choice(grids: Sequence[View], n_head: int) -> list[View]:
+    """The overviews; the last one says which heads are shown in full."""
+    *before, last = grids
+    if not n_head or not isinstance(last, Grid):
+        return list(grids)
+    note = say("in full: the most informative heads, whose rows differ most")
+    return [*before, last._replace(notes=(*last.notes, note))]
+
+
+def head_sentences(trace: Trace, heads: Sequence[Head]) -> list[tuple[str, str]]:
+    """What each head looks at, in full and in brief; empty where no weights are kept."""
+    known = [head for head in heads if trace[head.id].weights is not None]
+    looks = head_looks(trace, known)
+    sentences = []
+    for head in heads:
+        look, keys = looks.get(head), trace.streams[trace[head.id].keys]
+        sentences.append(
+            ("", "") if look is None else (look_sentence(look, keys), look_phrase(look, keys))
+        )
+    return sentences
+
+
+def head_title(trace: Trace, head: Head, stage: str = "weights") -> str:
+    """`L1.H3`, with its block and kind where the trace has several; the stage if not weights."""
+    alike = len({record.id.group for record in trace}) == 1
+    name = head.short if alike else str(head)
+    return name if stage == "weights" else f"{name} · {say(STAGES.get(stage, stage))}"
+
+
 def header(trace: Trace) -> Text:
     """The model, what is to be known of it, and the tokens."""
-    lines = [Line(model_line(trace), "model", "head")]
+    lines = [Line(model_line(trace), say("model"), "head")]
     lines += [Line(label(note), "", "note") for note in trace.model.notes]
     for name, tokens in trace.streams.items():
-        term = "tokens" if len(trace.streams) == 1 else name
+        term = say("tokens") if len(trace.streams) == 1 else say(STREAMS.get(name, name))
         lines.append(tokens_line(tokens, term))
-        if tokens.tags:
-            lines.append(Line(tags_line(tokens), "tags", "head"))
         if tokens.unknown:
             lines.append(Line(unknown_line(tokens), "", "warning"))
     lines += marks_lines(*trace.streams.values())
     if not trace.records and not trace.model.has_attention:
-        lines.append(Line("this model has no attention: there are no weights to show", "", "note"))
+        lines.append(
+            Line(say("this model has no attention: there are no weights to show"), "", "note")
+        )
     return Text(tuple(lines))
+
+
+STREAMS = {"source": to_say("source"), "target": to_say("target")}
 
 
 def model_line(trace: Trace) -> str:
@@ -96,33 +157,49 @@ def model_line(trace: Trace) -> str:
         return label(model.name)
     if model.is_array:
         record = trace.records[0]
-        layers, heads = _counted(len(trace), "layer"), _counted(record.n_head, "head")
         n_q, n_k = (len(trace.streams[name]) for name in (record.queries, record.keys))
-        return f"{label(model.name)} · {layers} × {heads} · {n_q} queries × {n_k} keys"
+        size = say("{n_q} queries × {n_k} keys", n_q=n_q, n_k=n_k)
+        return f"{label(model.name)} · {_size(len(trace), record.n_head)} · {size}"
     shape = model.shape
     family = f" ({model.family})" if model.family else ""
-    parts = [f"{model.name}{family}, {model.kind}"]
+    parts = [f"{model.name}{family}, {say(KINDS.get(model.kind, model.kind))}"]
     if "n_layer" in shape and shape.get("n_head"):
-        parts.append(f"{_counted(shape['n_layer'], 'layer')} × {_counted(shape['n_head'], 'head')}")
+        parts.append(_size(shape["n_layer"], shape["n_head"]))
     parts += [f"{key} {shape[key]}" for key in ("d_model", "seed") if key in shape]
     named = ("kind", "layers", "heads", "d_model", "seed")
     parts += [f"{key} {value}" for key, value in model.changed.items() if key not in named]
     return " · ".join(label(part) for part in parts)
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+KINDS = {
+    "encoder": to_say("encoder"),
+    "decoder": to_say("decoder"),
+    "encoder-decoder": to_say("encoder-decoder"),
+}
+
+
+def _size(n_layer: int, n_head: int) -> str:
+    layers = say("1 layer") if n_layer == 1 else say("{n} layers", n=n_layer)
+    heads = say("1 head") if n_head == 1 else say("{n} heads", n=n_head)
+    return f"{layers} × {heads}"
 
 
 MAX_TOKENS = 200
 
 
 def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
-    """`0 [CLS]  1 I  2 saw  3 [SEP]`; what is left out of a long text is said."""
-    shown = [f"{i}\u00a0{name}" for i, name in enumerate(tokens.labels[:MAX_TOKENS])]
+    """`0 [CLS]  1 I/PRON  2 saw/VERB  3 [SEP]`; what is left out of a long text is said. `?`
+    behind a tag where the word itself is unknown."""
+    shown = [f"{i}\u00a0{name}{_tag(tokens, i)}" for i, name in
+             enumerate(tokens.labels[:MAX_TOKENS])]  # fmt: skip
     rest = len(tokens) - len(shown)
-    text = "  ".join(shown) + (f"  … and {rest} more" if rest else "")
+    text = "  ".join(shown) + ("  " + say("… and {n} more", n=rest) if rest else "")
     return Line(text, term, faint=frozenset(2 * position for position in tokens.special))
+
+
+def _tag(tokens: Tokens, position: int) -> str:
+    tag = tokens.tags[position] if tokens.tags else ""
+    return f"/{tag}{'?' if position in tokens.unknown else ''}" if tag else ""
 
 
 def marks_lines(*streams: Tokens) -> list[Line]:
@@ -131,28 +208,20 @@ def marks_lines(*streams: Tokens) -> list[Line]:
     return [Line("; ".join(notes), "", "note")] if notes else []
 
 
-def tags_line(tokens: Tokens) -> str:
-    """`I PRON  saw VERB  a DET  saw NOUN`; `?` where the word itself is unknown."""
-    pairs = list(zip(tokens.labels, tokens.tags, strict=True))
-    shown = [
-        f"{word}\u00a0{tag}{'?' if i in tokens.unknown else ''}"
-        for i, (word, tag) in enumerate(pairs[:MAX_TOKENS])
-        if tag
-    ]
-    rest = sum(bool(tag) for _, tag in pairs[MAX_TOKENS:])
-    return "  ".join(shown) + (f"  … and {rest} more" if rest else "")
-
-
 def unknown_line(tokens: Tokens) -> str:
     """Which tokens the model's vocabulary lacks."""
-    shown = [f"{i}\u00a0{tokens.labels[i]}" for i in tokens.unknown[:12]]
-    rest = len(tokens.unknown) - len(shown)
-    how = " (tagged by endings, beginnings and shape)" if tokens.tags else ""
-    return f"not in the vocabulary{how}: {'  '.join(shown)}" + (f" and {rest} more" if rest else "")
+    shown = "  ".join(f"{i}\u00a0{tokens.labels[i]}" for i in tokens.unknown[:12])
+    rest = len(tokens.unknown) - 12
+    words = (
+        say("not in the vocabulary (tagged by endings, beginnings and shape): {words}", words=shown)
+        if tokens.tags
+        else say("not in the vocabulary: {words}", words=shown)
+    )
+    return words + (" " + say("and {n} more", n=rest) if rest > 0 else "")
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:
-    return Axis(name, tokens.labels, special=frozenset(tokens.special))
+    return Axis(say(name), tokens.labels, special=frozenset(tokens.special))
 
 
 def stage_scale(records: Sequence[Record], stage: str, by: By = "all") -> Scale:
@@ -187,13 +256,14 @@ def head_heatmap(
         name=f"{_short(trace, record)}.H{head}-{stage}",
         title=f"{record.id} L{record.layer}.H{head} · {stage}",
         values=record.stage(stage)[head],
-        rows=token_axis("query", trace.streams[record.queries]),
-        columns=token_axis("key", trace.streams[record.keys]),
+        rows=token_axis(to_say("query"), trace.streams[record.queries]),
+        columns=token_axis(to_say("key"), trace.streams[record.keys]),
         scale=scale,
         masked=reasons if stage != "scores" else None,
         reasons=record.site.mask,
         notes=(*notes, *empty),
         pooling="mass" if stage == "weights" else "mean",
+        what=say(STAGES.get(stage, stage)),
     )
 
 
@@ -241,11 +311,9 @@ def _grids(
         which = "all-heads" if not selection.clauses else "heads"
         if len({record.id.group for record in trace}) > 1:
             which = f"{which}-{block}-{kind}"
-        what = {"self": "self-attention", "cross": "cross-attention"}[kind]
-        named = "" if block == "array" else f"{block} {what} · "
         grids.append(
             Grid(
-                title=f"{named}all heads shown · {stage}",
+                title=_overview_title(block, kind, stage, len(groups) == 1),
                 panels=panels,
                 row_names=tuple(f"L{record.layer}" for record in members),
                 column_names=tuple(f"H{head}" for head in heads),
@@ -263,22 +331,41 @@ def findings_text(trace: Trace, selection: Selection) -> Text | None:
     return Text(tuple(lines)) if lines else None
 
 
-def _information_notes(head: HeadInformation, is_most: bool) -> tuple[str, ...]:
+def _overview_title(block: str, kind: str, stage: str, is_only: bool) -> str:
+    """What the overview shows; which attention, where there are several."""
+    what = say("all heads") if is_only else say(ATTENTIONS.get((block, kind), kind))
+    return what if stage == "weights" else f"{what} · {say(STAGES.get(stage, stage))}"
+
+
+ATTENTIONS = {
+    ("encoder", "self"): to_say("encoder self-attention"),
+    ("decoder", "self"): to_say("decoder self-attention"),
+    ("decoder", "cross"): to_say("decoder cross-attention"),
+}
+
+
+def _information_notes(head: HeadInformation) -> tuple[str, ...]:
+    """The numbers behind a sentence."""
     if not np.isfinite(head.entropy):
         return ()
-    spread = (
-        f"entropy {head.entropy:.2f} of at most {head.max_entropy:.2f} nats "
-        f"(as if on {head.effective_keys:.1f} keys)"
+    focus = focus_sentence(head.effective_keys, float(np.exp(head.max_entropy)))
+    spread = say("entropy {entropy:.2f} of at most {most:.2f} nats", entropy=head.entropy,
+                 most=head.max_entropy)  # fmt: skip
+    information = say(
+        "mutual information of query and key {information:.2f} nats above an even spread",
+        information=head.mutual_information,
     )
-    most = f"most telling: its rows differ most, by {head.mutual_information:.2f} nats"
-    return (most, spread) if is_most else (spread,)
+    return (focus, spread, information)
 
 
 def _empty_rows_note(record: Record, head: int, scale: Scale) -> tuple[str, ...]:
     """A row that is all zero must not look like one that was scaled."""
     rows = empty_rows(record, head) if scale.by == "row" else []
-    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
-    return (f"all zero, not scaled: row {', '.join(map(str, rows[:8]))}{more}",) if rows else ()
+    if not rows:
+        return ()
+    more = " " + say("and {n} more", n=len(rows) - 8) if len(rows) > 8 else ""
+    shown = ", ".join(map(str, rows[:8]))
+    return (say("all zero, not scaled: row {rows}", rows=shown) + more,)
 
 
 def matrix_numbers(values: Array) -> str:

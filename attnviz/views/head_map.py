@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.informative import HeadInformation, most_informative
+from attnviz.language import say, to_say
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array, Bool
 from attnviz.views.kinds import Axis, Heatmap, Scale, around_zero, indices
 
-LEFT_OUT = "not shown or not defined"
+LEFT_OUT = to_say("not shown or not defined")
 
 
 class HeadMap(NamedTuple):
@@ -27,7 +28,8 @@ class HeadMap(NamedTuple):
     def titled(self, what: str, *notes: str) -> Heatmap:
         """With a title that says which heads these are, and with notes."""
         named = "" if self.block == "array" else f"{self.block} {self.kind} · "
-        return self.heatmap._replace(title=f"{named}{what} by layer and head", notes=notes)
+        title = say("{what} by layer and head", what=what)
+        return self.heatmap._replace(title=named + title, notes=notes)
 
 
 def head_maps(
@@ -59,10 +61,10 @@ def head_maps(
             title="",
             values=cells,
             rows=_layers(numbers),
-            columns=indices("head", cells.shape[1]),
+            columns=indices(say("head"), cells.shape[1]),
             scale=scale,
             masked=np.where(shown, 0, 1) if not shown.all() else None,
-            reasons=(reason,),
+            reasons=(say(reason) if reason == LEFT_OUT else reason,),
         )
         yield HeadMap(block, kind, rows, heatmap)
 
@@ -73,23 +75,26 @@ def information_maps(heads: Sequence[HeadInformation]) -> list[Heatmap]:
     defined = np.isfinite([each.max_entropy for each in heads])
     numbers = np.array([each.head for each in heads])
     maps = head_maps([each.id for each in heads], numbers, values, around_zero(values), defined)
-    about = (
-        f"{len(heads)} heads are too many to draw; shown is how much each tells: the mutual "
-        "information of query and key, in nats, less that of an even spread over visible keys; "
-        "below 0, its rows are more alike than the mask makes them"
+    about = say(
+        "{n} heads are too many to draw. Shown is how much each head's rows differ: the mutual "
+        "information of query and key, in nats, above that of an even spread. Below 0 the rows "
+        "are more alike than the mask makes them.",
+        n=len(heads),
     )
-    return [each.titled("mutual information", about, _how_to_draw(heads, each)) for each in maps]
+    return [
+        each.titled(say("mutual information"), about, _how_to_draw(heads, each)) for each in maps
+    ]
 
 
 def _how_to_draw(heads: Sequence[HeadInformation], of_map: HeadMap) -> str:
     """How to see heads of a map: for example those of the layer of its most informative one."""
     (best,) = most_informative([heads[row] for row in of_map.rows], 1)
-    layer = best.id.layer
-    return f"-s L{layer} draws the heads of layer {layer}, where the most telling one is"
+    return say("-s L{n} draws the heads of layer {n}, with the most informative one",
+               n=best.id.layer)  # fmt: skip
 
 
 def _layers(numbers: Sequence[int]) -> Axis:
     """Named where there are gaps; else the indices are the layers' numbers."""
     if numbers[-1] - numbers[0] < len(numbers):
-        return indices("layer", len(numbers), numbers[0])
-    return Axis("layer", tuple(f"L{layer}" for layer in numbers))
+        return indices(say("layer"), len(numbers), numbers[0])
+    return Axis(say("layer"), tuple(f"L{layer}" for layer in numbers))

@@ -120,6 +120,18 @@ class Heatmap(NamedTuple):
     """How the cells that each reason masks are drawn; if empty, as the masks' entries say."""
     name: str = ""
     """What a file of this picture alone is called; if empty, by the title."""
+    heading: str = ""
+    """A shorter title, `L1.H3`, where the picture says the rest of it already."""
+    caption: str = ""
+    """A sentence about it, which stands beside or below the title."""
+    brief: str = ""
+    """The same in fewer words, where there is little room."""
+    what: str = ""
+    """What its numbers are, `weights`: tells scales apart that one picture has."""
+    group: str = ""
+    """Neighbours of one group stay beside one another where they fit."""
+    optional: bool = False
+    """Whether it may be left out where it does not fit beside what stands before it."""
 
     def shades(self) -> Array:
         """Each cell's level on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a
@@ -345,7 +357,15 @@ View = Heatmap | Grid | Links | Curves | Table | Picture | Text
 def texts(view: View) -> Iterator[str]:
     """Every text of a view, which may hold any characters; not what renderers add."""
     if isinstance(view, Heatmap):
-        yield from (view.title, *view.notes, *view.reasons)
+        yield from (
+            view.title,
+            view.name,
+            view.caption,
+            view.brief,
+            view.what,
+            *view.notes,
+            *view.reasons,
+        )
         yield from (*_axis(view.rows), *_axis(view.columns))
     elif isinstance(view, Links):
         yield from (view.title, *view.notes, *_axis(view.right), *_axis(view.left))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from attnviz.analysis.looks import EVEN, FOCUSED, KEY, SCATTERED, Look
@@ -36,6 +38,25 @@ PATTERNS = {
 }
 """By the pattern of a look; `positional` has words of its own."""
 
+PHRASES = {
+    "induction": to_say("looks after earlier copies ({percent})"),
+    "duplicate-token": to_say("looks at earlier copies ({percent})"),
+    "previous-token": to_say("looks at the previous token ({percent})"),
+    "next-token": to_say("looks at the next token ({percent})"),
+    "self": to_say("looks at itself ({percent})"),
+    "sink": PATTERNS["sink"],
+    "other sink": PATTERNS["sink"],
+    "special-token": to_say("looks at special tokens ({percent})"),
+    "punctuation": to_say("looks at punctuation ({percent})"),
+    "broad": to_say("spreads evenly ({keys} of {max_keys} keys)"),
+    KEY: to_say("looks most at {token} ({percent})"),
+    EVEN: to_say("almost even ({keys} of {max_keys} keys)"),
+    FOCUSED: to_say("no simple pattern ({keys} of {max_keys} keys)"),
+    SCATTERED: to_say("no simple pattern ({keys} of {max_keys} keys)"),
+    UNDEFINED: to_say("its rows are not distributions"),
+}
+"""The same in a few words, for a caption above a small matrix."""
+
 FOCUS = (
     (0.15, to_say("very focused: effectively {keys} of {max_keys} keys")),
     (0.45, to_say("focused: effectively {keys} of {max_keys} keys")),
@@ -53,24 +74,43 @@ def look_sentence(look: Look, keys: Tokens | None = None) -> str:
         keys: the tokens that the head looks at; without them keys are named by position.
     """
     if look.pattern == "positional":
-        sentence = _offset_sentence(look)
+        rows = say("{percent} of its rows look there most", percent=_percent(look.share))
+        sentence = _offset_sentence(look.offset, rows)
     else:
-        percent = _percent(look.share)
-        named = look.pattern == "special-token" and look.position_share >= MOST
-        sentence = say(
-            PATTERNS["sink" if named else look.pattern],
-            share=say("{percent} of its weight", percent=percent),
-            percent=_percent(look.position_share) if named else percent,
-            token=key_name(0 if look.pattern == "sink" else look.position, keys),
-            keys=count(look.keys),
-            max_keys=count(look.max_keys),
-        )
+        sentence = _filled(PATTERNS, look, keys)
     if look.last_rows is not None:
         return say("{sentence}, in its last {n} rows", sentence=sentence, n=look.last_rows)
-    if not look.is_role and look.pattern not in (KEY, EVEN, FOCUSED, SCATTERED, UNDEFINED):
-        # too few rows, or too near to chance, to say more than what this text shows
+    if _is_of_this_text(look):
         return say("here {sentence}, in {n} rows", sentence=sentence, n=look.n_query)
     return sentence
+
+
+def look_phrase(look: Look, keys: Tokens | None = None) -> str:
+    """`looks at the next token (97%)`: the same where there is little room."""
+    if look.pattern == "positional":
+        sentence = _offset_sentence(look.offset, _percent(look.share))
+    else:
+        sentence = _filled(PHRASES, look, keys)
+    return say("here {sentence}", sentence=sentence) if _is_of_this_text(look) else sentence
+
+
+def _is_of_this_text(look: Look) -> bool:
+    """Whether its pattern has too few rows, or is too near to chance, to be more than that."""
+    plain = (KEY, EVEN, FOCUSED, SCATTERED, UNDEFINED)
+    return not look.is_role and look.pattern not in plain
+
+
+def _filled(words: Mapping[str, str], look: Look, keys: Tokens | None) -> str:
+    percent = _percent(look.share)
+    named = look.pattern == "special-token" and look.position_share >= MOST
+    return say(
+        words["sink" if named else look.pattern],
+        share=say("{percent} of its weight", percent=percent),
+        percent=_percent(look.position_share) if named else percent,
+        token=key_name(0 if look.pattern == "sink" else look.position, keys),
+        keys=count(look.keys),
+        max_keys=count(look.max_keys),
+    )
 
 
 def focus_sentence(keys: float, max_keys: float) -> str:
@@ -107,21 +147,19 @@ def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _offset_sentence(look: Look) -> str:
-    rows = say("{percent} of its rows look there most", percent=_percent(look.share))
-    offset = look.offset
+def _offset_sentence(offset: int | None, share: str) -> str:
     if offset is None:  # of a whole corpus
-        return say("looks at one fixed distance ({share})", share=rows)
+        return say("looks at one fixed distance ({share})", share=share)
     if offset == 0:
-        return say("looks at itself ({share})", share=rows)
+        return say("looks at itself ({share})", share=share)
     if offset == -1:
-        return say("looks at the previous token ({share})", share=rows)
+        return say("looks at the previous token ({share})", share=share)
     if offset == 1:
-        return say("looks at the next token ({share})", share=rows)
+        return say("looks at the next token ({share})", share=share)
     if offset == -2:
-        return say("looks two tokens back ({share})", share=rows)
+        return say("looks two tokens back ({share})", share=share)
     if offset == 2:
-        return say("looks two tokens ahead ({share})", share=rows)
+        return say("looks two tokens ahead ({share})", share=share)
     if offset < 0:
-        return say("looks {n} tokens back ({share})", n=-offset, share=rows)
-    return say("looks {n} tokens ahead ({share})", n=offset, share=rows)
+        return say("looks {n} tokens back ({share})", n=-offset, share=share)
+    return say("looks {n} tokens ahead ({share})", n=offset, share=share)

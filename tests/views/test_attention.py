@@ -24,7 +24,40 @@ def test_overview_and_the_most_telling(saw):
     assert [type(view).__name__ for view in views[:2]] == ["Text", "Grid"]
     assert len(of_kind(views, Heatmap)) == 2
     assert len(of_kind(views, Grid)[0].present()) == 8
-    assert any("most telling" in note for note in of_kind(views, Heatmap)[0].notes)
+    assert any("most informative" in note for note in of_kind(views, Grid)[0].notes)
+
+
+def test_titles_are_short_and_captions_are_sentences():
+    tagged = attnviz.run("I saw a saw")
+    first, second = of_kind(attention_views(tagged, Selection()), Heatmap)
+    assert (first.heading, second.heading) == ("L1.H3", "L1.H2")
+    assert first.caption == "looks at the next token (97% of its weight)"
+    assert first.brief == "looks at the next token (97%)"
+    assert first.notes == ()
+    kinds = attnviz.run("I saw", kind="encoder-decoder")
+    (head,) = of_kind(attention_views(kinds, parse_selection(["decoder.1.cross.H2"])), Heatmap)
+    assert head.heading == "decoder.1.cross.H2"
+
+
+def test_numbers_on_request():
+    tagged = attnviz.run("I saw a saw")
+    views = attention_views(tagged, Selection(), stats=True)
+    focus, spread, information = of_kind(views, Heatmap)[0].notes
+    measured = head_information(tagged["encoder.1.self"], 3)
+    assert focus == "very focused: effectively 1.1 of 6 keys"
+    assert f"{measured.entropy:.2f} of at most {np.log(6):.2f} nats" in spread
+    assert f"{measured.mutual_information:.2f} nats" in information
+
+
+def test_a_wide_screen_may_show_more_heads(saw):
+    heads = of_kind(attention_views(saw, Selection(), top=None), Heatmap)
+    assert [head.optional for head in heads] == [False, False, True]
+    assert not any(h.optional for h in of_kind(attention_views(saw, Selection(), top=3), Heatmap))
+
+
+def test_what_the_model_says_of_tokens_stands_beside_them():
+    tokens = Tokens.of(["I", "sawr", "."], tags=["PRON", "VERB", ""], unknown=[1])
+    assert tokens_line(tokens).text == "0\u00a0I/PRON  1\u00a0sawr/VERB?  2\u00a0."
 
 
 def test_one_selected_head_is_shown_alone(saw):

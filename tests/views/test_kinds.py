@@ -93,7 +93,7 @@ def test_every_scale_says_what_it_is():
     assert Scale(-3, 3, "diverging").text == "scale: -3 to 3"
 
 
-NOT_SHOWN = {"tone", "pooling"}
+NOT_SHOWN = {"tone", "pooling", "name"}
 
 
 def strings(value: Any) -> Iterator[str]:

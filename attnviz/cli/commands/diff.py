@@ -12,7 +12,7 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import STDIN, as_shown, is_piped, joined, read_stdin
-from attnviz.cli.options import FileInput, LookOptions, StackOptions, TextInput
+from attnviz.cli.options import USUAL_TOP, FileInput, LookOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.sides import Side, check_uses, read_sides, side_b
 from attnviz.cli.spread import one_of, set_options, spread
@@ -90,7 +90,9 @@ def diff(
         difference = compare(*traces, pairing, stage, bar)
     failed = None if fail_above is None else disagreements(*traces, difference, fail_above)
     names = str(a.file or ""), str(b.file or "")
-    views = difference_views(*traces, difference, names, look.top)
+    views = difference_views(
+        *traces, difference, names, USUAL_TOP if look.top is None else look.top
+    )
     checked = {"fail_above": fail_above, "disagreements": failed}
     arrays = difference.arrays(*traces) if out.wants_data else {}
     drawn = [view for view in pictures(views) if view.name.endswith(MATRIX)]

@@ -92,7 +92,7 @@ def run(
             fingerprint=out.wants_data,
         )
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
-        report = _report(trace, selection, show, steps, mask_effect, out.plot is not None)
+        report = _report(trace, selection, show, out, steps, mask_effect)
         reports.append(report._replace(about=content if isinstance(content, str) else "ids"))
     emit(reports, out)
 
@@ -101,9 +101,9 @@ def _report(
     trace: Trace,
     selection: Selection,
     show: ShowOptions,
+    out: FigureOptions,
     steps: bool,
     mask_effect: bool,
-    plotted: bool,
 ) -> Report:
     from attnviz.views.attention import SCALES, attention_views
     from attnviz.views.figure import head_pictures
@@ -116,9 +116,15 @@ def _report(
     by: Any = one_of("scale", show.scale, SCALES)
     with progress("heads") as bar:
         views = attention_views(
-            trace, selection, top=show.top, stage=show.stage, by=by, progress=bar
+            trace,
+            selection,
+            top=show.heads(out),
+            stage=show.stage,
+            by=by,
+            stats=show.stats,
+            progress=bar,
         )
-    drawn = head_pictures(trace, selection, show.stage, by) if plotted else ()
+    drawn = head_pictures(trace, selection, show.stage, by) if out.plot is not None else ()
     return trace_report(trace, views, drawn)
 
 

@@ -50,6 +50,8 @@ def show(
     rules = None if mask is None else mask_of(mask)
     trace = as_shown(load_file(file, plain, rules), look)
     by: Any = one_of("scale", look.scale, SCALES)
-    views = attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by)
+    views = attention_views(
+        trace, look.selection, top=look.heads(out), stage=look.stage, by=by, stats=look.stats
+    )
     drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
     emit([trace_report(trace, views, drawn)], out)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rich.color import ColorSystem
 
+from attnviz.render.terminal.arrange import arrange
 from attnviz.render.terminal.grid import draw_grid
 from attnviz.render.terminal.heatmap import draw_heatmap
 from attnviz.render.terminal.screen import Block, Row, Screen, segment
 from attnviz.render.terminal.table import draw_table
-from attnviz.render.terminal.text import draw_text, row_width
+from attnviz.render.terminal.text import draw_text
 from attnviz.tokens import in_encoding
-from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Table, View
-
-GAP = 3
+from attnviz.views.kinds import Curves, Grid, Heatmap, Links, Picture, Scale, Table, View
 
 
 def render(views: Sequence[View], screen: Screen) -> bytes:
     """The views as lines of text in UTF-8, in colour if the screen has colours; all characters are
     ones that the screen's encoding has."""
     lines: list[Row] = []
-    for block in _flow(views, screen):
-        if lines:
-            lines.append([])
-        lines += block.rows
+    for rows in _flow(views, screen):
+        lines += [[], *rows] if lines else rows
     text = "\n".join(_line(row, screen) for row in lines)
     return (text if screen.unicode else in_encoding(text, screen.encoding)).encode() + b"\n"
 
@@ -56,33 +53,54 @@ def draw(view: View, screen: Screen, alone: bool = True) -> Block:
     return draw_text(view, screen)
 
 
-def _flow(views: Sequence[View], screen: Screen) -> list[Block]:
-    """Neighbouring heatmaps beside one another while the screen is wide enough; one that stays
-    by itself may use the whole width for its notes."""
-    flowed: list[Block] = []
-    group: list[tuple[View, Block]] = []
-
-    def flush() -> None:
-        if len(group) == 1:
-            flowed.append(draw(group[0][0], screen))
-        elif group:
-            flowed.append(reduce(_beside, (block for _, block in group)))
-        group.clear()
-
-    flows = [isinstance(view, Heatmap) for view in views]
-    for i, view in enumerate(views):
-        neighbours = flows[max(0, i - 1) : i + 2]
-        if not flows[i] or sum(neighbours) == 1:
-            flush()
-            flowed.append(draw(view, screen, alone=not _shown_already(view, views[:i])))
+def _flow(views: Sequence[View], screen: Screen) -> Iterator[list[Row]]:
+    """The lines of each view; overviews and matrices that follow one another stand beside one
+    another where the screen is wide enough, and share a legend."""
+    number = 0
+    while number < len(views):
+        group = _group(views[number:])
+        if group.size and (group.size > 1 or group.grids):
+            yield arrange(group.grids, group.heatmaps, screen)
+            number += group.size
             continue
-        block = draw(view, screen, alone=False)
-        used = sum(each.width + GAP for _, each in group)
-        if used + block.width > screen.width:
-            flush()
-        group.append((view, block))
-    flush()
-    return flowed
+        view = views[number]
+        yield draw(view, screen, alone=not _shown_already(view, views[:number])).rows
+        number += 1
+
+
+class _Group(NamedTuple):
+    """Overviews, and the matrices after them."""
+
+    grids: list[Grid]
+    heatmaps: list[Heatmap]
+
+    @property
+    def size(self) -> int:
+        return len(self.grids) + len(self.heatmaps)
+
+
+def _group(views: Sequence[View]) -> _Group:
+    """What can be arranged together of the first views: as long as each scale has a name, if
+    there are several."""
+    group = _Group([], [])
+    scales: dict[Scale, str] = {}
+    for view in views:
+        if isinstance(view, Grid) and not group.heatmaps:
+            first = view.present()[0]
+        elif isinstance(view, Heatmap):
+            first = view
+        else:
+            break
+        known = {**scales, first.scale: first.what}
+        names = list(known.values())
+        if len(known) > 1 and ("" in names or len(set(names)) < len(names)):
+            break
+        scales = known
+        if isinstance(view, Grid):
+            group.grids.append(view)
+        else:
+            group.heatmaps.append(view)
+    return group
 
 
 def _shown_already(view: View, before: Sequence[View]) -> bool:
@@ -90,16 +108,6 @@ def _shown_already(view: View, before: Sequence[View]) -> bool:
     return isinstance(view, Picture) and any(
         isinstance(other, Picture) and other.image is view.image for other in before
     )
-
-
-def _beside(left: Block, right: Block) -> Block:
-    rows = []
-    for i in range(max(len(left.rows), len(right.rows))):
-        first = left.rows[i] if i < len(left.rows) else []
-        second = right.rows[i] if i < len(right.rows) else []
-        gap = segment(" " * (left.width + GAP - row_width(first)))
-        rows.append([*first, gap, *second] if second else first)
-    return Block(rows, left.width + GAP + right.width)
 
 
 def _line(row: Row, screen: Screen) -> str:

@@ -5,7 +5,6 @@ A Rich table would go blank where its columns do not fit; this grid never leaves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,8 +12,8 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from attnviz.nn.masks import Hatch
 from attnviz.render.line_breaking import MAX_PER_CELL
+from attnviz.render.terminal.legend import Reading, legend
 from attnviz.render.terminal.screen import (
     BROKEN_LEVEL,
     DIGITS,
@@ -32,9 +31,8 @@ from attnviz.render.terminal.screen import (
     segment,
     style,
 )
-from attnviz.render.terminal.text import heading, notes, row_width
-from attnviz.views.kinds import Axis, Heatmap, Scale
-from attnviz.views.numbers import short
+from attnviz.render.terminal.text import notes, row_width, wrap
+from attnviz.views.kinds import Axis, Heatmap
 from attnviz.views.pooling import pool
 
 Mode = Literal["numbers", "shades", "dots"]
@@ -42,15 +40,16 @@ Mode = Literal["numbers", "shades", "dots"]
 MAX_NUMBERS = 40
 MAX_ROWS = 64
 LABEL_WIDTH = 16
-NUMBER_WIDTH = 5
-LOG_WIDTH = 8
+LOG_WIDTH = 9
 MAX_CELL = 10
 NOTE_WIDTH = 36
-BAR = 12
+NUMBER_SIZE = 4
+PADDING = 2
+"""Spaces in a cell beside its number, one on either side."""
 
 
 class Layout(NamedTuple):
-    """How a heatmap is drawn on a screen of some width."""
+    """How a heatmap is drawn in a room of some width."""
 
     mode: Mode
     cell: int
@@ -59,6 +58,12 @@ class Layout(NamedTuple):
     """Columns of the screen for the row labels."""
     halves: bool = False
     """Two rows of cells in one line."""
+    compact: bool = False
+    """Numbers without the zero before the point: `.98`."""
+
+    def width(self, heatmap: Heatmap) -> int:
+        """Of labels and cells."""
+        return self.gutter + 1 + self.cell * len(heatmap.columns)
 
 
 def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
@@ -66,9 +71,17 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
 
     Notes may fill the screen only below a heatmap that stands alone.
     """
-    heatmap, layout = fitted(heatmap, screen)
+    shown, layout = fitted(heatmap, screen)
+    room = screen.width if alone else max(layout.width(shown), NOTE_WIDTH)
+    return draw_fitted(shown, layout, room, screen)
+
+
+def draw_fitted(
+    heatmap: Heatmap, layout: Layout, room: int, screen: Screen, with_legend: bool = True
+) -> Block:
+    """A heatmap in its layout, with words of at most `room` cells."""
     levels = cell_levels(heatmap)
-    rows = heading(heatmap.title, screen)
+    rows = titled(heatmap, room, screen)
     rows += _column_labels(heatmap, layout, screen)
     step = 2 if layout.halves else 1
     for row in range(0, len(heatmap.rows), step):
@@ -76,27 +89,56 @@ def draw_heatmap(heatmap: Heatmap, screen: Screen, alone: bool = True) -> Block:
             _row_label(heatmap.rows, row, layout.gutter, screen), label_style(heatmap.rows, row)
         )
         rows.append([label, segment(" "), *draw_cells(heatmap, levels, row, layout, screen)])
-    width = layout.gutter + 1 + layout.cell * len(heatmap.columns)
-    available = screen.width if alone else max(width, NOTE_WIDTH)
-    axes = f"rows: {heatmap.rows.name}, columns: {heatmap.columns.name}"
-    rows += notes((axes, *heatmap.notes), available, screen)
-    rows += legend([heatmap], layout, available, screen)
-    return Block(rows, max([width, *(row_width(row) for row in rows)]))
+    if with_legend:
+        rows += legend([reading(heatmap, layout)], room, screen)
+    rows += notes(heatmap.notes, room, screen)
+    return Block(rows, max([layout.width(heatmap), *(row_width(row) for row in rows)]))
 
 
-def fitted(heatmap: Heatmap, screen: Screen) -> tuple[Heatmap, Layout]:
-    """The most detailed layout that fits the screen, with the heatmap pooled if need be."""
+def reading(heatmap: Heatmap, layout: Layout) -> Reading:
+    return Reading(heatmap, layout.mode == "numbers", layout.halves)
+
+
+def titled(heatmap: Heatmap, room: int, screen: Screen) -> list[Row]:
+    """The title with its sentence beside it, in fewer words or below it where it must."""
+    title = heatmap.heading or heatmap.title
+    if not title:
+        return []
+    bold = style(bold=True)
+    for caption in (heatmap.caption, heatmap.brief):
+        beside = [segment(f"{screen.text(title)} ", bold), segment(screen.text(caption))]
+        if caption and row_width(beside) <= room:
+            return [beside]
+    rows = [[segment(line, bold)] for line in wrap(title, room, screen)]
+    words = heatmap.brief or heatmap.caption
+    return rows + ([[segment(line)] for line in wrap(words, room, screen)] if words else [])
+
+
+def caption_width(heatmap: Heatmap, screen: Screen) -> int:
+    """Of the title and its sentence on one line."""
+    return cell_len(screen.text(f"{heatmap.heading or heatmap.title} {heatmap.caption}".strip()))
+
+
+def brief_width(heatmap: Heatmap, screen: Screen) -> int:
+    """Of the title and the fewest words."""
+    return caption_width(heatmap._replace(caption=heatmap.brief or heatmap.caption), screen)
+
+
+def fitted(heatmap: Heatmap, screen: Screen, room: int = 0) -> tuple[Heatmap, Layout]:
+    """The most detailed layout that fits the room, by default the screen's width, with the
+    heatmap pooled if need be."""
     n_row, n_column = heatmap.values.shape
     gutter = _gutter(heatmap.rows, screen)
-    available = screen.width - gutter - 1
-    number = _number_width(heatmap)
-    if n_column <= MAX_NUMBERS and n_column * number <= available and n_row <= MAX_ROWS:
+    available = (room or screen.width) - gutter - 1
+    halves = screen.paints and screen.unicode
+    tight, wide = _number_widths(heatmap)
+    if n_column <= MAX_NUMBERS and n_column * tight <= available and n_row <= MAX_ROWS:
         widest = max((cell_len(screen.text(t)) for t in heatmap.columns.labels), default=0) + 1
-        cell = max(number, min(widest, MAX_CELL, available // max(1, n_column)))
-        return heatmap, Layout("numbers", cell, gutter)
+        most = available // max(1, n_column)
+        cell = max(tight, min(max(widest, wide), MAX_CELL, most))
+        return heatmap, Layout("numbers", cell, gutter, compact=cell < wide)
     if n_column * 2 <= available and n_row <= MAX_ROWS:
         return heatmap, Layout("shades", 2, gutter)
-    halves = screen.paints and screen.unicode
     most_rows = MAX_ROWS * (2 if halves else 1)
     columns, rows = -(-n_column // max(1, available)), -(-n_row // most_rows)
     if n_row == n_column:  # one step for both keeps the diagonal a diagonal
@@ -146,10 +188,11 @@ def _cell_text(
     if level == MASKED_LEVEL:
         assert heatmap.masked is not None
         sign = screen.hatch(heatmap.hatch(int(heatmap.masked[row, column])))
-        return (sign * max(1, layout.cell - 1)).rjust(layout.cell)
+        margin = 1 if layout.cell > 2 else 0
+        return f"{sign * max(1, layout.cell - PADDING):>{layout.cell - margin}}{' ' * margin}"
     value = float(heatmap.values[row, column])
     if layout.mode == "numbers":
-        return heatmap.scale.number(value, _decimals(heatmap)).rjust(layout.cell)
+        return _number(heatmap, value, layout.compact).rjust(layout.cell - 1) + " "
     if level == BROKEN_LEVEL:
         return "!" * layout.cell
     if screen.paints:
@@ -176,14 +219,25 @@ def _decimals(heatmap: Heatmap) -> int:
     return 0 if whole or largest >= 1000 else 1 if largest >= 100 else 2
 
 
-def _number_width(heatmap: Heatmap) -> int:
-    decimals = _decimals(heatmap)
+def _number(heatmap: Heatmap, value: float, compact: bool) -> str:
+    text = heatmap.scale.number(value, _decimals(heatmap))
+    if not compact or not np.isfinite(value):
+        return text
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    return sign + (digits[1:] if digits.startswith("0.") else digits[:-1])
+
+
+def _number_widths(heatmap: Heatmap) -> tuple[int, int]:
+    """Of a cell with its number: as narrow as it can be, and in full."""
     if heatmap.scale.by == "log":
-        return LOG_WIDTH
+        return LOG_WIDTH, LOG_WIDTH
     values = heatmap.values[np.isfinite(heatmap.values)]
     ends = (float(values.min(initial=0)), float(values.max(initial=0)))
-    max_length = max(len(heatmap.scale.number(end, decimals)) for end in ends)
-    return max(NUMBER_WIDTH, max_length + 1)
+    decimals = _decimals(heatmap)
+    full = max(NUMBER_SIZE, *(len(heatmap.scale.number(end, decimals)) for end in ends))
+    # a number of at most 1 is understood without its zero, and 1.0 is as long as .98
+    shorter = decimals == 2 and max(map(abs, ends)) <= 1 and len(values) == heatmap.values.size
+    return full + PADDING - shorter, full + PADDING
 
 
 def _gutter(axis: Axis, screen: Screen) -> int:
@@ -212,16 +266,24 @@ def label_style(axis: Axis, position: int) -> Style | None:
 def _column_labels(heatmap: Heatmap, layout: Layout, screen: Screen) -> list[Row]:
     axis, margin = heatmap.columns, " " * (layout.gutter + 1)
     if layout.mode == "numbers":
-        numbers = "".join(axis.index(i).rjust(layout.cell) for i in range(len(axis)))
-        lines: list[Row] = [[segment(margin + numbers, style(dim=True))]]
+        numbers = "".join(axis.index(i).rjust(layout.cell - 1) + " " for i in range(len(axis)))
+        lines: list[Row] = [[segment(margin + numbers.rstrip(), style(dim=True))]]
         if any(axis.labels):
-            cells = [
-                segment(" " + fit(label, layout.cell - 1, screen, right=True), label_style(axis, i))
-                for i, label in enumerate(axis.labels)
-            ]
-            lines.append([segment(margin), *cells])
+            lines.append([segment(margin), *_cell_labels(axis, layout.cell, screen)])
         return lines
     return [[segment(margin + _ruler(axis, layout.cell), style(dim=True))]]
+
+
+def _cell_labels(axis: Axis, cell: int, screen: Screen) -> list[Segment]:
+    """Above its numbers each; one that fills its cell does so where the one before leaves a gap."""
+    cells = []
+    gap = True
+    for position, label in enumerate(axis.labels):
+        whole = gap and cell_len(screen.text(label[: MAX_PER_CELL * cell])) == cell
+        text = fit(label, cell if whole else cell - 1, screen, right=True)
+        cells.append(segment(text if whole else text + " ", label_style(axis, position)))
+        gap = not whole
+    return cells
 
 
 def _ruler(axis: Axis, cell: int) -> str:
@@ -235,46 +297,3 @@ def _ruler(axis: Axis, cell: int) -> str:
             if position * cell + offset < width:
                 marks[position * cell + offset] = char
     return "".join(marks).rstrip()
-
-
-def legend(heatmaps: Sequence[Heatmap], layout: Layout, width: int, screen: Screen) -> list[Row]:
-    """The one scale of all, and the signs that the drawings used."""
-    scale = heatmaps[0].scale
-    rows: list[Row] = []
-    texts = []
-    if screen.paints:
-        rows.append(_colour_bar(scale, screen))
-    elif layout.mode != "numbers":
-        texts = [scale.text, _signs(scale, screen)]
-    reasons: dict[str, Hatch] = {}
-    for heatmap in heatmaps:
-        reasons |= heatmap.masked_by()
-    names: dict[str, list[str]] = {}
-    for name, hatch in reasons.items():
-        names.setdefault("grey:" if layout.halves else screen.hatch(hatch), []).append(name)
-    texts += [f"{sign} masked ({', '.join(alike)})" for sign, alike in names.items()]
-    if layout.mode != "numbers" and any(heatmap.is_broken() for heatmap in heatmaps):
-        texts.append("! not a number" if not layout.halves else "purple: not a number")
-    return rows + notes(texts, width, screen)
-
-
-def _colour_bar(scale: Scale, screen: Screen) -> Row:
-    """The ends of the scale with the colours between them."""
-    low, high, what = scale.ends
-    first = 9.0 if scale.kind == "diverging" else 0.0
-    span = 2.0 if scale.kind == "diverging" else 1.0
-    steps = [round(first + span * i / (BAR - 1), 2) for i in range(BAR)]
-    dim = style(dim=True)
-    bar = [segment(" ", cell_style(step, screen)) for step in steps]
-    tail = f" {high}" + (f" ({what})" if what else "")
-    return [segment(f"{screen.text(low)} ", dim), *bar, segment(screen.text(tail), dim)]
-
-
-def _signs(scale: Scale, screen: Screen) -> str:
-    if scale.kind == "diverging":
-        return f"signs: {RISING} above zero, {FALLING} below, . near it"
-    signs = SHADES if screen.unicode else DIGITS
-    if not screen.unicode:
-        return "signs: tenths of the scale, 9 up to its end"
-    steps = [f"{sign} under {short((i + 1) / len(signs))}" for i, sign in enumerate(signs[:-1])]
-    return f"signs, in shares of the scale: {', '.join(steps)}, {signs[-1]} above"

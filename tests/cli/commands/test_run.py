@@ -19,16 +19,31 @@ SAMPLES = HERE.parent / "samples"
 def test_the_first_command(call):
     done = call("run", "I saw a saw")
     assert (done.code, done.err) == (0, "")
-    assert "tags     I PRON  saw VERB  a DET  saw NOUN" in done.out
-    assert "tokens   0 [BOS]  1 I  2 saw  3 a  4 saw  5 [EOS]" in done.out
-    assert "all heads shown · weights" in done.out
-    assert "most telling" in done.out
+    assert "tokens   0 [BOS]  1 I/PRON  2 saw/VERB  3 a/DET  4 saw/NOUN  5 [EOS]" in done.out
+    assert "all heads" in done.out
+    assert "L1.H3 looks at the next token (97%)" in done.out
     assert "rows: query, columns: key" in done.out
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_first_look_fits_a_terminal(call, width):
+    """22 lines, so that the typed one and the next prompt are on the screen too."""
+    out = call("run", "I saw a saw", "--width", width, "--color", "always").out
+    assert len(out.splitlines()) <= 21  # and a line of what to try next
+
+
+def test_wide_screens_have_more_beside_one_another(call):
+    titles = {
+        width: max(line.count("looks at the") for line in
+                   call("run", "I saw a saw", "--width", width).out.splitlines())
+        for width in (40, 80, 120, 200)
+    }  # fmt: skip
+    assert titles == {40: 1, 80: 2, 120: 2, 200: 3}
 
 
 def test_unknown_words_are_marked(call):
     out = call("run", "The flurgs saw", "--top", "0").out
-    assert re.search(r"tags .* flurgs \w+\?  saw \w+\n", out)
+    assert re.search(r"tokens .* 2 flurgs/\w+\?  3 saw/\w+ ", out)
     assert "not in the vocabulary (tagged by endings, beginnings and shape): 2 flurgs" in " ".join(
         out.split()
     )
@@ -38,7 +53,7 @@ def test_a_model_without_attention(call, tmp_path):
     done = call("run", "I saw a saw", "-m", "tagger-word", "-o", "t.npz", "-o", "t.png")
     assert done.code == 0
     shown = call("show", "t.npz")
-    assert "I PRON  saw VERB  a DET  saw VERB" in shown.out
+    assert "0 I/PRON  1 saw/VERB  2 a/DET  3 saw/VERB" in shown.out
     assert "this model has no attention" in shown.out
     for flags in (("--steps",), ("-s", "L0"), ("--mask-effect",)):
         done = call("run", "I saw", "-m", "tagger-window", *flags)
@@ -179,7 +194,7 @@ def test_ids(call):
 def test_a_mask_of_ones_own(call, tmp_path):
     np.save(tmp_path / "m.npy", np.array([[True, False], [True, True]]))
     out = call("run", "-m", "random", "I saw", "--mask-file", "m.npy", "-s", "L0.H0").out
-    assert "0 I    1.00 ╳╳╳╳" in out
+    assert "0 I    1.00  ╳╳╳╳" in out
     assert "╳ masked (custom)" in out
 
 

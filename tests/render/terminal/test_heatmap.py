@@ -48,8 +48,8 @@ def test_masked_is_neither_zero_nor_blank():
     values = np.zeros((3, 3))
     masked = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], np.uint8)
     small = samples.heatmap(3, values=values, masked=masked)
-    assert "0.00 ╱╱╱╱ ╱╱╱╱" in drawn([small])
-    assert "0.00 //// ////" in drawn([small], unicode=False)
+    assert "0.00  ╱╱╱╱  ╱╱╱╱" in drawn([small])
+    assert "0.00  ////  ////" in drawn([small], unicode=False)
     assert "masked (causal)" in drawn([small])
     n = 30
     shades = samples.heatmap(n, values=np.zeros((n, n)))

@@ -96,6 +96,6 @@ def test_monochrome_has_no_escapes_and_colour_says_the_same():
 
 
 def test_heatmaps_stand_side_by_side_where_they_fit():
-    wide, narrow = drawn([samples.heatmap()] * 2, 100), drawn([samples.heatmap()] * 2, 60)
+    wide, narrow = drawn([samples.heatmap()] * 2, 100), drawn([samples.heatmap()] * 2, 50)
     assert wide.splitlines()[0].count("encoder.0.self") == 2
     assert narrow.splitlines()[0].count("encoder.0.self") == 1
