@@ -25,11 +25,12 @@ LONGEST_QUOTE = 100
 OPTIONAL = " | None"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
     """The hint for an unknown name: the known one that it looks like a slip of the finger for, if
-    there is one, and all of them, or the first of very many."""
+    there is one, and all of them, or the first of very many. `others` may be meant, but are not
+    listed."""
     known = list(known)
-    guess = slip(name, known)
+    guess = slip(name, [*known, *others])
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
     return f"{f'did you mean `{guess}`? ' if guess else ''}known: {', '.join(known[:LISTED])}{more}"
 

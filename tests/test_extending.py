@@ -430,7 +430,7 @@ def test_a_position_scheme(tmp_path):
 
 def test_help_lists_what_was_added(tmp_path):
     """And says of a wrong name what there is."""
-    shown = " ".join(parts(tmp_path, "run", "--help").replace("│", " ").split())
+    shown = " ".join(parts(tmp_path, "run", "--help-all").split())
     for name in ("manhattan", "every:step=…", "square", "ramp"):
         assert name in shown
     assert "ramp" in parts(tmp_path, "encode", "positions", "--help")

@@ -7,13 +7,16 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from typer.core import TyperCommand
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 from attnviz.cli.current import set_current
+from attnviz.cli.help import ALL, Fold, Page
+from attnviz.cli.options import FILES, SCREEN, STACK
+from attnviz.cli.plain import has_colour
 from attnviz.cli.spelling import Speller
 from attnviz.errors import AttnvizError
 from attnviz.registry import LARGEST_INT, Entry, ModuleRegistry
-from attnviz.tokens import in_encoding
 
 REGISTRIES = {
     "activations": ("attnviz.nn.activations", "ACTIVATIONS"),
@@ -25,15 +28,31 @@ REGISTRIES = {
 """What stands in braces in a help text -> module and name of the registry."""
 
 
+FOLDED = {
+    STACK: Fold("--help-stack", "layers, heads, seed, … of -m random", ("--mask", "--score"), True),
+    FILES: Fold("--help-files", "how plain files of weights are read"),
+    SCREEN: Fold("--help-screen", "width, colours, background, language"),
+    "Figures": Fold("--help-figures", "size, fonts, colours of pictures", ("--plot",)),
+}
+"""Title of a group of options -> the flag that shows it, on a page of its own."""
+
+
 class Command(TyperCommand):
     """Fills `{scores}` and the like in the help of its options, only when the help is shown; takes
     no whole number that 64 bits cannot hold."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         set_current(ctx)
+        if ctx.resilient_parsing:  # the shell asks how the line may go on
+            from attnviz.cli.completion import add_completion
+
+            add_completion(self)
+            return super().parse_args(ctx, args)
+        for flag in (ALL, *(fold.flag for fold in FOLDED.values())):
+            if flag in args:
+                self._show_page(ctx, flag)
         try:
-            if not ctx.resilient_parsing:
-                args = Speller(self.params).respell(args)
+            args = Speller(self.params).respell(args)
             return super().parse_args(ctx, args)
         except UnicodeEncodeError as error:  # of the file that an option names
             raise AttnvizError(
@@ -49,12 +68,33 @@ class Command(TyperCommand):
         return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        encoding = sys.stdout.encoding or "ascii"
+        ctx.color = has_colour(sys.stdout) or None
+        formatter.write(self._page(ctx, FOLDED))
+
+    def _page(self, ctx: Any, folds: dict[str, Fold], only: str | None = None) -> str:
         for parameter in self.params:
-            text = getattr(parameter, "help", None)
-            if text:  # signs that are replaced only when they are printed would widen the lines
-                parameter.help = in_encoding(with_names(text), encoding)  # type: ignore[attr-defined]
-        super().format_help(ctx, formatter)
+            if getattr(parameter, "help", None):
+                parameter.help = with_names(parameter.help)  # type: ignore[attr-defined]
+        return Page(ctx, folds, only).text()
+
+    def _show_page(self, ctx: Any, flag: str) -> None:
+        """The page of a group of options, or of all."""
+        titles = {fold.flag: title for title, fold in FOLDED.items()}
+        only = titles.get(flag)
+        if only is not None and not any(
+            getattr(each, "rich_help_panel", None) == only for each in self.params
+        ):
+            raise AttnvizError(f"no such option: {flag}", f"{ctx.command_path} --help")
+        typer.echo(self._page(ctx, {}, only), color=has_colour(sys.stdout))
+        ctx.exit()
+
+
+class Group(TyperGroup):
+    """A command with commands of its own, with the same help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        ctx.color = has_colour(sys.stdout) or None
+        formatter.write(Page(ctx, {}).text())
 
 
 def with_names(text: str) -> str:

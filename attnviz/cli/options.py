@@ -24,6 +24,8 @@ from attnviz.trace.selection import Selection, parse_selection
 
 SHOW = "What is shown"
 WRITE = "Where it goes"
+SCREEN = "The screen"
+FILES = "Plain files of weights"
 STACK = "The stack (of -m random and of .toml stacks; * also of trained models)"
 
 Ids = Annotated[str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")]
@@ -39,25 +41,18 @@ TextWords = Annotated[
 
 Target = Annotated[
     str | None,
-    typer.Option(
-        help="What the decoder of an encoder-decoder has so far (default: what a trained one "
-        "writes; the text for random weights)"
-    ),
+    typer.Option(help="What the decoder has so far (default: what it writes)"),
 ]
 
 Scale = Annotated[
     str,
     typer.Option(
-        help="Colours: all (0 to 1 everywhere), row or head (0 to the largest), log",
+        help="Colours: all (0 to 1), row, head, or log",
         rich_help_panel=SHOW,
     ),
 ]
 
-MODEL = (
-    "One that `attnviz models` lists (tagger, phrases, …), random:layers=2,heads=4,…, a .toml "
-    "stack, a folder with config.json and model.safetensors, a .gguf file, or org/name in Hugging "
-    "Face's cache"
-)
+MODEL = "From `attnviz models`, org/name of Hugging Face, a folder, .gguf, .toml, or random:heads=4"
 
 Model = Annotated[str, typer.Option("-m", "--model", help=MODEL)]
 
@@ -65,7 +60,7 @@ Download = Annotated[
     bool,
     typer.Option(
         "--download",
-        help="Fetch -m org/name from the Hugging Face hub, as far as it is not in the cache",
+        help="Use the network: fetch -m org/name from Hugging Face",
     ),
 ]
 
@@ -133,21 +128,23 @@ class FileInput:
     tokens: Annotated[
         str | None,
         typer.Option(
-            help="Plain files: of the queries, words between spaces, or a file with one a line"
+            help="Of the queries: words between spaces, or a file with one a line",
+            rich_help_panel=FILES,
         ),
     ] = None
     key_tokens: Annotated[
-        str | None, typer.Option(help="Plain files: of the keys, where they are others")
+        str | None, typer.Option(help="Of the keys, where they are others", rich_help_panel=FILES)
     ] = None
     batch: Annotated[
-        str | None, typer.Option(help="Plain files: the batch axis: 0; or 0:3 for its item 3")
+        str | None,
+        typer.Option(help="The batch axis: 0; or 0:3 for its item 3", rich_help_panel=FILES),
     ] = None
     array: Annotated[
-        str | None, typer.Option(help="Plain files: which array holds the weights")
+        str | None, typer.Option(help="Which array holds the weights", rich_help_panel=FILES)
     ] = None
     nan: Annotated[
         str | None,
-        typer.Option(help="Plain files: what NaN means: broken (default) or masked"),
+        typer.Option(help="What NaN means: broken (default) or masked", rich_help_panel=FILES),
     ] = None
 
 
@@ -171,9 +168,8 @@ class OutputOptions:
             "--report",
             parser=destination,
             metavar="FILE",
-            help="Write a file; its suffix picks the format: "
-            f"{' '.join(DATA_FORMATS)} {{formats}}; FOLDER/ for each picture as a file of its own. "
-            "Repeatable.",
+            help=f"Write FILE as {' '.join(DATA_FORMATS)} {{formats}}, or FOLDER/: each picture as "
+            "a file; repeatable",
             rich_help_panel=WRITE,
         ),
     ] = None
@@ -182,16 +178,18 @@ class OutputOptions:
     ] = False
     width: Annotated[
         int | None,
-        typer.Option(help="Columns of the screen (default: the terminal's)", rich_help_panel=WRITE),
+        typer.Option(
+            help="Columns of the screen (default: the terminal's)", rich_help_panel=SCREEN
+        ),
     ] = None
-    color: Annotated[str, typer.Option(help="auto, always or never", rich_help_panel=WRITE)] = (
+    color: Annotated[str, typer.Option(help="auto, always or never", rich_help_panel=SCREEN)] = (
         "auto"
     )
     background: Annotated[
         str,
         typer.Option(
             help="The terminal's: dark, light, or auto (by COLORFGBG, else the terminal is asked)",
-            rich_help_panel=WRITE,
+            rich_help_panel=SCREEN,
         ),
     ] = "auto"
     lang: Annotated[
@@ -199,7 +197,7 @@ class OutputOptions:
         typer.Option(
             help="en, or zh for Chinese (default: of LANG; CSV and JSON are English)",
             show_default=False,
-            rich_help_panel=WRITE,
+            rich_help_panel=SCREEN,
         ),
     ] = None
 
@@ -272,7 +270,7 @@ class Selected:
         typer.Option(
             "-s",
             "--select",
-            help="Layers and heads: L1, L1.H3, L0-2.H1,H3, decoder.0.cross.H2. Repeatable.",
+            help="Layers and heads: L1, L1.H3, L0-2.H1,H3, decoder.0.cross",
             rich_help_panel=SHOW,
         ),
     ] = None
@@ -320,7 +318,7 @@ class LookOptions(Selected):
         bool,
         typer.Option(
             "--words",
-            help="Pieces of words put together: sum over keys, mean over queries",
+            help="Whole words, not pieces: sums of keys, means of queries",
             rich_help_panel=SHOW,
         ),
     ] = False
@@ -402,7 +400,7 @@ else:
                     typer.Option(
                         "-m",
                         "--model",
-                        help=f"{MODEL} (default: tagger; random, if a flag asks for other weights)",
+                        help=f"{MODEL} (default: tagger)",
                     ),
                 ],
                 field(default=None),

@@ -36,15 +36,24 @@ def is_packaged(name: str) -> bool:
 
 
 def hub_name(name: str) -> HubName | None:
-    """The model of the Hugging Face hub that `-m` means; None if it means something else."""
+    """The model of the Hugging Face hub that `-m` means; None if it means something else.
+
+    A short name that everybody knows, like gpt2, means the full one, unless the cache has it as it
+    is.
+    """
     base = name.partition(":")[0]
     if is_packaged(base) or base == RANDOM:
         return None
     if os.path.exists(name) or _names_file(name):
         return None
     from attnviz.models.sources.hub import parse_name
+    from attnviz.models.sources.known import full_name
 
-    return parse_name(name)
+    found = parse_name(name)
+    full = None if found is None else full_name(found.repository)
+    if found is None or full is None or found.folder.exists():
+        return found
+    return found._replace(repository=full)
 
 
 def _names_file(name: str) -> bool:
@@ -161,6 +170,11 @@ def _unknown(name: str, on_hub: HubName | None) -> AttnvizError:
         return AttnvizError(
             f"no such model: {shortened(Path(name))}: {reason}", "attnviz models lists what is here"
         )
+    if on_hub is not None and "/" in on_hub.repository and "/" not in name:
+        return AttnvizError(
+            f"{name} is not here: Hugging Face's cache has no {on_hub}",
+            f"-m {on_hub} --download fetches it; attnviz models lists what is here",
+        )
     if on_hub is not None and "/" in name:
         return AttnvizError(
             f"no such folder, and no such model in Hugging Face's cache: {name!r}",
@@ -173,7 +187,14 @@ def _unknown(name: str, on_hub: HubName | None) -> AttnvizError:
             "attnviz models lists",
         )
     known = [RANDOM, *packaged(), "a folder", "a .gguf file", "a .toml file", "org/name"]
-    return AttnvizError(f"no such model: {name!r}", nearest(parse_spec(name)[0], known))
+    base = parse_spec(name)[0]
+    return AttnvizError(f"no such model: {name!r}", nearest(base, known, _short_names()))
+
+
+def _short_names() -> list[str]:
+    from attnviz.models.sources.known import KNOWN
+
+    return list(KNOWN)
 
 
 def _needs_other_weights(changes: Mapping[str, Any]) -> bool:

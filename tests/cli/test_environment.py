@@ -35,14 +35,14 @@ def shell(tmp_path):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_help_in_any_encoding(cli, encoding):
-    done = cli("run", "--help", PYTHONIOENCODING=encoding)
+    done = cli("run", "--help-all", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode(encoding)
     assert "d_model" in text
     assert "\\u" not in text
     if encoding == "latin-1":
         assert "sqrtd_model" in text
-        assert {len(line) for line in text.splitlines() if line.startswith(("|", "+"))} == {80}
+        assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -63,7 +63,7 @@ def test_tokens_in_any_encoding(cli, encoding):
 
 def test_the_c_locale(cli):
     plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
-    done = cli("run", "--help", **plain)
+    done = cli("run", "--help-all", **plain)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"sqrtd_model" in done.stdout
     done = cli("run", "hi", "-m", "早", **plain)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnviz.cli.command import Command
+from attnviz.cli.command import Command, Group
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     help="Show what positions and tokens look like to the model.",
     no_args_is_help=True,
+    cls=Group,
 )
 
 

@@ -47,7 +47,7 @@ def run(
     ] = None,
     mask_file: Annotated[
         Path | None,
-        typer.Option(help="A mask of your own, queries × keys: True or 1 = visible, or 0 and -inf"),
+        typer.Option(help="A mask of your own, queries × keys: 1 = visible; or 0, -inf"),
     ] = None,
     mask_effect: Annotated[
         bool, typer.Option("--mask-effect", help="Weights without the mask, with it, difference")
@@ -56,10 +56,10 @@ def run(
         bool, typer.Option("--steps", help="Walk through one head: q, k, v, … context")
     ] = False,
     keep: Annotated[
-        str, typer.Option(help="Stages to keep in a saved trace: q,k,v,scores,…, or all")
+        str, typer.Option(help="Stages kept in a saved trace: q,k,v,scores,… or all")
     ] = "",
 ) -> None:
-    """Show the attention of a text: its tokens, all heads at a glance, the most telling ones.
+    """Show the attention of a text: its tokens, all heads, the most informative ones.
 
     attnviz run "I saw a saw"
     attnviz run "I saw a saw" --mask causal -s L1.H0

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnviz.errors import AttnvizError
-from attnviz.models.sources.folder import missing_files
 from attnviz.tokens import label
 
 MAIN = "main"
@@ -74,6 +73,8 @@ def find(name: HubName) -> Path | None:
             f"the revision {name.revision!r} of {name.repository} is not in the cache",
             f"--download fetches it; here is {label(here)}{', …' if len(snapshots) > 3 else ''}",
         )
+    from attnviz.models.sources.folder import missing_files
+
     missing = missing_files(snapshot)
     if missing:
         more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""

@@ -1,0 +1,67 @@
+"""Models by the short names that people know them by."""
+
+from __future__ import annotations
+
+KNOWN = {
+    "albert": "albert/albert-base-v2",
+    "albert-base-v2": "albert/albert-base-v2",
+    "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+    "bart": "facebook/bart-base",
+    "bart-base": "facebook/bart-base",
+    "bert": "google-bert/bert-base-uncased",
+    "bert-base-cased": "google-bert/bert-base-cased",
+    "bert-base-chinese": "google-bert/bert-base-chinese",
+    "bert-base-multilingual-cased": "google-bert/bert-base-multilingual-cased",
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "bert-large-uncased": "google-bert/bert-large-uncased",
+    "dinov2": "facebook/dinov2-small",
+    "distilbert": "distilbert/distilbert-base-uncased",
+    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
+    "distilgpt2": "distilbert/distilgpt2",
+    "electra": "google/electra-small-discriminator",
+    "flan-t5-small": "google/flan-t5-small",
+    "gemma": "google/gemma-2-2b",
+    "gemma-2-2b": "google/gemma-2-2b",
+    "gpt2": "openai-community/gpt2",
+    "gpt-2": "openai-community/gpt2",
+    "gpt2-large": "openai-community/gpt2-large",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "llama": "meta-llama/Llama-3.2-1B",
+    "llama-3.2-1b": "meta-llama/Llama-3.2-1B",
+    "marian": "Helsinki-NLP/opus-mt-zh-en",
+    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+    "mistral": "mistralai/Mistral-7B-v0.1",
+    "opt": "facebook/opt-125m",
+    "opt-125m": "facebook/opt-125m",
+    "opus-mt-en-zh": "Helsinki-NLP/opus-mt-en-zh",
+    "opus-mt-zh-en": "Helsinki-NLP/opus-mt-zh-en",
+    "phi3": "microsoft/Phi-3-mini-4k-instruct",
+    "phi-3": "microsoft/Phi-3-mini-4k-instruct",
+    "pythia": "EleutherAI/pythia-70m",
+    "pythia-70m": "EleutherAI/pythia-70m",
+    "pythia-160m": "EleutherAI/pythia-160m",
+    "qwen": "Qwen/Qwen2.5-0.5B",
+    "qwen2.5": "Qwen/Qwen2.5-0.5B",
+    "qwen2.5-0.5b": "Qwen/Qwen2.5-0.5B",
+    "qwen3": "Qwen/Qwen3-0.6B",
+    "qwen3-0.6b": "Qwen/Qwen3-0.6B",
+    "roberta": "FacebookAI/roberta-base",
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+    "smollm2": "HuggingFaceTB/SmolLM2-135M",
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "t5": "google-t5/t5-small",
+    "t5-base": "google-t5/t5-base",
+    "t5-small": "google-t5/t5-small",
+    "tinyllama": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    "vit": "google/vit-base-patch16-224",
+    "vit-base-patch16-224": "google/vit-base-patch16-224",
+}
+"""Short name, in small letters -> its name on the Hugging Face hub; of a family, a small one."""
+
+
+def full_name(name: str) -> str | None:
+    """`org/name` of a short name, whatever its capitals; None for a name that nobody knows."""
+    return KNOWN.get(name.lower().replace("_", "-"))
