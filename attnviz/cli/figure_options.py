@@ -33,8 +33,7 @@ class FigureOptions(OutputOptions):
         str | None,
         typer.Option(
             metavar="[FILE]",
-            help="One picture of what is shown: to FILE.png, .pdf, … or, without a name, into this "
-            "folder; then its path is printed. Of all views: -o FILE",
+            help="One picture: to FILE.png, .pdf, …; without FILE into this folder",
             rich_help_panel=FIGURES,
         ),
     ] = None

@@ -3,6 +3,7 @@ their own."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -46,6 +47,7 @@ class Page:
 
     def __init__(self, context: Any, folds: dict[str, Fold], only: str | None = None) -> None:
         self._context, self._folds, self._only = context, folds, only
+        self._brief: set[str] = set()  # options of folded groups that are shown all the same
         self._colour = has_colour(sys.stdout)
         self._width = columns()
         self._encoding = sys.stdout.encoding or "ascii"
@@ -65,11 +67,12 @@ class Page:
 
     def _page(self, folds: Sequence[str]) -> str:
         blocks = [self._usage(), *self._about(), *self._groups(folds)]
-        return "\n\n".join("\n".join(block) for block in blocks if block)
+        first, *rest = ("\n".join(block) for block in blocks if block)
+        return "\n".join([first, "\n\n".join(rest)])
 
     def _usage(self) -> list[str]:
         pieces = self._context.command.collect_usage_pieces(self._context)
-        line = " ".join([self._context.command_path, *pieces])
+        line = " ".join([self._context.command_path, *map(_plain, pieces)])
         return [f"{paint('Usage:', BOLD, self._colour)} {line}"]
 
     def _about(self) -> Iterator[list[str]]:
@@ -93,6 +96,7 @@ class Page:
         for title in folds:  # what is kept stands among the usual options
             kept = [p for p in groups.get(title, ()) if set(p.opts) & set(self._folds[title].kept)]
             groups[MINE] += kept
+            self._brief |= {p.name for p in kept}
         for title, parameters in groups.items():
             if self._only not in (None, title):
                 continue
@@ -102,7 +106,7 @@ class Page:
             fold = self._folds[title]
             folded.append((fold.flag, f"{len(parameters)} options: {fold.about}"))
         if folded:
-            yield [*self._title("More help"), *self._rows(folded)]
+            yield self._rows(folded)
         commands = getattr(self._context.command, "list_commands", None)
         if commands is not None:
             yield [*self._title("Commands"), *self._rows(self._commands(commands(self._context)))]
@@ -142,13 +146,9 @@ class Page:
     def _name(self, parameter: Any) -> str:
         """`-m, --model <str>`, `--[no-]gated`, `TEXT`."""
         if parameter.param_type_name == "argument":
-            return (
-                str(parameter.make_metavar(self._context))
-                .replace("[", "")
-                .replace("]", "")
-                .removesuffix("...")
-            )
-        names = sorted(parameter.opts, key=len)
+            return re.sub(r"[][.{}]", "", parameter.make_metavar(self._context)).upper()
+        short = [name for name in parameter.opts if not name.startswith("--")]
+        names = [*short, *[name for name in parameter.opts if name not in short][:1]]
         if parameter.secondary_opts:
             return f"--[no-]{names[-1].removeprefix('--')}"
         name = ", ".join(names)
@@ -161,7 +161,8 @@ class Page:
 
     def _help(self, parameter: Any) -> str:
         text = " ".join((parameter.help or "").split()).removesuffix(".")
-        text = text if self._only else text.removeprefix("* ")
+        if parameter.name in self._brief:
+            text = text.removeprefix("* ").partition(" (default")[0]
         default = parameter.default
         if parameter.required:
             return f"{text} (required)"
@@ -173,6 +174,11 @@ class Page:
     def _spelled(self, text: str) -> str:
         """With signs that the encoding lacks replaced before the lines are broken."""
         return in_encoding(text, self._encoding)
+
+
+def _plain(piece: str) -> str:
+    """How an argument is written: `FILE`, not `{file}`."""
+    return re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), piece)
 
 
 def _first_sentence(text: str) -> str:

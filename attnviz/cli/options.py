@@ -168,8 +168,7 @@ class OutputOptions:
             "--report",
             parser=destination,
             metavar="FILE",
-            help=f"Write FILE as {' '.join(DATA_FORMATS)} {{formats}}, or FOLDER/: each picture as "
-            "a file; repeatable",
+            help=f"Write {' '.join(DATA_FORMATS)} {{formats}}, or FOLDER/ with all pictures",
             rich_help_panel=WRITE,
         ),
     ] = None

@@ -9,7 +9,7 @@ from attnviz.cli.commands import COMMANDS
 from attnviz.cli.help import FITS
 from attnviz.models.build.stack import FIELDS
 
-LONG = 52
+LONG = 60
 """Lines that the help of a command with very many options of its own may have."""
 
 EVERY = [[name] for name in COMMANDS if name != "encode"]
@@ -24,6 +24,7 @@ def test_the_help_fits_a_screen_and_begins_with_examples(call, command):
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith(f"Usage: attnviz {' '.join(command)}")
     assert text.index(f"  attnviz {' '.join(command)}") < text.index("\nOptions\n")
+    assert not set("{}[") & {line.split()[0][0] for line in lines[1:] if line}
 
 
 def test_the_help_of_run(call):
