@@ -136,7 +136,7 @@ def _trained(name: str, dtype: str) -> Model:
     if is_packaged(base):  # ./tagger is a folder of the user's
         if parse_spec(name)[1]:
             raise AttnvizError(f"{base} is trained: it has no options", f"-m {base}")
-        return load_checkpoint(PACKAGED / base, dtype)
+        return load_checkpoint(PACKAGED / base, dtype, base)
     path = Path(name)
     if os.path.isdir(path):  # which no name is too long for
         return load_checkpoint(path, dtype)

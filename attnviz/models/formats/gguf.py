@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
@@ -22,7 +23,20 @@ def load(path: Path, dtype: str = "float32") -> Model:
     file = GGUFFile(path)
     config, tensors = translate(file.metadata, file)
     tokenizer = read_tokenizer(file.metadata, path)
-    return build_model(Checkpoint(path.stem, config, tensors, tokenizer, dtype=dtype))
+    return build_model(
+        Checkpoint(_name(path, file.metadata), config, tensors, tokenizer, dtype=dtype)
+    )
+
+
+def _name(path: Path, metadata: Mapping[str, Any]) -> str:
+    """The file's, if that says anything; else what the file itself says."""
+    from attnviz.models.sources.naming import is_generic
+    from attnviz.tokens import label
+
+    inside = metadata.get("general.name")
+    return (
+        label(inside) if is_generic(path.stem) and inside and isinstance(inside, str) else path.stem
+    )
 
 
 def identify(path: Path) -> tuple[str, bool]:

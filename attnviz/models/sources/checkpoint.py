@@ -17,6 +17,7 @@ from attnviz.models.sources.folder import (
     open_weights,
     read_config,
 )
+from attnviz.models.sources.naming import folder_name
 from attnviz.models.tokenizers.files import read_tokenizers
 from attnviz.tokens import label
 
@@ -24,12 +25,12 @@ PREPROCESSOR = "preprocessor_config.json"
 
 
 def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = None) -> Model:
-    """The model in a folder, named by it unless `name` says otherwise."""
+    """The model in a folder, called what it is unless `name` says otherwise."""
     config = read_config(folder)
     weights = open_weights(folder, config)
     tokenizers = read_tokenizers(folder, config)
     checkpoint = Checkpoint(
-        name or folder.resolve().name,
+        name or folder_name(folder, config),
         Config(config, str(folder / CONFIG)),
         weights,
         tokenizers.source,

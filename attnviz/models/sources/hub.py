@@ -16,6 +16,7 @@ from attnviz.errors import AttnvizError
 from attnviz.tokens import label
 
 MAIN = "main"
+FOLDER = "models--"
 
 NAME = re.compile(r"((?:[\w.-]{1,96}/)?[\w.-]{1,96})(?:@([\w./-]{1,200}))?", re.ASCII)
 COMMIT = re.compile(r"\w{1,64}", re.ASCII)
@@ -36,7 +37,7 @@ class HubName(NamedTuple):
     @property
     def folder(self) -> Path:
         """Its folder in the cache, which may not exist."""
-        return cache_folder() / f"models--{self.repository.replace('/', '--')}"
+        return cache_folder() / f"{FOLDER}{self.repository.replace('/', '--')}"
 
 
 def parse_name(text: str) -> HubName | None:
@@ -88,13 +89,25 @@ def find(name: HubName) -> Path | None:
 
 def cached() -> Iterator[tuple[HubName, Path]]:
     """All snapshots in the cache, each under one name."""
-    for folder in sorted(cache_folder().glob("models--*")):
-        repository = folder.name.removeprefix("models--").replace("--", "/")
+    for folder in sorted(cache_folder().glob(f"{FOLDER}*")):
+        repository = folder.name.removeprefix(FOLDER).replace("--", "/")
         named: dict[Path, str] = {}
         for revision, snapshot in _revisions(folder):
             named.setdefault(snapshot, revision)
         for snapshot, revision in named.items():
             yield HubName(repository, revision), snapshot
+
+
+def name_of(snapshot: Path) -> HubName | None:
+    """The name of a snapshot, in whatever cache it is; None for a folder that is none."""
+    folder = snapshot.parent.parent
+    if snapshot.parent.name != "snapshots" or not folder.name.startswith(FOLDER):
+        return None
+    repository = folder.name.removeprefix(FOLDER).replace("--", "/")
+    for revision, found in _revisions(folder):
+        if found.name == snapshot.name:
+            return parse_name(f"{repository}@{revision}")
+    return None
 
 
 def _revisions(folder: Path) -> Iterator[tuple[str, Path]]:
