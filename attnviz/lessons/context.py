@@ -25,7 +25,7 @@ QUESTION = "How does a word get its meaning from its neighbours?"
 INTUITION = (
     "A dictionary lists several meanings of “saw”: the past of “see”, a tool, to cut with that "
     "tool. The word alone cannot tell you which one is meant; the sentence can. Attention lets "
-    "each word look at the others and take up what it needs from them. So the same word ends up "
+    "each word look at the others and take from them what it needs. So the same word ends up "
     "with a different vector in each place: after “I” a verb, after “a” a noun."
 )
 AFTER = ""

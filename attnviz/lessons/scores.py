@@ -233,7 +233,7 @@ def _uniform_claim(classic: dict[str, Attention], lengths: tuple[int, ...]) -> C
     off = max(largest_difference(done.weights[:, 0, 0], even) for done in classic.values())
     return Claim(
         say("Identical keys get equal weights, whatever the score; hidden keys get none"),
-        say("{n} scores, at most {off:.1e} off", n=len(classic), off=off),
+        say("{n} scores, at most {off:.1g} off", n=len(classic), off=off),
         off < EXACT,
     )
 
@@ -275,7 +275,7 @@ def _length_claim(tried: dict[str, Tried]) -> Claim:
     return Claim(
         say("Only the cosine ignores how long the keys are"),
         say(
-            "with keys {times:g} times as long, its weights change by at most {cosine:.1e}, those "
+            "with keys {times:g} times as long, its weights change by at most {cosine:.1g}, those "
             "of every other score by {others:.2g} or more",
             times=LONGER, cosine=moved["cosine"], others=others,
         ),

@@ -221,7 +221,6 @@ def _links(translated: Translated) -> Links:
         Axis(say("written"), generated.written.labels[:n_word]),
         token_axis(say("phrase"), translated.source),
         notes=(
-            say("The thicker a line, the more the written word looks at that character."),
             say("This head was trained to look where a word comes from; the other heads were not."),
         ),
     )

@@ -90,6 +90,9 @@ def _texts(module: ModuleType) -> Iterator[tuple[int, str]]:
     yield IN_TITLE, " ".join(getattr(module, "ALSO", ()))
     for text in (module.TITLE, getattr(module, "QUESTION", "")):
         yield IN_TITLE, f"{text}\n{translated(text)}".casefold()
+    expected = (each.expect for each in getattr(module, "TRY", ()))
+    for text in filter(None, (getattr(module, "INTUITION", ""), *expected)):
+        yield 1, f"{text}\n{translated(text)}".casefold()
     try:
         tree = ast.parse(inspect.getsource(module))
     except (OSError, SyntaxError):
