@@ -9,6 +9,8 @@ from urllib.parse import quote
 from attnviz.render import figure
 from attnviz.render.formats import md, png
 from attnviz.views.kinds import Table, Text, View
+from attnviz.views.naming import distinct, picture_name
+from attnviz.views.naming import pictures as pictures_of
 
 
 class Handout(NamedTuple):
@@ -27,12 +29,13 @@ def render(chapters: Sequence[tuple[str, Sequence[View]]], folder: str) -> Hando
     pictures: dict[str, bytes] = {}
     drawn: list[View] = []
     for name, views in chapters:
-        for number, view in enumerate(views):
+        names = iter(distinct([f"{name}-{picture_name(view)}" for view in pictures_of(views)]))
+        for view in views:
             if isinstance(view, Text | Table):
                 parts.append(md.render([view])[0].decode().strip())
                 continue
             drawn.append(view)
-            file = f"{name}-{number}.png"
+            file = f"{next(names)}.png"
             pictures[file], _ = png.render([view])
             parts.append(f"![{md.escaped(view.title)}]({quote(f'{folder}/{file}')})")
     return Handout(("\n\n".join(parts) + "\n").encode(), pictures, figure.missing_fonts(drawn))

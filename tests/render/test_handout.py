@@ -15,12 +15,12 @@ def test_words_are_markdown_and_the_rest_is_drawn():
     chapters = [("one", [Text((Line("words"),)), PICTURE]), ("two", [TABLE, PICTURE])]
     document, pictures, warnings = handout.render(chapters, "pictures")
     text = document.decode()
-    assert list(pictures) == ["one-1.png", "two-1.png"]
+    assert list(pictures) == ["one-a-map.png", "two-a-map.png"]
     assert all(content.startswith(b"\x89PNG") for content in pictures.values())
     assert warnings == ()
     positions = [
         text.index(part)
-        for part in ("words", "](pictures/one-1.png)", "| 1 |", "](pictures/two-1.png)")
+        for part in ("words", "](pictures/one-a-map.png)", "| 1 |", "](pictures/two-a-map.png)")
     ]
     assert positions == sorted(positions)
     assert r"![a \[map\]]" in text

@@ -106,10 +106,10 @@ def _report(
     mask_effect: bool,
 ) -> Report:
     from attnviz.views.attention import SCALES, attention_views
-    from attnviz.views.figure import head_pictures
-    from attnviz.views.naming import pictures
 
     if steps or mask_effect:
+        from attnviz.views.naming import pictures
+
         record, head = first_head(trace, selection, masked=mask_effect)
         views = _one_head(trace, record, head, steps)
         return trace_report(trace, views, pictures(views))
@@ -124,8 +124,11 @@ def _report(
             stats=show.stats,
             progress=bar,
         )
-    drawn = head_pictures(trace, selection, show.stage, by) if out.plot is not None else ()
-    return trace_report(trace, views, drawn)
+    if out.plot is None:
+        return trace_report(trace, views)
+    from attnviz.views.figure import head_pictures
+
+    return trace_report(trace, views, head_pictures(trace, selection, show.stage, by))
 
 
 def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View]:

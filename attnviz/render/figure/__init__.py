@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from attnviz.errors import AttnvizError
-from attnviz.render.figure.boxes import MARGIN, Box, Page, Room, lay_out
+from attnviz.render.figure.boxes import GAP, MARGIN, Box, Page, Room, lay_out
 from attnviz.render.figure.curves import curves_box
 from attnviz.render.figure.fonts import families
 from attnviz.render.figure.grid import grid_box
@@ -45,6 +45,8 @@ PIXELS = ("png", "jpg", "webp")
 SMALL_PRINT = 5.0
 """Points below which it is said how small the letters are."""
 BARE_MARGIN = 0.03
+READABLE = 2.6
+"""Inches that a heatmap with its labels takes at least beside others."""
 
 Placed = list[tuple[Box, float, float]]
 
@@ -77,8 +79,8 @@ def draw(
 
 def styled(views: Sequence[View], style: FigureStyle) -> list[View]:
     """The views with the title that the reader gave, or without what a paper says elsewhere."""
-    if style.bare:
-        views = [_bare(view) for view in views]
+    if style.bare:  # of several, titles are all that tells them apart
+        views = [_bare(view, alone=len(views) == 1) for view in views]
     if style.title is None:
         return list(views)
     if len(views) == 1 and not isinstance(views[0], Text):
@@ -86,8 +88,10 @@ def styled(views: Sequence[View], style: FigureStyle) -> list[View]:
     return [Text((Line(style.title, "", "head"),)), *views]
 
 
-def _bare(view: View) -> View:
-    return view if isinstance(view, Text) else view._replace(title="", notes=())
+def _bare(view: View, alone: bool) -> View:
+    if isinstance(view, Text):
+        return view
+    return view._replace(title="" if alone else view.title, notes=())
 
 
 def page_of(
@@ -99,17 +103,38 @@ def page_of(
     zoom = points(1)
     if style.size is not None:
         width, height = style.size[0] / zoom, style.size[1] and style.size[1] / zoom
-        if len(views) == 1 and isinstance(views[0], Heatmap | Grid):
-            room = Room(width - 2 * margin, height and height - 2 * margin)
+        room = Room(width - 2 * margin, height and height - 2 * margin)
+        if len(views) == 1 and isinstance(views[0], Heatmap | Grid | Curves):
             box = _box(views[0], style, room)
             end = height or box.height + 2 * margin
             return _page(width, end, new), [(box, margin, margin)]
+        if all(isinstance(view, Heatmap) for view in views):
+            end, placed = _side_by_side(views, style, room, margin)
+            return _page(width, height or end, new), placed
     natural, high, placed = lay_out([_box(view, style) for view in views], margin)
     if style.size is None:
         return _page(natural, high, new), placed
     factor = min(width / natural, (height or high * width / natural) / high)
     rcParams["font.size"] *= factor
     return _page(width / factor, (height or high * factor) / factor, new), placed
+
+
+def _side_by_side(
+    views: Sequence[View], style: FigureStyle, room: Room, margin: float
+) -> tuple[float, Placed]:
+    """Heatmaps in rows of equal parts of the room, as many in a row as can be read; and where
+    they end."""
+    across = min(len(views), max(1, int((room.width + GAP) / (READABLE + GAP))))
+    down = -(-len(views) // across)
+    across = -(-len(views) // down)
+    each = Room((room.width + GAP) / across - GAP, room.height and (room.height + GAP) / down - GAP)
+    placed: Placed = []
+    y = margin
+    for first in range(0, len(views), across):
+        boxes = [_box(view, style, each) for view in views[first : first + across]]
+        placed += [(box, margin + i * (each.width + GAP), y) for i, box in enumerate(boxes)]
+        y += (each.height or max(box.height for box in boxes)) + GAP
+    return y - GAP + margin, placed
 
 
 def _page(width: float, height: float, new: Callable[..., Figure]) -> Page:
@@ -180,9 +205,9 @@ def _box(view: View, style: FigureStyle, room: Room | None = None) -> Box:
     if isinstance(view, Links):
         return links_box(view)
     if isinstance(view, Picture):
-        return picture_box(view)
+        return picture_box(view, style.bare)
     if isinstance(view, Table):
         return table_box(view)
     if isinstance(view, Curves):
-        return curves_box(view)
+        return curves_box(view, room)
     return text_box(view)

@@ -11,6 +11,7 @@ from attnviz.render.figure.boxes import MAX_WIDTH, Box, Page
 from attnviz.render.figure.colours import limits
 from attnviz.render.figure.heatmap import BAR_SPACE, BAR_WIDTH, LETTER, LINE
 from attnviz.render.figure.heatmap import HEAD as TITLE
+from attnviz.render.figure.text_layout import SMALL, points
 from attnviz.render.line_breaking import wrapped
 from attnviz.views.kinds import Picture
 
@@ -22,24 +23,26 @@ MAX_COVER = 0.9
 over black as over white."""
 
 
-def picture_box(picture: Picture) -> Box:
+def picture_box(picture: Picture, bare: bool = False) -> Box:
     """The image alone at the left, the overlays in rows and columns beside it; columns that are
     too many go below."""
     left = PANEL + 0.35 + max((cell_len(name) for name in picture.row_names), default=0) * LETTER
     parts = _parts(len(picture.column_names), int((MAX_WIDTH - left - BAR_SPACE) / (PANEL + GAP)))
     part_height = NAMES + len(picture.overlays) * (PANEL + GAP)
     end = left + max(len(part) for part in parts) * (PANEL + GAP)
-    width = max(end + BAR_SPACE, cell_len(picture.title) * LETTER * 1.1)
-    notes = _notes(picture, width)
-    height = TITLE + len(parts) * part_height
+    width = end if bare else max(end + BAR_SPACE, cell_len(picture.title) * LETTER * 1.1)
+    notes = [] if bare else _notes(picture, width)
+    head = TITLE if picture.title else 0.0
+    height = head + len(parts) * part_height
 
     def draw(page: Page, x: float, y: float) -> None:
         page.text(x, y, picture.title, fontsize=9, weight="bold")
-        page.text(x, y + TITLE, "the image", color="0.35")
-        _panel(page.axes(x, y + TITLE + NAMES, PANEL, PANEL), picture, None)
+        page.text(x, y + head, "the image", color="0.35")
+        _panel(page.axes(x, y + head + NAMES, PANEL, PANEL), picture, None)
         for number, part in enumerate(parts):
-            _part(page, x, y + TITLE + number * part_height, left, picture, part)
-        _bar(page, x + end, y + TITLE + NAMES, min(height - TITLE - NAMES - GAP, 2.0), picture)
+            _part(page, x, y + head + number * part_height, left, picture, part)
+        if not bare:
+            _bar(page, x + end, y + head + NAMES, min(height - head - NAMES - GAP, 2.0), picture)
         for number, note in enumerate(notes):
             page.text(x, y + height + number * LINE, note, fontsize=7, color="0.35")
 
@@ -109,5 +112,5 @@ def _bar(page: Page, x: float, y: float, height: float, picture: Picture) -> Non
     axes.set_xticks([])
     axes.yaxis.tick_right()
     first, last, _ = picture.scale.ends
-    axes.set_yticks([low, high], [first, last], fontsize=7)
+    axes.set_yticks([low, high], [first, last], fontsize=points(SMALL))
     axes.tick_params(length=2, pad=2)

@@ -83,6 +83,8 @@ def text_box(text: Text) -> Box:
 
 def title_words(title: str) -> tuple[list[Words], float]:
     """The title, and how far down it goes."""
+    if not title:
+        return [], 0.0
     parts = title_lines(title, MAX_WIDTH)
     words = [Words(0, i * LINE, part, TITLE, bold=True) for i, part in enumerate(parts)]
     return words, HEAD + LINE * (len(parts) - 1)
