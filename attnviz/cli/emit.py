@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.options import OutputOptions
+from attnviz.cli.quiet import is_said
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, WholeFiles
 from attnviz.render import render
@@ -41,6 +42,8 @@ class Report(NamedTuple):
     """What its file is called; if empty, by what it holds."""
     about: str = ""
     """What tells one of several reports from the others: its text."""
+    next: tuple[str, ...] = ()
+    """Commands to try after it."""
 
 
 def trace_report(trace: Trace, views: Sequence[View], picture: Sequence[View] = ()) -> Report:
@@ -181,6 +184,17 @@ def show(reports: Sequence[Report], out: OutputOptions) -> None:
 
             text = draw(report.views, screen(out)).decode()
             print_text(f"\n{text}" if number else text)
+    if reports and reports[-1].next and not out.json and not out.is_written:
+        _suggest(reports[-1].next, screen(out))
+
+
+def _suggest(commands: Sequence[str], screen: Screen) -> None:
+    """What to try next, to those who read it on a terminal."""
+    from attnviz.cli.hints import hint_line, is_wanted
+
+    if is_wanted() and (line := hint_line(commands, screen.width)):
+        line = screen.text(line)
+        talk(f"\x1b[2m{line}\x1b[0m" if screen.depth else line, styled=True)
 
 
 def print_bytes(content: bytes) -> None:
@@ -214,9 +228,11 @@ def _to_stdout() -> Iterator[None]:
         ) from error
 
 
-def talk(text: str) -> None:
-    """To stderr: what is said about the work; a name in it may hold anything."""
-    print(label(text), file=sys.stderr)
+def talk(text: str, styled: bool = False) -> None:
+    """To stderr: what is said about the work; a name in it may hold anything, unless it is text
+    of our own that is `styled`."""
+    if is_said(text):
+        print(text if styled else label(text), file=sys.stderr)
 
 
 def screen(out: OutputOptions) -> Screen:

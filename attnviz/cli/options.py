@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, dataclass_trans
 
 import typer
 
+from attnviz.cli.quiet import QUIET
 from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.cli.terminal import background, colour_depth
 from attnviz.errors import AttnvizError
@@ -191,6 +192,15 @@ class OutputOptions:
             rich_help_panel=SCREEN,
         ),
     ] = "auto"
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "-q",
+            "--quiet",
+            help="No hints and no progress: only warnings and errors on stderr",
+            rich_help_panel=WRITE,
+        ),
+    ] = False
     lang: Annotated[
         str | None,
         typer.Option(
@@ -203,6 +213,7 @@ class OutputOptions:
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:
             raise AttnvizError(f"--width: expected columns, got {self.width}", "--width 80")
+        QUIET.set(self.quiet)
         one_of("color", self.color, ("auto", "always", "never"))
         one_of("background", self.background, ("auto", "dark", "light"))
         for path in self.output or ():

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from attnviz.cli.quiet import QUIET
+
 PATIENCE = 1.0
 
 
@@ -22,7 +24,7 @@ def progress(
     a `patience` of its own, with the first update after so many seconds. With a `unit` it says how
     many of them are done in a second. A total of 0 is unknown.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or QUIET.get():
         yield None
         return
     start = time.monotonic()

@@ -11,6 +11,7 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
+from attnviz.cli.hints import next_commands
 from attnviz.cli.inputs import as_shown, first_head, read_inputs, record
 from attnviz.cli.loading import load
 from attnviz.cli.options import ShowOptions, StackOptions, TextInput
@@ -94,6 +95,8 @@ def run(
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         report = _report(trace, selection, show, out, steps, mask_effect)
         reports.append(report._replace(about=content if isinstance(content, str) else "ids"))
+    said = [content if isinstance(content, str) else None for content in inputs]
+    reports[-1] = reports[-1]._replace(next=next_commands(ctx.obj, said))
     emit(reports, out)
 
 
