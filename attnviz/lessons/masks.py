@@ -249,7 +249,6 @@ def _leaks_table(leaks: dict[str, Leaks], length: int) -> Table:
             ),
             say("blind: the sum of the weights of a query that may see no key; it should be 0"),
         ),
-        decimals=3,
     )
 
 

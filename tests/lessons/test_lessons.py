@@ -165,6 +165,14 @@ def test_fits_the_screen(default, name, width):
         assert cell_len(line) <= width, line
 
 
+@written
+def test_a_command_is_whole_on_a_narrow_screen(default, name):
+    shown = "".join(render(page(default(name), name), Screen(40)).decode().split())
+    for part in ("try", "next"):
+        for each in lesson_words(LESSONS[name])[part]:
+            assert "".join(each["command"].split()) in shown
+
+
 @every
 def test_the_sample_holds_the_defaults(name):
     lesson, given = read_input(SAMPLES / f"{name}.toml")

@@ -11,6 +11,8 @@ from attnviz.render.terminal.screen import Block, Row, Screen, fit, segment, sty
 from attnviz.views.kinds import Text
 
 TERM = 9
+COMMAND = "$ attnviz "
+"""How something to be typed begins: no part of it is cut off."""
 
 
 def draw_text(text: Text, screen: Screen) -> Block:
@@ -21,12 +23,14 @@ def draw_text(text: Text, screen: Screen) -> Block:
         "note": style(3),
         "warning": style(1, bold=True),
     }
-    names = [line.term for line in text.lines if line.term]
-    term = min(max(TERM, *(len(name) + 2 for name in names), 0), screen.width // 3) if names else 0
+    names = [cell_len(line.term) + 2 for line in text.lines if line.term]
+    term = min(max(TERM, *names), screen.width // 3) if names else 0
     rows: list[Row] = []
     for line in text.lines:
         tone = tones[line.tone]
-        for number, words in enumerate(wrapped_words(line.text, screen.width - term, screen)):
+        whole = line.text.startswith(COMMAND)
+        width = screen.width - term
+        for number, words in enumerate(wrapped_words(line.text, width, screen, split=whole)):
             name = fit(line.term if number == 0 else "", term, screen)
             row = [segment(name, style(dim=True))]
             for position, word in words:
