@@ -44,7 +44,8 @@ WIDTH = 9.4
 """Inches that all panels take at most, where they are many."""
 FEW, SMALL_PANEL, PANEL, LARGEST_PANEL = 6, 0.62, 1.1, 1.9
 FOR_A_LABEL = 0.13
-DEEPEST = 0.9
+DEEPEST, DEEPEST_OF_ROOM = 1.6, 0.9
+"""Inches that labels take at most, and where the size of the figure is given."""
 MAX_CELLS = 144
 """Along the side of a panel."""
 NAME = 0.18
@@ -161,7 +162,8 @@ def plan_grid(
         across = ((width + GAP) / n_column - GAP) / cells[1]
         down = across if height is None else ((height + gap) / n_row - gap) / cells[0]
         cell = (across, down)
-    rows, columns = _labels(panels, cell)
+    deepest = DEEPEST if width is None else DEEPEST_OF_ROOM
+    rows, columns = _labels(panels, cell, deepest)
     return Plan(panels, n_row, n_column, row_names, column_names, cell, rows, columns, gap)
 
 
@@ -226,7 +228,9 @@ def _arranged(
     return placed, (), ()
 
 
-def _labels(panels: list[Panel], cell: tuple[float, float]) -> tuple[Labels | None, Labels | None]:
+def _labels(
+    panels: list[Panel], cell: tuple[float, float], deepest: float
+) -> tuple[Labels | None, Labels | None]:
     """The tokens at the left and on top, where all panels have the same."""
     found: list[Labels | None] = []
     for axes, size in (
@@ -235,7 +239,7 @@ def _labels(panels: list[Panel], cell: tuple[float, float]) -> tuple[Labels | No
     ):
         first: Axis = axes[0]
         shared = all(axis.labels == first.labels for axis in axes) and any(first.labels)
-        found.append(row_labels(first, size, DEEPEST, bare=True) if shared else None)
+        found.append(row_labels(first, size, deepest, bare=True) if shared else None)
     rows, columns = found
     return rows, columns and columns._replace(turned=True)
 

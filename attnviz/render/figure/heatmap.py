@@ -104,33 +104,48 @@ def heatmap_box(heatmap: Heatmap, style: FigureStyle = PLAIN, room: Room | None 
 
 def plan_heatmap(heatmap: Heatmap, style: FigureStyle, room: Room | None) -> Plan:
     """How large the cells are, which labels there are, what is said below."""
+    heatmap = _drawable(heatmap)
+    n_row, n_column = (max(1, n) for n in heatmap.values.shape)
+    cell = min(CELL, LARGEST / max(n_row, n_column))
+    if room is None:
+        return _plan(heatmap, style, None, cell)
+    cell = min(cell, 0.6 * room.width / n_column)
+    for _ in range(3):  # labels depend on the cells, and the cells on the room the labels leave
+        plan = _plan(heatmap, style, room, cell)
+        cell = plan.height / n_row
+    return plan
+
+
+def _drawable(heatmap: Heatmap) -> Heatmap:
+    """With cells that can be seen, fewer and larger where they are very many."""
     n_row, n_column = heatmap.values.shape
     step = -(-max(n_row, n_column) // MAX_CELLS)
-    heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
+    return pool(heatmap, min(step, n_row), min(step, n_column))
+
+
+def _plan(heatmap: Heatmap, style: FigureStyle, room: Room | None, cell: float) -> Plan:
+    """The plan if rows are about `cell` inches high."""
     n_row, n_column = (max(1, n) for n in heatmap.values.shape)
     bar = not style.bare
     deepest = DEEPEST if room is None else 0.4 * room.width
-    cell = min(CELL, LARGEST / max(n_row, n_column))
     rows = row_labels(heatmap.rows, cell, deepest, style.bare)
     left = PAD + (NAME if heatmap.rows.name else 0) + rows.depth
     if room is None:
         wide = upright_width(heatmap.columns, style.bare)
         fits = wide <= WIDEST_CELL and wide * n_column <= LARGEST
         width = max(cell, wide if fits else 0) * n_column
+        total = max(left + width + BAR_SPACE, _title_room(heatmap.title))
     else:
-        width = room.width - left - (BAR_SPACE if bar else PAD)
-        cell = width / n_column
-    total = max(left + width + BAR_SPACE, _title_room(heatmap.title))
-    total = total if room is None else room.width
+        width, total = room.width - left - (BAR_SPACE if bar else PAD), room.width
+        _check_room(n_column, width)
     title = title_lines(heatmap.title, total) if heatmap.title else []
     columns = column_labels(heatmap.columns, width / n_column, deepest, style.bare)
     above = HEAD + LINE * (len(title) - 1) if title else 0.0
     above += columns.depth + 0.06 + (NAME if heatmap.columns.name else 0)
     notes, said = _notes(heatmap, rows, columns, total, style)
     height = n_row * min(cell, CELL) if room is None else _height(room, above, notes, width, n_row)
-    _check_room(room, width / n_column, height / n_row, width, height)
     if room is not None:
-        rows = row_labels(heatmap.rows, height / n_row, deepest, style.bare)
+        _check_room(n_row, height)
     numbers = _number_size(heatmap, width / n_column, height / n_row) if style.values else 0.0
     return Plan(
         heatmap, title, rows, columns, left, above, width, height, notes, said, bar, numbers
@@ -139,9 +154,7 @@ def plan_heatmap(heatmap: Heatmap, style: FigureStyle, room: Room | None) -> Pla
 
 def plan_on(heatmap: Heatmap, style: FigureStyle, width: float, height: float) -> Plan:
     """The cells of axes that are there, of so many inches; all else stands around them."""
-    n_row, n_column = heatmap.values.shape
-    step = -(-max(n_row, n_column) // MAX_CELLS)
-    heatmap = pool(heatmap, min(step, n_row), min(step, n_column))
+    heatmap = _drawable(heatmap)
     n_row, n_column = (max(1, n) for n in heatmap.values.shape)
     cell = width / n_column, height / n_row
     rows = row_labels(heatmap.rows, cell[1], bare=style.bare)
@@ -162,12 +175,8 @@ def _height(room: Room, above: float, notes: Sequence[str], width: float, n_row:
     return room.height - above - below
 
 
-def _check_room(
-    room: Room | None, cell_width: float, cell_height: float, width: float, height: float
-) -> None:
-    if room is None:
-        return
-    if min(width, height) < SMALLEST_SIDE or min(cell_width, cell_height) < SMALLEST_CELL:
+def _check_room(n_cell: int, inches: float) -> None:
+    if inches < SMALLEST_SIDE or inches / n_cell < SMALLEST_CELL:
         raise AttnvizError(
             "--size: there is no room for the cells beside their labels",
             "a larger --size, a smaller --font-size, or --bare",
