@@ -27,23 +27,30 @@ _TRANSLATE: ContextVar[Translate] = ContextVar("translate", default=str)
 _LANGUAGE: ContextVar[str] = ContextVar("language", default=SOURCE)
 
 
+class Note(str):
+    """A message with its fields filled, in English as data keep it; `say` says it in the reader's
+    language."""
+
+    message: str
+    fields: Mapping[str, Any]
+
+
 def say(message: str, /, **fields: Any) -> str:
     """A message in the reader's language, with its fields filled: `say("{n} keys", n=4)`.
 
-    The message is a literal: `python -m tests.catalogue` collects them for the translators. One
-    that a catalogue lacks stays English.
+    The message is a literal, which `python -m tests.catalogue` collects for the translators, or
+    comes from `to_say`. One that a catalogue lacks stays English; without fields, as it is.
     """
-    return _TRANSLATE.get()(message).format(**fields)
+    if isinstance(message, Note):
+        fields = {k: say(v) if isinstance(v, Note) else v for k, v in message.fields.items()}
+        message = message.message
+    text = translated(message)
+    return text.format(**fields) if fields else text
 
 
 def translated(message: str) -> str:
-    """A message in the reader's language, its fields not filled: for a search."""
-    return _TRANSLATE.get()(message) if message else ""
-
-
-def translation(message: str) -> str:
     """A message in the reader's language, its fields not filled."""
-    return _TRANSLATE.get()(message)
+    return _TRANSLATE.get()(message) if message else ""  # gettext has a header under ""
 
 
 def language() -> str:
@@ -51,9 +58,14 @@ def language() -> str:
     return _LANGUAGE.get()
 
 
-def to_say(message: str) -> str:
-    """A literal that is passed to `say` later: a constant, or what a registry's entry knows."""
-    return message
+def to_say(message: str, /, **fields: Any) -> str:
+    """A literal that is passed to `say` later: a constant, what a registry's entry knows, or, with
+    its fields, a note that data keep."""
+    if not fields:
+        return message
+    note = Note(message.format(**fields))
+    note.message, note.fields = message, fields
+    return note
 
 
 @contextmanager

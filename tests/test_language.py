@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import pickle
 import re
 import string
 from collections import Counter
@@ -14,7 +16,7 @@ from rich.cells import cell_len
 from attnviz import language
 from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
-from attnviz.language import SOURCE, language_of, languages, say, speaking
+from attnviz.language import SOURCE, language_of, languages, say, speaking, to_say
 from attnviz.lessons import LESSONS, question
 from attnviz.lessons.kit.page import lesson_views, list_views
 from attnviz.render.terminal import render
@@ -214,3 +216,14 @@ def test_an_unknown_language(capsys):
         language.speak("tlh")
     assert run_cli(["learn", "steps", "--lang", "tlh"]) == 2
     assert "hint: en, zh" in capsys.readouterr().err
+
+
+def test_a_note_is_english_data_and_said_in_any_language():
+    inner = to_say("token {key}", key=3)
+    note = to_say("without {heads}: their output is 0", heads=inner)
+    assert note == say(note) == "without token 3: their output is 0"
+    assert json.loads(json.dumps(note)) == pickle.loads(pickle.dumps(note)) == note
+    with speaking("zh"):
+        assert say(note) == say(pickle.loads(pickle.dumps(note))) == "去掉 词元 3：这些头的输出为 0"
+        assert say(str(note)) == note, "what has no translation stays as it is"
+        assert say("{0} 100% {") == "{0} 100% {"

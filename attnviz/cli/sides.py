@@ -11,6 +11,7 @@ from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
 from attnviz.cli.loading import load_named
 from attnviz.cli.options import FileInput, TextInput
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.build.stack import FIELDS
 from attnviz.registry import convert, nearest
 from attnviz.trace.selection import Head, Selection, parse_selection
@@ -135,7 +136,7 @@ def _without(model: Model, select: Selection) -> Model:
     return model._replace(
         transformer=ablate(model.transformer, heads, zero),
         shape={**model.shape, "without": names},
-        notes=(*model.notes, f"without {names}: what they give is 0"),
+        notes=(*model.notes, to_say("without {heads}: their output is 0", heads=names)),
     )
 
 

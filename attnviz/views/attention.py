@@ -133,7 +133,7 @@ def head_title(trace: Trace, head: Head, stage: str = "weights") -> str:
 def header(trace: Trace) -> Text:
     """The model, what is to be known of it, and the tokens."""
     lines = [Line(model_line(trace), say("model"), "head")]
-    lines += [Line(label(note), "", "note") for note in trace.model.notes]
+    lines += [Line(label(say(note)), "", "note") for note in trace.model.notes]
     for name, tokens in trace.streams.items():
         term = say("tokens") if len(trace.streams) == 1 else say(STREAMS.get(name, name))
         lines.append(tokens_line(tokens, term))
@@ -205,7 +205,7 @@ def _tag(tokens: Tokens, position: int) -> str:
 def marks_lines(*streams: Tokens) -> list[Line]:
     """What the marks in the labels mean, if there are any."""
     notes = dict.fromkeys(note for tokens in streams for note in tokens.notes)
-    return [Line("; ".join(notes), "", "note")] if notes else []
+    return [Line("; ".join(map(say, notes)), "", "note")] if notes else []
 
 
 def unknown_line(tokens: Tokens) -> str:

@@ -24,6 +24,7 @@ from attnviz.analysis.difference import (
     Matrix,
     matrix,
 )
+from attnviz.language import say
 from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
@@ -81,7 +82,7 @@ def _header(a: Trace, b: Trace, difference: Difference, names: tuple[str, str]) 
         is_named = not name or trace.model.is_array  # by the line of the model itself
         about = model_line(trace) if is_named else f"{label(name)} · {model_line(trace)}"
         lines.append(Line(about, term, "head"))
-        lines += [Line(label(note), "", "note") for note in trace.model.notes]
+        lines += [Line(label(say(note)), "", "note") for note in trace.model.notes]
     single = len(difference.alignments) == 1
     for streams, alignment in difference.alignments.items():
         term = "tokens" if single else streams_text(streams)

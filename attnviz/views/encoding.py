@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from attnviz.analysis.encoding import Check, Embedded, Positions, Rotation
+from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.views.attention import marks_lines, token_axis, tokens_line
@@ -69,7 +70,7 @@ def token_views(
         Text(
             (
                 Line(title, "vectors", "head"),
-                *(Line(note, "", "note") for note in notes),
+                *(Line(say(note), "", "note") for note in notes),
                 tokens_line(tokens),
                 *marks_lines(tokens),
             )

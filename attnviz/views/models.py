@@ -8,6 +8,7 @@ from typing import Any
 
 from attnviz.analysis.layers import LayerGroup, ranges
 from attnviz.analysis.parameters import Component, together
+from attnviz.language import say
 from attnviz.tokens import label
 from attnviz.views.kinds import Line, Table, Text, Value, View
 from attnviz.views.numbers import in_bytes
@@ -75,7 +76,7 @@ def model_views(
         Line(label(text), term, "head" if i == 0 else "plain")
         for i, (term, text) in enumerate(facts)
     ]
-    lines += [Line(label(note), "", "note") for note in notes]
+    lines += [Line(label(say(note)), "", "note") for note in notes]
     if card is not None:
         lines += _card_lines(card)
     views: list[View] = [Text(tuple(lines))]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.build.config import Config
 from attnviz.models.build.families import FAMILIES, INTERNAL, family_name
 from attnviz.models.build.outputs import HEADS, predicts_other, unread_outputs
@@ -102,6 +103,10 @@ def _doubts(model: Model) -> tuple[str, ...]:
     if n_entry is None or n_vocabulary is None or n_entry <= n_vocabulary:
         return ()
     return (
-        f"its tokenizer has {n_entry} tokens, but its embedding {n_vocabulary}: "
-        "they may belong to different models",
+        to_say(
+            "its tokenizer has {n_entry} tokens, but its embedding {n_vocabulary}: they may belong "
+            "to different models",
+            n_entry=n_entry,
+            n_vocabulary=n_vocabulary,
+        ),
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from attnviz.language import to_say
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
 from attnviz.models.build.layers import layer_norm, linear
@@ -65,7 +66,9 @@ def masked_language_model(
     alone = [name for name in _biases(head) if tensors.outside.has(name)]
     if unembed is None and alone and not predicts_other(config):
         ignored += "".join(f"|{re.escape(name)}" for name in alone)
-        notes = {"notes": ("of its output the file has only the bias: there are no logits",)}
+        notes = {
+            "notes": (to_say("the file has only the bias of the output, so there are no logits"),)
+        }
     encoder = Stack("encoder", tuple(blocks))
     return trained_model(
         checkpoint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from attnviz.language import to_say
 from attnviz.models.build.config import Config
 from attnviz.tokens import label
 
@@ -50,16 +51,22 @@ def unread_outputs(config: Config, unread: Iterable[str], *, is_one_read: bool) 
     """
     name = architecture(config)
     if OTHER.fullmatch(name) or PARTLY.fullmatch(name):
-        what = f"of {label(name)}"
+        what = to_say("of {name}", name=label(name))
     elif predicts_tokens(config) and not is_one_read:
-        return ("its file has no output matrix, so that nothing is known of what it would write",)
+        return (to_say("its file has no output matrix, so its predictions cannot be computed"),)
     elif predicts_tokens(config) or name.endswith("Model"):
         return ()  # the class reads no other tensors either
     else:
         heads = sorted({tensor.split(".")[0] for tensor in unread if re.fullmatch(HEADS, tensor)})
         if not heads:
             return ()
-        what = f"made of {label(', '.join(heads))}"
+        what = to_say("made of {name}", name=label(", ".join(heads)))
     if is_one_read:
-        return (f"only the output that predicts tokens is computed, not the others {what}",)
-    return (f"the output {what} is not computed: attention and hidden states are what leads to it",)
+        return (
+            to_say("only the output that predicts tokens is computed, not the others {what}",
+                   what=what),
+        )  # fmt: skip
+    return (
+        to_say("the output {what} is not computed, only the attention and hidden states before it",
+               what=what),
+    )  # fmt: skip

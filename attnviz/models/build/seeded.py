@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.memory import check_available
 from attnviz.models.build.stack import StackConfig
 from attnviz.models.build.stack_parts import build_stacks
@@ -33,7 +34,9 @@ SMALLEST_DRAW = 1000
 VECTORS = 16
 """What a run holds besides the weights, in vectors of the residual stream."""
 
-RANDOM_NOTE = "random weights: they show how attention computes, not what a language model learned"
+RANDOM_NOTE = to_say(
+    "random weights: they show how attention computes, not what a language model learned"
+)
 
 
 def random_model(config: StackConfig, name: str = "random") -> Model:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.build.stack import from_values
 from attnviz.models.model import Model
 from attnviz.nn import masks, scores
@@ -58,7 +59,10 @@ def override(model: Model, changes: Mapping[str, Any]) -> Model:
     return model._replace(
         transformer=model.transformer.change_attention(change),
         shape={**model.shape, "changed": dict(changes)},
-        notes=(*model.notes, f"changed from what it was trained with: {changed}"),
+        notes=(
+            *model.notes,
+            to_say("changed from what it was trained with: {changes}", changes=changed),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.model import Model
 from attnviz.models.run.inputs import (
     Text,
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
     from attnviz.trace.generation import Generated
 
-SPELLING_NOTE = "ids say nothing of a word's spelling: it is read as the list spells it"
-WRITTEN_NOTE = "the target is what the model itself writes"
-SHIFTED_NOTE = "the target is the text moved by one, as the model's class has it"
+SPELLING_NOTE = to_say("ids carry no capitalisation; words are shown as the vocabulary spells them")
+WRITTEN_NOTE = to_say("the target is what the model itself writes")
+SHIFTED_NOTE = to_say("the target is the text shifted by one token, as the model's class does it")
 
 
 @dataclass(frozen=True)

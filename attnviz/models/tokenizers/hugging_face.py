@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.tokenizers.loading import Loaded, make_plain
-from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors
 from attnviz.models.tokenizers.settings import MAX_ID
 from attnviz.models.tokenizers.spelling import show, spelling_of
@@ -24,8 +24,8 @@ MASKS = ("[MASK]", "<mask>")
 SPACED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't", " 'm": "'m",
           " 's": "'s", " 've": "'ve", " 're": "'re"}  # fmt: skip
 
-OTHER_IDS = (
-    f"{SERIALIZED} alone gives this text other ids; as in transformers, the class and the "
+OTHER_IDS = to_say(
+    "tokenizer.json alone gives this text other ids; as in transformers, the class and the "
     "settings of tokenizer_config.json count"
 )
 

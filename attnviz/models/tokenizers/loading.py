@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.json_object import other_kind, read_bytes
 from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, Source, build, class_name
-from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.settings import FLAGS, Settings, Token, read_settings
 from attnviz.models.tokenizers.vocabulary import read_vocabulary
@@ -35,18 +35,23 @@ def load_serialized(path: Path, config: Mapping[str, Any]) -> Loaded:
     name = class_name(settings, config, _is_byte_level(backend))
     before, notes = _state(backend), []
     if name == AS_IT_IS and getattr(backend.model, "dropout", None):
-        notes.append(f"the dropout of {SERIALIZED} is left out: it is for training")
+        notes.append(to_say("the dropout of tokenizer.json is ignored: it is only for training"))
     with package_errors(f"{path} cannot be read as {name:.60}", "download it again"):
         built = build(name, Source(backend.model, backend), settings)
         if built is None:
-            notes.append(f"{SERIALIZED} is read as it is; {name:.60} of transformers may differ")
+            notes.append(
+                to_say(
+                    "tokenizer.json is read as it is; {name} of transformers may differ",
+                    name=label(name[:60]),
+                )
+            )
             built = build(AS_IT_IS, Source(backend.model, backend), settings)
         moved = _moved(built, settings)
         after = _state(built)
     if moved:
-        notes.append(f"{moved}, as in transformers")
+        notes.append(to_say("{moved}, as in transformers", moved=moved))
     alone = None if after == before else cache(lambda: make_plain(read_serialized(path)))
-    return Loaded(built, settings, tuple(map(label, notes)), alone)
+    return Loaded(built, settings, tuple(notes), alone)
 
 
 def load_vocabulary(folder: Path, config: Mapping[str, Any]) -> Loaded | None:
@@ -99,9 +104,12 @@ def _moved(backend: Any, settings: Settings) -> str:
     """Of an added token, that it has another id than the settings give it; empty if none has."""
     for id, (content, _) in settings.added.items():
         if content and backend.token_to_id(content) != id:
-            return (
-                f"the added token {content!r:.60} has the id {id}, but the vocabulary leaves it "
-                f"{backend.token_to_id(content)}"
+            return to_say(
+                "the added token {token} has the id {id} in the settings, but {other} in the "
+                "vocabulary",
+                token=label(f"{content!r:.60}"),
+                id=id,
+                other=backend.token_to_id(content),
             )
     return ""
 

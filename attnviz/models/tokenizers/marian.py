@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.tokenizers.settings import Settings
 from attnviz.models.tokenizers.spelling import Spelling, sentence_piece, show
 from attnviz.models.tokenizers.tokenizer import Tokenizer
@@ -98,7 +99,9 @@ def unread_settings(settings: Settings) -> tuple[str, ...]:
     unread += ["sp_model_kwargs"] * bool(settings.values.get("sp_model_kwargs"))
     names = ", ".join(label(name) for name in unread)
     return (
-        (f"a Marian's {names} are not read: ids may differ from transformers'",) if unread else ()
+        (to_say("{names} of Marian are not read: ids may differ from transformers", names=names),)
+        if unread
+        else ()
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from attnviz.language import to_say
 from attnviz.tokens import word_numbers
 
 SPACE = "▁"
@@ -203,14 +204,20 @@ def _notes(
     notes = []
     pieces = [label for position, label in enumerate(labels) if position not in whole_tokens]
     if spelling.joint and any(piece.startswith(spelling.joint) for piece in pieces):
-        notes.append(f"{spelling.joint} continues the word before it")
+        notes.append(to_say("{mark} continues the word before it", mark=spelling.joint))
     if any(piece.startswith(" ") for piece in pieces):
-        notes.append("␣ is a space, part of its token")
+        notes.append(to_say("␣ is a space, part of its token"))
     split = next((character for character in characters if character.n_part > 1), None)
     if split is not None and not spelling.joint:
         first = f"{split.text}·1/{split.n_part}"
-        notes.append(f"{first} is the first of {split.n_part} tokens that share a character")
+        notes.append(
+            to_say(
+                "{mark} is the first of {n} tokens that share a character",
+                mark=first,
+                n=split.n_part,
+            )
+        )
     broken = next((character for character in characters if len(character.text) > 1), None)
     if broken is not None and not spelling.joint:
-        notes.append(f"{broken.text} is a byte that is not a character")
+        notes.append(to_say("{mark} is a byte that is not a character", mark=broken.text))
     return notes

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.language import to_say
 from attnviz.models.vision.images import GREY, Pixels, explained, opaque, open_image, resize
 from attnviz.nn.types import Array
 
@@ -29,7 +30,7 @@ class GreyReader(NamedTuple):
         picture, name, opening_notes = open_image(image)
         notes, size = list(opening_notes), (self.height, self.width)
         if picture.mode not in GREY:
-            notes.append(f"{name} was made grey")
+            notes.append(to_say("{name} was converted to grey", name=name))
         with explained(name):
             picture = opaque(picture).convert("L")
         if (picture.height, picture.width) != size:
@@ -42,8 +43,12 @@ class GreyReader(NamedTuple):
 def _light_on_dark(values: Array) -> tuple[Array, tuple[str, ...]]:
     """[height, width] -> the same, inverted if its border is bright; and notes on that."""
     if float(np.ptp(values)) < 1 / 255:
-        return values, ("the image is of one brightness: there is nothing to see in it",)
+        return values, (
+            to_say("the image has the same brightness everywhere: there is nothing to see"),
+        )
     border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     if float(np.median(border)) <= BRIGHT:
         return values, ()
-    return 1 - values, ("dark on light was turned into light on dark, as the model was trained",)
+    return 1 - values, (
+        to_say("dark on light was inverted to light on dark, which the model was trained on"),
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.files import shortened, why_unreachable
+from attnviz.language import to_say
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
@@ -96,9 +97,9 @@ def open_image(image: str | Path | Array, check: CheckSize | None = None) -> Ope
     picture, n_picture, rotated = _open(Path(image), check)
     notes = []
     if n_picture > 1:
-        notes.append(f"{name}: the first of {n_picture} pictures")
+        notes.append(to_say("{name}: the first of {n} pictures", name=name, n=n_picture))
     if rotated:
-        notes.append(f"{name} was turned upright, as its EXIF data say")
+        notes.append(to_say("{name} was turned upright, as its EXIF data say", name=name))
     return Opened(picture, name, tuple(notes))
 
 
@@ -129,11 +130,11 @@ def resize(picture: Any, size: tuple[int, int], resample: int, name: str) -> tup
             "cut it to a shape nearer to a square",
         )
     stretches = height * new_width, width * new_height
-    squeezed = max(stretches) >= 2 * min(stretches)
-    note = f"{name} was resized from {width} × {height} to {new_width} × {new_height} pixels"
-    return picture.resize(
-        (new_width, new_height), resample
-    ), note + ", which squeezes it" * squeezed
+    sizes = {"old": f"{width} × {height}", "new": f"{new_width} × {new_height}"}
+    note = to_say("{name} was resized from {old} to {new} pixels", name=name, **sizes)
+    if max(stretches) >= 2 * min(stretches):
+        note = to_say("{note}, which distorts it", note=note)
+    return picture.resize((new_width, new_height), resample), note
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.vision.images import (
     MAX_PIXELS,
     Opened,
@@ -160,7 +161,7 @@ class Preprocessor(NamedTuple):
         picture, name, _ = opened
         notes = []
         if is_transparent(picture):
-            notes.append(f"what is transparent in {name} was laid on white")
+            notes.append(to_say("transparent parts of {name} were drawn on white", name=name))
         with explained(name):
             picture = opaque(picture).convert("RGB" if self.model_input.n_channel == 3 else "L")
         if self.resize is not None:
@@ -170,7 +171,13 @@ class Preprocessor(NamedTuple):
                 notes.append(resized)
         array = np.asarray(picture).reshape(picture.height, picture.width, -1)
         if self.crop is not None and self.crop != array.shape[:2]:
-            notes.append(f"its middle {self.crop.width} × {self.crop.height} pixels were kept")
+            notes.append(
+                to_say(
+                    "only its central {width} × {height} pixels were kept",
+                    width=self.crop.width,
+                    height=self.crop.height,
+                )
+            )
             array = _crop_center(array, self.crop)
         return array, notes
 
@@ -192,7 +199,12 @@ class Preprocessor(NamedTuple):
         patch_height, patch_width = self.model_input.patch
         end = height - height % patch_height, width - width % patch_width
         if end != (height, width):
-            notes = (*notes, f"of {width} × {height} pixels, {end[1]} × {end[0]} fill patches")
+            note = to_say(
+                "of {whole} pixels, {used} fill patches",
+                whole=f"{width} × {height}",
+                used=f"{end[1]} × {end[0]}",
+            )
+            notes = (*notes, note)
         shown = shown[: end[0], : end[1]]
         return Pixels(
             values[:, : end[0], : end[1]],

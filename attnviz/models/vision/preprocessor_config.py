@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.build.config import Config
 from attnviz.models.vision.images import MAX_PIXELS
 from attnviz.models.vision.preprocessor import (
@@ -53,8 +54,8 @@ def read_preprocessor(model_input: VisionInput, config: Config | None) -> Prepro
     if config is not None:
         return _read(model_input, config, _defaults(config, model_input))
     size = {} if model_input.resizes else {"size": [model_input.height, model_input.width]}
-    note = (
-        "there is no preprocessor_config.json: the image is prepared as by default for its "
+    note = to_say(
+        "there is no preprocessor_config.json: the image is prepared as is the default for its "
         "architecture, which may not be how the model was trained"
     )
     preprocessor = _read(model_input, Config(size, "the default"), DEFAULTS[model_input.processor])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from attnviz.language import translation
+from attnviz.language import translated
 
 MESSAGE = re.compile(r"\bsay\(\s*\"((?:[^\"\\]|\\.)*)\"")
 
@@ -18,5 +18,5 @@ def messages() -> list[str]:
 
 
 def words() -> dict[str, str]:
-    """Message -> translation, with the fields as they are."""
-    return {message: translation(message) for message in messages()}
+    """Message -> translated, with the fields as they are."""
+    return {message: translated(message) for message in messages()}

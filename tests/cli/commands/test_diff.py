@@ -98,7 +98,7 @@ def test_a_head_taken_out_changes_only_what_is_above_it(call):
         f"encoder.0.self.H{h}" for h in range(4)
     }
     assert content["b"]["model"]["without"] == "encoder.0.self.H1"
-    assert "without encoder.0.self.H1: what they give is 0" in content["b"]["model"]["notes"]
+    assert "without encoder.0.self.H1: their output is 0" in content["b"]["model"]["notes"]
 
 
 def test_two_heads(call):

@@ -109,7 +109,7 @@ def test_bad_input(call, tmp_path):
         assert done.err.count("\n") == 2
     done = call("image", "one.png")
     assert done.code == 0
-    assert "one brightness" in " ".join(done.out.split())
+    assert "the same brightness" in " ".join(done.out.split())
     assert call("run", "hello", "-m", "digits").code == 2
 
 

@@ -71,7 +71,7 @@ def test_it_is_said_where_a_class_is_not_known(reader):
 def test_it_is_said_where_an_added_token_moves(reader):
     config = {"added_tokens_decoder": {"400": added("<new>")}}
     tokens = reader(Variant("bert", "bert", config)).encode("<new>")
-    assert "the added token '<new>' has the id 400" in str(tokens.notes)
+    assert "the added token '<new>' has the id 400 in the settings" in str(tokens.notes)
 
 
 def test_dropout_is_left_out_and_said(reader):

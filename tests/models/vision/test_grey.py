@@ -32,7 +32,7 @@ def test_larger_ones_are_averaged_and_it_is_said(digit, tmp_path):
     pixels = read(tmp_path / "d.png")
     np.testing.assert_allclose(pixels.shown, digit / 255, atol=1 / 255)
     assert "resized from 40 × 40 to 8 × 8" in pixels.notes[0]
-    assert "squeezes" not in pixels.notes[0]
+    assert "distorts" not in pixels.notes[0]
 
 
 def test_dark_on_light_is_turned(digit, tmp_path):
@@ -79,4 +79,4 @@ def test_one_pixel(tmp_path):
     Image.new("L", (1, 1), 255).save(tmp_path / "d.png")
     notes = read(tmp_path / "d.png").notes
     assert any("resized from 1 × 1" in note for note in notes)
-    assert any("one brightness" in note for note in notes)
+    assert any("the same brightness" in note for note in notes)

@@ -85,7 +85,7 @@ def test_the_first_of_several_pictures(digit, tmp_path):
 
 def test_twenty_thousand_pixels_wide(tmp_path):
     Image.new("L", (20_000, 4)).save(tmp_path / "wide.png")
-    assert "which squeezes it" in read(tmp_path / "wide.png").notes[0]
+    assert "which distorts it" in read(tmp_path / "wide.png").notes[0]
     (tmp_path / "bomb.png").write_bytes(png_header(20_000, 20_000))
     with pytest.raises(AttnvizError, match="too large"):
         read(tmp_path / "bomb.png")
