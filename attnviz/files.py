@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,7 +170,7 @@ def shortened(path: Path) -> str:
 def _temporary(path: Path) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, under a name that nobody else has, whichever its process is."""
     while True:
-        name = f".{path.name[:NAME_LENGTH]}.{secrets.token_hex(8)}.part"
+        name = f".{path.name[:NAME_LENGTH]}.{os.urandom(8).hex()}.part"
         temporary = path.with_name(name)
         with contextlib.suppress(FileExistsError):
             return temporary, temporary.open("xb")

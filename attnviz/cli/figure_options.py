@@ -1,7 +1,5 @@
 """The options of figures: what is drawn, and how it looks."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated

@@ -1,15 +1,14 @@
 """Options that several commands share, each declared once.
 
 A group is a dataclass; a command that takes one as a parameter gets all its fields as options.
+Annotations are not postponed here: they are the options, and every command would evaluate them.
 """
-
-from __future__ import annotations
 
 import os
 from copy import copy
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import FrozenInstanceError, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, cast, dataclass_transform
 
 import typer
 
@@ -74,8 +73,27 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def group(kind: type[T]) -> type[T]:
-    """A frozen dataclass; without what nobody asks of options, every command starts faster."""
-    return dataclass(frozen=True, eq=False, repr=False)(kind)
+    """A frozen dataclass. Its methods are those below instead of ones that are written and
+    compiled for each: every command starts faster."""
+    made: Any = dataclass(init=False, eq=False, repr=False)(kind)
+    made.__init__, made.__setattr__, made.__delattr__ = _fill, _refuse_change, _refuse_change
+    return cast("type[T]", made)
+
+
+def _fill(self: Any, *values: Any, **named: Any) -> None:
+    """What a dataclass's own __init__ does."""
+    names = [each.name for each in fields(self)]
+    given = dict(zip(names, values, strict=False)) | named
+    if len(values) > len(names) or not given.keys() <= set(names):
+        raise TypeError(f"{type(self).__name__} has the options {', '.join(names)}, got {given}")
+    # the defaults are attributes of the class
+    self.__dict__.update(given)
+    if hasattr(self, "__post_init__"):
+        self.__post_init__()
+
+
+def _refuse_change(self: Any, name: str, value: Any = None) -> None:
+    raise FrozenInstanceError(f"cannot assign to {name}")
 
 
 EACH = "*"
@@ -360,7 +378,7 @@ class ShowOptions(LookOptions):
         return USUAL_TOP if self.top is None and out.output else self.top
 
 
-def _stack_field(name: str) -> tuple[str, Any, Any]:
+def _stack_option(name: str) -> Any:
     about = FIELDS[name]
     kinds: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
     kind = kinds[str(about.type).removesuffix(" | None")]
@@ -372,7 +390,7 @@ def _stack_field(name: str) -> tuple[str, Any, Any]:
         rich_help_panel=STACK,
         show_default=False,
     )
-    return name, Annotated[kind | None, option], field(default=None)
+    return Annotated[kind | None, option]
 
 
 def _spelled(value: object) -> str:
@@ -400,26 +418,26 @@ if TYPE_CHECKING:
             """The fields of the stack that were set as flags."""
 
 else:
-    StackOptions = make_dataclass(
-        "StackOptions",
-        [
-            (
-                "model",
-                Annotated[
-                    str | None,
-                    typer.Option(
-                        "-m",
-                        "--model",
-                        help=f"{MODEL} (default: tagger)",
-                    ),
-                ],
-                field(default=None),
-            ),
-            ("download", Download, field(default=False)),
-            *(_stack_field(name) for name in FIELDS),
-        ],
-        namespace={"changes": property(_changes)},
-        frozen=True,
-        eq=False,
-        repr=False,
+    _MODEL = typer.Option(
+        "-m",
+        "--model",
+        help=f"{MODEL} (default: tagger)",
+    )
+    _ANNOTATIONS = {
+        "model": Annotated[str | None, _MODEL],
+        "download": Download,
+        **{name: _stack_option(name) for name in FIELDS},
+    }
+    StackOptions = group(
+        type(
+            "StackOptions",
+            (),
+            {
+                "__doc__": "Which model, and every field of the configurable stack as a flag.",
+                "__annotations__": _ANNOTATIONS,
+                **dict.fromkeys(_ANNOTATIONS),
+                "download": False,
+                "changes": property(_changes),
+            },
+        )
     )

@@ -5,8 +5,8 @@ options.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import Field, fields, is_dataclass
 from functools import wraps
 from typing import Any, get_type_hints
 
@@ -25,10 +25,9 @@ def spread(function: Callable[..., Any]) -> Callable[..., Any]:
         if name not in groups
     ]
     for group in groups.values():
-        types = get_type_hints(group, include_extras=True)
         parameters += [
-            inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name])
-            for f in fields(group)
+            inspect.Parameter(f.name, keyword, default=f.default, annotation=kind)
+            for f, kind in _with_types(group)
         ]
 
     @wraps(function)
@@ -40,6 +39,14 @@ def spread(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     return wrapper
+
+
+def _with_types(group: type) -> Iterator[tuple[Field[Any], Any]]:
+    """The fields of a group and their types, which are evaluated only where they were postponed."""
+    postponed = any(isinstance(f.type, str) for f in fields(group))
+    types = get_type_hints(group, include_extras=True) if postponed else {}
+    for f in fields(group):
+        yield f, types.get(f.name, f.type)
 
 
 def set_options(*groups: Any) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from attnviz.nn.masks import NONE, Mask, as_visible, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
-from attnviz.trace.arrays import trace_of_arrays
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
 
 FORMAT = "attnviz-trace"
@@ -68,6 +67,8 @@ def load(
     path = Path(path)
     manifest, arrays = archive.read(path)
     if manifest is None:
+        from attnviz.trace.arrays import trace_of_arrays
+
         return trace_of_arrays(
             path,
             arrays,

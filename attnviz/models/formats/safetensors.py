@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from attnviz.archive.safetensors import (
@@ -53,6 +52,8 @@ class SafetensorsFile:
 
     def sha256(self) -> str:
         """The hash of the file."""
+        import hashlib  # loads OpenSSL, which most runs do not need
+
         return hashlib.sha256(self._map).hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,6 +48,8 @@ class Shards:
         """The hash of the lines `HASH  NAME`, one a file in the order of names: what
         `sha256sum model-*.safetensors | sha256sum` gives."""
         lines = [f"{file.sha256()}  {name}\n" for name, file in self._files.items()]
+        import hashlib  # loads OpenSSL, which most runs do not need
+
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def _check(self, file_of: Mapping[str, str]) -> None:
