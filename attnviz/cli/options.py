@@ -52,6 +52,13 @@ Scale = Annotated[
     ),
 ]
 
+Stats = Annotated[
+    bool,
+    typer.Option(
+        "--stats", help="The numbers behind the sentences: entropy, …", rich_help_panel=SHOW
+    ),
+]
+
 MODEL = "From `attnviz models`, org/name of Hugging Face, a folder, .gguf, .toml, or random:heads=4"
 
 Model = Annotated[str, typer.Option("-m", "--model", help=MODEL)]
@@ -360,22 +367,17 @@ class LookOptions(Selected):
         if self.top is not None and self.top < 0:
             raise AttnvizError(f"--top: expected a number from 0, got {self.top}", "--top 2")
 
+    def heads(self, out: OutputOptions) -> int | None:
+        """How many are asked for; None where the screen's width decides."""
+        return USUAL_TOP if self.top is None and out.output else self.top
+
 
 @group
 class ShowOptions(LookOptions):
     """What of the attention is shown, and how weights become colours."""
 
     scale: Scale = "all"
-    stats: Annotated[
-        bool,
-        typer.Option(
-            "--stats", help="The numbers behind the sentences: entropy, …", rich_help_panel=SHOW
-        ),
-    ] = False
-
-    def heads(self, out: OutputOptions) -> int | None:
-        """How many are asked for; None where the screen's width decides."""
-        return USUAL_TOP if self.top is None and out.output else self.top
+    stats: Stats = False
 
 
 def _stack_option(name: str) -> Any:

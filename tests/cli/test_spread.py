@@ -64,7 +64,7 @@ def test_what_was_set_is_named_as_on_the_command_line():
 
 def test_options_that_are_for_something_else_are_refused():
     refuse({}, "images")
-    with pytest.raises(AttnvizError, match=r"^--shades is for images$") as error:
+    with pytest.raises(AttnvizError, match=r"^--shades is for images") as error:
         refuse({"shades": 3}, "images")
     assert error.value.hint == "leave out --shades"
 

@@ -114,9 +114,10 @@ class Contexts:
         )
 
 
-def _distributions_or_nan(weights: Array, partial: bool) -> Array:
-    """The weights, but NaN for heads whose rows are no distributions: nothing is said of them."""
-    good = are_distributions(weights, partial)
+def _distributions_or_nan(weights: Array, partial: bool, visible: Bool) -> Array:
+    """The weights, but NaN for heads whose rows are no distributions over the keys they see:
+    nothing is said of them."""
+    good = are_distributions(weights, partial) & ~np.any(weights, (-2, -1), where=~visible)
     return weights if good.all() else np.where(good[:, None, None], weights, np.nan)
 
 
@@ -143,9 +144,11 @@ def _parts(
     """The columns of some heads at a time."""
     norms = _norms(record, output)
     for block in _blocks(record, heads):
+        context = contexts.of(record, block)
+        weights = record.stage("weights")[block]
         pattern = Pattern(
-            contexts.of(record, block),
-            _distributions_or_nan(record.stage("weights")[block], record.site.sinks),
+            context,
+            _distributions_or_nan(weights, record.site.sinks, context.visible),
             None if norms is None else norms[block],
         )
         yield _measured(pattern, metrics)

@@ -13,7 +13,7 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import as_shown, first_head, token_words
-from attnviz.cli.options import LookOptions, group
+from attnviz.cli.options import LookOptions, Stats, group
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
 
@@ -35,6 +35,13 @@ ALIGNMENTS = ("lower_right", "upper_left")
 
 HOW = "The attention"
 ARRAYS = "The arrays"
+
+
+@group
+class AttendLook(LookOptions):
+    """What of the attention is shown."""
+
+    stats: Stats = False
 
 
 @group
@@ -150,7 +157,7 @@ class ArrayOptions:
 @spread
 def attend(
     ctx: typer.Context,
-    look: LookOptions,
+    look: AttendLook,
     attention: AttentionOptions,
     arrays: ArrayOptions,
     out: FigureOptions,
@@ -184,7 +191,7 @@ def attend(
     trace = trace_of_reading(file, reading, how, queries, keys)
     trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), look)
     found, compared = _compared(file, trace, reading, how)
-    views, drawn = _views(trace, look, attention.scale, steps, out.plot is not None)
+    views, drawn = _views(trace, look, out, attention.scale, steps)
     report = trace_report(trace, [*views, *compared], drawn)
     matches = [match.manifest() for match in found]
     manifest = {**report.manifest, **({"compared": matches} if matches else {})}
@@ -194,7 +201,7 @@ def attend(
 
 
 def _views(
-    trace: Trace, look: LookOptions, scale: str | None, steps: bool, plotted: bool
+    trace: Trace, look: AttendLook, out: FigureOptions, scale: str | None, steps: bool
 ) -> tuple[Sequence[View], Sequence[View]]:
     """What is shown, and what is drawn as a figure."""
     from attnviz.views.attention import SCALES, attention_views
@@ -206,8 +213,11 @@ def _views(
         walk = step_views(trace, *first_head(trace, look.selection))
         return walk, pictures(walk)
     by: Any = scale if scale in SCALES else "all"
-    drawn = head_pictures(trace, look.selection, look.stage, by) if plotted else ()
-    return attention_views(trace, look.selection, top=look.top, stage=look.stage, by=by), drawn
+    drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
+    views = attention_views(
+        trace, look.selection, top=look.heads(out), stage=look.stage, by=by, stats=look.stats
+    )
+    return views, drawn
 
 
 def _compared(

@@ -84,7 +84,7 @@ def test_a_trace_is_computed_again(call, tmp_path, qkv):
 
 def test_the_views_of_a_trace(call, qkv):
     out = call("attend", "qkv.npz", "--stage", "scores", "-s", "L0.H2").out
-    assert "array.0.self L0.H2 · scores" in out
+    assert "L0.H2 · scores" in out
     out = call("attend", "qkv.npz", "-s", "L0.H1", "--steps", "--mask", "window:size=2").out
     assert "8 context" in out
     assert "masked by window:size=2" in out
