@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from attnviz.language import say
 from attnviz.nn.site import Site
 
 
@@ -25,10 +26,10 @@ class LayerGroup(NamedTuple):
     def sharing(self) -> str:
         """Which key/value head a query head uses."""
         if self.n_head == self.n_kv_head:
-            return "each its own"
+            return say("each its own")
         if self.n_kv_head == 1:
-            return "all share one"
-        return f"{self.n_kv_head}: head h uses h // {self.n_head // self.n_kv_head}"
+            return say("all share one")
+        return say("{n}: head h uses h // {m}", n=self.n_kv_head, m=self.n_head // self.n_kv_head)
 
 
 def layer_groups(sites: Sequence[Site]) -> list[LayerGroup]:

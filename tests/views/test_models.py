@@ -5,7 +5,7 @@ from __future__ import annotations
 from attnviz.analysis.layers import LayerGroup
 from attnviz.analysis.parameters import Component
 from attnviz.views.kinds import Table, Text
-from attnviz.views.models import catalogue_views, figure_text, model_views
+from attnviz.views.models import About, catalogue_views, figure_text, model_views, summary_view
 
 HOSTILE = "\x1b[2J/evil"
 
@@ -17,9 +17,18 @@ def group(**fields):
     return LayerGroup(**fields)
 
 
-def described(card=None, groups=(), components=(), total=0, notes=()):
+def about(name="tiny", card=None, groups=(), components=(), total=0, notes=()):
     facts = [("model", "tiny"), ("weights", HOSTILE)]
-    return model_views(facts, notes, card, groups, [(128, 1 << 20)], components, total)
+    memory, commands = [(128, 1 << 20)], ["run TEXT", "heads TEXT"]
+    return About(name, facts, notes, card, groups, memory, components, total, commands)
+
+
+def described(**fields):
+    return model_views(about(**fields))
+
+
+def summary(**fields):
+    return {line.term: line.text for line in summary_view(about(**fields)).lines}
 
 
 def tables(views):
@@ -90,3 +99,31 @@ def test_figures_of_a_head_share_a_text():
     assert figure_text(texts, "alignment.decoder.0.cross.3") == "of a head"
     assert figure_text(texts, "alignment.best") == "of the best"
     assert figure_text(texts, "other") == ""
+
+
+def test_a_summary_has_the_first_clause_of_each():
+    card = {"title": "t", "task_text": "Tags words, and what it does is said at length. More.",
+            "data": "40 examples, of which some are held out; the rest, and so on", "licence": "MIT",
+            "data_licence": "CC BY 4.0, as it stands on a page of some length. Somebody.",
+            "figures": {"accuracy": 0.5, "other": 1}, "figures_text": {"accuracy": "of tags"},
+            "limits": ["It knows only what it was trained on, which is little: the rest not."]}  # fmt: skip
+    lines = summary(card=card, groups=[group()])
+    assert lines["task"] == "Tags words, and what it does is said at length"
+    assert lines["trained on"] == "40 examples, of which some are held out; the rest, and so on"
+    assert lines["licence"] == "MIT; data: CC BY 4.0, as it stands on a page of some length"
+    assert lines["measured"] == "accuracy 0.5: of tags"
+    assert lines["limits"] == "It knows only what it was trained on, which is little"
+    assert lines["ask it"].split("  ")[1].split("\u00a0") == [
+        "attnviz",
+        "heads",
+        "TEXT",
+        "-m",
+        "tiny",
+    ]
+    assert lines["attention"].startswith("decoder self: layers 0-1,3, 6 heads")
+    assert lines["memory"] == "128\u00a0tokens\u00a01.0\u00a0MiB"
+    assert lines["weights"] == "␛[2J/evil"
+
+
+def test_a_long_path_stands_for_itself():
+    assert "/x/" not in summary(name="/x" * 30)["ask it"]

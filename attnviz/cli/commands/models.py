@@ -12,6 +12,7 @@ from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.loading import load_named
 from attnviz.cli.options import Download, OutputOptions
 from attnviz.cli.spread import spread
+from attnviz.language import say
 
 if TYPE_CHECKING:
     from attnviz.models.build.verified import Verified
@@ -34,12 +35,17 @@ def models(
         int | None,
         typer.Option("-n", "--tokens", min=1, help="Say how much memory so many tokens need"),
     ] = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="All of a model: data, recipe, figures, limits, parts"),
+    ] = False,
     download: Download = False,
 ) -> None:
     """List the packaged models and the checkpoints on this machine, or describe one model.
 
     attnviz models
     attnviz models tagger
+    attnviz models tagger --card
     attnviz models FOLDER --tokens 4096
     """
     from attnviz.errors import AttnvizError
@@ -51,7 +57,8 @@ def models(
     if name is None or (is_folder and not (Path(name) / "config.json").exists()):
         emit([_list(None if name is None else Path(name))], out)
     else:
-        emit([_describe(name, tokens, download)], out)
+        whole = card or bool(out.output)
+        emit([_describe(name, tokens, download, whole)], out)
 
 
 def _list(folder: Path | None) -> Report:
@@ -77,14 +84,14 @@ def _list(folder: Path | None) -> Report:
     return Report(views, manifest, {})
 
 
-def _describe(name: str, tokens: int | None, download: bool) -> Report:
+def _describe(name: str, tokens: int | None, download: bool, whole: bool) -> Report:
     from attnviz.analysis.layers import layer_groups
     from attnviz.analysis.parameters import count_parameters
     from attnviz.models import PACKAGED, is_packaged
     from attnviz.models.build.verified import verified
     from attnviz.models.run.memory import lengths_to_plan, plan_run
     from attnviz.models.sources.card import read_card
-    from attnviz.views.models import model_views
+    from attnviz.views.models import About, model_views, summary_view
 
     model = load_named(name, download)
     card = read_card(PACKAGED / name if is_packaged(name) else Path(name))
@@ -110,22 +117,46 @@ def _describe(name: str, tokens: int | None, download: bool) -> Report:
         "card": card,
         "parts": [component._asdict() for component in components],
     }
-    facts = _facts(model, proof, is_packaged(name))
-    views = model_views(facts, model.notes, card, groups, memory, components, model.n_parameter)
-    return Report(views, manifest, {})
+    about = About(
+        name=name,
+        facts=_facts(model, proof, is_packaged(name)),
+        notes=model.notes,
+        card=card,
+        groups=groups,
+        memory=memory,
+        components=components,
+        total=model.n_parameter,
+        commands=_commands(model),
+    )
+    return Report(model_views(about) if whole else [summary_view(about)], manifest, {})
+
+
+def _commands(model: Model) -> list[str]:
+    """What a model can be asked."""
+    if model.image is not None:
+        return ["image FILE.png"]
+    if not model.transformer.sites():
+        return ["run TEXT"]
+    first = "decode" if model.transformer.decoder is not None and model.trained else "run"
+    return [f"{first} TEXT", "heads TEXT", "ablate TEXT"]
 
 
 def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[str, str]]:
     """What is known of a model, term by term."""
+    from attnviz.models.run.forward import describe
+    from attnviz.trace.record import Trace
+    from attnviz.views.attention import model_line
     from attnviz.views.numbers import in_bytes
 
-    proven = "by the tests of the packaged models" if packaged else "no"
+    proven = say("by the tests of the packaged models") if packaged else say("no")
+    at_most = say("at most {n} tokens", n=model.max_tokens)
+    disk = say("{n:,} parameters, {size} on disk", n=model.n_parameter, size=in_bytes(model.n_disk))
     facts = [
-        ("model", f"{model.name}, {model.kind}"),
-        ("family", str(model.shape.get("family", "random weights"))),
-        ("verified", proof.summary if proof else proven),
-        ("positions", str(model.shape.get("positions", "none"))),
-        ("reads", f"at most {model.max_tokens} tokens" if model.max_tokens else "any length"),
-        ("on disk", in_bytes(model.n_disk) if model.n_disk else ""),
+        (say("model"), model_line(Trace(describe(model, False, 0), {}, ()))),
+        (say("family"), str(model.shape.get("family", say("random weights")))),
+        (say("verified"), proof.summary if proof else proven),
+        (say("positions"), str(model.shape.get("positions", say("none")))),
+        (say("reads"), at_most if model.max_tokens else say("any length")),
+        (say("size"), disk if model.n_disk else say("{n:,} parameters", n=model.n_parameter)),
     ]
     return [(term, text) for term, text in facts if text]

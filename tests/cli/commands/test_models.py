@@ -25,7 +25,7 @@ def test_the_packaged_ones_are_listed(call, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", packaged())
 def test_every_card(call, name):
-    done = call("models", name)
+    done = call("models", name, "--card")
     assert (done.code, done.err) == (0, "")
     card = json.loads((PACKAGED / name / "card.json").read_text())
     for term in ("task", "data", "licence", "recipe", "trained", "limits", "measured", "parts"):
@@ -36,6 +36,30 @@ def test_every_card(call, name):
     assert content["n_parameter"] == card["n_parameter"]
     for figure in card["figures"]:
         assert figure[:20] in done.out
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_every_model_is_one_screen(call, name):
+    lines = call("models", name).out.splitlines()
+    assert len(lines) <= 22  # with the command above and the prompt below
+    terms = {line[:12].strip() for line in lines}
+    assert {
+        "model",
+        "ask it",
+        "task",
+        "trained on",
+        "licence",
+        "measured",
+        "limits",
+        "more",
+    } <= terms
+
+
+def test_a_file_holds_the_whole_card(call, tmp_path):
+    call("models", "tagger", "-o", "short.md")
+    call("models", "tagger", "--card", "-o", "whole.md")
+    assert (tmp_path / "short.md").read_text() == (tmp_path / "whole.md").read_text()
+    assert "recipe" in (tmp_path / "short.md").read_text()
 
 
 def test_what_is_in_hugging_face_s_cache(call, monkeypatch, tmp_path):
@@ -83,7 +107,7 @@ def test_a_folder_without_models(call, tmp_path):
 
 
 def test_one_checkpoint(call):
-    out = call("models", GOLDEN / "bert-tiny", "--width", "100").out
+    out = call("models", GOLDEN / "bert-tiny", "--card", "--width", "100").out
     assert "encoder.0-1.self" in out
     assert "3 heads of width 4" in out
     for line in ("family     bert", "positions  learned, 23", "reads      at most 23 tokens"):
@@ -93,7 +117,7 @@ def test_one_checkpoint(call):
 
 def test_how_a_decoder_attends(call):
     folder = GOLDEN / "families" / "gemma2"
-    out = call("models", folder, "--tokens", "4096", "--width", "120").out
+    out = call("models", folder, "--card", "--tokens", "4096", "--width", "120").out
     assert "verified   its family, not this one: tiny checkpoints against transformers" in out
     assert re.search(r"decoder self +0 +4 +2: head h uses h // 2 +causal, window:size=4 ", out)
     assert re.search(r"decoder self +1 +4 +2: head h uses h // 2 +causal +dot", out)
@@ -115,8 +139,8 @@ def test_a_folder_of_the_same_name_is_not_the_packaged_model(call, tmp_path):
     (tmp_path / "tagger").mkdir()
     (tmp_path / "digits").write_text("a file")
     assert call("run", "I saw").code == 0
-    assert "\nmeasured" in call("models", "tagger").out
-    assert "\nmeasured" in call("models", "digits").out
+    assert "\nmeasured" in call("models", "tagger", "--card").out
+    assert "\nmeasured" in call("models", "digits", "--card").out
     assert "no config.json" in call("run", "I saw", "-m", "./tagger").err
 
 
