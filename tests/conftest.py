@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from attnviz import Trace, run
+from tests.browser import browser, open_page
+
+__all__ = ["browser", "open_page"]
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,12 @@ class Attention(NamedTuple):
         """The shapes of the stages; never the numbers."""
         shapes = ", ".join(f"{name} {list(a.shape)}" for name, a in self._asdict().items())
         return f"<Attention: {shapes}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """For notebooks: a page, a picture, a few lines of text."""
+        from attnviz import display
+
+        return display.mime_bundle(self, include, exclude)
 
 
 @np.errstate(invalid="ignore", over="ignore")  # NaN and infinity show in the result

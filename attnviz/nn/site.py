@@ -77,6 +77,8 @@ class Site:
     """Whether learned sinks take some of each row, which then sums to less than 1."""
     merged_words: bool = False
     """Whether the rows and columns are words, put together of the tokens' pieces."""
+    head: int | None = None
+    """Of one head that was taken from several, its number among them."""
 
     @property
     def block(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from attnviz import archive
 from attnviz.errors import AttnvizError
+from attnviz.files import DATA_FORMATS
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import STAGES
 from attnviz.nn.types import Array
@@ -55,7 +56,13 @@ class Record:
     def __repr__(self) -> str:
         """What it is and the shapes of what was kept; never the numbers."""
         kept = ", ".join(f"{name} {list(array.shape)}" for name, array in self.kept().items())
-        return f"<Record {self.id}: {kept or 'nothing kept'}>"
+        head = "" if self.site.head is None else f".H{self.site.head}"
+        return f"<Record {self.id}{head}: {kept or 'nothing kept'}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from attnviz import display
+
+        return display.mime_bundle(self, include, exclude)
 
     @property
     def id(self) -> RecordId:
@@ -117,7 +124,7 @@ class Record:
             first = number // group
             return array[..., first : first + 1, :, :]
 
-        site = replace(self.site, n_head=1, n_kv_head=1)
+        site = replace(self.site, n_head=1, n_kv_head=1, head=number)
         return Record(site, **{name: part(name, array) for name, array in self.kept().items()})
 
     def reasons(self) -> Array | None:
@@ -313,11 +320,30 @@ class Trace:
 
         return plot(self, select, ax, **options)
 
-    def save(self, path: str | Path) -> None:
-        """Write the trace as `.npz`, `.safetensors` or `.json`, whole or not at all."""
+    def save(self, path: str | Path, select: str | Sequence[str] = ()) -> None:
+        """Write the trace, whole or not at all, in the format of the suffix: as data that `load`
+        reads (`.npz`, `.safetensors`, `.json`), or as what a reader sees (`.html`, `.png`, `.svg`,
+        `.pdf`, `.md`, `.txt`, …), of that only the layers and heads in `select`: `["L1.H3"]`."""
         from attnviz.trace import file
 
-        file.save(self, Path(path))
+        if Path(path).suffix.lower() in DATA_FORMATS:
+            file.save(self, Path(path))
+            return
+        from attnviz import display
+
+        display.save(self, Path(path), select)
+
+    def text(self, select: str | Sequence[str] = (), *, width: int = 80) -> str:
+        """What a terminal of so many columns shows of it, without colours."""
+        from attnviz import display
+
+        return display.text(self, select, width=width)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """For notebooks: a page, a picture, a few lines of text."""
+        from attnviz import display
+
+        return display.mime_bundle(self, include, exclude)
 
 
 def read_only(array: Array) -> Array:

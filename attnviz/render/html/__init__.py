@@ -14,7 +14,7 @@ from typing import Any
 
 from attnviz.language import SOURCE, language, say
 from attnviz.render.html.colours import page_colours
-from attnviz.render.html.describe import Described, describe
+from attnviz.render.html.page_data import Described, describe
 from attnviz.render.html.words import words
 from attnviz.views.kinds import View
 
@@ -105,7 +105,7 @@ def _json(content: dict[str, Any]) -> str:
 
 def _picture(views: Sequence[View]) -> str:
     """The first heatmap as an image, for readers without JavaScript."""
-    from attnviz.render.html.describe import first_heatmap
+    from attnviz.render.html.page_data import first_heatmap
 
     heatmap = first_heatmap(views)
     if heatmap is None:

@@ -18,7 +18,7 @@ from attnviz.errors import AttnvizError
 from attnviz.language import speaking
 from attnviz.render import html
 from attnviz.render.html import MODULES, render
-from attnviz.render.html.describe import MAX_CELLS
+from attnviz.render.html.page_data import MAX_CELLS
 from attnviz.render.html.words import words
 from attnviz.tokens import label
 from attnviz.trace.selection import Selection
