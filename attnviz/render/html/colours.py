@@ -18,9 +18,9 @@ STOPS = 33
 
 INK = {
     "light": ("#ffffff", "#1a1a1a", "#595959", "#c4c4c4"),
-    "dark": ("", "#e8e8e8", "#a8a8a8", "#4c4c4c"),
+    "dark": ("#121216", "#e8e8e8", "#a8a8a8", "#4c4c4c"),
 }
-"""Background, text, fainter text, lines; a dark page has the ramp's own level 0 behind it."""
+"""Background, text, fainter text, lines."""
 
 
 def page_colours() -> dict[str, dict[str, object]]:
@@ -32,13 +32,16 @@ def _colours(background: Background) -> dict[str, object]:
     ground, ink, faint, line = INK[background]
     theirs = COLOURS[background]
     levels = [i / (STOPS - 1) for i in range(STOPS)]
+    ramp = [hexadecimal(sequential(level, background)) for level in levels]
+    signed = [hexadecimal(diverging(2 * level - 1, background)) for level in levels]
+    ramp[0] = signed[STOPS // 2] = ground  # near zero is the colour of what is behind
     return {
-        "background": ground or hexadecimal(sequential(0, background)),
+        "background": ground,
         "ink": ink,
         "faint": faint,
         "line": line,
-        "sequential": [hexadecimal(sequential(level, background)) for level in levels],
-        "diverging": [hexadecimal(diverging(2 * level - 1, background)) for level in levels],
+        "sequential": ramp,
+        "diverging": signed,
         "masked": hexadecimal(xterm(theirs.masked)),
         "hatch": hexadecimal(xterm(theirs.masked_sign)),
         "broken": hexadecimal(xterm(theirs.broken)),

@@ -64,7 +64,9 @@ export class Explorer {
         table.append(button);
       });
     });
-    this.overview.append(el("h2", {}, grid.title), table, ...grid.notes.map((note) => el("p", { class: "note" }, note)));
+    const added = grid.panels.flat().some((panel) => panel && panel.columns.indices.length > SIDE && panel.pooling === "mass");
+    const notes = added ? [say("in the small pictures the weights of neighbouring keys are added up"), ...grid.notes] : grid.notes;
+    this.overview.append(el("h2", {}, grid.title), table, ...notes.map((note) => el("p", { class: "note" }, note)));
   }
 
   /** @param {string} name */
@@ -105,10 +107,8 @@ export class Explorer {
   /** Draw the small pictures, a few at a time, so that the page answers in between. */
   async drawOverview() {
     for (const head of this.heads) {
-      const matrix = await Matrix.read(head.data);
-      const { rows, columns } = { rows: sampled(matrix.nRow), columns: sampled(matrix.nColumn) };
-      const small = matrix.nRow > 256 || matrix.nColumn > 256;
-      const image = matrix.pixels(this.colours(), small ? rows : all(matrix.nRow), small ? columns : all(matrix.nColumn));
+      const matrix = (await Matrix.read(head.data)).pooled(SIDE);
+      const image = matrix.pixels(this.colours(), all(matrix.nRow), all(matrix.nColumn));
       head.canvas.width = image.width;
       head.canvas.height = image.height;
       head.canvas.getContext("2d")?.drawImage(image, 0, 0);
@@ -120,10 +120,4 @@ export class Explorer {
 /** @param {number} count */
 function all(count) {
   return Array.from({ length: count }, (_, i) => i);
-}
-
-/** Positions for a picture of 128 pixels. @param {number} count */
-function sampled(count) {
-  const side = Math.min(128, count);
-  return Array.from({ length: side }, (_, i) => Math.floor((i * count) / side));
 }

@@ -134,7 +134,12 @@ function place(view, host) {
     drawings.push(made.draw);
   } else {
     const section = el("section", { class: "panel" });
-    host.append(section);
+    let flow = host.lastElementChild;
+    if (!flow?.classList.contains("flow")) {
+      flow = el("div", { class: "flow" });
+      host.append(flow);
+    }
+    flow.append(section);
     const state = newState();
     if (view.kind === "links") state.view = "links";
     panels.push(new Panel(section, view.heatmap, state, colours, () => undefined));

@@ -9,7 +9,7 @@ import { readArray } from "./data.js";
  * @typedef {{low: number, high: number, kind: "sequential" | "diverging", by: By}} Scale
  * @typedef {{title: string, caption: string, rows: Axis, columns: Axis, scale: Scale,
  *   values: ArrayRef, masked: ArrayRef | null, reasons: string[], notes: string[],
- *   details: {name: string, values: ArrayRef}[], relation: boolean}} HeatmapData
+ *   details: {name: string, values: ArrayRef}[], relation: boolean, pooling: string}} HeatmapData
  * @typedef {{background: string, ink: string, faint: string, line: string, sequential: string[],
  *   diverging: string[], masked: string, hatch: string, broken: string, tokens: string[]}} Colours
  */
@@ -52,6 +52,40 @@ export class Matrix {
   reason(row, column) {
     const { reasons } = this.data;
     return reasons[Math.min(this.rule(row, column), reasons.length) - 1] ?? "";
+  }
+
+  /**
+   * The same with neighbours put together, at most so many on a side: over keys weights add up.
+   * @param {number} side
+   */
+  pooled(side) {
+    const step = Math.ceil(Math.max(this.nRow, this.nColumn) / side);
+    if (step <= 1) return this;
+    const [nRow, nColumn] = [Math.ceil(this.nRow / step), Math.ceil(this.nColumn / step)];
+    const values = new Float32Array(nRow * nColumn);
+    const masked = new Uint8Array(nRow * nColumn);
+    for (let y = 0; y < nRow; y++) {
+      for (let x = 0; x < nColumn; x++) {
+        let [sum, seen, rule] = [0, 0, 0];
+        const rows = Math.min(step, this.nRow - y * step);
+        for (let row = y * step; row < y * step + rows; row++) {
+          for (let column = x * step; column < Math.min((x + 1) * step, this.nColumn); column++) {
+            rule = this.rule(row, column) || rule;
+            if (this.rule(row, column)) continue;
+            sum += this.value(row, column);
+            seen++;
+          }
+        }
+        const adds = this.data.pooling === "mass";
+        values[y * nColumn + x] = seen ? sum / (adds ? rows : seen) : 0;
+        masked[y * nColumn + x] = seen ? 0 : rule;
+      }
+    }
+    const axis = (/** @type {Axis} */ of, /** @type {number} */ count) => ({ ...of, labels: [], indices: Array(count).fill("") });
+    const data = { ...this.data, rows: axis(this.data.rows, nRow), columns: axis(this.data.columns, nColumn) };
+    const small = new Matrix(data, values, masked);
+    small.by = this.by;
+    return small;
   }
 
   /** @param {number} row the value that has the scale's end */

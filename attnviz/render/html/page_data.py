@@ -179,6 +179,7 @@ class _Page:
             "masked": None if masked is None else self.packer.counts(block, masked),
             "reasons": heatmap.reasons or ("custom",),
             "notes": heatmap.notes,
+            "pooling": heatmap.pooling,
             "details": [],
             "relation": any(heatmap.rows.labels) and heatmap.scale.kind == "sequential",
         }

@@ -10,11 +10,18 @@ import { drawOn } from "./paint.js";
  * @typedef {import("./data.js").ArrayRef} ArrayRef
  */
 
+const LONG = 600; // characters of a text that is folded away
+
 /** @param {{lines: {text: string, term: string, tone: string}[]}} view */
 export function textBlock(view) {
   const box = el("div", { class: "texts" });
   for (const line of view.lines) {
-    box.append(el("p", { class: line.tone }, ...(line.term ? [el("span", { class: "term" }, line.term), " "] : []), line.text));
+    const term = line.term ? [el("span", { class: "term" }, line.term), " "] : [];
+    if (line.text.length <= LONG) box.append(el("p", { class: line.tone }, ...term, line.text));
+    else {
+      const start = `${Array.from(line.text).slice(0, LONG / 2).join("")}… `;
+      box.append(el("details", { class: line.tone }, el("summary", {}, ...term, start), line.text));
+    }
   }
   return box;
 }
