@@ -223,7 +223,7 @@ class OutputOptions:
             "-q",
             "--quiet",
             help="No hints and no progress: only warnings and errors on stderr",
-            rich_help_panel=WRITE,
+            rich_help_panel=SCREEN,
         ),
     ] = False
     lang: Annotated[
