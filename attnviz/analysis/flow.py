@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from attnviz.analysis.distributions import spread_evenly
-from attnviz.analysis.visibility import GUESSED, later_keys, looks_causal, visible_to_any
+from attnviz.analysis.visibility import later_keys, looks_causal, visible_to_any
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import Record, Trace
 
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
 
 METHODS = ("rollout", "contributions")
 
-ROLLOUT = (
-    "half of each row is the token's own state, half the mean weights of the heads; the layers "
-    "multiplied (Abnar & Zuidema 2020)"
+ROLLOUT = to_say(
+    "each row: half the token's own state, half the mean weights of the heads; the layers "
+    "multiplied together (Abnar & Zuidema 2020)"
 )
-CONTRIBUTIONS = (
-    "a token's share is what its value, weighted, projected and with the residual, brings into "
-    "the output of an attention, in the L1 norm; the layers multiplied (Ferrando et al. 2022)"
+CONTRIBUTIONS = to_say(
+    "a token's share is what its value, weighted and projected, adds to the output of an attention "
+    "with its residual, in the L1 norm; the layers multiplied together (Ferrando et al. 2022)"
 )
-RELATIVE = (
-    "relative to heads that spread evenly, as a causal mask alone already favours early tokens; "
-    "--absolute leaves that out"
+RELATIVE = to_say(
+    "relative to heads that spread evenly, because a causal mask alone already favours early "
+    "tokens; --absolute turns this off"
+)
+TAKEN_FOR_CAUSAL = to_say("no mask is known; no weight lies above the diagonal: taken for causal")
+NEEDS_MODEL = to_say(
+    "contributions need the model: a trace has neither its projections nor its residuals"
 )
 
 RESIDUAL = 0.5
@@ -128,14 +133,14 @@ def flow_of(
         result = flow(trace.records, rollout_mix, last_layer)
         notes.append(ROLLOUT)
         if method != "rollout":
-            notes.append(f"{method} need the model: a trace has neither projections nor residuals")
+            notes.append(NEEDS_MODEL)
         method = "rollout"
     even = flow(trace.records, even_mix, last_layer)
     if method == "rollout" and is_causal(trace.records) and not absolute:
         result = relative(result, even)
         notes.append(RELATIVE)
     if any(map(looks_causal, trace.records)):
-        notes.append(f"{GUESSED}: taken for causal")
+        notes.append(TAKEN_FOR_CAUSAL)
     return TraceFlow(result, even, method, last_layer, tuple(notes))
 
 

@@ -16,6 +16,7 @@ from attnviz.analysis.decoding import (
     weights_as_written,
 )
 from attnviz.errors import AttnvizError
+from attnviz.language import say, to_say
 from attnviz.nn.paged import PagedCache
 from attnviz.tokens import label
 from attnviz.trace.generation import Generated
@@ -90,19 +91,31 @@ def alignment_views(
     """Each written token and the source tokens that were looked at when it was written."""
     weights = weights_as_written(generated, record, head)
     name = f"{record.id} L{record.layer}.H{head}"
-    source = token_axis("source", trace.streams[record.keys])
+    source = token_axis(to_say("source"), trace.streams[record.keys])
     target = replace(
-        token_axis("written", generated.written), special=frozenset(), first=generated.n_given
+        token_axis(to_say("written"), generated.written),
+        special=frozenset(),
+        first=generated.n_given,
     )
-    note = "a row is what was looked at when its token was written, before it was read"
-    among = "of the selected heads" if selection.clauses else "head of cross-attention"
-    why = f"the sharpest {among}: that of the lowest entropy"
+    note = say("each row: where the model looked when it wrote that token")
+    why = (
+        say("the sharpest of the selected heads: the one with the lowest entropy")
+        if selection.clauses
+        else say("the sharpest head of cross-attention: the one with the lowest entropy")
+    )
     if is_trained_to_align(trace, record, head):
-        why = "this head was trained to look where a word comes from"
+        why = say("this head was trained to look at the word that is being translated")
     return [
-        Links(f"alignment · {name}", weights, target, source, notes=(why,), name="alignment-links"),
+        Links(
+            say("alignment") + f" · {name}",
+            weights,
+            target,
+            source,
+            notes=(why,),
+            name="alignment-links",
+        ),
         Heatmap(
-            f"alignment · {name} · weights",
+            say("alignment") + f" · {name} · " + say("weights"),
             weights,
             target,
             source,
@@ -114,9 +127,10 @@ def alignment_views(
 
 
 def _wrote(generated: Generated, text: str) -> Line:
-    how = "" if generated.ended else f" … stopped after {len(generated.steps)} tokens"
-    text = label(text.strip(" ") or text) if text else "nothing but the end"
-    return Line(f"{text}{how}", "wrote", "head")
+    n_step = len(generated.steps)
+    how = "" if generated.ended else " … " + say("stopped after {n} tokens", n=n_step)
+    text = label(text.strip(" ") or text) if text else say("nothing but the end")
+    return Line(f"{text}{how}", say("wrote"), "head")
 
 
 def _paged(generated: Generated) -> tuple[Line, ...]:
@@ -124,11 +138,16 @@ def _paged(generated: Generated) -> tuple[Line, ...]:
     if not isinstance(cache, PagedCache):
         return ()
     pool = cache.pool
-    text = (
-        f"{pool.n_used} of {pool.n_block} blocks of {pool.block_size} tokens hold "
-        f"{cache.n_token} tokens; {cache.n_empty} places are empty"
+    text = say(
+        "{n_used} of {n_block} blocks of {size} tokens hold {n_token} tokens; {n_empty} places are "
+        "empty",
+        n_used=pool.n_used,
+        n_block=pool.n_block,
+        size=pool.block_size,
+        n_token=cache.n_token,
+        n_empty=cache.n_empty,
     )
-    return (Line(text, "cache"),)
+    return (Line(text, say("cache")),)
 
 
 def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
@@ -137,15 +156,20 @@ def _checked(trace: Trace, generated: Generated) -> tuple[Line, ...]:
     error = cache_error(trace, generated.n_given + first, steps)
     if error is None:
         return ()
-    since = f", from step {first} on: longer texts are rotated otherwise" if first else ""
-    weights = f"the steps' weights{_which(trace)}"
+    since = ""
+    if first:
+        since = "; " + say("from step {n} on, as longer texts are rotated differently", n=first)
     if not error <= CACHE_TOLERANCE:  # also if it is not a number
-        text = f"{weights} differ from those of one whole pass by {error:.1e}{since}"
-        return (Line(text, "warning", "warning"),)
-    text = (
-        f"the steps' weights are those of one whole pass{_which(trace)}, within {error:.1e}{since}"
+        text = say(
+            "the weights of the single steps differ from those of one whole pass by {error:.1e}",
+            error=error,
+        )
+        return (Line(text + _which(trace) + since, say("warning"), "warning"),)
+    text = say(
+        "the weights of the single steps are those of one whole pass, within {error:.1e}",
+        error=error,
     )
-    return (Line(text, "checked"),)
+    return (Line(text + _which(trace) + since, say("checked")),)
 
 
 def _which(trace: Trace) -> str:
@@ -169,25 +193,42 @@ def _table(trace: Trace, generated: Generated, head: tuple[Record, int] | None) 
             key, weight = strongest_key(*head, position)
             row = (*row, f"{key} {trace.streams[head[0].keys].labels[key]} ({weight:.2f})")
         rows.append(row)
-    columns = ("step", "reads", "writes", "probability")
-    looks = () if head is None else (f"{head[0].id} H{head[1]} looks at",)
-    return Table("step by step", (*columns, *looks), tuple(rows))
+    columns = (say("step"), say("reads"), say("writes"), say("probability"))
+    looks: tuple[str, ...] = ()
+    if head is not None:
+        looks = (say("{head} looks at", head=f"{head[0].id} H{head[1]}"),)
+    return Table(say("step by step"), (*columns, *looks), tuple(rows))
 
 
 def _steps(trace: Trace, generated: Generated, record: Record, head: int) -> list[View]:
     """The matrices after every step, from the rows that the cached steps themselves computed."""
     stream = trace.streams[record.queries]
     own_id = record.id.replace("cross", "self")
-    queries, keys = token_axis("query", stream), token_axis("key", trace.streams[record.keys])
-    views: list[View] = [Text((Line(f"head {head} of {record.id}; -s picks another", "shown"),))]
+    queries, keys = (
+        token_axis(to_say("query"), stream),
+        token_axis(to_say("key"), trace.streams[record.keys]),
+    )
+    views: list[View] = [
+        Text(
+            (
+                Line(
+                    say("head {head} of {id}; -s picks another", head=head, id=record.id),
+                    say("shown"),
+                ),
+            )
+        )
+    ]
     for number, step in enumerate(generated.steps):
         last = generated.n_given + number - 1
-        text = (
-            f"reads {last} {stream.labels[last]}, writes {generated.written.labels[number]} "
-            f"with probability {probability_text(step.probability)}"
+        text = say(
+            "reads {position} {read}, writes {written} with probability {probability}",
+            position=last,
+            read=stream.labels[last],
+            written=generated.written.labels[number],
+            probability=probability_text(step.probability),
         )
-        views.append(Text((Line(text, f"step {number}", "head"),)))
-        own_keys = replace(queries, name="key")
+        views.append(Text((Line(text, say("step {n}", n=number), "head"),)))
+        own_keys = replace(queries, name=say("key"))
         views.append(_step_heatmap(generated, number, own_id, head, queries, own_keys))
         if record.kind == "cross":
             views.append(_step_heatmap(generated, number, record.id, head, queries, keys))
@@ -200,7 +241,7 @@ def _step_heatmap(
     weights = weights_after(generated, number + 1, id, head)
     n_read, n_k = weights.values.shape
     return Heatmap(
-        f"step {number} · {id} H{head}",
+        say("step {n}", n=number) + f" · {id} H{head}",
         weights.values,
         replace(queries, labels=queries.labels[:n_read]),
         replace(keys, labels=keys.labels[:n_k]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnviz.analysis.flow import Flow
+from attnviz.language import say, to_say
 from attnviz.trace.record import Trace
 from attnviz.views.attention import By, header, token_axis
 from attnviz.views.heads import CAVEAT
@@ -30,20 +31,20 @@ def flow_views(
         notes: how the shares were computed.
         token: an output whose inputs are listed.
     """
-    lines = [Line(text, method if i == 0 else "", "note") for i, text in enumerate(notes)]
-    views: list[View] = [Text((*header(trace).lines, *lines, Line(CAVEAT, "", "warning")))]
+    lines = [Line(say(text), method if i == 0 else "", "note") for i, text in enumerate(notes)]
+    views: list[View] = [Text((*header(trace).lines, *lines, Line(say(CAVEAT), "", "warning")))]
     for stream in sorted(flow.shares, key=lambda name: name == flow.outputs):
         shares = flow.shares[stream]
         out_of_reach = even.unreachable(stream)
         views.append(
             Heatmap(
-                f"{method} · which {_inputs(flow, stream)} reach which outputs",
+                f"{method} · {_what(flow, stream)}",
                 shares,
-                token_axis("output", trace.streams[flow.outputs]),
-                token_axis("input", trace.streams[stream]),
+                token_axis(to_say("output"), trace.streams[flow.outputs]),
+                token_axis(to_say("input"), trace.streams[stream]),
                 WEIGHTS._replace(by=by),
                 out_of_reach.astype(int) if out_of_reach.any() else None,
-                ("out of reach",),
+                (say("out of reach"),),
                 _sum_note(flow, stream),
                 pooling="mass",
                 name=method if len(flow.shares) == 1 else f"{method}-{stream}",
@@ -54,16 +55,22 @@ def flow_views(
     return views
 
 
-def _inputs(flow: Flow, stream: str) -> str:
-    return "inputs" if len(flow.shares) == 1 else f"inputs of the {stream}"
+def _what(flow: Flow, stream: str) -> str:
+    if len(flow.shares) == 1:
+        return say("which inputs reach which outputs")
+    if stream == "source":
+        return say("which inputs of the source reach which outputs")
+    return say("which inputs of the target reach which outputs")
 
 
 def _sum_note(flow: Flow, stream: str) -> tuple[str, ...]:
     """What of the outputs' shares is not in this map."""
     if len(flow.shares) == 1:
-        return ("each row sums to 1",)
+        return (say("each row sums to 1"),)
     mean = flow.mean_share(stream)
-    return (f"each row sums to 1 over all streams; to {mean:.2f} on average in this one",)
+    return (
+        say("each row sums to 1 over all inputs; to {mean:.2f} on average over these", mean=mean),
+    )
 
 
 def _table(trace: Trace, flow: Flow, token: int) -> Table:
@@ -74,5 +81,11 @@ def _table(trace: Trace, flow: Flow, token: int) -> Table:
         (*((stream,) if several else ()), position, trace.streams[stream].labels[position], share)
         for stream, position, share in flow.largest(token, LISTED)
     ]
-    columns = (*(("stream",) if several else ()), "place", "input", "share")
-    return Table(f"the largest shares of output {token} {name}", columns, tuple(rows))
+    columns = (
+        *((say("stream"),) if several else ()),
+        say("position"),
+        say("input"),
+        say("share"),
+    )
+    title = say("the largest shares of output {position} {token}", position=token, token=name)
+    return Table(title, columns, tuple(rows))

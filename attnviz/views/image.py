@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnviz.analysis.patch_maps import PatchMaps, class_token_share, most_probable, patch_maps
+from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Selection
@@ -36,7 +37,7 @@ def image_views(
         answer: what shows the reasons for the answer.
     """
     top = header(trace)
-    rest = tuple(line for line in top.lines[1:] if line.term != "tokens")  # names of patches
+    rest = tuple(line for line in top.lines[1:] if line.term != say("tokens"))  # names of patches
     first, best = _answer(trace, probabilities)
     views: list[View] = [
         Text((top.lines[0], *first, *rest)),
@@ -52,40 +53,43 @@ def image_views(
 def slope_picture(image: Array, slopes: Array, answer: str) -> Picture:
     """How steeply the answer's logit changes with each pixel: slopes [height, width], from 0."""
     return Picture(
-        f"what the answer {answer} hangs on: |∂ logit / ∂ pixel|",
+        say("what the answer {answer} depends on: |∂ logit / ∂ pixel|", answer=answer),
         image,
         ((slopes,),),
         ("",),
-        ("saliency",),
+        (say("saliency"),),
         Scale(0.0, float(slopes.max())),
-        ("by central differences; not attention: a pixel may matter where no head looks",),
+        (say("by central differences; not attention: a pixel may matter where no head looks"),),
     )
 
 
 def drop_picture(image: Array, drops: Array, answer: str) -> Picture:
     """How far the answer's logit drops without each patch: drops [row, column]."""
     return Picture(
-        f"what the answer {answer} hangs on: how far its logit drops without a patch",
+        say(
+            "what the answer {answer} depends on: how far its logit drops without a patch",
+            answer=answer,
+        ),
         image,
         ((drops,),),
         ("",),
-        ("saliency",),
+        (say("saliency"),),
         around_zero(drops),
         (
-            "by giving each patch the image's mean colour; below 0, the logit rises without it",
-            "not attention: a patch may matter where no head looks",
+            say("each patch is given the image's mean colour; below 0, the logit rises without it"),
+            say("not attention: a patch may matter where no head looks"),
         ),
     )
 
 
 def _answer(trace: Trace, probabilities: Array | None) -> tuple[list[Line], list[View]]:
     if probabilities is None:
-        return [Line("none: the model has no classifier", "answer", "note")], []
+        return [Line(say("none: the model has no classifier"), say("answer"), "note")], []
     names = trace.model.outputs
     rows = tuple((names[i], share) for i, share in most_probable(probabilities, ANSWERS))
-    text = f"{rows[0][0]}, with probability {rows[0][1]:.3f}"
-    return [Line(text, "answer", "head")], [
-        Table("the most probable", ("class", "probability"), rows)
+    text = say("{answer}, with probability {share:.3f}", answer=rows[0][0], share=rows[0][1])
+    return [Line(text, say("answer"), "head")], [
+        Table(say("the most probable"), (say("class"), say("probability")), rows)
     ]
 
 
@@ -95,20 +99,27 @@ def _attention(
     """Each head's map if they were chosen or are few, else the mean of each layer and the heads of
     the last."""
     maps = patch_maps(trace, selection, query, patches)
-    who = "the class token" if query == 0 else f"patch {trace.streams['source'].labels[query]}"
-    looks = f"where {who} looks: attention"
+    patch = trace.streams["source"].labels[query]
+    looks = (
+        say("where the class token looks")
+        if query == 0
+        else say("where patch {patch} looks", patch=patch)
+    )
     if selection.clauses or sum(len(each.heads) for each in maps) <= MAX_MAPS:
-        title = f"{looks}, by layer and head"
+        title = looks + " · " + say("by layer and head")
         return [_by_head(title, image, maps, _class_token_text(maps, query))]
     last = maps[-1:]
-    shown = (
-        f"{len(maps)} layers with {len(maps[0].heads)} heads each: shown are the mean of each "
-        f"layer's heads, and the heads of L{last[0].layer}; -s L0-2 or -s L5.H3 shows others"
+    shown = say(
+        "{n_layer} layers with {n_head} heads each: the mean of each layer's heads is shown, and "
+        "the heads of L{last}; -s L0-2 or -s L5.H3 shows others",
+        n_layer=len(maps),
+        n_head=len(maps[0].heads),
+        last=last[0].layer,
     )
     means = [each.mean() for each in maps]
     return [
         Picture(
-            f"{looks}, the mean of each layer's heads",
+            looks + " · " + say("the mean of each layer's heads"),
             image,
             (tuple(mean.patches[0] for mean in means),),
             ("",),
@@ -117,7 +128,10 @@ def _attention(
             (_class_token_text(means, query), _ends(means), shown),
         ),
         _by_head(
-            f"{looks}, by head of the last layer", image, last, _class_token_text(last, query)
+            looks + " · " + say("by head of the last layer"),
+            image,
+            last,
+            _class_token_text(last, query),
         ),
     ]
 
@@ -143,11 +157,13 @@ def _scale(maps: Sequence[PatchMaps]) -> Scale:
 def _ends(maps: Sequence[PatchMaps]) -> str:
     """How much the same colour means in each of several maps."""
     ends = ", ".join(f"L{each.layer} {each.largest:.2g}" for each in maps)
-    return f"each map has a scale of its own, from 0 to: {ends}"
+    return say("each map has its own scale, from 0 to: {ends}", ends=ends)
 
 
 def _class_token_text(maps: Sequence[PatchMaps], query: int) -> str:
     share = class_token_share(maps)
     if query == 0:
-        return f"the class token looks at itself with {share:.0%} on average, which is not drawn"
-    return f"it looks at the class token with {share:.0%} on average, which is not drawn"
+        return say(
+            "the class token gives itself {share:.0%} on average, which is not drawn", share=share
+        )
+    return say("it gives the class token {share:.0%} on average, which is not drawn", share=share)

@@ -243,7 +243,8 @@ class Links(NamedTuple):
 
     def all_notes(self) -> tuple[str, ...]:
         hidden = int(((self.values > 0) & (self.values < self.minimum)).sum())
-        left_out = f"{hidden} weights under {short(self.minimum)} have no line"
+        left_out = say("{n} weights under {minimum} have no line", n=hidden,
+                       minimum=short(self.minimum))  # fmt: skip
         return (*self.notes, *((left_out,) if hidden else ()))
 
 

@@ -49,18 +49,18 @@ def test_maps(trace, selection, query):
                 np.testing.assert_array_equal(values, weights[query, 1:].reshape(2, 3))
                 shown += 1
     assert shown == {0: 6, 2: 3, 1: 1}[len(selection)]
-    assert ("the class token looks: " in attention.title) == (query == 0)
-    assert ("patch e looks: " in attention.title) == (query == 5)
+    assert ("the class token looks · " in attention.title) == (query == 0)
+    assert ("patch e looks · " in attention.title) == (query == 5)
 
 
 def test_the_scale_and_what_is_not_drawn(trace):
     (attention,) = pictures(trace)
     rows = np.stack([record.weights[:, 0] for record in trace])
     assert attention.scale.high == rows[..., 1:].max()
-    assert f"looks at itself with {rows[..., 0].mean():.0%}" in attention.notes[0]
+    assert f"gives itself {rows[..., 0].mean():.0%}" in attention.notes[0]
     (attention,) = pictures(trace, query=3)
     seen = np.stack([record.weights[:, 3, 0] for record in trace])
-    assert f"at the class token with {seen.mean():.0%}" in attention.notes[0]
+    assert f"gives the class token {seen.mean():.0%}" in attention.notes[0]
 
 
 def test_the_answer(trace):
@@ -77,7 +77,7 @@ def test_many_heads_are_summed_up_and_it_is_said(trace, monkeypatch):
         mean = record.weights[:, 0, 1:].mean(0).reshape(2, 3)
         np.testing.assert_allclose(values, mean)
         assert f"L{record.layer} {mean.max():.2g}" in means.notes[1]
-    assert "2 layers with 3 heads each: shown are" in means.notes[2]
+    assert "2 layers with 3 heads each: the mean" in means.notes[2]
     np.testing.assert_allclose(means.heatmap("", means.overlays[0][0]).shades().max(), 1)
     assert (last.row_names, last.column_names) == (("L1",), ("H0", "H1", "H2"))
     (chosen,) = pictures(trace, "L0-1")
@@ -87,7 +87,7 @@ def test_many_heads_are_summed_up_and_it_is_said(trace, monkeypatch):
 def test_reasons_say_how_they_were_found():
     slopes = slope_picture(np.zeros((4, 6)), np.arange(24.0).reshape(4, 6), "y")
     assert (slopes.scale.low, slopes.scale.high) == (0, 23)
-    assert "the answer y hangs on" in slopes.title
+    assert "the answer y depends on" in slopes.title
     drops = drop_picture(np.zeros((4, 6)), np.array([[-1.0, 3.0]]), "y")
     assert (drops.scale.kind, drops.scale.low, drops.scale.high) == ("diverging", -3, 3)
     for picture in (slopes, drops):

@@ -18,6 +18,7 @@ from attnviz.cli.options import MODEL, ModelInput, Selected, group
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.tokens import label
 
 if TYPE_CHECKING:
@@ -164,11 +165,13 @@ def _drops(model: Model, pixels: Pixels, best: int, answer: str, asked: bool) ->
         (n_token - 1) * 2 * model.n_parameter * n_token
     )  # two a parameter, attention aside
     if n_operation > AFFORDABLE and not asked:
-        note = (
-            f"left out, for it takes one pass for each of {n_token - 1} patches, "
-            f"about {n_operation / 1e9:.0f} billion operations; --saliency asks for it"
+        note = say(
+            "left out: it takes one pass for each of {n_patch} patches, about "
+            "{billions:.0f} billion operations; --saliency asks for it",
+            n_patch=n_token - 1,
+            billions=n_operation / 1e9,
         )
-        return _Reason([Text((Line(note, "saliency", "note"),))])
+        return _Reason([Text((Line(note, say("saliency"), "note"),))])
     with progress("saliency") as bar:
         drops = occlusion(
             class_logit(model.transformer, best),

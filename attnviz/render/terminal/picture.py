@@ -6,6 +6,7 @@ import numpy as np
 from rich.color import Color
 from rich.style import Style
 
+from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.render.terminal.grid import draw_grid
 from attnviz.render.terminal.heatmap import shade_signs
@@ -31,7 +32,7 @@ def draw_picture(picture: Picture, screen: Screen, alone: bool = True) -> Block:
     rows: list[Row] = heading(picture.title, screen)
     if alone:
         rows += [*_image(picture, screen), []]
-    title = "over it" if alone else "over the same image"
+    title = say("over it") if alone else say("over the same image")
     rows += draw_grid(picture.grid()._replace(title=title), screen, SMALLEST).rows
     return Block(rows, max(row_width(row) for row in rows))
 
@@ -52,13 +53,15 @@ def _image(picture: Picture, screen: Screen) -> list[Row]:
 
 def _about(picture: Picture, step: int, screen: Screen) -> tuple[str, ...]:
     height, width = picture.image.shape[:2]
-    what = (
-        "the image"
-        if picture.image.ndim == 3 and screen.paints
-        else ("the image, from black to white")
+    in_colour = picture.image.ndim == 3 and screen.paints
+    what = say("the image") if in_colour else say("the image, from black to white")
+    pooled = say(
+        "each cell: {down} × {across} of {height} × {width}, averaged",
+        down=min(step, height),
+        across=min(step, width),
+        height=height,
+        width=width,
     )
-    down, across = min(step, height), min(step, width)
-    pooled = f"each cell: {down} × {across} of {height} × {width}, averaged"
     return (what, pooled) if step > 1 else (what,)
 
 

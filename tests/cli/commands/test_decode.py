@@ -125,9 +125,9 @@ def test_more_than_it_was_trained_on_is_said(call):
 def test_the_aligned_head_is_the_one_that_is_shown(call):
     out = call("decode", "早上好！").out
     assert "alignment · decoder.1.cross L1.H0" in out
-    assert "this head was trained to look where a word comes from" in out
+    assert "this head was trained to look at the word that is being translated" in out
     other = call("decode", "早上好！", "-s", "decoder.0.cross.H1-3").out
-    assert "the sharpest of the selected heads: that of the lowest entropy" in other
+    assert "the sharpest of the selected heads: the one with the lowest entropy" in other
 
 
 def test_a_beginning_of_the_target(call):

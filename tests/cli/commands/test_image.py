@@ -1,4 +1,4 @@
-"""`attnviz image`: an image, where the class token looks, what the answer hangs on."""
+"""`attnviz image`: an image, where the class token looks, what the answer depends on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_samples(call, path):
     assert (done.code, done.err) == (0, "")
     assert f"answer   {path.stem[0]}, with probability" in done.out
     assert "where the class token looks" in done.out
-    assert f"what the answer {path.stem[0]} hangs on" in done.out
+    assert f"what the answer {path.stem[0]} depends on" in done.out
     assert "not attention" in done.out
 
 
@@ -155,8 +155,8 @@ def test_what_costs_much_is_asked_for(call, vit, monkeypatch):
     monkeypatch.setattr("attnviz.cli.commands.image.AFFORDABLE", 1000)
     left_out = call("image", "photo.png", "-m", "vit").out
     assert "one pass for each of 16 patches" in " ".join(left_out.split())
-    assert "hangs on" not in left_out
-    assert "hangs on" in call("image", "photo.png", "-m", "vit", "--saliency").out
+    assert "depends on" not in left_out
+    assert "depends on" in call("image", "photo.png", "-m", "vit", "--saliency").out
     assert "saliency" not in call("image", "photo.png", "-m", "vit", "--no-saliency").out
 
 
@@ -179,7 +179,7 @@ def test_a_backbone(call, vit):
     save_file(kept, vit / "model.safetensors")
     done = call("image", "photo.png", "-m", "vit")
     assert "the model has no classifier" in done.out
-    assert "hangs on" not in done.out
+    assert "depends on" not in done.out
     assert "saliency" not in json.loads(call("image", "photo.png", "-m", "vit", "--json").out)
     done = call("image", "photo.png", "-m", "vit", "--saliency")
     assert done.code == 2
