@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from attnviz.language import say
 from attnviz.nn.masks import Hatch, hatch_of
 from attnviz.nn.types import Array
 from attnviz.views.numbers import column_texts, fixed, is_number, short

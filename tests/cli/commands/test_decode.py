@@ -111,7 +111,7 @@ def test_cached_and_uncached_weights_agree(name, text):
 def test_a_decoder_alone_goes_on(call):
     done = call("decode", "abcdefgabc", "-m", "induction", "-n", "4")
     assert "wrote    defg … stopped after 4 tokens" in done.out
-    assert "decoder self-attention" in done.out
+    assert "all heads" in done.out
 
 
 def test_more_than_it_was_trained_on_is_said(call):
