@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
@@ -37,7 +39,16 @@ def messages() -> dict[str, Locations]:
             result.setdefault(message, []).append((name, line))
     for message in page_messages():
         result.setdefault(message, []).append(("render/html", 0))
+    for path in sorted(SOURCES.glob("models/packaged/*/card.json")):
+        for message in _card_messages(json.loads(path.read_text("utf-8"))):
+            result.setdefault(message, []).append((path.relative_to(SOURCES).as_posix(), 0))
     return result
+
+
+def _card_messages(card: Mapping[str, Any]) -> Iterator[str]:
+    """What the screen shows of a packaged model's card; its licences and recipe are no prose."""
+    yield from (card["title"], card["task_text"], card["data"])
+    yield from (*card["limits"], *card["figures_text"].values())
 
 
 def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:

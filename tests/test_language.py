@@ -80,7 +80,8 @@ def fields(message):
 
 
 def without_fields(message):
-    return re.sub(r"\{.*?\}", "", message)
+    """And without names of records, which are words of no language."""
+    return re.sub(r"\{.*?\}|(en|de)coder\.\d\.\w+", "", message)
 
 
 @functools.cache

@@ -61,7 +61,7 @@ Stats = Annotated[
 
 MODEL = "From `attnviz models`, org/name of Hugging Face, a folder, .gguf, .toml, or random:heads=4"
 
-Model = Annotated[str | None, typer.Option("-m", "--model", help=f"{MODEL} (default: tagger)")]
+Model = Annotated[str, typer.Option("-m", "--model", help=MODEL)]
 
 Download = Annotated[
     bool,
@@ -176,9 +176,9 @@ class FileInput:
 
 @group
 class ModelInput:
-    """Which model; a command may have a default of its own."""
+    """Which model; a subclass may have another default."""
 
-    model: Model = None
+    model: Model = "tagger"
     download: Download = False
 
 
@@ -223,7 +223,7 @@ class OutputOptions:
             "-q",
             "--quiet",
             help="No hints and no progress: only warnings and errors on stderr",
-            rich_help_panel=SCREEN,
+            rich_help_panel=WRITE,
         ),
     ] = False
     lang: Annotated[
@@ -344,7 +344,7 @@ class LookOptions(Selected):
     top: Annotated[
         int | None,
         typer.Option(
-            help="Heads shown as matrices (default: 2; 3 on a wide screen)",
+            help="How many heads are shown as matrices (default: 2, or 3 where the screen is wide)",
             show_default=False,
             rich_help_panel=SHOW,
         ),

@@ -22,8 +22,8 @@ CARD_TERMS = (
     ("recipe", to_say("recipe")),
 )
 
-CLAUSE = re.compile(r"(.{40,}?)(?:[.;:](?= [A-Z\d])|; |: |\.$)")
-"""The first clause of a text: what a summary has room for."""
+CLAUSE = re.compile(r"(.{40,}?)(?:[.;:](?= [A-Z\d])|; |: |\.$)|(.{16,}?)[。；：]")
+"""The first clause of a text, English or Chinese: what a summary has room for."""
 
 
 LONGEST = 40
@@ -63,7 +63,8 @@ def catalogue_views(
     views: list[View] = []
     if packaged:
         rows = tuple(
-            (name, str(card.get("title", "")), card.get("n_parameter")) for name, card in packaged
+            (name, say(str(card.get("title", ""))), card.get("n_parameter"))
+            for name, card in packaged
         )
         note = say(
             "-m NAME; `attnviz models NAME` tells more. Besides: random, a .toml stack, a folder, "
@@ -93,7 +94,7 @@ def summary_view(about: About) -> Text:
     usual = (say("family"), say("verified")) if about.card is not None else ()
     lines = [line for line in _facts(about) if not line.term or line.term not in usual]
     if title := card.get("title"):
-        lines.insert(1, Line(label(str(title))))
+        lines.insert(1, Line(label(say(str(title)))))
     commands = (f"attnviz {each} -m {_typed(about.name)}" for each in about.commands)
     lines.append(Line("  ".join(c.replace(" ", "\u00a0") for c in commands), say("ask it")))
     lines += [
@@ -140,9 +141,10 @@ def _facts(about: About) -> list[Line]:
 
 
 def _clause(text: object) -> str:
-    """The first clause, without what ends it."""
-    match = CLAUSE.match(str(text))
-    return label(match[1] if match else str(text))
+    """The first clause, in the reader's language, without what ends it."""
+    said = say(str(text))
+    match = CLAUSE.match(said)
+    return label(match[match.lastindex or 0] if match else said)
 
 
 def _attention_lines(groups: Sequence[LayerGroup]) -> list[Line]:
@@ -179,8 +181,10 @@ def model_views(about: About) -> list[View]:
 
 
 def _card_lines(card: Mapping[str, Any]) -> list[Line]:
-    lines = [Line(label(str(card.get("title", ""))), "")]
-    lines += [Line(label(str(card[key])), say(term)) for key, term in CARD_TERMS if card.get(key)]
+    lines = [Line(label(say(str(card.get("title", "")))), "")]
+    lines += [
+        Line(label(say(str(card[key]))), say(term)) for key, term in CARD_TERMS if card.get(key)
+    ]
     seconds = card.get("training_seconds")
     if seconds:
         trained = say(
@@ -189,7 +193,7 @@ def _card_lines(card: Mapping[str, Any]) -> list[Line]:
         )  # fmt: skip
         lines.append(Line(label(trained), say("trained")))
     return lines + [
-        Line(label(str(limit)), say("limits") if i == 0 else "", "note")
+        Line(label(say(str(limit))), say("limits") if i == 0 else "", "note")
         for i, limit in enumerate(card.get("limits", ()))
     ]
 
@@ -242,7 +246,7 @@ def _measured(card: Mapping[str, Any]) -> Iterator[tuple[str, int | float, str]]
     for key, value in card.get("figures", {}).items():
         if isinstance(value, int | float):
             number = value if isinstance(value, int) else float(value)
-            yield key, number, figure_text(texts, key)
+            yield key, number, say(figure_text(texts, key))
 
 
 def figure_text(texts: Mapping[str, Any], figure: str) -> str:

@@ -182,3 +182,11 @@ def test_damaged_weights(call, tmp_path):
         assert done.code == 2
         assert "SHA-256" in done.err
         assert done.err.count("\n") == 2
+
+
+def test_cards_speak_chinese(call):
+    for name, words in (("tagger", "英文词性标注器"), ("phrases", "把简短的中文短语译成英文")):
+        assert words in call("models", name, "--lang", "zh").out
+    card = "".join(call("models", "tagger", "--card", "--lang", "zh", "--width", "200").out.split())
+    assert "同accuracy，但模型用另一个种子训练" in card
+    assert json.loads(call("models", "tagger", "--json").out)["card"]["title"].startswith("English")
