@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from attnviz.cli import settings
 from attnviz.cli.current import set_current
 from attnviz.cli.help import ALL, Fold, Page
 from attnviz.cli.options import FILES, SCREEN, STACK
@@ -31,7 +32,7 @@ REGISTRIES = {
 FOLDED = {
     STACK: Fold("--help-stack", "layers, heads, seed, … of -m random", ("--mask", "--score"), True),
     FILES: Fold("--help-files", "how plain files of weights are read"),
-    SCREEN: Fold("--help-screen", "width, colours, background, language"),
+    SCREEN: Fold("--help-screen", "width, colours, background, language, quiet"),
     "Figures": Fold("--help-figures", "size, fonts, colours of pictures", ("--plot",)),
 }
 """Title of a group of options -> the flag that shows it, on a page of its own."""
@@ -65,6 +66,7 @@ class Command(TyperCommand):
             if isinstance(value, int) and abs(value) > LARGEST_INT:
                 flag = parameter.opts[-1]
                 raise AttnvizError(f"{flag}: {value} is too large", f"{ctx.command_path} --help")
+        settings.apply(ctx)
         return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

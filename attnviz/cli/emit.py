@@ -56,6 +56,7 @@ class OutputFiles(WholeFiles):
     def __init__(self) -> None:
         super().__init__()
         self._messages: list[str] = []
+        self._warned: set[str] = set()
         self._paths: list[Path] = []
         """Of files that had no name given: these are what the command says on stdout."""
 
@@ -139,7 +140,9 @@ class OutputFiles(WholeFiles):
 
     def _write(self, path: Path, content: bytes, warnings: Sequence[str]) -> None:
         for warning in warnings:
-            talk(f"warning: {warning}")
+            if warning not in self._warned:
+                talk(f"warning: {warning}")
+            self._warned.add(warning)
         with self.open(path) as file:
             file.write(content)
 

@@ -31,7 +31,7 @@ class FigureOptions(OutputOptions):
         str | None,
         typer.Option(
             metavar="[FILE]",
-            help="One picture: to FILE.png, .pdf, …; without FILE into this folder",
+            help="One picture, as FILE.png, .pdf, …, or named for you",
             rich_help_panel=FIGURES,
         ),
     ] = None

@@ -95,7 +95,8 @@ class Page:
         folded: list[tuple[str, str]] = []
         for title in folds:  # what is kept stands among the usual options
             kept = [p for p in groups.get(title, ()) if set(p.opts) & set(self._folds[title].kept)]
-            groups[MINE] += kept
+            if kept:
+                groups.setdefault(MINE, []).extend(kept)
             self._brief |= {p.name for p in kept}
         for title, parameters in groups.items():
             if self._only not in (None, title):

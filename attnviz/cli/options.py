@@ -61,7 +61,7 @@ Stats = Annotated[
 
 MODEL = "From `attnviz models`, org/name of Hugging Face, a folder, .gguf, .toml, or random:heads=4"
 
-Model = Annotated[str, typer.Option("-m", "--model", help=MODEL)]
+Model = Annotated[str | None, typer.Option("-m", "--model", help=f"{MODEL} (default: tagger)")]
 
 Download = Annotated[
     bool,
@@ -176,9 +176,9 @@ class FileInput:
 
 @group
 class ModelInput:
-    """Which model; a subclass may have another default."""
+    """Which model; a command may have a default of its own."""
 
-    model: Model = "tagger"
+    model: Model = None
     download: Download = False
 
 
@@ -223,7 +223,7 @@ class OutputOptions:
             "-q",
             "--quiet",
             help="No hints and no progress: only warnings and errors on stderr",
-            rich_help_panel=WRITE,
+            rich_help_panel=SCREEN,
         ),
     ] = False
     lang: Annotated[
@@ -344,7 +344,7 @@ class LookOptions(Selected):
     top: Annotated[
         int | None,
         typer.Option(
-            help="How many heads are shown as matrices (default: 2, or 3 where the screen is wide)",
+            help="Heads shown as matrices (default: 2; 3 on a wide screen)",
             show_default=False,
             rich_help_panel=SHOW,
         ),

@@ -83,7 +83,7 @@ def load_model(
     name = None if name is None else os.fspath(name)
     if name == "":  # a path would be the folder one is in
         raise AttnvizError("there is no name of a model", f"-m {DEFAULT}")
-    if name is None and changes and _needs_other_weights(changes):
+    if name is None and changes and needs_other_weights(changes):
         model = _seeded(RANDOM, changes)
         asked = ", ".join(f"{field}={value}" for field, value in changes.items())
         why = f"{DEFAULT} has no weights for {asked}: these are random"
@@ -197,7 +197,7 @@ def _short_names() -> list[str]:
     return list(KNOWN)
 
 
-def _needs_other_weights(changes: Mapping[str, Any]) -> bool:
+def needs_other_weights(changes: Mapping[str, Any]) -> bool:
     """Whether a change asks for a stack that no trained model has."""
     from attnviz.models.edit.override import CHANGES
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from attnviz.analysis.comparison import mask_effect
 from attnviz.analysis.steps import STAGES, head_steps
-from attnviz.language import say
+from attnviz.language import say, to_say
 from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
@@ -29,9 +29,13 @@ from attnviz.views.numbers import short
 def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     """Every stage of one head with its shape and its numbers; needs all of STAGES kept."""
     steps = head_steps(record, head)
-    shared = f" (key/value head {steps.kv_head})" if record.n_kv_head != record.n_head else ""
-    queries = token_axis("query", trace.streams[record.queries])
-    keys = token_axis("key", trace.streams[record.keys])
+    shared = (
+        " " + say("(key/value head {n})", n=steps.kv_head)
+        if record.n_kv_head != record.n_head
+        else ""
+    )
+    queries = token_axis(to_say("query"), trace.streams[record.queries])
+    keys = token_axis(to_say("key"), trace.streams[record.keys])
     vectors, context = around_zero(steps.q, steps.k, steps.v), around_zero(steps.context)
     name, scale = record.site.score_and_scale
     similarity = around_zero(steps.similarity, steps.scores)
@@ -42,7 +46,8 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     def cells(stage: str, title: str, values: Array, colours: Scale, note: str) -> Heatmap:
         title = f"{title} · H{head} · {list(values.shape)}"
         drawn = head_heatmap(trace, record, head, stage, colours)
-        return drawn._replace(title=title, values=values, notes=(note,))
+        what = say("weights") if stage == "weights" else say("scores")
+        return drawn._replace(title=title, values=values, notes=(note,), what=what)
 
     return [
         header(trace),
@@ -51,35 +56,42 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
         _vectors(f"2 k · keys, H{head}{shared}", steps.k, keys, vectors, origin or "x W_k"),
         _vectors(f"3 v · values, H{head}{shared}", steps.v, keys, vectors, origin or "x W_v"),
         cells("scores", f"4 {_formula(name)}", steps.similarity, similarity,
-              "every query with every key"),
-        cells("scores", "5 scores", steps.scores, similarity, times),
-        cells("logits", "6 logits", steps.logits, around_zero(steps.logits), _logits_note(record)),
-        cells("weights", "7 weights", steps.weights, WEIGHTS, sums),
-        _vectors(f"8 context · H{head}", steps.context, queries, context, "weights v"),
+              say("every query with every key")),
+        cells("scores", say("5 scores"), steps.scores, similarity, times),
+        cells("logits", say("6 logits"), steps.logits, similarity, _logits_note(record)),
+        cells("weights", say("7 weights"), steps.weights, WEIGHTS, sums),
+        _vectors(say("8 context · H{head}", head=head), steps.context, queries, context,
+                 say("weights times v"))._replace(what=say("context")),
     ]  # fmt: skip
 
 
 def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
     """Weights without the mask, with it, and the difference; needs `scores` kept."""
     effect = mask_effect(record, head)
-    name = record.site.mask_name
-    text = (
-        f"{name} hides {effect.hidden_cells} of {effect.without.size} cells; without it they "
-        f"would take {effect.hidden_share:.0%} of the weights (of the same q and k: the layers "
-        "below keep their mask)"
+    name, head_name = record.site.mask_name, f"{record.id} H{head}"
+    text = say(
+        "{mask} hides {n} of {of} cells. Without it they would take {share:.0%} of the weight "
+        "(with the same q and k: the layers below keep their mask).",
+        mask=name,
+        n=effect.hidden_cells,
+        of=effect.without.size,
+        share=effect.hidden_share,
     )
     drawn = head_heatmap(trace, record, head, "weights", WEIGHTS)
     open_map = drawn._replace(masked=None, reasons=())
     return [
         header(trace),
-        Text((Line(text, "mask"),)),
-        open_map._replace(title=f"{record.id} H{head} · without the mask", values=effect.without),
-        drawn._replace(title=f"{record.id} H{head} · with {name}"),
+        Text((Line(text, say("mask")),)),
         open_map._replace(
-            title=f"{record.id} H{head} · with {name} - without",
+            title=say("{head} · without the mask", head=head_name), values=effect.without
+        ),
+        drawn._replace(title=say("{head} · with {mask}", head=head_name, mask=name)),
+        open_map._replace(
+            title=say("{head} · with {mask} - without", head=head_name, mask=name),
             values=effect.change,
             scale=around_zero(effect.change),
             pooling="largest",
+            what=say("difference"),
         ),
     ]
 
@@ -105,10 +117,10 @@ def _table(record: Record, head: int, origin: str) -> Table:
     axes |= dict.fromkeys(("scores", "logits", "weights"), "[n_head, n_q, n_k]")
     axes["context"] = "[n_head, n_q, d_v]"
     return Table(
-        title=f"{record.id} · shapes",
-        columns=("stage", "is", "axes", "shape"),
+        title=say("{record} · shapes", record=record.id),
+        columns=(say("stage"), say("what it is"), say("axes"), say("shape")),
         rows=tuple((stage, what[stage], axes[stage], str(list(kept[stage]))) for stage in what),
-        notes=(f"the numbers below are of head H{head}",),
+        notes=(say("the numbers below are those of head H{head}", head=head),),
     )
 
 
@@ -117,18 +129,19 @@ def _vectors(title: str, values: Array, rows: Axis, scale: Scale, note: str) -> 
         title=f"{title} · {list(values.shape)}",
         values=values,
         rows=rows,
-        columns=indices("dimension", values.shape[-1]),
+        columns=indices(say("dimension"), values.shape[-1]),
         scale=scale,
         notes=(note,),
+        what=say("q, k and v"),
     )
 
 
 def _logits_note(record: Record) -> str:
     cap = record.site.softcap
     parts = [
-        "" if cap is None else f"capped at ±{short(cap)}",
-        "bias added" if record.bias is not None else "",
-        f"masked by {record.site.mask_name}" if record.site.mask else "no mask",
+        "" if cap is None else say("capped at ±{cap}", cap=short(cap)),
+        say("plus a bias") if record.bias is not None else "",
+        say("masked by {mask}", mask=record.site.mask_name) if record.site.mask else say("no mask"),
     ]
     return ", ".join(filter(None, parts))
 
@@ -148,4 +161,6 @@ def _scale_text(name: str, scale: float, q: Array) -> str:
 
 def _range(values: Array) -> str:
     low, high = float(values.min()), float(values.max())
-    return f"{low:.6g}" if f"{low:.6g}" == f"{high:.6g}" else f"{low:.6g} to {high:.6g}"
+    if f"{low:.6g}" == f"{high:.6g}":
+        return f"{low:.6g}"
+    return say("{low:.6g} to {high:.6g}", low=low, high=high)

@@ -23,7 +23,7 @@ def test_the_help_fits_a_screen_and_begins_with_examples(call, command):
     assert len(lines) <= LONG
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith(f"Usage: attnviz {' '.join(command)}")
-    assert text.index(f"  attnviz {' '.join(command)}") < text.index("\nOptions\n")
+    assert text.index(f"  attnviz {' '.join(command)}") < text.index("\n  -")
     assert not set("{}[") & {line.split()[0][0] for line in lines[1:] if line}
 
 

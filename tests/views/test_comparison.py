@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.comparison import Sharpness, compare
+from attnviz.render.terminal import render
+from attnviz.render.terminal.screen import Screen
 from attnviz.views.comparison import comparison_views, sharpness_views
 from attnviz.views.kinds import Curves, Heatmap, Table
 
@@ -30,7 +32,7 @@ def test_scores_weights_and_differences_of_one_head(compared):
     views, (first, second) = compared(["dot", "scaled_dot"], True)
     drawn = heatmaps(views)
     assert list(drawn) == [
-        "dot · scores", "scaled_dot · scores", "dot · weights", "scaled_dot · weights",
+        "dot · scores", "dot · weights", "scaled_dot · scores", "scaled_dot · weights",
         "scaled_dot - dot · weights",
     ]  # fmt: skip
     np.testing.assert_array_equal(drawn["dot · scores"].values, first.scores[2])
@@ -79,3 +81,19 @@ def test_curves_follow_the_width_whatever_the_order():
     }
     assert table.rows[0] == ("dot", 64, 1.0, 0.5, 6.4)
     assert len(sharpness_views(measured[:2])) == 1  # a single width is no curve
+
+
+def test_the_score_of_a_variant_stands_beside_its_weights(compared):
+    views, _ = compared(["dot", "scaled_dot"], True)
+    for width in (80, 120):
+        lines = render(views, Screen(width)).decode().splitlines()
+        for name in ("dot", "scaled_dot"):
+            assert any(f"{name} · scores" in line and f"{name} · weights" in line for line in lines)
+
+
+def test_untrained_arrays_are_called_so(compared):
+    (_, text, *_), _ = compared(["additive", "dot", "general"], True)
+    assert [line.text for line in text.lines[1:]] == [
+        "additive: W_q, W_k, w_v untrained (random weights, seed 0)",
+        "general: W untrained (random weights, seed 0)",
+    ]

@@ -60,3 +60,11 @@ def test_what_a_mask_changes(saw):
     hidden = ~np.tri(len(whole), dtype=bool)
     assert isinstance(text, Text)
     assert f"causal hides {hidden.sum()} of {hidden.size} cells" in text.lines[0].text
+
+
+def test_what_is_equal_looks_equal():
+    """Without a mask the logits are the scores."""
+    trace = attnviz.run("I saw a saw", model=GROUPED, stages=STAGES)
+    drawn = maps(step_views(trace, trace["encoder.0.self"], HEAD))
+    np.testing.assert_array_equal(drawn[4].shades(), drawn[5].shades())
+    assert drawn[4].shades().any()

@@ -9,11 +9,10 @@ import typer
 
 from attnviz.cli.caching import CacheOptions
 from attnviz.cli.command import Command
-from attnviz.cli.emit import Report, emit
+from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.figure_options import FigureOptions
-from attnviz.cli.loading import load
-from attnviz.cli.options import Ids, ModelInput, Selected, Target, TextWords, group
-from attnviz.cli.options import Model as ModelName
+from attnviz.cli.loading import load, load_named, model_setting
+from attnviz.cli.options import MODEL, Ids, ModelInput, Selected, Target, TextWords, group
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
@@ -25,6 +24,8 @@ ORDER = 20
 
 app = typer.Typer(add_completion=False)
 
+DEFAULT = "phrases"
+
 ALONE = 20
 """Tokens that a decoder without an encoder writes at most, if nothing else is asked for."""
 
@@ -33,7 +34,9 @@ ALONE = 20
 class DecoderInput(ModelInput):
     """A trained decoder, alone or with an encoder."""
 
-    model: ModelName = "phrases"
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help=f"{MODEL} (default: {DEFAULT})")
+    ] = None
 
 
 @app.command(cls=Command)
@@ -68,7 +71,7 @@ def decode(
     from attnviz.views.decoding import decoding_views, plotted_views
 
     content = read_input(text, ids)
-    model = load(decoder)
+    model = _model(decoder)
     max_tokens = _max_tokens(model, count, target)
     cached = caching.cache != "none"
     prepared = prepare_decoding(
@@ -94,6 +97,16 @@ def decode(
     manifest = {**trace.manifest(), "decoded": generated.manifest(answer)}
     drawn = plotted_views(trace, selected.selection, views)
     emit([Report(views, manifest, trace.arrays(), drawn)], out)
+
+
+def _model(decoder: DecoderInput) -> Model:
+    """The model that is named, or set as the default if it can write, or the command's own."""
+    model = load(decoder, DEFAULT)
+    setting = None if decoder.model else model_setting()
+    if setting is None or (model.trained and model.kind != "encoder"):
+        return model
+    talk(f"{model.name}, set by {setting.source}, writes no text: here is {DEFAULT}")
+    return load_named(DEFAULT)
 
 
 def _max_tokens(model: Model, count: int | None, target: str | None) -> int:

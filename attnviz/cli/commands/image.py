@@ -14,8 +14,7 @@ from attnviz.cli.emit import Report, emit
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import run_prepared
 from attnviz.cli.loading import load
-from attnviz.cli.options import Model as ModelName
-from attnviz.cli.options import ModelInput, Selected, group
+from attnviz.cli.options import MODEL, ModelInput, Selected, group
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
@@ -32,6 +31,8 @@ ORDER = 30
 
 app = typer.Typer(add_completion=False)
 
+DEFAULT = "digits"
+
 FEW_NUMBERS = 256
 """Up to so many numbers in an image, the gradient is taken for each."""
 
@@ -43,7 +44,9 @@ AFFORDABLE = 50e9
 class VisionInput(ModelInput):
     """A vision model."""
 
-    model: ModelName = "digits"
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help=f"{MODEL} (default: {DEFAULT})")
+    ] = DEFAULT
 
 
 @app.command(cls=Command)
@@ -83,7 +86,7 @@ def image(
     query = _query(patch, pixels.grid)
     trace = run_prepared(prepared, logits=True, fingerprint=out.wants_data)
     probabilities = class_probabilities(trace)
-    reason = _reason(vision.model, loaded, pixels, probabilities, saliency)
+    reason = _reason(vision.model or DEFAULT, loaded, pixels, probabilities, saliency)
     views = image_views(
         trace,
         selection,

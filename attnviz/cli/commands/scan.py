@@ -13,7 +13,7 @@ from attnviz.cli.command import Command
 from attnviz.cli.current import current
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.inputs import STDIN, is_piped
-from attnviz.cli.loading import load
+from attnviz.cli.loading import load, model_setting
 from attnviz.cli.options import OutputOptions, StackOptions
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
@@ -115,7 +115,9 @@ def scan(
     from attnviz.scan.tally import Job, registered_metrics
 
     options = tuple(stack.changes.items())
-    job = Job(_absolute(stack.model), options, window, metrics=registered_metrics())
+    setting = None if stack.model else model_setting(stack.changes)
+    name = stack.model if setting is None else str(setting.value)
+    job = Job(_absolute(name), options, window, metrics=registered_metrics())
     scanning = Scan(model, describe(model, True, 0), job, state_file)
     with open_corpus(corpus, field) as opened:
         state = scanning.begin(resume, opened)

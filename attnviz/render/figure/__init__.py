@@ -164,19 +164,21 @@ def _without_effect(views: Sequence[View], style: FigureStyle) -> Iterator[str]:
     """What the reader asked for and this figure has no use for."""
     scales = {view.scale.kind for view in _heatmaps(views)}
     if style.cmap is not None and not any(own_map_name(kind) for kind in scales):
-        kind = "signs, and a diverging scale" if "diverging" in scales else "no sign"
-        other = "RdBu_r" if "diverging" in scales else "viridis"
-        why = f"the values have {kind}: --cmap {other}, say" if scales else "nothing is coloured"
-        yield f"--cmap {style.cmap} has no effect: {why}"
+        where = "here: nothing has a scale of colours"
+        if "diverging" in scales:
+            where = "on values with a sign, whose scale diverges: --cmap RdBu_r would have"
+        elif scales:
+            where = "on values without a sign: --cmap viridis would have"
+        yield f"--cmap {style.cmap} has no effect {where}"
     if style.grid is not None and not any(isinstance(view, Grid) for view in views):
         yield "--grid has no effect: there are no panels to arrange"
     if not style.values and not any(isinstance(view, Heatmap) for view in views):
         yield "--no-values has no effect: there are no values in cells"
 
 
-def _heatmaps(views: Sequence[View]) -> Iterator[Heatmap | Links]:
+def _heatmaps(views: Sequence[View]) -> Iterator[Heatmap]:
     for view in views:
-        if isinstance(view, Heatmap | Links):
+        if isinstance(view, Heatmap):
             yield view
         elif isinstance(view, Grid):
             yield from view.present()
@@ -203,7 +205,7 @@ def _box(view: View, style: FigureStyle, room: Room | None = None) -> Box:
     if isinstance(view, Grid):
         return grid_box(view, style, room)
     if isinstance(view, Links):
-        return links_box(view)
+        return links_box(view, style.bare)
     if isinstance(view, Picture):
         return picture_box(view, style.bare)
     if isinstance(view, Table):

@@ -246,8 +246,11 @@ def name_axes(axes: Axes, rows: Axis, columns: Axis) -> None:
 
 
 def _texts_of_cells(heatmap: Heatmap) -> list[tuple[int, int, str]]:
-    largest = float(np.abs(heatmap.values[np.isfinite(heatmap.values)]).max(initial=0))
+    finite = heatmap.values[np.isfinite(heatmap.values)]
+    largest = float(np.abs(finite).max(initial=0))
     decimals = 2 if largest < 10 else 1 if largest < 100 else 0
+    if largest > 1 and (finite == np.round(finite)).all():  # counts
+        decimals = 0
     return [
         (i, j, heatmap.scale.number(float(value), decimals))
         for i, row in enumerate(heatmap.values)

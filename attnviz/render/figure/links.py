@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from rich.cells import cell_len
 
 from attnviz.language import say
 from attnviz.render.figure.boxes import Box, Page
 from attnviz.render.figure.colours import category, token_colour
-from attnviz.render.line_breaking import wrapped
+from attnviz.render.figure.labels import CUT, DEEPEST, shortened
+from attnviz.render.figure.text_layout import SMALL, TEXT, lines_of, title_width, width_of
 from attnviz.render.palette import COLOURS
 from attnviz.views.kinds import Axis, Links
 
-LETTER, LINE, TITLE, NOTE = 0.085, 0.24, 0.45, 0.15
+LINE, TITLE, NAMES, NOTE = 0.24, 0.45, 0.21, 0.15
 MIDDLE = 2.4
 THICKEST = 5.0
 """The line of the weight 1, in points."""
 EDGE = 1.6
-MAX_LABEL = 24
 WEIGHT = 0.45
 
 
-def links_box(links: Links) -> Box:
+def links_box(links: Links, bare: bool = False) -> Box:
     """Left tokens, lines as thick as their weight, right tokens with their largest weight."""
-    left, right = _labels(links.left), _labels(links.right)
-    widths = [max(map(_size, labels), default=1) * LETTER for labels in (left, right)]
+    left, right = _labels(links.left, bare), _labels(links.right, bare)
+    widths = [max(map(width_of, labels), default=0.0) + 0.08 for labels in (left, right)]
     height = max(len(left), len(right), 2) * LINE
     at_left, at_right = (_heights(len(labels), height) for labels in (left, right))
-    width = max(widths[0] + MIDDLE + widths[1] + WEIGHT, cell_len(links.title) * LETTER * 1.05)
+    width = max(widths[0] + MIDDLE + widths[1] + WEIGHT, title_width(links.title))
+    head = TITLE if links.title else NAMES
     colours = _colours(links)
     about = [
         say("a line has the colour of its token on the left"),
@@ -38,15 +39,16 @@ def links_box(links: Links) -> Box:
     if len(colours) > len(COLOURS["light"].categories):
         n_colour = len(COLOURS["light"].categories)
         about.append(say("the colours repeat after {n} tokens", n=n_colour))
-    notes = [
-        line for note in (*about, *links.all_notes()) for line in wrapped(note, int(width / 0.06))
-    ]
+    if any(label.endswith(CUT) for label in (*left, *right)):
+        about.append(say("labels that end in {sign} are cut", sign=CUT))
+    said = () if bare else (*about, *links.all_notes())
+    notes = [line for note in said for line in lines_of(note, width, SMALL)]
 
     def draw(page: Page, x: float, y: float) -> None:
-        start, end, top = x + widths[0], x + widths[0] + MIDDLE, y + TITLE
+        start, end, top = x + widths[0], x + widths[0] + MIDDLE, y + head
         page.text(x, y, links.title, fontsize=9, weight="bold")
-        page.text(start, y + 0.24, links.left.name, fontsize=7, color="0.35", ha="right")
-        page.text(end, y + 0.24, links.right.name, fontsize=7, color="0.35")
+        page.text(start, top - NAMES, links.left.name, fontsize=7, color="0.35", ha="right")
+        page.text(end, top - NAMES, links.right.name, fontsize=7, color="0.35")
         axes = page.axes(start + 0.06, top, MIDDLE - 0.12, height)
         axes.set_ylim(height, 0)
         _lines(axes, links, at_left, at_right)
@@ -56,7 +58,7 @@ def links_box(links: Links) -> Box:
         for number, note in enumerate(notes):
             page.text(x, top + height + 0.08 + number * NOTE, note, fontsize=7, color="0.35")
 
-    return Box(width, TITLE + height + 0.1 + NOTE * len(notes), draw, flows=True)
+    return Box(width, head + height + 0.1 + NOTE * len(notes), draw, flows=True)
 
 
 def _lines(axes: Axes, links: Links, at_left: list[float], at_right: list[float]) -> None:
@@ -70,7 +72,8 @@ def _lines(axes: Axes, links: Links, at_left: list[float], at_right: list[float]
         start, stop = at_left[j], at_right[i]
         curve = Path([(0, start), (0.45, start), (0.55, stop), (1, stop)],
                      [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])  # fmt: skip
-        for colour, thickness in (("white", width + EDGE), (colours[j], width)):
+        page = rcParams["figure.facecolor"]
+        for colour, thickness in ((page, width + EDGE), (colours[j], width)):
             patch = PathPatch(curve, edgecolor=colour, facecolor="none", linewidth=thickness)
             patch.set_capstyle("butt")
             axes.add_patch(patch)
@@ -107,13 +110,12 @@ def _weights(page: Page, x: float, y: float, links: Links, heights: list[float])
             page.text(x, y + height, text, va="center", color="0.35", fontsize=7)
 
 
-def _labels(axis: Axis) -> list[str]:
-    named = [f"{axis.index(i)} {label}".strip() for i, label in enumerate(axis.labels)]
-    return [n if len(n) <= MAX_LABEL else n[: MAX_LABEL - 1] + "…" for n in named]
-
-
-def _size(label: str) -> int:
-    return sum(1 + (ord(char) > 0x1100) for char in label)
+def _labels(axis: Axis, bare: bool) -> list[str]:
+    named = [
+        label if bare and label else f"{axis.index(i)} {label}".strip()
+        for i, label in enumerate(axis.labels)
+    ]
+    return [shortened(name, DEEPEST, TEXT) for name in named]
 
 
 def _heights(count: int, height: float) -> list[float]:

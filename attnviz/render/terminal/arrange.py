@@ -15,6 +15,7 @@ from attnviz.render.terminal.heatmap import (
     draw_fitted,
     fitted,
     reading,
+    tight_width,
     titled,
 )
 from attnviz.render.terminal.legend import Reading, axes_text, legend
@@ -141,12 +142,27 @@ def _matrix_lines(heatmaps: Sequence[Heatmap], screen: Screen) -> list[tuple[lis
             if shown is not None:
                 break
         else:
-            units[:1] = [[heatmap] for heatmap in units[0]] if len(units[0]) > 1 else units[:1]
-            count, room = 1, screen.width
-            shown = [fitted(units[0][0], screen)]
+            shown = _labelled_once(units[0], screen)
+            count, room = 1, screen.width // len(shown) - GAP
+            if len(shown) < len(units[0]):
+                units[:1] = [[heatmap] for heatmap in units[0]]
+                room = screen.width
         lines.append((shown, room))
         units = units[count:]
     return lines
+
+
+def _labelled_once(heatmaps: Sequence[Heatmap], screen: Screen) -> list[Fitted]:
+    """Matrices of the same rows in numbers, whose labels stand beside the first only; that one
+    alone, if they do not fit even so."""
+    first, *others = heatmaps
+    room = screen.width - sum(GAP + tight_width(heatmap) for heatmap in others)
+    if others and room > 0 and all(heatmap.rows == first.rows for heatmap in others):
+        shown = [fitted(first, screen, room)]
+        shown += [fitted(each, screen, tight_width(each), labelled=False) for each in others]
+        if all(layout.mode == "numbers" and layout.width(each) <= room for each, layout in shown):
+            return shown
+    return [fitted(first, screen)]
 
 
 class _Unit:

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from attnviz.language import say
 from attnviz.render.line_breaking import MAX_PER_CELL
 from attnviz.render.terminal.legend import Reading, legend
 from attnviz.render.terminal.screen import (
@@ -124,11 +125,13 @@ def brief_width(heatmap: Heatmap, screen: Screen) -> int:
     return caption_width(heatmap._replace(caption=heatmap.brief or heatmap.caption), screen)
 
 
-def fitted(heatmap: Heatmap, screen: Screen, room: int = 0) -> tuple[Heatmap, Layout]:
+def fitted(
+    heatmap: Heatmap, screen: Screen, room: int = 0, labelled: bool = True
+) -> tuple[Heatmap, Layout]:
     """The most detailed layout that fits the room, by default the screen's width, with the
-    heatmap pooled if need be."""
+    heatmap pooled if need be; not `labelled`, without what its rows are called."""
     n_row, n_column = heatmap.values.shape
-    gutter = _gutter(heatmap.rows, screen)
+    gutter = _gutter(heatmap.rows, screen) if labelled else 0
     available = (room or screen.width) - gutter - 1
     halves = screen.paints and screen.unicode
     tight, wide = _number_widths(heatmap)
@@ -136,6 +139,9 @@ def fitted(heatmap: Heatmap, screen: Screen, room: int = 0) -> tuple[Heatmap, La
         widest = max((cell_len(screen.text(t)) for t in heatmap.columns.labels), default=0) + 1
         most = available // max(1, n_column)
         cell = max(tight, min(max(widest, wide), MAX_CELL, most))
+        if cell < wide and not _is_share(heatmap):
+            note = say("numbers with one decimal, for lack of room")
+            heatmap = heatmap._replace(notes=(*heatmap.notes, note))
         return heatmap, Layout("numbers", cell, gutter, compact=cell < wide)
     if n_column * 2 <= available and n_row <= MAX_ROWS:
         return heatmap, Layout("shades", 2, gutter)
@@ -219,12 +225,26 @@ def _decimals(heatmap: Heatmap) -> int:
     return 0 if whole or largest >= 1000 else 1 if largest >= 100 else 2
 
 
+def tight_width(heatmap: Heatmap) -> int:
+    """Of the numbers alone, without what the rows are called."""
+    return 1 + len(heatmap.columns) * _number_widths(heatmap)[0]
+
+
 def _number(heatmap: Heatmap, value: float, compact: bool) -> str:
-    text = heatmap.scale.number(value, _decimals(heatmap))
+    """`0.98`; compact `.98`, or `-1.1` for `-1.07`."""
     if not compact or not np.isfinite(value):
-        return text
+        return heatmap.scale.number(value, _decimals(heatmap))
+    if not _is_share(heatmap):
+        return heatmap.scale.number(value, 1)
+    text = heatmap.scale.number(value, 2)
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     return sign + (digits[1:] if digits.startswith("0.") else digits[:-1])
+
+
+def _is_share(heatmap: Heatmap) -> bool:
+    """Whether all numbers are 1 at most: they are understood without the zero before the point,
+    and `1.0` is as long as `.98`."""
+    return float(np.abs(heatmap.values[np.isfinite(heatmap.values)]).max(initial=0)) <= 1
 
 
 def _number_widths(heatmap: Heatmap) -> tuple[int, int]:
@@ -235,8 +255,7 @@ def _number_widths(heatmap: Heatmap) -> tuple[int, int]:
     ends = (float(values.min(initial=0)), float(values.max(initial=0)))
     decimals = _decimals(heatmap)
     full = max(NUMBER_SIZE, *(len(heatmap.scale.number(end, decimals)) for end in ends))
-    # a number of at most 1 is understood without its zero, and 1.0 is as long as .98
-    shorter = decimals == 2 and max(map(abs, ends)) <= 1 and len(values) == heatmap.values.size
+    shorter = decimals == 2 and len(values) == heatmap.values.size
     return full + PADDING - shorter, full + PADDING
 
 

@@ -97,3 +97,11 @@ def test_numbers_that_round_to_zero_have_no_sign():
     content, _ = render([square(values, scale=around_zero(values))], ".svg")
     assert b">0.00<" in content
     assert b">-0.00<" not in content
+
+
+def test_counts_have_no_decimals():
+    content, _ = render([square(np.array([[0.0, 12.0], [3.0, 7.0]]), scale=Scale(0, 12))], ".svg")
+    assert b">3<" in content
+    assert b">3.0<" not in content
+    halves, _ = render([square(np.array([[0.0, 12.5], [3.0, 7.0]]), scale=Scale(0, 13))], ".svg")
+    assert b">3.0<" in halves

@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 
 from attnviz.render import render as render_file
 from attnviz.render.palette import category
+from attnviz.render.style import FigureStyle
 from tests.render import samples
 
 
@@ -25,3 +26,15 @@ def test_the_figure_draws_lines_by_weight_in_the_colours_of_the_left(monkeypatch
     for edge, line in zip(drawn[::2], drawn[1::2], strict=True):
         assert to_hex(edge.get_edgecolor()) == "#ffffff"
         assert edge.get_linewidth() > line.get_linewidth()
+
+
+def test_bare_links_have_tokens_and_weights_and_nothing_else():
+    links = samples.links()
+    full, bare = (
+        render_file([links], ".svg", FigureStyle(bare=bare))[0].decode() for bare in (False, True)
+    )
+    assert "the thicker a line" in full
+    assert "the thicker a line" not in bare
+    label = links.left.labels[0]
+    assert f">0 {label}<" in full
+    assert f">{label}<" in bare
