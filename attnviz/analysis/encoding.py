@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.memory import check_available
 from attnviz.models.run.memory import BIAS_BYTES
 from attnviz.nn import positions as numbers
@@ -146,7 +147,7 @@ def encode_positions(
             buckets=_buckets(where, options, causal) if name == "t5" else None,
             slopes=numbers.alibi_slopes(n_head) if name == "alibi" else None,
             seeded=bool(drawn),
-            checks=(_depends_on_distance("the bias", bias),),
+            checks=(_depends_on_distance(say("the bias"), bias),),
         )
     return Positions(scheme=spec, positions=where)
 
@@ -187,7 +188,7 @@ def _sinusoidal_checks(where: Array, added: Array, base: float) -> tuple[Check, 
     rounding = 1e-12 * max(1, float(np.abs(where).max(initial=0)))
     return (
         Check(
-            f"PE(p + k) is PE(p) turned by R(k), k = 1 to {max(n - 1, 1)}",
+            say("PE(p + k) is PE(p) turned by R(k), k = 1 to {n}", n=max(n - 1, 1)),
             rotation_error(added, base),
             rounding,
         ),
@@ -228,13 +229,13 @@ def _rotary(spec: str, where: Array, d_k: int, rotary: Rotary) -> Positions:
         positions=where,
         similarity=similarity,
         checks=(
-            _depends_on_distance("the score of one q and one k", similarity[None], 1e-9),
+            _depends_on_distance(say("the score of one q and one k"), similarity[None], 1e-9),
             Check(
-                "the score stays when both positions move on by 1000",
+                say("the score stays when both positions move on by 1000"),
                 float(np.abs(shifted - similarity).max()),
                 1e-9,
             ),
-            Check("turning keeps the length", float(np.abs(norms - norms[0]).max()), 1e-9),
+            Check(say("turning keeps the length"), float(np.abs(norms - norms[0]).max()), 1e-9),
         ),
     )
 
@@ -258,7 +259,8 @@ def diagonal_spread(matrices: Array) -> float:
 
 
 def _depends_on_distance(what: str, matrices: Array, allowed: float = 1e-6) -> Check:
-    return Check(f"{what} depends on the distance only", diagonal_spread(matrices), allowed)
+    claim = say("{what} depends on the distance only", what=what)
+    return Check(claim, diagonal_spread(matrices), allowed)
 
 
 def _buckets(where: Array, options: Mapping[str, Any], causal: bool) -> Array:

@@ -14,6 +14,7 @@ from attnviz.nn.types import Array
 from attnviz.trace.selection import Head
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
+    CellTone,
     Curves,
     Heatmap,
     Line,
@@ -24,7 +25,7 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
-from attnviz.views.numbers import value_text
+from attnviz.views.numbers import share_text, value_text
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -131,7 +132,10 @@ def _table(ablations: Ablations, change_texts: Mapping[Head, str], max_rows: int
         notes.append(f"{len(ranking)} of {len(ablations.heads)} heads; --top shows more")
     order = "most missed" if ablations.importance is None else "most important"
     names = tuple(name for name, _, _ in columns)
-    return Table(f"heads, the {order} first", names, tuple(rows), tuple(notes))
+    faint: dict[tuple[int, int], CellTone] = {(0, column): "faint" for column in range(len(names))}
+    return Table(
+        f"heads, the {order} first", names, tuple(rows), tuple(notes), tones=faint, groups=(1,)
+    )
 
 
 Column = tuple[str, Value, Callable[[int], Value]]
@@ -144,7 +148,7 @@ def _columns(ablations: Ablations, change_texts: Mapping[Head, str]) -> list[Col
     many = len(_groups(heads)) > 1
     columns: list[Column] = [("without", "nothing", lambda i: _name(heads[i], many))]
     columns.append((first, float(ablations.intact[0]), lambda i: float(ablations.without[i, 0])))
-    columns.append(("share", "", lambda i: f"{shares[i]:.1%}"))
+    columns.append(("share", "", lambda i: share_text(shares[i])))
     if alone is not None:
         columns.append(("alone", None, lambda i: float(alone[i, 0])))
     if gradient is not None:

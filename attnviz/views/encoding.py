@@ -25,6 +25,7 @@ from attnviz.views.kinds import (
     View,
     around_zero,
     indices,
+    verdicts,
 )
 
 CURVES = 4
@@ -34,10 +35,14 @@ NUMBERS = 6
 def position_views(encoded: Positions, dimensions: Sequence[int] | None) -> list[View]:
     """What the scheme adds, turns or biases, with curves of single dimensions."""
     n, first = len(encoded.positions), int(encoded.positions[0])
-    rows = indices("position", n, first)
-    lines = [Line(f"{encoded.scheme} · positions {first} to {first + n - 1}", "scheme", "head")]
+    rows = indices(say("position"), n, first)
+    shown = say(
+        "{scheme} · positions {first} to {last}",
+        scheme=encoded.scheme, first=first, last=first + n - 1,
+    )  # fmt: skip
+    lines = [Line(shown, say("scheme"), "head")]
     if encoded.seeded:
-        lines.append(Line("seeded random numbers stand in for learned ones", "", "note"))
+        lines.append(Line(say("seeded random numbers stand in for learned ones"), "", "note"))
     views: list[View] = [Text(tuple(lines))]
     if encoded.added is not None:
         views += _added(encoded.added, rows, encoded.positions, dimensions)
@@ -54,7 +59,7 @@ def position_views(encoded: Positions, dimensions: Sequence[int] | None) -> list
     if encoded.bias is not None:
         views += _bias(encoded, rows)
     if len(views) == 1:
-        views.append(Text((Line("nothing tells one position from another", "result"),)))
+        views.append(Text((Line(say("nothing tells one position from another"), say("result")),)))
     if encoded.checks:
         views.append(_checks(encoded.checks))
     return views
@@ -64,38 +69,38 @@ def token_views(
     tokens: Tokens, embedded: Embedded, title: str, notes: tuple[str, ...]
 ) -> list[View]:
     """Token vectors: numbers, lengths, and how alike they are."""
-    rows = token_axis("token", tokens)
+    rows = token_axis(say("token"), tokens)
     width = embedded.vectors.shape[-1]
     return [
         Text(
             (
-                Line(title, "vectors", "head"),
+                Line(title, say("vectors"), "head"),
                 *(Line(say(note), "", "note") for note in notes),
                 tokens_line(tokens),
                 *marks_lines(tokens),
             )
         ),
         Heatmap(
-            f"vectors · [{len(tokens)}, {width}]",
+            say("vectors · [{n}, {width}]", n=len(tokens), width=width),
             embedded.vectors,
             rows,
-            indices("dimension", width),
+            indices(say("dimension"), width),
             around_zero(embedded.vectors),
             name="vectors",
         ),
         Table(
-            "tokens",
-            ("position", "token", "id", "length"),
+            say("tokens"),
+            (say("position"), say("token"), "id", say("length")),
             tuple(
                 (i, tokens.labels[i], tokens.ids[i], float(embedded.norms[i]))
                 for i in range(len(tokens))
             ),
         ),
         Heatmap(
-            "similarity (cosine)",
+            say("similarity (cosine)"),
             embedded.similarity,
             rows,
-            replace(rows, name="other token"),
+            replace(rows, name=say("other token")),
             Scale(-1, 1, "diverging"),
             name="similarity",
         ),
@@ -107,18 +112,25 @@ def _added(
 ) -> list[View]:
     width = added.shape[-1]
     chosen = _chosen(dimensions, width)
-    series = tuple((f"dimension {d}", added[:, d]) for d in chosen)
+    series = tuple((say("dimension {d}", d=d), added[:, d]) for d in chosen)
     return [
         Heatmap(
-            f"added to the embeddings · [{len(positions)}, {width}]",
+            say("added to the embeddings · [{n}, {width}]", n=len(positions), width=width),
             added,
             rows,
-            indices("dimension", width),
+            indices(say("dimension"), width),
             around_zero(added),
             name="encoding",
         ),
         _numbers(added, positions),
-        Curves("single dimensions", positions, "position", series, "value", name="dimensions"),
+        Curves(
+            say("single dimensions"),
+            positions,
+            say("position"),
+            series,
+            say("value"),
+            name="dimensions",
+        ),
     ]
 
 
@@ -126,10 +138,11 @@ def _numbers(added: Array, positions: Array) -> Table:
     shown = min(NUMBERS, added.shape[-1])
     left = added.shape[-1] - shown
     return Table(
-        "the first dimensions in numbers",
-        ("position", *(str(d) for d in range(shown))),
+        say("the first dimensions in numbers"),
+        (say("position"), *(str(d) for d in range(shown))),
         tuple((int(p), *map(float, row[:shown])) for p, row in zip(positions, added, strict=True)),
-        (f"{left} dimensions more: --json, or -o FILE.csv",) if left else (),
+        (say("{n} dimensions more: --json, or -o FILE.csv", n=left),) if left else (),
+        decimals=4,
     )
 
 
@@ -147,10 +160,21 @@ def _rotation(rotation: Rotation) -> Table:
     )
     left = len(rotation.angles) - len(shown)
     return Table(
-        f"a shift is a rotation: R({k}) turns PE({p}) into PE({p + k}), pair by pair",
-        ("pair", f"angle {k}ω", f"PE({p})", f"turned by R({k})", f"PE({p + k})"),
+        say(
+            "a shift is a rotation: R({k}) turns PE({p}) into PE({q}), pair by pair",
+            k=k,
+            p=p,
+            q=p + k,
+        ),
+        (
+            say("pair"),
+            say("angle {k}ω", k=k),
+            f"PE({p})",
+            say("turned by R({k})", k=k),
+            f"PE({p + k})",
+        ),
         rows,
-        (f"and {left} pairs more",) if left else (),
+        (say("and {n} pairs more", n=left),) if left else (),
     )
 
 
@@ -163,25 +187,32 @@ def _angles(
 ) -> list[View]:
     width = cosines.shape[-1]
     chosen = _chosen(dimensions, width)
-    series = tuple((f"pair {d}", cosines[:, d]) for d in chosen)
+    series = tuple((say("pair {d}", d=d), cosines[:, d]) for d in chosen)
     return [
         Heatmap(
-            f"cos of the angle of each pair of features · [{len(positions)}, {width}]",
+            say(
+                "cos of the angle of each pair of features · [{n}, {width}]",
+                n=len(positions),
+                width=width,
+            ),
             cosines,
             rows,
-            indices("pair", width),
+            indices(say("pair"), width),
             Scale(-1, 1, "diverging"),
             name="angles",
         ),
-        Curves("single pairs", positions, "position", series, "cos(angle)", name="pairs"),
+        Curves(
+            say("single pairs"), positions, say("position"), series, say("cos(angle)"), name="pairs"
+        ),
     ]
 
 
 def _similarity(encoded: Positions, rows: Axis) -> Heatmap:
     assert encoded.similarity is not None
     turned = encoded.angles is not None
-    title = "score of one query and one key, turned to p and p'" if turned else "PE(p) · PE(p')"
-    columns = replace(rows, name="other position")
+    score = say("score of one query and one key, turned to p and p'")
+    title = score if turned else "PE(p) · PE(p')"
+    columns = replace(rows, name=say("other position"))
     scale = around_zero(encoded.similarity)
     return Heatmap(title, encoded.similarity, rows, columns, scale, name="similarity")
 
@@ -189,18 +220,18 @@ def _similarity(encoded: Positions, rows: Axis) -> Heatmap:
 def _wavelengths(wavelengths: Array) -> Table:
     pairs = _chosen(None, len(wavelengths), 8)
     return Table(
-        "wavelengths: positions until a pair of features comes round",
-        ("pair", "wavelength"),
+        say("wavelengths: positions until a pair of features comes round"),
+        (say("pair"), say("wavelength")),
         tuple((int(i), float(wavelengths[i])) for i in pairs),
     )
 
 
 def _buckets(buckets: Array, rows: Axis) -> Heatmap:
-    columns = replace(rows, name="key")
+    columns = replace(rows, name=say("key"))
     return Heatmap(
-        "bucket of each distance",
+        say("bucket of each distance"),
         buckets.astype(float),
-        replace(rows, name="query"),
+        replace(rows, name=say("query")),
         columns,
         Scale(0, float(max(1, buckets.max()))),
         name="buckets",
@@ -210,35 +241,38 @@ def _buckets(buckets: Array, rows: Axis) -> Heatmap:
 def _bias(encoded: Positions, rows: Axis) -> list[View]:
     assert encoded.bias is not None
     scale = around_zero(encoded.bias)
-    queries, keys = replace(rows, name="query"), replace(rows, name="key")
+    queries, keys = replace(rows, name=say("query")), replace(rows, name=say("key"))
     maps = [
-        Heatmap(f"bias of H{head}", bias, queries, keys, scale)
+        Heatmap(say("bias of H{head}", head=head), bias, queries, keys, scale)
         for head, bias in enumerate(encoded.bias)
     ]
     names = tuple(f"H{head}" for head in range(len(maps)))
     views: list[View] = [
-        Grid("added to the scores, by head", (tuple(maps),), ("",), names, name="biases")
+        Grid(say("added to the scores, by head"), (tuple(maps),), ("",), names, name="biases")
     ]
     if encoded.slopes is not None:
         views.append(
             Table(
-                "slopes",
-                ("head", "slope"),
+                say("slopes"),
+                (say("head"), say("slope")),
                 tuple((f"H{head}", float(m)) for head, m in enumerate(encoded.slopes)),
             )
         )
     views.append(maps[0])
     distances, biases = encoded.bias_by_distance()
     series = tuple((f"H{head}", bias) for head, bias in enumerate(biases[:CURVES]))
-    views.append(Curves("bias by distance", distances, "key - query", series, "bias"))
+    views.append(
+        Curves(say("bias by distance"), distances, say("key - query"), series, say("bias"))
+    )
     return views
 
 
 def _checks(checks: Sequence[Check]) -> Table:
     return Table(
-        "checked",
-        ("claim", "largest deviation", "allowed", "holds"),
-        tuple((c.claim, c.error, c.allowed, "yes" if c.holds else "NO") for c in checks),
+        say("checked"),
+        (say("claim"), say("largest deviation"), say("allowed"), say("holds")),
+        tuple((c.claim, c.error, c.allowed, say("yes") if c.holds else say("NO")) for c in checks),
+        tones=verdicts(3, (c.holds for c in checks)),
     )
 
 

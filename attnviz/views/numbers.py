@@ -108,6 +108,11 @@ def probability_text(value: float) -> str:
     return ">0.9999" if 0.99995 <= value < 1 else f"{value:.4f}"
 
 
+def share_text(share: float) -> str:
+    """`51.8%`; what is more than nothing does not become it."""
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+
+
 def in_bytes(n: float) -> str:
     """`3.2 MiB`"""
     for unit in ("bytes", "KiB", "MiB"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz.views.kinds import Table
-from attnviz.views.numbers import column_texts, fixed, is_number, short
+from attnviz.views.numbers import column_texts, fixed, is_number, share_text, short
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,10 @@ def test_texts_that_are_numbers(text):
 @pytest.mark.parametrize("text", ["L0.H1", "0-1", "4 heads", "yes", "e-05", "1 2", "[3]", "--"])
 def test_texts_that_are_none(text):
     assert not is_number(text)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0.0%"), (0.0004, "<0.1%"), (0.0006, "0.1%"), (0.518, "51.8%")]
+)
+def test_a_small_share_is_not_none(share, text):
+    assert share_text(share) == text
