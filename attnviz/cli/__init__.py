@@ -107,13 +107,12 @@ ALSO = {
 """Command -> what else it may be called."""
 
 
-IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".avif")
-
-
 def _right_command(words: list[str]) -> str:
     """The hint for a command that does not exist."""
     name, known = words[0], _listed()
     if os.path.exists(name):
+        from attnviz.cli.inputs import IMAGES
+
         is_data = name.lower().endswith((*DATA_FORMATS, ".npy"))
         command = "show" if is_data else "image" if name.lower().endswith(IMAGES) else "models"
         return f"attnviz {command} {name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from attnviz.cli.plain import CYAN, RED, columns, has_colour, is_terminal, paint, wrap
+from attnviz.cli.plain import CYAN, RED, cell_width, columns, has_colour, is_terminal, paint, wrap
 from attnviz.tokens import label
 
 LONGEST_LINE, ENDING = 1000, 200
@@ -26,8 +26,11 @@ def fail(message: str, hint: str | None) -> int:
         shown = label(f"{text[:LONGEST_LINE]} … {text[-ENDING:]}" if cut else text)
         start = f"{kind}: "
         lines = wrap(shown, columns() - len(start)) if terminal else [shown]
-        print(
-            paint(start, STYLES[kind], colour) + ("\n" + " " * len(start)).join(lines),
-            file=sys.stderr,
-        )
+        beside = "\n".join([lines[0], *(_indented(line, len(start)) for line in lines[1:])])
+        print(paint(start, STYLES[kind], colour) + beside, file=sys.stderr)
     return 2
+
+
+def _indented(line: str, indent: int) -> str:
+    """A line below the first; without the indent where a path needs all of the width."""
+    return line if indent + cell_width(line) > columns() else " " * indent + line

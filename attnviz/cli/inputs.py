@@ -35,6 +35,8 @@ LARGE = 1 << 30
 STDIN = "-"
 """What stands for the text on stdin."""
 
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".avif")
+
 MANY, LONGEST_SHOWN = 4, 60
 """Texts, and characters of one, that are quoted when it is said what was read."""
 
@@ -42,10 +44,15 @@ PATIENCE = 1.0
 """Seconds after which it is said that a text is awaited."""
 
 
-def read_inputs(texts: Sequence[str] | None, ids: str | None) -> list[str | list[int]]:
+def read_inputs(
+    texts: Sequence[str] | None, ids: str | None, *, only_texts: bool = False
+) -> list[str | list[int]]:
     """The texts of the command line, with - read from stdin, or the one list of ids.
 
     Several bare words are one text; without a text, what is piped in.
+
+    Args:
+        only_texts: the command reads no files: the name of one is a slip.
     """
     if ids is not None:
         if texts:
@@ -55,12 +62,29 @@ def read_inputs(texts: Sequence[str] | None, ids: str | None) -> list[str | list
         texts = [STDIN] if is_piped() else []
     if not texts:
         raise AttnvizError("there is no text", current().example)
+    if only_texts and len(texts) == 1:
+        _check_no_file(texts[0])
     return [read_stdin() if text == STDIN else _checked(text) for text in joined(texts)]
 
 
-def read_input(texts: Sequence[str] | None, ids: str | None) -> str | list[int]:
+def _check_no_file(text: str) -> None:
+    """Raise AttnvizError for the name of a file: its letters are not the text that was meant."""
+    if _has_space(text) or not os.path.splitext(text)[1] or not os.path.isfile(text):
+        return
+    if text.lower().endswith((*DATA_FORMATS, ".npy")):
+        hint = f"attnviz show {text}"
+    elif text.lower().endswith(IMAGES):
+        hint = f"attnviz image {text}"
+    else:
+        hint = f"{current().path} - < {text} reads what is in it"
+    raise AttnvizError(f"{text} is a file, and {current().path} reads a text", hint)
+
+
+def read_input(
+    texts: Sequence[str] | None, ids: str | None, *, only_texts: bool = False
+) -> str | list[int]:
     """The one text, of a command that reads one."""
-    inputs = read_inputs(texts, ids)
+    inputs = read_inputs(texts, ids, only_texts=only_texts)
     if len(inputs) > 1:
         raise AttnvizError(
             f"expected one text, got {len(inputs)}",

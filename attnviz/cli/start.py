@@ -16,7 +16,7 @@ TRY = (
 YOURS = (
     ("attnviz run TEXT -m FOLDER", "a checkpoint of yours, or org/name --download"),
     ("attnviz show weights.npy", "arrays from your own code"),
-    ("attnviz run TEXT -o page.png", "a figure; .svg .pdf .csv .json .npz too"),
+    ("attnviz run TEXT -o page.html", "a page; .png .svg .pdf .csv .json .npz too"),
 )
 
 MORE = (

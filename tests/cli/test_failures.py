@@ -45,7 +45,7 @@ def test_a_reader_sees_colours_and_whole_words(terminal):
     lines = text.splitlines()
     assert lines[0].startswith("\x1b[1;31merror: \x1b[0mthe first")
     assert lines[-1] == "\x1b[36mhint: \x1b[0mhint"
-    assert f"       {PATH}" in lines
+    assert PATH in lines  # which needs more than all of the width
     plain = text.replace("\x1b[1;31m", "").replace("\x1b[0m", "")
     assert " ".join(plain.split()).startswith(f"error: {words}: {PATH}")
     assert all(len(line) <= 50 for line in plain.splitlines() if PATH not in line)

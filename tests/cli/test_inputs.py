@@ -209,3 +209,22 @@ def test_a_text_that_is_mostly_unknown(call):
     assert done.err.startswith("warning: phrases knows 1 of these 6 tokens; it reads short Chinese")
     assert call("run", "早上 a", "-m", "phrases").err == ""
     assert call("run", "zebra gnu", "-m", "tagger").err == ""  # which reads endings
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("w.npz", "attnviz show w.npz"),
+        ("p.PNG", "attnviz image p.PNG"),
+        ("t.txt", "attnviz explain - < t.txt reads what is in it"),
+    ],
+)
+def test_the_name_of_a_file_is_no_text(call, tmp_path, name, hint):
+    assert call("explain", name).code == 0  # there is no such file: it is a text
+    (tmp_path / name).write_text("I saw")
+    done = call("explain", name)
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        f"error: {name} is a file, and attnviz explain reads a text", f"hint: {hint}",
+    ]  # fmt: skip
+    assert call("explain", f"{name} is a file").code == 0

@@ -70,7 +70,7 @@ def decode(
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
     from attnviz.views.decoding import decoding_views, plotted_views
 
-    content = read_input(text, ids)
+    content = read_input(text, ids, only_texts=True)
     model = _model(decoder)
     max_tokens = _max_tokens(model, count, target)
     cached = caching.cache != "none"

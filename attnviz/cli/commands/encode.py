@@ -94,7 +94,7 @@ def tokens(
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))
-    content = read_input(text, None)
+    content = read_input(text, None, only_texts=True)
     model = load(stack)
     trace = run(content, model=model, stages=(), hidden_states=True, fingerprint=False)
     states = next(iter(trace.hidden_states.values()))

@@ -50,7 +50,7 @@ def explain(
     from attnviz.views.cell import cell_views, choice_text
     from attnviz.views.figure import head_pictures
 
-    content = read_input(text, texts.ids)
+    content = read_input(text, texts.ids, only_texts=True)
     model = load(stack)
     selection = selected.selection
     trace = record(model, content, texts, STAGES, selection, fingerprint=out.wants_data)

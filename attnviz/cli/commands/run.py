@@ -73,7 +73,7 @@ def run(
         raise AttnvizError(
             f"--words: only weights can be merged; {other} is about tokens", f"leave out {other}"
         )
-    inputs = read_inputs(text, texts.ids)
+    inputs = read_inputs(text, texts.ids, only_texts=True)
     out.check(len(inputs))
     from attnviz.nn.stages import STAGES
 
