@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
+from attnviz.nn.threads import begin_with_one
 from attnviz.tokens import REPLACE
 
 NARROWEST = 10
@@ -27,6 +28,7 @@ def prepare() -> None:
     for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
         if not _is_size(os.environ.get(name, "80")):
             del os.environ[name]
+    begin_with_one()
     # a name that Matplotlib does not know stops its import; files need no window
     os.environ.pop("MPLBACKEND", None)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from attnviz.nn.heads import check_shapes, repeat_heads
 from attnviz.nn.scores import Score, scaled, scaled_dot
 from attnviz.nn.softmax import softmax
 from attnviz.nn.stages import STAGES, CollectStages
+from attnviz.nn.threads import suited_to
 from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array, Bool, floating
 
@@ -140,16 +142,17 @@ def attend(
     n_q, n_k = q.shape[-2], k.shape[-2]
     offset = 0 if isinstance(causal, str) and causal == "upper_left" else n_k - n_q
     stages = CollectStages()
-    tiled_attention(
-        q,
-        k,
-        v,
-        score=arguments.scoring(score, q, k),
-        scale=arguments.real("scale", scale),
-        softcap=arguments.cap(softcap, np.result_type(q, k)),
-        bias=arguments.added(bias),
-        visible=rules.visible(np.arange(n_q) + offset, np.arange(n_k)),
-        sinks=arguments.sink_logits(sinks, q.shape[-3]),
-        keep=stages,
-    )
+    with suited_to(n_k * (q.size + math.prod(q.shape[:-1]) * v.shape[-1])):
+        tiled_attention(
+            q,
+            k,
+            v,
+            score=arguments.scoring(score, q, k),
+            scale=arguments.real("scale", scale),
+            softcap=arguments.cap(softcap, np.result_type(q, k)),
+            bias=arguments.added(bias),
+            visible=rules.visible(np.arange(n_q) + offset, np.arange(n_k)),
+            sinks=arguments.sink_logits(sinks, q.shape[-3]),
+            keep=stages,
+        )
     return Attention(*(stages.stages[stage] for stage in STAGES))

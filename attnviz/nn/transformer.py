@@ -7,6 +7,7 @@ in parallel. That alone gives post-norm, pre-norm, sandwich norms and layer scal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from attnviz.nn.multi_head import (
 from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
+from attnviz.nn.threads import suited_to
 from attnviz.nn.types import Array
 
 
@@ -93,6 +95,24 @@ class Stack(NamedTuple):
     ) -> Array:
         """[n_token, d_model] -> [n_token, d_model]; the input and each block's output go to
         `hidden`, the last of them after the final norm."""
+        with suited_to(self._work(stream.x)):
+            return self._run(stream, memory, recorder, hidden, cache)
+
+    def _work(self, x: Array) -> int:
+        """About how many numbers are multiplied: by blocks of the usual widths, n·d·4d twice and
+        n·d·d four times, and in attention n·n·d twice."""
+        n, d = x.shape[-2:]
+        work: int = len(self.blocks) * math.prod(x.shape) * (12 * d + 2 * n)
+        return work
+
+    def _run(
+        self,
+        stream: Stream,
+        memory: Stream | None,
+        recorder: Recorder,
+        hidden: list[Array] | None,
+        cache: Cache | None,
+    ) -> Array:
         x = stream.x
         scratch = Scratch()
         for layer, block in enumerate(self.blocks):
