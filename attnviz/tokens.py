@@ -17,11 +17,16 @@ WITHOUT_VARIATIONS = dict.fromkeys(range(0xFE00, 0xFE10))
 
 ASCII = str.maketrans(
     {
-        "·": "-",
+        "·": ".",
         "×": "x",
         "…": "~",
         "→": "->",
-        "√": "sqrt",
+        "√": "sqrt ",
+        "∞": "inf",
+        "ᵀ": "^T",
+        "“": '"',
+        "”": '"',
+        "’": "'",
         "‖": "|",
         "²": "^2",
         "σ": "sigma",
@@ -168,7 +173,7 @@ def in_encoding(text: str, encoding: str) -> str:
     """`text` in the characters that an encoding has.
 
     >>> in_encoding("√2 早", "latin-1")
-    'sqrt2 \\\\u65e9'
+    'sqrt 2 \\\\u65e9'
     """
     return text.encode(encoding, REPLACE).decode(encoding)
 
