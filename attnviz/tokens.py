@@ -68,6 +68,8 @@ class Tokens:
     """The words, safe to show."""
     notes: tuple[str, ...] = ()
     """What the marks in the labels mean."""
+    generated: tuple[int, ...] = ()
+    """Positions of tokens that the model wrote itself."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -85,6 +87,7 @@ class Tokens:
             words=self.words + tuple(n_word + word for word in other.words) if spelled else (),
             word_labels=self.word_labels + other.word_labels if spelled else (),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            generated=self.generated + tuple(n + position for position in other.generated),
         )
 
     def first(self, count: int) -> Tokens:
@@ -101,7 +104,22 @@ class Tokens:
             words=words,
             word_labels=self.word_labels[: max(words, default=-1) + 1],
             notes=self.notes,
+            generated=tuple(position for position in self.generated if position < count),
         )
+
+    @property
+    def spans(self) -> dict[str, tuple[int, ...]]:
+        """Parts of the text that one may want to leave out of a picture, by name: `special`,
+        `first` and `second` segment, `prompt` and `generated`."""
+        ordinary = [i for i in range(len(self)) if i not in set(self.special)]
+        spans = {"special": self.special, "generated": self.generated}
+        if self.generated:
+            written = set(self.generated)
+            spans["prompt"] = tuple(i for i in ordinary if i not in written)
+        if len(set(self.segments)) > 1:
+            for name, number in (("first", 0), ("second", 1)):
+                spans[name] = tuple(i for i in ordinary if self.segments[i] == number)
+        return {name: positions for name, positions in spans.items() if positions}
 
     @classmethod
     def of(
@@ -117,6 +135,7 @@ class Tokens:
         words: Iterable[int] = (),
         word_labels: Iterable[str] = (),
         notes: Iterable[str] = (),
+        generated: Iterable[int] = (),
     ) -> Tokens:
         """Tokens with everything that is shown of them made safe.
 
@@ -134,6 +153,7 @@ class Tokens:
             words=tuple(words),
             word_labels=tuple(map(label, word_labels)),
             notes=tuple(map(label, notes)),
+            generated=tuple(generated),
         )
 
 

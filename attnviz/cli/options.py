@@ -291,6 +291,11 @@ class OutputOptions:
         return [path for path in self.output or () if path.suffix.lower() in DATA_FORMATS]
 
     @property
+    def has_page(self) -> bool:
+        """Whether a page is written, which has room for what a screen has not."""
+        return any(path.suffix.lower() == ".html" for path in self.output or ())
+
+    @property
     def wants_data(self) -> bool:
         """Whether the result will be kept as data, so that it should say exactly what made it."""
         return self.json or bool(self.data_files)

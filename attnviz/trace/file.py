@@ -226,7 +226,7 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
     if "tokens" not in stream:
         raise KeyError("tokens")
     n_token = len(texts("tokens"))
-    for key in ("special", "unknown"):
+    for key in ("special", "unknown", "generated"):
         if any(not 0 <= position < n_token for position in numbers(key)):
             raise ValueError(f"'{key}'")
     lengths = {key: len(texts(key)) for key in ("labels", "tags")}
@@ -248,6 +248,7 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
         words=words,
         word_labels=word_labels,
         notes=texts("notes"),
+        generated=numbers("generated"),
     )
 
 

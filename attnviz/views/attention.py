@@ -221,7 +221,8 @@ def unknown_line(tokens: Tokens) -> str:
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:
-    return Axis(say(name), tokens.labels, special=frozenset(tokens.special))
+    special = frozenset(tokens.special)
+    return Axis(say(name), tokens.labels, special=special, spans=tuple(tokens.spans.items()))
 
 
 def stage_scale(records: Sequence[Record], stage: str, by: By = "all") -> Scale:
@@ -264,7 +265,15 @@ def head_heatmap(
         notes=(*notes, *empty),
         pooling="mass" if stage == "weights" else "mean",
         what=say(STAGES.get(stage, stage)),
+        details=_details(record, head, stage),
     )
+
+
+def _details(record: Record, head: int, stage: str) -> tuple[tuple[str, Array], ...]:
+    """The scores behind weights, where they were kept."""
+    if stage != "weights" or record.scores is None:
+        return ()
+    return ((say("score"), record.scores[head]),)
 
 
 def _short(trace: Trace, record: Record) -> str:

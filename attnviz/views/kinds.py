@@ -35,6 +35,8 @@ class Axis:
     """Positions of tokens that the tokenizer added."""
     end: int | None = None
     """How many positions there were before pooling."""
+    spans: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Parts that may be left out of a picture, by name: see `Tokens.spans`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -133,6 +135,8 @@ class Heatmap(NamedTuple):
     """Neighbours of one group stay beside one another where they fit."""
     optional: bool = False
     """Whether it may be left out where it does not fit beside what stands before it."""
+    details: tuple[tuple[str, Array], ...] = ()
+    """Further numbers of each cell, [n_row, n_column], by name: for where one can point at it."""
 
     def shades(self) -> Array:
         """Each cell's level on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a

@@ -29,6 +29,7 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
         columns=_pool_axis(heatmap.columns, columns),
         masked=None if masked is None else _pool_mask(masked, rows, columns),
         notes=(*heatmap.notes, note),
+        details=(),
     )
 
 

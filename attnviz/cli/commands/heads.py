@@ -99,7 +99,7 @@ def heads(
     from attnviz.analysis.metrics.columns import find_column
     from attnviz.analysis.metrics.query import Query, ask
     from attnviz.trace.record import Trace
-    from attnviz.views.attention import header
+    from attnviz.views.attention import attention_views, header
     from attnviz.views.heads import chosen_view, explain_view, full_table, map_views
     from attnviz.views.naming import pictures
 
@@ -126,6 +126,8 @@ def heads(
         full = full_table(answer.table, answer.roles)
         shortened = not (where or sort or top is not None or out.output)
         views += _tables(measured.trace, answer, columns, selected.selection, above, shortened)
+        if out.has_page and measured.trace is not None:
+            views += attention_views(measured.trace, selected.selection)[1:]
     if explain:
         views.append(explain_view())
     manifest = answer.table.manifest(measured.model, answer.roles)
@@ -147,7 +149,7 @@ def _measured(
     file = named_file(source)
     if file is None:
         refuse(set_options(plain), "files")
-        return _of_text(source, texts, stack, selection, out.wants_data)
+        return _of_text(source, texts, stack, selection, out)
     refuse(set_options(texts, stack), "texts")
     return _of_file(file, selection, plain)
 
@@ -157,15 +159,15 @@ def _of_text(
     texts: TextInput,
     stack: StackOptions,
     selection: Selection,
-    fingerprint: bool,
+    out: FigureOptions,
 ) -> Measured:
     from attnviz.analysis.metrics.measure import measure_heads
     from attnviz.analysis.metrics.values import output_weights
 
     read = read_input(None if text is None else [text], texts.ids)
     model = load(stack)
-    stages = ("weights", "v")
-    trace = record_source(model, read, texts, stages, selection, fingerprint=fingerprint)
+    stages = ("scores", "weights", "v") if out.has_page else ("weights", "v")
+    trace = record_source(model, read, texts, stages, selection, fingerprint=out.wants_data)
     with progress("heads") as bar:
         table = measure_heads(trace, selection, output_weights(model.transformer), bar)
     return Measured(table, trace.model, trace)

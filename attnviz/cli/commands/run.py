@@ -81,6 +81,8 @@ def run(
     model = load(stack)
     selection = show.selection
     stages = _stages(show.stage, steps, mask_effect, keep, STAGES)
+    if out.has_page and "scores" not in stages:
+        stages = ("scores", *stages)
     reports = []
     for content in inputs:
         trace = record(

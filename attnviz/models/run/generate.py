@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -84,9 +85,13 @@ def generate(
         read = read.followed_by(new)
         if progress is not None:
             progress(len(steps), max_tokens)
-    written = reader.take([step.id for step in steps])
-    read = prompt.followed_by(reader.take([step.id for step in steps[:-1]]))
+    written = _generated(reader.take([step.id for step in steps]))
+    read = prompt.followed_by(written.first(len(steps) - 1))
     return Generated(read, written, len(prompt), tuple(steps), ended, keys_values, first)
+
+
+def _generated(tokens: Tokens) -> Tokens:
+    return replace(tokens, generated=tuple(range(len(tokens))))
 
 
 def _step(

@@ -54,7 +54,8 @@ def describe(views: Sequence[View]) -> Described:
         AttnvizError: there are more numbers than a page should hold.
     """
     pooled = [_pooled(view) for view in views]
-    cells = sum(heatmap.values.size for view in pooled for heatmap in heatmaps(view))
+    shown = [heatmap for view in pooled for heatmap in heatmaps(view)]
+    cells = sum(heatmap.values.size for heatmap in shown)
     if cells > MAX_CELLS:
         size = in_bytes(cells * BYTES_PER_CELL)
         raise AttnvizError(
@@ -65,6 +66,8 @@ def describe(views: Sequence[View]) -> Described:
     page = _Page(packer)
     page.add(pooled)
     about = _about(views, packer)
+    if packer.bits < FLOAT32 and any(heatmap.details for heatmap in shown):
+        about.append(say("the scores are left out of a page this large: -s L0 has room for them"))
     digits = int(packer.bits * np.log10(2))
     return Described(
         _title(views),
@@ -146,6 +149,7 @@ class _Page:
             if same and np.array_equal(panel.values, heatmap.values, equal_nan=True):
                 data["notes"] = heatmap.notes
                 data["title"] = heatmap.title
+                data["caption"] = heatmap.caption
                 self.first = self.first or name
                 return True
         return False
@@ -171,7 +175,7 @@ class _Page:
         masked = heatmap.masked
         return {
             "title": heatmap.title,
-            "caption": "",
+            "caption": heatmap.caption,
             "rows": self._axis(heatmap.rows),
             "columns": self._axis(heatmap.columns),
             "scale": heatmap.scale._asdict(),
@@ -180,21 +184,29 @@ class _Page:
             "reasons": heatmap.reasons or ("custom",),
             "notes": heatmap.notes,
             "pooling": heatmap.pooling,
-            "details": [],
+            "details": self._details(heatmap, block),
             "relation": any(heatmap.rows.labels) and heatmap.scale.kind == "sequential",
         }
+
+    def _details(self, heatmap: Heatmap, block: str) -> list[Data]:
+        """Where there is room, so that they do not cost the numbers themselves their digits."""
+        if self.packer.bits < FLOAT32:
+            return []
+        return [
+            {"name": name, "values": self.packer.numbers(block, values)}
+            for name, values in heatmap.details
+        ]
 
     def _axis(self, axis: Axis) -> int:
         """Its number: most matrices of a page have the same few."""
         if axis not in self._axes:
-            positions = range(len(axis))
-            special = [i for i in positions if axis.is_special(axis.first + i)]
+            spans = dict(axis.spans) if axis.step == 1 else {}
             self._axes[axis] = len(self.axes)
             self.axes.append({
                 "name": axis.name,
                 "labels": axis.labels,
-                "indices": [axis.index(i) for i in positions],
-                "spans": {"special": special} if special else {},
+                "indices": [axis.index(i) for i in range(len(axis))],
+                "spans": spans,
             })  # fmt: skip
         return self._axes[axis]
 

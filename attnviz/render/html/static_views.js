@@ -38,6 +38,7 @@ export function tableBlock(view, open) {
   const heads = view.columns.map((name, i) =>
     el("th", { scope: "col" }, el("button", { type: "button", click: () => { [by, down] = [i, by === i ? !down : view.rows.some((row) => typeof row[i].sort === "number")]; fill(); } }, name || "·")));
   const numeric = view.columns.map((_, i) => view.rows.some((row) => typeof row[i].sort === "number"));
+  heads.forEach((head, i) => head.classList.add(numeric[i] ? "number" : "word"));
   function fill() {
     const rows = view.rows.filter((row) => row.some((cell) => cell.text.toLowerCase().includes(wanted)));
     if (by >= 0) rows.sort((a, b) => compare(a[by].sort, b[by].sort) * (down ? -1 : 1));

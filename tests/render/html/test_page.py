@@ -217,6 +217,49 @@ def test_what_is_left_out_is_said_and_nothing_is_renormalised(open_page):
     assert number(opened.readout()) == pytest.approx(float(weights[2, 3]), abs=5e-4)
 
 
+def test_the_score_stands_beside_the_weight(open_page, trace, views):
+    opened = open_page(views, "#head=L1.H2&row=3&column=1")
+    score = float(trace["encoder.1.self"].scores[2, 3, 1])
+    shown = re.search(r"score (−?[\d.]+)", opened.readout())[1].replace("−", "-")
+    assert float(shown) == pytest.approx(score, abs=5e-4)
+
+
+def test_segments_and_what_was_generated_can_be_left_out(open_page, cli, tmp_path):
+    cli("decode", "abcdefgabc", "-m", "induction", "-o", "page.html")
+    opened = open_page(tmp_path / "page.html", "#view=text")
+    assert "generation step 1 of" in opened.text(".slider")
+    opened.page.locator('.explorer [data-value="matrix"]').click()
+    before = opened.text(".explorer .legend")
+    opened.page.get_by_label("generated part").uncheck()
+    assert "left out" not in before
+    assert re.search(r"left out: (\d+) rows and \1 columns", opened.text(".explorer .legend"))
+    saved = json.loads(cli("decode", "abcdefgabc", "-m", "induction", "--json").stdout)
+    written, given = saved["decoded"]["ids"], saved["decoded"]["n_given"]
+    stream = saved["streams"]["source"]
+    assert stream["generated"] == list(range(given, given + len(written) - 1))
+
+
+def test_a_head_of_the_table_opens_its_matrix(open_page, cli, tmp_path):
+    cli("heads", "I saw a saw", "-o", "page.html")
+    opened = open_page(tmp_path / "page.html")
+    opened.page.locator("th button", has_text="own").click()
+    values = [
+        float(row.split("\t")[6])
+        for row in opened.page.locator("tbody tr").all_inner_texts()
+        if row.startswith("L")
+    ]
+    assert values == sorted(values, reverse=True)
+    name = next(
+        text
+        for text in opened.page.locator("tbody tr td:first-child").all_inner_texts()
+        if text.startswith("L0")
+    )
+    opened.page.locator("td button", has_text=name).click()
+    assert name in opened.text(".explorer .panel h2")
+    opened.page.locator(".filter input").fill("previous-token")
+    assert opened.page.locator("tbody tr").all_inner_texts()[0].startswith("L1.H2")
+
+
 def hostile_views():
     n = len(HOSTILE)
     axis = Axis("query", HOSTILE), Axis("key", HOSTILE)
