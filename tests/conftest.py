@@ -20,11 +20,11 @@ __all__ = ["browser", "open_page"]
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 # no test reads the defaults that a developer has set
-os.environ["XDG_CONFIG_HOME"] = str(HERE / "no-such-folder")
 for _name in ("MODEL", "BACKGROUND", "CMAP", "WIDTH", "LANG"):
     os.environ.pop(f"ATTNVIZ_{_name}", None)
 
 CACHE = Path(os.environ.get("ATTNVIZ_TEST_CACHE", HERE.parent / ".cache"))
+os.environ["XDG_CONFIG_HOME"] = str(CACHE / "no-config")
 
 Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
