@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from attnviz.errors import AttnvizError
 from attnviz.render.figure.boxes import GAP, MARGIN, Box, Page, Room, lay_out
 from attnviz.render.figure.curves import curves_box
-from attnviz.render.figure.fonts import families
+from attnviz.render.figure.fonts import families, without_true_type
 from attnviz.render.figure.grid import grid_box
 from attnviz.render.figure.heatmap import heatmap_box
 from attnviz.render.figure.links import links_box
@@ -41,6 +41,7 @@ DOTS = 100
 SCREEN, PRINT = 2 * DOTS, 300
 """Dots an inch of pictures made of pixels, and of the cells in those made of lines."""
 MAX_PIXELS = 30_000
+PRINTED = ("pdf", "eps")
 PIXELS = ("png", "jpg", "webp")
 SMALL_PRINT = 5.0
 """Points below which it is said how small the letters are."""
@@ -65,6 +66,11 @@ def draw(
         warnings.filterwarnings("ignore", message=".*transparency")
         names, missing = families(_texts(views), rcParams["font.family"][0])
         rcParams["font.family"] = names
+        if format == "eps":  # it has no compression: a pixel a cell, which stays sharp there
+            rcParams["image.interpolation"] = "none"
+        outlines = without_true_type(names) if format in PRINTED else []
+        if outlines:
+            rcParams["pdf.fonttype"] = rcParams["ps.fonttype"] = 3
         page, placed = page_of(views, style)
         FigureCanvasAgg(page.figure)
         dots = _dots(style, format, page)
@@ -73,8 +79,16 @@ def draw(
         file = io.BytesIO()
         page.figure.savefig(file, format=format, dpi=dots, transparent=style.transparent, **saving)
         said = dict.fromkeys(text for box, *_ in placed for text in box.said)
+        missing = (*missing, *(_as_outlines(name, format) for name in outlines[:1]))
         warned = (*missing, *said, *_without_effect(views, style), *_small_print(style))
     return file.getvalue(), warned
+
+
+def _as_outlines(name: str, format: str) -> str:
+    return (
+        f"{name} is no TrueType font: the letters of this {format.upper()} are outlines (Type 3); "
+        "--font FILE.ttf for one that is"
+    )
 
 
 def styled(views: Sequence[View], style: FigureStyle) -> list[View]:

@@ -106,7 +106,10 @@ def _notes(axes: Axes, notes: tuple[str, ...], scale: Scale) -> None:
 def _reader_s_settings(style: FigureStyle) -> Iterator[None]:
     """Matplotlib as the reader has set it, but for what the style asks for and labels need."""
     chosen: dict[str, object] = {} if style.sheet is None else sheet_settings(style.sheet)
-    chosen |= {name: FIXED[name] for name in ("text.parse_math", "text.usetex", "axes.grid")}
+    chosen |= {
+        name: FIXED[name]
+        for name in ("text.parse_math", "text.usetex", "axes.grid", "image.interpolation")
+    }
     if style.font is not None:
         chosen["font.family"] = [font_family(style.font)]
     if style.font_size is not None:

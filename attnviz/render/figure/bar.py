@@ -24,7 +24,7 @@ def fill_bar(axes: Axes, scale: Scale) -> None:
     low, high = limits(scale)
     steps = np.linspace(0, 1, 256)[::-1, None]
     colours = colour_map(scale.kind)(steps)
-    axes.imshow(colours, aspect="auto", extent=(0, 1, low, high), interpolation="nearest")
+    axes.imshow(colours, aspect="auto", extent=(0, 1, low, high))
     axes.set_xticks([])
     axes.yaxis.tick_right()
     ticks, names = _ticks(scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
@@ -37,6 +38,25 @@ def families(texts: Iterable[str], first: str = FIRST) -> tuple[list[str], tuple
         f"no installed font has {', '.join(names)} ({examples}): boxes are drawn instead; "
         "on Debian: apt install fonts-noto-cjk fonts-noto-core",
     )
+
+
+def without_true_type(names: Iterable[str]) -> list[str]:
+    """The families that cannot be embedded as TrueType (Type 42): their letters are cubic curves,
+    which some readers of PDF and EPS do not show when they are embedded so."""
+    paths = {
+        name: font_manager.findfont(font_manager.FontProperties(family=[name])) for name in names
+    }
+    return [name for name, path in paths.items() if _is_compact(Path(path))]
+
+
+def _is_compact(path: Path) -> bool:
+    """Whether a font, or the first of a collection, is of the Compact Font Format."""
+    with path.open("rb") as file:
+        start = file.read(16)
+        if start[:4] == b"ttcf":
+            file.seek(int.from_bytes(start[12:16], "big"))
+            start = file.read(4)
+    return start[:4] == b"OTTO"
 
 
 def _others() -> list[str]:

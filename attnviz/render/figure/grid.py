@@ -277,7 +277,7 @@ def draw_grid(axes: Axes, plan: Plan) -> None:
         right, bottom = x + n_column * plan.cell[0], y + n_row * plan.cell[1]
         extent = (x, right, bottom, y)
         colours = pixels(panel.heatmap)
-        axes.imshow(colours, aspect="auto", extent=extent, interpolation="nearest")
+        axes.imshow(colours, aspect="auto", extent=extent)
         frames.append(Rectangle((x, y), right - x, bottom - y))
         if panel.name:
             place = y - 0.04 - (_top_labels(plan) if panel.row == 0 else 0)

@@ -206,7 +206,7 @@ def draw_heatmap(axes: Axes, plan: Plan) -> None:
     """The cells, their labels, hatches and values."""
     heatmap = plan.heatmap
     colours = pixels(heatmap)
-    axes.imshow(colours, aspect="auto", interpolation="nearest")
+    axes.imshow(colours, aspect="auto")
     _ticks(axes, plan)
     _hatch(axes, heatmap)
     if plan.numbers:

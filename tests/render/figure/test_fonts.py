@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.render import handout, render
+from attnviz.render import figure, handout, render
 from attnviz.render.figure import fonts
 from attnviz.views.kinds import (
     Axis,
@@ -19,6 +19,7 @@ from attnviz.views.kinds import (
     Text,
     indices,
 )
+from tests.render.figure.drawing import square
 
 ONE = np.ones((1, 1))
 MAP = Heatmap("m", ONE, indices("row", 1), indices("column", 1))
@@ -78,3 +79,27 @@ def test_another_font_is_found_for_them(monkeypatch):
     monkeypatch.setattr(fonts.font_manager.fontManager, "addfont", lambda path: None)
     monkeypatch.setattr(fonts.font_manager.FontProperties, "get_name", lambda self: "Other")
     assert fonts.families(["我"]) == (["DejaVu Sans", "Other"], ())
+
+
+def test_fonts_that_cannot_be_embedded_as_true_type(tmp_path):
+    compact, collection, plain = (tmp_path / name for name in "abc")
+    compact.write_bytes(b"OTTO" + bytes(12))
+    collection.write_bytes(b"ttcf" + bytes(8) + (20).to_bytes(4, "big") + bytes(4) + b"OTTO")
+    plain.write_bytes(b"\x00\x01\x00\x00" + bytes(12))
+    assert [fonts._is_compact(path) for path in (compact, collection, plain)] == [True, True, False]
+    assert fonts.without_true_type(["DejaVu Sans", "DejaVu Serif"]) == []
+
+
+def test_letters_that_are_no_true_type_are_outlines_and_it_is_said(monkeypatch):
+    for suffix, kind in ((".pdf", b"/Subtype /Type3"), (".eps", b"/FontType 3 def")):
+        assert kind not in render([square()], suffix)[0]
+    monkeypatch.setattr(figure, "without_true_type", lambda names: ["Some CJK"])
+    for suffix, kind in ((".pdf", b"/Subtype /Type3"), (".eps", b"/FontType 3 def")):
+        content, warnings = render([square()], suffix)
+        assert kind in content
+        assert "Some CJK is no TrueType font" in warnings[0]
+    assert render([square()], ".png")[1] == ()
+
+
+def test_an_eps_is_not_large():
+    assert len(render([square(np.random.default_rng(3).random((60, 60)))], ".eps")[0]) < 400_000
