@@ -43,7 +43,7 @@ from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View, indices
 from attnviz.views.sentences import look_sentence
 
-TITLE = "Heads: one width, split and merged"
+TITLE = "Heads: looking at several things at once"
 QUESTION = "Why several heads instead of one?"
 INTUITION = (
     "One head gives each word one weighted average. Asked to look at two words at once, the one "

@@ -1,4 +1,4 @@
-"""One width, split and merged."""
+"""Several things at once, in one width."""
 
 from __future__ import annotations
 
