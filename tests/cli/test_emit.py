@@ -10,6 +10,7 @@ import pytest
 from attnviz.cli.emit import _has_blocks, screen, talk
 from attnviz.cli.options import OutputOptions
 from attnviz.cli.terminal import background, colour_depth
+from attnviz.errors import AttnvizError
 
 NAMES = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "COLUMNS", "COLORFGBG", "TMUX", "STY",
          "TERM_PROGRAM", "WT_SESSION", "VTE_VERSION")  # fmt: skip
@@ -102,6 +103,14 @@ def test_colours_of_a_pipe(terminal, environment, color, depth):
 def test_the_background_by_what_is_set(terminal, environment, choice, ground):
     terminal(TERM="xterm-256color", **environment)
     assert background(choice) == ground
+
+
+def test_the_background_that_is_asked_for(terminal):
+    terminal(TERM="xterm-256color")
+    assert screen(OutputOptions(background="light")).background == "light"
+    assert screen(OutputOptions()).background == "dark"
+    with pytest.raises(AttnvizError, match="--background"):
+        OutputOptions(background="blue")
 
 
 @pytest.mark.parametrize(

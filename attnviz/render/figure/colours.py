@@ -12,8 +12,14 @@ from attnviz.render import palette
 from attnviz.render.figure.settings import own_map
 from attnviz.views.kinds import Axis, Heatmap, Scale
 
-MASKED = (0.84, 0.82, 0.79, 1.0)
-BROKEN = (0.75, 0.0, 0.75, 1.0)
+
+def _rgba(number: int) -> tuple[float, float, float, float]:
+    red, green, blue = palette.xterm(number)
+    return red / 255, green / 255, blue / 255, 1.0
+
+
+MASKED = _rgba(palette.COLOURS["light"].masked)
+BROKEN = _rgba(palette.COLOURS["light"].broken)
 
 
 STEPS = 1001

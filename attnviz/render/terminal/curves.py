@@ -24,6 +24,8 @@ from attnviz.views.numbers import short
 
 WIDEST = 100
 """Columns of the plot: longer curves are not read better."""
+NEAR = 0.08
+"""A round value so near beyond the end of the curves, in shares of their range, ends the axis."""
 LABEL_GAP = 12
 """Columns between the places where a curve shows its letter, at least."""
 
@@ -114,7 +116,11 @@ def _y_range(curves: Curves) -> tuple[float, float]:
     if high / 2 - low / 2 <= 1e-9 * max(abs(low), abs(high)):
         margin = abs(low) / 2 or 0.5
         return low - margin, high + margin
-    return low, high
+    step = _round_step(high / 5 - low / 5)
+    first, last = step * np.floor(low / step), step * np.ceil(high / step)
+    near = NEAR * (high - low)  # not if the range is infinite
+    return (float(first) if low - first < near else low,
+            float(last) if last - high < near else high)  # fmt: skip
 
 
 def _y_ticks(low: float, high: float) -> list[float]:
