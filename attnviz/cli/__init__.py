@@ -14,7 +14,7 @@ import typer.core
 from attnviz import __version__
 from attnviz.cli.command import Group
 from attnviz.cli.commands import COMMANDS
-from attnviz.cli.current import forget_current
+from attnviz.cli.current import current, forget_current
 from attnviz.cli.failures import fail
 from attnviz.cli.process import discard_unwritable, prepare
 from attnviz.cli.start import start_page
@@ -197,8 +197,10 @@ def _usage(error: Any) -> int:
     if not message:  # no arguments at all: the help has been printed
         return 2
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "attnviz"
-    return fail(message[0].lower() + message[1:].rstrip("."), f"{path} --help")
+    path = current().path if context is None else context.command_path
+    is_missing = hasattr(error, "param_hint") and message.lower().startswith("missing argument")
+    hint = current().example if is_missing else f"{path} --help"
+    return fail(message[0].lower() + message[1:].rstrip("."), hint)
 
 
 def _right_option(context: Any, name: str) -> str:

@@ -94,6 +94,12 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A command with commands of its own, with the same help."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help(), color=has_colour(sys.stdout))
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         ctx.color = has_colour(sys.stdout) or None
         formatter.write(Page(ctx, {}).text())

@@ -177,7 +177,10 @@ class Heatmap(NamedTuple):
         """The names of all rules that mask a cell, and how their cells are drawn."""
         if self.masked is None:
             return {}
-        numbers = [int(number) for number in np.unique(self.masked) if number]
+        # np.unique would import numpy.ma, which takes as long as a small run
+        numbers = [
+            int(number) for number in np.flatnonzero(np.bincount(self.masked.ravel())) if number
+        ]
         return {self.reason(number): self.hatch(number) for number in numbers}
 
     def is_broken(self) -> bool:

@@ -38,6 +38,8 @@ def test_a_text_alone_is_run(call):
         (["w.png"], "attnviz image w.png"),
         (["-m", "random", "run", "hi"], "options come after the command: attnviz run … -m"),
         (["run", "hi", "--cell", "1,1"], "attnviz explain has it; attnviz run --help"),
+        (["show"], "attnviz show trace.npz"),
+        (["run", "hi", "--model"], "attnviz run --help"),
         (["run", "hi", "--tpo", "1"], "did you mean `--top`? attnviz run --help"),
     ],
 )
@@ -47,3 +49,7 @@ def test_hints_for_wrong_words(call, tmp_path, words, hint):
     done = call(*words)
     assert done.code == 2
     assert done.err.splitlines()[1].startswith(f"hint: {hint}")
+
+
+def test_a_text_behind_encode_is_about_its_tokens(call):
+    assert call("encode", "I saw").out == call("encode", "tokens", "I saw").out

@@ -103,10 +103,10 @@ class MetricContext:
         others, or no copies."""
         if self.copies is None or self.offset is None:
             return None
-        distances = np.unique(-np.broadcast_to(self.offset, self.copies.shape)[self.copies])
-        if not distances.size or (distances % distances[0]).any():
+        distances = -np.broadcast_to(self.offset, self.copies.shape)[self.copies]
+        if not distances.size or (distances % distances.min()).any():
             return None
-        return int(distances[0])
+        return int(distances.min())
 
     @cached_property
     def even(self) -> Pattern:

@@ -18,6 +18,7 @@ ORDER = 40
 
 app = typer.Typer(add_completion=False)
 
+TEXT = "I saw a saw"
 WIDTHS = "4,16,64,256"
 
 MAX_WIDTHS = 8192
@@ -36,7 +37,7 @@ def compare(
             help="Scores ({scores}) or masks (none, {masks}, also joined by +), two or more."
         ),
     ],
-    text: Annotated[str, typer.Option(help="The text")] = "I saw a saw",
+    text: Annotated[str, typer.Option(help="The text")] = TEXT,
     widths: Annotated[
         str, typer.Option(help="Widths d_k at which the scores are compared; none for none")
     ] = WIDTHS,
@@ -46,6 +47,7 @@ def compare(
     attnviz compare additive dot scaled_dot
     attnviz compare causal window:size=3
     """
+    names, text = _names_and_text(names, text)
     if len(names) < 2:
         raise AttnvizError("there is nothing to compare", "name two or more")
     from attnviz.analysis.comparison import are_scores
@@ -69,6 +71,30 @@ def compare(
     name = "-".join(map(file_name, names))
     manifest = result.manifest(trace, chosen)
     emit([Report(views, manifest, result.arrays(), heatmaps, name)], out)
+
+
+def _names_and_text(words: list[str], text: str) -> tuple[list[str], str]:
+    """What is compared, and the text: also one that stands among the names in quotes, or whose
+    words after `--text` are bare."""
+    from attnviz.cli.inputs import joined
+    from attnviz.nn.masks import MASKS
+    from attnviz.nn.scores import SCORES
+    from attnviz.registry import slip
+
+    known = ("none", *SCORES, *MASKS)
+
+    def is_name(word: str) -> bool:
+        base = word.partition(":")[0].partition("+")[0]
+        return base in known or slip(base, known) is not None
+
+    others = [word for word in words if not is_name(word)]
+    quoted = [word for word in others if any(map(str.isspace, word))]
+    if text == TEXT and len(others) == len(quoted) == 1:
+        return [word for word in words if word not in quoted], quoted[0]
+    if text != TEXT and others and not quoted:
+        (whole,) = joined([text, *others])
+        return [word for word in words if is_name(word)], whole
+    return words, text
 
 
 def _widths(text: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 ORDER = 60
 
+
+class Encode(Group):
+    """A text alone is about its tokens."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        is_text = any(map(str.isspace, args[0]))
+        return super().resolve_command(ctx, ["tokens", *args] if is_text else args)
+
+
 app = typer.Typer(
     add_completion=False,
     help="Show what positions and tokens look like to the model.",
     no_args_is_help=True,
-    cls=Group,
+    cls=Encode,
 )
 
 

@@ -83,3 +83,11 @@ def test_on_a_checkpoint(call, minilm):
         "compare", "scaled_dot", "cosine", "--text", "I saw", "-m", minilm, "--widths", "none"
     ).out
     assert "cosine · weights" in out
+
+
+def test_a_text_among_the_names_and_one_without_quotes(call):
+    plain = call("compare", "additive", "dot", "--text", "he ran far", "--widths", "none").out
+    for words in (["he ran far"], ["--text", "he", "ran", "far"]):
+        done = call("compare", "additive", "dot", *words, "--widths", "none")
+        assert (done.code, done.out) == (0, plain)
+    assert "unknown score or mask: 'ran'" in call("compare", "additive", "dot", "ran").err
