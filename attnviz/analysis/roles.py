@@ -47,10 +47,14 @@ class Role(NamedTuple):
 
     @property
     def rule(self) -> str:
-        return (
-            f"{self.metric} ≥ {self.minimum:g}, its null below that and lower than the head's by "
-            f"{self.margin:g} at least, and by {self.deviations:g} √(null (1 - null) / queries), "
-            "deviations of a head whose queries look at one key each, at random"
+        """In a sentence of the reader's language."""
+        return say(
+            "{metric} ≥ {minimum:g}, and above its null by at least {margin:g} and by at least "
+            "{deviations:g} standard deviations; the null itself is below {minimum:g}",
+            metric=self.metric,
+            minimum=self.minimum,
+            margin=self.margin,
+            deviations=self.deviations,
         )
 
     def holds(self, table: HeadTable) -> Bool:
@@ -76,9 +80,12 @@ class Broad(NamedTuple):
 
     @property
     def rule(self) -> str:
-        return (
-            f"normalised_entropy ≥ {self.minimum:g}, where an even spread looks at "
-            f"{self.tokens:g} tokens or more: on fewer every head is broad"
+        """In a sentence of the reader's language."""
+        return say(
+            "normalised_entropy ≥ {minimum:g}, where an even spread covers at least {tokens:g} "
+            "tokens; on fewer, every head is broad",
+            minimum=self.minimum,
+            tokens=self.tokens,
         )
 
     def holds(self, table: HeadTable) -> Bool:
@@ -123,8 +130,8 @@ def doubts(table: HeadTable) -> list[str]:
         for period in sorted({int(period) for period in those[np.isfinite(those)]}):
             every = say("token") if period == 1 else say("{n} tokens", n=period)
             sentences.append(
-                say("{role}: all that comes again here does so every {tokens}, so that a head that "
-                    "looks at a fixed offset passes for one",
+                say("{role}: everything that repeats here does so every {tokens}, so a head that "
+                    "always looks at one fixed offset would look the same",
                     role=say(name), tokens=every)
             )  # fmt: skip
     return sentences

@@ -249,7 +249,8 @@ def explain_view() -> Text:
     lines.append(Line(say(MIXED), say("role"), "head"))
     rules = say(
         "No rule holds. Every rule needs {n} queries; the first that holds, in this order, names "
-        "the head.",
+        "the head. A standard deviation is √(null (1 - null) / queries): that of a head whose "
+        "queries each look at one key at random.",
         n=MIN_ROWS,
     )
     return Text((*lines, Line(rules), Line(say(CAVEAT), "", "note")))

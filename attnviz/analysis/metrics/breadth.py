@@ -15,7 +15,7 @@ from attnviz.language import to_say
 def entropy(pattern: Pattern) -> Measure:
     """-Σ_j w_ij ln w_ij, mean over the queries i that see two keys.
 
-    From 0 (one key) to the mean of ln m_i (all m_i visible keys alike); in nats.
+    From 0 (one key) to the mean of ln m_i (all m_i visible keys equally); in nats.
     Source: Clark et al. 2019
     """
     return pattern.over_rows(pattern.entropies)
@@ -23,9 +23,9 @@ def entropy(pattern: Pattern) -> Measure:
 
 @METRICS.add(range=SHARE)
 def normalised_entropy(pattern: Pattern) -> Measure:
-    """The entropy of each query as a share of the most it can be, ln m_i; mean over the queries.
+    """The entropy of each query as a share of its maximum, ln m_i; mean over the queries.
 
-    From 0 (one key) to 1 (all visible keys alike), which is its null.
+    From 0 (one key) to 1 (all visible keys equally), which is its null.
     """
     max_entropy = np.log(np.maximum(pattern.context.n_visible, 2))
     return pattern.over_rows(pattern.entropies / max_entropy)
@@ -39,11 +39,11 @@ def normalised_entropy(pattern: Pattern) -> Measure:
     priority=1,
 )
 def effective_tokens(pattern: Pattern) -> Measure:
-    """exp(entropy): as if a head looked at so many keys, all alike.
+    """exp(entropy): the number of equally weighted keys that would have the same entropy.
 
     From 1 to the number of visible keys. It is the exponential of the mean entropy (the
     geometric mean over the queries of Hill's number of order 1), not the mean of exponentials.
-    Source: Hill 1973; Clark et al. 2019 read their entropies so.
+    Source: Hill 1973; Clark et al. 2019 read entropies in this way.
     """
     mean, rows = pattern.over_rows(pattern.entropies)
     return Measure(np.exp(mean), rows)

@@ -18,7 +18,7 @@ def first_token(pattern: Pattern) -> Measure:
     """The weight on the first token; mean over all queries that see it.
 
     From 0 to 1. An even spread under a causal mask has (1/n) Σ_t 1/t: 0.29 for 10 tokens, 0.07
-    for 64, so that every head looks like a sink on short input.
+    for 64, so every head looks like a sink on short input.
     Source: Gu et al. 2024, α_1, who take 64 tokens and call 0.3 a sink.
     """
     n_k = pattern.weights.shape[-1]
@@ -35,7 +35,7 @@ def sink_position(pattern: Pattern) -> Array:
 def sink_share(pattern: Pattern) -> Measure:
     """The largest share of all weights that one key gets: max_j of the mean row.
 
-    From 1/n_k to 1. It is first_token where the first token is the sink.
+    From 1/n_k to 1. It equals first_token where the first token is the sink.
     Source: Gu et al. 2024, with the mean over all queries for every key.
     """
     return _of_columns(pattern, pattern.columns.max(-1))
@@ -55,7 +55,7 @@ def special_tokens(pattern: Pattern) -> Measure:
     """The weight on all tokens that the tokenizer added ([CLS], [SEP], …) together; mean over the
     queries that have a choice.
 
-    From 0 to 1. Not defined where there are none, or nothing is known of them.
+    From 0 to 1. Not defined where there are none, or where it is unknown which they are.
     Source: Clark et al. 2019
     """
     return pattern.mass(_keys(pattern.context.special))

@@ -15,8 +15,8 @@ def duplicate_token(pattern: Pattern) -> Measure:
     """The weight on all earlier copies of the query's token together; mean over the queries that
     see one.
 
-    From 0 to 1. Not defined where no token comes again; special tokens, and tokens that stand for
-    what the vocabulary lacks, are nobody's copy.
+    From 0 to 1. Not defined where no token is repeated; special and unknown tokens never count as
+    copies.
     Source: the duplicate-token pattern of TransformerLens, summed over copies.
     """
     return pattern.mass(pattern.context.copies)
@@ -31,11 +31,11 @@ def period(pattern: Pattern) -> Array | None:
 
 @METRICS.add(range=SHARE, heading=to_say("induction"), priority=8, positions={"period": period})
 def induction(pattern: Pattern) -> Measure:
-    """The weight on all tokens right behind earlier copies of the query's token together; mean
+    """The weight on all tokens right after earlier copies of the query's token together; mean
     over the queries that see one.
 
-    From 0 to 1, whatever the period. Not defined where no token comes again. The query itself is
-    not counted as behind a copy; what is nobody's copy is as in duplicate_token.
+    From 0 to 1, whatever the period. Not defined where no token is repeated. The query itself does
+    not count as a token after a copy; what counts as a copy is as in duplicate_token.
     Source: Olsson et al. 2022, prefix matching, summed over copies; see prefix_matching.
     """
     return pattern.mass(pattern.context.followers)
@@ -46,8 +46,8 @@ def prefix_matching(pattern: Pattern) -> Measure:
     """The mean weight of every single cell that `induction` adds up.
 
     From 0 to the number of its queries divided by that of its cells: 0.5 for a block of tokens
-    that comes four times. Never compare it with induction.
-    Source: Olsson et al. 2022, appendix, with their erratum (the token behind the copy).
+    that comes four times. Do not compare it with induction.
+    Source: Olsson et al. 2022, appendix, with their erratum (the token after the copy).
     """
     behind = pattern.context.followers
     if behind is None:

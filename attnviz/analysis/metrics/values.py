@@ -22,7 +22,7 @@ from attnviz.nn.weights import Weight
     null_by_head=True,
 )
 def value_norm(pattern: Pattern) -> Measure:
-    """Σ_j ‖w_ij f(x_j)‖ with f(x_j) = v_j W_O, what the head would write of key j at weight 1;
+    """Σ_j ‖w_ij f(x_j)‖ with f(x_j) = v_j W_O, what the head would write for key j at weight 1;
     mean over the queries that have a choice.
 
     From 0, in the units of the residual stream. Needs the values and W_O of the model.

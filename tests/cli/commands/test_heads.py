@@ -69,7 +69,7 @@ def test_it_fits(call, width):
 
 def test_one_period_is_doubted(call):
     out = call("heads", "BDFKQWXZ" * 4, "-m", "induction").out
-    assert "comes again here does so every 8 tokens" in " ".join(out.split())
+    assert "everything that repeats here does so every 8 tokens" in " ".join(out.split())
 
 
 def test_a_sink_is_reported(call, tmp_path):
