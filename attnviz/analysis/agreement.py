@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from attnviz.analysis.difference import Cell, Difference, HeadDifference
+from attnviz.language import SOURCE, say, speaking
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head
 
@@ -13,7 +15,13 @@ LISTED = 4
 
 def disagreements(a: Trace, b: Trace, difference: Difference, limit: float) -> list[str]:
     """Empty if every head and token has its counterpart, the masks are the same, nothing is NaN
-    and no number differs by more than `limit`. The worst cell comes last."""
+    and no number differs by more than `limit`. The worst cell comes last. In English, as programs
+    read it."""
+    with speaking(SOURCE):
+        return _disagreements(a, b, difference, limit)
+
+
+def _disagreements(a: Trace, b: Trace, difference: Difference, limit: float) -> list[str]:
     reasons = lacking(difference) + tokens_lacking(difference)
     if masked := hidden_once(difference):
         reasons.append(masked)
@@ -31,7 +39,8 @@ def disagreements(a: Trace, b: Trace, difference: Difference, limit: float) -> l
 def lacking(difference: Difference) -> list[str]:
     """The heads that one side has and the other has not."""
     sides = (("A", difference.pairing.only_a), ("B", difference.pairing.only_b))
-    return [f"only {side} has {listed(heads)}" for side, heads in sides if heads]
+    return [say("only {side} has {heads}", side=side, heads=listed(heads))
+            for side, heads in sides if heads]  # fmt: skip
 
 
 def tokens_lacking(difference: Difference) -> list[str]:
@@ -55,24 +64,26 @@ def hidden_once(difference: Difference) -> str:
     if not heads:
         return ""
     n_cell = counted(sum(head.hidden_once for head in heads), "cell")
-    return f"masks: {n_cell} of {counted(len(heads), 'head')} hidden on one side only"
+    return say("masks: {cells} of {heads} hidden on one side only", cells=n_cell,
+               heads=counted(len(heads), "head"))  # fmt: skip
 
 
 def broken(a: Trace, b: Trace, difference: Difference) -> list[str]:
     """Where there is NaN, a sentence a head."""
     return [
-        f"{head.pair.name}: NaN in {counted(head.n_broken, 'cell')}, the first "
-        f"{cell_text(a, b, head, head.broken)}"
+        say("{head}: NaN in {cells}, the first {where}", head=head.pair.name,
+            cells=counted(head.n_broken, "cell"), where=cell_text(a, b, head, head.broken))
         for head in difference.heads
         if head.broken
-    ]
+    ]  # fmt: skip
 
 
 def cell_text(a: Trace, b: Trace, head: HeadDifference, cell: Cell) -> str:
     """`at query 3 saw, key 1 I: 0.25 in A, 0.5 in B`."""
     query, key = cell_names(a, b, head, cell)
     left, right = apart(cell.a, cell.b)
-    return f"at query {query}, key {key}: {left} in A, {right} in B"
+    return say("at query {query}, key {key}: {a} in A, {b} in B", query=query, key=key, a=left,
+               b=right)  # fmt: skip
 
 
 def apart(a: float, b: float) -> tuple[str, str]:
@@ -99,8 +110,12 @@ def place_text(a: int, b: int) -> str:
 
 def listed(heads: Sequence[Head]) -> str:
     rest = len(heads) - LISTED
-    return ", ".join(map(str, heads[:LISTED])) + (f" and {rest} more" if rest > 0 else "")
+    more = " " + say("and {n} more", n=rest) if rest > 0 else ""
+    return ", ".join(map(str, heads[:LISTED])) + more
 
 
-def counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def counted(count: int, what: Literal["cell", "head"]) -> str:
+    """`1 cell`, `4 heads`."""
+    if what == "cell":
+        return say("1 cell") if count == 1 else say("{n} cells", n=count)
+    return say("1 head") if count == 1 else say("{n} heads", n=count)

@@ -13,12 +13,18 @@ from attnviz.analysis.distributions import are_distributions, jensen_shannon
 from attnviz.analysis.pairing import Pair, Pairing
 from attnviz.analysis.visibility import BLOCK_CELLS, visible_cells
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.record import Record, Trace
 
 STAGES = ("weights", "scores", "logits")
 
-REASONS = ("in both", "in A only", "in B only", "B lacks the token")
+REASONS = (
+    to_say("in both"),
+    to_say("in A only"),
+    to_say("in B only"),
+    to_say("B lacks the token"),
+)
 """Why a cell of a difference is not a number, in the order of `Matrix.reasons`, counted from 1."""
 BOTH, IN_A, IN_B, LACKS = range(1, len(REASONS) + 1)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from attnviz.analysis.ablation import Ablations
 from attnviz.analysis.effects import EFFECTS
+from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.trace.selection import Head
 from attnviz.views.head_map import head_maps
@@ -36,13 +37,13 @@ MAX_CHANGES = 4
 
 def setup_lines(taken_out: str, n_text: int, about: str, watched: str) -> list[Line]:
     """What was done, on how many texts, what is right and what is watched there."""
-    lines = [Line(taken_out, "taken out")]
+    lines = [Line(taken_out, say("taken out"))]
     if n_text > 1:
-        lines.append(Line(f"{n_text} texts", "examples"))
+        lines.append(Line(say("{n} texts", n=n_text), say("examples")))
     if about:
         lines.append(Line(about, "", "note"))
     if watched:
-        lines.append(Line(f"the watched output is {watched}", "", "note"))
+        lines.append(Line(say("the output that is watched: {output}", output=watched), "", "note"))
     return lines
 
 
@@ -63,10 +64,13 @@ def ablation_views(
     views: list[View] = [Text((*top.lines, *setup, *_measured(ablations)))]
     change_texts = {head: _changes_text(texts) for head, texts in changes.items()}
     first = ablations.effects[0]
-    views += _maps(f"{first}: harm without each head", ablations, ablations.without)
+    views += _maps(
+        say("{effect}: harm without each head", effect=first), ablations, ablations.without
+    )
     if ablations.alone is not None:
-        note = "alone: the others of its attention are out"
-        views += _maps(f"{first}: harm with each head alone", ablations, ablations.alone, (note,))
+        note = say("alone: the other heads of the same attention are taken out")
+        title = say("{effect}: harm with each head alone", effect=first)
+        views += _maps(title, ablations, ablations.alone, (note,))
     views.append(_table(ablations, change_texts, max_rows))
     if ablations.alone is not None:
         views.append(_one_kept(ablations, ablations.alone))
@@ -86,7 +90,7 @@ def _measured(ablations: Ablations) -> list[Line]:
         whole = ablations.intact[number]
         about = EFFECTS[name].about or EFFECTS[name].summary
         if EFFECTS[name].falls:
-            about += f"; of the whole model {value_text(float(whole))}"
+            about += "; " + say("the whole model has {value}", value=value_text(float(whole)))
         lines.append(Line(about, name))
     return lines
 
@@ -99,10 +103,13 @@ def _maps(
     exponent = _exponent(harm)
     harm = harm * 10.0**-exponent
     scale = around_zero(harm) if (harm < 0).any() else Scale(0.0, float(harm.max(initial=0)))
-    unit = f" · in 10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
+    power = f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    unit = " · " + say("in units of {unit}", unit=power) if exponent else ""
     heads = np.array([head.number for head in ablations.heads])
     maps = list(
-        head_maps([head.id for head in ablations.heads], heads, harm, scale, reason="not looked at")
+        head_maps(
+            [head.id for head in ablations.heads], heads, harm, scale, reason=say("not measured")
+        )
     )
     return [
         each.heatmap._replace(
@@ -119,23 +126,29 @@ def _table(ablations: Ablations, change_texts: Mapping[Head, str], max_rows: int
     columns = _columns(ablations, change_texts)
     rows = [tuple(whole for _, whole, _ in columns)]
     rows += [tuple(of(i) for _, _, of in columns) for i in ranking]
-    notes = [f"share: of the harm of all {len(ablations.heads)} heads, by {ablations.effects[0]}"]
+    effect, n_head = ablations.effects[0], len(ablations.heads)
+    notes = [
+        say("share: its part of the harm of all {n} heads, each taken out alone, by {effect}",
+            n=n_head, effect=effect)
+    ]  # fmt: skip
     if ablations.alone is not None:
         notes.append(
-            f"alone: {ablations.effects[0]} with this head left, the others of its attention out"
+            say("alone: {effect} with only this head of its attention left", effect=effect)
         )
     if ablations.importance is not None:
         notes.append(
-            "importance: E|∂loss/∂ξ|, ξ a factor on the head's context; by central differences"
+            say("importance: E|∂loss/∂ξ|, ξ a factor on the head's context; by central differences")
         )
-    if len(ranking) < len(ablations.heads):
-        notes.append(f"{len(ranking)} of {len(ablations.heads)} heads; --top shows more")
-    order = "most missed" if ablations.importance is None else "most important"
+    if len(ranking) < n_head:
+        notes.append(say("{n} of {of} heads; --top shows more", n=len(ranking), of=n_head))
+    title = (
+        say("heads, the most missed first")
+        if ablations.importance is None
+        else say("heads, the most important first")
+    )
     names = tuple(name for name, _, _ in columns)
     faint: dict[tuple[int, int], CellTone] = {(0, column): "faint" for column in range(len(names))}
-    return Table(
-        f"heads, the {order} first", names, tuple(rows), tuple(notes), tones=faint, groups=(1,)
-    )
+    return Table(title, names, tuple(rows), tuple(notes), tones=faint, groups=(1,))
 
 
 Column = tuple[str, Value, Callable[[int], Value]]
@@ -146,15 +159,15 @@ def _columns(ablations: Ablations, change_texts: Mapping[Head, str]) -> list[Col
     heads, first, shares = ablations.heads, ablations.effects[0], ablations.shares()
     alone, gradient = ablations.alone, ablations.importance
     many = len(_groups(heads)) > 1
-    columns: list[Column] = [("without", "nothing", lambda i: _name(heads[i], many))]
+    columns: list[Column] = [(say("without"), say("nothing"), lambda i: _name(heads[i], many))]
     columns.append((first, float(ablations.intact[0]), lambda i: float(ablations.without[i, 0])))
-    columns.append(("share", "", lambda i: share_text(shares[i])))
+    columns.append((say("share"), "", lambda i: share_text(shares[i])))
     if alone is not None:
-        columns.append(("alone", None, lambda i: float(alone[i, 0])))
+        columns.append((say("alone"), None, lambda i: float(alone[i, 0])))
     if gradient is not None:
-        columns.append(("importance", None, lambda i: float(gradient[i])))
+        columns.append((say("importance"), None, lambda i: float(gradient[i])))
     if any(change_texts.values()):
-        columns.append(("says instead", "", lambda i: change_texts.get(heads[i], "")))
+        columns.append((say("says instead"), "", lambda i: change_texts.get(heads[i], "")))
     for number, name in enumerate(ablations.effects[1:], 1):
         columns.append((name, float(ablations.intact[number]), partial(_effect, ablations, number)))
     return columns
@@ -178,10 +191,15 @@ def _one_kept(ablations: Ablations, alone: Array) -> Table:
         )  # fmt: skip
     first = ablations.effects[0]
     return Table(
-        "are all heads of an attention better than one?",
-        ("attention", "best alone", first, "worst alone", first),
+        say("are all heads of an attention better than one?"),
+        (say("attention"), say("best alone"), first, say("worst alone"), first),
         tuple(rows),
-        ("one head is kept, the others of its attention are taken out; all else stays whole",),
+        (
+            say(
+                "one head is kept and the others of its attention are taken out; nothing else "
+                "changes"
+            ),
+        ),
     )
 
 
@@ -189,12 +207,15 @@ def _curves(ablations: Ablations) -> Curves:
     name = ablations.effects[0]
     orders = "; ".join(f"{pruning.name}: {pruning.about}" for pruning in ablations.prunings)
     return Curves(
-        f"{name} as more and more heads are taken out",
+        say("{effect} as more and more heads are taken out", effect=name),
         ablations.prunings[0].counts,
-        "heads out",
+        say("heads out"),
         tuple((pruning.name, pruning.values[:, 0]) for pruning in ablations.prunings),
         name,
-        notes=(orders, "an order is that of single heads, not found anew after each"),
+        notes=(
+            orders,
+            say("the order comes from single heads; it is not computed anew after each removal"),
+        ),
     )
 
 

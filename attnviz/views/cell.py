@@ -17,9 +17,15 @@ def cell_views(trace: Trace, record: Record, cell: Cell) -> list[View]:
     """The sum, the row it is normalised over, and what it moves."""
     query = trace.streams[record.queries].labels[cell.query]
     key = trace.streams[record.keys].labels[cell.key]
-    grouped = f", key/value head {cell.kv_head}" if record.n_kv_head != record.n_head else ""
-    title = f"{cell.id} H{cell.head}{grouped}: query {cell.query} {query}, key {cell.key} {key}"
-    views: list[View] = [header(trace), Text((Line(title, "cell", "head"),))]
+    head = f"{cell.id} H{cell.head}"
+    if record.n_kv_head != record.n_head:
+        head += " " + say("(key/value head {n})", n=cell.kv_head)
+    title = say("{head}: query {query}, key {key}", head=head, query=f"{cell.query} {query}",
+                key=f"{cell.key} {key}")  # fmt: skip
+    weight = say("{query} gives {percent} of its weight to {key}", query=f"{cell.query} {query}",
+                 key=f"{cell.key} {key}", percent=f"{cell.weight:.1%}")  # fmt: skip
+    lines = (Line(title, say("cell"), "head"), Line(weight))
+    views: list[View] = [header(trace), Text(lines)]
     if cell.products is not None:
         views.append(_products(cell))
     return [*views, _steps(cell), _row(trace, record, cell), _moved(cell)]
@@ -47,32 +53,41 @@ def _products(cell: Cell) -> Table:
     left = len(cell.products) - len(chosen)
     if left:
         rest = float(cell.products.sum() - cell.products[order].sum())
-        rows.append((f"the other {left}", rest))
-    rows.append(("sum = q · k", float(cell.products.sum())))
-    unit = " of unit vectors" if cell.score_name == "cosine" else ""
-    return Table(f"products q_i · k_i{unit}", ("dimension", "product"), tuple(rows))
+        rows.append((say("the other {n}", n=left), rest))
+    rows.append((say("sum = q · k"), float(cell.products.sum())))
+    title = (
+        say("products q_i · k_i of unit vectors")
+        if cell.score_name == "cosine"
+        else say("products q_i · k_i")
+    )
+    return Table(title, (say("dimension"), say("product")), tuple(rows))
 
 
 def _steps(cell: Cell) -> Table:
     row_exp = cell.row_exp
     rows: list[tuple[Value, ...]] = [
-        (f"similarity ({cell.score_name})", cell.product, ""),
-        ("scale", cell.scale, ""),
-        ("score", cell.score, "similarity × scale"),
+        (say("similarity ({score})", score=cell.score_name), cell.product, ""),
+        (say("scale"), cell.scale, ""),
+        (say("score"), cell.score, say("similarity × scale")),
     ]
     if cell.softcap is not None:
-        rows.append(("capped", cell.capped, f"{cell.softcap:g} · tanh(score / {cell.softcap:g})"))
-    rows.append(("bias", cell.bias, "" if cell.bias else "none is added"))
-    hidden = "visible" if cell.reason is None else f"masked by {cell.reason}"
+        rows.append(
+            (say("capped"), cell.capped, f"{cell.softcap:g} · tanh(score / {cell.softcap:g})")
+        )
+    rows.append((say("bias"), cell.bias, "" if cell.bias else say("none is added")))
+    hidden = say("visible") if cell.reason is None else say("masked by {mask}", mask=cell.reason)
+    largest = say("subtracted before exp, so that exp cannot overflow")
+    how = say("exp / sum") if cell.row_sum else say("the query sees no key")
     rows += [
-        ("mask", hidden, ""),
-        ("logit", cell.logit, "what enters the softmax"),
-        ("row's largest logit", cell.row_max, "taken away before exp, so that exp cannot overflow"),
-        ("exp(logit - largest)", float(row_exp[cell.key]), ""),
-        ("row's sum of these", cell.row_sum, f"over {cell.n_visible} visible keys"),
-        ("weight", cell.weight, "exp / sum" if cell.row_sum else "the query sees no key"),
+        (say("mask"), hidden, ""),
+        (say("logit"), cell.logit, say("what enters the softmax")),
+        (say("largest logit of the row"), cell.row_max, largest),
+        (say("exp(logit - largest)"), float(row_exp[cell.key]), ""),
+        (say("sum over the row"), cell.row_sum, say("over {n} visible keys", n=cell.n_visible)),
+        (say("weight"), cell.weight, how),
     ]
-    return Table("from similarity to weight", ("step", "value", "how"), tuple(rows))
+    columns = (say("step"), say("value"), say("how"))
+    return Table(say("from similarity to weight"), columns, tuple(rows))
 
 
 def _row(trace: Trace, record: Record, cell: Cell) -> Table:
@@ -91,10 +106,10 @@ def _row(trace: Trace, record: Record, cell: Cell) -> Table:
     )
     left = len(cell.row_weights) - len(chosen)
     rest = float(cell.row_weights.sum() - cell.row_weights[order].sum())
-    notes = (f"the {left} keys left out share {rest:.4g}",) if left else ()
+    notes = (say("the {n} keys left out share {rest:.4g}", n=left, rest=rest),) if left else ()
     return Table(
-        f"the whole row of query {cell.query}",
-        ("key", "token", "logit", "exp(logit - largest)", "weight"),
+        say("the whole row of query {n}", n=cell.query),
+        (say("key"), say("token"), say("logit"), say("exp(logit - largest)"), say("weight")),
         rows,
         notes,
     )
@@ -104,13 +119,16 @@ def _moved(cell: Cell) -> Text:
     norm, part = (float(np.linalg.norm(x)) for x in (cell.context, cell.moved))
     return Text(
         (
-            Line(matrix_numbers(cell.value), "v of the key"),
-            Line(matrix_numbers(cell.moved), "weight × v"),
-            Line(matrix_numbers(cell.context), "context"),
+            Line(matrix_numbers(cell.value), say("v of the key")),
+            Line(matrix_numbers(cell.moved), say("weight × v")),
+            Line(matrix_numbers(cell.context), say("context")),
             Line(
-                f"of length {part:.4g}, in a context of length {norm:.4g}, the sum of what all "
-                "keys move",
-                "moved",
+                say(
+                    "this key adds a vector of length {part:.4g}; the context, the sum over all "
+                    "keys, has length {norm:.4g}",
+                    part=part,
+                    norm=norm,
+                )
             ),
         )
     )

@@ -24,13 +24,20 @@ from attnviz.analysis.difference import (
     Matrix,
     matrix,
 )
-from attnviz.language import say
+from attnviz.language import say, to_say
 from attnviz.nn.masks import Hatch
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head
-from attnviz.views.attention import MAX_TOKENS, model_line, token_axis, tokens_line
+from attnviz.views.attention import (
+    ATTENTIONS,
+    MAX_TOKENS,
+    STAGES,
+    model_line,
+    token_axis,
+    tokens_line,
+)
 from attnviz.views.head_map import head_maps
 from attnviz.views.kinds import (
     Heatmap,
@@ -85,7 +92,7 @@ def _header(a: Trace, b: Trace, difference: Difference, names: tuple[str, str]) 
         lines += [Line(label(say(note)), "", "note") for note in trace.model.notes]
     single = len(difference.alignments) == 1
     for streams, alignment in difference.alignments.items():
-        term = "tokens" if single else streams_text(streams)
+        term = say("tokens") if single else streams_text(streams)
         tokens = a.streams[streams[0]], b.streams[streams[1]]
         lines += tokens_lines(*tokens, alignment, term)
     return Text(tuple(lines))
@@ -95,7 +102,7 @@ def tokens_lines(a: Tokens, b: Tokens, alignment: Alignment, term: str) -> list[
     """The tokens of both: `0 I  -1 saw  +1 see`; what is left out of a long text is said."""
     if alignment.whole:
         line = tokens_line(a, term)
-        renamed = "B's tokens have other names: compared by their places"
+        renamed = say("B's tokens have other names: they are compared by position")
         return [line] if a.labels == b.labels else [line, Line(renamed, "", "note")]
     steps = list(alignment.steps())
     words: list[str] = []
@@ -106,10 +113,13 @@ def tokens_lines(a: Tokens, b: Tokens, alignment: Alignment, term: str) -> list[
             faint.add(2 * len(words))
         words += ["…"] if step is None else _step_words(step, a, b)
     rest = len(words) - MAX_TOKENS
-    text = "  ".join(words[:MAX_TOKENS]) + (f"  … and {rest} more" if rest > 0 else "")
-    signs = "-: only in A, +: only in B; their rows and columns are not compared"
-    moved = "; 4/5: place 4 in A, 5 in B" if alignment.moved else ""
-    return [Line(text, term, faint=frozenset(faint)), Line(signs + moved, "", "note")]
+    text = "  ".join(words[:MAX_TOKENS]) + (
+        "  " + say("… and {n} more", n=rest) if rest > 0 else ""
+    )
+    signs = say("-: only in A, +: only in B; their rows and columns are not compared")
+    moved = say("4/5: position 4 in A, 5 in B") if alignment.moved else ""
+    note = "; ".join(filter(None, (signs, moved)))
+    return [Line(text, term, faint=frozenset(faint)), Line(note, "", "note")]
 
 
 def _shown(steps: Sequence[Step]) -> list[int | None]:
@@ -140,28 +150,37 @@ def _verdict(a: Trace, b: Trace, difference: Difference) -> Text:
     heads = difference.heads
     worst = max(heads, key=lambda head: head.largest)
     n_cell = sum(head.n_cell for head in heads)
-    what = f"{counted(n_cell, 'cell')} of {counted(len(heads), 'head')}"
+    what = say(
+        "{cells} of {heads}", cells=counted(n_cell, "cell"), heads=counted(len(heads), "head")
+    )
     if not n_cell:
-        lines = [Line("nothing to compare: no cell is a number on both sides", "B - A", "head")]
+        verdict = say("nothing to compare: no cell is a number on both sides")
     elif worst.at is None:
-        lines = [Line(f"no difference in {what}", "B - A", "head")]
+        verdict = say("no difference in {what}", what=what)
     else:
-        where = f"{worst.pair.name} {cell_text(a, b, worst, worst.at)}"
-        lines = [Line(f"at most {worst.largest:.3g} apart in {what}: {where}", "B - A", "head")]
+        verdict = say(
+            "the largest difference in {what} is {largest:.3g}: {where}",
+            what=what,
+            largest=worst.largest,
+            where=f"{worst.pair.name} {cell_text(a, b, worst, worst.at)}",
+        )
+    lines = [Line(verdict, "B - A", "head")]
     if not difference.whole and difference.stage == "weights":
         lines.append(
             Line(
-                "keys that one side lacks are left out: rows need not sum to 1, and variation and "
-                "divergence are those of the rest",
+                say(
+                    "keys that only one side has are left out, so rows need not sum to 1; "
+                    "variation and divergence are computed without them"
+                ),
                 "",
                 "note",
             )
         )
     if masked := hidden_once(difference):
-        counted_as = "; they count as weights of 0" if difference.stage == "weights" else ""
-        lines.append(Line(masked + counted_as, "", "warning"))
+        counted_as = say("they count as weights of 0") if difference.stage == "weights" else ""
+        lines.append(Line("; ".join(filter(None, (masked, counted_as))), "", "warning"))
     warnings = broken(a, b, difference) + lacking(difference)
-    lines += [Line(text, "warning", "warning") for text in warnings]
+    lines += [Line(text, say("warning"), "warning") for text in warnings]
     return Text(tuple(lines))
 
 
@@ -176,11 +195,20 @@ def _overviews(difference: Difference) -> list[Heatmap]:
         np.array([head.number for head in heads]),
         np.where([head.n_broken > 0 for head in difference.heads], np.nan, sizes / unit),
         scale,
-        reason="not compared",
+        reason=say("not compared"),
     )
     return [
         each.heatmap._replace(
-            title=f"{_where(heads[each.rows[0]])} · largest |B - A| of each head{_in_units(unit)}",
+            title=" · ".join(
+                filter(
+                    None,
+                    (
+                        _where(heads[each.rows[0]]),
+                        say("largest |B - A| of each head"),
+                        _in_units(unit),
+                    ),
+                )
+            ),
             pooling="largest",
         )
         for each in maps
@@ -194,25 +222,30 @@ def _table(a: Trace, b: Trace, difference: Difference, count: int) -> Table:
     pairs = [each.pair for each in ranked]
     blocks = [{_where(pair.a) for pair in pairs}, {_where(pair.b) for pair in pairs}]
     short = all(len(names) == 1 for names in blocks)
-    of_rows = ("variation", "divergence") if difference.stage == "weights" else ()
+    of_rows = (to_say("variation"), to_say("divergence")) if difference.stage == "weights" else ()
     rows = tuple(_row(a, b, head, short, bool(of_rows)) for head in ranked[:count])
-    notes = ["RMS: √ of the mean of (B - A)²"]
+    notes = [say("RMS: root of the mean of (B - A)²")]
     if of_rows:
         notes.append(
-            "variation: ½ Σ |B - A| of a row; divergence: Jensen-Shannon, in nats, at most ln 2 = "
-            "0.693; both are means over the rows"
+            say(
+                "variation: ½ Σ |B - A| of a row; divergence: Jensen-Shannon, in nats, at most "
+                "ln 2 = 0.693; both are means over the rows"
+            )
         )
         if any(head.variation is None for head in ranked[:count]):
-            notes.append("neither is given where rows are not distributions over the keys")
+            notes.append(say("neither is given where rows are not distributions over the keys"))
     if rest := ranked[count:]:
         largest = max(head.largest for head in rest)
         notes.append(
-            f"{len(rest)} more {'head' if len(rest) == 1 else 'heads'}, at most {largest:.3g} apart"
-        )
-    title = f"heads, most different first · {difference.stage}"
+            say("the other {n} differ by {largest:.3g} at most", n=counted(len(rest), "head"),
+                largest=largest)
+        )  # fmt: skip
+    stage = say(STAGES.get(difference.stage, difference.stage))
+    title = say("heads, most different first") + f" · {stage}"
     if short:
         title += " · " + " | ".join(dict.fromkeys(names.pop() for names in blocks))
-    columns = ("head", "largest", "query", "key", "A", "B", "RMS", *of_rows)
+    columns = (say("head"), say("largest"), say("query"), say("key"), "A", "B", "RMS",
+               *map(say, of_rows))  # fmt: skip
     return Table(title, columns, rows, tuple(notes))
 
 
@@ -247,13 +280,15 @@ def _matrix(
 ) -> Heatmap:
     record = a[head.pair.a.id]
     return Heatmap(
-        title=f"{head.pair.name} · {stage} · B - A{_in_units(unit)}",
+        title=" · ".join(
+            filter(None, (head.pair.name, say(STAGES.get(stage, stage)), "B - A", _in_units(unit)))
+        ),
         values=cells.values / unit,
-        rows=token_axis("query", a.streams[record.queries]),
-        columns=token_axis("key", a.streams[record.keys]),
+        rows=token_axis(to_say("query"), a.streams[record.queries]),
+        columns=token_axis(to_say("key"), a.streams[record.keys]),
         scale=scale,
         masked=cells.reasons,
-        reasons=REASONS,
+        reasons=tuple(say(reason) for reason in REASONS),
         hatches=HATCHES,
         pooling="largest",
         name=f"{head.pair.name}{MATRIX}",
@@ -267,9 +302,12 @@ def _unit(values: Array) -> float:
 
 
 def _in_units(unit: float) -> str:
-    return "" if unit == 1 else f" · in units of {unit:g}"
+    return "" if unit == 1 else say("in units of {unit:g}", unit=unit)
 
 
 def _where(head: Head) -> str:
     """`encoder self-attention`."""
-    return f"{head.id.block} {head.id.kind}-attention"
+    block, kind = head.id.group
+    return (
+        say(ATTENTIONS[block, kind]) if (block, kind) in ATTENTIONS else f"{block} {kind}-attention"
+    )

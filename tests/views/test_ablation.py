@@ -39,7 +39,7 @@ def test_the_map_has_a_place_for_every_head_and_hides_the_others():
 
 def test_small_numbers_are_shown_in_a_unit_that_is_said():
     (heatmap,) = views(found(HEADS, np.array(VALUES) * [1e-4, 1]), Heatmap)
-    assert heatmap.title.endswith("in 10⁻⁶")
+    assert heatmap.title.endswith("in units of 10⁻⁶")
     assert heatmap.values[1, 0] == pytest.approx(60)
 
 

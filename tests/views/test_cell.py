@@ -40,7 +40,7 @@ def test_the_steps_end_at_the_weight(drawn):
     assert steps["score"] == pytest.approx(record.scores[HEAD, QUERY, KEY])
     assert steps["logit"] == pytest.approx(record.logits[HEAD, QUERY, KEY])
     assert steps["weight"] == pytest.approx(record.weights[HEAD, QUERY, KEY], rel=1e-5)
-    ratio = steps["exp(logit - largest)"] / steps["row's sum of these"]
+    ratio = steps["exp(logit - largest)"] / steps["sum over the row"]
     assert ratio == pytest.approx(steps["weight"])
     assert steps["mask"] == "visible"
 
@@ -95,6 +95,7 @@ def test_what_it_moves_is_measured(drawn):
     assert isinstance(text, Text)
     part = np.linalg.norm(record.weights[HEAD, QUERY, KEY] * record.v[HEAD, KEY])
     norm = np.linalg.norm(record.context[HEAD, QUERY])
-    assert text.lines[-1].text.startswith(
-        f"of length {part:.4g}, in a context of length {norm:.4g}"
+    assert text.lines[-1].text == (
+        f"this key adds a vector of length {part:.4g}; the context, the sum over all keys, has "
+        f"length {norm:.4g}"
     )

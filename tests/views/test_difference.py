@@ -119,7 +119,7 @@ def test_heads_that_are_left_out_of_the_table_are_said(generator):
     (table,) = (view for view in views if isinstance(view, Table))
     sizes = np.sort(np.abs(y - x).max((1, 2)))[::-1]
     assert [row[1] for row in table.rows] == pytest.approx(sizes[:ROWS].tolist())
-    assert table.notes[-1] == f"5 more heads, at most {sizes[ROWS]:.3g} apart"
+    assert table.notes[-1] == f"the other 5 heads differ by {sizes[ROWS]:.3g} at most"
     assert len(heatmaps(views_of(trace_of(x, list("abc")), trace_of(y, list("abc")), 17))) == 17
 
 

@@ -20,7 +20,7 @@ def test_the_numbers_follow_from_each_other(call):
     product = numbers(out, "similarity (scaled_dot)")
     assert numbers(out, "sum = q · k") == pytest.approx(product, rel=3e-3)
     assert product * numbers(out, "scale") == pytest.approx(numbers(out, "score"), rel=3e-3)
-    share = numbers(out, "exp(logit - largest)") / numbers(out, "row's sum of these")
+    share = numbers(out, "exp(logit - largest)") / numbers(out, "sum over the row")
     weight = attnviz.run("I saw a saw", model="random").records[0].weights[1, 3, 1]
     assert share == pytest.approx(weight, rel=3e-3)
     assert numbers(out, "weight") == pytest.approx(weight, rel=3e-3)
@@ -37,7 +37,7 @@ def test_a_masked_cell_says_why(call):
     ("flags", "said"),
     [
         (("--softcap", "2"), "2 · tanh(score / 2)"),
-        (("--kv-heads", "2", "-s", "L0.H3"), "H3, key/value head 1"),
+        (("--kv-heads", "2", "-s", "L0.H3"), "H3 (key/value head 1)"),
         (("--score", "cosine"), "products q_i · k_i of unit vectors"),
         (("--positions", "alibi"), "bias"),
         (("--score", "additive"), "similarity (additive)"),
@@ -100,7 +100,7 @@ def test_without_a_cell_the_most_informative_head_and_its_strongest_cell(call):
     assert found["weight"] == pytest.approx(float(weights.max()), rel=1e-6)
     assert (found["query"] - 1, found["key"] - 1) == divmod(int(weights.argmax()), 4)
     shown = call("run", "I saw a saw", "--top", "1").out
-    assert f"{found['id']} L{found['id'].split('.')[1]}.H{found['head']}" in shown
+    assert f"\nL{found['id'].split('.')[1]}.H{found['head']} looks" in shown
     out = " ".join(call("explain", "I saw a saw").out.split())
     assert "the most informative head, and its largest weight between ordinary tokens" in out
 
