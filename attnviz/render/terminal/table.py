@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rich.style import Style
 
 MAX_ROWS = 60
-MIN_WORDS = 16
+MIN_WORDS = 14
+MAX_NAMING = 3
+"""Columns that name a row at most."""
 GAP = 2
 MAX_BELOW = 24
 """Rows of a table whose columns may go below one another; in a longer one nobody would find the
@@ -56,7 +58,7 @@ class Column(NamedTuple):
 
 def draw_table(table: Table, screen: Screen) -> Block:
     """Columns side by side; columns of words wrap. In a short table the columns that do not fit
-    go below, with the first one again; in a long one they are left out, and named."""
+    go below, with those that name the row again; in a long one they are left out, and named."""
     columns = _columns(table, screen)
     rows = heading(table.title, screen)
     groups, left_out = _groups(columns, table, screen.width)
@@ -101,7 +103,7 @@ def _groups(
 ) -> tuple[list[list[Column]], list[Column]]:
     """Columns that fit beside one another, and those that are left out."""
     if table.folds and len(table.rows) <= MAX_BELOW:
-        return _below(columns, width), []
+        return _below(columns, _naming(table), width), []
     kept: list[Column] = []
     remaining = width + GAP
     for number in dict.fromkeys((*table.importance, *range(len(columns)))):
@@ -115,12 +117,23 @@ def _groups(
     return [kept], [column for column in columns if column not in kept]
 
 
-def _below(columns: list[Column], width: int) -> list[list[Column]]:
-    """The first column again in every group."""
-    groups = [columns[:1]]
-    for column in columns[1:]:
-        if _total([*groups[-1], column]) > width and len(groups[-1]) > 1:
-            groups.append(columns[:1])
+def _naming(table: Table) -> int:
+    """How many of the first columns name a row, so that no other has the same."""
+    for count in range(1, min(MAX_NAMING, len(table.columns) - 1) + 1):
+        if len({row[:count] for row in table.rows}) == len(table.rows):
+            return count
+    return 1
+
+
+def _below(columns: list[Column], naming: int, width: int) -> list[list[Column]]:
+    """The columns that name a row again in every group."""
+    first = columns[:naming]
+    if any(_total([*first, column]) > width for column in columns[naming:]):
+        first = columns[:1]
+    groups = [list(first)]
+    for column in columns[len(first) :]:
+        if _total([*groups[-1], column]) > width and len(groups[-1]) > len(first):
+            groups.append(list(first))
         groups[-1].append(column)
     return groups
 

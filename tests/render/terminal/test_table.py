@@ -105,6 +105,14 @@ def test_columns_that_do_not_fit_go_below_with_the_first_again():
     ] * 2
 
 
+def test_what_names_a_row_stands_in_every_group():
+    rows = tuple((name, n, 1234567.5, 7654321.5) for name in ("dot", "add") for n in (4, 16))
+    table = Table("t", ("score", "d_k", "one number", "another one"), rows)
+    lines = drawn([table], 24).splitlines()
+    for name, n in (("dot", 4), ("dot", 16), ("add", 4), ("add", 16)):
+        assert sum(line.split()[:2] == [name, str(n)] for line in lines) == 2
+
+
 def test_words_wrap_and_numbers_never_do():
     table = Table("t", ("what", "n", "m"), ((" ".join(["word"] * 30), 123456789, 5),))
     lines = drawn([table], 40).splitlines()
