@@ -12,8 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from attnviz.cli import settings
 from attnviz.cli.current import set_current
-from attnviz.cli.help import ALL, Fold, Page
-from attnviz.cli.options import FILES, SCREEN, STACK
+from attnviz.cli.help import ALL, FILES, SCREEN, STACK, Fold, Page
 from attnviz.cli.plain import has_colour
 from attnviz.cli.spelling import Speller
 from attnviz.errors import AttnvizError

@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 from attnviz.cli.plain import BOLD, CYAN, GREEN, columns, has_colour, paint, wrap
 from attnviz.tokens import in_encoding
 
+SCREEN = "The screen"
+FILES = "Plain files of weights"
+STACK = "The stack (of -m random and of .toml stacks; * also of trained models)"
+
 ALL = "--help-all"
 MINE = "Options"
 INDENT = 2

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, cast, dataclass
 
 import typer
 
+from attnviz.cli.help import FILES, SCREEN, STACK
 from attnviz.cli.quiet import QUIET
 from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.cli.terminal import background, colour_depth
@@ -24,9 +25,6 @@ from attnviz.trace.selection import Selection, parse_selection
 
 SHOW = "What is shown"
 WRITE = "Where it goes"
-SCREEN = "The screen"
-FILES = "Plain files of weights"
-STACK = "The stack (of -m random and of .toml stacks; * also of trained models)"
 
 Ids = Annotated[str | None, typer.Option(help="Token ids instead of a text: 101,1045,2387")]
 

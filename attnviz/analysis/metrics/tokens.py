@@ -47,8 +47,8 @@ def known_ids(tokens: Tokens) -> Array:
 
 def same_tokens(tokens: Tokens) -> Array:
     """[n_token]: numbers that are equal where the tokens are, for tokens without ids."""
-    numbers: Array = np.unique(np.array(tokens.tokens), return_inverse=True)[1]
-    return numbers
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(token, len(numbers)) for token in tokens.tokens])
 
 
 def are_patches(tokens: Tokens) -> bool:
