@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -141,6 +142,11 @@ def _side_by_side(
     across = min(len(views), max(1, int((room.width + GAP) / (READABLE + GAP))))
     down = -(-len(views) // across)
     across = -(-len(views) // down)
+    groups = Counter(view.group for view in views if isinstance(view, Heatmap) and view.group)
+    together = max(groups.values(), default=1)
+    if 1 < together <= across:
+        across -= across % together
+        down = -(-len(views) // across)
     each = Room((room.width + GAP) / across - GAP, room.height and (room.height + GAP) / down - GAP)
     placed: Placed = []
     y = margin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 from unicodedata import bidirectional
 
@@ -29,6 +30,8 @@ class Box(NamedTuple):
     """Whether it may stand beside its neighbour."""
     said: tuple[str, ...] = ()
     """What has to be known of it and does not stand in the figure."""
+    group: str = ""
+    """Neighbours of one group stay beside one another where they fit."""
 
 
 class Room(NamedTuple):
@@ -82,8 +85,10 @@ def lay_out(
     placed: list[tuple[Box, float, float]] = []
     x, y, row_height, width = margin, margin, 0.0, 0.0
     flowing = False
-    for box in boxes:
-        beside = flowing and box.flows and x + box.width <= MAX_WIDTH
+    for number, box in enumerate(boxes):
+        ahead = _group_width(boxes[number:]) if _begins_group(boxes, number) else box.width
+        ends = number > 0 and bool(boxes[number - 1].group) and not box.group
+        beside = flowing and box.flows and not ends and x + ahead <= MAX_WIDTH
         if placed and not beside:
             x, y, row_height = margin, y + row_height + GAP, 0.0
         placed.append((box, x, y))
@@ -92,3 +97,14 @@ def lay_out(
         row_height = max(row_height, box.height)
         flowing = box.flows
     return width, y + row_height + margin, placed
+
+
+def _begins_group(boxes: Sequence[Box], number: int) -> bool:
+    group = boxes[number].group
+    return bool(group) and (number == 0 or boxes[number - 1].group != group)
+
+
+def _group_width(boxes: Sequence[Box]) -> float:
+    """Of the boxes that are of the first one's group, beside one another."""
+    group = list(takewhile(lambda box: box.group == boxes[0].group, boxes))
+    return sum(box.width + GAP for box in group) - GAP

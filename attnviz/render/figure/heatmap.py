@@ -99,7 +99,7 @@ def heatmap_box(heatmap: Heatmap, style: FigureStyle = PLAIN, room: Room | None 
 
     below = 0.1 + LINE * len(plan.notes) if plan.notes or not style.bare else PAD
     width = total if room is None else room.width
-    return Box(width, plan.above + plan.bar_height + below, draw, flows=True, said=plan.said)
+    return Box(width, plan.above + plan.bar_height + below, draw, True, plan.said, heatmap.group)
 
 
 def plan_heatmap(heatmap: Heatmap, style: FigureStyle, room: Room | None) -> Plan:
@@ -199,7 +199,9 @@ def heatmap_notes(
     if style.bare:
         return lacking
     signs = _is_hatched(heatmap) and len(heatmap.masked_by()) > 1
-    return (*heatmap.notes, *mask_notes([heatmap], signs), *lacking, *map_notes(heatmap))
+    caption = (heatmap.caption,) if heatmap.caption else ()
+    masks = mask_notes([heatmap], signs)
+    return (*caption, *heatmap.notes, *masks, *lacking, *map_notes(heatmap))
 
 
 def draw_heatmap(axes: Axes, plan: Plan) -> None:

@@ -28,3 +28,12 @@ def test_indices_stay_at_the_left_of_words_that_run_left():
     assert left_to_right("3 saw") == "3 saw"
     mark = "\u200e"
     assert left_to_right("3 שלום") == f"{mark}3{mark} {mark}שלום"
+
+
+def test_neighbours_of_one_group_stay_side_by_side():
+    sizes = [("a", 4), ("a", 4), ("b", 4), ("b", 4), ("", 4), ("", 4), ("", 4)]
+    boxes = [Box(width, 1, lambda *a: None, True, group=group) for group, width in sizes]
+    rows = [y for _, _, y in lay_out(boxes)[2]]
+    assert rows[0] == rows[1] < rows[2] == rows[3] < rows[4] == rows[5] == rows[6]
+    wide = [Box(8, 1, lambda *a: None, True, group="a")] * 2
+    assert len({y for _, _, y in lay_out(wide)[2]}) == 2

@@ -14,6 +14,7 @@ from attnviz.render.figure.boxes import Page
 from attnviz.render.figure.colours import pixels
 from attnviz.render.figure.heatmap import colour_bar, heatmap_box
 from attnviz.render.palette import diverging, sequential
+from attnviz.render.style import FigureStyle
 from attnviz.views.kinds import Grid, Scale, around_zero
 from tests.render import samples
 from tests.render.figure.drawing import holds, image, square
@@ -105,3 +106,10 @@ def test_counts_have_no_decimals():
     assert b">3.0<" not in content
     halves, _ = render([square(np.array([[0.0, 12.5], [3.0, 7.0]]), scale=Scale(0, 13))], ".svg")
     assert b">3.0<" in halves
+
+
+def test_the_sentence_about_a_head_stands_below_unless_the_caption_says_it():
+    said = square()._replace(caption="looks at the next token")
+    for bare in (False, True):
+        content, _ = render([said], ".svg", FigureStyle(bare=bare))
+        assert (b">looks at the next token<" in content) == (not bare)
