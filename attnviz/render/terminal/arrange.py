@@ -72,8 +72,11 @@ def _one_line(
         for words in (caption_width, brief_width)
         for lines in (MOST_LINES, FEW_LINES)
     ]
+    drawings: dict[int, GridDrawing] = {}  # drawing takes longer than all the rest
     for chosen, words, lines in wishes:
-        drawing = draw_panels(grids[0], screen, screen.width, lines=lines)
+        if lines not in drawings:
+            drawings[lines] = draw_panels(grids[0], screen, screen.width, lines=lines)
+        drawing = drawings[lines]
         each = (screen.width - drawing.width - GAP * len(chosen)) // max(1, len(chosen))
         shown = _beside(chosen, screen, each)
         if not shown or any(words(heatmap, screen) > each for heatmap in chosen):
