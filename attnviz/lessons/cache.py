@@ -298,7 +298,7 @@ def _memory_views() -> tuple[View, ...]:
         prose(
             say(
                 "How much of the reserved memory actually holds tokens? Assume prompts of "
-                "{prompt} tokens and answers of {answer:g} tokens on average, with exponentially "
+                "{prompt} tokens and answers of {answer:.0f} tokens on average, with exponentially "
                 "distributed lengths, and at most {longest} tokens in total. The means are those "
                 "of ShareGPT in Kwon et al. 2023; the distribution is our assumption.",
                 prompt=SHAREGPT.prompt,
