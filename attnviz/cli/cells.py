@@ -10,9 +10,12 @@ from attnviz.registry import nearest
 from attnviz.tokens import Tokens
 
 ARROW = re.compile(r"\s*(?:->|→|=>)\s*")
-POSITION = re.compile(r"-?\d{1,18}", re.ASCII)
+POSITION = re.compile(r"-?\d+", re.ASCII)
 MARKS = "▁Ġ␣#"
 """What tokenizers put before a piece to say where a word begins."""
+
+LONGEST = 18
+"""Digits of a position that may exist."""
 
 SHOWN = 8
 """Tokens, or places of one, that are listed."""
@@ -67,7 +70,7 @@ def parse_place(text: str, tokens: Tokens, option: str, what: str, usage: str = 
         usage: how the option's value is written, with a position in the place of {}.
     """
     if POSITION.fullmatch(text):
-        position = int(text)
+        position = int(text) if len(text) <= LONGEST else len(tokens)
         if -len(tokens) <= position < len(tokens):
             return position % len(tokens)
         raise AttnvizError(

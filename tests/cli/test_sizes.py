@@ -58,7 +58,7 @@ BAD = [
     (("run", "hi", "--mask", "documents:lengths=-1"), "documents: lengths: expected whole numbers from 0"),
     (("run", "hi", "--mask", "padding:lengths=9999999999"), "padding: lengths: 9999999999 is too large"),
     (("run", "--ids", HUGE), "--ids: a number is too large"),
-    (("explain", "hi", "--cell", f"{HUGE},0"), "--cell: a number is too large"),
+    (("explain", "hi", "--cell", f"{HUGE},0"), "--cell: there is no query 111111111111111111111111111111"),
     (("compare", "dot", "cosine", "--widths", WIDTHS), "--widths: expected at most 8192 in all"),
     (("encode", "positions", "--offset", HUGE), f"--offset: {HUGE} is too large"),
     (("encode", "positions", "--offset", "99999999999"), "--offset: 99999999999 is too large"),
