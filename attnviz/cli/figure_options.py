@@ -116,7 +116,7 @@ class FigureOptions(OutputOptions):
                 "--title is of one picture, and a folder gets several", "--plot FILE.png"
             )
         targets = [*drawn, *([Path(self.plot)] if self.plot else [])]
-        if self.transparent and any(p.suffix.lower() == ".jpg" for p in targets):
+        if self.transparent and any(p.suffix.lower() in (".jpg", ".jpeg") for p in targets):
             raise AttnvizError("--transparent: a JPEG has a background", "FILE.png or FILE.webp")
         if style.cmap or style.font or style.sheet:
             from attnviz.render.figure.settings import check
