@@ -21,6 +21,8 @@ from attnviz.views.kinds import Table
 MAX_ROWS = 40
 MIN_WIDTH = 0.9
 """How narrow a column of words may become."""
+MIN_SENTENCE = 2.6
+"""The same of a table whose columns may be left out on a screen, where sentences stand last."""
 
 
 def table_box(table: Table) -> Box:
@@ -29,7 +31,9 @@ def table_box(table: Table) -> Box:
     cells = [list(table.columns), *shown]
     is_words = table.is_words()
     widths = _narrowed(
-        [max(map(width_of, column)) for column in zip(*cells, strict=True)], is_words
+        [max(map(width_of, column)) for column in zip(*cells, strict=True)],
+        is_words,
+        MIN_WIDTH if table.folds else MIN_SENTENCE,
     )
     parts = [
         [
@@ -66,13 +70,13 @@ def _rows(
     return words, y
 
 
-def _narrowed(widths: list[float], is_words: list[bool]) -> list[float]:
+def _narrowed(widths: list[float], is_words: list[bool], least: float) -> list[float]:
     """The widest columns of words made narrower until all fit."""
     widths = list(widths)
     available = MAX_WIDTH - SPACE * (len(widths) - 1)
-    wide = [i for i, wraps in enumerate(is_words) if wraps and widths[i] > MIN_WIDTH]
+    wide = [i for i, wraps in enumerate(is_words) if wraps and widths[i] > least]
     while wide and sum(widths) > available:
         widest = max(wide, key=widths.__getitem__)
         widths[widest] -= 0.05
-        wide = [i for i in wide if widths[i] > MIN_WIDTH]
+        wide = [i for i in wide if widths[i] > least]
     return widths
