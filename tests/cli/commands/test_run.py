@@ -254,7 +254,7 @@ def test_mask_effect(call):
     out = call(
         "run", "-m", "random", "I saw a saw", "--mask-effect", "--mask", "causal", "-s", "L0.H1"
     ).out
-    assert "causal hides 6 of 16 cells; without it they would take" in out.replace(
+    assert "causal hides 6 of 16 cells. Without it they would take" in out.replace(
         "\n", " "
     ).replace("         ", " ")
     for title in ("without the mask", "with causal", "with causal - without"):
