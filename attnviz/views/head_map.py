@@ -82,7 +82,10 @@ def information_maps(heads: Sequence[HeadInformation]) -> list[Heatmap]:
         n=len(heads),
     )
     return [
-        each.titled(say("mutual information"), about, _how_to_draw(heads, each)) for each in maps
+        each.titled(say("mutual information"), about, _how_to_draw(heads, each))._replace(
+            small=True
+        )
+        for each in maps
     ]
 
 

@@ -135,6 +135,8 @@ class Heatmap(NamedTuple):
     """Neighbours of one group stay beside one another where they fit."""
     optional: bool = False
     """Whether it may be left out where it does not fit beside what stands before it."""
+    small: bool = False
+    """Whether colours say enough without numbers, where there are colours: an overview."""
     details: tuple[tuple[str, Array], ...] = ()
     """Further numbers of each cell, [n_row, n_column], by name: for where one can point at it."""
 

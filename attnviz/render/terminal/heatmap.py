@@ -45,6 +45,8 @@ LOG_WIDTH = 9
 MAX_CELL = 10
 NOTE_WIDTH = 36
 NUMBER_SIZE = 4
+SMALL_CELL = 4
+"""Columns of a cell of an overview without numbers."""
 PADDING = 2
 """Spaces in a cell beside its number, one on either side."""
 
@@ -134,6 +136,9 @@ def fitted(
     gutter = _gutter(heatmap.rows, screen) if labelled else 0
     available = (room or screen.width) - gutter - 1
     halves = screen.paints and screen.unicode
+    if heatmap.small and halves and n_column <= available and n_row <= 2 * MAX_ROWS:
+        cell = min(SMALL_CELL, available // max(1, n_column))
+        return heatmap, Layout("dots", cell, gutter, halves)
     tight, wide = _number_widths(heatmap)
     if n_column <= MAX_NUMBERS and n_column * tight <= available and n_row <= MAX_ROWS:
         widest = max((cell_len(screen.text(t)) for t in heatmap.columns.labels), default=0) + 1
@@ -178,7 +183,7 @@ def draw_cells(
         nothing = [NOTHING_LEVEL] * len(levels[row])
         lower = levels[row + 1] if row + 1 < len(levels) else nothing
         return [
-            half_cells(above, below, screen)
+            _widened(half_cells(above, below, screen), layout.cell)
             for above, below in zip(levels[row], lower, strict=True)
         ]
     cells = []
@@ -186,6 +191,10 @@ def draw_cells(
         text = _cell_text(heatmap, row, column, level, layout, screen)
         cells.append(segment(text, cell_style(level, screen, sign=layout.mode != "numbers")))
     return cells
+
+
+def _widened(cell: Segment, columns: int) -> Segment:
+    return cell if columns == 1 else segment(cell.text * columns, cell.style)
 
 
 def _cell_text(

@@ -77,3 +77,14 @@ def test_numbers_that_are_none_show():
     text = drawn([Heatmap("h", many, indices("query", 40), indices("key", 40))])
     assert "!" in text
     assert "! not a number" in text
+
+
+def test_an_overview_needs_no_numbers_where_there_are_colours():
+    """30 layers take 15 lines; without colours the numbers are there."""
+    view = Heatmap("map", np.full((30, 9), 0.5), indices("layer", 30), indices("head", 9),
+                   small=True)  # fmt: skip
+    painted = plain(drawn([view], 80, 256)).splitlines()
+    rows = [line for line in painted if "▀" in line]
+    assert len(rows) == 15
+    assert {line.count("▀") for line in rows} == {9 * 4}
+    assert drawn([view], 80).count("0.50") == 30 * 9
