@@ -40,6 +40,8 @@ OWN_AXES = {
 }
 """Axes of what the file may have beside q, k and v; before them layers and the batch."""
 
+PYTORCH = (".pt", ".pth", ".bin", ".pkl")
+
 SAVE = "np.savez('qkv.npz', q=q, k=k, v=v), each [head, n, d]; from PyTorch .detach().float().cpu()"
 
 
@@ -93,6 +95,8 @@ class _Group:
 
 def read_arrays(path: Path) -> tuple[archive.Manifest | None, dict[str, Array]]:
     """The arrays of a file, or of all .npy files in a folder, by the names of these."""
+    if path.suffix.lower() in PYTORCH:
+        raise AttnvizError(f"{path} is of PyTorch's own format, which needs PyTorch", SAVE)
     if not path.is_dir():
         return archive.read(path)
     files = sorted(path.rglob("*.npy"))
@@ -157,9 +161,11 @@ def _groups(
         return found, rest, []
     in_order = list(_unnamed(arrays))
     if not in_order:
+        hint = f"say which: --arrays Q,K,V; or save them so: {SAVE}"
+        if any(name.endswith(("self/weights", "cross/weights")) for name in arrays):
+            hint = "a trace keeps them if it is asked to: attnviz run TEXT --keep all -o trace.npz"
         raise AttnvizError(
-            f"{path}: there are no q, k and v among its arrays: {_listed(arrays)}",
-            f"say which: --arrays Q,K,V; or save them so: {SAVE}",
+            f"{path}: there are no q, k and v among its arrays: {_listed(arrays)}", hint
         )
     first = in_order[0]
     what = ", ".join(first.names) if len(first.names) == 3 else f"{first.names[0]}[0], [1], [2]"

@@ -119,6 +119,7 @@ def test_masks_of_all_kinds(call, tmp_path, qkv):
         (["qkv.npz", "--align", "left"], "--align: unknown value", "known: lower_right"),
         (["qkv.npz", "--tokens", "a b"], "5 queries, but 2 tokens", "--tokens"),
         (["qkv.npz", "--window", "0"], "size: expected a whole number from 1", ""),
+        (["qkv.pt"], "qkv.pt is of PyTorch's own format", "np.savez"),
         (["."], "holds no .npy files", "np.savez"),
     ],
 )  # fmt: skip
@@ -127,6 +128,14 @@ def test_what_does_not_work(call, qkv, arguments, error, hint):
     assert (done.code, done.out) == (2, "")
     assert error in done.err.splitlines()[0]
     assert hint in done.err.splitlines()[1]
+
+
+def test_a_trace_of_weights_alone(call):
+    call("run", "I saw", "-o", "trace.npz")
+    done = call("attend", "trace.npz")
+    assert done.code == 2
+    assert "there are no q, k and v among its arrays: encoder.0.self/mask" in done.err
+    assert "--keep all" in done.err
 
 
 def test_show_computes_what_it_cannot_draw(call, qkv):
