@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from itertools import accumulate
+
+from rich.cells import cell_len
 
 from attnviz.cli.quiet import QUIET
 from attnviz.language import say
@@ -33,11 +34,14 @@ def next_commands(arguments: Sequence[str], texts: Sequence[str | None]) -> tupl
 
 def hint_line(commands: Sequence[str], width: int) -> str:
     """One line of at most `width` columns, with as many commands as fit; empty if none does."""
-    lines = [
-        say("try next: {commands}", commands=each)
-        for each in accumulate(commands, lambda before, command: before + BETWEEN + command)
-    ]
-    return next((line for line in reversed(lines) if len(line) <= width), "")
+    line = ""
+    shown: list[str] = []
+    for command in commands:
+        longer = say("try next: {commands}", commands=BETWEEN.join([*shown, command]))
+        if cell_len(longer) <= width:
+            shown.append(command)
+            line = longer
+    return line
 
 
 def is_wanted() -> bool:

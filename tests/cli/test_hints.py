@@ -40,6 +40,7 @@ def test_as_many_as_fit():
     assert hint_line(commands, 80) == "try next: first · second · third"
     assert hint_line(commands, 24) == "try next: first · second"
     assert hint_line(commands, 5) == ""
+    assert hint_line(["a long one", "b", "c"], 16) == "try next: b · c"
 
 
 @pytest.mark.parametrize("reads", [(True, True), (True, False), (False, True)])
