@@ -23,7 +23,8 @@ from attnviz.render.terminal.screen import Block, Row, Screen, segment
 from attnviz.render.terminal.text import heading, notes, row_width
 from attnviz.views.kinds import Grid, Heatmap
 
-GAP = 2
+GAP, WIDE_GAP = 2, 4
+"""Columns between two blocks: at least, and where there is room."""
 
 LEGEND_WIDTH = 26
 """Columns that a legend needs beside an overview."""
@@ -86,7 +87,7 @@ def _one_line(
         block = Block([*_title(grids[0], drawing.width, screen), *drawing.rows], drawing.width)
         shared = _shared([drawing], shown)
         blocks = [block, *_drawn(shown, each, shared, screen)]
-        return [[*beside(blocks), *shared.rows(screen.width, screen)]]
+        return [[*beside(blocks, screen), *shared.rows(screen.width, screen)]]
     return None
 
 
@@ -99,7 +100,7 @@ def _lines(grids: Sequence[Grid], heatmaps: Sequence[Heatmap], screen: Screen) -
     shared = _shared(drawings, [each for line, _ in matrices for each in line])
     lines, has_legend = _overviews(grids, drawings, shared, bool(matrices), screen)
     for line, room in matrices:
-        lines.append(beside(_drawn(line, room, shared, screen)))
+        lines.append(beside(_drawn(line, room, shared, screen), screen))
     if not has_legend:
         lines[-1] = [*lines[-1], *shared.rows(screen.width, screen)]
     return lines
@@ -120,7 +121,7 @@ def _overviews(
     if is_first and len(pairs) == 1 and room >= LEGEND_WIDTH:
         grid, drawing = pairs[0]
         words = [*_title(grid, room, screen), *shared.rows(room, screen)]
-        return [beside([Block(drawing.rows, drawing.width), Block(words, room)])], True
+        return [beside([Block(drawing.rows, drawing.width), Block(words, room)], screen)], True
     for line in _packed([max(d.width, len(g.title)) for g, d in pairs], screen.width):
         blocks = []
         for i in line:
@@ -128,7 +129,7 @@ def _overviews(
             title = _title(grid, screen.width, screen)
             width = max(drawing.width, *(row_width(row) for row in title))
             blocks.append(Block([*title, *drawing.rows], width))
-        lines.append(beside(blocks))
+        lines.append(beside(blocks, screen))
     return lines, False
 
 
@@ -258,8 +259,10 @@ def _packed(widths: Iterable[int], available: int) -> list[list[int]]:
     return lines
 
 
-def beside(blocks: Sequence[Block]) -> list[Row]:
-    """Blocks from left to right."""
+def beside(blocks: Sequence[Block], screen: Screen) -> list[Row]:
+    """Blocks from left to right, further apart where there is room."""
+    spare = screen.width - sum(block.width for block in blocks)
+    gap = max(GAP, min(WIDE_GAP, spare // max(1, len(blocks) - 1)))
     rows = []
     for i in range(max(len(block.rows) for block in blocks)):
         row: Row = []
@@ -267,6 +270,6 @@ def beside(blocks: Sequence[Block]) -> list[Row]:
         for block in blocks:
             if i < len(block.rows) and block.rows[i]:
                 row = [*row, segment(" " * (start - row_width(row))), *block.rows[i]]
-            start += block.width + GAP
+            start += block.width + gap
         rows.append(row)
     return rows
