@@ -72,18 +72,22 @@ class Scale(NamedTuple):
     def ends(self) -> tuple[str, str, str]:
         """The lowest and highest value that have a colour, and what to say of them."""
         if self.by == "row":
-            return "0", "largest", "of each row"
+            return "0", say("largest"), say("of each row")
         if self.by in ("head", "map"):
-            return "0", "largest", f"of each {self.by}"
+            return (
+                "0",
+                say("largest"),
+                say("of each head") if self.by == "head" else say("of each map"),
+            )
         if self.by == "log":
-            return f"{LOG_FLOOR:g} and below", "1", "logarithmic"
+            return say("{low:g} and below", low=LOG_FLOOR), "1", say("logarithmic")
         return short(self.low), short(self.high), ""
 
     @property
     def text(self) -> str:
         """What is printed where the colours themselves are not."""
         low, high, what = self.ends
-        return f"scale: {low} to {high}" + (f" ({what})" if what else "")
+        return say("scale: {low} to {high}", low=low, high=high) + (f" ({what})" if what else "")
 
     def number(self, value: float, decimals: int) -> str:
         """A value in as few characters as its column has."""
