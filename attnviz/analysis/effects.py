@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.language import to_say
 from attnviz.nn.types import Array
 from attnviz.registry import Entry, Registry
 
@@ -103,7 +104,7 @@ def applicable(case: Case) -> list[str]:
 
 
 @EFFECTS.add(
-    about="KL(whole model ‖ model without), nats, mean over places",
+    about=to_say("KL(whole model ‖ model without), nats, mean over places"),
     applies=lambda case: case.has_logits,
 )
 def kl(case: Case, outcome: Outcome) -> Array:
@@ -120,7 +121,7 @@ def kl(case: Case, outcome: Outcome) -> Array:
 
 
 @EFFECTS.add(
-    about="share of places whose most probable output is another",
+    about=to_say("share of places whose most probable output is another"),
     applies=lambda case: case.has_logits,
 )
 def changed(case: Case, outcome: Outcome) -> Array:
@@ -129,7 +130,7 @@ def changed(case: Case, outcome: Outcome) -> Array:
     return np.asarray(case.intact.best != outcome.best, np.float64)
 
 
-@EFFECTS.add(about="share of places that are right", applies=_is_known, falls=True)
+@EFFECTS.add(about=to_say("share of places that are right"), applies=_is_known, falls=True)
 def accuracy(case: Case, outcome: Outcome) -> Array:
     """1 where the most probable output is right, else 0; [n_known], the positions where it is known
     what is right.
@@ -142,7 +143,9 @@ def accuracy(case: Case, outcome: Outcome) -> Array:
 
 
 @EFFECTS.add(
-    about="share of texts that are right at every place, as greedy decoding would write them",
+    about=to_say(
+        "share of texts that are right at every place, as greedy decoding would write them"
+    ),
     applies=lambda case: _is_known(case) and case.whole,
     falls=True,
 )
@@ -151,14 +154,14 @@ def exact(case: Case, outcome: Outcome) -> Array:
     return np.array([float(accuracy(case, outcome).all())])
 
 
-@EFFECTS.add(about="probability of the watched output", applies=_is_watched, falls=True)
+@EFFECTS.add(about=to_say("probability of the watched output"), applies=_is_watched, falls=True)
 def probability(case: Case, outcome: Outcome) -> Array:
     """p'(o) of the watched outputs, [n_watched]. Source: Meng et al. 2022, section 2.1."""
     assert case.watched is not None
     return np.exp(_chosen(outcome.log_shares, case.watched))
 
 
-@EFFECTS.add(about="logit of the watched output", applies=_is_watched, falls=True)
+@EFFECTS.add(about=to_say("logit of the watched output"), applies=_is_watched, falls=True)
 def logit(case: Case, outcome: Outcome) -> Array:
     """The logits of the watched outputs, [n_watched]. Source: Heimersheim & Nanda 2024, section 4,
     on logits beside probabilities."""
@@ -167,7 +170,7 @@ def logit(case: Case, outcome: Outcome) -> Array:
 
 
 @EFFECTS.add(
-    about="‖change of the last hidden state‖ / ‖that state‖, mean over tokens",
+    about=to_say("‖change of the last hidden state‖ / ‖that state‖, mean over tokens"),
     applies=lambda case: not case.has_logits,
 )
 def distance(case: Case, outcome: Outcome) -> Array:
@@ -180,7 +183,7 @@ def distance(case: Case, outcome: Outcome) -> Array:
 
 
 @EFFECTS.add(
-    about="1 - cosine of the last hidden state before and after, mean over tokens",
+    about=to_say("1 - cosine of the last hidden state before and after, mean over tokens"),
     applies=lambda case: not case.has_logits,
 )
 def turn(case: Case, outcome: Outcome) -> Array:

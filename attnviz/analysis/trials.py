@@ -21,6 +21,7 @@ from attnviz.analysis.ablation import (
 )
 from attnviz.analysis.effects import Case, Outcome, applicable
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.memory import available_memory
 from attnviz.models.edit.ablate import Ablation, Mean, Scaled, ablate, mean_contexts, uniform, zero
 from attnviz.models.model import Model
@@ -35,9 +36,9 @@ LONG_WORK = 10.0
 """Seconds of work that are announced."""
 
 KINDS = {
-    "zero": "a head's context is 0",
-    "mean": "a head's context is what it is on average",
-    "uniform": "a head's weights are spread evenly over the keys that a query sees",
+    "zero": to_say("a head's context is 0"),
+    "mean": to_say("a head's context is what it is on average"),
+    "uniform": to_say("a head's weights are spread evenly over the keys that a query sees"),
 }
 """What becomes of a head."""
 
@@ -275,12 +276,15 @@ def _one_by_one(
 
 def _orders(ablations: Ablations, seed: int) -> list[tuple[str, str, list[int]]]:
     """The orders in which heads are taken out: name, what comes first, numbers of heads."""
-    orders = [("by effect", "the least missed first", ablations.by_harm()[::-1])]
+    orders = [(to_say("by effect"), to_say("the least missed first"), ablations.by_harm()[::-1])]
     if ablations.importance is not None:
         order = ablations.by_importance()[::-1]
-        orders.append(("by importance", "the least important first", order))
+        orders.append((to_say("by importance"), to_say("the least important first"), order))
     drawn = np.random.default_rng(seed).permutation(len(ablations.heads))
-    return [*orders, ("random order", f"seed {seed}", [int(i) for i in drawn])]
+    return [
+        *orders,
+        (to_say("random order"), to_say("seed {seed}", seed=seed), [int(i) for i in drawn]),
+    ]
 
 
 def _effects(first: Case, chosen: str) -> list[str]:

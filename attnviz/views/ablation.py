@@ -88,7 +88,7 @@ def _measured(ablations: Ablations) -> list[Line]:
     lines = []
     for number, name in enumerate(ablations.effects):
         whole = ablations.intact[number]
-        about = EFFECTS[name].about or EFFECTS[name].summary
+        about = say(EFFECTS[name].about or EFFECTS[name].summary)
         if EFFECTS[name].falls:
             about += "; " + say("the whole model has {value}", value=value_text(float(whole)))
         lines.append(Line(about, name))
@@ -205,12 +205,14 @@ def _one_kept(ablations: Ablations, alone: Array) -> Table:
 
 def _curves(ablations: Ablations) -> Curves:
     name = ablations.effects[0]
-    orders = "; ".join(f"{pruning.name}: {pruning.about}" for pruning in ablations.prunings)
+    orders = "; ".join(
+        f"{say(pruning.name)}: {say(pruning.about)}" for pruning in ablations.prunings
+    )
     return Curves(
         say("{effect} as more and more heads are taken out", effect=name),
         ablations.prunings[0].counts,
         say("heads out"),
-        tuple((pruning.name, pruning.values[:, 0]) for pruning in ablations.prunings),
+        tuple((say(pruning.name), pruning.values[:, 0]) for pruning in ablations.prunings),
         name,
         notes=(
             orders,

@@ -39,9 +39,16 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     vectors, context = around_zero(steps.q, steps.k, steps.v), around_zero(steps.context)
     name, scale = record.site.score_and_scale
     similarity = around_zero(steps.similarity, steps.scores)
-    times = f"times {_scale_text(name, scale, steps.q)}"
+    times = say("times {scale}", scale=_scale_text(name, scale, steps.q))
     origin = say("as in the file") if trace.model.is_array else ""
-    sums = f"softmax: exp(logit) over its row's sum; the rows sum to {_range(steps.row_sums)}"
+    sums = say("softmax: exp(logit) over its row's sum; the rows sum to {sums}",
+               sums=_range(steps.row_sums))  # fmt: skip
+
+    names = (
+        say("1 q · queries, H{head}", head=head),
+        say("2 k · keys, H{head}", head=head),
+        say("3 v · values, H{head}", head=head),
+    )
 
     def cells(stage: str, title: str, values: Array, colours: Scale, note: str) -> Heatmap:
         title = f"{title} · H{head} · {list(values.shape)}"
@@ -52,9 +59,9 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
     return [
         header(trace),
         _table(record, head, origin),
-        _vectors(f"1 q · queries, H{head}", steps.q, queries, vectors, origin or "x W_q"),
-        _vectors(f"2 k · keys, H{head}{shared}", steps.k, keys, vectors, origin or "x W_k"),
-        _vectors(f"3 v · values, H{head}{shared}", steps.v, keys, vectors, origin or "x W_v"),
+        _vectors(names[0], steps.q, queries, vectors, origin or "x W_q"),
+        _vectors(names[1] + shared, steps.k, keys, vectors, origin or "x W_k"),
+        _vectors(names[2] + shared, steps.v, keys, vectors, origin or "x W_v"),
         cells("scores", f"4 {_formula(name)}", steps.similarity, similarity,
               say("every query with every key")),
         cells("scores", say("5 scores"), steps.scores, similarity, times),
@@ -102,16 +109,16 @@ def _table(record: Record, head: int, origin: str) -> Table:
     name, _ = record.site.score_and_scale
     cap = record.site.softcap
     what = {
-        "q": origin or "x W_q, split into heads",
-        "k": origin or "x W_k, split into heads",
-        "v": origin or "x W_v, split into heads",
-        "scores": f"{_formula(name)} × scale",
-        "logits": "scores"
-        + (f", capped at ±{short(cap)}" if cap else "")
-        + (" + bias" if record.bias is not None else "")
-        + (f", masked by {record.site.mask_name}" if record.site.mask else ""),
-        "weights": "softmax of each row",
-        "context": "weights v",
+        "q": origin or say("x W_q, split into heads"),
+        "k": origin or say("x W_k, split into heads"),
+        "v": origin or say("x W_v, split into heads"),
+        "scores": say("{formula} × scale", formula=_formula(name)),
+        "logits": say("scores")
+        + (" ± " + short(cap) if cap else "")
+        + (" + " + say("bias") if record.bias is not None else "")
+        + (", " + say("masked by {mask}", mask=record.site.mask_name) if record.site.mask else ""),
+        "weights": say("softmax of each row"),
+        "context": say("weights times v"),
     }
     axes = {"q": "[n_head, n_q, d_k]", "k": "[n_kv_head, n_k, d_k]", "v": "[n_kv_head, n_k, d_v]"}
     axes |= dict.fromkeys(("scores", "logits", "weights"), "[n_head, n_q, n_k]")

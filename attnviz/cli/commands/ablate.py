@@ -18,6 +18,7 @@ from attnviz.cli.options import ModelInput, Selected, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
@@ -195,13 +196,17 @@ def _averaged(model: Model, probes: list[Probe], reference: Path | None) -> list
 def _taken_out(options: TrialOptions, n_averaged: int) -> str:
     from attnviz.analysis.trials import KINDS
 
-    about = f"{options.kind} ablation: {KINDS[options.kind]}"
+    about = say("{kind} ablation: {how}", kind=options.kind, how=say(KINDS[options.kind]))
     if options.kind != "mean":
         return about
-    texts = "the text" if n_averaged == 1 else f"the {n_averaged} texts"
     if options.reference is not None:
-        texts = f"the {n_averaged} texts of {options.reference}"
-    return f"{about}, over all positions of {texts}"
+        file = options.reference
+        over = say("over all positions of the {n} texts of {file}", n=n_averaged, file=file)
+    elif n_averaged == 1:
+        over = say("over all positions of the text")
+    else:
+        over = say("over all positions of the {n} texts", n=n_averaged)
+    return f"{about}, {over}"
 
 
 def _trace(model: Model, probes: Sequence[Probe], fingerprint: bool) -> Trace:

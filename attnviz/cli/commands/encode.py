@@ -13,6 +13,7 @@ from attnviz.cli.loading import load
 from attnviz.cli.options import StackOptions, TextWords
 from attnviz.cli.spread import one_of, spread, whole_numbers
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.registry import LARGEST_SIZE
 
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ def tokens(
     encoded = embedded(states[0 if where == "embedded" else -1])
     stream = trace.streams["source"]
     check_known(model, stream)
-    title = f"{model.name}, {where}, positions included"
+    title = (
+        say("{model}, as the first block reads them, positions included", model=model.name)
+        if where == "embedded"
+        else say("{model}, as the last block leaves them", model=model.name)
+    )
     views = token_views(stream, encoded, title, model.notes)
     emit([Report(views, encoded.manifest(trace), encoded.arrays(), name="tokens")], out)
 
