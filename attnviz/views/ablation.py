@@ -43,7 +43,7 @@ def setup_lines(taken_out: str, n_text: int, about: str, watched: str) -> list[L
     if about:
         lines.append(Line(about, "", "note"))
     if watched:
-        lines.append(Line(say("the output that is watched: {output}", output=watched), "", "note"))
+        lines.append(Line(say("the watched output is {output}", output=watched), "", "note"))
     return lines
 
 
