@@ -16,9 +16,10 @@ from attnviz.views.kinds import View
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; the tests that ask for it are skipped where there is none."""
+    """A headless Chromium; the tests that ask for it are skipped where there is none. It stops
+    with its module, as its event loop would be in the way of others."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     path = os.environ.get("ATTNVIZ_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:

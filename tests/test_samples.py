@@ -31,7 +31,7 @@ def test_dive_into_deep_learning():
 def test_sentences(cli):
     done = cli("run", *(SAMPLES / "sentences.txt").read_text("utf-8").splitlines(), "--top", "0")
     assert done.returncode == 0
-    assert done.stdout.count(b"all heads shown") == 5
+    assert done.stdout.count(b"\nall heads") == 5
 
 
 def test_queries_keys_and_values(tmp_path):

@@ -180,6 +180,33 @@ def _check_record(path: Path, trace: Trace, record: Record) -> None:
                 f"[n_head, n_q, n_k] = {list(shape)} by its tokens",
                 "write the file again",
             )
+    _check_vectors(path, record, n_q, n_k)
+
+
+def _check_vectors(path: Path, record: Record, n_q: int, n_k: int) -> None:
+    """q, k, v and context have a vector for each head and token; a bias fits the scores."""
+    queries, keys = (record.n_head, n_q), (record.n_kv_head, n_k)
+    for stage, leading in (("q", queries), ("k", keys), ("v", keys), ("context", queries)):
+        array = getattr(record, stage)
+        if array is None:
+            continue
+        if array.ndim != 3 or array.shape[:2] != leading or array.dtype.kind != "f":
+            raise AttnvizError(
+                f"{path}: {record.id}/{stage} holds {array.dtype} of the shape "
+                f"{list(array.shape)}; expected numbers [{leading[0]}, {leading[1]}, width]",
+                "write the file again",
+            )
+    bias, shape = record.bias, (record.n_head, n_q, n_k)
+    if bias is not None and (
+        bias.ndim > 3
+        or bias.dtype.kind != "f"
+        or any(a not in (1, b) for a, b in zip(bias.shape[::-1], shape[::-1], strict=False))
+    ):
+        raise AttnvizError(
+            f"{path}: {record.id}/bias holds {bias.dtype} of the shape {list(bias.shape)}; "
+            f"expected numbers that fit [n_head, n_q, n_k] = {list(shape)}",
+            "write the file again",
+        )
 
 
 def arrays_out(trace: Trace) -> dict[str, Array]:

@@ -43,7 +43,7 @@ def test_logits_are_kept_when_they_are_asked_for():
 
 def test_ids_say_nothing_of_the_spelling():
     ids = run("I saw").streams["source"].ids
-    assert any("spelling" in note for note in run(ids).model.notes)
+    assert any("capitalisation" in note for note in run(ids).model.notes)
 
 
 @pytest.fixture

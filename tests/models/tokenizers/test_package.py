@@ -93,7 +93,10 @@ def test_dropout_left_in_a_file_is_not_applied(reader):
 def test_only_the_packages_own_errors_are_caught(capfd):
     with pytest.raises(KeyboardInterrupt), package_errors("it fails", "h"):
         raise KeyboardInterrupt
-    with pytest.raises(AttnvizError, match=r"it fails: first$"), package_errors("it fails", "h"):
+    with (
+        pytest.raises(AttnvizError, match=r"it fails: first\nhint: h$"),
+        package_errors("it fails", "h"),
+    ):
         raise ValueError("first\nsecond")
     with package_errors("it fails", "h"):
         os.write(2, b"of another thread")
