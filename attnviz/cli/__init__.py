@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextvars import copy_context
 from itertools import takewhile
 from typing import Any
 
@@ -134,7 +135,8 @@ def run_cli(arguments: list[str] | None = None) -> int:
         words = [*words[1:], "--help"]
     forget_current()
     try:
-        return _run(words)
+        # a command's language and silence end with it
+        return copy_context().run(_run, words)
     except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
         return PIPE_BROKEN
     except OSError:  # what is wrong could not even be said
