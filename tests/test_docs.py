@@ -108,7 +108,7 @@ def test_installing_and_testing_are_what_ci_runs():
     assert "readme_command 1" in ci
     assert "readme_command 2" in ci
     assert install == 'pip install . && attnviz run "I saw a saw"'
-    assert test == "pip install -e '.[dev]' && pytest"
+    assert test == "pip install -e '.[dev]' && pytest -n 2"
     downloads = [
         line
         for page in PAGES[1:]
