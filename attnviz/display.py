@@ -1,6 +1,7 @@
 """A trace as a reader sees it, from Python: text, picture, page; and what a notebook shows of it.
 
-Nothing below imports it but `Trace`, `Record` and `Attention`, at the moment when they are shown.
+Nothing below imports it but `Trace`, `Record`, `Attention` and `HeadTable`, at the moment when they
+are shown.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from attnviz.analysis.metrics.table import HeadTable
+from attnviz.analysis.roles import roles
 from attnviz.errors import AttnvizError
 from attnviz.files import WholeFiles, check_writable
 from attnviz.nn.attention import Attention
@@ -19,30 +22,43 @@ from attnviz.render import FORMATS, render
 from attnviz.tokens import Tokens
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace
 from attnviz.trace.selection import parse_selection
-from attnviz.views.attention import attention_views, head_heatmap, stage_scale
+from attnviz.views.attention import (
+    EVERY_HEAD,
+    MAX_PANELS,
+    attention_views,
+    head_heatmap,
+    stage_scale,
+)
+from attnviz.views.heads import head_table_view, usual_columns
 from attnviz.views.kinds import View
 
-Shown = Trace | Record | Attention
+Shown = Trace | Record | Attention | HeadTable
 
 FRAME_HEIGHT = 640
 """Pixels that a page has in a notebook; it scrolls."""
 
 
-def views_of(shown: Shown, select: str | Sequence[str] = ()) -> list[View]:
+def views_of(
+    shown: Shown, select: str | Sequence[str] = (), *, max_panels: int = MAX_PANELS
+) -> list[View]:
     """What `attnviz run` or `attnviz show` draw of it.
 
     Args:
         select: layers and heads, as for `-s`: `["L1.H3"]`.
     """
+    if isinstance(shown, HeadTable):
+        names = roles(shown)
+        return [head_table_view(shown, names, usual_columns(shown, names))]
     trace = trace_of(shown)
     if isinstance(shown, Record) and shown.site.head is not None:
         scale = stage_scale(trace.records, "weights")
         heatmap = head_heatmap(trace, trace.records[0], 0, "weights", scale)
         return [heatmap._replace(title=f"{shown.id} L{shown.layer}.H{shown.site.head} · weights")]
-    return attention_views(trace, parse_selection([select] if isinstance(select, str) else select))
+    selection = parse_selection([select] if isinstance(select, str) else select)
+    return attention_views(trace, selection, max_panels=max_panels)
 
 
-def trace_of(shown: Shown) -> Trace:
+def trace_of(shown: Trace | Record | Attention) -> Trace:
     """A trace; of a record, or of the stages of one attention, one without a model.
 
     Raises:
@@ -79,14 +95,16 @@ def save(shown: Shown, path: Path, select: str | Sequence[str] = ()) -> None:
             f"known: {', '.join(FORMATS)}",
         )
     check_writable(path)
-    content, _ = render(views_of(shown, select), path.suffix.lower())
+    suffix = path.suffix.lower()
+    max_panels = EVERY_HEAD if suffix == ".html" else MAX_PANELS
+    content, _ = render(views_of(shown, select, max_panels=max_panels), suffix)
     with WholeFiles() as files, files.open(path) as file:
         file.write(content)
 
 
 def page(shown: Shown, select: str | Sequence[str] = ()) -> str:
     """The page, as HTML."""
-    return render(views_of(shown, select), ".html")[0].decode()
+    return render(views_of(shown, select, max_panels=EVERY_HEAD), ".html")[0].decode()
 
 
 def mime_bundle(

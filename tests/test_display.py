@@ -12,6 +12,7 @@ import pytest
 
 import attnviz
 from attnviz import AttnvizError, attend, display, load, run
+from attnviz.analysis.metrics.measure import measure_heads
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,14 @@ def test_errors_show_their_hint():
 def test_a_model_that_became_random_says_why():
     assert "tagger has no weights for heads=8: these are random" in run("saw", heads=8).model.notes
     assert not any("heads=8" in note for note in run("saw", model="random", heads=8).model.notes)
+
+
+def test_a_table_of_heads(trace):
+    table = measure_heads(trace)
+    bundle = table._repr_mimebundle_()
+    assert bundle["text/plain"].startswith("<HeadTable: 8 heads × ")
+    assert "previous-token" in bundle["text/html"]
+    assert set(bundle) == {"text/plain", "text/html", "image/png"}
 
 
 @pytest.mark.parametrize("what", ["trace", "record", "head", "attention"])

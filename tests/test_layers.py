@@ -42,7 +42,9 @@ MAY_IMPORT = {
 }
 """What each part may import of attnviz; None: anything."""
 
-SHOWN = {"trace/record.py": "attnviz.display", "nn/attention.py": "attnviz.display"}
+SHOWN = dict.fromkeys(
+    ("trace/record.py", "nn/attention.py", "analysis/metrics/table.py"), "attnviz.display"
+)
 """What knows how it is shown: at that moment, and from above."""
 
 OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render", "plotting"},

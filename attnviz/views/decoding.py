@@ -23,6 +23,7 @@ from attnviz.trace.generation import Generated
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 from attnviz.views.attention import (
+    MAX_PANELS,
     attention_views,
     findings_text,
     header,
@@ -44,11 +45,13 @@ def decoding_views(
     *,
     top: int,
     steps: bool,
+    max_panels: int = MAX_PANELS,
 ) -> list[View]:
     """The text, each token with its probability, all attention, the alignment.
 
     Args:
         text: what the written tokens read as.
+        max_panels: of more heads the overview has one number each.
     """
     first, *rest = header(trace).lines
     lines = (first, _wrote(generated, text), *rest, *_paged(generated), *_checked(trace, generated))
@@ -62,13 +65,14 @@ def decoding_views(
             )
         return views + _steps(trace, generated, *shown)
     if head is None:
-        views += attention_views(trace, selection, top=top)[1:]
+        views += attention_views(trace, selection, top=top, max_panels=max_panels)[1:]
         views.append(_table(trace, generated, None))
         return views
     views += alignment_views(trace, generated, selection, *head)
     views.append(_table(trace, generated, head))
     records = [record for record in trace if selection.covers(record)]
-    views += overviews(trace, records, selection, "weights", stage_scale(records, "weights"))
+    scale = stage_scale(records, "weights")
+    views += overviews(trace, records, selection, "weights", scale, max_panels=max_panels)
     if findings := findings_text(trace, selection):
         views.append(findings)
     return views

@@ -66,6 +66,12 @@ class HeadTable:
         names = ", ".join(list(self.value)[:6]) + ", …" * (len(self.value) > 6)
         return f"<HeadTable: {len(self)} heads × {len(self.value)} metrics: {names}>"
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """For notebooks: a table that sorts, a picture of it, a line of text."""
+        from attnviz import display
+
+        return display.mime_bundle(self, include, exclude)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -204,7 +204,7 @@ def _views(
     trace: Trace, look: AttendLook, out: FigureOptions, scale: str | None, steps: bool
 ) -> tuple[Sequence[View], Sequence[View]]:
     """What is shown, and what is drawn as a figure."""
-    from attnviz.views.attention import SCALES, attention_views
+    from attnviz.views.attention import MAX_PANELS, SCALES, attention_views
     from attnviz.views.figure import head_pictures
     from attnviz.views.naming import pictures
     from attnviz.views.steps import step_views
@@ -215,7 +215,13 @@ def _views(
     by: Any = scale if scale in SCALES else "all"
     drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
     views = attention_views(
-        trace, look.selection, top=look.heads(out), stage=look.stage, by=by, stats=look.stats
+        trace,
+        look.selection,
+        top=look.heads(out),
+        stage=look.stage,
+        by=by,
+        stats=look.stats,
+        max_panels=out.panels(MAX_PANELS),
     )
     return views, drawn
 

@@ -68,6 +68,7 @@ def decode(
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
+    from attnviz.views.attention import MAX_PANELS
     from attnviz.views.decoding import decoding_views, plotted_views
 
     content = read_input(text, ids, only_texts=True)
@@ -93,7 +94,15 @@ def decode(
     trace = forward(after_decoding(prepared, generated), fingerprint=out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
     answer = model.output_tokenizer.join(generated.written.ids)
-    views = decoding_views(trace, selected.selection, generated, answer, top=top, steps=steps)
+    views = decoding_views(
+        trace,
+        selected.selection,
+        generated,
+        answer,
+        top=top,
+        steps=steps,
+        max_panels=out.panels(MAX_PANELS),
+    )
     manifest = {**trace.manifest(), "decoded": generated.manifest(answer)}
     drawn = plotted_views(trace, selected.selection, views)
     emit([Report(views, manifest, trace.arrays(), drawn)], out)

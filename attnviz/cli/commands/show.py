@@ -44,14 +44,20 @@ def show(
     attnviz show weights.npy --mask causal
     """
     from attnviz.cli.masks import mask_of
-    from attnviz.views.attention import SCALES, attention_views
+    from attnviz.views.attention import MAX_PANELS, SCALES, attention_views
     from attnviz.views.figure import head_pictures
 
     rules = None if mask is None else mask_of(mask)
     trace = as_shown(load_file(file, plain, rules), look)
     by: Any = one_of("scale", look.scale, SCALES)
     views = attention_views(
-        trace, look.selection, top=look.heads(out), stage=look.stage, by=by, stats=look.stats
+        trace,
+        look.selection,
+        top=look.heads(out),
+        stage=look.stage,
+        by=by,
+        stats=look.stats,
+        max_panels=out.panels(MAX_PANELS),
     )
     drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
     emit([trace_report(trace, views, drawn)], out)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from attnviz import run
+from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.language import speaking
 from attnviz.render import html
@@ -40,6 +41,7 @@ from tests.conftest import HERE
 pytestmark = pytest.mark.browser
 
 FOLDER = Path(html.__file__).parent
+SAMPLES = HERE.parent / "samples"
 
 HOSTILE = (
     "</script><script>window.hacked=1</script>",
@@ -258,6 +260,51 @@ def test_a_head_of_the_table_opens_its_matrix(open_page, cli, tmp_path):
     assert name in opened.text(".explorer .panel h2")
     opened.page.locator(".filter input").fill("previous-token")
     assert opened.page.locator("tbody tr").all_inner_texts()[0].startswith("L1.H2")
+
+
+COMMANDS = [
+    ("run", "I saw a saw"),
+    ("run", "I saw a saw", "--steps"),
+    ("run", "I saw a saw", "-m", "random:layers=30,heads=9,d_model=72"),
+    ("show", "trace.npz"),
+    ("decode", "早上好"),
+    ("heads", "I saw a saw"),
+    ("diff", "trace.npz", "other.npz"),
+    ("image", SAMPLES / "digits" / "3.png"),
+    ("explain", "I saw a saw"),
+    ("flow", "I saw a saw"),
+    ("compare", "additive", "dot"),
+    ("encode", "positions"),
+    ("encode", "tokens", "I saw a saw"),
+    ("ablate", "I saw a saw"),
+    ("attend", SAMPLES / "arrays" / "qkv.npz", "--causal"),
+    ("learn", "scaling"),
+    ("learn", "image"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """With two traces."""
+    folder = tmp_path_factory.mktemp("pages")
+    run("I saw a saw").save(folder / "trace.npz")
+    run("I saw a saw", mask="causal").save(folder / "other.npz")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(map(str, words[:2]))[:30])
+def test_every_command_writes_a_page(open_page, folder, monkeypatch, command):
+    monkeypatch.chdir(folder)
+    assert run_cli([*map(str, command), "-o", "page.html"]) == 0
+    first = (folder / "page.html").read_bytes()
+    opened = open_page(folder / "page.html", size=(700, 900))
+    assert (opened.messages, opened.asked_for()) == ([], [])
+    assert opened.page.locator("canvas, table").count() > 0
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 700
+    if "random:layers=30,heads=9,d_model=72" in command:
+        assert opened.page.locator(".thumb").count() == 270
+    assert run_cli([*map(str, command), "-o", "page.html"]) == 0
+    assert (folder / "page.html").read_bytes() == first
 
 
 def hostile_views():
