@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ __all__ = ["browser", "open_page"]
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as jobs in the background inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # no test reads the defaults that a developer has set
 for _name in ("MODEL", "BACKGROUND", "CMAP", "WIDTH", "LANG"):
     os.environ.pop(f"ATTNVIZ_{_name}", None)
