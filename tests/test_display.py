@@ -12,6 +12,8 @@ import pytest
 
 import attnviz
 from attnviz import AttnvizError, attend, display, load, run
+from attnviz.analysis.encoding import encode_positions
+from attnviz.analysis.flow import flow, rollout_mix
 from attnviz.analysis.metrics.measure import measure_heads
 
 
@@ -39,6 +41,20 @@ def test_reprs_are_a_few_lines_and_hold_no_numbers(trace, attention):
     assert len(repr(long)) < 700
     assert "… and 5 more records" in repr(long)
     assert "100 tokens: saw" in repr(long)
+
+
+def test_results_name_shapes(trace):
+    shares, positions = (
+        flow(list(trace), rollout_mix),
+        encode_positions("sinusoidal", 7, 12, 3, seed=0),
+    )
+    for result in (shares, positions):
+        text = repr(result)
+        assert text.startswith(f"<{type(result).__name__}: ")
+        assert len(text) < 600
+        assert "array(" not in text
+        assert "0." not in text
+    assert "added [7, 12]" in repr(positions)
 
 
 def test_a_trace_as_text(trace):

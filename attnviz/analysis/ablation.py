@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.analysis.effects import EFFECTS, Case, Outcome
 from attnviz.analysis.saliency import gradient
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head
 
@@ -37,6 +37,9 @@ class Pruning:
     values: Array
     """[n_step, n_effect]"""
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 @dataclass(frozen=True)
 class Ablations:
@@ -54,6 +57,9 @@ class Ablations:
     importance: Array | None = None
     """[n_head]: E|∂L/∂ξ|."""
     prunings: tuple[Pruning, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def harm(self, values: Array) -> Array:
         """[…, n_effect] -> the same, above 0 where the model got worse."""

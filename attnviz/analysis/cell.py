@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.trace.record import Record, Trace
 
 DOTS = ("dot", "scaled_dot", "cosine")
@@ -53,6 +53,9 @@ class Cell:
     """weight · v, [d_v]: what this cell adds to the query's context."""
     context: Array
     """The query's context, [d_v]: the sum of what all its cells move."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def row_exp(self) -> Array:

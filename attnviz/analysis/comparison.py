@@ -17,7 +17,7 @@ from attnviz.nn.masks import MASKS, NONE, Mask, custom, parse
 from attnviz.nn.scores import SCORES, Score, build_score
 from attnviz.nn.seeded import normal
 from attnviz.nn.softmax import masked_softmax
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.registry import nearest
 from attnviz.trace.record import Record, Trace
 
@@ -46,6 +46,9 @@ class Variant:
     """The entropy of an even spread over the same cells."""
     largest: float
     """The mean of each row's largest weight."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def change(self, first: Variant) -> Array:
         """How far the weights are from those of another, [n_head, n_q, n_k]."""
@@ -231,6 +234,9 @@ class MaskEffect:
     hidden_cells: int
     hidden_share: float
     """What the hidden cells would take of the weights, mean over the queries."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def change(self) -> Array:

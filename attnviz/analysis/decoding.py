@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.informative import head_information, information_of_heads, most_informative
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.trace.generation import Generated, Step
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head, Selection
@@ -66,6 +66,9 @@ class StepWeights(NamedTuple):
     masked: Array
     """[n_read, n_k]: 0 = visible, i = masked for the i-th of `reasons` counted from 1."""
     reasons: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def weights_after(generated: Generated, n_step: int, id: str, head: int) -> StepWeights:

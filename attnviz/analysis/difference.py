@@ -14,7 +14,7 @@ from attnviz.analysis.pairing import Pair, Pairing
 from attnviz.analysis.visibility import BLOCK_CELLS, visible_cells
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Array, Bool, brief
 from attnviz.trace.record import Record, Trace
 
 STAGES = ("weights", "scores", "logits")
@@ -155,6 +155,9 @@ class Matrix(NamedTuple):
     """[n_q, n_k] of A, float64; 0 where there is a reason."""
     reasons: Array
     """[n_q, n_k]: 0 = a number, i = the i-th of REASONS counted from 1."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def compare(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.language import to_say
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.registry import Entry, Registry
 
 
@@ -52,6 +52,9 @@ class Case(NamedTuple):
     nowhere."""
     whole: bool = False
     """Whether the positions make one answer, right only as a whole."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def loss(self, outcome: Outcome) -> float:
         """The mean of -ln p(right), in nats; what the whole model finds most probable counts as

@@ -16,7 +16,7 @@ from attnviz.nn import positions as numbers
 from attnviz.nn.multi_head import Rotary
 from attnviz.nn.schemes import SCHEMES, SchemeContext
 from attnviz.nn.seeded import normal
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.registry import parse_spec
 from attnviz.trace.record import Trace
 
@@ -52,6 +52,9 @@ class Rotation:
     after: Array
     """[d/2, 2]: sine and cosine at p + k."""
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -80,6 +83,9 @@ class Positions:
     """Whether seeded random numbers stand in for learned ones."""
     checks: tuple[Check, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def cosines(self) -> Array | None:
@@ -279,6 +285,9 @@ class Embedded:
     """[n_token]"""
     similarity: Array
     """[n_token, n_token]: cosines."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def manifest(self, trace: Trace) -> dict[str, Any]:
         """Everything but the arrays, as it stands in a file."""

@@ -11,7 +11,7 @@ from attnviz.analysis.distributions import spread_evenly
 from attnviz.analysis.visibility import later_keys, looks_causal, visible_to_any
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Array, Bool, brief
 from attnviz.trace.record import Record, Trace
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class Mix(NamedTuple):
     own: Array
     """[n_q]: of the token's own, which the residual brings past the attention."""
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 class Flow(NamedTuple):
     """Of each output, the share of each input. Over all streams, each row sums to 1."""
@@ -56,6 +59,9 @@ class Flow(NamedTuple):
     """The stream whose tokens are the rows."""
     shares: Mapping[str, Array]
     """By stream: [n_output, n_input]."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def unreachable(self, stream: str) -> Bool:
         """[n_output, n_input]: where an output has no share of an input at all."""

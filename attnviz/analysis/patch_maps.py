@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Selection
 
@@ -21,6 +21,9 @@ class PatchMaps(NamedTuple):
     """[n_head, n_row, n_column]: on each patch."""
     class_token: Array
     """[n_head]: on the class token, which is not part of the image."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def head(self, head: int) -> Array | None:
         """[n_row, n_column] of one head; None if it is not among these."""

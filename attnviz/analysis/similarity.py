@@ -15,7 +15,7 @@ from attnviz.analysis.distributions import (
 )
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.visibility import visible_cells
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Array, Bool, brief
 from attnviz.trace.record import Record, Trace
 
 
@@ -28,6 +28,9 @@ class Group(NamedTuple):
     """[n_head, n_q, n_k]"""
     rows: Bool
     """[n_q]: the queries that see two keys."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 MAX_DISTANCE = float(np.sqrt(MAX_DIVERGENCE))
@@ -45,6 +48,9 @@ class Similarity(NamedTuple):
     """Their rows in the table of heads."""
     distances: Array
     """[n_head, n_head]; NaN for heads whose rows are no distributions."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def similarities(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 from attnviz.trace.record import Record
 
 STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
@@ -32,6 +32,9 @@ class HeadSteps(NamedTuple):
     """[n_q]: of the weights."""
     context: Array
     """[n_q, d_v]"""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def head_steps(record: Record, head: int) -> HeadSteps:

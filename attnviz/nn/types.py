@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 else:  # importing numpy.typing would cost a third of the start of the command line
     Array = Bool = np.ndarray
 
+MAX_REPR = 60
+"""Characters of a field in the `repr` of a result."""
+
 
 def floating(x: Array) -> Array:
     """`x` itself if it holds float32 or float64; half precision, whole numbers and booleans as
@@ -26,3 +29,19 @@ def floating(x: Array) -> Array:
         return x
     with np.errstate(invalid="ignore"):  # a signalling NaN of half precision
         return x.astype(np.float32)
+
+
+def brief(result: Any) -> str:
+    """The `repr` of a result: its fields, arrays by their shapes and never by their numbers."""
+    fields = result._asdict() if hasattr(result, "_asdict") else vars(result)
+    parts = (f"{name} {_in_short(value)}" for name, value in fields.items())
+    return f"<{type(result).__name__}: {', '.join(parts)}>"
+
+
+def _in_short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(list(value.shape))
+    text = repr(value)
+    if isinstance(value, tuple | list | dict) and len(text) > MAX_REPR:
+        return f"{len(value)} of {type(next(iter(value))).__name__}"
+    return text if len(text) <= MAX_REPR else f"{text[:MAX_REPR]}…"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.metrics.registry import N_BIN, Bins
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, brief
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -38,6 +38,9 @@ class Statistics(NamedTuple):
     follows: Array
     """[n_metric]: whether the bins of a metric follow the data, as its `Grid` says."""
 
+    def __repr__(self) -> str:
+        return brief(self)
+
     @property
     def deviation(self) -> Array:
         """√(Σ (x - mean)² / (texts - 1)), NaN of fewer than two texts."""
@@ -52,6 +55,9 @@ class Grid(NamedTuple):
     exponent: Array
     first: Array
     """The number of the first bin; bin number m goes from m 2^exponent to (m + 1) 2^exponent."""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def edges(self) -> Array:
