@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
@@ -52,9 +52,11 @@ def cluster(address: str, job: Job) -> Iterator[Crew]:
             client.run(check_worker, job)
 
         def submit(chunk: Chunk) -> _Remote:
+            def send() -> Any:
+                return client.submit(tally_alone, job, chunk, pure=False)
+
             with _explained(address):
-                future = client.submit(tally_alone, job, chunk, pure=False)
-            return _Remote(future, client, address)
+                return _Remote(send(), send, client, address)
 
         yield Crew(submit, n_thread)
 
@@ -80,23 +82,38 @@ def tally_alone(job: Job, chunk: Chunk) -> Tally:
         return tally(job, chunk)
 
 
+ATTEMPTS = 3
+"""Times that a chunk is sent whose result was lost with its worker."""
+
+
 class _Remote(NamedTuple):
     """A result whose failures are explained in our words."""
 
     future: Any
+    again: Callable[[], Any]
+    """Sends the chunk once more."""
     client: Any
     address: str
 
     def result(self) -> Tally:
+        from distributed import CancelledError
+
+        future, attempt = self.future, 1
         with _explained(self.address):
             while True:
                 try:
-                    tally: Tally = self.future.result(timeout=PATIENCE)
+                    tally: Tally = future.result(timeout=PATIENCE)
                     return tally
                 except TimeoutError:
-                    if self.future.done():  # that of the worker itself
+                    if future.done():  # that of the worker itself
                         raise
                     _wait_for_workers(self.client, self.address, ": all were lost", RESUME)
+                except (CancelledError, OSError):
+                    # a result that was lost while it was fetched: the scheduler may be well
+                    if attempt == ATTEMPTS or self.client.status != "running":
+                        raise
+                    attempt += 1
+                    future = self.again()
 
 
 def _wait_for_workers(client: Any, address: str, reason: str = "", hint: str | None = None) -> int:
