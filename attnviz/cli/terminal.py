@@ -31,8 +31,6 @@ TRUE_COLOUR_PROGRAMS = ("iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper", "m
 TRUE_COLOUR_SIGNS = ("WT_SESSION", "KONSOLE_VERSION", "KITTY_WINDOW_ID", "ALACRITTY_WINDOW_ID")
 """Variables that some terminals set, besides COLORTERM."""
 
-CHOICES = ("auto", "dark", "light")
-
 TIMEOUT = 0.1
 """Seconds that an answer may take; a terminal that has none answers the second question at once."""
 

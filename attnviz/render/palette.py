@@ -102,7 +102,7 @@ def of_256(level: float, background: Background, signed: bool = False) -> int | 
 
 
 def category(number: int, background: Background = "light") -> Rgb:
-    """The colour of the so-manieth of several; after the last comes the first again."""
+    """The colour of the n-th of several; after the last they start again."""
     categories = COLOURS[background].categories
     return xterm(categories[number % len(categories)])
 

@@ -42,7 +42,7 @@ def _colour_map(kind: str) -> Colormap:
 
 
 def category(number: int) -> str:
-    """The colour of the so-manieth token or curve."""
+    """The colour of the n-th token or curve."""
     return "#{:02x}{:02x}{:02x}".format(*palette.category(number))
 
 

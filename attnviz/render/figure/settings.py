@@ -102,15 +102,16 @@ def own_map_name(kind: str) -> str | None:
 
 def sheet_settings(sheet: Path) -> dict[str, Any]:
     """The settings of a style sheet, by its path, or by the name of one of Matplotlib's."""
-    from matplotlib import style as styles
+    from matplotlib.style import available
+    from matplotlib.style import library as known
 
     name = str(sheet)
     if not sheet.exists():
-        if name in styles.library:
-            return _of_figures(styles.library[name])
+        if name in known:
+            return _of_figures(known[name])
         if sheet.suffix == ".mplstyle" or "/" in name:
             raise AttnvizError(f"--style: there is no file {sheet}", "check its name")
-        raise AttnvizError(f"--style: no file or style {name!r}", nearest(name, styles.available))
+        raise AttnvizError(f"--style: no file or style {name!r}", nearest(name, available))
     return _read_sheet(sheet)
 
 

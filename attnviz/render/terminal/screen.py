@@ -190,7 +190,7 @@ def cell_colour(level: float, depth: Depth, background: Background) -> Color | N
 
 
 def category_style(number: int, screen: Screen, dim: bool = False) -> Style | None:
-    """The text colour of the so-manieth of several that have no order."""
+    """The text colour of the n-th of several that have no order."""
     if not screen.depth:
         return None
     if not screen.paints:
