@@ -18,7 +18,6 @@ from attnviz.cli.commands import COMMANDS
 from attnviz.cli.current import current, forget_current
 from attnviz.cli.failures import fail
 from attnviz.cli.process import discard_unwritable, prepare
-from attnviz.cli.start import start_page
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 from attnviz.registry import first_sentence, nearest, slip
@@ -151,6 +150,8 @@ def _run(words: list[str]) -> int:
             print(f"attnviz {__version__}")
             result = 0
         elif not words and COMPLETION not in os.environ:
+            from attnviz.cli.start import start_page
+
             print(start_page())
             result = 0
         else:

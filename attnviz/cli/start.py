@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from textwrap import wrap
 
 from attnviz.cli.plain import BOLD, GREEN, has_colour, paint
 from attnviz.tokens import in_encoding
@@ -30,12 +32,18 @@ def start_page() -> str:
     """The page, in colour where stdout has it."""
     colour = has_colour(sys.stdout)
     encoding = sys.stdout.encoding or "ascii"
-    blocks = ["attnviz shows what attention computes, in the terminal."]
+    width = shutil.get_terminal_size((80, 24)).columns
+    blocks = ["\n".join(wrap("attnviz shows what attention computes, in the terminal.", width))]
+    widest = max(len(command) for command, _ in TRY + YOURS + MORE)
+    is_wide = widest + 4 + max(len(about) for _, about in TRY + YOURS + MORE) <= width
     for title, rows in (("Try", TRY), ("With your own", YOURS), ("More", MORE)):
-        widest = max(len(command) for command, _ in TRY + YOURS + MORE)
-        lines = [
-            f"  {paint(command, GREEN, colour)}{' ' * (widest - len(command))}  {about}"
-            for command, about in rows
-        ]
+        lines = []
+        for command, about in rows:
+            painted = f"  {paint(command, GREEN, colour)}"
+            if is_wide:
+                lines.append(f"{painted}{' ' * (widest - len(command))}  {about}")
+            else:
+                lines += [painted, *wrap(about, width, initial_indent="    ",
+                                         subsequent_indent="    ")]  # fmt: skip
         blocks.append("\n".join([paint(title, BOLD, colour), *lines]))
     return in_encoding("\n\n".join(blocks), encoding)

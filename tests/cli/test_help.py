@@ -70,3 +70,10 @@ def test_colours_only_where_they_are_wanted(call, monkeypatch):
 def test_help_as_a_command(call):
     assert call("help", "run").out == call("run", "--help").out
     assert call("help").out == call("--help").out
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_start_page_fits(cli, width):
+    lines = cli(COLUMNS=str(width)).stdout.decode().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "attnviz learn" in " ".join(lines)
