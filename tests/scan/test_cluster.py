@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ import pytest
 pytest.importorskip("distributed")
 pytest.importorskip("threadpoolctl")
 
+from distributed import CancelledError
+
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED
+from attnviz.scan.cluster import ATTEMPTS, _Remote
 from attnviz.scan.cluster import cluster as connect
 from attnviz.scan.corpus import Chunk, Line
 from attnviz.scan.tally import Job
@@ -135,6 +139,37 @@ def test_a_killed_worker_loses_nothing_and_a_lost_scheduler_keeps_the_state(clus
     assert code == 0
     assert re.match(r"\d+ lines were counted before\n", told)
     assert (corpus / "t.npz").read_bytes() == local
+
+
+class Lost:
+    """A future whose result is lost with its worker."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def result(self, timeout):
+        raise self.error
+
+
+class Found:
+    def result(self, timeout):
+        return "counted"
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), CancelledError("lost")])
+def test_a_chunk_whose_result_is_lost_is_sent_again(error):
+    well = SimpleNamespace(status="running")
+    assert _Remote(Lost(error), Found, well, "tcp://here").result() == "counted"
+
+    sent = []
+    lost = _Remote(Lost(error), lambda: sent.append(1) or Lost(error), well, "tcp://here")
+    with pytest.raises(AttnvizError, match="scheduler at tcp://here is gone"):
+        lost.result()
+    assert len(sent) == ATTEMPTS - 1
+
+    closed = SimpleNamespace(status="closed")
+    with pytest.raises(AttnvizError, match="scheduler at tcp://here is gone"):
+        _Remote(Lost(error), Found, closed, "tcp://here").result()
 
 
 def test_a_cluster_that_loses_all_workers_is_told(cluster, corpus, monkeypatch):
