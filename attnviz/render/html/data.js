@@ -41,9 +41,12 @@ function fromSingles(planes) {
   return new Float32Array(joined.buffer);
 }
 
+/** @type {Float32Array | null} what each of the 65536 float16 is */
+let halves = null;
+
 /** @param {Uint8Array} planes all low bytes, then all high bytes */
 function fromHalves(planes) {
-  const halves = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
+  halves ??= Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
   const count = planes.length / 2;
   const values = new Float32Array(count);
   for (let i = 0; i < count; i++) values[i] = halves[planes[i] | (planes[count + i] << 8)];

@@ -1,6 +1,7 @@
 // A matrix with its labels, and how its values become colours.
 
 import { readArray } from "./data.js";
+import { say } from "./dom.js";
 
 /**
  * @typedef {import("./data.js").ArrayRef} ArrayRef
@@ -30,6 +31,8 @@ export class Matrix {
     this.nColumn = data.columns.indices.length;
     /** @type {By} */
     this.by = data.scale.by;
+    /** @type {Map<string, number>} by row, or of all */
+    this.tops = new Map();
   }
 
   /** @param {HeatmapData} data */
@@ -90,12 +93,16 @@ export class Matrix {
 
   /** @param {number} row the value that has the scale's end */
   top(row) {
+    const key = this.by === "row" ? `${row}` : "all";
+    const known = this.tops.get(key);
+    if (known !== undefined) return known;
     const from = this.by === "row" ? row * this.nColumn : 0;
     const to = this.by === "row" ? from + this.nColumn : this.values.length;
     let largest = 0;
     for (let i = from; i < to; i++) {
       if (Number.isFinite(this.values[i]) && !this.masked?.[i]) largest = Math.max(largest, this.values[i]);
     }
+    this.tops.set(key, largest);
     return largest;
   }
 
@@ -156,7 +163,7 @@ export class Matrix {
    * @param {number} column
    */
   number(row, column) {
-    if (this.rule(row, column)) return `masked (${this.reason(row, column)})`;
+    if (this.rule(row, column)) return say("masked ({reason})", { reason: this.reason(row, column) });
     return shown(this.value(row, column));
   }
 

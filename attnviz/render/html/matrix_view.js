@@ -8,7 +8,8 @@ import { drawOn, fitted, svgPainter, textWidth } from "./paint.js";
  * @typedef {import("./matrix_data.js").Colours} Colours
  * @typedef {{row: number, column: number}} Cell
  * @typedef {{rows: number[], columns: number[], left: number, above: number, cell: number,
- *   sums: number, width: number, height: number, labelled: boolean}} Layout
+ *   sums: number, width: number, height: number, labelled: boolean,
+ *   pixels: HTMLCanvasElement | null}} Layout
  */
 
 const SIZE = 12;
@@ -41,7 +42,7 @@ export function layOut(matrix, rows, columns, available, zoom, height) {
   const turned = columns.some((i) => textWidth(tokenName(data.columns, i), SIZE) > cell - 4);
   const above = 26 + (labelled ? (turned ? widest(data.columns, columns) + 8 : 18) : 16);
   const width = left + cell * columns.length + sums + 8;
-  return { rows, columns, left, above, cell, sums, width, height: above + cell * rows.length + 6, labelled };
+  return { rows, columns, left, above, cell, sums, width, height: above + cell * rows.length + 6, labelled, pixels: null };
 }
 
 /**
@@ -53,10 +54,8 @@ export function layOut(matrix, rows, columns, available, zoom, height) {
  */
 export function paintMatrix(painter, matrix, layout, colours, chosen) {
   const { rows, columns, left, above, cell } = layout;
-  painter.image(
-    matrix.pixels(colours, rows, columns),
-    left, above, cell * columns.length, cell * rows.length,
-  );
+  layout.pixels ??= matrix.pixels(colours, rows, columns); // a move of the cursor changes none
+  painter.image(layout.pixels, left, above, cell * columns.length, cell * rows.length);
   paintMasks(painter, matrix, layout, colours);
   if (cell >= 34) paintNumbers(painter, matrix, layout, colours);
   painter.frame(left, above, cell * columns.length, cell * rows.length, colours.line, 1);

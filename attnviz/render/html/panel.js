@@ -314,8 +314,7 @@ export class Panel {
     }
     const place = (/** @type {import("./matrix_data.js").Axis} */ axis, /** @type {number} */ i) =>
       `${axis.name} ${axis.indices[i]}${axis.labels[i] ? ` “${axis.labels[i]}”` : ""}`;
-    const masked = matrix.rule(row, column);
-    const number = masked ? say("masked ({reason})", { reason: matrix.reason(row, column) }) : shown(matrix.value(row, column));
+    const number = matrix.number(row, column);
     const more = data.details.map((detail, i) => ` · ${detail.name} ${shown(this.details[i][row * matrix.nColumn + column])}`);
     const sum = this.state.hide.length && data.relation
       ? ` · ${say("rest of the row: {sum}", { sum: shown(matrix.sum(row, this.visible().columns)) })}` : "";
