@@ -23,8 +23,6 @@ from attnviz.tokens import Tokens
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace
 from attnviz.trace.selection import parse_selection
 from attnviz.views.attention import (
-    EVERY_HEAD,
-    MAX_PANELS,
     attention_views,
     head_heatmap,
     stage_scale,
@@ -39,7 +37,7 @@ FRAME_HEIGHT = 640
 
 
 def views_of(
-    shown: Shown, select: str | Sequence[str] = (), *, max_panels: int = MAX_PANELS
+    shown: Shown, select: str | Sequence[str] = (), *, every_head: bool = False
 ) -> list[View]:
     """What `attnviz run` or `attnviz show` draw of it.
 
@@ -55,7 +53,7 @@ def views_of(
         heatmap = head_heatmap(trace, trace.records[0], 0, "weights", scale)
         return [heatmap._replace(title=f"{shown.id} L{shown.layer}.H{shown.site.head} · weights")]
     selection = parse_selection([select] if isinstance(select, str) else select)
-    return attention_views(trace, selection, max_panels=max_panels)
+    return attention_views(trace, selection, every_head=every_head)
 
 
 def trace_of(shown: Trace | Record | Attention) -> Trace:
@@ -96,15 +94,14 @@ def save(shown: Shown, path: Path, select: str | Sequence[str] = ()) -> None:
         )
     check_writable(path)
     suffix = path.suffix.lower()
-    max_panels = EVERY_HEAD if suffix == ".html" else MAX_PANELS
-    content, _ = render(views_of(shown, select, max_panels=max_panels), suffix)
+    content, _ = render(views_of(shown, select, every_head=suffix == ".html"), suffix)
     with WholeFiles() as files, files.open(path) as file:
         file.write(content)
 
 
 def page(shown: Shown, select: str | Sequence[str] = ()) -> str:
     """The page, as HTML."""
-    return render(views_of(shown, select, max_panels=EVERY_HEAD), ".html")[0].decode()
+    return render(views_of(shown, select, every_head=True), ".html")[0].decode()
 
 
 def mime_bundle(
@@ -117,14 +114,14 @@ def mime_bundle(
         "image/png": lambda: render(views_of(shown), ".png")[0],
         "text/html": lambda: _frame(page(shown)),
     }
-    wanted = [kind for kind in makers if _is_wanted(kind, include, exclude)]
-    bundle = {}
-    for kind in wanted:
+    bundle: dict[str, Any] = {}
+    for kind in makers:
+        if not _is_wanted(kind, include, exclude):
+            continue
         try:
             bundle[kind] = makers[kind]()
         except AttnvizError as error:  # too large for a page, or nothing to draw
-            bundle.setdefault("text/plain", f"{shown!r}\n{error}")
-            if kind != "text/plain":
+            if "text/plain" in bundle:
                 bundle["text/plain"] = f"{shown!r}\n{error}"
     return bundle
 

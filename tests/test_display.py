@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import inspect
 import re
-import typing
 
 import numpy as np
 import pytest
@@ -121,6 +120,7 @@ def test_what_is_too_large_for_a_page_is_said(trace, monkeypatch):
     assert "text/html" not in bundle
     assert bundle["text/plain"].startswith("<Trace of tagger")
     assert "hint: select fewer" in bundle["text/plain"]
+    assert set(trace._repr_mimebundle_(include=["text/html"])) == set()
 
 
 def test_a_batch_names_its_axes():
@@ -132,10 +132,11 @@ def test_help_shows_what_there_is():
     assert set(attnviz.__all__) <= set(dir(attnviz))
     for name in attnviz.__all__:
         if inspect.isfunction(getattr(attnviz, name)):
-            assert inspect.getdoc(getattr(attnviz, name)), name
-            hints = typing.get_type_hints
-            assert hints is not None
-            assert inspect.signature(getattr(attnviz, name)).return_annotation, name
+            function = getattr(attnviz, name)
+            assert inspect.getdoc(function), name
+            for parameter in inspect.signature(function).parameters.values():
+                assert parameter.annotation is not inspect.Parameter.empty, (name, parameter)
+            assert inspect.signature(function).return_annotation is not inspect.Signature.empty
 
 
 NOTEBOOK = (

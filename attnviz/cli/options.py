@@ -293,10 +293,6 @@ class OutputOptions:
         """Whether a page is written, which has room for what a screen has not."""
         return any(path.suffix.lower() == ".html" for path in self.output or ())
 
-    def panels(self, usual: int) -> int:
-        """How many heads an overview may draw: a page has room for all."""
-        return 100_000 if self.has_page else usual
-
     @property
     def wants_data(self) -> bool:
         """Whether the result will be kept as data, so that it should say exactly what made it."""

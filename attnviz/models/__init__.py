@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnviz.errors import AttnvizError
 from attnviz.files import shortened, why_unreachable
+from attnviz.language import to_say
 from attnviz.registry import nearest, parse_spec
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def load_model(
     if name is None and changes and needs_other_weights(changes):
         model = _seeded(RANDOM, changes)
         asked = ", ".join(f"{field}={value}" for field, value in changes.items())
-        why = f"{DEFAULT} has no weights for {asked}: these are random"
+        why = to_say(
+            "{model} has no weights for {asked}: these are random", model=DEFAULT, asked=asked
+        )
         return model._replace(notes=(*model.notes, why))
     name = DEFAULT if name is None else name
     if name.partition(":")[0] == RANDOM or name.endswith(".toml"):

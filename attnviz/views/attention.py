@@ -47,8 +47,8 @@ TOP = 2
 MOST_HEADS = 3
 """Heads that a wide screen may show beside the overview."""
 
-MAX_PANELS, EVERY_HEAD = 200, 100_000
-"""Heads whose matrices fit into one overview of a screen or a figure, and of a page."""
+MAX_PANELS = 200
+"""Heads whose matrices fit into one overview of a screen or a figure."""
 
 
 def attention_views(
@@ -59,7 +59,7 @@ def attention_views(
     stage: str = "weights",
     by: By = "all",
     stats: bool = False,
-    max_panels: int = MAX_PANELS,
+    every_head: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[View]:
     """The model and tokens, an overview of the selected heads, and some of them as matrices:
@@ -68,7 +68,7 @@ def attention_views(
     Args:
         top: with None as many as a screen has room for, `TOP` at least.
         stats: the numbers behind the sentences, too.
-        max_panels: of more heads the overview has one number each.
+        every_head: an overview has a panel for each head, however many there are: for a page.
     """
     if stage not in MATRIX_STAGES:
         raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
@@ -83,7 +83,7 @@ def attention_views(
     chosen = choose_heads(records, selection, MOST_HEADS if top is None else top, progress)
     views: list[View] = [header(trace)]
     if len(chosen.heads) > 1 or not chosen.are_all:
-        grids = overviews(trace, records, selection, stage, scale, chosen.information, max_panels)
+        grids = overviews(trace, records, selection, stage, scale, chosen.information, every_head)
         views += grids if chosen.are_all else _with_choice(grids, len(chosen.heads))
     sentences = head_sentences(trace, [Head(head.id, head.head) for head in chosen.heads])
     for number, head in enumerate(chosen.heads):
@@ -291,11 +291,12 @@ def overviews(
     stage: str,
     scale: Scale,
     information: Sequence[HeadInformation] = (),
-    max_panels: int = MAX_PANELS,
+    every_head: bool = False,
 ) -> Sequence[View]:
-    """Layers × heads for each block and kind: a grid of panels, or of more than `max_panels`
-    heads one number each, made of what is known of them already."""
-    if sum(len(selection.heads(record)) for record in records) > max_panels:
+    """Layers × heads for each block and kind: a grid of panels, or of more than `MAX_PANELS`
+    heads one number each, made of what is known of them already, unless every head is wanted."""
+    n_head = sum(len(selection.heads(record)) for record in records)
+    if n_head > MAX_PANELS and not every_head:
         information = information or information_of_heads(records, selection)
         if any(np.isfinite(each.max_entropy) for each in information):  # else no query has a choice
             return information_maps(information)

@@ -23,7 +23,6 @@ from attnviz.trace.generation import Generated
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 from attnviz.views.attention import (
-    MAX_PANELS,
     attention_views,
     findings_text,
     header,
@@ -45,13 +44,13 @@ def decoding_views(
     *,
     top: int,
     steps: bool,
-    max_panels: int = MAX_PANELS,
+    every_head: bool = False,
 ) -> list[View]:
     """The text, each token with its probability, all attention, the alignment.
 
     Args:
         text: what the written tokens read as.
-        max_panels: of more heads the overview has one number each.
+        every_head: as for `attention_views`.
     """
     first, *rest = header(trace).lines
     lines = (first, _wrote(generated, text), *rest, *_paged(generated), *_checked(trace, generated))
@@ -65,14 +64,14 @@ def decoding_views(
             )
         return views + _steps(trace, generated, *shown)
     if head is None:
-        views += attention_views(trace, selection, top=top, max_panels=max_panels)[1:]
+        views += attention_views(trace, selection, top=top, every_head=every_head)[1:]
         views.append(_table(trace, generated, None))
         return views
     views += alignment_views(trace, generated, selection, *head)
     views.append(_table(trace, generated, head))
     records = [record for record in trace if selection.covers(record)]
     scale = stage_scale(records, "weights")
-    views += overviews(trace, records, selection, "weights", scale, max_panels=max_panels)
+    views += overviews(trace, records, selection, "weights", scale, every_head=every_head)
     if findings := findings_text(trace, selection):
         views.append(findings)
     return views

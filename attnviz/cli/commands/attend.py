@@ -204,7 +204,7 @@ def _views(
     trace: Trace, look: AttendLook, out: FigureOptions, scale: str | None, steps: bool
 ) -> tuple[Sequence[View], Sequence[View]]:
     """What is shown, and what is drawn as a figure."""
-    from attnviz.views.attention import MAX_PANELS, SCALES, attention_views
+    from attnviz.views.attention import SCALES, attention_views
     from attnviz.views.figure import head_pictures
     from attnviz.views.naming import pictures
     from attnviz.views.steps import step_views
@@ -221,7 +221,7 @@ def _views(
         stage=look.stage,
         by=by,
         stats=look.stats,
-        max_panels=out.panels(MAX_PANELS),
+        every_head=out.has_page,
     )
     return views, drawn
 

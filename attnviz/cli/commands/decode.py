@@ -68,7 +68,6 @@ def decode(
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
-    from attnviz.views.attention import MAX_PANELS
     from attnviz.views.decoding import decoding_views, plotted_views
 
     content = read_input(text, ids, only_texts=True)
@@ -101,7 +100,7 @@ def decode(
         answer,
         top=top,
         steps=steps,
-        max_panels=out.panels(MAX_PANELS),
+        every_head=out.has_page,
     )
     manifest = {**trace.manifest(), "decoded": generated.manifest(answer)}
     drawn = plotted_views(trace, selected.selection, views)

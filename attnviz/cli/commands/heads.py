@@ -99,7 +99,7 @@ def heads(
     from attnviz.analysis.metrics.columns import find_column
     from attnviz.analysis.metrics.query import Query, ask
     from attnviz.trace.record import Trace
-    from attnviz.views.attention import MAX_PANELS, attention_views, header
+    from attnviz.views.attention import attention_views, header
     from attnviz.views.heads import chosen_view, explain_view, full_table, map_views
     from attnviz.views.naming import pictures
 
@@ -127,9 +127,9 @@ def heads(
         shortened = not (where or sort or top is not None or out.output)
         views += _tables(measured.trace, answer, columns, selected.selection, above, shortened)
         if out.has_page and measured.trace is not None:
-            views += attention_views(
-                measured.trace, selected.selection, max_panels=out.panels(MAX_PANELS)
-            )[1:]
+            views += attention_views(measured.trace, selected.selection, every_head=out.has_page)[
+                1:
+            ]
     if explain:
         views.append(explain_view())
     manifest = answer.table.manifest(measured.model, answer.roles)

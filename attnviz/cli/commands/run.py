@@ -110,7 +110,7 @@ def _report(
     steps: bool,
     mask_effect: bool,
 ) -> Report:
-    from attnviz.views.attention import MAX_PANELS, SCALES, attention_views
+    from attnviz.views.attention import SCALES, attention_views
 
     if steps or mask_effect:
         from attnviz.views.naming import pictures
@@ -128,7 +128,7 @@ def _report(
             by=by,
             stats=show.stats,
             progress=bar,
-            max_panels=out.panels(MAX_PANELS),
+            every_head=out.has_page,
         )
     if out.plot is None:
         return trace_report(trace, views)

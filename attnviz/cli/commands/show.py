@@ -44,7 +44,7 @@ def show(
     attnviz show weights.npy --mask causal
     """
     from attnviz.cli.masks import mask_of
-    from attnviz.views.attention import MAX_PANELS, SCALES, attention_views
+    from attnviz.views.attention import SCALES, attention_views
     from attnviz.views.figure import head_pictures
 
     rules = None if mask is None else mask_of(mask)
@@ -57,7 +57,7 @@ def show(
         stage=look.stage,
         by=by,
         stats=look.stats,
-        max_panels=out.panels(MAX_PANELS),
+        every_head=out.has_page,
     )
     drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
     emit([trace_report(trace, views, drawn)], out)
