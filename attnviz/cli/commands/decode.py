@@ -90,7 +90,10 @@ def decode(
             cache=caching.factory,
             progress=bar,
         )
-    trace = forward(after_decoding(prepared, generated), fingerprint=out.wants_data)
+    written = after_decoding(prepared, generated)
+    if out.has_page:
+        written = replace(written, stages=("scores", *written.stages))
+    trace = forward(written, fingerprint=out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
     answer = model.output_tokenizer.join(generated.written.ids)
     views = decoding_views(

@@ -222,6 +222,8 @@ def test_segments_and_what_was_generated_can_be_left_out(open_page, cli, tmp_pat
     cli("decode", "abcdefgabc", "-m", "induction", "-o", "page.html")
     opened = open_page(tmp_path / "page.html", "#view=text")
     assert "generation step 1 of" in opened.text(".slider")
+    opened.page.locator(".explorer .tokens:not(.queries) .token").nth(3).hover()
+    assert re.search(r" · score −?[\d.]+", opened.readout())
     opened.page.locator('.explorer [data-value="matrix"]').click()
     before = opened.text(".explorer .legend")
     opened.page.get_by_label("generated part").uncheck()
