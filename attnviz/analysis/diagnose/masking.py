@@ -95,16 +95,16 @@ def recognised(visible: Bool, n_q: int) -> Masking:
     found = Masking()
     seen_keys = visible.any((1, 2))  # [n_batch, n_k]
     if not seen_keys.all() and seen_keys.any():
-        found = replace(found, keys=seen_keys[:, None, None, :])
+        found = replace(found, keys=np.asarray(seen_keys)[:, None, None, :])
     if visible.shape[-2] == n_q and n_q > 1:
         rule = _band(visible, found.keys)
         found = found if rule is None else replace(rule, keys=found.keys)
     explained = found.visible(np.arange(visible.shape[-2]), n_k)
     if explained is None:
         return Masking(custom=visible)
-    if (explained == visible).all():
+    if np.asarray(explained == visible).all():
         return found
-    if (visible & ~explained).any():
+    if np.asarray(visible & ~explained).any():
         return Masking(custom=visible)
     return replace(found, custom=visible | ~explained)
 
@@ -132,6 +132,6 @@ def _band(visible: Bool, keys: Bool | None) -> Masking | None:
             continue
         made = rule.visible(np.arange(n_q), n_k)
         assert made is not None
-        if ((made & real) == visible).all():
+        if np.asarray((made & real) == visible).all():
             return rule
     return None
