@@ -1,0 +1,197 @@
+"""What is wrong with a dump, if anything: the way from what was found to a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from attnviz.analysis.diagnose import mistakes  # noqa: F401  (fills the registry)
+from attnviz.analysis.diagnose.apart import Suggestion, telling_apart
+from attnviz.analysis.diagnose.case import Case
+from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge
+from attnviz.analysis.diagnose.noise import DTYPES
+from attnviz.analysis.diagnose.recover import Recovered, recover
+from attnviz.analysis.diagnose.search import Explained, double, explanations, single, tried
+from attnviz.analysis.diagnose.survey import Survey, survey
+from attnviz.nn.types import Array
+
+N_ROW = 14
+"""Queries with which every hypothesis is tried."""
+
+NEARLY = 0.2
+"""An explanation that leaves less than this part of the deviation is worth a word."""
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """Mistakes that explain what was found, and the others that explain it as well."""
+
+    best: Explained
+    equivalent: tuple[Explained, ...]
+    """Other mistakes with the same numbers on this dump."""
+    explains: bool
+    """Whether what is left is rounding; else it is only nearer than the reference."""
+    survey: Survey
+    """What is left of the whole dump."""
+    dtype: str
+    """The type whose rounding the rest is compared with."""
+    suggestion: Suggestion | None = None
+    """What to dump next, where there are others."""
+
+    @property
+    def id(self) -> str:
+        """`S2`, or `S1+M6` of two mistakes at once."""
+        return "+".join(self.best.hypothesis.ids)
+
+    @property
+    def parameter(self) -> dict[str, Any]:
+        """What tells this way to make the mistake from others."""
+        return {k: v for each in self.best.hypothesis.variants for k, v in each.parameter.items()}
+
+    def manifest(self) -> dict[str, Any]:
+        """As JSON."""
+        hypothesis = self.best.hypothesis
+        ids = ["+".join(each.hypothesis.ids) for each in self.equivalent]
+        return {
+            "id": self.id,
+            "ids": list(hypothesis.ids),
+            "name": [entry.name for entry in hypothesis.entries],
+            "equivalent": [each for each in dict.fromkeys(ids) if each != self.id],
+            "parameter": self.parameter,
+            "rms": self.survey.rms,
+            "max": self.survey.largest,
+            "explains": self.explains,
+            "computed": [entry.computed for entry in hypothesis.entries],
+            "wanted": [entry.wanted for entry in hypothesis.entries],
+            "fix": [entry.fix for entry in hypothesis.entries],
+            "threads": [thread for entry in hypothesis.entries for thread in entry.threads],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What a dump holds beside what it should hold."""
+
+    verdict: Literal["match", "differs"]
+    case: Case
+    reference: Survey
+    """How far the wanted computation is from the dump."""
+    causes: tuple[Cause, ...]
+    recovered: Recovered | None
+    """Only of a dump that differs."""
+    judge: Judge
+    n_tried: int
+    """How many hypotheses were tried."""
+
+    def manifest(self) -> dict[str, Any]:
+        """As JSON."""
+        found = self.recovered
+        return {
+            "verdict": self.verdict,
+            "rms": self.reference.rms,
+            "max": self.reference.largest,
+            "noise": self.reference.noise_rms,
+            "dtype": self.case.dtype,
+            "layout": self.case.layout,
+            "reading": list(self.case.reading),
+            "stage": self.reference.stage,
+            "stages": dict(self.reference.ratios),
+            "causes": [cause.manifest() for cause in self.causes],
+            "recovered": {} if found is None else found.manifest(),
+            "tried": self.n_tried,
+        }
+
+
+def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
+    """The verdict on a dump, under the reading of `cases` (likeliest first) that explains it."""
+    case = _chosen(cases)
+    reference = survey(case, case.dtype, case.wanted)
+    judge = Judge(case, _rows(case, reference), case.dtype)
+    candidates = tried(judge, single(case.wanted), step)
+    n_tried = len(candidates)
+    alike, matches = explanations(judge, candidates)
+    matches = matches and _holds(reference)
+    if matches:
+        return Diagnosis("match", case, reference, (), None, judge, n_tried)
+    for dtype in (case.dtype, *_coarser(case.dtype)) if not alike else ():
+        other = Judge(case, judge.rows, dtype)
+        alike, _ = explanations(other, tried(other, _near(candidates)))
+        if not alike and dtype == case.dtype:
+            pairs = tried(other, double(case.wanted), step)
+            n_tried += len(pairs)
+            alike, _ = explanations(other, pairs)
+        if alike:
+            judge = other
+            break
+    causes = tuple(_causes(case, judge, alike or _nearest(judge, candidates), bool(alike)))
+    return Diagnosis("differs", case, reference, causes, recover(case, judge), judge, n_tried)
+
+
+def _chosen(cases: Sequence[Case]) -> Case:
+    """The first reading that the dump agrees with, else the likeliest one."""
+    for case in cases:
+        n_q = case.wanted.n_q
+        rows = np.unique([0, n_q // 2, n_q - 1])
+        likely = len(cases) > 1 and case.rank < UNLIKELY
+        if likely and Judge(case, rows, case.dtype).reference.holds:
+            return case
+    return cases[0]
+
+
+UNLIKELY = 5
+"""The rank of readings that only a mistake would make."""
+
+
+def _rows(case: Case, reference: Survey) -> Array:
+    """The queries that hypotheses are tried with: the worst ones, the ends and some between."""
+    rows = reference.rows
+    if len(rows) <= N_ROW:
+        return rows
+    off = reference.squares.mean((0, 1)) / np.maximum(reference.noise, 1e-300) ** 2
+    off = off + np.where(reference.broken.any((0, 1)), np.inf, 0)
+    worst = np.argsort(-off, kind="stable")[: N_ROW // 3]
+    ends = [0, 1, len(rows) - 2, len(rows) - 1]
+    between = np.linspace(2, len(rows) - 3, N_ROW - len(ends) - len(worst)).round().astype(int)
+    return np.asarray(rows[np.unique([*worst, *ends, *between])])
+
+
+def _holds(found: Survey) -> bool:
+    """Whether rounding explains what is left of the whole dump, and of every query."""
+    if found.broken.any() or max(found.ratios.values()) > LIMIT:
+        return False
+    least = np.maximum(found.noise, found.noise.max(initial=0) / 2 + 1e-300)
+    return bool((np.sqrt(found.squares.mean((0, 1))) <= ROW_LIMIT * least).all())
+
+
+def _coarser(dtype: str) -> Iterator[str]:
+    """Types that round more, in which a part may have been computed."""
+    yield from DTYPES[DTYPES.index(dtype) + 1 :]
+
+
+def _near(candidates: Iterable[Explained]) -> Iterator[Any]:
+    return (each.hypothesis for each in candidates)
+
+
+def _nearest(judge: Judge, candidates: Sequence[Explained]) -> list[Explained]:
+    """The explanation that leaves least, if that is little."""
+    best = [each for each in candidates if each.fit.broken == 0][:1]
+    if best and best[0].fit.ratio < NEARLY * judge.reference.ratio:
+        return best
+    return []
+
+
+def _causes(
+    case: Case, judge: Judge, alike: Sequence[Explained], explains: bool
+) -> Iterator[Cause]:
+    """The simplest of those that fit equally, with the others beside it."""
+    if not alike:
+        return
+    best, *others = alike
+    left = survey(case, judge.dtype, best.hypothesis.computation)
+    suggestion = telling_apart(case.wanted, best.hypothesis, [o.hypothesis for o in others])
+    yield Cause(best, tuple(others), explains and _holds(left), left, judge.dtype, suggestion)

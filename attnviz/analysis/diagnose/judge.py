@@ -1,0 +1,186 @@
+"""How well a computation explains what was found, measured against what rounding explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.diagnose.case import Case
+from attnviz.analysis.diagnose.computation import Computation, Stages, compute
+from attnviz.analysis.diagnose.noise import noise, rms
+from attnviz.nn.softmax import softmax
+from attnviz.nn.types import Array, Bool
+
+LIMIT = 2.5
+"""An rms of so many times the noise is still rounding: the noise is known to a factor of two."""
+
+ROW_LIMIT = 6.0
+"""The same of one row alone, of which fewer numbers are known."""
+
+HIDDEN = -1e4
+"""A logit of at most this is as good as -inf."""
+
+OVERFLOWS = 0.02
+"""Of the numbers that are NaN or infinite on one side: how many may not be on the other. Where
+sums overflow depends on their order."""
+
+MOSTLY = 0.75
+"""A computation in which more queries than this see no key explains nothing."""
+
+TINY = 1e-300
+
+ANY = {"scores": ("scores", "raw", "capped", "logits"), "logits": ("logits", "capped")}
+"""What is called scores or logits may be one of these stages."""
+
+
+class Fit(NamedTuple):
+    """What a computation leaves unexplained of what was found."""
+
+    computation: Computation
+    off: Array
+    """The differences in units of the rows' noise, all stages behind one another, [n]."""
+    rms: float
+    """Of the last stage that was given, as it is."""
+    largest: float
+    noise: float
+    """Its own noise, in the unit of `off`: 1, or more where it is the more sensitive one."""
+    broken: int
+    """How many numbers are NaN or infinite on one side only."""
+    worst_row: float
+    """The largest rms of a row, in the unit of `off`."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times the noise it is off; infinite where NaN stands in other places."""
+        return float("inf") if self.broken else rms(self.off) / self.noise
+
+    @property
+    def holds(self) -> bool:
+        """Whether rounding explains what is left."""
+        return self.ratio <= LIMIT and self.worst_row <= ROW_LIMIT * self.noise
+
+
+class Judge:
+    """What was found in some rows of a case, and how far off each computation is."""
+
+    def __init__(self, case: Case, rows: Array, dtype: str) -> None:
+        self.case, self.rows, self.dtype = case, rows, dtype
+        self.given = {
+            stage: np.asarray(x[:, :, rows], np.float64) for stage, x in case.given.items()
+        }
+        self.last = list(self.given)[-1]
+        wanted = self._computed(case.wanted)
+        self.noise = self._noise(case.wanted, wanted)
+        self.stage = {name: self._nearest(name, wanted) for name in self.given}
+        self.reference = self.fit(case.wanted)
+
+    def fit(self, c: Computation) -> Fit:
+        """How far a computation is from what was found in the rows."""
+        off, broken, worst, last = [], 0, 0.0, np.zeros(0)
+        stages = self._computed(c)
+        for name, left, mismatched in self.differences(c, stages):
+            n_broken, last = int(mismatched.sum()), left
+            lost = int((~np.isfinite(self.given[name])).sum())
+            broken += 0 if n_broken <= OVERFLOWS * lost else n_broken
+            unit = self.noise[name]
+            scaled = left / np.maximum(unit, unit.max(initial=0) / 2 + TINY)[:, None]
+            worst = max(worst, float(np.sqrt(np.mean(scaled**2, (0, 1, 3))).max(initial=0)))
+            off.append(scaled.ravel())
+        own = self.noise_of(c, stages) if broken == 0 else 1.0
+        together = np.concatenate(off)
+        return Fit(c, together, rms(last), float(np.abs(last).max(initial=0)), own, broken, worst)
+
+    def off(self, c: Computation) -> float:
+        """The rms in units of the noise, without a judgement."""
+        each = [left / self.noise[name].max(initial=TINY) for name, left, _ in self.differences(c)]
+        return rms(np.concatenate([x.ravel() for x in each]))
+
+    def differences(
+        self, c: Computation, stages: Stages | None = None
+    ) -> Iterator[tuple[str, Array, Bool]]:
+        """Of each stage that was given: ours less theirs, [n_batch, n_head, n_row, n_k or d_v],
+        0 where that is no number; and where only one of the two is a number."""
+        stages = stages or self._computed(c)
+        for name, given in self.given.items():
+            left, broken = _difference(self._mean(name, stages, self.stage[name]), given)
+            if name in ("weights", "context") and c is not self.case.wanted:
+                empty = _empty(stages)
+                if empty.any() and empty.mean() < MOSTLY:
+                    left, broken = self._without_empty(c, name, stages, left, broken)
+            yield name, left, broken
+
+    def noise_of(self, c: Computation, stages: Stages) -> float:
+        """The noise of a computation in units of the reference's, at least 1."""
+        if c is self.case.wanted or c.mixes_rows:
+            return 1.0
+        own = self._noise(c, stages)
+        return max(1.0, *(_ratio(own[name], self.noise[name]) for name in self.given))
+
+    def _computed(self, c: Computation) -> Stages:
+        """The stages of the rows."""
+        if not c.mixes_rows:
+            return compute(c.at(self.rows))
+        stages = compute(c)
+        return Stages(*(x[:, :, self.rows] for x in stages))
+
+    def _noise(self, c: Computation, exact: Stages) -> Mapping[str, Array]:
+        each = noise(c.at(self.rows), exact, self.dtype)._asdict()
+        return {name: each[name] for name in self.given}
+
+    def _nearest(self, name: str, stages: Stages) -> str:
+        """Which stage is what the dump calls by a name that may mean several."""
+        return min(
+            ANY.get(name, (name,)),
+            key=lambda each: rms(_difference(self._mean(name, stages, each), self.given[name])[0]),
+        )
+
+    def _mean(self, name: str, stages: Stages, stage: str) -> Array:
+        x: Array = getattr(stages, stage)
+        return x.mean(1, keepdims=True) if name in self.case.averaged else x
+
+    def _without_empty(
+        self, c: Computation, name: str, stages: Stages, left: Array, broken: Bool
+    ) -> tuple[Array, Bool]:
+        """The same, with queries that see no key allowed to have what any of the usual softmaxes
+        makes of them: zeros, NaN, the mean of all keys, or the weights without a mask."""
+        empty: Array = _empty(stages)
+        if left.shape[1] == 1:
+            empty = np.asarray(empty.all(1, keepdims=True))
+        rows = np.broadcast_to(empty[..., None], left.shape)
+        given = self.given[name]
+        bare = np.where(np.isfinite(stages.capped), stages.capped, 0)
+        best = left
+        for weights in (np.full_like(bare, 1 / c.n_k), softmax(bare)):
+            context = weights if name == "weights" else self._context(c, weights)
+            other = self._mean(name, stages._replace(**{name: context}), name)
+            apart, _ = _difference(other, given)
+            closer = (apart**2).sum(-1, keepdims=True) < (best**2).sum(-1, keepdims=True)
+            best = np.where(rows & closer, apart, best)
+        lost = rows & np.isnan(given)
+        return np.where(lost, 0, best), broken & ~lost
+
+    def _context(self, c: Computation, weights: Array) -> Array:
+        if c.mixes_rows:
+            return self.given["context"]
+        return c.finish(c.combine(weights, c.spread(c.v, c.n_head)))
+
+
+def _empty(stages: Stages) -> Bool:
+    """[n_batch, n_head, n_row]: the queries that see no key."""
+    return np.asarray((stages.weights == 0).all(-1))
+
+
+def _difference(ours: Array, given: Array) -> tuple[Array, Bool]:
+    """ours - given where both are finite, else 0; and where only one of them is."""
+    ours = np.where((given <= HIDDEN) & np.isneginf(ours), given, ours)
+    finite = np.isfinite(ours), np.isfinite(given)
+    with np.errstate(invalid="ignore"):
+        left = np.where(finite[0] & finite[1], ours - given, 0)
+    same = (finite[0] & finite[1]) | (ours == given) | (np.isnan(ours) & np.isnan(given))
+    return left, ~same
+
+
+def _ratio(a: Array, b: Array) -> float:
+    return rms(a) / max(rms(b), TINY)

@@ -1,0 +1,113 @@
+"""The search for the mistakes that explain what was found: one, or two at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.diagnose.computation import Computation
+from attnviz.analysis.diagnose.judge import Fit, Judge
+from attnviz.analysis.diagnose.noise import rms
+from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
+
+APART = 12.0
+"""Two explanations are told apart if they differ by so many standard deviations of the noise."""
+
+LEAST = 0.3
+"""The noise is at least this part of what it is estimated to be."""
+
+
+class Hypothesis(NamedTuple):
+    """One mistake, or several one after the other, and how it was made."""
+
+    entries: tuple[MistakeEntry, ...]
+    variants: tuple[Variant, ...]
+
+    @property
+    def computation(self) -> Computation:
+        return self.variants[-1].computation
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(entry.id for entry in self.entries)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Simple before complicated, common before rare."""
+        return len(self.entries), sum(entry.rarity for entry in self.entries)
+
+
+class Explained(NamedTuple):
+    """A hypothesis beside what was found."""
+
+    hypothesis: Hypothesis
+    fit: Fit
+
+
+def single(c: Computation) -> Iterator[Hypothesis]:
+    """Every mistake of the registry, in every way."""
+    for entry in MISTAKES.values():
+        if entry.detect != "equal":
+            for variant in entry.variants(c):
+                yield Hypothesis((entry,), (variant,))
+
+
+def double(c: Computation) -> Iterator[Hypothesis]:
+    """Two mistakes of different families of which both are often made with another one."""
+    firsts = [h for h in single(c) if h.entries[0].pairs]
+    families = list(dict.fromkeys(h.entries[0].family for h in firsts))
+    for first in firsts:
+        one = first.entries[0]
+        for entry in MISTAKES.values():
+            later = entry.family in families[families.index(one.family) + 1 :]
+            if entry.pairs and later and entry.detect != "equal":
+                for variant in entry.variants(first.computation):
+                    yield Hypothesis((one, entry), (first.variants[0], variant))
+
+
+def tried(
+    judge: Judge, hypotheses: Iterable[Hypothesis], step: Callable[[], None] = lambda: None
+) -> list[Explained]:
+    """Each hypothesis with how far it is off; the nearest first."""
+    found = []
+    for hypothesis in hypotheses:
+        found.append(Explained(hypothesis, judge.fit(hypothesis.computation)))
+        step()
+    return sorted(found, key=lambda each: (each.fit.ratio, each.hypothesis.order))
+
+
+def distinct(a: Fit, b: Fit) -> bool:
+    """Whether what was found tells two explanations apart, of which `a` fits best.
+
+    Along the direction in which they differ, what is left of `a` would have to be half of the way
+    to `b` or more; rounding alone does not go so far if that is many standard deviations.
+    """
+    if a.broken != b.broken:
+        return True
+    way = a.off - b.off
+    length = float(np.linalg.norm(way))
+    sigma = max(rms(a.off), LEAST)
+    if length < APART * sigma:
+        return False
+    return float(a.off @ way) / length**2 < HALF
+
+
+HALF = 0.35
+
+
+def explanations(judge: Judge, candidates: Sequence[Explained]) -> tuple[list[Explained], bool]:
+    """Those that fit and cannot be told from the best one, the simplest first; and whether the
+    reference is one of them, so that nothing is wrong."""
+    fitting = [each for each in candidates if each.fit.holds]
+    reference = judge.reference
+    if not fitting:
+        return [], reference.holds
+    best = min(fitting, key=lambda each: each.fit.ratio)
+    if reference.holds and (
+        rms(reference.off) <= rms(best.fit.off) or not distinct(best.fit, reference)
+    ):
+        return [], True
+    alike = [each for each in fitting if not distinct(best.fit, each.fit)]
+    return sorted(alike, key=lambda each: each.hypothesis.order), False
