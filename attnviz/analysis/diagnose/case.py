@@ -9,7 +9,7 @@ from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.specs import DEFAULT, Conventions
 from attnviz.nn.types import Array
 
-GIVEN = ("scores", "logits", "weights", "context")
+GIVEN = ("scores", "capped", "logits", "weights", "context")
 """The stages that a dump may hold, in the order in which they are computed."""
 
 

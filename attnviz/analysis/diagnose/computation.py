@@ -26,7 +26,7 @@ Step = Callable[[Array, "Computation"], Array]
 
 def scale(x: Array, c: Computation) -> Array:
     """What q · k is multiplied by."""
-    return np.asarray(x * np.asarray(c.scale, x.dtype))
+    return np.asarray(x * in_rows(np.asarray(c.scale, x.dtype), c.rows))
 
 
 def cap(x: Array, c: Computation) -> Array:
