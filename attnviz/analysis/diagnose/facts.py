@@ -24,6 +24,10 @@ class Rotary:
     style: RopeStyle = "half"
     width: int | None = None
     """How many of the d_k features are rotated; None: all."""
+    frequencies: Array | None = None
+    """[width / 2], radians a position, where a long context changed them; None: of the base."""
+    gain: float = 1.0
+    """What YaRN multiplies q and k by as it rotates them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +60,5 @@ class Facts:
     """q and k before their norm."""
     inputs: tuple[Array, Array] | None = None
     """x [n_batch, n, d_model] and the weight of the fused projection, [d_model, width]."""
+    fused: Array | None = None
+    """[n_batch, n, width]: what the fused projection gave, before it was split."""

@@ -1,5 +1,5 @@
 """The known mistakes, one file a family. Importing this package fills `MISTAKES`."""
 
-from attnviz.analysis.diagnose.mistakes import scale
+from attnviz.analysis.diagnose.mistakes import heads, layout, positions, scale
 
-__all__ = ["scale"]
+__all__ = ["heads", "layout", "positions", "scale"]
