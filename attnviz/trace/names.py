@@ -3,32 +3,80 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 ROLES: Mapping[str, tuple[str, ...]] = {
-    "q": ("q", "query", "queries"),
-    "k": ("k", "key", "keys"),
-    "v": ("v", "value", "values"),
-    "qkv": ("qkv",),
+    "q": ("q", "query", "queries", "xq"),
+    "k": ("k", "key", "keys", "xk"),
+    "v": ("v", "value", "values", "xv"),
+    "qkv": ("qkv", "qkv_packed"),
+    "kv": ("kv",),
     "weights": (
-        *("weights", "attn", "attention", "attentions", "probs", "pattern"),
-        *("attn_weights", "attention_weights", "attn_probs", "attention_probs"),
+        *("weights", "attn", "attention", "attentions", "probs", "pattern", "probabilities"),
+        *("attn_weights", "attention_weights", "attn_probs", "attention_probs", "attn_weight"),
     ),
     "context": (
-        *("context", "ctx", "out", "output", "z", "o"),
+        *("context", "ctx", "out", "output", "z", "o", "y"),
         *("attn_out", "attn_output", "attention_output"),
     ),
-    "scores": ("scores", "attn_scores", "attention_scores"),
+    "scores": ("scores", "attn_scores", "attention_scores", "qk"),
     "logits": ("logits", "attn_logits", "attention_logits"),
     "mask": ("mask", "attn_mask", "attention_mask", "causal_mask"),
     "padding": ("padding", "padding_mask", "key_padding_mask", "pad_mask"),
     "bias": ("bias", "attn_bias", "attention_bias", "position_bias"),
-    "sinks": ("sinks",),
+    "sinks": ("sinks", "sink", "attn_sinks", "attention_sinks", "s_aux"),
+    "slopes": ("slopes", "alibi", "alibi_slopes"),
     "w_q": ("w_q",),
     "w_k": ("w_k",),
     "w_v": ("w_v",),
     "w": ("w",),
+    # numbers that say what is wanted
+    "scale": ("scale", "scaling", "softmax_scale", "sm_scale", "qk_scale", "attn_scale"),
+    "causal": ("causal", "is_causal"),
+    "window": ("window", "window_size", "sliding_window"),
+    "softcap": ("softcap", "soft_cap", "logits_soft_cap", "logit_cap", "attn_logit_softcapping"),
+    "n_head": (
+        *("n_head", "n_heads", "num_heads", "nhead", "num_attention_heads", "head_num"),
+        "q_num_heads",
+    ),
+    "n_kv_head": (
+        *("n_kv_head", "n_kv_heads", "num_kv_heads", "num_key_value_heads", "kv_head_num"),
+        "kv_num_heads",
+    ),
+    "d_model": ("d_model", "hidden_size", "embed_dim", "n_embd"),
+    # texts one after another, and caches
+    "cu_q": (
+        *("cu_seqlens", "cu_seqlens_q", "cu_seq_lens", "cu_seq_lens_q", "cu_seqlen", "cu_seqlen_q"),
+        "qo_indptr",
+    ),
+    "cu_k": ("cu_seqlens_k", "cu_seqlens_kv", "cu_seq_lens_k", "cu_seqlen_k", "kv_indptr"),
+    "lengths": ("seqlens", "seq_lens", "seqlen", "seq_len", "lengths", "lens", "valid_lens"),
+    "k_lengths": (
+        *("context_lens", "context_lengths", "kv_lens", "kv_seqlens", "seqlens_k", "kv_seq_lens"),
+        *("cache_seqlens", "nonpad_kv_seqlen"),
+    ),
+    "block_tables": ("block_tables", "block_table"),
+    "k_cache": ("k_cache", "key_cache"),
+    "v_cache": ("v_cache", "value_cache"),
+    "past_k": ("past_k", "past_key", "past_keys", "k_past"),
+    "past_v": ("past_v", "past_value", "past_values", "v_past"),
+    # before the rotation, the norm, the projection
+    "q_pre": (
+        *("q_pre", "q_pre_rope", "q_before_rope", "pre_rope_q", "q_unrotated"),
+        *("query_pre_rope", "query_before_rope"),
+    ),
+    "k_pre": (
+        *("k_pre", "k_pre_rope", "k_before_rope", "pre_rope_k", "k_unrotated"),
+        *("key_pre_rope", "key_before_rope"),
+    ),
+    "q_raw": ("q_pre_norm", "q_before_norm", "pre_norm_q", "q_unnormed"),
+    "k_raw": ("k_pre_norm", "k_before_norm", "pre_norm_k", "k_unnormed"),
+    "positions": ("positions", "position_ids", "pos_ids", "q_positions"),
+    "k_positions": ("k_positions", "key_positions"),
+    "rope_base": ("base", "theta", "rope_theta", "rope_base", "rotary_base", "freq_base"),
+    "x": ("x", "hidden", "hidden_states", "attn_input"),
+    "w_qkv": ("w_qkv", "qkv_weight", "qkv_proj_weight", "c_attn_weight", "in_proj_weight"),
 }
 """What an array is -> the words that its name may end with."""
 
@@ -36,6 +84,9 @@ PROJECTED = ("q", "k", "v")
 
 FILLERS = frozenset(("states", "layer", "proj", "heads", "vectors"))
 """Words behind the one that counts: `query_states`, `q_proj`."""
+
+LONGEST = 4
+"""Words of a name in `ROLES`, at most."""
 
 _ROLE_OF = {word: role for role, words in ROLES.items() for word in words}
 
@@ -54,14 +105,27 @@ def parse_name(name: str) -> Name | None:
     >>> parse_name("layer0_key")
     Name(role='k', group=('layer', '0'))
     """
-    words = re.findall(r"[a-z]+|\d+", name.casefold())
+    spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)  # numHeads
+    words = re.findall(r"[a-z]+|\d+", spelled.casefold())
     number = (words.pop(),) if words and words[-1].isdigit() else ()
-    while len(words) > 1 and words[-1] in FILLERS:
-        words.pop()
-    for length in (3, 2, 1):
-        role = _ROLE_OF.get("_".join(words[-length:])) if len(words) >= length else None
+    found = _longest(words)
+    while found is None and len(words) > 1 and words[-1] in FILLERS:
+        filler = words.pop()
+        found = _longest(words)
+        if filler == "proj" and found is not None and found[0] == "context":
+            return None  # what the output is projected to, not the output
+    if found is None:
+        return None
+    role, length = found
+    return Name(role, (*words[: len(words) - length], *number))
+
+
+def _longest(words: Sequence[str]) -> tuple[str, int] | None:
+    """The role that the last words name, and how many words that takes."""
+    for length in range(min(LONGEST, len(words)), 0, -1):
+        role = _ROLE_OF.get("_".join(words[-length:]))
         if role is not None:
-            return Name(role, (*words[:-length], *number))
+            return role, length
     return None
 
 

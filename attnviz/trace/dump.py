@@ -1,0 +1,264 @@
+"""Anybody's dump of an attention: q, k, v, the mask, the output, whatever else helps, by role."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz import archive
+from attnviz.errors import AttnvizError
+from attnviz.language import say
+from attnviz.nn.types import Array
+from attnviz.trace.dtypes import canonical, guessed_bits, reinterpreted, sample, true_type
+from attnviz.trace.names import parse_name
+from attnviz.trace.projections import PYTORCH, _listed
+
+SAVE = "np.savez('dump.npz', q=q, k=k, v=v, mask=mask, out=out)"
+FROM_TORCH = (
+    "save it as numbers: np.savez('dump.npz', **{name: x.detach().float().cpu().numpy() for "
+    "name, x in torch.load(FILE, weights_only=True).items()})"
+)
+
+NUMBERS = (
+    *("q", "k", "v", "qkv", "kv", "weights", "context", "scores", "logits", "k_cache", "v_cache"),
+    *("past_k", "past_v", "q_pre", "k_pre", "q_raw", "k_raw", "x", "w_qkv", "sinks", "slopes"),
+)
+"""Roles whose arrays hold activations: whole numbers in them are bits."""
+
+IN_ORDER = ("q", "k", "v", "context")
+"""What arrays are that are only numbered: arr_0 … arr_3."""
+
+
+class Census(NamedTuple):
+    """Numbers of an array that are none."""
+
+    nan: int
+    infinite: int
+    size: int
+    """Numbers that were looked at."""
+    first: tuple[int, ...]
+    """The place of the first that is none, in the axes of the file; () where all are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dump:
+    """The arrays of one attention, with the axes that they have in the file."""
+
+    where: str
+    """The file, as errors name it."""
+    arrays: Mapping[str, Array]
+    """Role of `attnviz.trace.names.ROLES` -> array. bfloat16 is widened to float32; all other
+    types are as they stand. A second array of a role is `mask.2`."""
+    names: Mapping[str, str]
+    """Role -> its name in the file."""
+    dtypes: Mapping[str, str]
+    """Role -> the type that its numbers were computed in, of `float64 float32 float16 bfloat16`,
+    for the arrays that hold activations."""
+    unread: tuple[str, ...] = ()
+    """The names of arrays whose names say nothing."""
+    notes: tuple[str, ...] = ()
+    """What the reader has to know of how it was read, in sentences."""
+    layer: tuple[str, ...] = field(default=())
+    """The words that name the layer, where the file holds several."""
+
+    @functools.cached_property
+    def census(self) -> Mapping[str, Census]:
+        """Role -> how many of its numbers are NaN or infinite, for arrays where some are."""
+        found = {role: _census(x) for role, x in self.arrays.items() if x.dtype.kind == "f"}
+        return {role: each for role, each in found.items() if each.nan or each.infinite}
+
+    def described(self, *roles: str) -> str:
+        """`q [2, 8, 5, 64], k [2, 8, 7, 64]`: the names and shapes of those that are there."""
+        return ", ".join(
+            f"{self.names[role]} {list(self.arrays[role].shape)}"
+            for role in roles or self.arrays
+            if role in self.arrays
+        )
+
+
+def read_dump(paths: Sequence[Path], dtypes: Mapping[str, str] | None = None) -> Dump:
+    """The one attention of a file, a folder of .npy, or several files (each array is named by its
+    file). `dtypes` says whose bits whole numbers are: {"*": "bfloat16"} or {"q": "bfloat16"}.
+
+    Raises:
+        AttnvizError: it cannot be read; or it holds none, or several.
+    """
+    dumps = read_dumps(paths, dtypes)
+    if len(dumps) > 1:
+        names = [".".join(dump.layer) for dump in dumps]
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        raise AttnvizError(
+            f"{dumps[0].where} holds {len(dumps)} layers: {', '.join(names[:4])}{more}",
+            "one attention is looked at a time: save one layer's arrays in a file",
+        )
+    return dumps[0]
+
+
+def read_dumps(paths: Sequence[Path], dtypes: Mapping[str, str] | None = None) -> list[Dump]:
+    """As `read_dump`, one for each layer whose queries are there; one without a layer else."""
+    where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    found = _arrays(paths)
+    if not found:
+        raise AttnvizError(f"{where} holds no arrays", SAVE)
+    typed = _Types({name: canonical(text) for name, text in (dtypes or {}).items()}, found)
+    return [
+        _dump(where, layer, roles, found, typed) for layer, roles in _layers(where, found).items()
+    ]
+
+
+def _arrays(paths: Sequence[Path]) -> dict[str, Array]:
+    """The arrays of all files by name."""
+    found: dict[str, Array] = {}
+    for path in paths:
+        for name, x in _read(path).items():
+            alone = len(paths) > 1 and (name.startswith("arr_") or name in found)
+            key = path.stem if alone else name
+            if key in found:
+                raise AttnvizError(f"{path}: another file has an array {key}, too", "rename one")
+            found[key] = x
+    return found
+
+
+def _read(path: Path) -> dict[str, Array]:
+    suffix = path.suffix.lower()
+    if suffix in PYTORCH:
+        raise AttnvizError(f"{path} is a pickle of PyTorch's, which is never loaded", FROM_TORCH)
+    if path.is_dir():
+        files = sorted(path.rglob("*.npy"))
+        if not files:
+            raise AttnvizError(f"{path} holds no .npy files", SAVE)
+        return {
+            str(file.relative_to(path).with_suffix("")): next(iter(archive.read(file)[1].values()))
+            for file in files
+        }
+    return archive.read(path)[1]
+
+
+def _layers(where: str, found: Mapping[str, Array]) -> dict[tuple[str, ...], dict[str, str]]:
+    """Layer -> role -> name. What names no layer, or only a part of a layer's words, belongs to
+    all of these."""
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in found:
+        parsed = parse_name(name)
+        if parsed is not None:
+            roles = groups.setdefault(parsed.group, {})
+            roles[_free(roles, parsed.role)] = name
+    heads = [words for words, roles in groups.items() if roles.keys() & {"q", "qkv", "q_pre", "x"}]
+    if any(groups[words].keys() & {"q", "qkv", "q_pre"} for words in heads):
+        heads = [words for words in heads if groups[words].keys() & {"q", "qkv", "q_pre"}]
+    if not groups:
+        return {(): _in_order(where, found)}
+    layers = {}
+    for words in heads or [()]:
+        layers[words] = dict(groups.get(words, {}))
+        for others, roles in groups.items():
+            if others != words and (len(heads) < 2 or set(others) <= set(words)):
+                for role, name in roles.items():
+                    layers[words][_free(layers[words], role)] = name
+    return layers
+
+
+def _free(roles: Mapping[str, str], role: str) -> str:
+    """`mask`, or `mask.2` where there is one already."""
+    role = role.partition(".")[0]
+    number = 1 + sum(each.partition(".")[0] == role for each in roles)
+    return role if number == 1 else f"{role}.{number}"
+
+
+def _in_order(where: str, found: Mapping[str, Array]) -> dict[str, str]:
+    names = [f"arr_{number}" for number in range(len(IN_ORDER))]
+    if sorted(found) != names:
+        raise AttnvizError(
+            f"{where}: no array is named as q, k, v or the output: {_listed(found)}",
+            f"give them their names: {SAVE}",
+        )
+    return dict(zip(IN_ORDER, names, strict=True))
+
+
+class _Types:
+    """The types that the user names, and those that are found out."""
+
+    def __init__(self, said: Mapping[str, str], found: Mapping[str, Array]) -> None:
+        for name in said:
+            if name != "*" and name not in found and all(_role(each) != name for each in found):
+                raise AttnvizError(
+                    f"--dtype {name}: there is no such array", f"there are {_listed(found)}"
+                )
+        self._said = said
+
+    def numbers(self, where: str, name: str, role: str, x: Array) -> tuple[Array, str, str]:
+        """An array as numbers, their true type, and what is to be said of it."""
+        said = next((self._said[key] for key in (name, role, "*") if key in self._said), None)
+        guess = None if said or x.dtype.kind == "f" else guessed_bits(x)
+        if said is None and guess is None and x.dtype.kind != "f":
+            self._check_whole(where, name, x)
+        if x.dtype.kind not in "f" and (said or guess):
+            x = reinterpreted(f"{where}: {name}", x, said or guess or "")
+        note = ""
+        if guess is not None:
+            note = say("{name}: its whole numbers are read as the bits of {dtype}",
+                       name=name, dtype=guess)  # fmt: skip
+        return x, said or guess or true_type(x), note
+
+    @staticmethod
+    def _check_whole(where: str, name: str, x: Array) -> None:
+        if x.dtype.kind not in "iub":
+            raise AttnvizError(
+                f"{where}: {name} holds {x.dtype} {list(x.shape)}; expected numbers", SAVE
+            )
+        if x.dtype == np.uint16:
+            raise AttnvizError(
+                f"{where}: {name} holds {x.dtype}, which are bits of some other type",
+                f"say of which: --dtype {name}=bf16, or --dtype {name}=fp16",
+            )
+
+
+def _role(name: str) -> str | None:
+    parsed = parse_name(name)
+    return None if parsed is None else parsed.role
+
+
+def _dump(
+    where: str,
+    layer: tuple[str, ...],
+    roles: Mapping[str, str],
+    found: Mapping[str, Array],
+    types: _Types,
+) -> Dump:
+    arrays, dtypes, notes = {}, {}, []
+    for role, name in roles.items():
+        x = found[name]
+        if role.partition(".")[0] in NUMBERS:
+            x, dtypes[role], note = types.numbers(where, name, role, x)
+            notes += [note] if note else []
+        elif x.dtype.kind not in "fiub":
+            raise AttnvizError(
+                f"{where}: {name} holds {x.dtype} {list(x.shape)}; expected numbers", SAVE
+            )
+        if not x.size:
+            raise AttnvizError(f"{where}: {name} is empty, {list(x.shape)}", "save what it held")
+        arrays[role] = x
+    unread = tuple(
+        name for name in found if parse_name(name) is None and name not in roles.values()
+    )
+    if unread:
+        notes.append(say("not read, as their names say nothing: {names}", names=", ".join(unread)))
+    return Dump(where, arrays, dict(roles), dtypes, unread, tuple(notes), layer)
+
+
+def _census(x: Array) -> Census:
+    bad = ~np.isfinite(x if x.size <= (1 << 26) else sample(x).reshape(-1))
+    if not bad.any():
+        return Census(0, 0, bad.size, ())
+    looked = x if bad.shape == x.shape else sample(x)
+    n_nan = int(np.isnan(looked).sum())
+    first = tuple(map(int, np.unravel_index(int(bad.argmax()), bad.shape)))
+    return Census(n_nan, int(bad.sum()) - n_nan, bad.size, first if bad.shape == x.shape else ())
+
+
+__all__ = ["Census", "Dump", "read_dump", "read_dumps"]
