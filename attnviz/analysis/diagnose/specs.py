@@ -4,9 +4,9 @@ Each is an entry of `SPECS`, a function from its own parameters to `Conventions`
 dump asks in this order:
 
 1. `filled(request)`: what the parameters say, where the user said nothing;
-2. `conventions.read(arrays, request)`: a specification that knows all its inputs reads them
+2. `conventions.read(dump, request)`: a specification that knows all its inputs reads them
    itself; it gives nothing where they are not all there, and the dump is read like any other;
-3. `conventions.finish(case, arrays)`: the last word on each case that was read so.
+3. `conventions.finish(case, dump)`: the last word on each case that was read so.
 """
 
 from __future__ import annotations
@@ -29,16 +29,14 @@ from attnviz.registry import Entry, Registry, parse_spec
 
 if TYPE_CHECKING:
     from attnviz.analysis.diagnose.case import Case, Request
-
-Arrays = Mapping[str, Array]
-"""The arrays of a dump by the names that they have in it."""
+    from attnviz.analysis.diagnose.inputs import Named
 
 
-def nothing(arrays: Arrays, request: Request) -> tuple[Case, ...]:
+def nothing(dump: Named, request: Request) -> tuple[Case, ...]:
     return ()
 
 
-def unchanged(case: Case, arrays: Arrays) -> Case:
+def unchanged(case: Case, dump: Named) -> Case:
     return case
 
 
@@ -62,9 +60,9 @@ class Conventions:
     """The axes that are tried first: `bhnd`."""
     says: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Request` that the parameters say: {"scale": 0.125, "causal": True}."""
-    read: Callable[[Arrays, Request], tuple[Case, ...]] = nothing
-    """Reads the inputs of the specification by their own names."""
-    finish: Callable[[Case, Arrays], Case] = unchanged
+    read: Callable[[Named, Request], tuple[Case, ...]] = nothing
+    """Reads the inputs of the specification; nothing where they are not there."""
+    finish: Callable[[Case, Named], Case] = unchanged
     """What is still to be changed in a case that was read without `read`."""
 
 
@@ -171,7 +169,7 @@ def torch_mha(params: Mapping[str, Any]) -> Conventions:
     )
 
 
-def _empty_as_the_weights_say(case: Case, arrays: Arrays) -> Case:
+def _empty_as_the_weights_say(case: Case, dump: Named) -> Case:
     """NaN for a query that sees no key, where weights were asked for."""
     if "weights" not in case.given:
         return case
@@ -214,12 +212,12 @@ def flash(params: Mapping[str, Any]) -> Conventions:
     )
 
 
-def within(left: int | None, right: int | None) -> Callable[[Case, Arrays], Case]:
+def within(left: int | None, right: int | None) -> Callable[[Case, Named], Case]:
     """With a window of so many keys before and after the query's own; None: all."""
     if left is None and right is None:
         return unchanged
 
-    def windowed(case: Case, arrays: Arrays) -> Case:
+    def windowed(case: Case, dump: Named) -> Case:
         wanted = case.wanted.with_masking(left=left, right=right)
         return replace(case, wanted=wanted)
 
@@ -233,4 +231,15 @@ def _dropout(name: str, rate: float) -> tuple[str, ...]:
     return (said,)
 
 
-__all__ = ["DEFAULT", "SPECS", "Arrays", "Conventions", "SpecEntry", "conventions", "filled"]
+@SPECS.add(
+    title="vLLM's PagedAttention",
+    source="https://docs.vllm.ai/en/latest/design/paged_attention/",
+)
+def vllm(params: Mapping[str, Any]) -> Conventions:
+    """vLLM's PagedAttention: keys and values in blocks."""
+    from attnviz.analysis.diagnose.paged import vllm_conventions
+
+    return vllm_conventions(params)
+
+
+__all__ = ["DEFAULT", "SPECS", "Conventions", "SpecEntry", "conventions", "filled"]
