@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +15,23 @@ class Segments(NamedTuple):
     """Texts packed one after another, which do not see each other."""
 
     queries: Array
-    """[n_q]: the number of the text that a query belongs to."""
+    """[n_q] or [n_batch, n_q]: the number of the text that a query belongs to."""
     keys: Array
-    """[n_k]"""
+    """[n_k] or [n_batch, n_k]"""
+
+
+PARTS = {
+    "causal": ("causal", "ahead", "prefix"),
+    "window": ("left", "right"),
+    "padding": ("keys",),
+    "queries": ("queries",),
+    "segments": ("segments",),
+    "custom": ("custom",),
+}
+"""Part of a masking -> its fields: what one may have forgotten, or applied wrongly, alone."""
+
+ROWS_LOOKED_AT = 4096
+"""Of how many queries each one is looked at when a query is sought that sees nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,51 +45,107 @@ class Masking:
     """The position of the first query among the keys; or one for each item of the batch,
     [n_batch]. n_k - n_q aligns the last query with the last key (lower right), 0 the first with
     the first (upper left)."""
+    prefix: int | Array = 0
+    """How many of the first keys every query sees all the same, causal or not; or [n_batch]."""
     left: int | None = None
     """How many keys before its own a query sees; None: all."""
     right: int | None = None
     """How many keys after its own a query sees; None: all."""
     keys: Bool | None = None
     """[n_batch, 1, 1, n_k]: False where a key is padding."""
+    queries: Bool | None = None
+    """[n_batch, 1, n_q, 1]: False where a query is padding and sees no key."""
     segments: Segments | None = None
     custom: Bool | None = None
     """What no rule explains; broadcasts to [n_batch, n_head, n_q, n_k], True = visible."""
+    misread: Callable[[Bool], Bool] | None = None
+    """What a mistake makes of all this: visible [n_batch or 1, n_head or 1, n_row, n_k], row by row
+    -> the same axes."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Which of `PARTS` hide something."""
+        given = {
+            "causal": self.causal,
+            "window": self.has_window,
+            **{part: getattr(self, PARTS[part][0]) is not None for part in list(PARTS)[2:]},
+        }
+        return tuple(part for part, is_given in given.items() if is_given)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.causal or self.has_window) and all(
-            part is None for part in (self.keys, self.segments, self.custom)
-        )
+        return not self.parts
 
     @property
     def has_window(self) -> bool:
         return self.left is not None or self.right is not None
 
+    def without(self, *parts: str) -> Masking:
+        """The same, and some of its parts hide nothing."""
+        names = [name for part in parts for name in PARTS[part]]
+        return replace(self, **{name: getattr(Masking, name) for name in names})
+
+    def only(self, *parts: str) -> Masking:
+        return self.without(*(set(PARTS) - set(parts)))
+
     def distance(self, rows: Array, n_k: int) -> Array:
         """How far each key lies behind each query, [1 or n_batch, 1, n_row, n_k]."""
-        offset = np.asarray(self.offset).reshape(-1, 1, 1, 1)
-        return np.asarray(rows[:, None] + offset - np.arange(n_k))
+        offset = np.asarray(self.offset, np.int32).reshape(-1, 1, 1, 1)
+        keys = np.arange(n_k, dtype=np.int32)
+        return np.asarray(rows.astype(np.int32)[:, None] + offset - keys)
 
     def visible(self, rows: Array, n_k: int) -> Bool | None:
         """True = visible, for the queries `rows` [n_row]; broadcasts to
         [n_batch, n_head, n_row, n_k]. None where nothing is hidden."""
         if self.is_empty:
             return None
+        seen = self._in_reach(rows, n_k)
+        if self.segments is not None:
+            queries, keys = self.segments
+            seen = seen & (_by_item(queries)[..., rows, None] == _by_item(keys)[..., None, :])
+        if self.keys is not None:
+            seen = seen & self.keys
+        for part in (self.queries, self.custom):
+            if part is not None:
+                seen = seen & in_rows(part, rows)
+        return np.asarray(seen if self.misread is None else self.misread(seen))
+
+    def _in_reach(self, rows: Array, n_k: int) -> Bool:
+        """What the causal rule and the window show, [1 or n_batch, 1, n_row, n_k]."""
+        if not (self.causal or self.has_window):
+            return np.ones((1, 1, len(rows), n_k), bool)
         distance = self.distance(rows, n_k)
         seen = np.ones(distance.shape, bool)
         if self.causal:
             seen &= distance >= -self.ahead
+            if np.any(self.prefix):
+                seen = seen | (np.arange(n_k) < np.reshape(self.prefix, (-1, 1, 1, 1)))
         if self.left is not None:
             seen &= distance <= self.left
         if self.right is not None:
             seen &= distance >= -self.right
-        if self.segments is not None:
-            seen = seen & (self.segments.queries[rows][:, None] == self.segments.keys)
-        if self.keys is not None:
-            seen = seen & self.keys
-        if self.custom is not None:
-            seen = seen & in_rows(self.custom, rows)
         return np.asarray(seen)
+
+    def leaves_rows_empty(self, n_q: int, n_k: int) -> bool:
+        """Whether some query sees no key at all; of very many queries, some are looked at."""
+        rows = np.arange(n_q)
+        if n_q > ROWS_LOOKED_AT:
+            between = np.linspace(0, n_q - 1, ROWS_LOOKED_AT // 16).astype(int)
+            rows = np.unique([*rows[:64], *between, *rows[-64:]])
+        for some in np.array_split(rows, -(-len(rows) // 256)):
+            seen = self.visible(some, n_k)
+            if seen is not None and not seen.any(-1).all():
+                return True
+        return False
+
+
+def _any(x: Bool, axis: int | tuple[int, ...]) -> Bool:
+    return np.asarray(x.any(axis))
+
+
+def _by_item(x: Array) -> Array:
+    """[n] or [n_batch, n] -> [n] or [n_batch, 1, n]."""
+    return np.asarray(x if x.ndim == 1 else x[:, None, :])
 
 
 def in_rows(x: Array, rows: Array) -> Array:
@@ -83,55 +154,146 @@ def in_rows(x: Array, rows: Array) -> Array:
 
 
 def recognised(visible: Bool, n_q: int) -> Masking:
-    """The rules of a mask that is given as an array: causal, window, padding of the keys; what
-    they do not explain stays as it is. `visible` broadcasts to [n_batch, n_head, n_q, n_k].
+    """The rules of a mask that is given as an array: causal, window, prefix, padding of the keys
+    and of the queries, packed texts; what they do not explain stays as it is. `visible` broadcasts
+    to [n_batch, n_head, n_q, n_k].
 
-    The rules hide exactly what the array hides.
+    The rules hide exactly what the array hides; of several that do, the simplest.
     """
-    n_k = visible.shape[-1]
     visible = visible.reshape((1,) * (4 - visible.ndim) + visible.shape)
     if visible.all():
         return Masking()
-    found = Masking()
-    seen_keys = visible.any((1, 2))  # [n_batch, n_k]
-    if not seen_keys.all() and seen_keys.any():
-        found = replace(found, keys=np.asarray(seen_keys)[:, None, None, :])
-    if visible.shape[-2] == n_q and n_q > 1:
-        rule = _band(visible, found.keys)
-        found = found if rule is None else replace(rule, keys=found.keys)
-    explained = found.visible(np.arange(visible.shape[-2]), n_k)
-    if explained is None:
+    if not visible.any():
         return Masking(custom=visible)
-    if np.asarray(explained == visible).all():
-        return found
-    if np.asarray(visible & ~explained).any():
-        return Masking(custom=visible)
-    return replace(found, custom=visible | ~explained)
+    if visible.shape[-2] != n_q or n_q == 1:
+        return _whole(_with_padding(visible, Masking()), visible)
+    rough = None
+    for rule in _rules(visible):
+        found = _with_padding(visible, rule)
+        shown = _shown(found, visible)
+        if np.array_equal(shown, visible):
+            return found
+        plain = rule.parts == ("causal",) and rule.ahead in (0, -1)
+        if rough is None and plain and not (visible & ~shown).any():
+            rough = found
+    return _whole(rough or _with_padding(visible, Masking()), visible)
 
 
-def _band(visible: Bool, keys: Bool | None) -> Masking | None:
-    """The causal rule or the window of a mask [n_batch, n_head, n_q, n_k], if that explains which
-    of the keys that are no padding each query sees."""
+def _shown(masking: Masking, visible: Bool) -> Bool:
+    """What a masking shows, with the axes of a mask that was given; at least its size."""
     n_q, n_k = visible.shape[-2:]
-    real = np.ones((1, 1, 1, n_k), bool) if keys is None else keys
-    for offset in dict.fromkeys((n_k - n_q, 0)):
-        distance = np.arange(n_q)[:, None] + offset - np.arange(n_k)
-        seen = np.asarray(visible & real).any((0, 1))
-        if not seen.any():
-            continue
-        low, high = int(distance[seen].min()), int(distance[seen].max())
-        rule = Masking(
-            causal=low >= -1 and low > int(distance.min()),
-            ahead=-low if low in (-1, 0, 1) else 0,
-            offset=offset,
-            left=high if high < int(distance.max()) else None,
-        )
-        if not rule.causal and low > int(distance.min()):
-            rule = replace(rule, right=-low)
-        if rule.is_empty:
-            continue
-        made = rule.visible(np.arange(n_q), n_k)
-        assert made is not None
-        if np.asarray((made & real) == visible).all():
-            return rule
-    return None
+    shown = masking.visible(np.arange(n_q), n_k)
+    return np.asarray(np.broadcast_to(True if shown is None else shown, visible.shape))
+
+
+def _whole(found: Masking, visible: Bool) -> Masking:
+    """With what the rules do not explain."""
+    shown = _shown(found, visible)
+    if np.array_equal(shown, visible):
+        return found
+    if np.any(visible & ~shown):
+        return Masking(custom=visible)
+    return replace(found, custom=visible | ~shown)
+
+
+def _with_padding(visible: Bool, rule: Masking) -> Masking:
+    """A rule, and as padding those keys that no query sees although the rule shows them to some,
+    and then those queries that see nothing although the rule shows them something."""
+    shown = _shown(rule, visible)
+    sees = _any(visible, (1, 3))[:, None, :, None]  # [n_batch, 1, n_q, 1]
+    asks = sees | ~sees.any(2, keepdims=True)  # all queries of an item in which none sees a key
+    in_reach = _any(shown & asks, (1, 2))
+    keys = _any(visible, (1, 2)) | ~in_reach
+    found = rule
+    if not keys.all():
+        found = replace(found, keys=np.asarray(keys)[:, None, None, :])
+    queries = sees | ~_any(_shown(found, visible), (1, 3))[:, None, :, None]
+    return found if queries.all() else replace(found, queries=np.asarray(queries))
+
+
+def _rules(visible: Bool) -> Iterator[Masking]:
+    """Causal rules and windows that may be those of a mask [n_batch, n_head, n_q, n_k], the
+    simplest first."""
+    yield Masking()
+    offsets = _offsets(visible)
+    for offset, ahead in offsets:
+        rule = Masking(causal=True, offset=offset, ahead=ahead)
+        yield rule
+        yield from _windows(visible, rule)
+    for offset in dict.fromkeys(_aligned(visible)):
+        yield from _windows(visible, Masking(offset=offset))
+    for offset in dict.fromkeys(_aligned(visible)):
+        yield from _prefixes(visible, Masking(causal=True, offset=offset))
+    for rule in (Masking(), *(Masking(causal=True, offset=o, ahead=a) for o, a in offsets)):
+        for narrow in (rule, *_windows(visible, rule)):
+            yield from _packed(visible, narrow)
+
+
+def _aligned(visible: Bool) -> tuple[int, int]:
+    n_q, n_k = visible.shape[-2:]
+    return n_k - n_q, 0
+
+
+def _offsets(visible: Bool) -> list[tuple[Any, int]]:
+    """Where the queries may stand so that a causal mask shows what is visible, and how far ahead
+    they then see."""
+    n_q, n_k = visible.shape[-2:]
+    distance = Masking().distance(np.arange(n_q), n_k)[0]
+    by_item = _any(visible, 1)  # [n_batch, n_q, n_k]
+    nearest = np.where(by_item, distance, n_q).min((1, 2))
+    some = _any(by_item, (1, 2))
+    seen = nearest[some]
+    if (seen == distance.min()).any():
+        return []
+    first = -int(seen.min())
+    found: list[tuple[Any, int]] = []
+    for offset in dict.fromkeys(_aligned(visible)):
+        if abs(first - offset) <= 1:
+            found.append((offset, first - offset))
+    found.sort(key=lambda each: abs(each[1]))
+    if not found:
+        found.append((first, 0))
+    if len(set(seen.tolist())) > 1:
+        found.append((np.where(some, -nearest, first), 0))
+    return found
+
+
+def _windows(visible: Bool, rule: Masking) -> Iterator[Masking]:
+    """A rule with the narrowest windows that show what is visible."""
+    n_q, n_k = visible.shape[-2:]
+    distance = np.broadcast_to(rule.distance(np.arange(n_q), n_k)[:, 0], visible[:, 0].shape)
+    seen = distance[_any(visible, 1)]
+    left = int(seen.max()) if seen.max() < distance.max() else None
+    right = -int(seen.min()) if seen.min() > distance.min() else None
+    if left is not None and left >= 0:
+        yield replace(rule, left=left)
+    if not rule.causal and right is not None and right >= 0:
+        if left is not None and left >= 0:
+            yield replace(rule, left=left, right=right)
+        yield replace(rule, right=right)
+
+
+def _prefixes(visible: Bool, rule: Masking) -> Iterator[Masking]:
+    """A causal rule with keys at the start that all queries see."""
+    n_q, n_k = visible.shape[-2:]
+    later = _any(visible, 1) & (rule.distance(np.arange(n_q), n_k)[:, 0] < 0)
+    prefix = np.where(_any(later, 1), np.arange(n_k) + 1, 0).max(-1)  # [n_batch]
+    if prefix.any() and prefix.max() < n_k:
+        same = len(set(prefix.tolist())) == 1
+        yield replace(rule, prefix=int(prefix[0]) if same else prefix)
+
+
+def _packed(visible: Bool, rule: Masking) -> Iterator[Masking]:
+    """A rule with texts that do not see each other: a new one begins where a query does not see
+    the key before its own, although neither is padding."""
+    n_q, n_k = visible.shape[-2:]
+    if n_q != n_k or n_k < 2:
+        return
+    seen = _any(visible, 1)  # [n_batch, n_q, n_k]
+    real = _any(seen, 1) & _any(seen, 2)
+    before = np.asarray(np.diagonal(seen, -1, 1, 2))
+    starts = ~before & real[:, 1:] & real[:, :-1]
+    if starts.any():
+        texts = np.concatenate((np.zeros_like(starts[:, :1]), starts), 1).cumsum(1)
+        texts = texts[0] if (texts == texts[0]).all() else texts
+        yield replace(rule, segments=Segments(texts, texts))

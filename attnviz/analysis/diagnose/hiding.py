@@ -1,0 +1,115 @@
+"""What a mask does to the scores, rightly and wrongly: steps in the place of `hide`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from attnviz.analysis.diagnose.computation import Computation, Step, hide
+from attnviz.analysis.diagnose.masking import Masking
+from attnviz.language import to_say
+from attnviz.nn.types import Array, Bool
+
+
+def hiding(step: Step) -> Step:
+    """Marks a step as one in which the mask is applied, so that a second mistake finds it."""
+    step.hides = True  # type: ignore[attr-defined]
+    return step
+
+
+def step_that_hides(c: Computation) -> Step | None:
+    """The step that applies the mask, if there is a mask and such a step."""
+    if c.masking.is_empty:
+        return None
+    return next((step for step in c.steps if step is hide or hasattr(step, "hides")), None)
+
+
+def instead_of_hiding(c: Computation, *steps: Step) -> Computation:
+    """With other steps where the mask is applied."""
+    step = step_that_hides(c)
+    return c if step is None else c.instead_of(step, *steps)
+
+
+def apart(c: Computation, parts: tuple[str, ...]) -> tuple[Computation, Masking]:
+    """The computation without these parts of its masking, and the parts: to apply them
+    otherwise."""
+    return replace(c, masking=c.masking.without(*parts)), c.masking.only(*parts)
+
+
+def seen_by(part: Masking, c: Computation) -> Bool:
+    """What a part of the masking shows to the queries of a computation."""
+    seen = part.visible(c.rows, c.n_k)
+    return np.ones((1, 1, 1, 1), bool) if seen is None else seen
+
+
+def after_hiding(
+    c: Computation, parts: tuple[str, ...], step: Callable[[Masking], Step]
+) -> Computation:
+    """With some parts of the masking applied otherwise, by a step behind the one that applies the
+    rest; the same computation where no step applies a mask."""
+    hides = step_that_hides(c)
+    rest, part = apart(c, parts)
+    return c if hides is None else rest.instead_of(hides, hides, step(part))
+
+
+PART_WORDS = {
+    "causal": to_say("only the causal mask"),
+    "window": to_say("only the window"),
+    "padding": to_say("only the padding"),
+    "queries": to_say("only the padded queries"),
+    "segments": to_say("only the packed texts"),
+    "custom": to_say("only the rest of the mask"),
+}
+
+
+def whole_or_part(c: Computation) -> Iterator[tuple[tuple[str, ...], dict[str, Any], str]]:
+    """What may have been applied wrongly: the mask as a whole, or only one of its parts; with
+    parameter and words."""
+    parts = c.masking.parts if step_that_hides(c) else ()
+    if parts:
+        yield parts, {}, ""
+    if len(parts) > 1:
+        for part in parts:
+            yield (part,), {"part": part}, PART_WORDS[part]
+
+
+def misread(c: Computation, read: Callable[[Bool], Bool]) -> Computation:
+    """With the mask as a whole read wrongly."""
+    before = c.masking.misread
+    return c.with_masking(misread=read if before is None else lambda seen: read(before(seen)))
+
+
+# what softmax makes of a query that sees no key
+
+
+@hiding
+def nan_where_empty(x: Array, c: Computation) -> Array:
+    """exp(-inf - -inf): NaN in the whole row."""
+    seen = seen_by(c.masking, c)
+    x = np.where(seen, x, x.dtype.type(-np.inf))
+    return np.where(seen.any(-1, keepdims=True), x, x.dtype.type(np.nan))
+
+
+@hiding
+def uniform_where_empty(x: Array, c: Computation) -> Array:
+    """A finite number in the place of -inf, so large that only it remains."""
+    seen = seen_by(c.masking, c)
+    x = np.where(seen, x, x.dtype.type(-np.inf))
+    return np.where(seen.any(-1, keepdims=True), x, x.dtype.type(0))
+
+
+@hiding
+def unmasked_where_empty(x: Array, c: Computation) -> Array:
+    """A finite number added, the same to every key, which softmax does not notice."""
+    seen = seen_by(c.masking, c)
+    return np.where(seen | ~seen.any(-1, keepdims=True), x, x.dtype.type(-np.inf))
+
+
+def empty_rows(c: Computation) -> bool:
+    """Whether it matters what becomes of a query that sees no key."""
+    if c.sinks is not None or step_that_hides(c) is None:
+        return False
+    return c.masking.leaves_rows_empty(c.n_q, c.n_k)
