@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -201,9 +201,7 @@ def _with_padding(visible: Bool, rule: Masking) -> Masking:
     and then those queries that see nothing although the rule shows them something."""
     shown = _shown(rule, visible)
     sees = _any(visible, (1, 3))[:, None, :, None]  # [n_batch, 1, n_q, 1]
-    asks = sees | ~sees.any(2, keepdims=True)  # all queries of an item in which none sees a key
-    in_reach = _any(shown & asks, (1, 2))
-    keys = _any(visible, (1, 2)) | ~in_reach
+    keys = _any(visible, (1, 2)) | ~_any(shown, (1, 2))
     found = rule
     if not keys.all():
         found = replace(found, keys=np.asarray(keys)[:, None, None, :])
@@ -215,18 +213,21 @@ def _rules(visible: Bool) -> Iterator[Masking]:
     """Causal rules and windows that may be those of a mask [n_batch, n_head, n_q, n_k], the
     simplest first."""
     yield Masking()
-    offsets = _offsets(visible)
-    for offset, ahead in offsets:
-        rule = Masking(causal=True, offset=offset, ahead=ahead)
-        yield rule
+    corners = [Masking(offset=offset) for offset in dict.fromkeys(_aligned(visible))]
+    aligned, elsewhere = _causal(visible)
+    for rule in aligned:
+        yield from (rule, *_windows(visible, rule))
+    for rule in corners:
+        yield from (each for each in _windows(visible, rule) if each.left is not None)
+    for rule in elsewhere:
+        yield from (rule, *_windows(visible, rule))
+    for rule in corners:
         yield from _windows(visible, rule)
-    for offset in dict.fromkeys(_aligned(visible)):
-        yield from _windows(visible, Masking(offset=offset))
-    for offset in dict.fromkeys(_aligned(visible)):
-        yield from _prefixes(visible, Masking(causal=True, offset=offset))
-    for rule in (Masking(), *(Masking(causal=True, offset=o, ahead=a) for o, a in offsets)):
-        for narrow in (rule, *_windows(visible, rule)):
-            yield from _packed(visible, narrow)
+        yield from _prefixes(visible, replace(rule, causal=True))
+    plain = (Masking(), *aligned)
+    narrow = (each for rule in reversed(plain) for each in _windows(visible, rule))
+    for rule in (*plain, *narrow):
+        yield from _packed(visible, rule)
 
 
 def _aligned(visible: Bool) -> tuple[int, int]:
@@ -234,9 +235,9 @@ def _aligned(visible: Bool) -> tuple[int, int]:
     return n_k - n_q, 0
 
 
-def _offsets(visible: Bool) -> list[tuple[Any, int]]:
-    """Where the queries may stand so that a causal mask shows what is visible, and how far ahead
-    they then see."""
+def _causal(visible: Bool) -> tuple[list[Masking], list[Masking]]:
+    """The causal rules that show what is visible: with the queries at a corner, perhaps one key
+    off; and with the queries elsewhere, or in another place in each item of the batch."""
     n_q, n_k = visible.shape[-2:]
     distance = Masking().distance(np.arange(n_q), n_k)[0]
     by_item = _any(visible, 1)  # [n_batch, n_q, n_k]
@@ -244,18 +245,19 @@ def _offsets(visible: Bool) -> list[tuple[Any, int]]:
     some = _any(by_item, (1, 2))
     seen = nearest[some]
     if (seen == distance.min()).any():
-        return []
+        return [], []
     first = -int(seen.min())
-    found: list[tuple[Any, int]] = []
-    for offset in dict.fromkeys(_aligned(visible)):
-        if abs(first - offset) <= 1:
-            found.append((offset, first - offset))
-    found.sort(key=lambda each: abs(each[1]))
-    if not found:
-        found.append((first, 0))
+    corners = dict.fromkeys(_aligned(visible))
+    aligned = [
+        Masking(causal=True, offset=offset, ahead=first - offset)
+        for offset in corners
+        if abs(first - offset) <= 1
+    ]
+    aligned.sort(key=lambda rule: abs(rule.ahead))
+    elsewhere = [] if aligned else [Masking(causal=True, offset=first)]
     if len(set(seen.tolist())) > 1:
-        found.append((np.where(some, -nearest, first), 0))
-    return found
+        elsewhere.append(Masking(causal=True, offset=np.where(some, -nearest, first)))
+    return aligned, elsewhere
 
 
 def _windows(visible: Bool, rule: Masking) -> Iterator[Masking]:

@@ -360,7 +360,7 @@ def multiplied_before_softmax(c: Computation) -> Iterator[Variant]:
     """The same numbers as a fill of 0."""
 
     def multiplied(part: Masking) -> Step:
-        return lambda x, c: np.multiply(x, seen_by(part, c), dtype=x.dtype)
+        return lambda x, c: np.asarray(x * seen_by(part, c))
 
     yield from _otherwise(c, multiplied)
 
@@ -524,7 +524,6 @@ def padded_queries_masked(c: Computation) -> Iterator[Variant]:
         "pytorch/pytorch#103749",
         "pytorch/pytorch#24816",
     ),
-    pairs=True,
     rarity=2,
 )
 def nan_rows(c: Computation) -> Iterator[Variant]:
@@ -541,7 +540,6 @@ def nan_rows(c: Computation) -> Iterator[Variant]:
     wanted="0 where a query sees no key",
     fix="float('-inf') for −1e9 or finfo.min, and rows without a key set to 0",
     threads=("onnx/onnx#8068", "tracel-ai/burn#4697", "pytorch/pytorch#131060"),
-    pairs=True,
     rarity=2,
 )
 def uniform_rows(c: Computation) -> Iterator[Variant]:
@@ -558,7 +556,6 @@ def uniform_rows(c: Computation) -> Iterator[Variant]:
     wanted="0 where a query sees no key",
     fix="float('-inf') for −1e4, and rows without a key set to 0",
     threads=("onnx/onnx#8068", "pytorch/pytorch#103963"),
-    pairs=True,
     rarity=3,
 )
 def unmasked_rows(c: Computation) -> Iterator[Variant]:
@@ -615,7 +612,7 @@ def _nan_where_visible(part: Masking) -> Step:
 
     def step(x: Array, c: Computation) -> Array:
         seen = seen_by(part, c)
-        return np.where(seen, x.dtype.type(np.nan), x.dtype.type(-np.inf))
+        return np.asarray(np.where(seen, x.dtype.type(np.nan), x.dtype.type(-np.inf)))
 
     return step
 
@@ -828,7 +825,9 @@ def padding_one_key_off(c: Computation) -> Iterator[Variant]:
         beside = _shifted(keys, shift)
         for by, changed in ((1, keys | beside), (-1, keys & beside)):
             if not np.array_equal(changed, keys):
-                words = to_say("one more key is seen") if by == 1 else to_say("one key fewer is seen")
+                words = (
+                    to_say("one more key is seen") if by == 1 else to_say("one key fewer is seen")
+                )
                 parameter = {"by": by, "side": side}
                 yield Variant(c.with_masking(keys=changed), parameter, words)
 
