@@ -41,6 +41,8 @@ class Match(NamedTuple):
     """Where the largest is: head, query, and key or dimension."""
     shape: tuple[int, ...]
     """Of the given array."""
+    n_off: int = 0
+    """How many of its numbers are off by more than that."""
 
     @property
     def holds(self) -> bool:
@@ -120,9 +122,9 @@ def _match(record: Record, stage: str, given: Array, source: float) -> Match:
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     apart = np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
     at = np.unravel_index(int(apart.argmax()), apart.shape)
-    return Match(
-        record.id, stage, what, float(apart.max()), allowed, tuple(map(int, at)), given.shape
-    )
+    n_off = int((apart > allowed).sum())
+    largest, place = float(apart.max()), tuple(map(int, at))
+    return Match(record.id, stage, what, largest, allowed, place, given.shape, n_off)
 
 
 def _allowed(record: Record, stage: str, given: Array, source: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,9 @@ OWN_AXES = {
 }
 """Axes of what the file may have beside q, k and v; before them layers and the batch."""
 
+BFLOAT16 = 2.0**-7
+"""The relative precision of bfloat16, as `np.finfo` has it of the other types."""
+
 PYTORCH = (".pt", ".pth", ".bin", ".pkl")
 
 SAVE = "np.savez('qkv.npz', q=q, k=k, v=v), each [head, n, d]; from PyTorch .detach().float().cpu()"
@@ -70,6 +74,8 @@ class Projected(NamedTuple):
     """What else the file has of it, by role: `weights`, `context`, `mask`, …"""
     eps: float = 0.0
     """The relative precision of the coarsest of q, k and v as they stand in the file."""
+    item: int | None = None
+    """Of the batch, where every item is read."""
 
 
 class Reading(NamedTuple):
@@ -113,9 +119,10 @@ def read_projections(
     *,
     queries: Sequence[str] | None = None,
     keys: Sequence[str] | None = None,
+    every_item: bool = False,
 ) -> Reading:
-    """Every attention whose q, k and v are among the arrays. The tokens of the `queries` and the
-    `keys`, where they are known, help to tell the axes.
+    """Every attention whose q, k and v are among the arrays; of a batch one item, or every one.
+    The tokens of the `queries` and the `keys`, where they are known, help to tell the axes.
 
     Raises:
         AttnvizError: names that are missing, shapes that do not fit, axes that may be two things.
@@ -135,7 +142,7 @@ def read_projections(
     for group in groups:
         layout, sure = _layout(path, group, {**shared, **group.given}, axes, batch, sizes)
         layouts.setdefault(_layout_note(group, layout, axes, sure), layout)
-        layers += _layers(path, group, shared, layout, axes, batch)
+        layers += _layers(path, group, shared, layout, axes, batch, every_item)
     return Reading(_numbered(layers), (*notes, *layouts, *_half(groups)))
 
 
@@ -315,17 +322,19 @@ def _layers(
     layout: str,
     axes: Axes,
     batch: Batch | None,
+    every_item: bool,
 ) -> Iterator[Projected]:
-    """Each attention of a group: of the item of the batch, and of every layer."""
+    """Each attention of a group: of every layer, and of the item of the batch or of all."""
     heads = _heads(str(path), group, layout, axes.n_head)
     q, k, v = (
         arranged(x, layout, n) for x, n in zip((group.q, group.k, group.v), heads, strict=True)
     )
     n_layer, n_batch = q.shape[:2]
-    item = _item(path, n_batch, layout, batch)
+    items = range(n_batch) if every_item else [_item(path, n_batch, layout, batch)]
     block, layer, kind = place(group.words)
     is_self = q.shape[-2] == k.shape[-2] if kind is None else kind == "self"
-    for number in range(n_layer):
+    eps = max(map(precision, (q, k, v)))
+    for number, item in product(range(n_layer), items):
         given = {
             role: _part(role, x, (number, n_layer), (item, n_batch), q.shape[2])
             for role, x in {**shared, **group.given}.items()
@@ -333,14 +342,29 @@ def _layers(
         id = RecordId(
             block or ARRAY, number if layer is None else layer, "self" if is_self else "cross"
         )
-        eps = max(map(precision, (q, k, v)))
-        yield Projected(id, q[number, item], k[number, item], v[number, item], given, eps)
+        which = item if every_item and n_batch > 1 else None
+        yield Projected(id, q[number, item], k[number, item], v[number, item], given, eps, which)
+
+
+def _is_bfloat16(x: Array) -> bool:
+    """Whether every number is one that bfloat16 holds: the lower half of its bits is empty, and
+    those above are in use, which they are not of 0, 0.5 or 3."""
+    if x.dtype.itemsize < 4:
+        return False
+    with np.errstate(all="ignore"):
+        narrow = x.astype(np.float32)
+    if not np.array_equal(narrow, x, equal_nan=True):
+        return False
+    bits = np.ascontiguousarray(narrow).view(np.uint32)[np.isfinite(narrow)]
+    return not (bits & np.uint32(0xFFFF)).any() and bool((bits & np.uint32(0x10000)).any())
 
 
 def precision(x: Array) -> float:
     """The relative precision of the numbers of an array: of the narrowest type that holds them."""
     if x.dtype.kind != "f":
         return float(np.finfo(np.float32).eps)
+    if _is_bfloat16(x):
+        return BFLOAT16
     for dtype in (np.float16, np.float32):
         if x.dtype.itemsize > np.dtype(dtype).itemsize:
             with np.errstate(all="ignore"):
@@ -391,12 +415,13 @@ def _part(role: str, x: Array, layer: tuple[int, int], item: tuple[int, int], n_
 
 
 def _numbered(layers: Sequence[Projected]) -> tuple[Projected, ...]:
-    """With ids that are all different."""
-    if len({layer.id for layer in layers}) == len(layers):
+    """With ids that are all different, but for the items of one batch."""
+    if len({(layer.id, layer.item) for layer in layers}) == len(layers):
         return tuple(layers)
+    numbers = accumulate(not layer.item for layer in layers)  # a new layer begins at item 0
     return tuple(
-        layer._replace(id=RecordId(layer.id.block, number, layer.id.kind))
-        for number, layer in enumerate(layers)
+        layer._replace(id=RecordId(layer.id.block, number - 1, layer.id.kind))
+        for number, layer in zip(numbers, layers, strict=True)
     )
 
 
