@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import attnviz.analysis.diagnose.mistakes  # noqa: F401  fills the registry
 from attnviz.analysis.diagnose.computation import Computation, computation
 from attnviz.analysis.diagnose.facts import Facts
 from attnviz.analysis.diagnose.masking import Masking
