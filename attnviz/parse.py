@@ -57,6 +57,15 @@ def parse_json(content: bytes, *, unique_keys: bool = False) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def parse_factor(text: str, what: str, hint: str) -> float:
+    """`0.125`, or `1/8`; `what` names the option in errors."""
+    top, _, bottom = text.partition("/")
+    try:
+        return float(top) / float(bottom or 1)
+    except (ValueError, ZeroDivisionError):
+        raise AttnvizError(f"{what}, got {text!r}", hint) from None
+
+
 def read_toml(path: Path, example: str) -> dict[str, Any]:
     """The values of a TOML file.
 

@@ -243,15 +243,10 @@ def _compared(
 
 
 def _factor(text: str) -> float:
-    """`0.125` or `1/8`."""
-    top, _, bottom = text.partition("/")
-    try:
-        return float(top) / float(bottom or 1)
-    except (ValueError, ZeroDivisionError):
-        raise AttnvizError(
-            f"--scale: expected a number, or all, row, head or log for the colours, got {text!r}",
-            "--scale 0.125, or --scale 1/8",
-        ) from None
+    from attnviz.parse import parse_factor
+
+    expected = "--scale: expected a number, or all, row, head or log for the colours"
+    return parse_factor(text, expected, "--scale 0.125, or --scale 1/8")
 
 
 def _bias(name: str, arrays: Mapping[str, Array]) -> Array:

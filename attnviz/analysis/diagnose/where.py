@@ -1,0 +1,56 @@
+"""Where a dump is off: which items, heads and queries, and the first step that is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, TINY
+from attnviz.analysis.diagnose.survey import Survey
+from attnviz.nn.types import Array
+
+
+class Where(NamedTuple):
+    """The parts that are off by more than rounding explains."""
+
+    off: Array
+    """[n_batch, n_head, n_row]: True where they are."""
+    items: tuple[int, ...]
+    heads: tuple[int, ...]
+    queries: tuple[int, ...]
+    n_broken: int
+    """Numbers that are NaN or infinite where a number was expected, or the other way round."""
+    first_stage: str
+    """The first of the stages in the dump that is off; empty if none is."""
+
+
+def where(found: Survey) -> Where:
+    """The items, heads and queries of a survey that are off."""
+    least = np.maximum(found.noise, found.noise.max(initial=0) / 2 + TINY)
+    off = (np.sqrt(found.squares) > ROW_LIMIT * least) | (found.broken > 0)
+    items, heads, rows = (
+        tuple(map(int, np.flatnonzero(off.any(axes)))) for axes in ((1, 2), (0, 2), (0, 1))
+    )
+    stages = [stage for stage, ratio in found.ratios.items() if ratio > LIMIT]
+    queries = tuple(int(found.rows[row]) for row in rows)
+    return Where(off, items, heads, queries, int(found.broken.sum()), stages[0] if stages else "")
+
+
+def orders(found: Survey) -> Array:
+    """How many powers of ten above rounding each query of each head is, at least 0; NaN where
+    numbers are broken. [n_batch, n_head, n_row]."""
+    least = np.maximum(found.noise, found.noise.max(initial=0) / 2 + TINY)
+    ratios = np.maximum(np.sqrt(found.squares) / least, 1)
+    return np.where(found.broken > 0, np.nan, np.log10(ratios))
+
+
+def ranges(numbers: tuple[int, ...]) -> str:
+    """`0-3, 7`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][-1:] = [number] if len(runs[-1]) > 1 else [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)

@@ -1,0 +1,202 @@
+"""Which known mistake explains your output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnviz.cli.command import Command
+from attnviz.cli.emit import Report, emit
+from attnviz.cli.figure_options import FigureOptions
+from attnviz.cli.options import group
+from attnviz.cli.progress import progress
+from attnviz.cli.spread import one_of, spread
+from attnviz.errors import AttnvizError
+
+if TYPE_CHECKING:
+    from attnviz.analysis.diagnose.case import Request
+
+ORDER = 116
+
+app = typer.Typer(add_completion=False)
+
+DIFFERS = 1
+
+ALIGNMENTS = ("lower_right", "upper_left")
+
+WANTED = "What the attention should be"
+ARRAYS = "The arrays"
+
+
+@group
+class WantedOptions:
+    """What the attention should compute, where the dump does not say it."""
+
+    spec: Annotated[
+        str, typer.Option(help="Whose conventions: {conventions}", rich_help_panel=WANTED)
+    ] = "attnviz"
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Parameters of an operator, as ATB's", rich_help_panel=WANTED
+        ),
+    ] = None
+    causal: Annotated[
+        bool | None,
+        typer.Option("--causal/--no-causal", help="A causal mask", rich_help_panel=WANTED),
+    ] = None
+    align: Annotated[
+        str | None,
+        typer.Option(
+            help="Among more keys than queries: lower_right (the last of both stand together) or "
+            "upper_left (the first)",
+            rich_help_panel=WANTED,
+        ),
+    ] = None
+    window: Annotated[
+        int | None,
+        typer.Option(help="Only keys less than so many positions away", rich_help_panel=WANTED),
+    ] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="What q · k is multiplied by: 0.125, 1/8 (default: 1/√d_k)", rich_help_panel=WANTED
+        ),
+    ] = None
+    softcap: Annotated[
+        float | None, typer.Option(help="c · tanh(score / c)", rich_help_panel=WANTED)
+    ] = None
+    d_model: Annotated[
+        int | None,
+        typer.Option(
+            help="The width of the model, where it is not heads times the head width",
+            rich_help_panel=WANTED,
+        ),
+    ] = None
+
+
+@group
+class DumpOptions:
+    """What the arrays of the dump are."""
+
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="A letter an axis, as bhnd or bnhd: b batch, h head, n token, d width (default: "
+            "all that fit are tried)",
+            rich_help_panel=ARRAYS,
+        ),
+    ] = None
+    heads: Annotated[
+        int | None,
+        typer.Option(
+            help="Heads of q, where they lie side by side in its width", rich_help_panel=ARRAYS
+        ),
+    ] = None
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ARRAY=]TYPE",
+            help="What the bits of an array, or of all, stand for: q=bfloat16. Repeatable.",
+            rich_help_panel=ARRAYS,
+        ),
+    ] = None
+
+    def dtypes(self) -> dict[str, str]:
+        """Name of an array, or `*` -> type."""
+        pairs = [each.rpartition("=") for each in self.dtype or ()]
+        return {name or "*": kind for name, _, kind in pairs}
+
+
+@app.command(cls=Command)
+@spread
+def diagnose(
+    wanted: WantedOptions,
+    arrays: DumpOptions,
+    out: FigureOptions,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A .npz or .safetensors, a folder of .npy, or several files: q, k, v, the mask, "
+            "and what your code made of them: out, weights, scores",
+            metavar="DUMP...",
+        ),
+    ],
+) -> None:
+    """Which known mistake explains the output of your attention.
+
+    The dump's q, k and v are computed anew; where the result is not what the dump holds, some
+    hundred known mistakes are tried, alone and two at once. Exit code 1 if it differs.
+
+    attnviz diagnose dump.npz
+    attnviz diagnose dump.npz --causal --align upper_left
+    attnviz diagnose q.npy k.npy v.npy out.npy --layout bnhd
+    attnviz diagnose dump.npz --json
+    """
+    from attnviz.analysis.diagnose.diagnosis import diagnose
+    from attnviz.analysis.diagnose.readings import readings
+    from attnviz.trace.dump import read_dump
+    from attnviz.views.diagnosis import diagnosis_views
+
+    dump = read_dump(files, arrays.dtypes())
+    cases = readings(dump, _request(wanted, arrays))
+    with progress("hypotheses") as bar:
+        found = diagnose(cases, _counted(bar))
+    emit([Report(diagnosis_views(found), found.manifest(), {})], out)
+    if found.verdict == "differs":
+        raise typer.Exit(DIFFERS)
+
+
+def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
+    from attnviz.analysis.diagnose.case import Request
+    from attnviz.analysis.diagnose.specs import conventions
+    from attnviz.parse import parse_factor
+
+    scale = wanted.scale
+    if scale is not None:
+        factor = parse_factor(scale, "--scale: expected a number", "--scale 0.125, or --scale 1/8")
+    return Request(
+        layout=arrays.layout,
+        n_head=arrays.heads,
+        scale=None if scale is None else factor,
+        causal=wanted.causal,
+        alignment=None if wanted.align is None else one_of("align", wanted.align, ALIGNMENTS),
+        window=wanted.window,
+        softcap=wanted.softcap,
+        d_model=wanted.d_model,
+        dtypes=arrays.dtypes(),
+        conventions=conventions(wanted.spec, _params(wanted.params)),
+    )
+
+
+def _params(path: Path | None) -> Mapping[str, Any] | None:
+    """The parameters of an operator."""
+    if path is None:
+        return None
+    from attnviz.files import read_file
+    from attnviz.parse import parse_json
+
+    try:
+        content = parse_json(read_file(path))
+    except ValueError as error:
+        raise AttnvizError(f"{path} is no JSON: {error}", '{"headNum": 8}') from error
+    if not isinstance(content, dict):
+        raise AttnvizError(f"{path}: expected one JSON object with parameters", '{"headNum": 8}')
+    return content
+
+
+def _counted(bar: Callable[[int, int], None] | None) -> Callable[[], None]:
+    """What is called after each hypothesis."""
+    if bar is None:
+        return lambda: None
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        bar(done, 0)
+
+    return step

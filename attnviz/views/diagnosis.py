@@ -1,0 +1,231 @@
+"""A diagnosis: the verdict, the cause, where it shows, and what the numbers say by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attnviz.analysis.diagnose.apart import Suggestion
+from attnviz.analysis.diagnose.diagnosis import Cause, Diagnosis
+from attnviz.analysis.diagnose.recover import Recovered
+from attnviz.analysis.diagnose.registry import MistakeEntry, Variant
+from attnviz.analysis.diagnose.survey import Survey
+from attnviz.analysis.diagnose.where import orders, ranges, where
+from attnviz.language import say, to_say
+from attnviz.views.kinds import Axis, Heatmap, Line, Scale, Text, View
+
+MOST_THREADS = 3
+MOST_OTHERS = 4
+
+FEATURES = {
+    "sizes": to_say("sizes that all differ, with more keys than queries and grouped heads"),
+    "causal": to_say("a causal mask"),
+    "padding": to_say("a batch whose texts are padded differently"),
+    "window": to_say("a sliding window"),
+    "segments": to_say("packed texts"),
+    "softcap": to_say("a softcap"),
+    "norm": to_say("queries and keys before their norm"),
+    "rotary": to_say("queries and keys before RoPE"),
+    "bias": to_say("a bias"),
+    "alibi": to_say("ALiBi"),
+    "sinks": to_say("sinks"),
+    "paged": to_say("the paged cache and its block tables"),
+}
+"""What a further dump should have, by the name of the probe's feature."""
+
+
+def diagnosis_views(found: Diagnosis) -> list[View]:
+    """Everything about a dump, the verdict first."""
+    lines = [_verdict(found), *_reading(found)]
+    for number, cause in enumerate(found.causes):
+        lines += _cause(cause, number)
+    if found.verdict == "differs" and not found.causes:
+        lines.append(
+            Line(
+                say(
+                    "none of {n} known mistakes explains these numbers, alone or two together",
+                    n=found.n_tried,
+                ),
+                say("cause"),
+                "warning",
+            )
+        )
+    if found.recovered is not None:
+        lines += _recovered(found.recovered)
+    views: list[View] = [Text(tuple(lines))]
+    if found.verdict == "differs":
+        views.append(_map(found.reference))
+    return views
+
+
+def _verdict(found: Diagnosis) -> Line:
+    survey = found.reference
+    numbers = {
+        "stage": survey.stage,
+        "max": f"{survey.largest:.2g}",
+        "rms": f"{survey.rms:.2g}",
+        "noise": f"{survey.noise_rms:.2g}",
+        "dtype": found.case.dtype,
+    }
+    if found.verdict == "match":
+        text = say(
+            "{stage} is what q, k and v give: max {max}, rms {rms}, as expected of {dtype} "
+            "(rms {noise})",
+            **numbers,
+        )
+        return Line(text, say("matches"), "head")
+    text = say(
+        "{stage} is not what q, k and v give: max {max}, rms {rms}; rounding of {dtype} explains "
+        "rms {noise}",
+        **numbers,
+    )
+    return Line(text, say("differs"), "head")
+
+
+def _reading(found: Diagnosis) -> Iterator[Line]:
+    for sentence in found.case.reading:
+        yield Line(sentence, say("read as"), "note")
+    if found.verdict == "differs":
+        yield Line(_place(found.reference), say("where"))
+
+
+def _place(survey: Survey) -> str:
+    """Which stages, items, heads and queries are off, in a sentence."""
+    place = where(survey)
+    n_batch, n_head, n_row = place.off.shape
+    parts = []
+    if len(survey.ratios) > 1 and place.first_stage:
+        parts.append(say("first in {stage}", stage=place.first_stage))
+    for name, numbers, count in (
+        (say("items"), place.items, n_batch),
+        (say("heads"), place.heads, n_head),
+        (say("queries"), place.queries, n_row),
+    ):
+        if count > 1:
+            which = say("all") if len(numbers) == count else ranges(numbers)
+            parts.append(say("{name}: {which}", name=name, which=which))
+    if place.n_broken:
+        parts.append(say("{n} numbers are NaN or infinite on one side only", n=place.n_broken))
+    return "; ".join(parts) or say("everywhere")
+
+
+def _cause(cause: Cause, number: int) -> Iterator[Line]:
+    hypothesis = cause.best.hypothesis
+    titles = [
+        _filled(entry, variant)
+        for entry, variant in zip(hypothesis.entries, hypothesis.variants, strict=True)
+    ]
+    start = (
+        say("your output is what you get with {what}", what=say(" and with ").join(titles))
+        if cause.explains
+        else say("nearest to your output, but not it: {what}", what=say(" and with ").join(titles))
+    )
+    rest = say(
+        "what is left: max {max}, rms {rms}",
+        max=f"{cause.survey.largest:.2g}",
+        rms=f"{cause.survey.rms:.2g}",
+    )
+    yield Line(f"{start} ({cause.id})", say("cause"), "head")
+    if cause.dtype != cause.best.hypothesis.computation.q.dtype.name:
+        rest = f"{rest} ({say('rounding of {dtype}', dtype=cause.dtype)})"
+    yield Line(rest, "", "note")
+    for entry, variant in zip(hypothesis.entries, hypothesis.variants, strict=True):
+        yield from _formulas(entry, variant)
+    if cause.equivalent:
+        yield from _others(cause)
+
+
+def _formulas(entry: MistakeEntry, variant: Variant) -> Iterator[Line]:
+    parameter = dict(variant.parameter)
+    if entry.computed:
+        yield Line(_formatted(entry.computed, parameter), say("computed"))
+    if entry.wanted:
+        yield Line(_formatted(entry.wanted, parameter), say("wanted"))
+    if entry.fix:
+        yield Line(_formatted(say(entry.fix), parameter), say("fix"))
+    if entry.threads:
+        more = len(entry.threads) - MOST_THREADS
+        text = ", ".join(entry.threads[:MOST_THREADS])
+        text = say("{items} and {more} more", items=text, more=more) if more > 0 else text
+        yield Line(text, say("others too"), "note")
+
+
+def _others(cause: Cause) -> Iterator[Line]:
+    """The explanations that fit as well, and how to tell."""
+    others: dict[str, str] = {}
+    for each in cause.equivalent:
+        name = "+".join(each.hypothesis.ids)
+        titles = zip(each.hypothesis.entries, each.hypothesis.variants, strict=True)
+        others.setdefault(name, say(" and with ").join(_filled(*pair) for pair in titles))
+    others.pop(cause.id, None)
+    shown = [f"{text} ({name})" for name, text in others.items()][:MOST_OTHERS]
+    if not shown:
+        return
+    more = len(others) - len(shown)
+    text = "; ".join(shown)
+    text = say("{items} and {more} more", items=text, more=more) if more > 0 else text
+    yield Line(text, say("as well"))
+    if cause.suggestion is not None:
+        yield Line(_suggested(cause.suggestion), say("to tell"))
+
+
+def _suggested(suggestion: Suggestion) -> str:
+    if not suggestion.told_apart:
+        return say("these give the same numbers on every input: only the code says which it is")
+    names = ", ".join(dict.fromkeys(entry.id for entry in suggestion.told_apart))
+    what = say(" and ").join(say(FEATURES[name]) for name in suggestion.features)
+    return say("a dump with {what} tells it from {names}: attnviz probe", what=what, names=names)
+
+
+def _recovered(found: Recovered) -> Iterator[Line]:
+    if found.scale is not None:
+        name = found.scale_name or say("no usual one")
+        text = say(
+            "the scale is {scale} = 1/√{square}: {name}",
+            scale=f"{found.scale:.5g}", square=f"{found.scale**-2:.5g}", name=name,
+        )  # fmt: skip
+        yield Line(text, say("recovered"))
+    if found.row_sums is not None and found.weights is not None:
+        low, high = found.row_sums
+        text = (
+            say("the weights follow from the output; rows sum to {low} to {high}",
+                low=f"{low:.4g}", high=f"{high:.4g}")
+            if found.weights.recovered
+            else say("rows sum to {low} to {high}", low=f"{low:.4g}", high=f"{high:.4g}")
+        )  # fmt: skip
+        yield Line(text, say("weights"))
+
+
+def _map(survey: Survey) -> Heatmap:
+    """Each head of each item beside each query."""
+    values = orders(survey)
+    n_batch, n_head, n_row = values.shape
+    labels = [f"b{b} H{h}" if n_batch > 1 else f"H{h}" for b in range(n_batch)
+              for h in range(n_head)]  # fmt: skip
+    high = max(1.0, float(values[values == values].max(initial=1.0)))
+    return Heatmap(
+        say("where: powers of ten above rounding"),
+        values.reshape(-1, n_row),
+        Axis(say("head"), tuple(labels)),
+        Axis(say("query"), tuple(str(row) for row in survey.rows)),
+        Scale(0.0, high),
+        pooling="largest",
+        what=say("powers of ten"),
+        name="diagnosis",
+    )
+
+
+def _filled(entry: MistakeEntry, variant: Variant) -> str:
+    """The title with its parameters, and the variant in words."""
+    text = _formatted(say(entry.title), dict(variant.parameter))
+    return f"{text}: {variant.words}" if variant.words and variant.words not in text else text
+
+
+def _formatted(text: str, parameter: dict[str, object]) -> str:
+    try:
+        return text.format_map({k: _short(v) for k, v in parameter.items()})
+    except (KeyError, IndexError, ValueError):
+        return text
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
