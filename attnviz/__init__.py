@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attnviz.analysis.diagnose.api import diagnose
+    from attnviz.analysis.diagnose.diagnosis import Diagnosis
     from attnviz.errors import AttnvizError
     from attnviz.models import load_model
     from attnviz.models.run.forward import run
@@ -27,10 +29,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Attention",
     "AttnvizError",
+    "Diagnosis",
     "Record",
     "Trace",
     "__version__",
     "attend",
+    "diagnose",
     "load",
     "load_model",
     "plot",
@@ -40,9 +44,11 @@ __all__ = [
 _HOMES = {
     "Attention": "attnviz.nn.attention",
     "AttnvizError": "attnviz.errors",
+    "Diagnosis": "attnviz.analysis.diagnose.diagnosis",
     "Record": "attnviz.trace.record",
     "Trace": "attnviz.trace.record",
     "attend": "attnviz.nn.attention",
+    "diagnose": "attnviz.analysis.diagnose.api",
     "load": "attnviz.trace.file",
     "load_model": "attnviz.models",
     "plot": "attnviz.plotting",

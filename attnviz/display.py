@@ -1,7 +1,7 @@
 """A trace as a reader sees it, from Python: text, picture, page; and what a notebook shows of it.
 
-Nothing below imports it but `Trace`, `Record`, `Attention` and `HeadTable`, at the moment when they
-are shown.
+Nothing below imports it but `Trace`, `Record`, `Attention`, `HeadTable` and `Diagnosis`, at the
+moment when they are shown.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from attnviz.analysis.diagnose.diagnosis import Diagnosis
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.roles import roles
 from attnviz.errors import AttnvizError
@@ -27,10 +28,11 @@ from attnviz.views.attention import (
     head_heatmap,
     stage_scale,
 )
+from attnviz.views.diagnosis import diagnosis_views
 from attnviz.views.heads import head_table_view, usual_columns
 from attnviz.views.kinds import View
 
-Shown = Trace | Record | Attention | HeadTable
+Shown = Trace | Record | Attention | HeadTable | Diagnosis
 
 FRAME_HEIGHT = 640
 """Pixels that a page has in a notebook; it scrolls."""
@@ -44,6 +46,8 @@ def views_of(
     Args:
         select: layers and heads, as for `-s`: `["L1.H3"]`.
     """
+    if isinstance(shown, Diagnosis):
+        return diagnosis_views(shown)
     if isinstance(shown, HeadTable):
         names = roles(shown)
         return [head_table_view(shown, names, usual_columns(shown, names))]

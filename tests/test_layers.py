@@ -43,7 +43,13 @@ MAY_IMPORT = {
 """What each part may import of attnviz; None: anything."""
 
 SHOWN = dict.fromkeys(
-    ("trace/record.py", "nn/attention.py", "analysis/metrics/table.py"), "attnviz.display"
+    (
+        "trace/record.py",
+        "nn/attention.py",
+        "analysis/metrics/table.py",
+        "analysis/diagnose/diagnosis.py",
+    ),
+    "attnviz.display",
 )
 """What knows how it is shown: at that moment, and from above."""
 

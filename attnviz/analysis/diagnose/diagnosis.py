@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +11,17 @@ import numpy as np
 from attnviz.analysis.diagnose import mistakes  # noqa: F401  (fills the registry)
 from attnviz.analysis.diagnose.apart import Suggestion, telling_apart
 from attnviz.analysis.diagnose.case import Case
-from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge
+from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_half
 from attnviz.analysis.diagnose.noise import DTYPES
 from attnviz.analysis.diagnose.recover import Recovered, recover
-from attnviz.analysis.diagnose.search import Explained, double, explanations, single, tried
+from attnviz.analysis.diagnose.search import (
+    Explained,
+    double,
+    explanations,
+    rescaled,
+    single,
+    tried,
+)
 from attnviz.analysis.diagnose.survey import Survey, survey
 from attnviz.nn.types import Array
 
@@ -88,6 +95,16 @@ class Diagnosis:
     n_tried: int
     """How many hypotheses were tried."""
 
+    def __repr__(self) -> str:
+        causes = ", ".join(cause.id for cause in self.causes)
+        return f"<Diagnosis: {self.verdict}{f', {causes}' if causes else ''}>"
+
+    def text(self, width: int = 80) -> str:
+        """What a terminal of so many columns shows, without colours."""
+        from attnviz import display
+
+        return display.text(self, width=width)
+
     def manifest(self) -> dict[str, Any]:
         """As JSON."""
         found = self.recovered
@@ -109,27 +126,31 @@ class Diagnosis:
 
 def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     """The verdict on a dump, under the reading of `cases` (likeliest first) that explains it."""
-    case = _chosen(cases)
-    reference = survey(case, case.dtype, case.wanted)
-    judge = Judge(case, _rows(case, reference), case.dtype)
+    case = _chosen([_exact(case) for case in cases])
+    first = Judge(case, _evenly(case.wanted.n_q, N_NOISE), case.dtype)
+    reference = survey(first, case.wanted)
+    judge = Judge(case, _rows(reference), case.dtype)
     candidates = tried(judge, single(case.wanted), step)
     n_tried = len(candidates)
     alike, matches = explanations(judge, candidates)
     matches = matches and _holds(reference)
     if matches:
         return Diagnosis("match", case, reference, (), None, judge, n_tried)
+    recovered = recover(case, judge)
     for dtype in (case.dtype, *_coarser(case.dtype)) if not alike else ():
-        other = Judge(case, judge.rows, dtype)
-        alike, _ = explanations(other, tried(other, _near(candidates)))
+        judge = Judge(case, judge.rows, dtype)
+        hypotheses = [each.hypothesis for each in candidates]
+        if recovered.scale is not None:
+            hypotheses.append(rescaled(case.wanted, recovered.scale, recovered.scale_name))
+        alike, _ = explanations(judge, tried(judge, hypotheses))
         if not alike and dtype == case.dtype:
-            pairs = tried(other, double(case.wanted), step)
+            pairs = tried(judge, double(case.wanted), step)
             n_tried += len(pairs)
-            alike, _ = explanations(other, pairs)
+            alike, _ = explanations(judge, pairs)
         if alike:
-            judge = other
             break
     causes = tuple(_causes(case, judge, alike or _nearest(judge, candidates), bool(alike)))
-    return Diagnosis("differs", case, reference, causes, recover(case, judge), judge, n_tried)
+    return Diagnosis("differs", case, reference, causes, recovered, judge, n_tried)
 
 
 def _chosen(cases: Sequence[Case]) -> Case:
@@ -147,12 +168,29 @@ UNLIKELY = 5
 """The rank of readings that only a mistake would make."""
 
 
-def _rows(case: Case, reference: Survey) -> Array:
+def _exact(case: Case) -> Case:
+    """With q, k and v in float64, unless they are very large."""
+    c = case.wanted
+    if max(c.q.size, c.k.size, c.v.size) > LARGE:
+        return case
+    return replace(case, wanted=c.as_type(np.float64))
+
+
+LARGE = 1 << 25
+N_NOISE = 24
+"""Queries of which the noise is computed; it changes slowly between them."""
+
+
+def _evenly(n: int, most: int) -> Array:
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
+
+
+def _rows(reference: Survey) -> Array:
     """The queries that hypotheses are tried with: the worst ones, the ends and some between."""
     rows = reference.rows
     if len(rows) <= N_ROW:
         return rows
-    off = reference.squares.mean((0, 1)) / np.maximum(reference.noise, 1e-300) ** 2
+    off = reference.squares.mean((0, 1)) / at_least_half(reference.noise) ** 2
     off = off + np.where(reference.broken.any((0, 1)), np.inf, 0)
     worst = np.argsort(-off, kind="stable")[: N_ROW // 3]
     ends = [0, 1, len(rows) - 2, len(rows) - 1]
@@ -164,17 +202,13 @@ def _holds(found: Survey) -> bool:
     """Whether rounding explains what is left of the whole dump, and of every query."""
     if found.broken.any() or max(found.ratios.values()) > LIMIT:
         return False
-    least = np.maximum(found.noise, found.noise.max(initial=0) / 2 + 1e-300)
-    return bool((np.sqrt(found.squares.mean((0, 1))) <= ROW_LIMIT * least).all())
+    rows = np.sqrt(found.squares.mean((0, 1)))
+    return bool((rows <= ROW_LIMIT * at_least_half(found.noise)).all())
 
 
 def _coarser(dtype: str) -> Iterator[str]:
     """Types that round more, in which a part may have been computed."""
     yield from DTYPES[DTYPES.index(dtype) + 1 :]
-
-
-def _near(candidates: Iterable[Explained]) -> Iterator[Any]:
-    return (each.hypothesis for each in candidates)
 
 
 def _nearest(judge: Judge, candidates: Sequence[Explained]) -> list[Explained]:
@@ -192,6 +226,6 @@ def _causes(
     if not alike:
         return
     best, *others = alike
-    left = survey(case, judge.dtype, best.hypothesis.computation)
+    left = survey(judge, best.hypothesis.computation)
     suggestion = telling_apart(case.wanted, best.hypothesis, [o.hypothesis for o in others])
     yield Cause(best, tuple(others), explains and _holds(left), left, judge.dtype, suggestion)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.diagnose.case import Case
+from attnviz.analysis.diagnose.case import GIVEN, Case
 from attnviz.analysis.diagnose.computation import Computation, Stages, compute
 from attnviz.analysis.diagnose.noise import noise, rms
 from attnviz.nn.softmax import softmax
@@ -30,6 +31,12 @@ MOSTLY = 0.75
 """A computation in which more queries than this see no key explains nothing."""
 
 TINY = 1e-300
+
+SENSITIVE = 40.0
+"""How many times as sensitive to rounding as the reference a computation may be."""
+
+MANY = 1 << 12
+"""Cells of one head."""
 
 ANY = {"scores": ("scores", "raw", "capped", "logits"), "logits": ("logits", "capped")}
 """What is called scores or logits may be one of these stages."""
@@ -68,28 +75,48 @@ class Judge:
     def __init__(self, case: Case, rows: Array, dtype: str) -> None:
         self.case, self.rows, self.dtype = case, rows, dtype
         self.given = {
-            stage: np.asarray(x[:, :, rows], np.float64) for stage, x in case.given.items()
+            stage: np.asarray(case.given[stage][:, :, rows], np.float64)
+            for stage in GIVEN
+            if stage in case.given
         }
-        self.last = list(self.given)[-1]
-        wanted = self._computed(case.wanted)
-        self.noise = self._noise(case.wanted, wanted)
-        self.stage = {name: self._nearest(name, wanted) for name in self.given}
-        self.reference = self.fit(case.wanted)
 
-    def fit(self, c: Computation) -> Fit:
+    @cached_property
+    def wanted(self) -> Stages:
+        """What the rows should have."""
+        return self.computed(self.case.wanted)
+
+    @cached_property
+    def noise(self) -> Mapping[str, Array]:
+        """Stage -> the rms of each row that rounding explains, [n_row]."""
+        return self._noise(self.case.wanted, self.wanted)
+
+    @cached_property
+    def stage(self) -> Mapping[str, str]:
+        """Which stage is meant by the name of each that was given."""
+        return {
+            name: self._nearest(name, self.wanted) if name in ANY else name for name in self.given
+        }
+
+    @cached_property
+    def reference(self) -> Fit:
+        """The computation that is wanted."""
+        return self.fit(self.case.wanted, self.wanted)
+
+    def fit(self, c: Computation, stages: Stages | None = None) -> Fit:
         """How far a computation is from what was found in the rows."""
         off, broken, worst, last = [], 0, 0.0, np.zeros(0)
-        stages = self._computed(c)
+        stages = stages or self.computed(c)
         for name, left, mismatched in self.differences(c, stages):
             n_broken, last = int(mismatched.sum()), left
             lost = int((~np.isfinite(self.given[name])).sum())
             broken += 0 if n_broken <= OVERFLOWS * lost else n_broken
             unit = self.noise[name]
-            scaled = left / np.maximum(unit, unit.max(initial=0) / 2 + TINY)[:, None]
+            scaled = left / at_least_half(unit)[:, None]
             worst = max(worst, float(np.sqrt(np.mean(scaled**2, (0, 1, 3))).max(initial=0)))
             off.append(scaled.ravel())
-        own = self.noise_of(c, stages) if broken == 0 else 1.0
         together = np.concatenate(off)
+        may_hold = broken == 0 and rms(together) < SENSITIVE * LIMIT
+        own = self._noise_of(c, stages) if may_hold else 1.0
         return Fit(c, together, rms(last), float(np.abs(last).max(initial=0)), own, broken, worst)
 
     def off(self, c: Computation) -> float:
@@ -102,7 +129,8 @@ class Judge:
     ) -> Iterator[tuple[str, Array, Bool]]:
         """Of each stage that was given: ours less theirs, [n_batch, n_head, n_row, n_k or d_v],
         0 where that is no number; and where only one of the two is a number."""
-        stages = stages or self._computed(c)
+        if stages is None:
+            stages = self.wanted if c is self.case.wanted else self.computed(c)
         for name, given in self.given.items():
             left, broken = _difference(self._mean(name, stages, self.stage[name]), given)
             if name in ("weights", "context") and c is not self.case.wanted:
@@ -111,18 +139,19 @@ class Judge:
                     left, broken = self._without_empty(c, name, stages, left, broken)
             yield name, left, broken
 
-    def noise_of(self, c: Computation, stages: Stages) -> float:
+    def _noise_of(self, c: Computation, stages: Stages) -> float:
         """The noise of a computation in units of the reference's, at least 1."""
         if c is self.case.wanted or c.mixes_rows:
             return 1.0
         own = self._noise(c, stages)
         return max(1.0, *(_ratio(own[name], self.noise[name]) for name in self.given))
 
-    def _computed(self, c: Computation) -> Stages:
-        """The stages of the rows."""
+    def computed(self, c: Computation) -> Stages:
+        """The stages of the rows; all rows are computed where they depend on one another, in
+        float32 if they are many."""
         if not c.mixes_rows:
             return compute(c.at(self.rows))
-        stages = compute(c)
+        stages = compute(c.as_type(np.float32) if c.n_q * c.n_k > MANY else c)
         return Stages(*(x[:, :, self.rows] for x in stages))
 
     def _noise(self, c: Computation, exact: Stages) -> Mapping[str, Array]:
@@ -132,7 +161,7 @@ class Judge:
     def _nearest(self, name: str, stages: Stages) -> str:
         """Which stage is what the dump calls by a name that may mean several."""
         return min(
-            ANY.get(name, (name,)),
+            ANY[name],
             key=lambda each: rms(_difference(self._mean(name, stages, each), self.given[name])[0]),
         )
 
@@ -180,6 +209,12 @@ def _difference(ours: Array, given: Array) -> tuple[Array, Bool]:
         left = np.where(finite[0] & finite[1], ours - given, 0)
     same = (finite[0] & finite[1]) | (ours == given) | (np.isnan(ours) & np.isnan(given))
     return left, ~same
+
+
+def at_least_half(noise: Array) -> Array:
+    """The noise of each row, [n_row], but no less than half of the largest: that of one row alone
+    is an estimate from few numbers."""
+    return np.maximum(noise, noise.max(initial=0) / 2 + TINY)
 
 
 def _ratio(a: Array, b: Array) -> float:

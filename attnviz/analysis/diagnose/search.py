@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.judge import Fit, Judge
 from attnviz.analysis.diagnose.noise import rms
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
+from attnviz.language import to_say
 
 APART = 12.0
 """Two explanations are told apart if they differ by so many standard deviations of the noise."""
@@ -52,6 +54,27 @@ def single(c: Computation) -> Iterator[Hypothesis]:
         if entry.detect != "equal":
             for variant in entry.variants(c):
                 yield Hypothesis((entry,), (variant,))
+
+
+ANOTHER_SCALE = MistakeEntry(
+    name="another_scale",
+    function=single,
+    id="S8",
+    family="scale",
+    title=to_say("another scale than the one that is wanted"),
+    computed="softmax({scale} QKᵀ)",
+    wanted="softmax({wanted} QKᵀ)",
+    fix=to_say("find where {scale} = 1/√{square} comes from"),
+    threads=("huggingface/pytorch-image-models#2280", "tenstorrent/tt-metal#33304"),
+    detect="parameter",
+)
+"""A scale that no entry of the registry explains; it was found by a search."""
+
+
+def rescaled(c: Computation, scale: float, name: str) -> Hypothesis:
+    """A scale that was found in the numbers."""
+    parameter = {"scale": scale, "square": scale**-2, "wanted": float(np.mean(c.scale))}
+    return Hypothesis((ANOTHER_SCALE,), (Variant(replace(c, scale=scale), parameter, name),))
 
 
 def double(c: Computation) -> Iterator[Hypothesis]:

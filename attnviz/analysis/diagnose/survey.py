@@ -67,33 +67,44 @@ def thinned(case: Case) -> int:
     return int(max(1, min(cells // MOST, c.n_q // LEAST_ROWS)))
 
 
-def survey(case: Case, dtype: str, c: Computation) -> Survey:
-    """A computation, the wanted one or another, beside the whole dump."""
-    every = thinned(case)
-    pieces = [np.arange(c.n_q)] if c.mixes_rows else list(blocks(case, every))
-    parts = [_part(Judge(case, rows, dtype), c) for rows in pieces]
-    squares, broken, noise = (
-        np.concatenate([part[i] for part in parts], axis=-1) for i in range(3)
-    )
-    worst = max(parts, key=lambda part: part[3])
-    n_row = [len(rows) for rows in pieces]
-    ratios = {
-        stage: float(np.sqrt(np.average([p[5][stage] ** 2 for p in parts], weights=n_row)))
-        for stage in parts[0][5]
+def survey(judge: Judge, c: Computation) -> Survey:
+    """A computation, the wanted one or another, beside the whole dump; the noise is that of the
+    judge's rows."""
+    case, every = judge.case, thinned(judge.case)
+    pieces = [np.arange(c.n_q)[::every]] if c.mixes_rows else list(blocks(case, every))
+    parts = [_part(Judge(case, rows, judge.dtype), c) for rows in pieces]
+    rows = np.concatenate(pieces)
+    noise = {stage: np.interp(rows, judge.rows, each) for stage, each in judge.noise.items()}
+    squares = {
+        stage: np.concatenate([part.squares[stage] for part in parts], axis=-1) for stage in noise
     }
-    stage = list(ratios)[-1]
-    return Survey(stage, np.concatenate(pieces), squares, noise, worst[3], worst[4], broken, ratios)
+    ratios = {
+        stage: float(np.sqrt(squares[stage].mean())) / max(rms(noise[stage]), TINY)
+        for stage in noise
+    }
+    stage = list(noise)[-1]
+    worst = max(parts, key=lambda part: part.largest)
+    broken = np.concatenate([part.broken for part in parts], axis=-1)
+    return Survey(
+        stage, rows, squares[stage], noise[stage], worst.largest, worst.at, broken, ratios
+    )
 
 
-def _part(
-    judge: Judge, c: Computation
-) -> tuple[Array, Array, Array, float, tuple[int, ...], dict[str, float]]:
-    """Mean squares, broken numbers, noise, the largest difference and where, of some rows."""
-    ratios = {}
-    for name, left, broken in judge.differences(c):
-        squares, n_broken = (left**2).mean(-1), broken.sum(-1)
-        ratios[name] = float(np.sqrt(squares.mean())) / max(rms(judge.noise[name]), TINY)
-    at = np.unravel_index(int(np.abs(left).argmax()), left.shape)
-    item, head, row, last = map(int, at)
-    where = (item, head, int(judge.rows[row]), last)
-    return squares, n_broken, judge.noise[name], float(np.abs(left).max(initial=0)), where, ratios
+class _Part(NamedTuple):
+    """Some of the rows."""
+
+    squares: Mapping[str, Array]
+    """Stage -> mean squares, [n_batch, n_head, n_row]."""
+    broken: Array
+    largest: float
+    at: tuple[int, ...]
+
+
+def _part(judge: Judge, c: Computation) -> _Part:
+    squares, broken = {}, np.zeros(0)
+    for name, left, mismatched in judge.differences(c):
+        squares[name] = (left**2).mean(-1)
+        broken = mismatched.sum(-1)
+    item, head, row, last = map(int, np.unravel_index(int(np.abs(left).argmax()), left.shape))
+    at = (item, head, int(judge.rows[row]), last)
+    return _Part(squares, broken, float(np.abs(left).max(initial=0)), at)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, TINY
+from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, at_least_half
 from attnviz.analysis.diagnose.survey import Survey
 from attnviz.nn.types import Array
 
@@ -27,7 +27,7 @@ class Where(NamedTuple):
 
 def where(found: Survey) -> Where:
     """The items, heads and queries of a survey that are off."""
-    least = np.maximum(found.noise, found.noise.max(initial=0) / 2 + TINY)
+    least = at_least_half(found.noise)
     off = (np.sqrt(found.squares) > ROW_LIMIT * least) | (found.broken > 0)
     items, heads, rows = (
         tuple(map(int, np.flatnonzero(off.any(axes)))) for axes in ((1, 2), (0, 2), (0, 1))
@@ -40,7 +40,7 @@ def where(found: Survey) -> Where:
 def orders(found: Survey) -> Array:
     """How many powers of ten above rounding each query of each head is, at least 0; NaN where
     numbers are broken. [n_batch, n_head, n_row]."""
-    least = np.maximum(found.noise, found.noise.max(initial=0) / 2 + TINY)
+    least = at_least_half(found.noise)
     ratios = np.maximum(np.sqrt(found.squares) / least, 1)
     return np.where(found.broken > 0, np.nan, np.log10(ratios))
 
