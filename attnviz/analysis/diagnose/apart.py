@@ -15,6 +15,10 @@ from attnviz.analysis.diagnose.search import Hypothesis
 SAME = 1e-9
 
 
+EQUAL = {"square", "ungrouped", "narrow"}
+"""Features that make sizes equal."""
+
+
 class Suggestion(NamedTuple):
     """Which property of a further dump tells explanations apart."""
 
@@ -34,11 +38,9 @@ def telling_apart(
     if not rest or len(best.entries) > 1:
         return None
     present = features_of(wanted)
-    tries: list[tuple[str, ...]] = [()]
-    tries += [(name,) for name in FEATURES if name not in present]
     found = Suggestion((), ())
-    for added in tries:
-        c = probe({*present, *added})
+    for added in ((), *((name,) for name in FEATURES if name not in present | EQUAL)):
+        c = probe({*present, *added} - (EQUAL if not added else set()))
         told = tuple(entry for entry in rest if _differ(c, best.entries[0], entry))
         if len(told) > len(found.told_apart):
             found = Suggestion(added or ("sizes",), told)
@@ -48,6 +50,9 @@ def telling_apart(
 def features_of(c: Computation) -> set[str]:
     """Those of `probe.FEATURES` that a computation has."""
     has = {
+        "square": c.n_q == c.n_k,
+        "ungrouped": c.n_head == c.n_kv_head,
+        "narrow": c.v.shape[-1] == c.d_k,
         "causal": c.masking.causal,
         "padding": c.masking.keys is not None,
         "window": c.masking.has_window,

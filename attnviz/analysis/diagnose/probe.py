@@ -28,16 +28,35 @@ PADDED = ((0, 0), (0, 3), (2, 0))
 WINDOW, SOFTCAP, BLOCK_SIZE = 7, 3.0, 4
 
 
+def _normal(name: str, *shape: int) -> Array:
+    return np.asarray(normal(shape, 15, name), np.float64)
+
+
 def probe(features: Collection[str] = ()) -> Computation:
     """A computation with grouped heads, more keys than queries, and these of `FEATURES`."""
-    size = {"q": (N_HEAD, N_Q, D_K), "k": (N_KV_HEAD, N_K, D_K), "v": (N_KV_HEAD, N_K, D_V)}
-    q, k, v = (np.asarray(normal((N_BATCH, *size[x]), 15, x), np.float64) for x in "qkv")
+    q = _normal("q", N_BATCH, N_HEAD, N_Q, D_K)
+    k = _normal("k", N_BATCH, N_KV_HEAD, N_K, D_K)
+    v = _normal("v", N_BATCH, N_KV_HEAD, N_K, D_V)
     c = computation(q, k, v + 0.5, facts=Facts(d_model=D_MODEL))
     c = c.with_masking(offset=N_K - N_Q)
     for name, add in FEATURES.items():
         if name in features:
             c = add(c)
     return c
+
+
+def _square(c: Computation) -> Computation:
+    q = _normal("q", N_BATCH, N_HEAD, c.n_k, D_K)
+    return replace(c, q=q, n_q=c.n_k, rows=np.arange(c.n_k)).with_masking(offset=0)
+
+
+def _ungrouped(c: Computation) -> Computation:
+    k = _normal("k", N_BATCH, N_HEAD, c.n_k, D_K)
+    return replace(c, k=k, v=_normal("v", N_BATCH, N_HEAD, c.n_k, D_V) + 0.5)
+
+
+def _narrow(c: Computation) -> Computation:
+    return replace(c, v=c.v[..., :D_K])
 
 
 def _causal(c: Computation) -> Computation:
@@ -59,7 +78,7 @@ def _softcap(c: Computation) -> Computation:
 
 
 def _bias(c: Computation) -> Computation:
-    return replace(c, bias=np.asarray(normal((c.n_head, c.n_q, c.n_k), 15, "bias"), np.float64))
+    return replace(c, bias=_normal("bias", c.n_head, c.n_q, c.n_k))
 
 
 def _alibi(c: Computation) -> Computation:
@@ -70,7 +89,7 @@ def _alibi(c: Computation) -> Computation:
 
 
 def _sinks(c: Computation) -> Computation:
-    return replace(c, sinks=np.asarray(normal((c.n_head,), 15, "sinks"), np.float64))
+    return replace(c, sinks=_normal("sinks", c.n_head))
 
 
 def _segments(c: Computation) -> Computation:
@@ -101,7 +120,7 @@ def _rotated(x: Array, positions: Array) -> Array:
 
 def _norm(c: Computation) -> Computation:
     """RMSNorm of queries and keys, without gains."""
-    scales = np.asarray(1 + 0.3 * normal((2, D_K), 15, "norm"), np.float64)
+    scales = 1 + 0.3 * _normal("norm", 2, D_K)
     before = c.q * 1.7, c.k * 0.6
     q, k = (
         x / np.sqrt((x**2).mean(-1, keepdims=True)) * gain
@@ -115,8 +134,7 @@ def _paged(c: Computation) -> Computation:
     n_block = -(-c.n_k // BLOCK_SIZE)
     shape = (c.q.shape[0] * n_block + 2, BLOCK_SIZE, c.n_kv_head)
     keys, values = (
-        np.asarray(normal((*shape, x.shape[-1]), 15, "stale", i), np.float64)
-        for i, x in enumerate((c.k, c.v))
+        _normal(f"stale {name}", *shape, x.shape[-1]) for name, x in (("k", c.k), ("v", c.v))
     )
     order = np.argsort(normal((c.q.shape[0] * n_block,), 15, "blocks"))
     tables = order.reshape(-1, n_block)
@@ -129,6 +147,9 @@ def _paged(c: Computation) -> Computation:
 
 
 FEATURES: Mapping[str, Callable[[Computation], Computation]] = {
+    "square": _square,
+    "ungrouped": _ungrouped,
+    "narrow": _narrow,
     "causal": _causal,
     "padding": _padding,
     "window": _window,
