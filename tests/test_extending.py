@@ -181,7 +181,7 @@ def test_a_command(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "hello, induction" in done.stdout
     names = run_with(tmp_path, "greet", GREET, "--help").stdout
-    assert names.index("models   List") < names.index("greet    Greet a model by its name")
+    assert names.index("models    List") < names.index("greet     Greet a model by its name")
     assert "-m" in run_with(tmp_path, "greet", GREET, "greet", "--help").stdout
     refused = run_with(tmp_path, "greet", GREET, "greet", "-o", "x.doc")
     assert refused.returncode == 2

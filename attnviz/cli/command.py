@@ -24,6 +24,7 @@ REGISTRIES = {
     "masks": ("attnviz.nn.masks", "MASKS"),
     "position schemes": ("attnviz.nn.schemes", "SCHEMES"),
     "scores": ("attnviz.nn.scores", "SCORES"),
+    "specs": ("attnviz.analysis.diagnose.specs", "SPECS"),
 }
 """What stands in braces in a help text -> module and name of the registry."""
 

@@ -88,7 +88,10 @@ def read_dump(paths: Sequence[Path], dtypes: Mapping[str, str] | None = None) ->
     Raises:
         AttnvizError: it cannot be read; or it holds none, or several.
     """
-    dumps = read_dumps(paths, dtypes)
+    return _only(read_dumps(paths, dtypes))
+
+
+def _only(dumps: list[Dump]) -> Dump:
     if len(dumps) > 1:
         names = [".".join(dump.layer) for dump in dumps]
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
@@ -99,10 +102,22 @@ def read_dump(paths: Sequence[Path], dtypes: Mapping[str, str] | None = None) ->
     return dumps[0]
 
 
+def dump_of(
+    arrays: Mapping[str, Array],
+    dtypes: Mapping[str, str] | None = None,
+    where: str = "the arrays",
+) -> Dump:
+    """The same of arrays by their names."""
+    return _only(_dumps(where, arrays, dtypes))
+
+
 def read_dumps(paths: Sequence[Path], dtypes: Mapping[str, str] | None = None) -> list[Dump]:
     """As `read_dump`, one for each layer whose queries are there; one without a layer else."""
     where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    found = _arrays(paths)
+    return _dumps(where, _arrays(paths), dtypes)
+
+
+def _dumps(where: str, found: Mapping[str, Array], dtypes: Mapping[str, str] | None) -> list[Dump]:
     if not found:
         raise AttnvizError(f"{where} holds no arrays", SAVE)
     typed = _Types({name: canonical(text) for name, text in (dtypes or {}).items()}, found)
@@ -261,4 +276,4 @@ def _census(x: Array) -> Census:
     return Census(n_nan, int(bad.sum()) - n_nan, bad.size, first if bad.shape == x.shape else ())
 
 
-__all__ = ["Census", "Dump", "read_dump", "read_dumps"]
+__all__ = ["Census", "Dump", "dump_of", "read_dump", "read_dumps"]

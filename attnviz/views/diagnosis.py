@@ -206,12 +206,19 @@ def _map(survey: Survey) -> Heatmap:
         say("where: powers of ten above rounding"),
         values.reshape(-1, n_row),
         Axis(say("head"), tuple(labels)),
-        Axis(say("query"), tuple(str(row) for row in survey.rows)),
+        _queries(survey),
         Scale(0.0, high),
         pooling="largest",
         what=say("powers of ten"),
         name="diagnosis",
     )
+
+
+def _queries(survey: Survey) -> Axis:
+    """The queries of a survey, which are all or evenly spaced."""
+    rows = survey.rows
+    step = int(rows[1] - rows[0]) if len(rows) > 1 else 1
+    return Axis(say("query"), ("",) * len(rows), int(rows[0]), step, end=int(rows[-1]) + 1)
 
 
 def _filled(entry: MistakeEntry, variant: Variant) -> str:

@@ -13,7 +13,7 @@ from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.diagnosis import Diagnosis
 from attnviz.analysis.diagnose.diagnosis import diagnose as diagnosed
 from attnviz.analysis.diagnose.readings import readings
-from attnviz.analysis.diagnose.specs import conventions
+from attnviz.analysis.diagnose.specs import DEFAULT, conventions
 from attnviz.nn.types import Array
 from attnviz.trace.dump import Dump, dump_of, read_dump
 
@@ -38,7 +38,7 @@ def diagnose(
     d_model: int | None = None,
     layout: str | None = None,
     n_head: int | None = None,
-    spec: str = "attnviz",
+    spec: str | None = None,
     params: Mapping[str, Any] | None = None,
     dtypes: Mapping[str, str] | None = None,
     **others: Any,
@@ -53,7 +53,8 @@ def diagnose(
         causal, alignment, window, scale, softcap, bias: what the attention should be, as for
             `attnviz.attend`.
         d_model: the width of the model, where it is not n_head · d_k.
-        spec: whose conventions; see `attnviz diagnose --help`. params: of an operator.
+        spec: whose conventions, attnviz's own by default: "torch", "flash", …
+        params: of an operator.
         dtypes: array -> the type that its bits stand for: {"q": "bfloat16"}, {"*": "bfloat16"}.
         others: further arrays by the names that a dump may have: sinks, q_pre, block_table, …
 
@@ -68,7 +69,7 @@ def diagnose(
     request = Request(
         layout=layout, n_head=n_head, scale=scale, causal=causal, alignment=alignment,
         window=window, softcap=softcap, d_model=d_model, dtypes=dtypes,
-        conventions=conventions(spec, params),
+        conventions=DEFAULT if spec is None else conventions(spec, params),
     )  # fmt: skip
     named = {"k": k, "v": v, "out": out, "weights": weights, "scores": scores, "mask": mask,
              "bias": bias, **others}  # fmt: skip

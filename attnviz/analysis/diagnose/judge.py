@@ -220,7 +220,7 @@ def _difference(ours: Array, given: Array) -> tuple[Array, Bool]:
 def at_least_half(noise: Array) -> Array:
     """The noise of each row, [n_row], but no less than half of the largest: that of one row alone
     is an estimate from few numbers."""
-    return np.maximum(noise, noise.max(initial=0) / 2 + TINY)
+    return np.asarray(np.maximum(noise, noise.max(initial=0) / 2 + TINY))
 
 
 def _ratio(a: Array, b: Array) -> float:

@@ -193,6 +193,8 @@ def searched_scale(judge: Judge) -> float | None:
 
 def scale_name(scale: float, c: Computation) -> str:
     """What a scale is, of the numbers that this attention has: `1/√64, d_k`; empty if none."""
+    if scale <= 0:
+        return ""
     for name, value in known_scales(c).items():
         if abs(math.log(scale / value)) < NAMED:
             return name

@@ -36,8 +36,12 @@ class WantedOptions:
     """What the attention should compute, where the dump does not say it."""
 
     spec: Annotated[
-        str, typer.Option(help="Whose conventions: {conventions}", rich_help_panel=WANTED)
-    ] = "attnviz"
+        str | None,
+        typer.Option(
+            help="Whose conventions: {specs} (default: those of `attnviz attend`)",
+            rich_help_panel=WANTED,
+        ),
+    ] = None
     params: Annotated[
         Path | None,
         typer.Option(
@@ -152,10 +156,10 @@ def diagnose(
 
 def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
     from attnviz.analysis.diagnose.case import Request
-    from attnviz.analysis.diagnose.specs import conventions
+    from attnviz.analysis.diagnose.specs import DEFAULT, conventions
     from attnviz.parse import parse_factor
 
-    scale = wanted.scale
+    scale, spec = wanted.scale, wanted.spec
     if scale is not None:
         factor = parse_factor(scale, "--scale: expected a number", "--scale 0.125, or --scale 1/8")
     return Request(
@@ -168,7 +172,7 @@ def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
         softcap=wanted.softcap,
         d_model=wanted.d_model,
         dtypes=arrays.dtypes(),
-        conventions=conventions(wanted.spec, _params(wanted.params)),
+        conventions=DEFAULT if spec is None else conventions(spec, _params(wanted.params)),
     )
 
 
