@@ -1,6 +1,7 @@
 """The known mistakes, one file a family. Importing this package fills `MISTAKES`."""
 
 from attnviz.analysis.diagnose.mistakes import (
+    causal,
     heads,
     layout,
     masks,
@@ -11,6 +12,7 @@ from attnviz.analysis.diagnose.mistakes import (
 )
 
 __all__ = [
+    "causal",
     "heads",
     "layout",
     "masks",

@@ -253,11 +253,12 @@ def filled_above_real_scores(c: Computation) -> Iterator[Variant]:
 
 
 def _fills_that_show(c: Computation, values: tuple[float, ...]) -> Iterator[Variant]:
+    if step_that_hides(c) is None:
+        return
     bound = _largest_score(c) + NEGLIGIBLE
     for value in values:
         if -value < bound:
-            for variant in _otherwise(c, _filled(value)):
-                yield variant._replace(parameter={"value": value, **variant.parameter})
+            yield Variant(after_hiding(c, c.masking.parts, _filled(value)), {"value": value})
 
 
 @MISTAKES.add(
