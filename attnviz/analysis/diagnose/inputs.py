@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,6 +35,13 @@ class Named(Protocol):
         """Role -> the type that its numbers were computed in."""
 
 
+class _Dump(NamedTuple):
+    where: str
+    arrays: Mapping[str, Array]
+    names: Mapping[str, str]
+    dtypes: Mapping[str, str]
+
+
 class Inputs:
     """What an operator takes, by the roles of a dump's arrays; errors use the names of the file,
     and where it has none, the operator's own."""
@@ -44,6 +51,12 @@ class Inputs:
         """The operator, in errors."""
         self.dump = dump
         self._own_names = own_names
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> Inputs:
+        """The same with other arrays, whose names are those of the operator where they are new."""
+        names = {role: self.name(role) for role in arrays}
+        dump = _Dump(self.dump.where, arrays, names, self.dump.dtypes)
+        return Inputs(self.what, dump, self._own_names)
 
     def has(self, *roles: str) -> bool:
         return all(role in self.dump.arrays for role in roles)

@@ -23,7 +23,8 @@ class Field(NamedTuple):
     expected: str
     """In words: `a whole number`."""
     kind: type | Mapping[str, int] = float
-    """float, int, bool, tuple (two whole numbers), or the names of an enumeration."""
+    """float, int, bool, tuple (two whole numbers), list (zeros), or the names of an enumeration and
+    their values."""
 
 
 def number(default: float | None) -> Field:
@@ -123,7 +124,18 @@ def _pair(value: Any) -> tuple[int, int] | None:
     return None
 
 
-_READ: Mapping[type, Any] = {float: _number, int: _whole, bool: _truth, tuple: _pair}
+def _zeros(value: Any) -> tuple[int, ...] | None:
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple(values) if all(each == 0 for each in values) else None
+
+
+_READ: Mapping[type, Any] = {
+    float: _number,
+    int: _whole,
+    bool: _truth,
+    tuple: _pair,
+    list: _zeros,
+}
 
 
 def _shown(value: Any) -> str:

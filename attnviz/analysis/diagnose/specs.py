@@ -242,4 +242,16 @@ def vllm(params: Mapping[str, Any]) -> Conventions:
     return vllm_conventions(params)
 
 
+@SPECS.add(
+    title="Huawei Ascend's ATB: SelfAttention and PagedAttention",
+    source="https://www.hiascend.com/document/detail/zh/canncommercial/82RC1/API/ascendtbapi/"
+    "ascendtb_01_0272.html",
+)
+def atb(params: Mapping[str, Any], *, order: str = "documented") -> Conventions:
+    """SelfAttention and PagedAttention of Huawei Ascend's Transformer Boost (ATB)."""
+    from attnviz.analysis.diagnose.atb import atb_conventions
+
+    return atb_conventions(params, order)
+
+
 __all__ = ["DEFAULT", "SPECS", "Conventions", "SpecEntry", "conventions", "filled"]

@@ -28,6 +28,9 @@ class Text(NamedTuple):
     """[n_head or 1, n_q, n_k], True = visible"""
     bias: Array | None = None
     """[n_head or 1, n_q, n_k]"""
+    mask: Array | None = None
+    """[n_head or 1, n_q, n_k]: what the dump itself holds, of which `visible` and `bias` were
+    made."""
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -58,6 +61,8 @@ class Together(NamedTuple):
     bias: Array | None
     out: Array | None
     """[n_batch, n_head, n_q, d_v]"""
+    mask: Array | None
+    """As the dump holds it, with axes that broadcast to those of the scores."""
 
 
 def together(texts: Sequence[Text], rule: Rule) -> Together:
@@ -103,6 +108,7 @@ def _side_by_side(texts: Sequence[Text], rule: Rule) -> Together:
         masking=masking,
         bias=_stacked([text.bias for text in texts], n_k, 0),
         out=None if texts[0].out is None else np.stack([_out(text) for text in texts]),
+        mask=_stacked([text.mask for text in texts], n_k, 0),
     )
 
 
@@ -123,6 +129,7 @@ def _packed(texts: Sequence[Text], rule: Rule) -> Together:
         masking=masking,
         bias=_diagonal([text.bias for text in texts], texts, 0),
         out=None if texts[0].out is None else np.concatenate([_out(t) for t in texts], 1)[None],
+        mask=_diagonal([text.mask for text in texts], texts, 0),
     )
 
 
