@@ -26,7 +26,8 @@ FROM_TORCH = (
 
 NUMBERS = (
     *("q", "k", "v", "qkv", "kv", "weights", "context", "scores", "logits", "k_cache", "v_cache"),
-    *("past_k", "past_v", "q_pre", "k_pre", "q_raw", "k_raw", "x", "w_qkv", "sinks", "slopes"),
+    *("kv_cache", "past_k", "past_v", "q_pre", "k_pre", "q_raw", "k_raw"),
+    *("x", "w_qkv", "sinks", "slopes"),
 )
 """Roles whose arrays hold activations: whole numbers in them are bits."""
 

@@ -48,7 +48,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     # texts one after another, and caches
     "cu_q": (
         *("cu_seqlens", "cu_seqlens_q", "cu_seq_lens", "cu_seq_lens_q", "cu_seqlen", "cu_seqlen_q"),
-        "qo_indptr",
+        *("qo_indptr", "query_start_loc"),
     ),
     "cu_k": ("cu_seqlens_k", "cu_seqlens_kv", "cu_seq_lens_k", "cu_seqlen_k", "kv_indptr"),
     "lengths": ("seqlens", "seq_lens", "seqlen", "seq_len", "lengths", "lens", "valid_lens"),
@@ -59,6 +59,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "block_tables": ("block_tables", "block_table"),
     "k_cache": ("k_cache", "key_cache"),
     "v_cache": ("v_cache", "value_cache"),
+    "kv_cache": ("kv_cache",),
     "past_k": ("past_k", "past_key", "past_keys", "k_past"),
     "past_v": ("past_v", "past_value", "past_values", "v_past"),
     # before the rotation, the norm, the projection
@@ -75,6 +76,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "positions": ("positions", "position_ids", "pos_ids", "q_positions"),
     "k_positions": ("k_positions", "key_positions"),
     "rope_base": ("base", "theta", "rope_theta", "rope_base", "rotary_base", "freq_base"),
+    "frequencies": ("inv_freq", "rope_freqs", "rotary_freqs"),
+    "interleaved": ("interleaved", "rope_interleaved", "rotary_interleaved"),
+    "rotary_width": ("rotary_dim", "rot_dim", "rotary_width", "rotary_ndims"),
     "x": ("x", "hidden", "hidden_states", "attn_input"),
     "w_qkv": ("w_qkv", "qkv_weight", "qkv_proj_weight", "c_attn_weight", "in_proj_weight"),
 }

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.diagnose.picked import Picked
 from attnviz.analysis.diagnose.specs import DEFAULT, Conventions
 from attnviz.errors import AttnvizError
 from attnviz.language import say
@@ -27,6 +28,13 @@ class GivenMask(NamedTuple):
     """Its own numbers."""
     reading: str
     """How it was understood, in a sentence."""
+
+    def of(self, some: Picked) -> GivenMask:
+        """The part of it for some items and heads."""
+        parts = (None if x is None else some.of(x) for x in self[:3])
+        visible, bias, raw = parts
+        assert raw is not None
+        return GivenMask(visible, bias, raw, self.reading)
 
 
 def read_mask(name: str, role: str, x: Array, conventions: Conventions = DEFAULT) -> GivenMask:

@@ -12,20 +12,14 @@ from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.readings import readings
 from attnviz.errors import AttnvizError
-from attnviz.trace.dtypes import true_type
-from attnviz.trace.dump import Dump
-from attnviz.trace.names import parse_name
+from attnviz.trace.dump import dump_of as made
 
 B, H, G, N, M, D, E = 2, 6, 3, 5, 7, 11, 13
 CAUSAL = np.tril(np.ones((N, M), bool), M - N)
 
 
 def dump_of(**arrays):
-    """A dump of these arrays, by their names, as the reader of files gives it."""
-    roles = {parse_name(name).role: name for name in arrays}
-    by_role = {role: np.asarray(arrays[name]) for role, name in roles.items()}
-    types = {role: true_type(x) for role, x in by_role.items()}
-    return Dump("dump.npz", by_role, roles, types)
+    return made({name: np.asarray(x) for name, x in arrays.items()}, where="dump.npz")
 
 
 @pytest.fixture
@@ -235,7 +229,7 @@ def test_values_of_one_item_serve_all(qkv):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"out": None}, "beside q, k, v there is no output and no weights to compare"),
+        ({"out": None}, "v [2, 3, 7, 13] there is no output and no weights to compare"),
         ({"q": None, "k": None, "v": None}, "there is no q and no k: it holds out [2, 6, 5, 13]"),
         ({"v": None}, "there is no v, which the output is made of"),
         ({"k": (B, G, M, D + 1)}, "as [batch, n_head, n_q, d_k], d_k is 11, but 12 in k"),
