@@ -45,14 +45,14 @@ def seen_by(part: Masking, c: Computation) -> Bool:
     return np.ones((1, 1, 1, 1), bool) if seen is None else seen
 
 
-def after_hiding(
+def applied_otherwise(
     c: Computation, parts: tuple[str, ...], step: Callable[[Masking], Step]
 ) -> Computation:
-    """With some parts of the masking applied otherwise, by a step behind the one that applies the
-    rest; the same computation where no step applies a mask."""
+    """With some parts of the masking applied by another step, before the rest is applied as it
+    should be; the same computation where no step applies a mask."""
     hides = step_that_hides(c)
     rest, part = apart(c, parts)
-    return c if hides is None else rest.instead_of(hides, hides, step(part))
+    return c if hides is None else rest.instead_of(hides, step(part), hides)
 
 
 PART_WORDS = {

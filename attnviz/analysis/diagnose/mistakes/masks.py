@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation, Step
 from attnviz.analysis.diagnose.hiding import (
-    after_hiding,
+    applied_otherwise,
     empty_rows,
     hiding,
     instead_of_hiding,
@@ -135,7 +135,7 @@ def _filled(value: float) -> Callable[[Masking], Step]:
 def _otherwise(c: Computation, step: Callable[[Masking], Step]) -> Iterator[Variant]:
     """With the mask, or one part of it, applied by a step of another kind."""
     for parts, parameter, words in whole_or_part(c):
-        yield Variant(after_hiding(c, parts, step), parameter, words)
+        yield Variant(applied_otherwise(c, parts, step), parameter, words)
 
 
 @MISTAKES.add(
@@ -258,7 +258,7 @@ def _fills_that_show(c: Computation, values: tuple[float, ...]) -> Iterator[Vari
     bound = _largest_score(c) + NEGLIGIBLE
     for value in values:
         if -value < bound:
-            yield Variant(after_hiding(c, c.masking.parts, _filled(value)), {"value": value})
+            yield Variant(applied_otherwise(c, c.masking.parts, _filled(value)), {"value": value})
 
 
 @MISTAKES.add(
@@ -277,7 +277,7 @@ def filled_with_enough(c: Computation) -> Iterator[Variant]:
         bound = 2 * _largest_score(c) + NEGLIGIBLE
         for value in FILLS:
             if -value > bound:
-                changed = after_hiding(c, c.masking.parts, _filled(value))
+                changed = applied_otherwise(c, c.masking.parts, _filled(value))
                 yield Variant(changed, {"value": value})
 
 
@@ -631,7 +631,7 @@ def _nan_where_visible(part: Masking) -> Step:
 def zero_times_infinity(c: Computation) -> Iterator[Variant]:
     """Every row that sees a key is NaN."""
     if step_that_hides(c):
-        yield Variant(after_hiding(c, c.masking.parts, _nan_where_visible))
+        yield Variant(applied_otherwise(c, c.masking.parts, _nan_where_visible))
 
 
 def _all_nan(x: Array, c: Computation) -> Array:
@@ -662,7 +662,7 @@ def fill_overflows(c: Computation) -> Iterator[Variant]:
     if step_that_hides(c):
         words = to_say("as a factor of 1 − mask: 0 · −∞ is NaN")
         yield Variant(
-            after_hiding(c, c.masking.parts, lambda part: _all_nan), {"factor": True}, words
+            applied_otherwise(c, c.masking.parts, lambda part: _all_nan), {"factor": True}, words
         )
 
 
@@ -822,15 +822,20 @@ def padding_one_key_off(c: Computation) -> Iterator[Variant]:
     keys = c.masking.keys
     if step_that_hides(c) is None or keys is None:
         return
-    for side, shift in (("right", 1), ("left", -1)):
-        beside = _shifted(keys, shift)
-        for by, changed in ((1, keys | beside), (-1, keys & beside)):
-            if not np.array_equal(changed, keys):
-                words = (
-                    to_say("one more key is seen") if by == 1 else to_say("one key fewer is seen")
-                )
-                parameter = {"by": by, "side": side}
-                yield Variant(c.with_masking(keys=changed), parameter, words)
+    for side, edge, shift in (("right", -1, 1), ("left", 0, -1)):
+        if keys[..., edge].all():
+            continue
+        longer, shorter = keys | _moved(keys, shift), keys & _moved(keys, -shift)
+        for by, changed in ((1, longer), (-1, shorter)):
+            words = to_say("one more key is seen") if by == 1 else to_say("one key fewer is seen")
+            yield Variant(c.with_masking(keys=changed), {"by": by, "side": side}, words)
+
+
+def _moved(keys: Bool, by: int) -> Bool:
+    """keys [..., n_k], each one place later (1) or earlier (-1); nothing comes in at the end."""
+    moved = np.roll(keys, by, -1)
+    moved[..., 0 if by == 1 else -1] = False
+    return moved
 
 
 # what belongs together
