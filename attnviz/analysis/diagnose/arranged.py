@@ -290,7 +290,7 @@ def _rotary(dump: Dump, made: Qkv) -> Rotary:
     if k_positions is None:
         k_positions = q_positions if n == m and q_positions is not None else np.arange(m)
     if q_positions is None:
-        q_positions = k_positions[..., m - n :]
+        q_positions = k_positions[..., m - n :] if n <= m else np.arange(n)
     frequencies = dump.arrays.get("frequencies")
     style: RopeStyle = "interleaved" if scalar(dump, "interleaved") else "half"
     width = scalar(dump, "rotary_width")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnviz.analysis.diagnose.arranged import Qkv
+from attnviz.analysis.diagnose.axes import Misfit
 from attnviz.analysis.diagnose.masking import Masking
 from attnviz.analysis.diagnose.texts import Rule, Text, Together, together
-from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.dump import Dump
 
@@ -29,9 +29,12 @@ def starts(dump: Dump, qkv: Qkv) -> Starts | None:
     """Those that a dump says, for q [1, n_head, n, d]; None where it packs nothing.
 
     Raises:
-        AttnvizError: they do not fit the tokens.
+        Misfit: they do not fit the tokens.
     """
+    packs = dump.arrays.get("cu_q")
     if qkv.sizes["b"] != 1:
+        if packs is not None and packs.size != qkv.sizes["b"] + 1:
+            raise Misfit(f"{dump.described('cu_q')} is for texts without a batch axis")
         return None
     q = _starts(dump, "cu_q", ("lengths",), qkv.sizes["n"])
     if q is None:
@@ -40,10 +43,9 @@ def starts(dump: Dump, qkv: Qkv) -> Starts | None:
     if k is None and qkv.sizes["n"] == qkv.sizes["m"]:
         k = q
     if k is None or len(k) != len(q):
-        raise AttnvizError(
-            f"{dump.where}: {dump.described('cu_q', 'cu_k', 'lengths', 'k_lengths')} do not say "
-            f"where the keys of each of {len(q) - 1} texts begin",
-            "save cu_seqlens_k, too, [n_text + 1]",
+        raise Misfit(
+            f"{dump.described('cu_q', 'cu_k', 'lengths', 'k_lengths')} do not say where the keys "
+            f"of each of {len(q) - 1} texts begin"
         )
     return Starts(q, k)
 
@@ -55,10 +57,9 @@ def _starts(dump: Dump, cumulated: str, lengths: Sequence[str], n: int) -> Array
         x = x.reshape(-1).astype(np.int64)
         x = x if x.size and x[0] == 0 else np.concatenate([[0], x])
         if (np.diff(x) < 0).any() or x[-1] > n:
-            raise AttnvizError(
-                f"{dump.where}: {dump.names[cumulated]} is {x[:8].tolist()}; expected numbers from "
-                f"0 to at most {n} that never fall",
-                "where each text begins, and where the last one ends",
+            raise Misfit(
+                f"{dump.names[cumulated]} is {x[:8].tolist()}; expected numbers from 0 to at most "
+                f"{n} that never fall"
             )
         return x
     for role in lengths:

@@ -111,7 +111,7 @@ def _cases(dump: Dump, request: Request, qkv: Qkv) -> Iterator[Case]:
                 q, k, v,
                 **_numbers(dump, request, q.shape[-1]),
                 bias=bias,
-                sinks=_sinks(dump, some),
+                sinks=_sinks(dump, qkv.sizes["h"], some),
                 masking=masking,
                 facts=replace(facts, mask=masked[0].raw if masked else None),
             )  # fmt: skip
@@ -144,7 +144,7 @@ def _packed_cases(dump: Dump, request: Request, qkv: Qkv, where: Starts) -> Iter
             wanted = computation(
                 *(floating(x) for x in (joined.q, joined.k, joined.v)),
                 **_numbers(dump, request, joined.q.shape[-1]),
-                sinks=_sinks(dump),
+                sinks=_sinks(dump, qkv.sizes["h"]),
                 masking=joined.masking,
                 facts=replace(qkv.facts, fused=None, inputs=None),
             )
@@ -257,8 +257,9 @@ def _mask_options(
 def _lengths(dump: Dump, qkv: Qkv) -> Iterator[GivenMask]:
     """How many keys of each item are no padding."""
     b, m = qkv.sizes["b"], qkv.sizes["m"]
-    for role in ("k_lengths", "lengths"):
+    for role in ("k_lengths", "cu_k", "lengths", "cu_q"):
         x = dump.arrays.get(role)
+        x = np.diff(x.reshape(-1)) if x is not None and role.startswith("cu_") else x
         if x is not None and x.size == b and x.min() >= 0 and x.max() <= m:
             seen = np.arange(m) < x.reshape(b, 1, 1, 1)
             said = say("{name}: keys from there on are padding", name=dump.names[role])
@@ -354,10 +355,12 @@ def _bias(
     return -facts.alibi[:, None, None] * distance, (said,)
 
 
-def _sinks(dump: Dump, some: Picked | None = None) -> Array | None:
+def _sinks(dump: Dump, n_head: int, some: Picked | None = None) -> Array | None:
     sinks = dump.arrays.get("sinks")
     if sinks is None:
         return None
+    if sinks.size != n_head:
+        raise Misfit(f"{dump.described('sinks')} are not one a head, of {n_head}")
     sinks = floating(sinks).reshape(-1)
     return sinks if some is None else some.of_heads(sinks)
 
