@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -45,3 +46,25 @@ def test_queries_keys_and_values(tmp_path):
     done = attnviz.attend(sample["q"], sample["k"], sample["v"], causal=True)
     np.testing.assert_allclose(done.weights, sample["weights"], atol=1e-6)
     np.testing.assert_allclose(done.context, sample["out"], atol=1e-6)
+
+
+def test_ascend(tmp_path, cli):
+    """The dumps are what their script writes; the one that was called without qkScale is found."""
+    folder = SAMPLES / "diagnose" / "ascend"
+    subprocess.run([sys.executable, folder / "make.py", tmp_path], check=True)
+    assert (tmp_path / "params.json").read_bytes() == (folder / "params.json").read_bytes()
+    how = ("--spec", "atb", "--params", folder / "params.json")
+    for name, verdict, causes in (
+        ("correct.npz", "match", []),
+        ("qkscale-left-at-1.npz", "differs", ["S1"]),
+    ):
+        sample, again = np.load(folder / name), np.load(tmp_path / name)
+        assert sample.files == again.files
+        for array in sample.files:
+            np.testing.assert_allclose(sample[array], again[array], atol=1e-3)
+        done = cli("diagnose", folder / name, *how, "--json")
+        assert done.returncode == (1 if causes else 0)
+        found = json.loads(done.stdout)
+        assert found["verdict"] == verdict
+        assert [cause["id"] for cause in found["causes"]][:1] == causes
+        assert found["reading"][0].startswith("ATB's SelfAttention, calcType 3 (PA_ENCODER)")

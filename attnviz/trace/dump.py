@@ -26,8 +26,8 @@ FROM_TORCH = (
 
 NUMBERS = (
     *("q", "k", "v", "qkv", "kv", "weights", "context", "scores", "logits", "k_cache", "v_cache"),
-    *("kv_cache", "past_k", "past_v", "q_pre", "k_pre", "q_raw", "k_raw"),
-    *("x", "w_qkv", "sinks", "slopes"),
+    *("capped", "qk_output", "kv_cache", "log_n"),
+    *("past_k", "past_v", "q_pre", "k_pre", "q_raw", "k_raw", "x", "w_qkv", "sinks", "slopes"),
 )
 """Roles whose arrays hold activations: whole numbers in them are bits."""
 

@@ -54,9 +54,22 @@ def readings(dump: Dump, request: Request | None = None) -> list[Case]:
         AttnvizError: something is missing, or nothing fits; with the axes that were tried.
     """
     request = filled(request or Request())
-    cases = _by_specification(dump, request)
-    if cases:
-        return cases
+    rules = request.conventions
+    if "block_tables" in dump.arrays and rules.name == DEFAULT.name:
+        rules = conventions("vllm")  # a cache in blocks is read as vLLM does
+    cases = rules.read(dump, request)
+    if any(not case.given for case in cases):
+        check_given(dump)
+    said = [say(sentence) for sentence in rules.words]
+    return [
+        replace(case, reading=(*said, *map(say, case.reading)))
+        for case in cases or _by_axes(dump, request)
+    ]
+
+
+def _by_axes(dump: Dump, request: Request) -> list[Case]:
+    """Every order of the axes of q, k and v."""
+    cases: list[Case] = []
     misfits: dict[str, str] = {}
     for source in sources(dump, request):
         for attempt in attempts(dump, request, source):
@@ -70,17 +83,6 @@ def readings(dump: Dump, request: Request | None = None) -> list[Case]:
     least = min(case.rank for case in cases)
     cases = [replace(case, rank=case.rank - least) for case in cases]
     return sorted(cases, key=lambda case: case.rank)[:MAX_CASES]
-
-
-def _by_specification(dump: Dump, request: Request) -> list[Case]:
-    """What a specification reads itself; a cache in blocks is read as vLLM does."""
-    if "block_tables" in dump.arrays and request.conventions.name == DEFAULT.name:
-        cases = conventions("vllm").read(dump, request)
-    else:
-        cases = request.conventions.read(dump, request)
-    if any(not case.given for case in cases):
-        check_given(dump)
-    return list(cases)
 
 
 # what was computed of them

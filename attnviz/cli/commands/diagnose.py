@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,7 +45,9 @@ class WantedOptions:
     params: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.json", help="Parameters of an operator, as ATB's", rich_help_panel=WANTED
+            metavar="FILE.json",
+            help="The operator's own parameters, of --spec",
+            rich_help_panel=WANTED,
         ),
     ] = None
     causal: Annotated[
@@ -156,10 +158,16 @@ def diagnose(
 
 def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
     from attnviz.analysis.diagnose.case import Request
+    from attnviz.analysis.diagnose.params import read_params_file
     from attnviz.analysis.diagnose.specs import DEFAULT, conventions
     from attnviz.parse import parse_factor
 
-    scale, spec = wanted.scale, wanted.spec
+    scale, spec, file = wanted.scale, wanted.spec, wanted.params
+    params = None if file is None else read_params_file(file)
+    if params is not None and spec is None:
+        raise AttnvizError(
+            f"--params {file}: which operator takes them is not said", "--spec atb, for example"
+        )
     if scale is not None:
         factor = parse_factor(scale, "--scale: expected a number", "--scale 0.125, or --scale 1/8")
     return Request(
@@ -172,24 +180,8 @@ def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
         softcap=wanted.softcap,
         d_model=wanted.d_model,
         dtypes=arrays.dtypes(),
-        conventions=DEFAULT if spec is None else conventions(spec, _params(wanted.params)),
+        conventions=DEFAULT if spec is None else conventions(spec, params),
     )
-
-
-def _params(path: Path | None) -> Mapping[str, Any] | None:
-    """The parameters of an operator."""
-    if path is None:
-        return None
-    from attnviz.files import read_file
-    from attnviz.parse import parse_json
-
-    try:
-        content = parse_json(read_file(path))
-    except ValueError as error:
-        raise AttnvizError(f"{path} is no JSON: {error}", '{"headNum": 8}') from error
-    if not isinstance(content, dict):
-        raise AttnvizError(f"{path}: expected one JSON object with parameters", '{"headNum": 8}')
-    return content
 
 
 def _counted(bar: Callable[[int, int], None] | None) -> Callable[[], None]:
