@@ -1,6 +1,7 @@
 """The known mistakes, one file a family. Importing this package fills `MISTAKES`."""
 
 from attnviz.analysis.diagnose.mistakes import (
+    cache,
     causal,
     heads,
     layout,
@@ -14,6 +15,7 @@ from attnviz.analysis.diagnose.mistakes import (
 )
 
 __all__ = [
+    "cache",
     "causal",
     "heads",
     "layout",

@@ -302,25 +302,33 @@ def qk_norm_of_another_eps(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="N1",
     family="norm",
-    title=to_say("the norm on v too"),
-    computed="softmax(QKᵀ/√d_k) norm(V)",
-    wanted="softmax(QKᵀ/√d_k) V",
+    title=to_say("the norm on {arrays}, not on q and k alone"),
+    computed="{computed}",
+    wanted="softmax(norm(Q) norm(K)ᵀ/√d_k) V",
     fix="q, k = self.q_norm(q), self.k_norm(k); v stays as it is",
     threads=("kyegomez/MegaVIT#17",),
     detect="more",
     rarity=4,
 )
 def norm_of_values(c: Computation) -> Iterator[Variant]:
-    """With the key's gain where it fits, or without one."""
+    """On v too, or on v in the place of q; with the key's gain where it fits, or without one."""
     n = normed(c)
     if n is None or n.k_norm is None:
         return
-    norm = n.k_norm
-    if c.v.shape[-1] == c.d_k:
-        yield Variant(replace(c, v=norm(c.v)), {"gain": "k_norm"}, "k_norm(v)")
-    if not np.allclose(norm.gain, 1, rtol=1e-3):
-        bare = replace(norm, gain=1.0, bias=0.0)
-        yield Variant(replace(c, v=bare(c.v)), {"gain": "1"}, "norm(v)")
+    bare = replace(n.k_norm, gain=1.0, bias=0.0)
+    gains = {"k_norm": n.k_norm} if c.v.shape[-1] == c.d_k else {}
+    if not np.allclose(n.k_norm.gain, 1, rtol=1e-3) or not gains:
+        gains["1"] = bare
+    without_q = with_norms(c, n, None, n.k_norm, "q")
+    for gain, norm in gains.items():
+        for arrays, made in (("q, k, v", c), ("k, v", without_q)):
+            q = "norm(Q)" if made is c else "Q"
+            parameter = {
+                "arrays": arrays,
+                "gain": gain,
+                "computed": f"softmax({q} norm(K)ᵀ/√d_k) norm(V)",
+            }
+            yield Variant(replace(made, v=norm(c.v)), parameter, f"{arrays}, gain {gain}")
 
 
 @MISTAKES.add(

@@ -323,7 +323,7 @@ def rope_scaling_added(c: Computation) -> Iterator[Variant]:
         "flashinfer-ai/flashinfer#847",
         "fla-org/flash-linear-attention#766",
         "microsoft/onnxruntime-genai#2354",
-        "RobertCsordas/moeut#6",
+        "ml-explore/mlx-lm#1699",
     ),
     detect="more",
     pairs=True,

@@ -173,9 +173,11 @@ def test_of_another_eps():
 
 
 def test_of_values():
-    c, _, _ = norm_case()
-    near(c, out(c, c.q, c.k, rms(c.v, GAINS["k"])), "norm_of_values", gain="k_norm")
-    near(c, out(c, c.q, c.k, rms(c.v)), "norm_of_values", gain="1")
+    c, q, _ = norm_case()
+    v = rms(c.v, GAINS["k"])
+    near(c, out(c, c.q, c.k, v), "norm_of_values", gain="k_norm", arrays="q, k, v")
+    near(c, out(c, q, c.k, v), "norm_of_values", gain="k_norm", arrays="k, v")
+    near(c, out(c, c.q, c.k, rms(c.v)), "norm_of_values", gain="1", arrays="q, k, v")
 
 
 AT = np.arange(N)
