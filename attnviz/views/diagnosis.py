@@ -224,7 +224,8 @@ def _queries(survey: Survey) -> Axis:
 def _filled(entry: MistakeEntry, variant: Variant) -> str:
     """The title with its parameters, and the variant in words."""
     text = _formatted(say(entry.title), dict(variant.parameter))
-    return f"{text}: {variant.words}" if variant.words and variant.words not in text else text
+    words = say(variant.words)
+    return f"{text}: {words}" if words and words not in text else text
 
 
 def _formatted(text: str, parameter: dict[str, object]) -> str:

@@ -108,6 +108,18 @@ def unmasked_where_empty(x: Array, c: Computation) -> Array:
     return np.where(seen | ~seen.any(-1, keepdims=True), x, x.dtype.type(-np.inf))
 
 
+ROUGH = -1e4
+"""A usual finite number; float32 keeps about three decimals of a score to which it is added."""
+
+
+@hiding
+def rounded_where_empty(x: Array, c: Computation) -> Array:
+    """The same, with what float32 loses of the scores meanwhile."""
+    rough = (x.astype(np.float32) + np.float32(ROUGH)).astype(x.dtype) - x.dtype.type(ROUGH)
+    seen = seen_by(c.masking, c)
+    return unmasked_where_empty(np.where(seen.any(-1, keepdims=True), x, rough), c)
+
+
 def empty_rows(c: Computation) -> bool:
     """Whether it matters what becomes of a query that sees no key."""
     if c.sinks is not None or step_that_hides(c) is None:

@@ -10,12 +10,14 @@ import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation, Step
 from attnviz.analysis.diagnose.hiding import (
+    ROUGH,
     applied_otherwise,
     empty_rows,
     hiding,
     instead_of_hiding,
     misread,
     nan_where_empty,
+    rounded_where_empty,
     seen_by,
     step_that_hides,
     uniform_where_empty,
@@ -563,7 +565,9 @@ def unmasked_rows(c: Computation) -> Iterator[Variant]:
     """A finite number is added to every score of such a row, and cancels."""
     if not empty_rows(c):
         return
-    yield Variant(instead_of_hiding(c, unmasked_where_empty), {"empty_rows": "unmasked"})
+    parameter = {"empty_rows": "unmasked"}
+    yield Variant(instead_of_hiding(c, unmasked_where_empty), parameter)
+    yield Variant(instead_of_hiding(c, rounded_where_empty), {**parameter, "fill": ROUGH})
     if len(c.masking.parts) > 1:
         words = to_say("among the keys that the fewest masks hide")
         parameter = {"empty_rows": "unmasked", "masks": "added"}

@@ -240,6 +240,21 @@ def test_rows_that_see_nothing() -> None:
     assert_weights(one("unmasked_rows", c, empty_rows="unmasked"), c, w)
 
 
+def test_float32_rounds_what_is_added() -> None:
+    """softmax(scores + -1e4) in float32 keeps three decimals of the scores of such a row."""
+    c = square("left")
+    logits = plain.logits(c, lambda x, *at: x * S).astype(np.float32) + np.float32(-1e4)
+    w = plain.weights(c, hides(left_padded))
+    for b, i in EMPTY:
+        for h in range(N_HEAD):
+            w[b, h, i] = shifted([float(x) for x in logits[b, h, i]])
+    found = one("unmasked_rows", c, empty_rows="unmasked", fill=-1e4)
+    got = compute(found.computation).weights
+    np.testing.assert_allclose(got, w, rtol=0, atol=1e-12)
+    bare = compute(one("unmasked_rows", c, empty_rows="unmasked").computation).weights
+    assert np.abs(got - bare).max() > 1e-5
+
+
 def times_hidden(b: int, i: int, j: int) -> int:
     return (j > i) + (j < N - LENGTHS[b])
 
