@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from attnviz.analysis.diagnose.apart import Suggestion
 from attnviz.analysis.diagnose.diagnosis import Cause, Diagnosis
-from attnviz.analysis.diagnose.recover import Recovered
+from attnviz.analysis.diagnose.recover import Bias, Recovered, SeenKeys
 from attnviz.analysis.diagnose.registry import MistakeEntry, Variant
 from attnviz.analysis.diagnose.survey import Survey
 from attnviz.analysis.diagnose.where import orders, ranges, where
@@ -135,7 +135,7 @@ def _cause(cause: Cause, number: int) -> Iterator[Line]:
 
 
 def _formulas(entry: MistakeEntry, variant: Variant) -> Iterator[Line]:
-    parameter = dict(variant.parameter)
+    parameter = variant.parameter
     if entry.computed:
         yield Line(_formatted(entry.computed, parameter), say("computed"))
     if entry.wanted:
@@ -185,14 +185,46 @@ def _recovered(found: Recovered) -> Iterator[Line]:
         )  # fmt: skip
         yield Line(text, say("recovered"))
     if found.row_sums is not None and found.weights is not None:
-        low, high = found.row_sums
-        text = (
-            say("the weights follow from the output; rows sum to {low} to {high}",
-                low=f"{low:.4g}", high=f"{high:.4g}")
-            if found.weights.recovered
-            else say("rows sum to {low} to {high}", low=f"{low:.4g}", high=f"{high:.4g}")
-        )  # fmt: skip
-        yield Line(text, say("weights"))
+        low, high = (f"{each:.4g}" for each in found.row_sums)
+        sums = (
+            say("rows sum to {low}", low=low)
+            if low == high
+            else say("rows sum to {low} to {high}", low=low, high=high)
+        )
+        source = say("they follow from the output") if found.weights.recovered else ""
+        yield Line("; ".join(filter(None, (sums, source))), say("weights"))
+    if found.keys is not None and (found.keys.n_leaking or found.keys.n_missing):
+        yield Line(_seen(found.keys), say("mask"))
+    if found.bias is not None:
+        yield Line(_added(found.bias), say("bias"))
+
+
+def _seen(keys: SeenKeys) -> str:
+    """How the keys that have a weight differ from those that should."""
+    parts = []
+    if keys.n_leaking:
+        parts.append(say("{n} of {all} cells have a weight that should have none",
+                         n=keys.n_leaking, all=keys.n_cell))  # fmt: skip
+    if keys.n_missing:
+        parts.append(say("{n} of {all} cells have no weight that should have one",
+                         n=keys.n_missing, all=keys.n_cell))  # fmt: skip
+    if keys.masking is not None:
+        rules = ", ".join(keys.masking.parts)
+        parts.append(
+            say("what has a weight is: {rules}", rules=rules)
+            if rules
+            else say("every key has a weight")
+        )
+    return "; ".join(parts)
+
+
+def _added(bias: Bias) -> str:
+    """What the scores have beside q · k and the bias that is wanted."""
+    if bias.slopes is None:
+        return say("beside scale · q·k the scores have something else: rms {rms}",
+                   rms=f"{bias.rms:.2g}")  # fmt: skip
+    slopes = ", ".join(f"{slope:.4g}" for slope in bias.slopes[:MOST_OTHERS])
+    return say("to the scores is added -m · distance, m = {slopes}", slopes=slopes)
 
 
 def _map(survey: Survey) -> Heatmap:
@@ -223,17 +255,25 @@ def _queries(survey: Survey) -> Axis:
 
 def _filled(entry: MistakeEntry, variant: Variant) -> str:
     """The title with its parameters, and the variant in words."""
-    text = _formatted(say(entry.title), dict(variant.parameter))
+    text = _formatted(say(entry.title), variant.parameter)
     words = say(variant.words)
     return f"{text}: {words}" if words and words not in text else text
 
 
-def _formatted(text: str, parameter: dict[str, object]) -> str:
+def _formatted(text: str, parameter: Mapping[str, object]) -> str:
+    """A text with the parameters of a mistake in it; as it is where they are not among them."""
     try:
-        return text.format_map({k: _short(v) for k, v in parameter.items()})
+        return text.format_map({name: _short(value) for name, value in parameter.items()})
     except (KeyError, IndexError, ValueError):
         return text
 
 
-def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+class _Number(float):
+    """Six digits, where a text does not say how many."""
+
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec or ".6g")
+
+
+def _short(value: object) -> object:
+    return _Number(value) if isinstance(value, float) else value

@@ -12,7 +12,7 @@ from attnviz.analysis.diagnose import mistakes  # noqa: F401  (fills the registr
 from attnviz.analysis.diagnose.apart import Suggestion, telling_apart
 from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_half
-from attnviz.analysis.diagnose.noise import DTYPES
+from attnviz.analysis.diagnose.noise import DTYPES, rms
 from attnviz.analysis.diagnose.recover import Recovered, recover
 from attnviz.analysis.diagnose.search import (
     Explained,
@@ -28,7 +28,7 @@ from attnviz.nn.types import Array
 N_ROW = 14
 """Queries with which every hypothesis is tried."""
 
-NEARLY = 0.2
+NEARLY = 0.1
 """An explanation that leaves less than this part of the deviation is worth a word."""
 
 Step = Callable[[], None]
@@ -138,17 +138,19 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
         return Diagnosis("match", case, reference, (), None, judge, n_tried)
     recovered = recover(case, judge)
     for dtype in (case.dtype, *_coarser(case.dtype)) if not alike else ():
-        judge = Judge(case, judge.rows, dtype)
+        coarse = Judge(case, judge.rows, dtype)
         hypotheses = [each.hypothesis for each in candidates]
         if recovered.scale is not None:
             hypotheses.append(rescaled(case.wanted, recovered.scale, recovered.scale_name))
-        alike, _ = explanations(judge, tried(judge, hypotheses))
+        alike, _ = explanations(coarse, tried(coarse, hypotheses))
         if not alike and dtype == case.dtype:
             pairs = tried(judge, double(case.wanted), step)
             n_tried += len(pairs)
             alike, _ = explanations(judge, pairs)
-        if alike:
+        if alike and (dtype == case.dtype or _is_much_nearer(coarse, alike[0])):
+            judge = coarse
             break
+        alike = []
     causes = tuple(_causes(case, judge, alike or _nearest(judge, candidates), bool(alike)))
     return Diagnosis("differs", case, reference, causes, recovered, judge, n_tried)
 
@@ -213,10 +215,13 @@ def _coarser(dtype: str) -> Iterator[str]:
 
 def _nearest(judge: Judge, candidates: Sequence[Explained]) -> list[Explained]:
     """The explanation that leaves least, if that is little."""
-    best = [each for each in candidates if each.fit.broken == 0][:1]
-    if best and best[0].fit.ratio < NEARLY * judge.reference.ratio:
-        return best
-    return []
+    whole = [each for each in candidates if each.fit.broken == 0]
+    best = min(whole, key=lambda each: rms(each.fit.off), default=None)
+    return [best] if best is not None and _is_much_nearer(judge, best) else []
+
+
+def _is_much_nearer(judge: Judge, explained: Explained) -> bool:
+    return rms(explained.fit.off) < NEARLY * rms(judge.reference.off)
 
 
 def _causes(

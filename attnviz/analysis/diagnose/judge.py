@@ -35,6 +35,9 @@ TINY = 1e-300
 SENSITIVE = 40.0
 """How many times as sensitive to rounding as the reference a computation may be."""
 
+CLOSER = 0.05
+"""One that leaves less than this part of the reference's deviation may be more sensitive yet."""
+
 MANY = 1 << 12
 """Cells of one head."""
 
@@ -115,9 +118,15 @@ class Judge:
             worst = max(worst, float(np.sqrt(np.mean(scaled**2, (0, 1, 3))).max(initial=0)))
             off.append(scaled.ravel())
         together = np.concatenate(off)
-        may_hold = broken == 0 and rms(together) < SENSITIVE * LIMIT
-        own = self._noise_of(c, stages) if may_hold else 1.0
+        own = self._noise_of(c, stages) if broken == 0 and self._may_hold(c, together) else 1.0
         return Fit(c, together, rms(last), float(np.abs(last).max(initial=0)), own, broken, worst)
+
+    def _may_hold(self, c: Computation, off: Array) -> bool:
+        """Whether its own noise, which takes time to compute, can decide."""
+        size = rms(off)
+        return c is not self.case.wanted and (
+            size < SENSITIVE * LIMIT or size < CLOSER * rms(self.reference.off)
+        )
 
     def off(self, c: Computation) -> float:
         """The rms in units of the noise, without a judgement."""
@@ -154,7 +163,7 @@ class Judge:
 
     def _noise_of(self, c: Computation, stages: Stages) -> float:
         """The noise of a computation in units of the reference's, at least 1."""
-        if c is self.case.wanted or c.mixes_rows:
+        if c.mixes_rows:
             return 1.0
         own = self._noise(c, stages)
         return max(1.0, *(_ratio(own[name], self.noise[name]) for name in self.given))

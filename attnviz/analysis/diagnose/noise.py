@@ -67,8 +67,9 @@ def _bounds(c: Computation, exact: Stages, eps: float) -> Stages:
     with np.errstate(all="ignore"):
         raw = eps * np.sqrt(dot(c.q**2, c.spread(c.k, c.n_head) ** 2))
         size = np.where(np.isfinite(exact.logits), np.abs(exact.logits), 0)
-        relative = eps * (1 + size.max(-1, keepdims=True, initial=0))
-        weights = relative * np.abs(exact.weights)
+        shares = np.nan_to_num(np.abs(exact.weights))
+        relative = eps * (1 + size + (shares * size).sum(-1, keepdims=True))
+        weights = relative * shares
         context = np.sqrt((weights**2) @ c.spread(c.v, c.n_head) ** 2)
     return Stages(raw, eps * np.abs(exact.scores), eps * np.abs(exact.capped), eps * size,
                   weights, context)  # fmt: skip

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.computation import Computation, compute
 from attnviz.analysis.diagnose.judge import Judge
+from attnviz.analysis.diagnose.masking import Masking, in_rows, recognised
 from attnviz.analysis.diagnose.noise import EPS
 from attnviz.nn.types import Array, Bool
 
@@ -44,69 +45,110 @@ class Weights:
     """Whether they follow from the outputs."""
 
 
+class SeenKeys(NamedTuple):
+    """Which keys have a weight, beside those that should."""
+
+    n_leaking: int
+    """Cells that should be hidden and have a weight."""
+    n_missing: int
+    """Cells that should have a weight that one could notice, and have none."""
+    n_cell: int
+    """Cells whose weight is known."""
+    masking: Masking | None
+    """The rules that hide what has no weight; None where they cannot be told."""
+
+
+class Bias(NamedTuple):
+    """What is added to the scores beside q · k, up to a constant of each row."""
+
+    values: Array
+    """[n_head, n_row, n_k]: the mean over the items; NaN where it cannot be known."""
+    rms: float
+    """How far it is from the bias that is wanted, or from none."""
+    slopes: Array | None
+    """[n_head]: of a bias that is a multiple of the distance, as ALiBi's; else None."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recovered:
     """What follows from the numbers; None where they do not say it."""
 
     scale: float | None = None
     scale_name: str = ""
-    """`1/√64, the head width`; empty if it is no number that is known."""
-    r_squared: float | None = None
+    """`1/√64 (d_k)`; empty if it is no number that is known."""
     weights: Weights | None = None
-    visible: Bool | None = None
-    """[n_batch, n_head, n_row, n_k]: the keys that have a weight."""
-    bias: Array | None = None
-    """[n_head, n_row, n_k]: what is added to the scores beside q·k, up to a constant of each row;
-    NaN where it cannot be known."""
+    keys: SeenKeys | None = None
+    bias: Bias | None = None
     row_sums: tuple[float, float] | None = None
     """The smallest and the largest sum of a row's weights."""
 
     def manifest(self) -> dict[str, Any]:
         """As JSON, without the arrays."""
-        found = {
-            "scale": self.scale,
-            "one_over_scale_squared": None if not self.scale else self.scale**-2,
-            "scale_name": self.scale_name or None,
-            "r_squared": self.r_squared,
-            "row_sums": None if self.row_sums is None else list(self.row_sums),
-            "weights_from_outputs": self.weights is not None and self.weights.recovered,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        found: dict[str, Any] = {}
+        if self.scale is not None:
+            found |= {"scale": self.scale, "scale_name": self.scale_name or None}
+            found["one_over_scale_squared"] = self.scale**-2
+        if self.weights is not None:
+            found["weights"] = "from outputs" if self.weights.recovered else "given"
+        if self.row_sums is not None:
+            found["row_sums"] = list(self.row_sums)
+        if self.keys is not None:
+            found["mask"] = {
+                "leaking": self.keys.n_leaking,
+                "missing": self.keys.n_missing,
+                "cells": self.keys.n_cell,
+                "rules": None if self.keys.masking is None else list(self.keys.masking.parts),
+            }
+        if self.bias is not None:
+            slopes = self.bias.slopes
+            found["bias"] = {
+                "rms": self.bias.rms,
+                "slopes": None if slopes is None else slopes.tolist(),
+            }
+        return found
 
 
 def recover(case: Case, judge: Judge) -> Recovered:
     """Everything that follows from what was given."""
     weights = known_weights(case, judge)
-    if weights is None:
+    scale = None
+    if weights is not None:
+        c = case.wanted.at(weights.rows)
+        stages = compute(c)
+        scale = regressed_scale(weights, stages.raw)
+    if scale is None:
         scale = searched_scale(judge)
-        name = "" if scale is None else scale_name(scale, case.wanted)
-        return Recovered(scale=scale, scale_name=name)
-    c = case.wanted.at(weights.rows)
-    raw = compute(c).raw
-    scale, fit = regressed_scale(weights, raw)
-    scale = searched_scale(judge) if scale is None else scale
-    known = np.isfinite(weights.values)
-    sums = np.where(known.all(-1), np.nan_to_num(weights.values).sum(-1), np.nan)
-    whole = sums[np.isfinite(sums)]
+    name = "" if scale is None else scale_name(scale, case.wanted)
+    if weights is None:
+        return Recovered(scale, name)
+    known = np.isfinite(weights.values).all(-1)
+    sums = weights.values.sum(-1)[known]
     return Recovered(
-        scale=scale,
-        scale_name="" if scale is None else scale_name(scale, case.wanted),
-        r_squared=fit,
-        weights=weights,
-        visible=known & (weights.values > 4 * weights.error),
-        bias=None if scale is None else residual_bias(weights, raw, scale),
-        row_sums=(float(whole.min()), float(whole.max())) if whole.size else None,
+        scale,
+        name,
+        weights,
+        seen_keys(weights, stages.weights, c),
+        None if scale is None else found_bias(weights, stages.raw, scale, c),
+        (float(sums.min()), float(sums.max())) if sums.size else None,
     )
 
 
 def known_weights(case: Case, judge: Judge) -> Weights | None:
-    """The weights that were given, or that follow from the outputs; None if neither."""
+    """The weights that were given, or that follow from the outputs; None if neither. Of all
+    queries where that is cheap."""
+    c = case.wanted
+    rows = judge.rows
+    if c.n_q * c.n_k * c.n_head <= CHEAP:
+        rows = np.arange(c.n_q)
     if "weights" in case.given and "weights" not in case.averaged:
-        values = judge.given["weights"]
-        return Weights(values, judge.rows, EPS[case.dtype] * 2, recovered=False)
+        values = np.asarray(case.given["weights"][:, :, rows], np.float64)
+        return Weights(values, rows, EPS[case.dtype] * 2, recovered=False)
     if "context" not in case.given:
         return None
-    return weights_from_outputs(case, judge.given["context"], judge.rows)
+    return weights_from_outputs(case, np.asarray(case.given["context"][:, :, rows]), rows)
+
+
+CHEAP = 1 << 16
 
 
 def weights_from_outputs(case: Case, out: Array, rows: Array) -> Weights | None:
@@ -122,49 +164,108 @@ def weights_from_outputs(case: Case, out: Array, rows: Array) -> Weights | None:
     all_keys = c.n_k <= v.shape[-1]
     allowed = np.ones(shape, bool) if all_keys or seen is None else np.broadcast_to(seen, shape)
     values, worst = np.full(shape, np.nan), 1.0
+    size = float(np.abs(out[np.isfinite(out)]).max(initial=0))
     for item, head in np.ndindex(*shape[:2]):
         for row in range(len(rows)):
             keys = np.flatnonzero(allowed[item, head, row])
-            if not 0 < len(keys) <= v.shape[-1] or not np.isfinite(out[item, head, row]).all():
+            few = 0 < len(keys) < v.shape[-1] + all_keys
+            if not few or not np.isfinite(out[item, head, row]).all():
                 continue
             part = v[item, head, keys]
-            solved, _, rank, singular = np.linalg.lstsq(part.T, out[item, head, row], rcond=None)
-            if rank < len(keys) or singular[0] > WORST_CONDITION * singular[-1]:
+            solved, singular = _solved(part, out[item, head, row], EPS[case.dtype])
+            if solved is None:
                 continue
             values[item, head, row] = 0
             values[item, head, row, keys] = solved
-            worst = max(worst, float(np.abs(out).max() / singular[-1]))
+            worst = max(worst, size / singular)
     if np.isnan(values).all():
         return None
     return Weights(values, rows, EPS[case.dtype] * worst, recovered=True)
 
 
-def regressed_scale(weights: Weights, raw: Array) -> tuple[float | None, float | None]:
-    """The scale s with which log W = s · raw + a constant of the row, and the R² of that."""
-    sure = np.nan_to_num(weights.values) > 20 * weights.error
+def _solved(v: Array, out: Array, eps: float) -> tuple[Array | None, float]:
+    """The weights of one query with which the values [n_k, d_v] give its output [d_v], None if
+    there are none or they cannot be told; and the smallest singular value of v."""
+    solved, _, rank, singular = np.linalg.lstsq(v.T, out, rcond=None)
+    if rank < len(v) or singular[0] > WORST_CONDITION * singular[-1]:
+        return None, 0.0
+    error = eps * max(1.0, float(np.abs(out).max())) / float(singular[-1])
+    left = np.abs(solved @ v - out).max()
+    if left > MISFIT * eps * max(1.0, float(np.abs(v).max())) or solved.min() < -MISFIT * error:
+        return None, 0.0
+    return solved, float(singular[-1])
+
+
+MISFIT = 16
+"""How many roundings the output may be off what recovered weights give."""
+
+
+def regressed_scale(weights: Weights, raw: Array) -> float | None:
+    """The scale s with which log W = s · raw + a constant of the row; None where the numbers are
+    not of that form."""
+    sure = _sure(weights)
     share = np.where(sure, np.nan_to_num(weights.values), 0) ** 2
     x, y = _centred(raw, share), _centred(_log(weights.values, sure), share)
-    spread = float((share * x * x).sum())
-    if spread <= 0 or sure.sum(-1).max(initial=0) < 2:
-        return None, None
+    spread, total = float((share * x * x).sum()), float((share * y * y).sum())
+    if spread <= 0 or total <= 0 or sure.sum(-1).max(initial=0) < 2:
+        return None
     scale = float((share * x * y).sum()) / spread
-    total = float((share * y * y).sum())
     left = float((share * (y - scale * x) ** 2).sum())
-    fit = 1 - left / total if total > 0 else 1.0
-    return (scale if fit >= CERTAIN else None), fit
+    return scale if 1 - left / total >= CERTAIN else None
 
 
-def residual_bias(weights: Weights, raw: Array, scale: float) -> Array:
-    """log W - scale · raw, less the mean of each row; NaN where W is too small to tell.
+def seen_keys(weights: Weights, wanted: Array, c: Computation) -> SeenKeys:
+    """Which keys have a weight, beside the wanted weights [n_batch, n_head, n_row, n_k]."""
+    known = np.isfinite(weights.values)
+    seen = known & (np.abs(np.nan_to_num(weights.values)) > SURE * weights.error)
+    noticed = wanted > 5 * SURE * weights.error
+    whole = bool(known.all()) and len(weights.rows) == c.n_q
+    doubtful = bool((~seen & (wanted > 0) & ~noticed).any())
+    masking = recognised(seen, c.n_q) if whole and not doubtful else None
+    return SeenKeys(
+        int((seen & (wanted == 0)).sum()), int((known & ~seen & noticed).sum()), int(known.sum()),
+        masking,
+    )  # fmt: skip
 
-    [n_head, n_row, n_k]: the mean over the items.
-    """
-    sure = np.nan_to_num(weights.values) > 20 * weights.error
+
+def found_bias(weights: Weights, raw: Array, scale: float, c: Computation) -> Bias | None:
+    """log W - scale · raw, less the mean of each row; None where it is what is wanted."""
+    sure = _sure(weights)
     left = _log(weights.values, sure) - scale * raw
-    left = np.where(sure, left - _mean(left, sure), np.nan)
+    wanted = 0.0 if c.bias is None else np.broadcast_to(in_rows(c.bias, c.rows), left.shape)
+    apart = np.where(sure, _centred(left - wanted, sure), 0)
+    error = np.where(sure, weights.error / np.where(sure, weights.values, 1), 0)
+    off = float(np.sqrt((apart**2).sum() / max(int(sure.sum()), 1)))
+    expected = float(np.sqrt((error**2).sum() / max(int(sure.sum()), 1)))
+    if off <= BIASED * max(expected, weights.error):
+        return None
     count = sure.sum(0)
-    total = np.nansum(left, axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    own = np.where(sure, _centred(left, sure), 0)
+    values = np.where(count > 0, own.sum(0) / np.maximum(count, 1), np.nan)
+    return Bias(values, off, _slopes(own, sure, c))
+
+
+def _slopes(own: Array, sure: Bool, c: Computation) -> Array | None:
+    """The m of each head with which a bias is -m times the distance; None if it is not."""
+    distance = np.broadcast_to(c.masking.distance(c.rows, c.n_k).astype(float), own.shape)
+    x = np.where(sure, _centred(distance, sure), 0)
+    spread, total = (x * x).sum((0, 2, 3)), (own * own).sum((0, 2, 3))
+    if not (spread > 0).all() or not (total > 0).any():
+        return None
+    slopes = -(x * own).sum((0, 2, 3)) / spread
+    left = ((own + slopes[:, None, None] * x) ** 2).sum((0, 2, 3))
+    return np.asarray(slopes) if (left <= (1 - CERTAIN) * total.max()).all() else None
+
+
+def _sure(weights: Weights) -> Bool:
+    return np.asarray(np.nan_to_num(weights.values) > 5 * SURE * weights.error)
+
+
+SURE = 4
+"""A weight of at least so many times its error is there."""
+
+BIASED = 8
+"""A bias of so many times its error is there."""
 
 
 def searched_scale(judge: Judge) -> float | None:
