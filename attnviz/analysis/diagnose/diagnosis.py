@@ -11,6 +11,7 @@ import numpy as np
 from attnviz.analysis.diagnose import mistakes  # noqa: F401  (fills the registry)
 from attnviz.analysis.diagnose.apart import Suggestion, telling_apart
 from attnviz.analysis.diagnose.case import Case
+from attnviz.analysis.diagnose.hints import hinted
 from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_half
 from attnviz.analysis.diagnose.noise import DTYPES, rms
 from attnviz.analysis.diagnose.recover import Recovered, recover
@@ -130,7 +131,7 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     first = Judge(case, _evenly(case.wanted.n_q, N_NOISE), case.dtype)
     reference = survey(first, case.wanted)
     judge = Judge(case, _rows(reference), case.dtype)
-    candidates = tried(judge, single(case.wanted), step)
+    candidates = tried(judge, single(hinted(judge)), step)
     n_tried = len(candidates)
     alike, matches = explanations(judge, candidates)
     matches = matches and _holds(reference)
@@ -200,12 +201,13 @@ def _rows(reference: Survey) -> Array:
     return np.asarray(rows[np.unique([*worst, *ends, *between])])
 
 
-def _holds(found: Survey) -> bool:
-    """Whether rounding explains what is left of the whole dump, and of every query."""
-    if found.broken.any() or max(found.ratios.values()) > LIMIT:
+def _holds(found: Survey, unit: float = 1.0) -> bool:
+    """Whether rounding explains what is left of the whole dump, and of every query. `unit`: the
+    noise of the computation in that of the reference, as of an output that is 100 times larger."""
+    if found.broken.any() or max(found.ratios.values()) > LIMIT * unit:
         return False
     rows = np.sqrt(found.squares.mean((0, 1)))
-    return bool((rows <= ROW_LIMIT * at_least_half(found.noise)).all())
+    return bool((rows <= ROW_LIMIT * unit * at_least_half(found.noise)).all())
 
 
 def _coarser(dtype: str) -> Iterator[str]:
@@ -233,4 +235,11 @@ def _causes(
     best, *others = alike
     left = survey(judge, best.hypothesis.computation)
     suggestion = telling_apart(case.wanted, best.hypothesis, [o.hypothesis for o in others])
-    yield Cause(best, tuple(others), explains and _holds(left), left, judge.dtype, suggestion)
+    yield Cause(
+        best,
+        tuple(others),
+        explains and _holds(left, best.fit.noise),
+        left,
+        judge.dtype,
+        suggestion,
+    )

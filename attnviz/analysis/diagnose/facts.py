@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnviz.nn.positions import RopeStyle
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, Bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,20 @@ class Paged:
 
 
 @dataclass(frozen=True, eq=False)
+class Dropped:
+    """Weights of the dump that dropout has set to 0, as they were found in its numbers."""
+
+    kept: Bool
+    """[n_batch, n_head, n_q, n_k]: False where one fell out."""
+    rate: float
+    """p"""
+    ratio: float
+    """What the others are multiplied by: 1/(1 - p), or 1."""
+    n_dropped: int
+    n_kept: int
+
+
+@dataclass(frozen=True, eq=False)
 class Facts:
     """Everything optional: None or empty where the dump does not say."""
 
@@ -62,3 +76,6 @@ class Facts:
     """x [n_batch, n, d_model] and the weight of the fused projection, [d_model, width]."""
     fused: Array | None = None
     """[n_batch, n, width]: what the fused projection gave, before it was split."""
+    dropped: Dropped | None = None
+    gain: Array | None = None
+    """[n_head]: what the outputs of the dump are multiplied by, as it was found in its numbers."""

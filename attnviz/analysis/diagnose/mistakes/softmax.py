@@ -175,10 +175,26 @@ def exp_unshifted(dtype: str) -> Step:
 )
 def no_max_subtracted(c: Computation) -> Iterator[Variant]:
     """Rows with a large score are NaN; all others are right."""
-    if to_weights in c.steps and c.sinks is None:
-        for dtype, largest in LARGEST.items():
+    if to_weights not in c.steps or c.sinks is not None:
+        return
+    highest = largest_logit(c)
+    for dtype, largest in LARGEST.items():
+        if highest > largest:
             named = {"dtype": dtype, "largest": largest}
             yield Variant(weighted_by(c, exp_unshifted(dtype)), named)
+
+
+def largest_product(c: Computation) -> float:
+    """What no |q · k| exceeds: the largest |q| times the largest |k|."""
+    q, k = (np.linalg.norm(np.asarray(x, np.float64), axis=-1) for x in (c.q, c.k))
+    return float(q.max(initial=0) * k.max(initial=0))
+
+
+def largest_logit(c: Computation) -> float:
+    """What no |logit| exceeds, -inf aside."""
+    bias = 0.0 if c.bias is None else float(np.abs(c.bias[np.isfinite(c.bias)]).max(initial=0))
+    scores = largest_product(c) * float(np.abs(c.scale).max())
+    return (min(scores, abs(c.softcap)) if c.softcap else scores) + bias
 
 
 def one_after_shift(x: Array, c: Computation) -> Array:
