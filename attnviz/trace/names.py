@@ -68,6 +68,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "kv_cache": ("kv_cache", "paged_kv_cache"),
     "past_k": ("past_k", "past_key", "past_keys", "k_past"),
     "past_v": ("past_v", "past_value", "past_values", "v_past"),
+    "present_k": ("present_k", "present_key"),
+    "present_v": ("present_v", "present_value"),
     # before the rotation, the norm, the projection
     "q_pre": (
         *("q_pre", "q_pre_rope", "q_before_rope", "pre_rope_q", "q_unrotated"),

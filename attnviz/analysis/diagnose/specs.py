@@ -232,6 +232,39 @@ def _dropout(name: str, rate: float) -> tuple[str, ...]:
 
 
 @SPECS.add(
+    title="ONNX's Attention, opset 23 to 25, with its errata",
+    source="https://onnx.ai/onnx/operators/onnx__Attention.html",
+)
+def onnx(params: Mapping[str, Any]) -> Conventions:
+    """ONNX's Attention as its text stands since the errata of 2026."""
+    from attnviz.analysis.diagnose.onnx_attention import onnx_conventions
+
+    words = to_say(
+        "ONNX's Attention with its errata: softcap before mask; in a boolean mask, True = "
+        "visible; is_causal aligns the first query with the first key after the cache (with none, "
+        "with the first key); a query that sees no key gets zeros"
+    )
+    return onnx_conventions(params, errata=True, words=words)
+
+
+@SPECS.add(
+    name="onnx-pre",
+    title="ONNX's Attention, opset 23 and 24, before its errata",
+    source="https://github.com/onnx/onnx/pull/8068",
+)
+def onnx_pre(params: Mapping[str, Any]) -> Conventions:
+    """ONNX's Attention as runtimes before mid-2026 have it."""
+    from attnviz.analysis.diagnose.onnx_attention import onnx_conventions
+
+    words = to_say(
+        "ONNX's Attention before its errata: softcap after mask; is_causal aligns the first query "
+        "with the first key, whatever a cache holds; qk_matmul_output_mode 1 is after the mask, 2 "
+        "after the softcap; a query that sees no key gets NaN"
+    )
+    return onnx_conventions(params, errata=False, words=words)
+
+
+@SPECS.add(
     title="vLLM's PagedAttention",
     source="https://docs.vllm.ai/en/latest/design/paged_attention/",
 )

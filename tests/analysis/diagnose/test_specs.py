@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
 from attnviz.analysis.diagnose.case import Request
+from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.specs import DEFAULT, SPECS, conventions, filled
 from attnviz.errors import AttnvizError
+from tests.analysis.diagnose.dumps import dump_of
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -53,3 +58,119 @@ def test_parameters_fill_in_what_the_user_does_not_say():
     assert request.softcap == 7
     empty = filled(Request(conventions=DEFAULT))
     assert (empty.scale, empty.causal, empty.softcap) == (None, None, None)
+
+
+# ONNX: with its errata it is held to ONNX's own cases, in tests/conformance
+
+
+def onnx_by_loops(q, k, v, *, softcap, visible, bias, errata):
+    """[n_head, n_q, d]: the logits that enter the softmax, and the output."""
+    group = len(q) // len(k)
+    logits = np.full((len(q), q.shape[1], k.shape[1]), -math.inf)
+    out = np.zeros((*q.shape[:2], v.shape[2]))
+    for h in range(len(q)):
+        for i in range(q.shape[1]):
+            for j in range(k.shape[1]):
+                x = float(q[h, i] @ k[h // group, j]) * q.shape[2] ** -0.5
+                if errata:
+                    x = softcap * math.tanh(x / softcap)
+                x = x + bias[i, j] if visible(i, j) else -math.inf
+                logits[h, i, j] = x if errata else softcap * math.tanh(x / softcap)
+            powers = np.exp(logits[h, i])
+            out[h, i] = (powers / powers.sum()) @ v[h // group]
+    return logits, out
+
+
+@pytest.mark.parametrize("errata", [True, False])
+def test_onnx_before_and_after_its_errata(errata):
+    """The softcap comes before or after the mask; the first query stands after the cache or at the
+    first key; the modes 1 and 2 of the fourth output are swapped."""
+    rng = np.random.default_rng(0)
+    q, k, v, past_k, past_v = (
+        rng.standard_normal(shape)
+        for shape in ((1, 6, 5, 7), (1, 2, 5, 7), (1, 2, 5, 11), (1, 2, 3, 7), (1, 2, 3, 11))
+    )
+    bias = rng.standard_normal((5, 8))
+    past = 3 if errata else 0
+    logits, out = onnx_by_loops(
+        q[0], np.concatenate([past_k, k], 2)[0], np.concatenate([past_v, v], 2)[0],
+        softcap=0.7, visible=lambda i, j: j <= i + past, bias=bias, errata=errata,
+    )  # fmt: skip
+    arrays = {"q": q, "k": k, "v": v, "past_k": past_k, "past_v": past_v, "mask": bias,
+              "context": out[None], "qk_output": logits[None]}  # fmt: skip
+    made = conventions(
+        "onnx" if errata else "onnx-pre",
+        {"is_causal": 1, "softcap": 0.7, "qk_matmul_output_mode": 2},
+    )
+    (case,) = made.read(dump_of(arrays, {}), Request(conventions=made))
+    found = compute(case.wanted)
+    np.testing.assert_allclose(found.context, case.given["context"], atol=1e-12)
+    np.testing.assert_allclose(found.logits, case.given["logits"], atol=1e-12)
+
+
+def test_onnx_before_its_errata_gives_nan_where_no_key_is_seen():
+    rng = np.random.default_rng(1)
+    arrays = {"q": rng.standard_normal((1, 2, 3, 5)), "k": rng.standard_normal((1, 2, 7, 5)),
+              "v": rng.standard_normal((1, 2, 7, 5)), "mask": np.arange(3)[:, None] > np.arange(7)}  # fmt: skip
+    for name, expected in (("onnx", 0.0), ("onnx-pre", np.nan)):
+        made = conventions(name)
+        (case,) = made.read(dump_of(arrays, {}), Request(conventions=made))
+        context = compute(case.wanted).context
+        np.testing.assert_array_equal(context[:, :, 0], np.full((1, 2, 5), expected))
+        assert np.isfinite(context[:, :, 1:]).all()
+
+
+def test_onnx_reads_the_modes_of_its_fourth_output():
+    rng = np.random.default_rng(2)
+    arrays = {name: rng.standard_normal((1, 2, 3, 5)) for name in "qkv"}
+    arrays["qk_output"] = rng.standard_normal((1, 2, 3, 3))
+
+    def stages(name, mode, softcap):
+        made = conventions(name, {"qk_matmul_output_mode": mode, "softcap": softcap})
+        cases = made.read(dump_of(arrays, {}), Request(conventions=made))
+        return [list(case.given) for case in cases], cases[0].reading[-1]
+
+    assert [stages("onnx", mode, 0)[0] for mode in range(4)] == [
+        [["scores"]],
+        [["capped"]],
+        [["logits"]],
+        [["weights"]],
+    ]
+    assert stages("onnx", 0, 3)[0] == [["scores"], ["capped"]]
+    assert [stages("onnx-pre", mode, 3)[0][0] for mode in (1, 2, 3)] == [
+        [],
+        ["logits"],
+        ["weights"],
+    ]
+    assert stages("onnx-pre", 1, 0)[0] == [["logits"]]
+    assert (
+        stages("onnx-pre", 1, 3)[1] == "qk_output is not compared: it is masked, but not capped yet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "message"),
+    [
+        ({"qk_matmul_output_mode": 4}, {}, "onnx: qk_matmul_output_mode is 4; expected 0, 1, 2 or 3"),
+        ({"left_window_size": -2}, {}, "onnx: left_window_size is -2; expected -1, which means all, or more"),
+        ({"softmax_precision": 2}, {}, "onnx: softmax_precision is 2; expected 1, 10, 11 or 16"),
+        ({}, {"past_k": np.zeros((1, 2, 4, 5))}, "ONNX's Attention needs past_v"),
+        ({}, {"past_k": np.zeros((1, 2, 4, 6)), "past_v": np.zeros((1, 2, 4, 5))}, "past_k has the shape [1, 2, 4, 6]; expected [1, 2, past, 5]"),
+        ({}, {"k_lengths": np.array([4])}, "nonpad_kv_seqlen is [4]; expected 1 numbers up to 3"),
+        ({}, {"mask": np.zeros((2, 3))}, "mask has the shape [2, 3]; expected one that broadcasts to [1, 2, 3, 3], or has fewer keys"),
+        ({}, {"mask": np.zeros((3, 4))}, "mask has the shape [3, 4]"),
+        ({}, {"context": np.zeros((1, 2, 4, 5))}, "Y has the shape [1, 2, 4, 5]; expected [1, 2, 3, 5]"),
+    ],
+)  # fmt: skip
+def test_onnx_names_what_does_not_fit(params, change, message):
+    arrays = {name: np.zeros((1, 2, 3, 5)) for name in "qkv"} | change
+    dump = dump_of(arrays, {"k_lengths": "nonpad_kv_seqlen", "context": "Y"})
+    with pytest.raises(AttnvizError) as error:
+        conventions("onnx", params).read(dump, Request())
+    assert message in error.value.message
+
+
+def test_onnx_leaves_other_layouts_to_the_usual_reading():
+    arrays = {"q": np.zeros((1, 3, 2, 5)), "k": np.zeros((1, 7, 2, 5)), "v": np.zeros((1, 7, 2, 5))}
+    made = conventions("onnx")
+    assert made.read(dump_of(arrays, {}), Request(conventions=made)) == ()
