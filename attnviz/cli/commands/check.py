@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attnviz.trace.attended import How
     from attnviz.trace.parts import Part, Stated
 
-ORDER = 116
+ORDER = 117
 
 app = typer.Typer(add_completion=False)
 

@@ -1,0 +1,134 @@
+"""The stages of a model's forward pass, one block at a time, each from an input of one's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.models.model import Model
+from attnviz.nn.embedding import Input
+from attnviz.nn.heads import merge_heads
+from attnviz.nn.multi_head import MultiHeadAttention, Stream, SublayerContext
+from attnviz.nn.norms import Norm
+from attnviz.nn.scratch import Scratch
+from attnviz.nn.site import Site
+from attnviz.nn.stages import CollectStages
+from attnviz.nn.transformer import Block, Stack, attentions
+from attnviz.nn.types import Array
+
+IN_ATTENTION = ("q", "k", "v", "scores", "logits", "weights", "context", "attended")
+"""The stages of an attention in the order in which they are computed; `attended` is what its output
+projection gives."""
+
+
+class At(NamedTuple):
+    """A stage of a model."""
+
+    stack: str
+    """`encoder` or `decoder`."""
+    layer: int
+    """Of a hidden state: that of the block that reads it; the last is what the stack gives."""
+    stage: str
+    """`hidden`, or one of IN_ATTENTION."""
+    kind: str = "self"
+
+    @property
+    def name(self) -> str:
+        """`decoder.0.self/q`, `decoder/hidden_states[3]`."""
+        if self.stage == "hidden":
+            return f"{self.stack}/hidden_states[{self.layer}]"
+        return f"{self.stack}.{self.layer}.{self.kind}/{self.stage}"
+
+    @property
+    def order(self) -> tuple[int, int, int, int]:
+        """In the order in which a forward pass computes them."""
+        inner = -1 if self.stage == "hidden" else IN_ATTENTION.index(self.stage)
+        return self.stack == "decoder", self.layer, self.kind == "cross", inner
+
+
+Stages = dict[At, Array]
+
+
+class _Collect:
+    """Keeps every stage of every attention, by its kind."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, CollectStages] = {}
+
+    def open(self, site: Site) -> CollectStages:
+        return self.kept.setdefault(site.kind, CollectStages())
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A block of a model, and what it reads besides its input."""
+
+    stack: str
+    layer: int
+    block: Block
+    stream: Stream
+    memory: Stream | None
+    after: Norm | None
+    """The norm at the end of the stack, behind its last block."""
+
+    def run(self, x: Array, block: Block | None = None, after: Norm | None = None) -> Stages:
+        """All stages of the block, or of a changed one, that reads x [n_token, d_model]; the
+        hidden state that it gives is that of the next layer."""
+        block = self.block if block is None else block
+        collected = _Collect()
+        stream = self.stream._replace(x=x)
+        context = SublayerContext(
+            self.stack, self.layer, stream, self.memory, collected, Scratch(), None
+        )
+        for sublayer in block:
+            x = sublayer(x, context)
+        norm = after or self.after
+        x = x if norm is None else norm(x)
+        return {**self._inside(block, collected), At(self.stack, self.layer + 1, "hidden"): x}
+
+    def _inside(self, block: Block, collected: _Collect) -> Stages:
+        found: Stages = {}
+        for attention in attentions(block):
+            kept = collected.kept[attention.kind].stages
+            for stage in (*IN_ATTENTION[:-1], "mask"):
+                if stage in kept:
+                    found[At(self.stack, self.layer, stage, attention.kind)] = kept[stage]
+            if "context" in kept:
+                at = At(self.stack, self.layer, "attended", attention.kind)
+                found[at] = attended(attention, kept["context"])
+        return found
+
+
+def attended(attention: MultiHeadAttention, context: Array) -> Array:
+    """[n_head, n_q, d_v] -> [n_q, d_model]"""
+    if attention.gate is not None:
+        context = attention.gate(context)
+    return attention.output(merge_heads(context))
+
+
+def embedded(model: Model, stack: Stack, inputs: Mapping[str, Input]) -> Stream:
+    """What the first block of a stack reads."""
+    transformer = model.transformer
+    is_target = stack.name == "decoder" and transformer.encoder is not None
+    name = "target" if is_target else "source"
+    embed = transformer.target if is_target else transformer.source
+    assert embed is not None
+    x = embed(inputs[name])
+    return Stream(name, x, np.arange(x.shape[-2]), inputs[name].mask)
+
+
+def stacks(model: Model) -> Sequence[Stack]:
+    """In the order in which they run."""
+    both = (model.transformer.encoder, model.transformer.decoder)
+    return [stack for stack in both if stack is not None]
+
+
+def places(stack: Stack, stream: Stream, memory: Stream | None) -> Iterator[Place]:
+    """Every block of a stack."""
+    last = len(stack.blocks) - 1
+    for layer, block in enumerate(stack.blocks):
+        after = stack.norm if layer == last else None
+        yield Place(stack.name, layer, block, stream, memory, after)
