@@ -6,11 +6,12 @@ such numbers are `null` there, and the key `non_finite` says which are not simpl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,20 @@ OWN = {".npz": b"PK\x03\x04", ".npy": b"\x93NUMPY"}
 """Those that are right behind such a name."""
 
 
+LARGE = 1 << 28
+"""Files of so many bytes are mapped rather than read where that is enough."""
+
+Reader = Callable[[Path], tuple[Manifest | None, dict[str, Array]]]
+
+
+class Stored(NamedTuple):
+    """The arrays of a file as they stand in it."""
+
+    arrays: dict[str, Array]
+    bfloat16: frozenset[str] = frozenset()
+    """The names of those that are the bits of bfloat16."""
+
+
 def write(file: BinaryIO, suffix: str, manifest: Manifest, arrays: Mapping[str, Array]) -> None:
     """Write in the format of `suffix`; the same content gives the same bytes."""
     if suffix == ".npz":
@@ -60,6 +75,40 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
 
     A bare `.npy` gives one array, named by the file.
     """
+    reader = _known(path, READERS)
+    file_size(path)
+    with _explained(path):
+        manifest, arrays = reader(path)
+        return manifest, {name: _portable(path, name, each) for name, each in arrays.items()}
+
+
+def read_stored(path: Path) -> Stored:
+    """The arrays of a file as they stand in it: the large ones stay there, in a map of the file,
+    until they are looked at, and bfloat16 keeps its bits.
+
+    Raises:
+        AttnvizError: it cannot be read, or a compressed archive takes more memory than there is.
+    """
+    reader = _known(path, READERS)
+    size = file_size(path)
+    with _explained(path):
+        if path.suffix.lower() == ".safetensors":
+            from attnviz.archive.safetensors import map_tensors
+
+            return Stored(*map_tensors(path))
+        if size < LARGE:
+            arrays = reader(path)[1]
+            return Stored({name: _portable(path, name, x) for name, x in arrays.items()})
+        from attnviz.archive.npy import map_npy, map_npz
+
+        suffix = path.suffix.lower()
+        if suffix == ".npy":
+            return Stored({path.stem: map_npy(path)})
+        return Stored(map_npz(path) if suffix == ".npz" else reader(path)[1])
+
+
+def _known(path: Path, readers: Mapping[str, Reader]) -> Reader:
+    """What reads a file of this name."""
     if not os.path.exists(path):  # which no name is too long for
         raise AttnvizError(
             f"no such file: {shortened(path)}", "attnviz run TEXT -o trace.npz writes one"
@@ -69,16 +118,20 @@ def read(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
             f"{path} is a folder; expected a file of arrays",
             "name a file in it; the attention of a model: attnviz run TEXT -m FOLDER",
         )
-    reader = READERS.get(path.suffix.lower())
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise AttnvizError(
             f"{path}: cannot tell the format of {path.suffix or 'a name without suffix'!r}",
-            f"known: {', '.join(READERS)}; the attention of a model: attnviz run TEXT -m MODEL",
+            f"known: {', '.join(readers)}; the attention of a model: attnviz run TEXT -m MODEL",
         )
-    file_size(path)
+    return reader
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in reading a file, as an AttnvizError."""
     try:
-        manifest, arrays = reader(path)
-        return manifest, {name: _portable(path, name, each) for name, each in arrays.items()}
+        yield
     except AttnvizError:
         raise
     except MemoryError as error:
@@ -158,7 +211,7 @@ def _portable(path: Path, name: str, array: Array) -> Array:
     return np.where(bad, native.dtype.type(np.nan), native) if bad.any() else native
 
 
-READERS = {
+READERS: dict[str, Reader] = {
     ".npz": _read_npz,
     ".npy": _read_npy,
     ".safetensors": _read_safetensors,
@@ -173,4 +226,4 @@ def _manifest(text: str) -> Manifest:
     return manifest
 
 
-__all__ = ["READERS", "Manifest", "json_text", "read", "write"]
+__all__ = ["READERS", "Manifest", "Stored", "json_text", "read", "read_stored", "write"]

@@ -64,6 +64,50 @@ def read_npz(path: Path) -> dict[str, Array]:
     return arrays
 
 
+def map_npy(path: Path) -> Array:
+    """The array in a `.npy`, in a map of the file."""
+    size = file_size(path)
+    with path.open("rb") as file:
+        dtype, order, shape = _header(file, size)
+        return _mapped(path, dtype, order, shape, file.tell())
+
+
+def map_npz(path: Path) -> dict[str, Array]:
+    """The arrays in a `.npz`, those that are not compressed in a map of the file."""
+    size = file_size(path)
+    arrays: dict[str, Array] = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        members = archive.infolist()
+        _check_sizes(
+            path, size, [each for each in members if each.compress_type != zipfile.ZIP_STORED]
+        )
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            try:
+                if member.compress_type != zipfile.ZIP_STORED or member.file_size < CHUNK:
+                    with archive.open(member) as content:
+                        arrays[name] = _unpacked(content, member.file_size)
+                    continue
+                file.seek(member.header_offset + 26)
+                n_name, n_extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+                file.seek(member.header_offset + 30 + n_name + n_extra)
+                dtype, order, shape = _header(file, member.file_size)
+                if file.tell() + math.prod(shape) * dtype.itemsize > size:
+                    raise ValueError("it ends within its numbers")
+                arrays[name] = _mapped(path, dtype, order, shape, file.tell())
+            except ValueError as error:
+                raise type(error)(f"{name[:200]}: {error}") from error
+    return arrays
+
+
+def _mapped(
+    path: Path, dtype: np.dtype[Any], order: Any, shape: tuple[int, ...], offset: int
+) -> Array:
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", offset, shape, order)
+
+
 def _check_sizes(path: Path, size: int, members: Sequence[zipfile.ZipInfo]) -> None:
     total = sum(member.file_size for member in members)
     if total > max(LARGE, size * MAX_RATIO):

@@ -94,6 +94,22 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], Mapping[str, str]]:
     return tensors, header.metadata
 
 
+def map_tensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
+    """All tensors by name in a map of the file, and which of them are the bits of bfloat16.
+
+    Raises:
+        ValueError: the file is damaged, or not a safetensors file.
+    """
+    n_byte = file_size(path)
+    data = np.memmap(path, np.uint8, "r") if n_byte else np.empty(0, np.uint8)
+    head = min(n_byte, LENGTH_BYTES + 1)
+    length = header_length(bytes(data[:head]), n_byte)
+    start = LENGTH_BYTES + length
+    entries, _ = read_entries(bytes(data[LENGTH_BYTES:start]), n_byte - start)
+    tensors = {name: tensor(data, start, entry) for name, entry in entries.items()}
+    return tensors, frozenset(name for name, entry in entries.items() if entry.dtype == "BF16")
+
+
 def read_header(data: Any, n_byte: int) -> Header:
     """The header of a file of `n_byte` bytes, `data` being its bytes or a map of them.
 

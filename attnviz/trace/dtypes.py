@@ -25,6 +25,9 @@ NAMES = {
 N_LOOKED_AT = 1 << 20
 """Numbers of an array by which its type is told."""
 
+N_STRETCH = 16
+"""Stretches of a large array that they lie in: it may be on a disk."""
+
 MIN_NUMBERS = 8
 LAST_BIT = 1 / 8
 """Of numbers that were rounded to a type, the last bit is set in half; of whole numbers and the
@@ -146,9 +149,10 @@ def _uses_last_bit(x: Array, place: int) -> bool:
 
 
 def sample(x: Array) -> Array:
-    """All numbers of an array, or evenly spaced rows of a large one: [...] -> [n]."""
+    """All numbers of an array, or evenly spaced stretches of a large one: [...] -> [n]."""
     if x.size <= N_LOOKED_AT:
         return np.asarray(x).reshape(-1)
-    rows = x.reshape(-1, x.shape[-1])
-    step = max(1, x.size // N_LOOKED_AT)
-    return np.asarray(rows[::step]).reshape(-1)[:N_LOOKED_AT]
+    flat = x.reshape(-1) if x.flags.c_contiguous else x.T.reshape(-1)
+    length = N_LOOKED_AT // N_STRETCH
+    starts = np.linspace(0, x.size - length, N_STRETCH).astype(int)
+    return np.concatenate([flat[start : start + length] for start in starts])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,13 @@ NUMBERS = (
 )
 """Roles whose arrays hold activations: whole numbers in them are bits."""
 
+TEXTS = (".txt", ".log", ".csv")
+TEXT_BYTES = 1 << 16
+"""Of a file of text, that are looked at."""
+
+LARGE = 1 << 28
+"""Bytes of an array of which only a sample is looked at to count NaN."""
+
 IN_ORDER = ("q", "k", "v", "context")
 """What arrays are that are only numbered: arr_0 … arr_3."""
 
@@ -53,8 +60,9 @@ class Dump:
     where: str
     """The file, as errors name it."""
     arrays: Mapping[str, Array]
-    """Role of `attnviz.trace.names.ROLES` -> array. bfloat16 is widened to float32; all other
-    types are as they stand. A second array of a role is `mask.2`."""
+    """Role of `attnviz.trace.names.ROLES` -> array. bfloat16 is widened to float32, unless an
+    array of it is large, which then holds the bits, uint16; all other types are as they stand. A
+    second array of a role is `mask.2`."""
     names: Mapping[str, str]
     """Role -> its name in the file."""
     dtypes: Mapping[str, str]
@@ -70,7 +78,11 @@ class Dump:
     @functools.cached_property
     def census(self) -> Mapping[str, Census]:
         """Role -> how many of its numbers are NaN or infinite, for arrays where some are."""
-        found = {role: _census(x) for role, x in self.arrays.items() if x.dtype.kind == "f"}
+        found = {
+            role: _census(x, self.dtypes.get(role))
+            for role, x in self.arrays.items()
+            if x.dtype.kind == "f" or role in self.dtypes
+        }
         return {role: each for role, each in found.items() if each.nan or each.infinite}
 
     def described(self, *roles: str) -> str:
@@ -115,44 +127,71 @@ def dump_of(
 def read_dumps(paths: Sequence[Path], dtypes: Mapping[str, str] | None = None) -> list[Dump]:
     """As `read_dump`, one for each layer whose queries are there; one without a layer else."""
     where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    return _dumps(where, _arrays(paths), dtypes)
-
-
-def _dumps(where: str, found: Mapping[str, Array], dtypes: Mapping[str, str] | None) -> list[Dump]:
-    if not found:
-        raise AttnvizError(f"{where} holds no arrays", SAVE)
-    typed = _Types({name: canonical(text) for name, text in (dtypes or {}).items()}, found)
-    return [
-        _dump(where, layer, roles, found, typed) for layer, roles in _layers(where, found).items()
-    ]
-
-
-def _arrays(paths: Sequence[Path]) -> dict[str, Array]:
-    """The arrays of all files by name."""
     found: dict[str, Array] = {}
+    declared: set[str] = set()
     for path in paths:
-        for name, x in _read(path).items():
+        stored = _read(path)
+        for name, x in stored.arrays.items():
             alone = len(paths) > 1 and (name.startswith("arr_") or name in found)
             key = path.stem if alone else name
             if key in found:
                 raise AttnvizError(f"{path}: another file has an array {key}, too", "rename one")
             found[key] = x
-    return found
+            declared |= {key} if name in stored.bfloat16 else set()
+    return _dumps(where, found, dtypes, declared)
 
 
-def _read(path: Path) -> dict[str, Array]:
+def _dumps(
+    where: str,
+    found: Mapping[str, Array],
+    dtypes: Mapping[str, str] | None,
+    declared: Collection[str] = (),
+) -> list[Dump]:
+    if not found:
+        raise AttnvizError(f"{where} holds no arrays", SAVE)
+    said = {name: canonical(text) for name, text in (dtypes or {}).items()}
+    types = _Types(said, declared, found)
+    return [
+        _dump(where, layer, roles, found, types) for layer, roles in _layers(where, found).items()
+    ]
+
+
+def _read(path: Path) -> archive.Stored:
     suffix = path.suffix.lower()
-    if suffix in PYTORCH:
+    if suffix in PYTORCH and path.is_file():
         raise AttnvizError(f"{path} is a pickle of PyTorch's, which is never loaded", FROM_TORCH)
-    if path.is_dir():
-        files = sorted(path.rglob("*.npy"))
-        if not files:
-            raise AttnvizError(f"{path} holds no .npy files", SAVE)
-        return {
-            str(file.relative_to(path).with_suffix("")): next(iter(archive.read(file)[1].values()))
-            for file in files
+    if suffix in TEXTS and path.is_file():
+        raise AttnvizError(f"{path} {_what_text(path)}", f"save the numbers themselves: {SAVE}")
+    if not path.is_dir():
+        return archive.read_stored(path)
+    files = sorted(path.rglob("*.npy"))
+    if files:
+        named = {str(file.relative_to(path).with_suffix("")): file for file in files}
+        arrays = {
+            name: next(iter(archive.read_stored(file).arrays.values()))
+            for name, file in named.items()
         }
-    return archive.read(path)[1]
+        return archive.Stored(arrays)
+    others = sorted(file for file in path.iterdir() if file.suffix in (".npz", ".safetensors"))
+    if len(others) == 1:
+        return archive.read_stored(others[0])
+    pickles = sorted(file.name for file in path.iterdir() if file.suffix in PYTORCH)
+    if pickles:
+        raise AttnvizError(
+            f"{path} holds pickles of PyTorch's, {pickles[0]} for example, which are never loaded",
+            FROM_TORCH,
+        )
+    several = f", but {len(others)} other files of arrays" if others else ""
+    raise AttnvizError(f"{path} holds no .npy files{several}", "name a file" if others else SAVE)
+
+
+def _what_text(path: Path) -> str:
+    """What a file of text holds instead of numbers."""
+    with path.open("rb") as file:
+        start = file.read(TEXT_BYTES)
+    if b"tensor(" in start or b"..." in start:
+        return "is printed text, which leaves out most numbers and rounds the others"
+    return "is text; expected arrays of numbers"
 
 
 def _layers(where: str, found: Mapping[str, Array]) -> dict[tuple[str, ...], dict[str, str]]:
@@ -197,29 +236,45 @@ def _in_order(where: str, found: Mapping[str, Array]) -> dict[str, str]:
 
 
 class _Types:
-    """The types that the user names, and those that are found out."""
+    """The types that the user and the files name, and those that are found out."""
 
-    def __init__(self, said: Mapping[str, str], found: Mapping[str, Array]) -> None:
+    def __init__(
+        self, said: Mapping[str, str], declared: Collection[str], found: Mapping[str, Array]
+    ) -> None:
         for name in said:
             if name != "*" and name not in found and all(_role(each) != name for each in found):
                 raise AttnvizError(
                     f"--dtype {name}: there is no such array", f"there are {_listed(found)}"
                 )
-        self._said = said
+        self._said, self._declared = said, declared
 
     def numbers(self, where: str, name: str, role: str, x: Array) -> tuple[Array, str, str]:
         """An array as numbers, their true type, and what is to be said of it."""
-        said = next((self._said[key] for key in (name, role, "*") if key in self._said), None)
-        guess = None if said or x.dtype.kind == "f" else guessed_bits(x)
-        if said is None and guess is None and x.dtype.kind != "f":
+        if x.dtype.kind == "f":
+            said = self._named(name, role) or self._said.get("*")
+            return x, said or true_type(x), ""
+        said, note = self.bits(name, role, x), ""
+        if said is None:
+            said = guessed_bits(x)
+            note = "" if said is None else say(
+                "{name}: its whole numbers are read as the bits of {dtype}", name=name, dtype=said
+            )  # fmt: skip
+        if said is None:
             self._check_whole(where, name, x)
-        if x.dtype.kind not in "f" and (said or guess):
-            x = reinterpreted(f"{where}: {name}", x, said or guess or "")
-        note = ""
-        if guess is not None:
-            note = say("{name}: its whole numbers are read as the bits of {dtype}",
-                       name=name, dtype=guess)  # fmt: skip
-        return x, said or guess or true_type(x), note
+            return x, true_type(x), ""
+        if x.nbytes > LARGE and said == "bfloat16":
+            return x.view(np.uint16), said, note  # widened where it is looked at
+        return reinterpreted(f"{where}: {name}", x, said), said, note
+
+    def bits(self, name: str, role: str, x: Array) -> str | None:
+        """The type whose bits whole numbers are, if the user or the file says so."""
+        if name in self._declared:
+            return "bfloat16"
+        are_bits = x.dtype.kind in "uiV" and x.dtype.itemsize == 2
+        return self._named(name, role) or (self._said.get("*") if are_bits else None)
+
+    def _named(self, name: str, role: str) -> str | None:
+        return next((self._said[key] for key in (name, role) if key in self._said), None)
 
     @staticmethod
     def _check_whole(where: str, name: str, x: Array) -> None:
@@ -252,6 +307,8 @@ def _dump(
         if role.partition(".")[0] in NUMBERS:
             x, dtypes[role], note = types.numbers(where, name, role, x)
             notes += [note] if note else []
+        elif (said := types.bits(name, role, x)) is not None and x.dtype.kind != "f":
+            x = reinterpreted(f"{where}: {name}", x, said)
         elif x.dtype.kind not in "fiub":
             raise AttnvizError(
                 f"{where}: {name} holds {x.dtype} {list(x.shape)}; expected numbers", SAVE
@@ -267,14 +324,20 @@ def _dump(
     return Dump(where, arrays, dict(roles), dtypes, unread, tuple(notes), layer)
 
 
-def _census(x: Array) -> Census:
-    bad = ~np.isfinite(x if x.size <= (1 << 26) else sample(x).reshape(-1))
+def widened(x: Array, dtype: str | None) -> Array:
+    """An array as numbers, where it holds the bits of bfloat16."""
+    return reinterpreted("", x, "bfloat16") if dtype == "bfloat16" and x.dtype == np.uint16 else x
+
+
+def _census(x: Array, dtype: str | None) -> Census:
+    whole = x.nbytes <= LARGE
+    looked = widened(x if whole else sample(x), dtype)
+    bad = ~np.isfinite(looked)
     if not bad.any():
         return Census(0, 0, bad.size, ())
-    looked = x if bad.shape == x.shape else sample(x)
     n_nan = int(np.isnan(looked).sum())
-    first = tuple(map(int, np.unravel_index(int(bad.argmax()), bad.shape)))
-    return Census(n_nan, int(bad.sum()) - n_nan, bad.size, first if bad.shape == x.shape else ())
+    first = tuple(map(int, np.unravel_index(int(bad.argmax()), bad.shape))) if whole else ()
+    return Census(n_nan, int(bad.sum()) - n_nan, bad.size, first)
 
 
-__all__ = ["Census", "Dump", "dump_of", "read_dump", "read_dumps"]
+__all__ = ["Census", "Dump", "dump_of", "read_dump", "read_dumps", "widened"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from attnviz import archive
+from attnviz.archive import npy
 from attnviz.errors import AttnvizError
+from attnviz.trace import dump
 from attnviz.trace.dtypes import canonical, true_type
-from attnviz.trace.dump import read_dump, read_dumps
+from attnviz.trace.dump import read_dump, read_dumps, widened
 
 SHAPE = (2, 3, 5, 7)
 
@@ -161,6 +166,76 @@ def test_pickles_are_never_loaded(tmp_path):
     with pytest.raises(AttnvizError, match="a pickle of PyTorch's, which is never") as caught:
         read_dump([tmp_path / "dump.pt"])
     assert "weights_only=True" in caught.value.hint
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_files_stay_where_they_are(tmp_path, q, order, monkeypatch):
+    monkeypatch.setattr(archive, "LARGE", 1)
+    monkeypatch.setattr(npy, "CHUNK", 1)
+    turned = np.asarray(q, order=order)
+    np.save(tmp_path / "q.npy", turned)
+    np.savez(tmp_path / "stored.npz", q=turned, mask=np.ones((5, 5), bool))
+    np.savez_compressed(tmp_path / "small.npz", q=turned, mask=np.ones((5, 5), bool))
+    for name, is_mapped in (("q.npy", True), ("stored.npz", True), ("small.npz", False)):
+        found = read_dump([tmp_path / name]).arrays
+        np.testing.assert_array_equal(found["q"], q)
+        assert isinstance(found["q"], np.memmap) == is_mapped
+    path = tmp_path / "stored.npz"
+    path.write_bytes(path.read_bytes()[: q.nbytes // 2])
+    with pytest.raises(AttnvizError, match=r"is damaged or not a \.npz file"):
+        read_dump([path])
+
+
+def test_bfloat16_of_safetensors_is_known(tmp_path):
+    whole = np.arange(-4, 6, dtype=np.float32)
+    header = {
+        name: {"dtype": "BF16", "shape": [10], "data_offsets": [20 * i, 20 * i + 20]}
+        for i, name in enumerate(("q", "mask"))
+    }
+    text = json.dumps(header).encode()
+    path = tmp_path / "dump.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bfloat16_bits(whole).tobytes() * 2)
+    found = read_dump([path])
+    np.testing.assert_array_equal(found.arrays["q"], whole)
+    np.testing.assert_array_equal(found.arrays["mask"], whole)
+    assert found.dtypes["q"] == "bfloat16"
+    assert not found.notes
+
+
+def test_large_arrays_of_bfloat16_keep_their_bits(tmp_path, q, monkeypatch):
+    monkeypatch.setattr(dump, "LARGE", 1)
+    q[0, 1, 2, 3] = np.inf
+    bits = bfloat16_bits(q)
+    found = read_dump(saved(tmp_path, q=bits))
+    assert found.arrays["q"].dtype == np.uint16
+    np.testing.assert_array_equal(
+        widened(found.arrays["q"], found.dtypes["q"]), (bits.astype(np.uint32) << 16).view("f4")
+    )
+    assert found.census["q"].infinite == 1
+
+
+def test_a_type_for_all_leaves_masks_as_they_are(tmp_path, q):
+    bits = bfloat16_bits(q)
+    found = read_dump(
+        saved(tmp_path, q=bits, mask=np.ones((5, 5), bool), attn_bias=bits[0, 0]), {"*": "bf16"}
+    )
+    assert found.arrays["mask"].dtype == bool
+    assert found.arrays["bias"].dtype == np.float32
+
+
+def test_what_is_no_file_of_arrays(tmp_path):
+    (tmp_path / "q.txt").write_text("tensor([[0.1, 0.2, ..., 0.3]])")
+    with pytest.raises(AttnvizError, match="is printed text, which leaves out most numbers"):
+        read_dump([tmp_path / "q.txt"])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(AttnvizError, match=r"holds no \.npy files"):
+        read_dump([folder])
+    (folder / "q.pt").write_bytes(b"")
+    with pytest.raises(AttnvizError, match=r"holds pickles of PyTorch's, q\.pt for example"):
+        read_dump([folder])
+    np.savez(folder / "dump.npz", q=np.ones(3))
+    assert read_dump([folder]).names == {"q": "q"}
 
 
 def test_types_as_people_write_them():

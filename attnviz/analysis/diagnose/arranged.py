@@ -27,7 +27,7 @@ PATTERNS: Mapping[int, Mapping[str, int]] = {
 """Axes of q by how many it has, and how unlikely each is; k and v have g, m and e instead."""
 
 UNLIKELY = 9
-"""Of more heads than tokens."""
+"""The rank of more than twice as many heads as tokens: with fewer, either may be meant."""
 MAX_HEADS_RANK = 3
 
 CLOSE = 3e-2
@@ -135,18 +135,22 @@ def arrange(dump: Dump, request: Request, source: Source, attempt: Attempt) -> Q
     _check_counts(dump, request, sizes)
     k, v = arranged(k, of_k, sizes, "bgmd"), arranged(v, of_v, sizes, "bgme")
     k, v, sizes = _with_past(dump, k, v, of_k, sizes)
-    unlikely = UNLIKELY if sizes["h"] > max(sizes["n"], sizes["m"]) and sizes["h"] > 1 else 0
     made = Qkv(
         sizes,
         arranged(q, pattern, sizes, "bhnd"),
         k,
         v,
         pattern.replace("hd", "d").replace(" ", ""),
-        rank + unlikely,
+        rank + _unlikeliness(sizes),
         (*source.reading, _sentence(dump, pattern, sizes)),
         _facts(dump, request, source, pattern, sizes),
     )
     return _with_rotation(dump, made, pattern, is_rotated=source.is_rotated)
+
+
+def _unlikeliness(sizes: Sizes) -> int:
+    n_head, n_token = sizes["h"], max(sizes["n"], sizes["m"])
+    return 0 if n_head <= max(1, n_token) else UNLIKELY if n_head > 2 * n_token else 1
 
 
 def _check_counts(dump: Dump, request: Request, sizes: Sizes) -> None:

@@ -38,10 +38,11 @@ class Picked:
         """The part of x [n_batch or 1, n_head or 1, …], or with the key/value heads."""
         if self.is_all:
             return x
-        x = x if x.shape[0] == 1 != self.sizes["b"] else x[self.items]
-        if x.ndim < 2 or x.shape[1] == 1:
-            return x
-        return x[:, self.kv_heads if x.shape[1] == self.sizes["g"] else self.heads]
+        items = np.arange(1) if len(x) == 1 else self.items
+        if x.shape[1] == 1:
+            return x[items]
+        heads = self.kv_heads if x.shape[1] == self.sizes["g"] else self.heads
+        return np.asarray(x[np.ix_(items, heads)])
 
     def of_heads(self, x: Array) -> Array:
         """The part of x [n_head, …]."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from attnviz.analysis.diagnose.arranged import Qkv, arrange, attempts, unfit
+from attnviz.analysis.diagnose.arranged import UNLIKELY, Qkv, arrange, attempts, unfit
 from attnviz.analysis.diagnose.axes import Misfit, Placed, Sizes, placed, spelled
 from attnviz.analysis.diagnose.case import GIVEN, Case, Request
 from attnviz.analysis.diagnose.computation import computation
@@ -26,7 +26,7 @@ from attnviz.analysis.diagnose.sources import check_given, scalar, sources, sque
 from attnviz.analysis.diagnose.specs import DEFAULT, conventions, filled
 from attnviz.language import say
 from attnviz.nn.types import Array, Bool, floating
-from attnviz.trace.dump import Dump
+from attnviz.trace.dump import Dump, widened
 
 SHOWN = ("q", "k", "v", "qkv", "kv", "q_pre", "k_pre", *GIVEN, "mask", "padding", "bias")
 """Roles whose shapes an error names."""
@@ -71,12 +71,21 @@ def _by_axes(dump: Dump, request: Request) -> list[Case]:
     """Every order of the axes of q, k and v."""
     cases: list[Case] = []
     misfits: dict[str, str] = {}
+    made: list[tuple[str, Qkv]] = []
     for source in sources(dump, request):
         for attempt in attempts(dump, request, source):
             try:
-                cases += _cases(dump, request, arrange(dump, request, source, attempt))
+                made.append((attempt.pattern, arrange(dump, request, source, attempt)))
             except Misfit as misfit:
                 misfits.setdefault(attempt.pattern, str(misfit))
+    for pattern, qkv in sorted(made, key=lambda each: each[1].rank):
+        is_unlikely = cases and qkv.rank >= cases[0].rank + UNLIKELY
+        if is_unlikely and not picked(qkv.sizes).is_all:
+            break  # it would cost much
+        try:
+            cases += _cases(dump, request, qkv)
+        except Misfit as misfit:
+            misfits.setdefault(pattern, str(misfit))
     if not cases:
         raise unfit(dump, misfits, SHOWN)
     cases = [request.conventions.finish(case, dump) for case in cases]
@@ -97,13 +106,13 @@ def _cases(dump: Dump, request: Request, qkv: Qkv) -> Iterator[Case]:
     stages = {stage: _stage_options(dump, stage, qkv) for stage in GIVEN if stage in dump.arrays}
     masks = _mask_options(dump, request, qkv)
     some = picked(qkv.sizes)
-    q, k, v = (floating(some.of(x)) for x in (qkv.q, qkv.k, qkv.v))
+    q, k, v = (_numbers_of(some.of(x)) for x in (qkv.q, qkv.k, qkv.v))
     facts = _some_facts(qkv.facts, some)
     for outs, (rank_mask, masked) in itertools.product(
         itertools.product(*(enumerate(options) for options in stages.values())), masks
     ):
         chosen = dict(zip(stages, (each for _, each in outs), strict=True))
-        given = {stage: floating(some.of(each.x)) for stage, each in chosen.items()}
+        given = {stage: _numbers_of(some.of(each.x)) for stage, each in chosen.items()}
         rank = qkv.rank + 2 * sum(number for number, _ in outs) + 2 * rank_mask
         masked = tuple(mask.of(some) for mask in masked)
         for rank_rule, masking, words in _maskings(dump, request, qkv.sizes, masked):
@@ -159,6 +168,11 @@ def _packed_cases(dump: Dump, request: Request, qkv: Qkv, where: Starts) -> Iter
                 reading=(*qkv.reading, packs, *_said(dump, {"context": out}, ()), *words),
                 rank=qkv.rank + 2 * number + rank,
             )
+
+
+def _numbers_of(x: Array) -> Array:
+    """float32 or float64; large arrays of bfloat16 are still its bits."""
+    return floating(widened(x, "bfloat16"))
 
 
 def _numbers(dump: Dump, request: Request, d_k: int) -> dict[str, Any]:
