@@ -9,7 +9,7 @@ import pytest
 
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
-from attnviz.analysis.diagnose.specs import conventions
+from attnviz.analysis.diagnose.specs import conventions, filled
 from tests.analysis.diagnose.dumps import dump_of
 from tests.conformance.test_onnx import attributes, by_position, cases
 
@@ -31,7 +31,7 @@ def test_attention(case: TestCase) -> None:
     named |= dict(zip(OUTPUTS, by_position(node.output, expected), strict=False))
     arrays = {role: np.asarray(x) for role, x in named.items() if x is not None}
     made = conventions("onnx", attributes(node))
-    read = made.read(dump_of(arrays, {}), Request(conventions=made))
+    read = made.read(dump_of(arrays, {}), filled(Request(conventions=made)))
     assert read
     dtype = next((eps for name, eps in EPS.items() if name in case.name), 0.0)
     atol = case.atol + 4 * dtype

@@ -6,6 +6,7 @@ Source: https://onnx.ai/onnx/operators/onnx__Attention.html, opsets 23 to 25; er
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,6 +59,9 @@ STEPS_BEFORE: tuple[Step, ...] = (scale, add_bias, hide, cap, to_weights)
 """Before the errata: the softcap makes a finite number of what is masked."""
 
 
+CAUSAL_WORDS = to_say("causal, which no array says")
+
+
 class Inside(NamedTuple):
     """Q, K and V with the axes of a computation, and how many keys stand before the queries."""
 
@@ -100,12 +104,12 @@ def onnx_conventions(params: Mapping[str, Any], *, errata: bool, words: str) -> 
         layout="bhnd",
         says={
             "scale": p["scale"],
-            "causal": p["is_causal"] or None,
+            "causal": p["is_causal"] if params else None,
             "softcap": p["softcap"] or None,
             "n_head": p["q_num_heads"],
         },
         read=read,
-        finish=within(left, right),
+        finish=within(left, right, "upper_left"),
     )
 
 
@@ -208,10 +212,16 @@ def _cases(
         facts=Facts(request.d_model, mask=mask),
     )
     given, notes = _given(inputs, inside, p["qk_matmul_output_mode"], softcap, errata)
+    guessed = request.causal is None and mask is None and wanted.n_q > 1
+    maskings = [wanted.masking]
+    if guessed:
+        maskings.append(replace(wanted.masking, causal=True))
     dtype = inputs.coarsest(("q", "k", "v", "past_k", "past_v", "context", "qk_output"))
     reading = (_sentence(inputs, inside), *notes)
-    for rank, stages in enumerate(given):
-        yield Case(wanted, stages, dtype, layout="bhnd", reading=reading, rank=rank)
+    for rank, (masking, stages) in enumerate(itertools.product(maskings, given)):
+        words = (CAUSAL_WORDS,) if guessed and masking.causal else ()
+        way = replace(wanted, masking=masking)
+        yield Case(way, stages, dtype, layout="bhnd", reading=(*reading, *words), rank=rank)
 
 
 def _masking(

@@ -129,7 +129,7 @@ def torch(params: Mapping[str, Any]) -> Conventions:
         "aligns the first query with the first key; the scale is 1/√d_k unless it is given; a "
         "query that sees no key gets zeros (NaN before PyTorch 2.5)"
     )
-    says = {"scale": p["scale"], "causal": p["is_causal"] or None}
+    says = {"scale": p["scale"], "causal": p["is_causal"] if params else None}
     return Conventions(
         words=(words, *_dropout("dropout_p", p["dropout_p"])),
         causal="upper_left",
@@ -205,21 +205,27 @@ def flash(params: Mapping[str, Any]) -> Conventions:
         layout="bnhd",
         says={
             "scale": p["softmax_scale"],
-            "causal": p["causal"] or None,
+            "causal": p["causal"] if params else None,
             "softcap": p["softcap"] or None,
         },
         finish=within(left, None if p["causal"] else right),
     )
 
 
-def within(left: int | None, right: int | None) -> Callable[[Case, Named], Case]:
+def within(
+    left: int | None, right: int | None, alignment: str = "lower_right"
+) -> Callable[[Case, Named], Case]:
     """With a window of so many keys before and after the query's own; None: all."""
     if left is None and right is None:
         return unchanged
 
     def windowed(case: Case, dump: Named) -> Case:
-        wanted = case.wanted.with_masking(left=left, right=right)
-        return replace(case, wanted=wanted)
+        wanted = case.wanted
+        masking = replace(wanted.masking, left=left, right=right)
+        if not wanted.masking.causal:
+            offset = wanted.n_k - wanted.n_q if alignment == "lower_right" else 0
+            masking = replace(masking, offset=offset)
+        return replace(case, wanted=replace(wanted, masking=masking))
 
     return windowed
 

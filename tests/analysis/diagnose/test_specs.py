@@ -9,9 +9,13 @@ import pytest
 
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
+from attnviz.analysis.diagnose.diagnosis import diagnose
+from attnviz.analysis.diagnose.readings import readings
 from attnviz.analysis.diagnose.specs import DEFAULT, SPECS, conventions, filled
 from attnviz.errors import AttnvizError
+from attnviz.trace.dump import read_dump
 from tests.analysis.diagnose.dumps import dump_of
+from tests.conftest import HERE
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -60,6 +64,77 @@ def test_parameters_fill_in_what_the_user_does_not_say():
     assert (empty.scale, empty.causal, empty.softcap) == (None, None, None)
 
 
+# PyTorch's own attention
+
+
+TORCH = np.load(HERE / "golden" / "torch-attention.npz")
+TORCH_CASES = sorted({name.partition("/")[0] for name in TORCH.files if "/" in name})
+
+
+def torch_dump(folder, case):
+    """A dump of what PyTorch computed, with the names that its users give."""
+    arrays = {n.partition("/")[2]: TORCH[n] for n in TORCH.files if n.startswith(f"{case}/")}
+    np.savez(folder / "dump.npz", **arrays)
+    return read_dump([folder / "dump.npz"])
+
+
+def judged(dump, spec, params=None, **request):
+    made = conventions(spec, params)
+    return diagnose(readings(dump, Request(conventions=made, **request)))
+
+
+@pytest.mark.parametrize("case", [name for name in TORCH_CASES if name.startswith("sdpa")])
+def test_what_sdpa_computes_is_right(tmp_path, case):
+    params = {"sdpa_causal": {"is_causal": True}, "sdpa_grouped": {"scale": 0.3}}.get(case)
+    found = judged(torch_dump(tmp_path, case), "torch", params)
+    assert found.verdict == "match"
+    assert found.case.reading[0].startswith("PyTorch's scaled_dot_product_attention: ")
+
+
+@pytest.mark.parametrize("case", [name for name in TORCH_CASES if name.startswith("mha")])
+def test_what_multihead_attention_computes_is_right(tmp_path, case):
+    params = {"num_heads": 3, "embed_dim": 21, "batch_first": case == "mha_batch_first"}
+    found = judged(torch_dump(tmp_path, case), "torch-mha", params)
+    assert found.verdict == "match"
+
+
+def test_other_conventions_than_pytorchs_are_told(tmp_path):
+    """SDPA aligns causal masks with the first key, other libraries with the last: C3."""
+    dump = torch_dump(tmp_path, "sdpa_causal")
+    found = judged(dump, "flash", {"causal": True}, layout="bhnd")
+    assert (found.verdict, found.causes[0].best.hypothesis.ids[0]) == ("differs", "C3")
+    dump = torch_dump(tmp_path, "mha_mask")
+    found = judged(dump, "torch", n_head=3, layout="nbd")
+    assert (found.verdict, found.causes[0].best.hypothesis.ids[0]) == ("differs", "M1")
+
+
+# flash-attn
+
+
+@pytest.mark.parametrize("window", [(-1, -1), (2, 1), (3, -1), (-1, 0)])
+@pytest.mark.parametrize("causal", [True, False])
+def test_flash_attention_stands_at_the_last_key(tmp_path, window, causal):
+    """Windows count the keys beside the query's own, on each side."""
+    rng = np.random.default_rng(3)
+    q, k, v = (rng.standard_normal((1, n, h, 7)) for n, h in ((5, 6), (11, 2), (11, 2)))
+    out = np.zeros((1, 5, 6, 7))
+    left, right = window[0], 0 if causal else window[1]
+    for h in range(6):
+        for i in range(5):
+            at = i + 6
+            seen = [
+                j
+                for j in range(11)
+                if (left < 0 or j >= at - left) and (right < 0 or j <= at + right)
+            ]
+            powers = np.array([math.exp(0.4 * q[0, i, h] @ k[0, j, h // 3]) for j in seen])
+            out[0, i, h] = (powers / powers.sum()) @ v[0, seen, h // 3]
+    np.savez(tmp_path / "dump.npz", q=q, k=k, v=v, out=out)
+    params = {"causal": causal, "window_size": list(window), "softmax_scale": 0.4}
+    found = judged(read_dump([tmp_path / "dump.npz"]), "flash", params)
+    assert found.verdict == "match"
+
+
 # ONNX: with its errata it is held to ONNX's own cases, in tests/conformance
 
 
@@ -102,7 +177,7 @@ def test_onnx_before_and_after_its_errata(errata):
         "onnx" if errata else "onnx-pre",
         {"is_causal": 1, "softcap": 0.7, "qk_matmul_output_mode": 2},
     )
-    (case,) = made.read(dump_of(arrays, {}), Request(conventions=made))
+    (case,) = made.read(dump_of(arrays, {}), filled(Request(conventions=made)))
     found = compute(case.wanted)
     np.testing.assert_allclose(found.context, case.given["context"], atol=1e-12)
     np.testing.assert_allclose(found.logits, case.given["logits"], atol=1e-12)
@@ -114,7 +189,7 @@ def test_onnx_before_its_errata_gives_nan_where_no_key_is_seen():
               "v": rng.standard_normal((1, 2, 7, 5)), "mask": np.arange(3)[:, None] > np.arange(7)}  # fmt: skip
     for name, expected in (("onnx", 0.0), ("onnx-pre", np.nan)):
         made = conventions(name)
-        (case,) = made.read(dump_of(arrays, {}), Request(conventions=made))
+        (case,) = made.read(dump_of(arrays, {}), filled(Request(conventions=made)))
         context = compute(case.wanted).context
         np.testing.assert_array_equal(context[:, :, 0], np.full((1, 2, 5), expected))
         assert np.isfinite(context[:, :, 1:]).all()
@@ -127,7 +202,7 @@ def test_onnx_reads_the_modes_of_its_fourth_output():
 
     def stages(name, mode, softcap):
         made = conventions(name, {"qk_matmul_output_mode": mode, "softcap": softcap})
-        cases = made.read(dump_of(arrays, {}), Request(conventions=made))
+        cases = made.read(dump_of(arrays, {}), filled(Request(conventions=made)))
         return [list(case.given) for case in cases], cases[0].reading[-1]
 
     assert [stages("onnx", mode, 0)[0] for mode in range(4)] == [
