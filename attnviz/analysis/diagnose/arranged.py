@@ -141,16 +141,27 @@ def arrange(dump: Dump, request: Request, source: Source, attempt: Attempt) -> Q
         k,
         v,
         pattern.replace("hd", "d").replace(" ", ""),
-        rank + _unlikeliness(sizes),
+        rank + _unlikeliness(sizes, pattern),
         (*source.reading, _sentence(dump, pattern, sizes)),
         _facts(dump, request, source, pattern, sizes),
     )
     return _with_rotation(dump, made, pattern, is_rotated=source.is_rotated)
 
 
-def _unlikeliness(sizes: Sizes) -> int:
+def _unlikeliness(sizes: Sizes, pattern: str) -> int:
+    """Of so many heads and tokens."""
     n_head, n_token = sizes["h"], max(sizes["n"], sizes["m"])
-    return 0 if n_head <= max(1, n_token) else UNLIKELY if n_head > 2 * n_token else 1
+    if n_token == 1:
+        return ONE_TOKEN
+    if n_head == 1:
+        return ONE_HEAD if "h" in pattern.split() and "b" in pattern.split() else 0
+    if sizes["n"] == 1 or n_head <= n_token:
+        return 0
+    return UNLIKELY if n_head > 2 * n_token else 1
+
+
+ONE_HEAD, ONE_TOKEN = 2, 3
+"""Of axes that are there for a single head, or a single token."""
 
 
 def _check_counts(dump: Dump, request: Request, sizes: Sizes) -> None:
@@ -177,9 +188,9 @@ def _bound_or_one(
 def _sentence(dump: Dump, pattern: str, sizes: Sizes) -> str:
     role = next(role for role in ("q_pre", "q", "qkv", "x") if role in dump.arrays)
     return say(
-        "{q} is read as {axes}: {b} × {h} heads × {n} queries × {d}; {g} key/value heads, {m} keys",
+        "{q} as {axes}: {h} heads of {d}; k has {g}, and {m} keys",
         q=dump.described(role), axes=spelled(pattern),
-        **{letter: sizes[letter] for letter in "bhndgm"},
+        **{letter: sizes[letter] for letter in "hdgm"},
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class Diagnosis:
 
 def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     """The verdict on a dump, under the reading of `cases` (likeliest first) that explains it."""
-    case = _chosen([_exact(case) for case in cases])
+    case = _chosen([_exact(case) for case in cases], step)
     first = Judge(case, _evenly(case.wanted.n_q, N_NOISE), case.dtype)
     reference = survey(first, case.wanted)
     judge = Judge(case, _rows(reference), case.dtype)
@@ -156,16 +156,25 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     return Diagnosis("differs", case, reference, causes, recovered, judge, n_tried)
 
 
-def _chosen(cases: Sequence[Case]) -> Case:
-    """The first reading that the dump agrees with, else the likeliest one."""
-    for case in cases:
-        n_q = case.wanted.n_q
-        rows = np.unique([0, n_q // 2, n_q - 1])
-        likely = len(cases) > 1 and case.rank < UNLIKELY
-        if likely and Judge(case, rows, case.dtype).reference.holds:
-            return case
+def _chosen(cases: Sequence[Case], step: Step) -> Case:
+    """The first reading that the dump agrees with, else the first one under which a single mistake
+    explains it, else the likeliest one."""
+    likely = [case for case in cases if case.rank < UNLIKELY][:MAX_READINGS]
+    if len(cases) == 1 or not likely:
+        return cases[0]
+    judges = [Judge(case, _evenly(case.wanted.n_q, 3), case.dtype) for case in likely]
+    for judge in judges:
+        if judge.reference.holds:
+            return judge.case
+    for judge in judges if len(judges) > 1 else ():
+        alike, _ = explanations(judge, tried(judge, single(judge.case.wanted), step))
+        if alike:
+            return judge.case
     return cases[0]
 
+
+MAX_READINGS = 6
+"""Readings that are looked at."""
 
 UNLIKELY = 5
 """The rank of readings that only a mistake would make."""

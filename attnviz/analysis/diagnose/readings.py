@@ -62,9 +62,21 @@ def readings(dump: Dump, request: Request | None = None) -> list[Case]:
         check_given(dump)
     said = [say(sentence) for sentence in rules.words]
     return [
-        replace(case, reading=(*said, *map(say, case.reading)))
+        replace(case, reading=(*said, *map(say, case.reading), *dump.notes, *_not_finite(dump)))
         for case in cases or _by_axes(dump, request)
     ]
+
+
+def _not_finite(dump: Dump) -> Iterator[str]:
+    """Which arrays hold NaN or infinity, of those where it means nothing else."""
+    for role, census in dump.census.items():
+        if role.partition(".")[0] not in ("mask", "bias", "scores", "logits"):
+            yield say(
+                "{name}: {nan} numbers are NaN and {infinite} infinite, of {size}; the first at "
+                "{first}",
+                name=dump.names[role], nan=census.nan, infinite=census.infinite, size=census.size,
+                first=str(list(census.first)),
+            )  # fmt: skip
 
 
 def _by_axes(dump: Dump, request: Request) -> list[Case]:
@@ -390,6 +402,6 @@ def _dtype(dump: Dump) -> str:
 
 def _said(dump: Dump, chosen: Mapping[str, Placed], masked: Sequence[GivenMask]) -> Iterator[str]:
     for stage, each in chosen.items():
-        yield say("{x} is read as {axes}", x=dump.described(stage), axes=spelled(each.pattern))
+        yield say("{x} as {axes}", x=dump.described(stage), axes=spelled(each.pattern))
     for mask in masked:
         yield mask.reading
