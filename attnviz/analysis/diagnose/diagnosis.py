@@ -19,6 +19,7 @@ from attnviz.analysis.diagnose.search import (
     Explained,
     double,
     explanations,
+    nearest,
     rescaled,
     single,
     tried,
@@ -131,9 +132,14 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     first = Judge(case, _evenly(case.wanted.n_q, N_NOISE), case.dtype)
     reference = survey(first, case.wanted)
     judge = Judge(case, _rows(reference), case.dtype)
-    candidates = tried(judge, single(hinted(judge)), step)
-    n_tried = len(candidates)
+    wanted = hinted(judge)
+    candidates = tried(judge, single(wanted), step)
     alike, matches = explanations(judge, candidates)
+    if not alike and not matches:
+        more = tried(judge, single(wanted, rare=True), step)
+        alike, _ = explanations(judge, more)
+        candidates = sorted([*candidates, *more], key=nearest)
+    n_tried = len(candidates)
     matches = matches and _holds(reference)
     if matches:
         return Diagnosis("match", case, reference, (), None, judge, n_tried)

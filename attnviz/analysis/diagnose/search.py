@@ -48,10 +48,14 @@ class Explained(NamedTuple):
     fit: Fit
 
 
-def single(c: Computation) -> Iterator[Hypothesis]:
-    """Every mistake of the registry, in every way."""
+RARE = 9
+"""Mistakes of this rarity are tried only where no other one explains the numbers."""
+
+
+def single(c: Computation, *, rare: bool = False) -> Iterator[Hypothesis]:
+    """Every mistake of the registry, in every way; or the rare ones."""
     for entry in MISTAKES.values():
-        if entry.detect != "equal":
+        if entry.detect != "equal" and (entry.rarity >= RARE) == rare:
             for variant in entry.variants(c):
                 yield Hypothesis((entry,), (variant,))
 
@@ -98,7 +102,12 @@ def tried(
     for hypothesis in hypotheses:
         found.append(Explained(hypothesis, judge.fit(hypothesis.computation)))
         step()
-    return sorted(found, key=lambda each: (each.fit.ratio, each.hypothesis.order))
+    return sorted(found, key=nearest)
+
+
+def nearest(each: Explained) -> tuple[float, tuple[int, int]]:
+    """What explanations are sorted by."""
+    return each.fit.ratio, each.hypothesis.order
 
 
 def distinct(a: Fit, b: Fit) -> bool:

@@ -7,7 +7,7 @@ so that these are steps that take the place of the softmax.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,24 +20,45 @@ from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array
 
 SIZES = (64, 128, 32, 16, 256)
-SMALL_SIZES = (4, 8, 2, 1)
-FEW_KEYS = 40
-"""Up to so many keys, every block size and every point to split at is tried."""
-LAST_FIRST = (64, 128)
-"""Sizes of blocks that FlashAttention walks over from the last one to the first."""
-MOST_POINTS = 4
-"""Of many keys, at which two parts are split."""
+SMALL_SIZES = (4, 8, 2, 1, 3, 5)
+"""Of toy examples."""
+FEW_KEYS = 64
+"""Up to so many keys, small blocks are usual."""
+LAST_FIRST = (64, 128, 4, 2)
+"""Sizes of which the last block comes first too, as in FlashAttention."""
+UNUSUAL_SIZES = (1, 4, 8, 48, 80, 96, 112, 160, 192, 224, 512)
 SPLITS = (2, 4, 8, 3, 16, 32)
+MOST_POINTS = 4
+"""Usual points to split many keys at."""
+EVERY_POINT = 64
+"""Up to so many keys, each is a point that they may be split at, in the end."""
 
 FLUSHED = {"float32": -103.97, "float16": -17.33}
 """exp of anything below is 0 in a type."""
 
 
-def block_sizes(n_k: int) -> tuple[int, ...]:
-    """The usual sizes of blocks that split the keys, the likeliest first."""
-    small = SMALL_SIZES if n_k <= 4 * max(SMALL_SIZES) or n_k <= FEW_KEYS else ()
-    more = range(1, n_k) if n_k <= FEW_KEYS else ()
-    return tuple(n for n in dict.fromkeys((*small, *SIZES, *more)) if n < n_k)
+class Walk(NamedTuple):
+    """How an online softmax goes over the keys."""
+
+    size: int
+    """Keys of a block."""
+    last_first: bool
+
+
+def usual_walks(n_k: int) -> list[Walk]:
+    """The likeliest first."""
+    small = SMALL_SIZES if n_k <= FEW_KEYS else ()
+    sizes = [n for n in (*small, *SIZES) if n < n_k]
+    return [Walk(n, back) for n in sizes for back in (False, True) if not back or n in LAST_FIRST]
+
+
+def other_walks(n_k: int) -> list[Walk]:
+    """Blocks of all other sizes, where there are few keys, or of some; and the usual ones the other
+    way round."""
+    others = range(1, n_k) if n_k <= FEW_KEYS else (*UNUSUAL_SIZES, *SIZES)
+    usual = set(usual_walks(n_k))
+    walks = [Walk(n, back) for n in others if n < n_k for back in (False, True)]
+    return [walk for walk in walks if walk not in usual]
 
 
 def few(c: Computation) -> bool:
@@ -57,7 +78,8 @@ class Blocks(NamedTuple):
     """[..., 1, 1]: the largest of all."""
 
 
-def in_blocks(x: Array, size: int, backwards: bool) -> Blocks:
+def in_blocks(x: Array, walk: Walk) -> Blocks:
+    size, backwards = walk
     n_block = -(-x.shape[-1] // size)
     padding = n_block * size - x.shape[-1]
     whole = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, padding)], constant_values=-np.inf)
@@ -91,11 +113,11 @@ def numerator(blocks: Blocks, how: Rescale) -> Array:
     return np.asarray(np.exp(blocks.x - last))
 
 
-def online(size: int, backwards: bool, output: Rescale, total: Rescale) -> Step:
+def online(walk: Walk, output: Rescale, total: Rescale) -> Step:
     """An online softmax whose output and whose sum are rescaled in some way."""
 
     def step(x: Array, c: Computation) -> Array:
-        blocks = in_blocks(x, size, backwards)
+        blocks = in_blocks(x, walk)
         powers = numerator(blocks, output)
         sums = powers if total == output else numerator(blocks, total)
         denominator = sums.sum((-2, -1), keepdims=True)
@@ -108,26 +130,24 @@ def online(size: int, backwards: bool, output: Rescale, total: Rescale) -> Step:
     return step
 
 
-def walks(c: Computation) -> Iterator[tuple[int, bool, dict[str, int | str]]]:
-    """Sizes of blocks, and whether the last block comes first, as in FlashAttention."""
-    if to_weights in c.steps:
-        for size in block_sizes(c.n_k):
-            for backwards in (False, True) if few(c) or size in LAST_FIRST else (False,):
-                order = "from the last" if backwards else "from the first"
-                yield size, backwards, {"size": size, "order": order}
+def named(walk: Walk) -> dict[str, int | str]:
+    """As parameters of a variant."""
+    return {"size": walk.size, "order": "from the last" if walk.last_first else "from the first"}
 
 
-def rescaled(c: Computation, wrong: Rescale) -> Iterator[Variant]:
-    """Output, sum or both rescaled wrongly, for all block sizes."""
+def rescaled(c: Computation, wrong: Rescale, walks: Sequence[Walk]) -> Iterator[Variant]:
+    """Output, sum or both rescaled wrongly."""
     ways: tuple[tuple[Rescale, Rescale, str], ...] = (
         (wrong, "right", "O"),
         (wrong, wrong, "O and l"),
         ("right", wrong, "l"),
     )
-    for size, backwards, named in walks(c):
+    if to_weights not in c.steps:
+        return
+    for walk in walks:
         for output, total, what in ways if few(c) else ways[:2]:
-            step = online(size, backwards, output, total)
-            yield Variant(weighted_by(c, step), {**named, "what": what})
+            step = online(walk, output, total)
+            yield Variant(weighted_by(c, step), {**named(walk), "what": what})
 
 
 ONLINE = "O = exp(m_old - m_new) · O + exp(x - m_new) V, and l the same; in the end O / l"
@@ -153,7 +173,7 @@ ONLINE = "O = exp(m_old - m_new) · O + exp(x - m_new) V, and l the same; in the
 )
 def online_without_rescale(c: Computation) -> Iterator[Variant]:
     """What was summed before a larger score was met counts too much."""
-    yield from rescaled(c, "missing")
+    yield from rescaled(c, "missing", usual_walks(c.n_k))
 
 
 @MISTAKES.add(
@@ -172,7 +192,7 @@ def online_without_rescale(c: Computation) -> Iterator[Variant]:
 )
 def online_inverse_rescale(c: Computation) -> Iterator[Variant]:
     """diag(exp(m_old - m_new))⁻¹, as printed in Algorithm 1 of FlashAttention-2."""
-    yield from rescaled(c, "inverse")
+    yield from rescaled(c, "inverse", usual_walks(c.n_k))
 
 
 @MISTAKES.add(
@@ -191,16 +211,46 @@ def online_inverse_rescale(c: Computation) -> Iterator[Variant]:
 )
 def online_block_maximum(c: Computation) -> Iterator[Variant]:
     """A new block counts too much where an earlier one had a larger score."""
-    yield from rescaled(c, "of the block")
+    yield from rescaled(c, "of the block", usual_walks(c.n_k))
 
 
-def stuck_at_zero(size: int, backwards: bool, dtype: str) -> Step:
+@MISTAKES.add(
+    id="X7",
+    family="softmax",
+    title=to_say(
+        "an online softmax over blocks of {size} keys that rescales {what} wrongly when the "
+        "maximum grows: {factor}"
+    ),
+    computed="{what}: {factor}; blocks {order}",
+    wanted=ONLINE,
+    fix="alpha = exp(m_old - m_new); acc = acc * alpha + p @ v; total = total * alpha + p.sum(-1)",
+    threads=(
+        "Dao-AILab/flash-attention#991",
+        "deepseek-ai/FlashMLA#177",
+        "PaddleJitLab/CUDATutorial#69",
+    ),
+    detect="parameter",
+    rarity=9,
+)
+def online_in_other_blocks(c: Computation) -> Iterator[Variant]:
+    """The same in blocks of any other size, or the other way round."""
+    wrong: tuple[tuple[Rescale, str], ...] = (
+        ("missing", "no factor"),
+        ("inverse", "exp(m_new - m_old)"),
+        ("of the block", "exp(x - max of the block)"),
+    )
+    for how, factor in wrong:
+        for variant in rescaled(c, how, other_walks(c.n_k)):
+            yield variant._replace(parameter={**variant.parameter, "factor": factor})
+
+
+def stuck_at_zero(walk: Walk, dtype: str) -> Step:
     """The maximum is 0, where the first block is masked, and stays 0 where all later scores are
     below: exp(x) vanishes in a type."""
 
     def step(x: Array, c: Computation) -> Array:
-        blocks = in_blocks(x, size, backwards)
-        first = blocks.own[..., -1:, :] if backwards else blocks.own[..., :1, :]
+        blocks = in_blocks(x, walk)
+        first = blocks.own[..., -1:, :] if walk.last_first else blocks.own[..., :1, :]
         peak = np.where(np.isneginf(first), np.maximum(blocks.last, 0), blocks.last)
         lost = (blocks.x - peak < FLUSHED[dtype]).reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
         return np.where(lost, 0, to_weights(x, c))
@@ -225,16 +275,16 @@ def stuck_at_zero(size: int, backwards: bool, dtype: str) -> Step:
 def online_masked_first_block(c: Computation) -> Iterator[Variant]:
     """Rows whose scores are all far below 0 become zero."""
     seen = c.visible()
-    if seen is None:
+    if seen is None or to_weights not in c.steps:
         return
-    for size, backwards, named in walks(c):
-        start = (c.n_k - 1) // size * size
-        first = seen[..., start:] if backwards else seen[..., :size]
+    for walk in usual_walks(c.n_k):
+        start = (c.n_k - 1) // walk.size * walk.size
+        first = seen[..., start:] if walk.last_first else seen[..., : walk.size]
         if first.any(-1).all():
             continue
         for dtype, lowest in FLUSHED.items():
-            step = stuck_at_zero(size, backwards, dtype)
-            yield Variant(weighted_by(c, step), {**named, "dtype": dtype, "lowest": lowest})
+            parameter = {**named(walk), "dtype": dtype, "lowest": lowest}
+            yield Variant(weighted_by(c, stuck_at_zero(walk, dtype)), parameter)
 
 
 # parts of the keys, each with its own softmax, merged by their log-sum-exp
@@ -327,38 +377,54 @@ def lost_where_empty(parts: Parts, c: Computation) -> Array:
     return np.where(empty, np.nan, softmax(parts.lse, sinks=c.sinks))
 
 
-def splits(c: Computation) -> dict[tuple[int, ...], str]:
-    """Where the parts begin -> how that is said: equal parts, blocks, or two parts at a point that
-    is likely: the new tokens behind a cache, or the end of a page."""
+Starts = tuple[int, ...]
+"""Where the parts of the keys begin."""
+
+
+def splits(c: Computation) -> dict[Starts, str]:
+    """The usual parts of the keys -> how that is said: equal parts, blocks, or two parts at a point
+    that is likely, as where the new tokens follow a cache, or a page ends."""
     n = c.n_k
-    found: dict[tuple[int, ...], str] = {}
-
-    def keep(starts: range | tuple[int, ...], words: str) -> None:
-        if len(starts) > 1:
-            found.setdefault(tuple(starts), words)
-
-    for count in SPLITS:
-        if count <= n:
-            keep(range(0, n, -(-n // count)), f"{count} × {-(-n // count)}")
-    for size in SIZES:
-        keep(range(0, n, size), f"{size} + {size} + …")
-    step = max(64, n // MOST_POINTS // 64 * 64)
-    pages = range(1, n) if few(c) else range(step, n, step)
-    for point in dict.fromkeys((n - c.n_q, *pages)):
-        if 0 < point < n:
-            keep((0, point), f"{point} + {n - point}")
-    return found
+    equal = {tuple(range(0, n, -(-n // k))): f"{k} × {-(-n // k)}" for k in SPLITS if k <= n}
+    blocks = {tuple(range(0, n, k)): f"{k} + {k} + …" for k in SIZES}
+    step = max(1, n // MOST_POINTS)
+    if n > FEW_KEYS:
+        step = max(64, step // 64 * 64)
+    halves = {(0, k): f"{k} + {n - k}" for k in (n - c.n_q, *range(step, n, step)) if 0 < k < n}
+    return {starts: words for starts, words in (halves | blocks | equal).items() if len(starts) > 1}
 
 
-def by_merge(c: Computation, merges: Mapping[str, Merge]) -> Iterator[Variant]:
+def other_splits(c: Computation) -> dict[Starts, str]:
+    """Two parts at any other point."""
+    n, usual = c.n_k, splits(c)
+    every = 1 if n <= EVERY_POINT else 16
+    return {(0, k): f"{k} + {n - k}" for k in range(every, n, every) if (0, k) not in usual}
+
+
+def by_merge(
+    c: Computation, merges: Mapping[str, Merge], parts: Mapping[Starts, str] | None = None
+) -> Iterator[Variant]:
     """Each wrong merge of each split of the keys; `merges`: how it is written -> what it does."""
     if to_weights not in c.steps:
         return
-    for starts, words in splits(c).items():
+    for starts, words in (splits(c) if parts is None else parts).items():
         for name, merge in merges.items():
-            named = {"parts": words, "merge": name}
-            yield Variant(weighted_by(c, merged(np.array(starts), merge)), named)
+            step = merged(np.array(starts), merge)
+            yield Variant(weighted_by(c, step), {"parts": words, "merge": name})
 
+
+WITHOUT_LSE: Mapping[str, Merge] = {"mean": even, "sum": added}
+WRONG_BASE: Mapping[str, Merge] = {
+    "exp(log2 Σ exp(x))": in_base_two,
+    "exp2(ln Σ exp(x))": from_base_two,
+}
+HALF_OF_LSE: Mapping[str, Merge] = {"Σ exp(x - max x)": by_sums, "exp(max x)": by_largest}
+ONE_PART: Mapping[str, Merge] = {"O_last": last_only, "O_first": first_only}
+WRONG_LSE: Mapping[str, Merge] = {
+    "exp(lse of the other part)": backwards,
+    "exp(-lse)": negated,
+    "exp(lse_i - max lse), not divided by their sum": undivided,
+}
 
 MERGED = "O = Σ exp(lse_i - lse) O_i, lse = ln Σ exp(lse_i)"
 MERGE_FIX = "w = softmax(stack(lse), dim=0), lse natural, fp32, one for each head and query"
@@ -382,7 +448,7 @@ MERGE_FIX = "w = softmax(stack(lse), dim=0), lse natural, fp32, one for each hea
 )
 def parts_without_lse(c: Computation) -> Iterator[Variant]:
     """Their plain mean, or their sum."""
-    yield from by_merge(c, {"mean": even, "sum": added})
+    yield from by_merge(c, WITHOUT_LSE)
 
 
 @MISTAKES.add(
@@ -402,8 +468,7 @@ def parts_without_lse(c: Computation) -> Iterator[Variant]:
 )
 def parts_in_wrong_base(c: Computation) -> Iterator[Variant]:
     """A log2 is used with exp, or a natural logarithm with exp2."""
-    names = {"exp(log2 Σ exp(x))": in_base_two, "exp2(ln Σ exp(x))": from_base_two}
-    yield from by_merge(c, names)
+    yield from by_merge(c, WRONG_BASE)
 
 
 @MISTAKES.add(
@@ -419,8 +484,7 @@ def parts_in_wrong_base(c: Computation) -> Iterator[Variant]:
 )
 def parts_by_half_of_lse(c: Computation) -> Iterator[Variant]:
     """By the sums, each relative to its own maximum, or by the maxima alone."""
-    names = {"Σ exp(x - max x)": by_sums, "exp(max x)": by_largest}
-    yield from by_merge(c, names)
+    yield from by_merge(c, HALF_OF_LSE)
 
 
 @MISTAKES.add(
@@ -436,9 +500,7 @@ def parts_by_half_of_lse(c: Computation) -> Iterator[Variant]:
 )
 def one_part_alone(c: Computation) -> Iterator[Variant]:
     """Each part overwrites the one before, or only the first is kept."""
-    if to_weights in c.steps:
-        names = {"O_last": last_only, "O_first": first_only}
-        yield from by_merge(c, names)
+    yield from by_merge(c, ONE_PART)
 
 
 @MISTAKES.add(
@@ -454,12 +516,7 @@ def one_part_alone(c: Computation) -> Iterator[Variant]:
 )
 def parts_by_wrong_lse(c: Computation) -> Iterator[Variant]:
     """By each other's, by its negative, or not divided by their sum."""
-    names: dict[str, Merge] = {
-        "exp(lse of the other part)": backwards,
-        "exp(-lse)": negated,
-        "exp(lse_i - max lse), not divided by their sum": undivided,
-    }
-    yield from by_merge(c, names)
+    yield from by_merge(c, WRONG_LSE)
 
 
 @MISTAKES.add(
@@ -484,3 +541,20 @@ def empty_part(c: Computation) -> Iterator[Variant]:
     for starts, words in splits(c).items():
         step = merged(np.array(starts), lost_where_empty)
         yield Variant(weighted_by(c, step), {"parts": words})
+
+
+@MISTAKES.add(
+    id="X8",
+    family="softmax",
+    title=to_say("parts of the keys ({parts}) merged wrongly: {merge}"),
+    computed="weights {merge}",
+    wanted=MERGED,
+    fix=MERGE_FIX,
+    threads=("flashinfer-ai/flashinfer#50", "vllm-project/flash-attention#87"),
+    detect="parameter",
+    rarity=9,
+)
+def parts_at_other_points(c: Computation) -> Iterator[Variant]:
+    """The same of two parts that meet at any other key."""
+    wrong = {**WITHOUT_LSE, **WRONG_BASE, **HALF_OF_LSE, **WRONG_LSE}
+    yield from by_merge(c, wrong, other_splits(c))

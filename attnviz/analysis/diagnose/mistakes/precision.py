@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from attnviz.nn.types import Array
 
 HALVES = ("float16", "bfloat16")
 LARGEST_HALF = 65504.0
+ROUND_TO = 1e-5
+"""How near a factor has to be to a round number to be that number."""
 
 IN_HALF = (
     "huggingface/transformers#17437",
@@ -155,14 +158,14 @@ def scores_overflow(c: Computation) -> Iterator[Variant]:
         "vllm-project/vllm#51534",
     ),
     detect="parameter",
-    rarity=6,
+    rarity=7,
 )
 def value_scale_ignored(c: Computation) -> Iterator[Variant]:
     """The output is a multiple of the reference's, in all heads or in each."""
     if c.facts.gain is None:
         return
     groups = c.facts.gain.reshape(c.n_kv_head, -1)
-    each = groups.mean(-1)
+    each = np.array([nearly_round(g) for g in groups.mean(-1)])
     if not np.allclose(groups, each[:, None], rtol=1e-3, atol=0):
         return
     factors = [float(f"{g:.5g}") for g in each]
@@ -171,3 +174,11 @@ def value_scale_ignored(c: Computation) -> Iterator[Variant]:
     factor = {"factor": factors[0]} if one else {"factors": factors}
     v = c.v * each[:, None, None].astype(c.v.dtype)
     yield Variant(replace(c, v=v), {**factor, "times": shown})
+
+
+def nearly_round(factor: float) -> float:
+    """A factor of three digits, or one over it, where it is within rounding of one."""
+    for candidate in (float(f"{factor:.3g}"), 1 / float(f"{1 / factor:.3g}")):
+        if math.isclose(factor, candidate, rel_tol=ROUND_TO):
+            return candidate
+    return factor

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.diagnose.computation import Computation, compute
-from attnviz.analysis.diagnose.mistakes.online import block_sizes, splits
+from attnviz.analysis.diagnose.mistakes.online import (
+    other_splits,
+    other_walks,
+    splits,
+    usual_walks,
+)
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
 from attnviz.nn.types import Array
 from tests.analysis.diagnose import examples, plain
-from tests.analysis.diagnose.examples import D_K, N_HEAD, N_K, N_KV_HEAD
+from tests.analysis.diagnose.examples import D_K, N_HEAD, N_KV_HEAD
 
 INF = math.inf
 
@@ -78,11 +83,10 @@ INVERSE: Factor = lambda old, new: math.exp(new - old)  # noqa: E731
 
 
 @pytest.mark.parametrize("example", [examples.plain, examples.padded])
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
-@pytest.mark.parametrize("order", ["from the first", "from the last"])
-def test_rescaling(example: Callable[[], Computation], size: int, order: str) -> None:
+@pytest.mark.parametrize(("size", "back"), [(1, False), (2, True), (3, False), (4, True)])
+def test_rescaling(example: Callable[[], Computation], size: int, back: bool) -> None:
     c = example()
-    back = order == "from the last"
+    order = "from the last" if back else "from the first"
     for name, wrong in (("online_without_rescale", MISSING), ("online_inverse_rescale", INVERSE)):
         output, both, total = variants(name, c, size=size, order=order)
         assert_contexts(output, c, lambda r, v, f=wrong: walk(r, v, size, f, RIGHT, back))
@@ -102,11 +106,30 @@ def test_the_walk_of_the_tests_is_right_without_a_mistake() -> None:
         np.testing.assert_allclose(got[at], walk(row, v, 3, RIGHT, RIGHT), atol=1e-12)
 
 
-def test_sizes() -> None:
-    """The usual ones where there are many keys; all where there are few."""
-    assert block_sizes(512) == (64, 128, 32, 16, 256)
-    assert block_sizes(7) == (4, 2, 1, 3, 5, 6)
-    assert block_sizes(1) == ()
+def test_walks() -> None:
+    """The usual ones first; any other where there are few keys, if nothing else explains it."""
+    assert [w.size for w in usual_walks(512) if not w.last_first] == [64, 128, 32, 16, 256]
+    assert [w.size for w in usual_walks(512) if w.last_first] == [64, 128]
+    assert {w.size for w in usual_walks(7)} == {1, 2, 3, 4, 5}
+    assert usual_walks(1) == other_walks(1) == []
+    every = {(size, back) for size in range(1, 17) for back in (False, True)}
+    assert {*usual_walks(17), *other_walks(17)} == every
+    assert not set(usual_walks(512)) & set(other_walks(512))
+    assert (48, False) in other_walks(512)
+    assert (32, True) in other_walks(512)
+
+
+def test_other_sizes() -> None:
+    c = examples.plain(n_k=13)
+    for order, back in (("from the first", False), ("from the last", True)):
+        made = variants("online_in_other_blocks", c, size=6, order=order, what="O and l")
+        by_factor = {str(v.parameter["factor"]): v for v in made}
+        factors = {"no factor": MISSING, "exp(m_new - m_old)": INVERSE}
+        for said, wrong in factors.items():
+            assert_contexts(
+                by_factor[said], c, lambda r, v, f=wrong, k=back: walk(r, v, 6, f, f, k)
+            )
+        assert len(by_factor) == 3
 
 
 @pytest.mark.parametrize(("dtype", "below"), [("float32", -140.0), ("float16", -30.0)])
@@ -171,6 +194,7 @@ MERGES: dict[tuple[str, str], Callable[[Part], list[float]]] = {
 }  # fmt: skip
 
 EDGES = {"2 × 4": [0, 4], "3 × 3": [0, 3, 6], "2 + 5": [0, 2], "6 + 1": [0, 6]}
+"""Two parts of 4 and 3 keys; three; where two tokens precede the queries'; and the last alone."""
 
 
 @pytest.mark.parametrize("example", [examples.plain, examples.padded])
@@ -203,6 +227,21 @@ def test_empty_part() -> None:
     np.testing.assert_allclose(got[:, :, 4], compute(c).context[:, :, 4], atol=1e-12)
 
 
+def test_other_points() -> None:
+    c = examples.plain(n_k=13)
+    found = variants("parts_at_other_points", c, parts="11 + 2")
+    assert {str(v.parameter["merge"]) for v in found} == {
+        m for n, m in MERGES if n != "one_part_alone"
+    }
+    (mean,) = (v for v in found if v.parameter["merge"] == "mean")
+
+    def made(row: list[float], v: Array) -> Array:
+        return np.asarray(sum(x[0] for x in parts(row, v, [0, 11])) / 2)
+
+    assert_contexts(mean, c, made)
+    assert {(0, n) for n in range(1, 13)} <= set(splits(c)) | set(other_splits(c))
+
+
 def test_splits() -> None:
     """Where new tokens follow a cache is among them, whatever the number of keys."""
     c = examples.plain(n_q=3, n_k=500)
@@ -211,4 +250,3 @@ def test_splits() -> None:
     assert (0, 250) in found
     assert tuple(range(0, 500, 64)) in found
     assert len(found) < 20
-    assert {(0, n) for n in range(1, N_K)} <= set(splits(examples.plain()))
