@@ -60,7 +60,6 @@ def gathered(c: Computation, tokens: Array) -> Computation:
         "huggingface/transformers#37574",
     ),
     detect="parameter",
-    pairs=True,
     rarity=4,
 )
 def key_left_out(c: Computation) -> Iterator[Variant]:
@@ -181,7 +180,6 @@ def slot_of_another_token(c: Computation) -> Iterator[Variant]:
     fix="k, v = cache.update(k, v) before the product, and use what it returns",
     threads=("huggingface/transformers#37574", "openvinotoolkit/openvino.genai#3722"),
     detect="parameter",
-    pairs=True,
     rarity=3,
 )
 def part_of_the_cache(c: Computation) -> Iterator[Variant]:

@@ -136,7 +136,6 @@ def merged_without_transpose(c: Computation) -> Iterator[Variant]:
         "gazelle93/Transformer-Various-Positional-Encoding#1",
         "jadore801120/attention-is-all-you-need-pytorch#7",
     ),
-    pairs=True,
     rarity=5,
 )
 def batch_and_heads_swapped(c: Computation) -> Iterator[Variant]:
@@ -543,7 +542,6 @@ def _projected(c: Computation, role: str, x: Array, weight: Array, right: Array)
         "flagos-ai/FlagGems#5896",
         "Dao-AILab/flash-attention#2541",
     ),
-    pairs=True,
     rarity=3,
 )
 def transposed_read_as_contiguous(c: Computation) -> Iterator[Variant]:

@@ -76,9 +76,18 @@ def recognised(before: Array, after: Array) -> Norm | None:
     for axes in ((0, 1, 2), (0, 2)):
         off, best = min((fit(Norm(*kind), axes) for kind in KINDS), key=lambda each: each[0])
         if off < CLOSE:
-            tried = (fit(replace(best, eps=eps), axes) for eps in EPS)
-            return min(tried, key=lambda each: each[0])[1]
+            if best.kind in ("RMSNorm", "L2"):  # the same but for √d in the gain
+                both = [fit(replace(best, kind=kind), axes)[1] for kind in ("RMSNorm", "L2")]
+                best = min(both, key=_unusual)
+            tried = [fit(replace(best, eps=eps), axes) for eps in EPS]
+            least = min(off for off, _ in tried)
+            return next(norm for off, norm in tried if off <= 2 * least + 1e-7)
     return None
+
+
+def _unusual(norm: Norm) -> float:
+    """How far the typical gain is from 1, as a factor."""
+    return abs(float(np.log(np.median(np.abs(norm.gain)) + 1e-30)))
 
 
 def _fitted(norm: Norm, bare: Array, y: Array, axes: tuple[int, ...]) -> Norm:
@@ -340,7 +349,6 @@ def norm_of_values(c: Computation) -> Iterator[Variant]:
     fix="Qwen 3 and Gemma 3 normalise, then rotate; Hunyuan and Llama 4 rotate, then normalise",
     threads=("viiika/Meissonic#26", "hw-native-sys/pypto-lib#792"),
     detect="more",
-    pairs=True,
     rarity=3,
 )
 def norm_and_rotation_swapped(c: Computation) -> Iterator[Variant]:

@@ -208,7 +208,6 @@ def with_base(c: Computation, base: float) -> Computation:
         "apple/axlearn#116",
     ),
     detect="more",
-    pairs=True,
     rarity=2,
 )
 def rope_of_another_base(c: Computation) -> Iterator[Variant]:
@@ -236,7 +235,6 @@ def rope_of_another_base(c: Computation) -> Iterator[Variant]:
         "Xilinx/mlir-air#1948",
     ),
     detect="more",
-    pairs=True,
     rarity=2,
 )
 def rope_scaling_left_out(c: Computation) -> Iterator[Variant]:
@@ -400,7 +398,6 @@ def rope_moved_together(c: Computation) -> Iterator[Variant]:
         "AI-Hypercomputer/maxtext#4616",
     ),
     detect="more",
-    pairs=True,
     rarity=2,
 )
 def rope_of_another_width(c: Computation) -> Iterator[Variant]:
@@ -522,7 +519,6 @@ def _rounded(
         "huggingface/transformers#18478",
     ),
     detect="more",
-    pairs=True,
     rarity=2,
 )
 def rope_positions_of_padding(c: Computation) -> Iterator[Variant]:
