@@ -324,7 +324,6 @@ def rope_scaling_added(c: Computation) -> Iterator[Variant]:
         "ml-explore/mlx-lm#1699",
     ),
     detect="more",
-    pairs=True,
     rarity=1,
 )
 def rope_positions_off(c: Computation) -> Iterator[Variant]:
