@@ -11,18 +11,18 @@ import numpy as np
 from attnviz.analysis.diagnose import mistakes  # noqa: F401  (fills the registry)
 from attnviz.analysis.diagnose.apart import Suggestion, telling_apart
 from attnviz.analysis.diagnose.case import Case
+from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.hints import hinted
 from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_half
 from attnviz.analysis.diagnose.noise import DTYPES, rms
 from attnviz.analysis.diagnose.recover import Recovered, recover
 from attnviz.analysis.diagnose.search import (
     Explained,
+    Search,
     double,
     explanations,
-    nearest,
     rescaled,
     single,
-    tried,
 )
 from attnviz.analysis.diagnose.survey import Survey, survey
 from attnviz.nn.types import Array
@@ -132,34 +132,51 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     first = Judge(case, _evenly(case.wanted.n_q, N_NOISE), case.dtype)
     reference = survey(first, case.wanted)
     judge = Judge(case, _rows(reference), case.dtype)
+    search = Search(judge, step)
+    mixing = None if case.wanted.q.size * case.wanted.n_k <= SMALL else False
     wanted = hinted(judge)
-    candidates = tried(judge, single(wanted), step)
-    alike, matches = explanations(judge, candidates)
-    if not alike and not matches:
-        more = tried(judge, single(wanted, rare=True), step)
-        alike, _ = explanations(judge, more)
-        candidates = sorted([*candidates, *more], key=nearest)
-    n_tried = len(candidates)
-    matches = matches and _holds(reference)
-    if matches:
-        return Diagnosis("match", case, reference, (), None, judge, n_tried)
+    found = search.tried(single(wanted, mixing))
+    alike, matches = explanations(judge, found)
+    if matches and _holds(reference):
+        return Diagnosis("match", case, reference, (), None, judge, search.n_tried)
     recovered = recover(case, judge)
-    for dtype in (case.dtype, *_coarser(case.dtype)) if not alike else ():
-        coarse = Judge(case, judge.rows, dtype)
-        hypotheses = [each.hypothesis for each in candidates]
-        if recovered.scale is not None:
-            hypotheses.append(rescaled(case.wanted, recovered.scale, recovered.scale_name))
-        alike, _ = explanations(coarse, tried(coarse, hypotheses))
-        if not alike and dtype == case.dtype:
-            pairs = tried(judge, double(case.wanted), step)
-            n_tried += len(pairs)
-            alike, _ = explanations(judge, pairs)
-        if alike and (dtype == case.dtype or _is_much_nearer(coarse, alike[0])):
-            judge = coarse
-            break
-        alike = []
-    causes = tuple(_causes(case, judge, alike or _nearest(judge, candidates), bool(alike)))
-    return Diagnosis("differs", case, reference, causes, recovered, judge, n_tried)
+    fitting = judge, alike
+    if not alike:
+        attempts = _attempts(search, wanted, found, recovered, mixing)
+        fitting = next((each for each in attempts if each[1]), (judge, []))
+    causes = tuple(_causes(case, *fitting) or _nearest(case, judge, found))
+    return Diagnosis("differs", case, reference, causes, recovered, judge, search.n_tried)
+
+
+def _attempts(
+    search: Search,
+    c: Computation,
+    found: list[Explained],
+    recovered: Recovered,
+    mixing: bool | None,
+) -> Iterator[tuple[Judge, list[Explained]]]:
+    """What fits, with the judge that says so: of what is less likely, or takes longer. `found`
+    grows by what was tried."""
+    judge = search.judge
+    more = search.tried(single(c, mixing, rare=True))
+    if mixing is False:
+        more += search.tried(single(c, mixing=True))
+    found += more
+    yield judge, explanations(judge, more)[0]
+    if recovered.scale is not None:
+        other = rescaled(c, recovered.scale, recovered.scale_name)
+        yield judge, explanations(judge, search.tried([other]))[0]
+    pairs = search.tried(double(c, mixing))
+    yield judge, explanations(judge, pairs)[0]
+    for dtype in _coarser(judge.dtype):
+        coarse = Judge(judge.case, judge.rows, dtype)
+        again = Search(coarse).tried(each.hypothesis for each in found)
+        alike, _ = explanations(coarse, again)
+        yield coarse, alike if alike and _is_much_nearer(coarse, alike[0]) else []
+
+
+SMALL = 1 << 20
+"""Products of q and k, up to which hypotheses that need all queries are tried at once."""
 
 
 def _chosen(cases: Sequence[Case], step: Step) -> Case:
@@ -173,7 +190,7 @@ def _chosen(cases: Sequence[Case], step: Step) -> Case:
         if judge.reference.holds:
             return judge.case
     for judge in judges if len(judges) > 1 else ():
-        alike, _ = explanations(judge, tried(judge, single(judge.case.wanted), step))
+        alike, _ = explanations(judge, Search(judge, step).tried(single(judge.case.wanted)))
         if alike:
             return judge.case
     return cases[0]
@@ -230,31 +247,24 @@ def _coarser(dtype: str) -> Iterator[str]:
     yield from DTYPES[DTYPES.index(dtype) + 1 :]
 
 
-def _nearest(judge: Judge, candidates: Sequence[Explained]) -> list[Explained]:
-    """The explanation that leaves least, if that is little."""
-    whole = [each for each in candidates if each.fit.broken == 0]
-    best = min(whole, key=lambda each: rms(each.fit.off), default=None)
-    return [best] if best is not None and _is_much_nearer(judge, best) else []
-
-
 def _is_much_nearer(judge: Judge, explained: Explained) -> bool:
     return rms(explained.fit.off) < NEARLY * rms(judge.reference.off)
 
 
-def _causes(
-    case: Case, judge: Judge, alike: Sequence[Explained], explains: bool
-) -> Iterator[Cause]:
+def _causes(case: Case, judge: Judge, alike: Sequence[Explained]) -> list[Cause]:
     """The simplest of those that fit equally, with the others beside it."""
     if not alike:
-        return
+        return []
     best, *others = alike
     left = survey(judge, best.hypothesis.computation)
     suggestion = telling_apart(case.wanted, best.hypothesis, [o.hypothesis for o in others])
-    yield Cause(
-        best,
-        tuple(others),
-        explains and _holds(left, best.fit.noise),
-        left,
-        judge.dtype,
-        suggestion,
-    )
+    return [Cause(best, tuple(others), _holds(left, best.fit.noise), left, judge.dtype, suggestion)]
+
+
+def _nearest(case: Case, judge: Judge, found: Sequence[Explained]) -> list[Cause]:
+    """The explanation that leaves least, if that is little, as one that does not explain all."""
+    whole = [each for each in found if each.fit.broken == 0]
+    best = min(whole, key=lambda each: rms(each.fit.off), default=None)
+    if best is None or not _is_much_nearer(judge, best):
+        return []
+    return _causes(case, judge, [best])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
-from attnviz.analysis.diagnose.judge import Fit, Judge
+from attnviz.analysis.diagnose.judge import LIMIT, Fit, Judge
 from attnviz.analysis.diagnose.noise import rms
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
 from attnviz.language import to_say
@@ -52,12 +52,16 @@ RARE = 9
 """Mistakes of this rarity are tried only where no other one explains the numbers."""
 
 
-def single(c: Computation, *, rare: bool = False) -> Iterator[Hypothesis]:
-    """Every mistake of the registry, in every way; or the rare ones."""
+def single(
+    c: Computation, mixing: bool | None = None, *, rare: bool = False
+) -> Iterator[Hypothesis]:
+    """Every mistake of the registry, in every way; or the rare ones. `mixing`: only those in which
+    rows depend on one another, which take long, or only the others."""
     for entry in MISTAKES.values():
         if entry.detect != "equal" and (entry.rarity >= RARE) == rare:
             for variant in entry.variants(c):
-                yield Hypothesis((entry,), (variant,))
+                if mixing in (None, variant.computation.mixes_rows):
+                    yield Hypothesis((entry,), (variant,))
 
 
 ANOTHER_SCALE = MistakeEntry(
@@ -81,9 +85,10 @@ def rescaled(c: Computation, scale: float, name: str) -> Hypothesis:
     return Hypothesis((ANOTHER_SCALE,), (Variant(replace(c, scale=scale), parameter, name),))
 
 
-def double(c: Computation) -> Iterator[Hypothesis]:
-    """Two mistakes of different families of which both are often made with another one."""
-    firsts = [h for h in single(c) if h.entries[0].pairs]
+def double(c: Computation, mixing: bool | None = None) -> Iterator[Hypothesis]:
+    """Two mistakes of different families of which both are often made with another one; `mixing`
+    as for one."""
+    firsts = [h for h in single(c, mixing) if h.entries[0].pairs]
     families = list(dict.fromkeys(h.entries[0].family for h in firsts))
     for first in firsts:
         one = first.entries[0]
@@ -91,23 +96,41 @@ def double(c: Computation) -> Iterator[Hypothesis]:
             later = entry.family in families[families.index(one.family) + 1 :]
             if entry.pairs and later and entry.detect != "equal":
                 for variant in entry.variants(first.computation):
+                    if mixing is False and variant.computation.mixes_rows:
+                        continue
                     yield Hypothesis((one, entry), (first.variants[0], variant))
 
 
-def tried(
-    judge: Judge, hypotheses: Iterable[Hypothesis], step: Callable[[], None] = lambda: None
-) -> list[Explained]:
-    """Each hypothesis with how far it is off; the nearest first."""
-    found = []
-    for hypothesis in hypotheses:
-        found.append(Explained(hypothesis, judge.fit(hypothesis.computation)))
-        step()
-    return sorted(found, key=nearest)
+class Search:
+    """Hypotheses beside what was found: all in a few queries, those that come near in all of the
+    judge's."""
+
+    def __init__(self, judge: Judge, step: Callable[[], None] = lambda: None) -> None:
+        self.judge, self.step = judge, step
+        few = judge.rows[np.linspace(0, len(judge.rows) - 1, FEW).astype(int)]
+        self.quick = judge if len(judge.rows) <= FEW else Judge(judge.case, few, judge.dtype)
+        self.n_tried = 0
+
+    def tried(self, hypotheses: Iterable[Hypothesis]) -> list[Explained]:
+        """Each hypothesis with how far it is off; the nearest first."""
+        found = [Explained(each, self._fit(each.computation)) for each in hypotheses]
+        self.n_tried += len(found)
+        return sorted(found, key=lambda each: (each.fit.ratio, each.hypothesis.order))
+
+    def _fit(self, c: Computation) -> Fit:
+        self.step()
+        if not c.mixes_rows and self.quick is not self.judge:
+            fit = self.quick.fit(c)
+            if fit.ratio > HOPELESS:
+                return fit
+        return self.judge.fit(c)
 
 
-def nearest(each: Explained) -> tuple[float, tuple[int, int]]:
-    """What explanations are sorted by."""
-    return each.fit.ratio, each.hypothesis.order
+FEW = 4
+"""Queries in which every hypothesis is tried."""
+
+HOPELESS = 4 * LIMIT
+"""A hypothesis that is off by so many times the noise in a few queries is not looked at further."""
 
 
 def distinct(a: Fit, b: Fit) -> bool:
