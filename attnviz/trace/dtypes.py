@@ -6,12 +6,11 @@ it is saved, and then still as coarse as it was.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from attnviz.archive.safetensors import widen_bfloat16
 from attnviz.errors import AttnvizError
+from attnviz.language import say
 from attnviz.nn.types import Array
 
 NAMES = {
@@ -21,6 +20,14 @@ NAMES = {
     "float64": ("fp64", "f64", "double"),
 }
 """A type -> how else it is written."""
+
+EPS = {
+    "bfloat16": 2.0**-7,
+    "float16": 2.0**-10,
+    "float32": 2.0**-23,
+    "float64": 2.0**-52,
+}
+"""The relative precision of each: the distance from 1 to the next number."""
 
 N_LOOKED_AT = 1 << 20
 """Numbers of an array by which its type is told."""
@@ -35,16 +42,6 @@ like, which any type holds, in hardly any. So many are between the two."""
 
 SPREAD = (0.5, 6.0)
 """The standard deviation of log2 |x| that activations have: normal numbers have 1.6."""
-
-
-class Bits(NamedTuple):
-    """A type that numbers can be narrowed to."""
-
-    name: str
-    stored: type[np.generic]
-    """In which its numbers stand in the widest form that is looked at."""
-    n_spare: int
-    """Bits of float32 that are 0 in all of its numbers; more where it rounds."""
 
 
 def canonical(text: str) -> str:
@@ -101,6 +98,11 @@ def guessed_bits(x: Array) -> str | None:
         if _are_activations(numbers)
     ]
     return fits[0] if len(fits) == 1 else None
+
+
+def bits_note(name: str, dtype: str) -> str:
+    """What is to be said of such an array."""
+    return say("{name}: its whole numbers are read as the bits of {dtype}", name=name, dtype=dtype)
 
 
 def _are_activations(x: Array) -> bool:

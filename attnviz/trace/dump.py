@@ -14,7 +14,14 @@ from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.types import Array
-from attnviz.trace.dtypes import canonical, guessed_bits, reinterpreted, sample, true_type
+from attnviz.trace.dtypes import (
+    bits_note,
+    canonical,
+    guessed_bits,
+    reinterpreted,
+    sample,
+    true_type,
+)
 from attnviz.trace.names import parse_name
 from attnviz.trace.projections import PYTORCH, _listed
 
@@ -256,9 +263,7 @@ class _Types:
         said, note = self.bits(name, role, x), ""
         if said is None:
             said = guessed_bits(x)
-            note = "" if said is None else say(
-                "{name}: its whole numbers are read as the bits of {dtype}", name=name, dtype=said
-            )  # fmt: skip
+            note = "" if said is None else bits_note(name, said)
         if said is None:
             self._check_whole(where, name, x)
             return x, true_type(x), ""

@@ -17,8 +17,8 @@ from attnviz.nn.types import Array
 
 WORDS = {"l": "layer", "b": "batch", "h": "head", "n": "n", "d": "d"}
 ORDER = "lbhnd"
-LETTERS = {"s": "n", "t": "n", "e": "d", **{letter: letter for letter in ORDER}}
-"""Letters in use elsewhere: s, t and e for tokens and width."""
+LETTERS = {"s": "n", "t": "n", "m": "n", "e": "d", **{letter: letter for letter in ORDER}}
+"""Letters in use elsewhere: s, t and m for tokens, e for the width."""
 
 USUAL = {2: ("nd",), 3: ("hnd", "nhd"), 4: ("bhnd", "bnhd"), 5: ("lbhnd", "lbnhd")}
 INNER = {2: ("nd",), 3: ("hnd", "nhd"), 4: ("lhnd", "lnhd")}
@@ -58,9 +58,14 @@ def spelled(layout: str) -> str:
 
 
 def parse_layout(text: str) -> str:
-    """A layout as somebody writes it: `bhnd`, `b,h,n,d`, `[batch, head, n, d]`, `bshd`."""
+    """A layout as somebody writes it: `bhnd`, `b,h,n,d`, `[batch, head, n, d]`, `bshd`; and where
+    letters mean other axes there: `bsnd` and `bsh` of Ascend, `btnh` of JAX, `bmhk` of xFormers."""
     words = re.findall(r"[a-z]+", text.casefold())
     letters = words[0] if len(words) == 1 else "".join(word[0] for word in words)
+    if not {"d", "e"} & set(letters):  # the width has another letter
+        letters = letters.replace("k", "d") if "k" in letters else letters.replace("h", "d")
+    if "n" in letters and {"s", "t"} & set(letters):  # heads are n, tokens s or t
+        letters = letters.replace("n", "h")
     layout = "".join(LETTERS.get(letter, "?") for letter in letters)
     if "?" in layout or len(set(layout)) < len(layout) or not {"n", "d"} <= set(layout):
         raise AttnvizError(

@@ -8,13 +8,12 @@ from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
+from attnviz.trace.dtypes import EPS, bits_note, guessed_bits, reinterpreted, true_type
 from attnviz.trace.layout import (
     Batch,
     Known,
@@ -41,7 +40,7 @@ OWN_AXES = {
 }
 """Axes of what the file may have beside q, k and v; before them layers and the batch."""
 
-BFLOAT16 = 2.0**-7
+BFLOAT16 = EPS["bfloat16"]
 """The relative precision of bfloat16, as `np.finfo` has it of the other types."""
 
 PYTORCH = (".pt", ".pth", ".bin", ".pkl")
@@ -127,12 +126,14 @@ def read_projections(
     Raises:
         AttnvizError: names that are missing, shapes that do not fit, axes that may be two things.
     """
+    arrays, bits = _from_bits(arrays)
     for name, each in arrays.items():
         if parse_name(name) is not None and (each.dtype.kind not in "fiub" or not each.size):
             raise AttnvizError(
                 f"{path}: {name} holds {each.dtype} {list(each.shape)}; expected numbers", SAVE
             )
     groups, shared, notes = _groups(path, arrays, axes.arrays)
+    notes = [*bits, *notes]
     sizes = [] if queries is None else [Known("n_q", len(queries))]
     if keys is not None:
         sizes.append(Known("n_k", len(keys)))
@@ -144,6 +145,20 @@ def read_projections(
         layouts.setdefault(_layout_note(group, layout, axes, sure), layout)
         layers += _layers(path, group, shared, layout, axes, batch, every_item)
     return Reading(_numbered(layers), (*notes, *layouts, *_half(groups)))
+
+
+def _from_bits(arrays: Mapping[str, Array]) -> tuple[Mapping[str, Array], list[str]]:
+    """The arrays with those as numbers that can only be the bits of half precision."""
+    dtypes = {
+        name: dtype
+        for name, x in arrays.items()
+        if (parsed := parse_name(name)) is not None
+        and parsed.role in (*PROJECTED, "qkv")
+        and x.dtype.kind != "f"
+        and (dtype := guessed_bits(x)) is not None
+    }
+    made = {name: reinterpreted(name, arrays[name], dtype) for name, dtype in dtypes.items()}
+    return {**arrays, **made}, [bits_note(name, dtype) for name, dtype in dtypes.items()]
 
 
 def _groups(
@@ -346,32 +361,10 @@ def _layers(
         yield Projected(id, q[number, item], k[number, item], v[number, item], given, eps, which)
 
 
-def _is_bfloat16(x: Array) -> bool:
-    """Whether every number is one that bfloat16 holds: the lower half of its bits is empty, and
-    those above are in use, which they are not of 0, 0.5 or 3."""
-    if x.dtype.itemsize < 4:
-        return False
-    with np.errstate(all="ignore"):
-        narrow = x.astype(np.float32)
-    if not np.array_equal(narrow, x, equal_nan=True):
-        return False
-    bits = np.ascontiguousarray(narrow).view(np.uint32)[np.isfinite(narrow)]
-    return not (bits & np.uint32(0xFFFF)).any() and bool((bits & np.uint32(0x10000)).any())
-
-
 def precision(x: Array) -> float:
-    """The relative precision of the numbers of an array: of the narrowest type that holds them."""
-    if x.dtype.kind != "f":
-        return float(np.finfo(np.float32).eps)
-    if _is_bfloat16(x):
-        return BFLOAT16
-    for dtype in (np.float16, np.float32):
-        if x.dtype.itemsize > np.dtype(dtype).itemsize:
-            with np.errstate(all="ignore"):
-                narrow = x.astype(dtype)
-            if np.array_equal(narrow.astype(x.dtype), x, equal_nan=True):
-                return float(np.finfo(dtype).eps)
-    return float(np.finfo(x.dtype).eps)
+    """The relative precision of the numbers of an array: of the narrowest type that they were
+    rounded to."""
+    return EPS[true_type(x)]
 
 
 def _item(path: Path, n_batch: int, layout: str, batch: Batch | None) -> int:

@@ -11,6 +11,7 @@ import attnviz
 from attnviz.errors import AttnvizError
 from attnviz.nn import masks
 from attnviz.trace.attended import How, trace_of_projections
+from attnviz.trace.layout import parse_layout
 from attnviz.trace.projections import Axes
 
 HERE = Path("qkv.npz")
@@ -128,6 +129,27 @@ def test_options(qkv, generator):
     np.testing.assert_allclose(found.records[0].scores[0], right, rtol=1e-5, atol=1e-6)
     with pytest.raises(AttnvizError, match=r"the file lacks: w_q \[d_hidden, d_q\], w_k"):
         trace(arrays, How(score="additive"))
+
+
+def test_the_bits_of_bfloat16_are_read_as_numbers(qkv):
+    bits = {
+        name: (x.view(np.uint32) >> 16).astype(np.uint16)
+        for name, x in zip("qkv", qkv, strict=True)
+    }
+    wide = [(x.astype(np.uint32) << 16).view(np.float32) for x in bits.values()]
+    found = trace(bits)
+    same(found, wide)
+    assert found.model.notes[0] == "q: its whole numbers are read as the bits of bfloat16"
+    assert trace(dict(zip("qkv", wide, strict=True))).records[0].weights.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("text", "layout"),
+    [("bsnd", "bnhd"), ("BNSD", "bhnd"), ("bsh", "bnd"), ("sbh", "nbd"), ("btnh", "bnhd"),
+     ("bmhk", "bnhd"), ("tnd", "nhd"), ("[batch, seq, embed]", "bnd")],
+)  # fmt: skip
+def test_layouts_as_libraries_spell_them(text, layout):
+    assert parse_layout(text) == layout
 
 
 def test_more_keys_than_queries(qkv):
