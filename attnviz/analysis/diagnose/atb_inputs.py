@@ -43,6 +43,7 @@ def read_self(inputs: Inputs, p: Params) -> Read:
     else:
         texts = _with_cache(inputs, p)
     _check_heads(inputs, p, texts)
+    inputs.check(texts)
     log_n = _log_n(inputs, p, texts)
     layout = "bhnd" if p["inputLayout"] == atb.BNSD else "nhd"
     return _masked(inputs, p, texts)._replace(layout=layout, log_n=log_n)
@@ -64,7 +65,7 @@ def read_paged(inputs: Inputs, p: Params) -> Read:
     if mask is not None:
         starts = np.cumsum([0, *(len(text.q) for text in texts)])
         parts = [
-            _paged_part(mask, i, int(start), text, len(query))
+            _paged_part(inputs, mask, i, int(start), text, len(query))
             for i, (start, text) in enumerate(zip(starts, texts, strict=False))
         ]
         texts, notes = _with_masks(inputs, texts, parts, 0)
@@ -94,6 +95,8 @@ def _kv_heads(p: Params) -> int:
 
 def _check_heads(inputs: Inputs, p: Params, texts: Sequence[Text]) -> None:
     """Raise AttnvizError where the arrays have other heads than the parameters say."""
+    if not texts:
+        raise inputs.error("gives no text a query", "lengths")
     q, k = texts[0].q, texts[0].k
     for role, x, field, n_head in (
         ("q", q, "headNum", int(p["headNum"])),
@@ -205,6 +208,9 @@ def _with_cache(inputs: Inputs, p: Params) -> list[Text]:
     else:
         q = tokens(inputs, "q", p["headNum"])
     new = [] if is_bypass else [tokens(inputs, role, _kv_heads(p)) for role in "kv"]
+    for role, x in zip("kv", new, strict=False):
+        if len(x) != len(q):
+            raise inputs.error(f"has {len(x)} tokens, and {inputs.name('q')} {len(q)}", role)
     counts = inputs.lengths("[batch]", "lengths").reshape(-1)
     if counts.sum() != len(q):
         raise inputs.error(f"is {brief(counts)}; there are {len(q)} queries", "lengths")
@@ -223,10 +229,24 @@ def _with_cache(inputs: Inputs, p: Params) -> list[Text]:
         past = int(totals[text]) if is_bypass else int(totals[text] - counts[text])
         pair = [_cached(inputs, p, which, text, past) for which in (0, 1)]
         if not is_bypass:
-            pair = [np.concatenate([old, x[rows]]) for old, x in zip(pair, new, strict=True)]
+            pair = [
+                _then(inputs, role, old, x[rows])
+                for role, old, x in zip("kv", pair, new, strict=True)
+            ]
         if counts[text]:
             texts.append(Text(q[rows], pair[0], pair[1], None if out is None else out[rows]))
     return texts
+
+
+def _then(inputs: Inputs, role: str, old: Array, new: Array) -> Array:
+    """The tokens of the cache, and the new ones after them."""
+    if old.shape[1:] != new.shape[1:]:
+        raise inputs.error(
+            f"has {new.shape[1]} heads of the width {new.shape[2]}, and the cache {old.shape[1]} "
+            f"of {old.shape[2]}",
+            role,
+        )
+    return np.concatenate([old, new])
 
 
 def _merged_output(inputs: Inputs, p: Params, q: Array) -> Array | None:
@@ -362,7 +382,7 @@ def _part(inputs: Inputs, mask: Array, i: int, text: Text, from_end: bool) -> Ar
     elif own.ndim == 3 and len(own) not in (1, n_head):
         own = own[i : i + 1]
     first = n_k - n_q if from_end else 0
-    part = own[..., first : first + n_q, :n_k]
+    part = own[..., first : first + n_q, :n_k] if own.ndim == 3 else own
     if part.ndim != 3 or part.shape[1:] != (n_q, n_k) or len(part) not in (1, n_head):
         raise inputs.error(
             f"has the shape {list(mask.shape)}; text {i} has {n_q} queries and {n_k} keys",
@@ -372,14 +392,23 @@ def _part(inputs: Inputs, mask: Array, i: int, text: Text, from_end: bool) -> Ar
     return part
 
 
-def _paged_part(mask: Array, i: int, start: int, text: Text, n_token: int) -> Array:
+def _paged_part(inputs: Inputs, mask: Array, i: int, start: int, text: Text, n_token: int) -> Array:
     """The text's own part of a mask [n_token, M], [B, n, M] or [B, headNum, n, M]."""
     n_q, n_k = text.sizes
+    n_head = text.q.shape[1]
     if mask.ndim == 2 and len(mask) == n_token:
-        return mask[None, start : start + n_q, :n_k]
-    own = mask[i] if mask.ndim > 2 and len(mask) > i else mask
-    own = own[None] if own.ndim == 2 else own
-    return own[..., :n_q, :n_k]
+        own = mask[None, start : start + n_q]
+    else:
+        own = mask[i] if mask.ndim > 2 and len(mask) > i else mask
+        own = own[None] if own.ndim == 2 else own
+    part = own[..., :n_q, :n_k] if own.ndim == 3 else own
+    if part.ndim != 3 or part.shape[1:] != (n_q, n_k) or len(part) not in (1, n_head):
+        raise inputs.error(
+            f"has the shape {list(mask.shape)}; text {i} has {n_q} queries and {n_k} keys",
+            "mask",
+            hint="[nTokens, M], [B, n, M] or [B, headNum, n, M], M = the longest text",
+        )
+    return part
 
 
 def _with_masks(

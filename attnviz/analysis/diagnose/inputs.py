@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from attnviz.analysis.diagnose.noise import DTYPES
+from attnviz.analysis.diagnose.texts import Text, misfit
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 
@@ -104,6 +105,17 @@ class Inputs:
 
     def error(self, what: str, *roles: str, hint: str = "") -> AttnvizError:
         return AttnvizError(f"{self.dump.where}: {self.name(*roles)} {what}", hint)
+
+    def check(self, texts: Sequence[Text]) -> None:
+        """Raise AttnvizError where the arrays of the texts do not fit together."""
+        found = misfit(texts) if texts else "no text has a query"
+        if found is not None:
+            there = ", ".join(
+                f"{self.dump.names[role]} {list(self.dump.arrays[role].shape)}"
+                for role in ("q", "k", "v", "k_cache", "v_cache", "kv_cache", "context")
+                if self.has(role)
+            )
+            raise AttnvizError(f"{self.dump.where}: {self.what}: {found}", f"the dump has {there}")
 
     def coarsest(self, roles: Iterable[str]) -> str:
         """The type of `noise.DTYPES` that bounds how exact results of these can be."""

@@ -98,6 +98,8 @@ def _read(p: Mapping[str, Any], dump: Named, request: Request) -> Case:
     paged = cache_of(inputs, query.shape[1:], p["block_size"])
     texts = texts_of(inputs, query, paged)
     slopes = inputs.get("slopes")
+    if slopes is not None and slopes.size != query.shape[1]:
+        raise inputs.error(f"has {slopes.size} slopes for {query.shape[1]} heads", "slopes")
     if slopes is not None:
         texts = [text._replace(bias=alibi(slopes, *text.sizes)) for text in texts]
     window = request.window or p["sliding_window"]
@@ -220,6 +222,7 @@ def texts_of(inputs: Inputs, query: Array, paged: Paged) -> list[Text]:
     texts = [text for text in texts if len(text.q)]
     if not texts:
         raise inputs.error("gives every text 0 tokens: there is nothing to compute", *LENGTHS)
+    inputs.check(texts)
     return texts
 
 
@@ -229,7 +232,7 @@ def output_of(inputs: Inputs, query: Array) -> Array | None:
     if out is None:
         return None
     n_token, n_head = query.shape[:2]
-    if out.shape[0] != n_token or out.size % (n_token * n_head):
+    if out.ndim == 0 or len(out) != n_token or out.size % (n_token * n_head):
         raise inputs.error(
             f"has the shape {list(out.shape)}; expected [{n_token}, {n_head}, d_v]", "context"
         )

@@ -66,7 +66,15 @@ class Conventions:
     """What is still to be changed in a case that was read without `read`."""
 
 
-DEFAULT = Conventions()
+DEFAULT = Conventions(
+    words=(
+        to_say(
+            "the usual conventions, where nothing says otherwise: in a boolean mask, True = "
+            "visible; causal aligns the last query with the last key; the scale is 1/√d_k; "
+            "--spec takes a library's"
+        ),
+    )
+)
 
 
 @dataclass(frozen=True)

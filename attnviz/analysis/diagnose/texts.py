@@ -37,6 +37,24 @@ class Text(NamedTuple):
         return len(self.q), len(self.k)
 
 
+def misfit(texts: Sequence[Text]) -> str | None:
+    """Why the arrays of the texts do not fit together, with the axes; None where they do."""
+    q, k, v = texts[0].q, texts[0].k, texts[0].v
+    if any(x.ndim != 3 for x in (q, k, v)):
+        return f"q, k and v of a text have {q.ndim}, {k.ndim} and {v.ndim} axes; expected 3"
+    if q.shape[2] != k.shape[2]:
+        return f"a head of the queries has the width {q.shape[2]}, and one of the keys {k.shape[2]}"
+    if k.shape[1] != v.shape[1] or k.shape[1] == 0 or q.shape[1] % k.shape[1]:
+        return f"{q.shape[1]} query heads, {k.shape[1]} of keys and {v.shape[1]} of values"
+    for number, text in enumerate(texts):
+        if len(text.k) != len(text.v):
+            return f"text {number} has {len(text.k)} keys and {len(text.v)} values"
+        if text.out is not None and text.out.shape != (*text.q.shape[:2], v.shape[2]):
+            wanted = [*text.q.shape[:2], v.shape[2]]
+            return f"the output of text {number} has the shape {list(text.out.shape)}, not {wanted}"
+    return None
+
+
 class Rule(NamedTuple):
     """What hides keys in every text: the last query stands at the last key."""
 

@@ -504,3 +504,18 @@ def test_what_is_not_computed_is_said():
     assert "tokenOffset is [1, 4, 3] and seqLen [2, 1, 3]" in found
     short = {**arrays, "keyCache": arrays["keyCache"][:, :, :3]}
     assert "keyCache has 3 places; text 0 has 4 tokens" in refusal(CACHED, short)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": np.zeros((6, 8))}, "value has 2 heads of the width 4, and the cache 2 of 5"),
+        ({"key": np.zeros((1, 10))}, "key has 1 tokens, and query 6"),
+        ({"mask": np.zeros(507)}, "mask has the shape [507]; text 0 has 2 queries and 6 keys"),
+        ({"query": np.zeros((6, 24))}, "SelfAttention of ATB: a head of the queries has the width 4, and one of the keys 5"),
+        ({"layerId": np.array([2])}, "keyCache has the shape [2, 3, 13, 10]; expected [layer, batch, maxSeqLen, hiddenSize] with layer 2 and text 0"),
+    ],
+)  # fmt: skip
+def test_a_cache_that_does_not_fit_is_named(change, message):
+    arrays = {**with_cache(np.random.default_rng(24)), **change}
+    assert message in refusal({**CACHED, "maskType": 1}, arrays)
