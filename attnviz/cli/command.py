@@ -16,7 +16,7 @@ from attnviz.cli.help import ALL, FILES, SCREEN, STACK, Fold, Page
 from attnviz.cli.plain import has_colour
 from attnviz.cli.spelling import Speller
 from attnviz.errors import AttnvizError
-from attnviz.registry import LARGEST_INT, Entry, ModuleRegistry
+from attnviz.registry import LARGEST_INT, Entry, ModuleRegistry, Registry
 
 REGISTRIES = {
     "activations": ("attnviz.nn.activations", "ACTIVATIONS"),
@@ -24,9 +24,11 @@ REGISTRIES = {
     "masks": ("attnviz.nn.masks", "MASKS"),
     "position schemes": ("attnviz.nn.schemes", "SCHEMES"),
     "scores": ("attnviz.nn.scores", "SCORES"),
+    "probe features": ("attnviz.analysis.diagnose.probe", "FEATURES"),
+    "snippets": ("attnviz.analysis.diagnose.snippets", "SNIPPETS"),
     "specs": ("attnviz.analysis.diagnose.specs", "SPECS"),
 }
-"""What stands in braces in a help text -> module and name of the registry."""
+"""What stands in braces in a help text -> module and name of the registry, or of a mapping."""
 
 
 FOLDED = {
@@ -116,8 +118,10 @@ def with_names(text: str) -> str:
             registry = getattr(import_module(module), name)
             if isinstance(registry, ModuleRegistry):
                 names = " ".join(registry)
-            else:
+            elif isinstance(registry, Registry):
                 names = ", ".join(map(_spelled, registry.values()))
+            else:
+                names = ", ".join(registry)
             text = text.replace(f"{{{what}}}", names)
     return text
 

@@ -37,6 +37,7 @@ from attnviz.analysis.diagnose.port.rows import (
 )
 from attnviz.analysis.diagnose.port.stages import (
     IN_ATTENTION,
+    OF_BLOCKS,
     At,
     Place,
     Stages,
@@ -158,11 +159,11 @@ class _Reader(NamedTuple):
                     seen.add(given.name)
                     yield given, fitted(given, stages, self.item, self.kept)
 
-    def hidden(self, at: At, ours: Array) -> Array | None:
+    def hidden(self, at: At, ours: Stages) -> Array | None:
         """A hidden state of the dump, where it has it and it fits."""
         for given in self.by_stage.get(at, ()):
-            fit = fitted(given, {at: ours}, self.item, self.kept)
-            if fit is not None and np.isfinite(fit.array).all():
+            fit = fitted(given, ours, self.item, self.kept)
+            if fit is not None and fit.at == at and np.isfinite(fit.array).all():
                 return fit.array
         return None
 
@@ -248,7 +249,7 @@ def _compared(
             if progress is not None:
                 progress(len(blocks), n_block)
         last = At(stack.name, len(stack.blocks), "hidden")
-        out = reader.hidden(last, blocks[-1].ours[last])
+        out = reader.hidden(last, blocks[-1].ours)
         memory = start.stream._replace(x=blocks[-1].ours[last] if out is None else out)
     return _result(model, arrays, reader, starts, blocks)
 
@@ -406,7 +407,7 @@ def _start(model: Model, stack: Stack, inputs: Mapping[str, Input], reader: _Rea
     floor = floor_of(stream.x, exact, half, reader.dtype)
     found = tuple(reader.of({at: stream.x}))
     rows = tuple(row(given, fit, floor) for given, fit in found)
-    theirs = reader.hidden(at, stream.x)
+    theirs = reader.hidden(at, {at: stream.x})
     x = stream.x if theirs is None else theirs.astype(stream.x.dtype)
     return _Start(stream, embed, inputs[stream.name], x, rows, theirs, floor)
 
@@ -430,17 +431,35 @@ def _blocks(
             if array.dtype.kind == "f"
         }
         found = tuple(reader.of({at: x for at, x in ours.items() if at in floors}))
-        rows = tuple(
-            row(given, fit, floors[(fit.at if fit else given.ats[0])]) for given, fit in found
-        )
+        rows = _rows(found, floors)
+        after = [each.holds for each in rows if each.at.stage in OUTCOMES]
+        if after and not any(after):
+            # then queries that are ours before their rotation were to be those behind it
+            found = tuple((given, _behind(given, fit, ours, reader)) for given, fit in found)
+            rows = _rows(found, floors)
         yield _Block(place, x, ours, floors, found, _elsewhere(rows))
         out = At(place.stack, place.layer + 1, "hidden")
-        theirs = reader.hidden(out, ours[out])
+        theirs = reader.hidden(out, ours)
         if theirs is None:
             x, x64, xhalf = ours[out], exact[out], ours[out] if half is None else half[out]
         else:
             x = theirs.astype(ours[out].dtype)
             x64, xhalf = x.astype(np.float64), x
+
+
+def _rows(
+    found: Sequence[tuple[Given, Fitted | None]], floors: Mapping[At, Floor]
+) -> tuple[Row, ...]:
+    return tuple(
+        row(given, fit, floors[given.ats[0] if fit is None else fit.at]) for given, fit in found
+    )
+
+
+def _behind(given: Given, fit: Fitted | None, ours: Stages, reader: _Reader) -> Fitted | None:
+    """The array as the first stage that its name says."""
+    if fit is None or not fit.at.stage.endswith("_proj") or given.ats[0] == fit.at:
+        return fit
+    return fitted(given._replace(ats=given.ats[:1]), ours, reader.item, reader.kept)
 
 
 def _exact(place: Place) -> Place:
@@ -456,12 +475,11 @@ def _exact(place: Place) -> Place:
 def _elsewhere(rows: Sequence[Row]) -> tuple[Row, ...]:
     """The rows, of which those are marked that differ although what is computed from them in this
     block does not."""
-    right = [each.at.order for each in rows if each.holds and each.at.stage in
-             ("weights", "context", "attended", "hidden")]  # fmt: skip
+    right = [each.at.order for each in rows if each.holds and each.at.stage in OUTCOMES]
 
     def moved(each: Row) -> bool:
         stage = each.at.stage
-        if each.holds or stage == "hidden" or not np.isfinite(each.rms):
+        if each.holds or stage in OF_BLOCKS or not np.isfinite(each.rms):
             return False
         later = [order for order in right if order > each.at.order]
         if stage == "v":
@@ -470,6 +488,9 @@ def _elsewhere(rows: Sequence[Row]) -> tuple[Row, ...]:
 
     return tuple(each._replace(elsewhere=moved(each)) for each in rows)
 
+
+OUTCOMES = ("weights", "context", "attended", *OF_BLOCKS)
+"""Stages that are right only if all before them are."""
 
 _WEIGHTS = IN_ATTENTION.index("weights")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.diagnose.port.stages import IN_ATTENTION, At
+from attnviz.analysis.diagnose.port.stages import IN_ATTENTION, OF_BLOCKS, At
 from attnviz.nn.types import Array
 from attnviz.trace.names import parse_name, place
 
@@ -71,8 +72,7 @@ def read_name(name: str, n_layer: Mapping[str, int]) -> Named | None:
     nothing."""
     words = re.findall(r"[a-z]+|\d+", re.sub(r"[^a-z0-9]+", " ", name.casefold()))
     letters = [word for word in words if not word.isdigit()]
-    numbers = [int(word) for word in words if word.isdigit()]
-    number = numbers[-1] if numbers else None
+    number = _layer(words)
     stack, _, kind = place(tuple(words))
     stack = stack or ("decoder" if kind == "cross" else None)
     stack = stack if stack in n_layer else next(iter(n_layer)) if len(n_layer) == 1 else stack
@@ -86,10 +86,17 @@ def read_name(name: str, n_layer: Mapping[str, int]) -> Named | None:
             if where in ("first", "last"):
                 return Named(("hidden",), 0 if where == "first" else last, stack)
             layer = None if number is None else number + (where == "out")
-            return Named(("hidden",), layer, stack)
+            return Named(OF_BLOCKS, layer, stack)
     if letters and letters[-1] in MODULES and words[-1].isdigit() and number is not None:
-        return Named(("hidden",), number + 1, stack)
+        return Named(OF_BLOCKS, number + 1, stack)
     return _of_attention(name, letters, number, stack, kind or "self")
+
+
+def _layer(words: Sequence[str]) -> int | None:
+    """The number behind the first `layer`, `block`, `h`; else the last."""
+    after = (int(b) for a, b in pairwise(words) if a in MODULES and b.isdigit())
+    numbers = [int(word) for word in words if word.isdigit()]
+    return next(after, numbers[-1] if numbers else None)
 
 
 def _of_attention(
@@ -99,12 +106,16 @@ def _of_attention(
     if letters and letters[-1] in ("o", "proj") and letters[-2:] in (["o", "proj"], ["c", "proj"]):
         return Named(("attended",), number, stack, kind)
     if letters and letters[-1] in ("output", "out") and not is_attention and number is not None:
-        return Named(("hidden",), number + 1, stack)
+        return Named(OF_BLOCKS, number + 1, stack)
     parsed = parse_name(name)
     if parsed is None or parsed.role not in (*IN_ATTENTION, "weights"):
         return None
     if parsed.role == "context" and any("_".join(letters).endswith(word) for word in OUTPUT):
         return Named(("attended", "context"), number, stack, kind)
+    if parsed.role in ("q", "k"):
+        before = f"{parsed.role}_proj"
+        is_projection = letters[-1] in ("proj", "query", "key", "lin")
+        return Named((before,) if is_projection else (parsed.role, before), number, stack, kind)
     return Named((parsed.role,), number, stack, kind)
 
 
@@ -124,16 +135,13 @@ def givens(arrays: Mapping[str, Array], n_layer: Mapping[str, int]) -> Iterator[
 
 def _layers(name: str, x: Array, named: Named, stack: str, n_layer: int) -> Iterator[Given]:
     """An array that holds a stage of all layers, or of the only one."""
-    for stage in named.stages:
-        n = n_layer + 1 if stage == "hidden" else n_layer
-        if x.ndim > 2 and len(x) == n:
-            for layer in range(n):
-                at = At(stack, layer, stage, named.kind)
-                yield Given(f"{name}[{layer}]", (at,), x[layer])
-            return
-        if n == 1:
-            yield Given(name, (At(stack, 0, stage, named.kind),), x)
-            return
+    n = n_layer + 1 if named.stages == OF_BLOCKS else n_layer
+    if x.ndim > 2 and len(x) == n:
+        for layer in range(n):
+            ats = tuple(At(stack, layer, stage, named.kind) for stage in named.stages)
+            yield Given(f"{name}[{layer}]", ats, x[layer])
+    elif n == 1:
+        yield Given(name, tuple(At(stack, 0, stage, named.kind) for stage in named.stages), x)
 
 
 def ids_of(arrays: Mapping[str, Array], names: Sequence[str]) -> Array | None:
@@ -176,8 +184,11 @@ def _items(x: Array, n_axis: int, item: int) -> Iterator[tuple[str, Array]]:
 
 
 def _axes(y: Array, shape: tuple[int, ...], stage: str) -> Iterator[tuple[str, Array]]:
+    if stage in ("scores", "logits", "weights"):
+        yield "", _without_cache(y, shape)
+        return
     yield "", y
-    if len(shape) != 3 or stage in ("scores", "logits", "weights"):
+    if len(shape) != 3:
         return
     n_head, _, d = shape
     if y.ndim == 3:
@@ -191,6 +202,16 @@ def _axes(y: Array, shape: tuple[int, ...], stage: str) -> Iterator[tuple[str, A
             yield "heads repeated", y[::group]
     if y.ndim == 2 and y.shape[1] == n_head * d:
         yield "heads merged", y.reshape(len(y), n_head, d).swapaxes(0, 1)
+
+
+def _without_cache(z: Array, shape: tuple[int, ...]) -> Array:
+    """Without keys behind the last token, which no query sees: room in a cache."""
+    n = shape[-1]
+    if z.ndim == 3 and z.shape[1] == n < z.shape[2]:
+        spare = z[:, :, n:]
+        if not (spare[np.isfinite(spare)] > 0).any():
+            return z[:, :, :n]
+    return z
 
 
 def _without_padding(z: Array, shape: tuple[int, ...], stage: str, kept: Array) -> Array:

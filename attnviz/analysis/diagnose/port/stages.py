@@ -10,18 +10,25 @@ import numpy as np
 
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Input
-from attnviz.nn.heads import merge_heads
+from attnviz.nn.heads import merge_heads, split_heads
+from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention, Stream, SublayerContext
 from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
 from attnviz.nn.stages import CollectStages
-from attnviz.nn.transformer import Block, Stack, attentions
+from attnviz.nn.transformer import Block, Stack, Transformer, attentions
 from attnviz.nn.types import Array
+from attnviz.nn.weights import Weight
 
-IN_ATTENTION = ("q", "k", "v", "scores", "logits", "weights", "context", "attended")
-"""The stages of an attention in the order in which they are computed; `attended` is what its output
-projection gives."""
+IN_ATTENTION = (
+    *("q_proj", "k_proj", "q", "k", "v", "scores", "logits", "weights", "context", "attended"),
+)
+"""The stages of an attention in the order in which they are computed; `q_proj` and `k_proj` are
+queries and keys before their norm and rotation, `attended` is what the output projection gives."""
+
+
+OF_BLOCKS = ("hidden", "unnormed")
 
 
 class At(NamedTuple):
@@ -32,20 +39,22 @@ class At(NamedTuple):
     layer: int
     """Of a hidden state: that of the block that reads it; the last is what the stack gives."""
     stage: str
-    """`hidden`, or one of IN_ATTENTION."""
+    """`hidden`; `unnormed`, the last hidden state before the norm at the end of the stack; one of
+    IN_ATTENTION."""
     kind: str = "self"
 
     @property
     def name(self) -> str:
         """`decoder.0.self/q`, `decoder/hidden_states[3]`."""
-        if self.stage == "hidden":
-            return f"{self.stack}/hidden_states[{self.layer}]"
+        if self.stage in OF_BLOCKS:
+            before = "" if self.stage == "hidden" else " before the norm"
+            return f"{self.stack}/hidden_states[{self.layer}]{before}"
         return f"{self.stack}.{self.layer}.{self.kind}/{self.stage}"
 
     @property
     def order(self) -> tuple[int, int, int, int]:
         """In the order in which a forward pass computes them."""
-        inner = -1 if self.stage == "hidden" else IN_ATTENTION.index(self.stage)
+        inner = -1 if self.stage in OF_BLOCKS else IN_ATTENTION.index(self.stage)
         return self.stack == "decoder", self.layer, self.kind == "cross", inner
 
 
@@ -60,6 +69,39 @@ class _Collect:
 
     def open(self, site: Site) -> CollectStages:
         return self.kept.setdefault(site.kind, CollectStages())
+
+
+class _Kept(NamedTuple):
+    """A projection whose result is kept, [n_token, n_head·d]."""
+
+    linear: Linear
+    room: dict[tuple[str, str], Array]
+    """Kind and stage -> result."""
+    key: tuple[str, str]
+
+    @property
+    def weight(self) -> Weight:
+        return self.linear.weight
+
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
+        y = self.linear(x)
+        self.room[self.key] = y
+        return y
+
+
+def _keeping(block: Block, room: dict[tuple[str, str], Array]) -> Block:
+    """The block with its projections of queries and keys kept."""
+
+    def change(stack: str, a: MultiHeadAttention) -> MultiHeadAttention:
+        kept = {
+            name: _Kept(getattr(a, name), room, (a.kind, stage))
+            for name, stage in (("query", "q_proj"), ("key", "k_proj"))
+        }
+        return a._replace(**kept)  # type: ignore[arg-type]
+
+    decoder = Transformer(decoder=Stack("decoder", (block,))).change_attention(change).decoder
+    assert decoder is not None
+    return decoder.blocks[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +125,27 @@ class Place:
         context = SublayerContext(
             self.stack, self.layer, stream, self.memory, collected, Scratch(), None
         )
-        for sublayer in block:
+        room: dict[tuple[str, str], Array] = {}
+        for sublayer in _keeping(block, room):
             x = sublayer(x, context)
         norm = after or self.after
-        x = x if norm is None else norm(x)
-        return {**self._inside(block, collected), At(self.stack, self.layer + 1, "hidden"): x}
+        last: Stages = {}
+        if norm is not None:
+            last[At(self.stack, self.layer + 1, "unnormed")] = x
+            x = norm(x)
+        projected = {
+            At(self.stack, self.layer, stage, a.kind): split_heads(room[a.kind, stage], n_head)
+            for a in attentions(block)
+            for stage, n_head in (("q_proj", a.n_head), ("k_proj", a.n_kv_head))
+        }
+        inside = self._inside(block, collected)
+        return {**projected, **inside, **last, At(self.stack, self.layer + 1, "hidden"): x}
 
     def _inside(self, block: Block, collected: _Collect) -> Stages:
         found: Stages = {}
         for attention in attentions(block):
             kept = collected.kept[attention.kind].stages
-            for stage in (*IN_ATTENTION[:-1], "mask"):
+            for stage in (*IN_ATTENTION[2:-1], "mask"):
                 if stage in kept:
                     found[At(self.stack, self.layer, stage, attention.kind)] = kept[stage]
             if "context" in kept:

@@ -19,7 +19,9 @@ TWO = {"encoder": 6, "decoder": 6}
         ("hidden_states[3]", "hidden", 3),
         ("hidden_states_3", "hidden", 3),
         ("layers.3.q", "q", 3),
-        ("model.layers.3.self_attn.q_proj", "q", 3),
+        ("model.layers.3.self_attn.q_proj", "q_proj", 3),
+        ("encoder.layer.3.attention.self.key", "k_proj", 3),
+        ("block.3.layer.0.SelfAttention.k", "k", 3),
         ("model.layers.3.self_attn.o_proj", "attended", 3),
         ("transformer.h.3.attn.c_proj", "attended", 3),
         ("decoder.3.self/weights", "weights", 3),
@@ -114,3 +116,12 @@ def test_padding_is_left_out_and_repeated_heads_are_read_once(generator):
     keys = generator.normal(size=(2, 5, 7))
     found = dict(arrangements(np.repeat(keys, 3, 0), (2, 5, 7), "k", 0, np.ones(5, bool)))
     np.testing.assert_array_equal(found["heads repeated"], keys)
+
+
+def test_room_in_a_cache_is_left_out(generator):
+    weights = np.zeros((3, 5, 32))
+    weights[:, :, :5] = generator.random((3, 5, 5))
+    found = dict(arrangements(weights[None], (3, 5, 5), "weights", 0, np.ones(5, bool)))
+    np.testing.assert_array_equal(found[""], weights[:, :, :5])
+    weights[0, 0, 31] = 0.5
+    assert not dict(arrangements(weights[None], (3, 5, 5), "weights", 0, np.ones(5, bool)))

@@ -168,12 +168,18 @@ def test_queries_kept_before_their_rotation_are_no_mistake():
         dump[f"decoder.0.self/{name}"] = unrotated[f"decoder.0.self/{name}"]
     found = diagnose_port(model, dump)
     assert found.verdict == "match"
-    assert [each.at.name for each in found.rows if each.elsewhere] == [
-        "decoder.0.self/q", "decoder.0.self/k",
-    ]  # fmt: skip
-    assert any(
-        "decoder.0.self/q, decoder.0.self/k: taken at another point" in n for n in found.notes
-    )
+    stages = [each.at.stage for each in found.rows if each.at.layer == 0]
+    assert stages[1:4] == ["q_proj", "k_proj", "v"]
+
+
+def test_keys_kept_in_a_way_of_their_own_are_no_mistake(generator):
+    """Scaled by something that the queries take back: all that follows is right."""
+    model, dump = traced("llama-3", [7, 9, 21, 33, 12])
+    dump["decoder.0.self/k"] = dump["decoder.0.self/k"] * 2
+    found = diagnose_port(model, dump)
+    assert found.verdict == "match"
+    assert [each.at.name for each in found.rows if each.elsewhere] == ["decoder.0.self/k"]
+    assert any("decoder.0.self/k: taken at another point" in note for note in found.notes)
 
 
 def test_two_mistakes_at_once():
