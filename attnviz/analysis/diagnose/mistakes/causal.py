@@ -66,9 +66,7 @@ BLOCKS = (16, 32, 64, 128, 256)
 @MISTAKES.add(
     id="C2",
     family="causal",
-    title=to_say(
-        "a causal mask of whole blocks of {block}: later keys of a query's block are seen"
-    ),
+    title=to_say("a causal mask in blocks of {block} keys: queries see later keys of their block"),
     computed="softmax(where(⌊j/{block}⌋ ≤ ⌊i/{block}⌋, S, −∞)) V",
     wanted=RIGHT,
     fix="mask the blocks on the diagonal cell by cell",
@@ -189,7 +187,7 @@ def aligned_with_each_text(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="C3",
     family="causal",
-    title=to_say("queries one place off in the mask, window included"),
+    title=to_say("the queries one place off in the mask and its window"),
     computed="softmax(where(0 ≤ i {by:+d} − j < window, S, −∞)) V",
     wanted="softmax(where(0 ≤ i − j < window, S, −∞)) V, S = QKᵀ/√d_k",
     fix="offset = n_k - n_q, n_k with the new keys already in the cache",
@@ -210,7 +208,7 @@ def _resized(c: Computation, by: int) -> Iterator[Variant]:
     left, right = c.masking.left, c.masking.right
     if left is not None and left + by >= 0:
         words = to_say(
-            "{window} keys with the query's own, for {wanted}",
+            "{window} keys, the query's own included, instead of {wanted}",
             window=left + by + 1,
             wanted=left + 1,
         )
@@ -281,7 +279,7 @@ def window_too_short(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="W1",
     family="causal",
-    title=to_say("a window of {window} keys, for one of {wanted}"),
+    title=to_say("a window of {window} keys instead of {wanted}"),
     computed="softmax(where(0 ≤ i − j < {window}, S, −∞)) V",
     wanted=WINDOW,
     fix="the window of this layer's configuration: {wanted}",
@@ -371,7 +369,7 @@ def causal_dropped_in_window(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="W3",
     family="causal",
-    title=to_say("a causal window, for one to both sides"),
+    title=to_say("a causal window instead of one to both sides"),
     computed="softmax(where(0 ≤ i − j < {wanted}, S, −∞)) V",
     wanted="softmax(where(−right ≤ i − j ≤ left, S, −∞)) V, S = QKᵀ/√d_k",
     fix="causal=False, window_size=(left, right)",
@@ -388,7 +386,7 @@ def window_made_causal(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="W3",
     family="causal",
-    title=to_say("chunks of {wanted} keys, for a window that moves with the query"),
+    title=to_say("chunks of {wanted} keys instead of a window that moves with the query"),
     computed="softmax(where(j ≤ i and ⌊i/{wanted}⌋ = ⌊j/{wanted}⌋, S, −∞)) V",
     wanted=WINDOW,
     fix="visible = (i - j >= 0) & (i - j < window)",
@@ -498,7 +496,9 @@ def _always(n: int) -> Count:
 @MISTAKES.add(
     id="T1",
     family="causal",
-    title=to_say("keys of zeros past the end, and the causal mask aligned with the padded end"),
+    title=to_say(
+        "the causal mask aligned with the padded end: {n} keys of zeros past the last one"
+    ),
     computed="softmax(where(j ≤ i + n_k + {n} − n_q, S, −∞)) V, the last {n} keys zero",
     wanted=RIGHT,
     fix="offset = n_k - n_q, n_k = {n_k}, not the padded length",
@@ -526,7 +526,7 @@ def _reached(masking: Masking, n: int) -> Count:
 @MISTAKES.add(
     id="T1",
     family="causal",
-    title=to_say("padded keys that are zeros, not masked"),
+    title=to_say("padded keys that are zeros and not masked"),
     computed="Σ exp(S) V / (Σ exp(S) + padded keys · e⁰)",
     wanted="Σ exp(S) V / Σ exp(S)",
     fix="mask keys past each text's length: positions < length",

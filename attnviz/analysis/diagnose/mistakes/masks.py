@@ -677,7 +677,7 @@ def fill_overflows(c: Computation) -> Iterator[Variant]:
     id="M11",
     family="mask",
     title=to_say(
-        "the mask of another item of the batch in most heads: repeat, not repeat_interleave"
+        "a mask tiled over the heads: most heads have the mask of another item of the batch"
     ),
     computed="head h of item b uses mask[(b·n_head + h) mod n_batch]",
     wanted="head h of item b uses mask[b]",
@@ -879,7 +879,7 @@ def target_mask_on_memory(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="M21",
     family="mask",
-    title=to_say("packed texts attend across one another"),
+    title=to_say("packed texts that attend to one another"),
     computed="softmax(S) V over all texts",
     wanted="softmax(where(same text, S, −∞)) V, S = QKᵀ/√d_k",
     fix="a block-diagonal mask, or cu_seqlens of each text",
@@ -902,7 +902,7 @@ def packed_texts_seen(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="M21",
     family="mask",
-    title=to_say("the borders between packed texts in the wrong place"),
+    title=to_say("packed texts with their borders in the wrong place"),
     computed="softmax(where(same text by wrong borders, S, −∞)) V",
     wanted="softmax(where(same text, S, −∞)) V, S = QKᵀ/√d_k",
     fix="cu_seqlens = [0, *cumsum(lengths)]",

@@ -99,7 +99,7 @@ def test_window_one_off() -> None:
         expected = hides(lambda b, h, i, j: 0 <= i + LOWER_RIGHT - j < window)  # noqa: B023
         variant = one(name, c, window=window, wanted=4)
         assert_is(variant, c, expected)
-        assert str(variant.words) == f"{window} keys with the query's own, for 4"
+        assert str(variant.words) == f"{window} keys, the query's own included, instead of 4"
 
 
 def test_window_to_both_sides_one_off() -> None:
