@@ -418,8 +418,9 @@ def window_unwanted(c: Computation) -> Iterator[Variant]:
     """A global layer computed as a local one."""
     if _is_causal(c) and not c.masking.has_window:
         for size in reversed(_powers_of_two(c.n_k)):
-            for left in (size - 1, size):
-                yield Variant(c.with_masking(left=left), {"window": left + 1})
+            for window in (size, size + 1):
+                if window < c.n_k:
+                    yield Variant(c.with_masking(left=window - 1), {"window": window})
 
 
 # keys past the end
