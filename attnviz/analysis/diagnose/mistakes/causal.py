@@ -13,10 +13,13 @@ from attnviz.analysis.diagnose.hiding import step_that_hides
 from attnviz.analysis.diagnose.masking import Masking
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
 from attnviz.language import to_say
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, Bool
 
 RIGHT = "softmax(where(j ≤ i, S, −∞)) V, S = QKᵀ/√d_k"
 WINDOW = "softmax(where(0 ≤ i − j < {wanted}, S, −∞)) V, S = QKᵀ/√d_k"
+
+RARE = 9
+"""Tried only where nothing else explains a dump."""
 
 
 def _is_causal(c: Computation) -> bool:
@@ -81,11 +84,36 @@ def causal_in_blocks(c: Computation) -> Iterator[Variant]:
         if block < c.n_k:
             own = np.arange(c.n_q) + c.masking.offset
             seen = np.arange(c.n_k) // block <= own[:, None] // block
-            other = c.masking.custom
-            changed = c.with_masking(
-                causal=False, ahead=0, custom=seen if other is None else seen & other
-            )
+            changed = _and(c.with_masking(causal=False, ahead=0), seen)
             yield Variant(changed, {"block": block})
+
+
+@MISTAKES.add(
+    id="C1",
+    family="causal",
+    title=to_say("the causal mask without the block on the diagonal: blocks of {block} keys"),
+    computed="softmax(where(⌊j/{block}⌋ < ⌊i/{block}⌋, S, −∞)) V",
+    wanted=RIGHT,
+    fix="the loop over keys ends after a query's own block, which is masked cell by cell",
+    detect="parameter",
+    rarity=RARE,
+)
+def causal_without_own_block(c: Computation) -> Iterator[Variant]:
+    """A loop over blocks of keys that ends one block too early."""
+    if not _is_causal(c) or np.ndim(c.masking.offset):
+        return
+    for block in BLOCKS:
+        if block < c.n_k:
+            own = np.arange(c.n_q) + c.masking.offset
+            yield Variant(
+                _and(c, np.arange(c.n_k) < own[:, None] // block * block), {"block": block}
+            )
+
+
+def _and(c: Computation, seen: Bool) -> Computation:
+    """With only these keys visible, of those that are, [n_q, n_k]."""
+    other = c.masking.custom
+    return c.with_masking(custom=seen if other is None else seen & other)
 
 
 @MISTAKES.add(
@@ -293,9 +321,39 @@ def window_of_another_size(c: Computation) -> Iterator[Variant]:
     if not _has_place(c) or left is None:
         return
     sizes = ((left + 1) // 2, 2 * (left + 1), *_powers_of_two(c.n_k))
+    both = c.masking.right == left
     for size in dict.fromkeys(sizes):
         if 0 < size < c.n_k and abs(size - 1 - left) > 1:
-            yield Variant(c.with_masking(left=size - 1), _sizes(c, size - 1))
+            right = size - 1 if both else c.masking.right
+            yield Variant(c.with_masking(left=size - 1, right=right), _sizes(c, size - 1))
+    if both:
+        for other in (left // 2, 2 * left):
+            parameter = {**_sizes(c, other), "right": other}
+            words = to_say("{left} keys on each side, not {wanted}", left=other, wanted=left)
+            yield Variant(c.with_masking(left=other, right=other), parameter, words)
+
+
+@MISTAKES.add(
+    id="W1",
+    family="causal",
+    title=to_say("a window of {window} keys instead of {wanted}"),
+    computed="softmax(where(0 ≤ i − j < {window}, S, −∞)) V",
+    wanted=WINDOW,
+    fix="the window of this layer's configuration: {wanted}",
+    threads=("huggingface/transformers#37574", "sgl-project/sglang#1106"),
+    detect="parameter",
+    rarity=RARE,
+)
+def window_of_any_size(c: Computation) -> Iterator[Variant]:
+    """Every size, of few keys."""
+    left = c.masking.left
+    if _has_place(c) and left is not None and c.masking.right is None and c.n_k <= MOST_SIZES:
+        for size in range(1, c.n_k):
+            if abs(size - 1 - left) > 1:
+                yield Variant(c.with_masking(left=size - 1), _sizes(c, size - 1))
+
+
+MOST_SIZES = 128
 
 
 def _powers_of_two(most: int) -> list[int]:
@@ -398,9 +456,26 @@ def chunks_for_window(c: Computation) -> Iterator[Variant]:
     if _is_causal(c) and left and not np.ndim(c.masking.offset) and c.masking.right is None:
         chunk = (np.arange(c.n_q) + c.masking.offset) // (left + 1)
         seen = chunk[:, None] == np.arange(c.n_k) // (left + 1)
-        other = c.masking.custom
-        custom = seen if other is None else seen & other
-        yield Variant(c.with_masking(left=None, custom=custom), _sizes(c, left))
+        yield Variant(_and(c.with_masking(left=None), seen), _sizes(c, left))
+
+
+@MISTAKES.add(
+    id="W3",
+    family="causal",
+    title=to_say("the first {wanted} keys instead of a window that moves with the query"),
+    computed="softmax(where(j ≤ i and j < {wanted}, S, −∞)) V",
+    wanted=WINDOW,
+    fix="keys[..., -window:, :]  # the last ones, not keys[..., :window, :]",
+    threads=("huggingface/transformers#37574",),
+    detect="parameter",
+    rarity=7,
+)
+def first_keys_for_window(c: Computation) -> Iterator[Variant]:
+    """A cache that is cut at the wrong end."""
+    left = c.masking.left
+    if _is_causal(c) and left is not None and c.masking.right is None:
+        first = np.broadcast_to(np.arange(c.n_k) <= left, (1, c.n_k))
+        yield Variant(_and(c.with_masking(left=None), first), _sizes(c, left))
 
 
 @MISTAKES.add(
@@ -427,7 +502,7 @@ def window_unwanted(c: Computation) -> Iterator[Variant]:
 
 
 TILES = (8, 16, 32, 64, 128, 256)
-MOST_ZEROS = 16
+MOST_ZEROS = 31
 
 TAILS = (
     "flashinfer-ai/flashinfer#3716",
@@ -461,11 +536,10 @@ def _with_zeros(count: Count) -> Step:
     return weigh
 
 
-def _tails(c: Computation) -> dict[int, int | None]:
-    """How many keys there may be past the end, and the multiple that they fill up."""
-    filled = {-c.n_k % tile: tile for tile in reversed(TILES)}
-    counts = [-c.n_k % tile for tile in TILES]
-    return {n: filled.get(n) for n in (*counts, *range(1, MOST_ZEROS + 1)) if n}
+def _tails(c: Computation) -> dict[int, int]:
+    """How many keys there may be past the end -> the multiple that they fill up."""
+    counts = {-c.n_k % tile: tile for tile in reversed(TILES)}
+    return {n: counts[n] for n in sorted(counts) if n}
 
 
 @MISTAKES.add(
@@ -477,17 +551,37 @@ def _tails(c: Computation) -> dict[int, int | None]:
     fix="scores[..., n_k:] = float('-inf')  # n_k = {n_k}, not the padded length",
     threads=TAILS,
     detect="parameter",
-    pairs=False,
     rarity=3,
 )
 def tail_of_zeros(c: Computation) -> Iterator[Variant]:
     """The keys are filled up to a multiple of a tile; a key of zeros has the score 0, not -∞."""
-    if to_weights not in c.steps:
-        return
     for n, tile in _tails(c).items():
-        words = to_say("filled up to a multiple of {tile}", tile=tile) if tile else ""
-        parameter = {"n": n, "n_k": c.n_k, "tile": tile}
-        yield Variant(c.instead_of(to_weights, _with_zeros(_always(n))), parameter, words)
+        words = to_say("filled up to a multiple of {tile}", tile=tile)
+        yield from _with_tail(c, n, words, tile=tile)
+
+
+@MISTAKES.add(
+    id="T1",
+    family="causal",
+    title=to_say("{n} keys of zeros past the end that are not masked"),
+    computed="Σ exp(S) V / (Σ exp(S) + {n} · e⁰)",
+    wanted="Σ exp(S) V / Σ exp(S)",
+    fix="scores[..., n_k:] = float('-inf')  # n_k = {n_k}, not the padded length",
+    threads=TAILS,
+    detect="parameter",
+    rarity=RARE,
+)
+def tail_of_some_zeros(c: Computation) -> Iterator[Variant]:
+    """Their number fills up no tile."""
+    for n in range(1, MOST_ZEROS + 1):
+        if n not in _tails(c):
+            yield from _with_tail(c, n, "")
+
+
+def _with_tail(c: Computation, n: int, words: str, **parameter: int) -> Iterator[Variant]:
+    if to_weights in c.steps:
+        changed = c.instead_of(to_weights, _with_zeros(_always(n)))
+        yield Variant(changed, {"n": n, "n_k": c.n_k, **parameter}, words)
 
 
 def _always(n: int) -> Count:
@@ -512,10 +606,9 @@ def tail_in_causal_mask(c: Computation) -> Iterator[Variant]:
     if not _is_causal(c) or to_weights not in c.steps or np.ndim(c.masking.offset):
         return
     for n, tile in _tails(c).items():
-        if tile:
-            further = c.with_masking(offset=c.masking.offset + n)
-            changed = further.instead_of(to_weights, _with_zeros(_reached(further.masking, n)))
-            yield Variant(changed, {"n": n, "n_k": c.n_k, "tile": tile})
+        further = c.with_masking(offset=c.masking.offset + n)
+        changed = further.instead_of(to_weights, _with_zeros(_reached(further.masking, n)))
+        yield Variant(changed, {"n": n, "n_k": c.n_k, "tile": tile})
 
 
 def _reached(masking: Masking, n: int) -> Count:
@@ -559,19 +652,16 @@ def padding_of_zeros(c: Computation) -> Iterator[Variant]:
     fix="scores[..., n_k:] = float('-inf')  # n_k = {n_k}, not the padded length",
     threads=TAILS[:2],
     detect="parameter",
-    rarity=6,
+    rarity=RARE,
 )
 def tail_of_copies(c: Computation) -> Iterator[Variant]:
     """The keys are filled up to a multiple of a tile with the last one."""
     if to_weights not in c.steps:
         return
     for n, tile in _tails(c).items():
-        if tile:
-            words = to_say("filled up to a multiple of {tile}", tile=tile)
-            parameter = {"n": n, "times": n + 1, "n_k": c.n_k, "tile": tile}
-            yield Variant(
-                c.instead_of(to_weights, _last_often(n + 1), to_weights), parameter, words
-            )
+        words = to_say("filled up to a multiple of {tile}", tile=tile)
+        parameter = {"n": n, "times": n + 1, "n_k": c.n_k, "tile": tile}
+        yield Variant(c.instead_of(to_weights, _last_often(n + 1), to_weights), parameter, words)
 
 
 def _last_often(times: int) -> Step:

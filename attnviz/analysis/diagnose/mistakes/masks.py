@@ -349,6 +349,27 @@ def zeroed_and_renormalised(c: Computation) -> Iterator[Variant]:
 
 
 @MISTAKES.add(
+    id="M4",
+    family="mask",
+    title=to_say("hidden weights set to {value} after the softmax"),
+    computed="where(visible, softmax(S), {value}) V",
+    wanted=RIGHT,
+    fix="masked_fill comes before the softmax",
+    threads=("huggingface/pytorch-image-models#2236",),
+    detect="parameter",
+    rarity=6,
+)
+def filled_after_softmax(c: Computation) -> Iterator[Variant]:
+    """What belongs into the scores is written into the weights."""
+    if step_that_hides(c):
+        bare = replace(c, masking=Masking())
+        for value in (-1e9, -np.inf, -1e4):
+            fill = _filled(value)(c.masking)
+            parameter = {"value": f"{value:g}"}
+            yield Variant(replace(bare, steps=(*bare.steps, fill)), parameter)
+
+
+@MISTAKES.add(
     id="M5",
     family="mask",
     title=to_say("the scores multiplied by the 0/1 mask before the softmax"),
@@ -447,6 +468,21 @@ def custom_dropped(c: Computation) -> Iterator[Variant]:
     """What no rule explains is forgotten."""
     if step_that_hides(c) and "custom" in c.masking.parts and len(c.masking.parts) > 1:
         yield Variant(replace(c, masking=c.masking.without("custom")))
+
+
+@MISTAKES.add(
+    id="M6",
+    family="mask",
+    title=to_say("the prefix masked causally too, which every query should see"),
+    computed="softmax(where(j ≤ i, S, −∞)) V",
+    wanted="softmax(where(j ≤ i or j < prefix, S, −∞)) V, S = QKᵀ/√d_k",
+    fix="mask[..., :prefix] = True  # of a causal mask",
+    rarity=3,
+)
+def prefix_dropped(c: Computation) -> Iterator[Variant]:
+    """A prefix language model computed as a causal one."""
+    if step_that_hides(c) and c.masking.causal and np.any(c.masking.prefix):
+        yield Variant(c.with_masking(prefix=0))
 
 
 # padding and queries
@@ -609,6 +645,22 @@ def two_masks_added(c: Computation) -> Iterator[Variant]:
         yield Variant(instead_of_hiding(c, _least_hidden(False)))
 
 
+@MISTAKES.add(
+    id="M12",
+    family="mask",
+    title=to_say("every key hidden from every query: the mean of all values"),
+    computed="softmax(−1e9 everywhere) V: 1/n_k each",
+    wanted=RIGHT,
+    fix="mask = ~mask.bool()  # ~1 is 254 in uint8 and -2 in int64, which are true as well",
+    rarity=6,
+)
+def everything_hidden(c: Computation) -> Iterator[Variant]:
+    """`~` of whole numbers is never 0."""
+    if step_that_hides(c) and c.sinks is None:
+        everything = misread(c, np.zeros_like)
+        yield Variant(instead_of_hiding(everything, uniform_where_empty))
+
+
 # NaN and overflow
 
 
@@ -764,6 +816,62 @@ def mask_of_another_head(c: Computation) -> Iterator[Variant]:
 
         words = to_say("counted as h · n_batch + b")
         yield Variant(misread(c, strided), {"head": "head (h · n_batch + b) mod n_head"}, words)
+
+
+@MISTAKES.add(
+    id="M23",
+    family="mask",
+    title=to_say("the mask in {only} only"),
+    computed="softmax(where(visible, S, −∞)) V in {only}, softmax(S) V elsewhere",
+    wanted=RIGHT,
+    fix="mask[:, None]  # [batch, 1, n_q or 1, n_k] is taken for all heads",
+    threads=("pytorch/pytorch#184180",),
+    rarity=6,
+)
+def mask_in_one_place(c: Computation) -> Iterator[Variant]:
+    """It is written into the scores of the first head, or of the first item of the batch."""
+    if step_that_hides(c) is None:
+        return
+    first_head = np.arange(c.n_head)[:, None, None] == 0
+    first_item = np.arange(len(c.q))[:, None, None, None] == 0
+    for only, first in (("head 0", first_head), ("item 0", first_item)):
+        if first.size > 1:
+            yield Variant(misread(c, _seen_outside(first)), {"only": only})
+
+
+def _seen_outside(first: Bool) -> Callable[[Bool], Bool]:
+    return lambda seen: seen | ~first
+
+
+@MISTAKES.add(
+    id="M25",
+    family="mask",
+    title=to_say("the masks of the items in another order: {order}"),
+    computed="item b uses the mask at {order}",
+    wanted="item b uses mask[b]",
+    fix="windows lie inside images: mask.repeat(n_image, 1, 1), after x.view(n_image, n_window, …)",
+    threads=(
+        "zsyOAOA/ResShift#81",
+        "huggingface/pytorch-image-models#2438",
+        "JingyunLiang/SwinIR#153",
+    ),
+    detect="parameter",
+    rarity=6,
+)
+def masks_of_windows_in_another_order(c: Computation) -> Iterator[Variant]:
+    """The items are windows of several images, whose masks are counted image first or window
+    first."""
+    n_batch = len(c.q)
+    if n_batch < 4 or not _differs(c, 0):
+        return
+    for n in [n for n in range(2, n_batch) if n_batch % n == 0][:6]:
+        order = np.arange(n_batch).reshape(n, -1).T.ravel()
+        words = f"(b mod {n}) · {n_batch // n} + ⌊b/{n}⌋"
+        yield Variant(misread(c, _in_order(order)), {"n": n, "order": words})
+
+
+def _in_order(items: Array) -> Callable[[Bool], Bool]:
+    return lambda seen: seen[items]
 
 
 LARGEST = 1 << 26

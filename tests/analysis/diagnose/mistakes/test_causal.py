@@ -57,6 +57,12 @@ def test_blocks() -> None:
     assert len(variants("causal_in_blocks", c)) == 2
 
 
+def test_the_own_block_is_missing() -> None:
+    c = examples.plain(n_q=29, n_k=37, masking=Masking(causal=True, offset=8))
+    before = hides(lambda b, h, i, j: j // 16 < (i + 8) // 16)
+    assert_is(one("causal_without_own_block", c, block=16), c, before)
+
+
 def test_corners() -> None:
     c = examples.causal()
     upper = hides(lambda b, h, i, j: j <= i)
@@ -119,6 +125,26 @@ def test_window_of_another_size() -> None:
     c = examples.plain(n_q=29, n_k=37, masking=Masking(causal=True, offset=8, left=4))
     found = {v.parameter["window"] for v in variants("window_of_another_size", c)}
     assert found == {2, 10, 8, 16, 32}
+
+
+def test_window_of_any_size() -> None:
+    c = examples.windowed()
+    found = [v.parameter["window"] for v in variants("window_of_any_size", c)]
+    assert found == [1, 2, 6]
+    six = hides(lambda b, h, i, j: 0 <= i + LOWER_RIGHT - j < 6)
+    assert_is(one("window_of_any_size", c, window=6, wanted=4), c, six)
+
+
+def test_window_of_another_size_on_both_sides() -> None:
+    c = examples.plain(masking=Masking(left=3, right=3, offset=LOWER_RIGHT))
+    half = hides(lambda b, h, i, j: abs(i + LOWER_RIGHT - j) <= 1)
+    assert_is(one("window_of_another_size", c, window=2, wanted=4, right=1), c, half)
+
+
+def test_first_keys_for_a_window() -> None:
+    c = examples.windowed()
+    first = hides(lambda b, h, i, j: j <= i + LOWER_RIGHT and j < 4)
+    assert_is(one("first_keys_for_window", c, window=4, wanted=4), c, first)
 
 
 def test_window_dropped() -> None:
@@ -184,15 +210,17 @@ def test_tail_with_sinks() -> None:
     w = np.zeros(logits.shape)
     for b, h, i in np.ndindex(*w.shape[:3]):
         w[b, h, i] = plain.softmax([*logits[b, h, i].tolist(), float(c.sinks[h])])[:-1]
-    assert_context(("tail_of_zeros", {"n": 3, "n_k": N_K, "tile": None}), c, w, filled)
+    assert_context(("tail_of_some_zeros", {"n": 3, "n_k": N_K}), c, w, filled)
 
 
 def test_tail_counts() -> None:
-    found = [v.parameter["n"] for v in variants("tail_of_zeros", examples.plain())]
-    assert found[:5] == [1, 9, 25, 57, 121]
-    assert set(found) >= set(range(1, 17))
-    full = examples.plain(n_k=256)
-    assert [v.parameter["n"] for v in variants("tail_of_zeros", full)] == list(range(1, 17))
+    def counts(name: str, n_k: int) -> list[int]:
+        return [v.parameter["n"] for v in variants(name, examples.plain(n_k=n_k))]
+
+    assert counts("tail_of_zeros", N_K) == [1, 9, 25, 57, 121, 249]
+    assert counts("tail_of_some_zeros", N_K) == [n for n in range(1, 32) if n not in (1, 9, 25)]
+    assert counts("tail_of_zeros", 256) == []
+    assert counts("tail_of_some_zeros", 256) == list(range(1, 32))
 
 
 def test_tail_of_copies() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnviz.analysis.diagnose.computation import Computation, compute
+from attnviz.analysis.diagnose.computation import Computation, computation, compute
 from attnviz.analysis.diagnose.masking import Masking, Segments
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
 from tests.analysis.diagnose import examples, plain
@@ -173,6 +173,20 @@ def test_zeroed_after_the_softmax() -> None:
     assert_weights(one("zeroed_after_softmax", c, part="padding"), c, causal * real)
 
 
+def test_filled_after_the_softmax() -> None:
+    c = square()
+    w = plain.weights(c, lambda x, *at: x * S)
+    for b, h, i, j in np.ndindex(*w.shape):
+        if not right_padded(b, h, i, j):
+            w[b, h, i, j] = -1e4
+    got = compute(one("filled_after_softmax", c, value="-10000").computation)
+    np.testing.assert_allclose(got.weights, w, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(got.context, plain.context(c, w), rtol=1e-12)
+    infinite = compute(one("filled_after_softmax", c, value="-inf").computation).context
+    assert not np.isfinite(infinite[0, :, 0]).any()
+    assert np.isfinite(infinite[0, :, -1]).all(), "of a query that sees all keys"
+
+
 def test_multiplied() -> None:
     c = square()
     expected = plain.weights(c, lambda x, *at: x * S * right_padded(*at))
@@ -279,6 +293,19 @@ def test_no_row_is_empty() -> None:
         assert not variants(name, with_sinks), name
 
 
+def test_everything_hidden() -> None:
+    """mask.byte() before `~`: 254 and 255 are both true."""
+    assert (~np.array([0, 1], np.uint8)).astype(bool).all()
+    c = square()
+    w = np.full((N_BATCH, N_HEAD, N, N), 1 / N)
+    assert_weights(one("everything_hidden", c), c, w)
+
+
+def test_prefix_dropped() -> None:
+    c = square(keys=None, prefix=3)
+    assert_is(one("prefix_dropped", c), c, hides(lambda b, h, i, j: j <= i))
+
+
 def test_zero_times_infinity() -> None:
     c = square("left")
     with np.errstate(invalid="ignore"):
@@ -333,6 +360,31 @@ def test_masks_of_other_heads() -> None:
     flat = custom.reshape(N_BATCH * N_HEAD, N, N)
     strided = hides(lambda b, h, i, j: bool(flat[h * N_BATCH + b, i, j]))
     assert_is(one(name, c, head="head (h · n_batch + b) mod n_head"), c, strided)
+
+
+def test_mask_in_one_place() -> None:
+    c = square()
+    head = hides(lambda b, h, i, j: h > 0 or right_padded(b, h, i, j))
+    assert_is(one("mask_in_one_place", c, only="head 0"), c, head)
+    item = hides(lambda b, h, i, j: b > 0 or right_padded(b, h, i, j))
+    assert_is(one("mask_in_one_place", c, only="item 0"), c, item)
+
+
+def test_windows_in_another_order() -> None:
+    """Masks [n_window, n, n] for windows of several images, [n_image · n_window, head, n, d]."""
+    n_image, n_window, n = 2, 3, 5
+    mask = np.random.default_rng(8).random((n_window, 1, n, n)) < 0.7
+    mask |= np.eye(n, dtype=bool)
+    rng = np.random.default_rng(9)
+    q, k, v = (rng.normal(size=(n_image * n_window, 1, n, 11)) for _ in range(3))
+    right = np.tile(mask, (n_image, 1, 1, 1))
+    wrong = np.repeat(mask, n_image, 0)
+    c = computation(q, k, v, masking=Masking(custom=right))
+    w = compute(computation(q, k, v, masking=Masking(custom=wrong))).weights
+    name = "masks_of_windows_in_another_order"
+    found = [compute(each.computation).weights for each in variants(name, c)]
+    assert len(found) == 2
+    assert any(np.array_equal(each, w) for each in found)
 
 
 def test_transposed() -> None:
