@@ -26,7 +26,10 @@ PATTERNS: Mapping[int, Mapping[str, int]] = {
 }
 """Axes of q by how many it has, and how unlikely each is; k and v have g, m and e instead."""
 
-UNLIKELY = 9
+SIDE_BY_SIDE = {"b n hd": 0, "n b hd": 5, "h n d": 2, "n h d": 3}
+"""Of three axes, where the number of heads is said: then heads lie in the width."""
+
+UNLIKELY = 4
 """The rank of more than twice as many heads as tokens: with fewer, either may be meant."""
 MAX_HEADS_RANK = 3
 
@@ -76,6 +79,8 @@ def attempts(dump: Dump, request: Request, source: Source) -> Iterator[Attempt]:
 def _patterns(dump: Dump, request: Request, source: Source) -> Mapping[str, int]:
     n_axis = source.q.ndim
     known = PATTERNS.get(n_axis, {})
+    if n_axis == 3 and (request.n_head or scalar(dump, "n_head")):
+        known = SIDE_BY_SIDE
     if source.patterns:
         known = {pattern: 2 * number for number, pattern in enumerate(source.patterns)}
     if request.layout is not None:

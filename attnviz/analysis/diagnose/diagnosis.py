@@ -132,6 +132,8 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     first = Judge(case, _evenly(case.wanted.n_q, N_NOISE), case.dtype)
     reference = survey(first, case.wanted)
     judge = Judge(case, _rows(reference), case.dtype)
+    if case.dtype in EXACT and _holds(reference):
+        return Diagnosis("match", case, reference, (), None, judge, 0)
     search = Search(judge, step)
     mixing = None if case.wanted.q.size * case.wanted.n_k <= SMALL else False
     wanted = hinted(judge)
@@ -195,6 +197,9 @@ def _chosen(cases: Sequence[Case], step: Step) -> Case:
             return judge.case
     return cases[0]
 
+
+EXACT = ("float64", "float32")
+"""Types in which no mistake is as small as rounding: who agrees within it made none."""
 
 MAX_READINGS = 6
 """Readings that are looked at."""

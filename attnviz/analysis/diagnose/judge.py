@@ -115,7 +115,9 @@ class Judge:
             broken += 0 if n_broken <= OVERFLOWS * lost else n_broken
             unit = self.noise[name]
             scaled = left / at_least_half(unit)[:, None]
-            worst = max(worst, float(np.sqrt(np.mean(scaled**2, (0, 1, 3))).max(initial=0)))
+            with np.errstate(over="ignore"):
+                rows = np.sqrt(np.mean(scaled**2, (0, 1, 3)))
+            worst = max(worst, float(rows.max(initial=0)))
             off.append(scaled.ravel())
         together = np.concatenate(off)
         own = self._noise_of(c, stages) if broken == 0 and self._may_hold(c, together) else 1.0

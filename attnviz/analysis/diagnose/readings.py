@@ -136,7 +136,11 @@ def _cases(dump: Dump, request: Request, qkv: Qkv) -> Iterator[Case]:
                 bias=bias,
                 sinks=_sinks(dump, qkv.sizes["h"], some),
                 masking=masking,
-                facts=replace(facts, mask=masked[0].raw if masked else None),
+                facts=replace(
+                    facts,
+                    mask=masked[0].raw if masked else None,
+                    alibi=slopes_of(bias, masking) if facts.alibi is None else facts.alibi,
+                ),
             )  # fmt: skip
             yield Case(
                 wanted,
@@ -381,6 +385,28 @@ def _bias(
     distance = np.abs(aligned.distance(np.arange(n_q), n_k))
     said = say("ALiBi: less slope · distance")
     return -facts.alibi[:, None, None] * distance, (said,)
+
+
+def slopes_of(bias: Array | None, masking: Masking) -> Array | None:
+    """[n_head], where a bias [1, n_head, n_q, n_k] is ALiBi's, less slope · distance, or differs
+    from it by a number for each query; None where it is another."""
+    if bias is None or bias.ndim < 3 or bias.shape[-3] == 1 or min(bias.shape[-2:]) < 2:
+        return None
+    bias = bias.reshape(-1, *bias.shape[-3:])[0]
+    n_q, n_k = bias.shape[-2:]
+    distance = np.asarray(masking.distance(np.arange(n_q), n_k), np.float64)[0, 0]
+    if masking.causal:  # later keys, whose distance has another sign, are hidden
+        bias, distance = bias - bias[..., :1], distance - distance[:, :1]
+    else:
+        distance = np.abs(distance)
+    slopes = -(bias * distance).sum((1, 2)) / (distance**2).sum()
+    rest = bias + slopes[:, None, None] * distance
+    near = np.abs(rest).max() <= NEAR * np.abs(bias).max(initial=0)
+    return np.asarray(slopes) if near and slopes.all() else None
+
+
+NEAR = 1e-2
+"""What half precision leaves of a bias, of its largest number."""
 
 
 def _sinks(dump: Dump, n_head: int, some: Picked | None = None) -> Array | None:

@@ -152,16 +152,42 @@ def distinct(a: Fit, b: Fit) -> bool:
 HALF = 0.35
 
 
+def _nearer(fit: Fit, reference: Fit) -> bool:
+    """Whether an explanation leaves less than the reference does; one whose own noise is large
+    would hold of everything."""
+    return reference.holds or reference.broken > 0 or rms(fit.off) < NEARER * rms(reference.off)
+
+
+def _is_rounding(hypothesis: Hypothesis) -> bool:
+    """Whether only the precision is another: where rounding explains the reference, nobody is to
+    blame for how it was rounded."""
+    return all(entry.detect == "rounding" for entry in hypothesis.entries)
+
+
+NEARER = 0.8
+
+CLEARLY = 0.93
+"""Where rounding explains the reference, an explanation is better only if it leaves less than this
+part of it: the errors of one weight lie in all dimensions of the output, so that there are fewer of
+them than numbers."""
+
+
 def explanations(judge: Judge, candidates: Sequence[Explained]) -> tuple[list[Explained], bool]:
     """Those that fit and cannot be told from the best one, the simplest first; and whether the
     reference is one of them, so that nothing is wrong."""
-    fitting = [each for each in candidates if each.fit.holds]
     reference = judge.reference
+    fitting = [
+        each
+        for each in candidates
+        if each.fit.holds
+        and _nearer(each.fit, reference)
+        and not (reference.holds and _is_rounding(each.hypothesis))
+    ]
     if not fitting:
         return [], reference.holds
     best = min(fitting, key=lambda each: each.fit.ratio)
     if reference.holds and (
-        rms(reference.off) <= rms(best.fit.off) or not distinct(best.fit, reference)
+        rms(best.fit.off) > CLEARLY * rms(reference.off) or not distinct(best.fit, reference)
     ):
         return [], True
     alike = [each for each in fitting if not distinct(best.fit, each.fit)]

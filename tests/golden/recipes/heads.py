@@ -117,14 +117,22 @@ def groups_by_wrong_divisor(draw: Draw) -> Saved:
     )
 
 
-@misuse("G3", thread="datawhalechina/tiny-universe#21")
-def groups_repeated_along_tokens(draw: Draw) -> Saved:
-    """repeat_interleave on [b, n, h_kv, d] before the transpose, along dim 1, then view."""
+@misuse("G1", "G3", thread="datawhalechina/tiny-universe#21")
+def groups_repeated_before_transpose(draw: Draw) -> Saved:
+    """repeat_interleave on [b, n, h_kv, d] along dim 1, then view: the same as tiling."""
     q, k, v = draw.heads(n_head=6, n_kv_head=2)
     k_, v_ = (
         x.transpose(1, 2).repeat_interleave(3, dim=1).reshape(2, 11, 6, 5).transpose(1, 2)
         for x in (k, v)
     )
+    return saved(sdpa(q, k, v, enable_gqa=True), q=q, k=k, v=v, out=sdpa(q, k_, v_))
+
+
+@misuse("G3", thread="datawhalechina/tiny-universe#21")
+def groups_repeated_along_tokens(draw: Draw) -> Saved:
+    """repeat_interleave along the tokens of [b, h_kv, n, d], then reshape to the query heads."""
+    q, k, v = draw.heads(n_head=6, n_kv_head=2)
+    k_, v_ = (x.repeat_interleave(3, dim=2).reshape(2, 6, 11, 5) for x in (k, v))
     return saved(sdpa(q, k, v, enable_gqa=True), q=q, k=k, v=v, out=sdpa(q, k_, v_))
 
 
