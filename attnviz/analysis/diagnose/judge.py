@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.diagnose.case import GIVEN, Case
-from attnviz.analysis.diagnose.computation import Computation, Stages, compute
+from attnviz.analysis.diagnose.computation import Computation, Stages, as_it_is, compute
 from attnviz.analysis.diagnose.noise import noise, rms
 from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array, Bool
@@ -175,9 +176,16 @@ class Judge:
         float32 if they are many."""
         if not c.mixes_rows:
             return compute(c.at(self.rows))
-        stages = compute(c.as_type(np.float32) if c.n_q * c.n_k > MANY else c)
+        if differ_in_the_end(c, self.case.wanted):
+            return self.wanted._replace(context=c.finish(self._unfinished)[:, :, self.rows])
+        stages = compute(light(c))
         n_q = self.case.wanted.n_q
         return Stages(*(x[:, :, self.rows] if x.shape[2] == n_q else x for x in stages))
+
+    @cached_property
+    def _unfinished(self) -> Array:
+        """The context of all rows that is wanted, [n_batch, n_head, n_q, d_v], before `finish`."""
+        return compute(light(replace(self.case.wanted, finish=as_it_is))).context
 
     def _noise(self, c: Computation, exact: Stages) -> Mapping[str, Array]:
         each = noise(c.at(self.rows), exact, self.dtype)._asdict()
@@ -219,6 +227,20 @@ class Judge:
         if c.mixes_rows:
             return self.given["context"]
         return c.finish(c.combine(weights, c.spread(c.v, c.n_head)))
+
+
+def light(c: Computation) -> Computation:
+    """In float32 where there are many scores."""
+    return c.as_type(np.float32) if c.n_q * c.n_k > MANY else c
+
+
+def differ_in_the_end(c: Computation, other: Computation) -> bool:
+    """Whether two computations give the same context up to what happens to it at last."""
+    return all(
+        getattr(c, each.name) is getattr(other, each.name)
+        for each in fields(c)
+        if each.name not in ("finish", "mixes_rows")
+    )
 
 
 def _empty(stages: Stages) -> Bool:
