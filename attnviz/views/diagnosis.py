@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from attnviz.analysis.diagnose.apart import Suggestion
 from attnviz.analysis.diagnose.diagnosis import Cause, Diagnosis
@@ -34,25 +36,30 @@ FEATURES = {
 
 
 def diagnosis_views(found: Diagnosis) -> list[View]:
-    """Everything about a dump, the verdict first."""
-    lines = [_verdict(found), *_reading(found)]
-    for number, cause in enumerate(found.causes):
-        lines += _cause(cause, number)
-    if found.verdict == "differs" and not found.causes:
-        lines.append(
-            Line(
-                say(
-                    "none of {n} known mistakes explains these numbers, alone or two together",
-                    n=found.n_tried,
-                ),
-                say("cause"),
-                "warning",
+    """Everything about a dump: the verdict, the cause and its remedy first."""
+    lines = [_verdict(found)]
+    for cause in found.causes:
+        lines += _cause(cause, found.case.dtype)
+    if found.verdict == "differs":
+        if not found.causes:
+            text = say(
+                "none of {n} known mistakes explains these numbers, alone or two together",
+                n=found.n_tried,
             )
-        )
+            lines.append(Line(text, say("cause"), "warning"))
+        lines.append(Line(_place(found.reference), say("where")))
     if found.recovered is not None:
         lines += _recovered(found.recovered)
+    lines += [
+        Line(thread, "" if number else say("others too"))
+        for number, thread in enumerate(_threads(found.causes))
+    ]
+    lines += [
+        Line(sentence, "" if number else say("read as"))
+        for number, sentence in enumerate(found.case.reading)
+    ]
     views: list[View] = [Text(tuple(lines))]
-    if found.verdict == "differs":
+    if found.verdict == "differs" and not where(found.reference).off.all():
         views.append(_map(found.reference))
     return views
 
@@ -73,19 +80,21 @@ def _verdict(found: Diagnosis) -> Line:
             **numbers,
         )
         return Line(text, say("matches"), "head")
-    text = say(
-        "{stage} is not what q, k and v give: max {max}, rms {rms}; rounding of {dtype} explains "
-        "rms {noise}",
-        **numbers,
-    )
+    broken = int(survey.broken.sum())
+    if broken:
+        text = say(
+            "{stage} is not what q, k and v give: {n} numbers are NaN or infinite that should not "
+            "be, or the other way round",
+            stage=survey.stage,
+            n=broken,
+        )
+    else:
+        text = say(
+            "{stage} is not what q, k and v give: max {max}, rms {rms}; rounding of {dtype} "
+            "explains rms {noise}",
+            **numbers,
+        )
     return Line(text, say("differs"), "head")
-
-
-def _reading(found: Diagnosis) -> Iterator[Line]:
-    for sentence in found.case.reading:
-        yield Line(sentence, say("read as"), "note")
-    if found.verdict == "differs":
-        yield Line(_place(found.reference), say("where"))
 
 
 def _place(survey: Survey) -> str:
@@ -103,50 +112,52 @@ def _place(survey: Survey) -> str:
         if count > 1:
             which = say("all") if len(numbers) == count else ranges(numbers)
             parts.append(say("{name}: {which}", name=name, which=which))
-    if place.n_broken:
-        parts.append(say("{n} numbers are NaN or infinite on one side only", n=place.n_broken))
     return "; ".join(parts) or say("everywhere")
 
 
-def _cause(cause: Cause, number: int) -> Iterator[Line]:
+def _cause(cause: Cause, dtype: str) -> Iterator[Line]:
+    """What was done, what should have been done, and what else explains it."""
     hypothesis = cause.best.hypothesis
-    titles = [
-        _filled(entry, variant)
-        for entry, variant in zip(hypothesis.entries, hypothesis.variants, strict=True)
-    ]
-    start = (
-        say("your output is what you get with {what}", what=say(" and with ").join(titles))
+    pairs = list(zip(hypothesis.entries, hypothesis.variants, strict=True))
+    what = say(" and with ").join(_filled(*pair) for pair in pairs)
+    text = (
+        say("your output is what you get with {what}", what=what)
         if cause.explains
-        else say("nearest to your output, but not it: {what}", what=say(" and with ").join(titles))
+        else say("nearest to your output, but not it: {what}", what=what)
     )
-    rest = say(
+    yield Line(f"{text} ({cause.id})", say("cause"), "head")
+    left = say(
         "what is left: max {max}, rms {rms}",
         max=f"{cause.survey.largest:.2g}",
         rms=f"{cause.survey.rms:.2g}",
     )
-    yield Line(f"{start} ({cause.id})", say("cause"), "head")
-    if cause.dtype != cause.best.hypothesis.computation.q.dtype.name:
-        rest = f"{rest} ({say('rounding of {dtype}', dtype=cause.dtype)})"
-    yield Line(rest, "", "note")
-    for entry, variant in zip(hypothesis.entries, hypothesis.variants, strict=True):
+    if cause.dtype != dtype:
+        left = f"{left} ({say('rounding of {dtype}', dtype=cause.dtype)})"
+    yield Line(left, "")
+    for entry, variant in pairs:
         yield from _formulas(entry, variant)
     if cause.equivalent:
         yield from _others(cause)
 
 
 def _formulas(entry: MistakeEntry, variant: Variant) -> Iterator[Line]:
-    parameter = variant.parameter
-    if entry.computed:
-        yield Line(_formatted(entry.computed, parameter), say("computed"))
-    if entry.wanted:
-        yield Line(_formatted(entry.wanted, parameter), say("wanted"))
-    if entry.fix:
-        yield Line(_formatted(say(entry.fix), parameter), say("fix"))
-    if entry.threads:
-        more = len(entry.threads) - MOST_THREADS
-        text = ", ".join(entry.threads[:MOST_THREADS])
-        text = say("{items} and {more} more", items=text, more=more) if more > 0 else text
-        yield Line(text, say("others too"), "note")
+    for term, text in (
+        (say("computed"), entry.computed),
+        (say("wanted"), entry.wanted),
+        (say("fix"), say(entry.fix)),
+    ):
+        if text:
+            yield Line(_formatted(text, variant.parameter), term)
+
+
+def _threads(causes: Sequence[Cause]) -> Iterator[str]:
+    """Where others did the same, a line for each mistake."""
+    for cause in causes:
+        for entry in cause.best.hypothesis.entries:
+            more = len(entry.threads) - MOST_THREADS
+            text = ", ".join(entry.threads[:MOST_THREADS])
+            if text:
+                yield say("{items} and {more} more", items=text, more=more) if more > 0 else text
 
 
 def _others(cause: Cause) -> Iterator[Line]:
@@ -170,7 +181,7 @@ def _others(cause: Cause) -> Iterator[Line]:
 
 def _suggested(suggestion: Suggestion) -> str:
     if not suggestion.told_apart:
-        return say("these give the same numbers on every input: only the code says which it is")
+        return say("no probe tells them apart: look at the code")
     names = ", ".join(dict.fromkeys(entry.id for entry in suggestion.told_apart))
     what = say(" and ").join(say(FEATURES[name]) for name in suggestion.features)
     return say("a dump with {what} tells it from {names}: attnviz probe", what=what, names=names)
@@ -178,11 +189,12 @@ def _suggested(suggestion: Suggestion) -> str:
 
 def _recovered(found: Recovered) -> Iterator[Line]:
     if found.scale is not None:
-        name = found.scale_name or say("no usual one")
-        text = say(
-            "the scale is {scale} = 1/√{square}: {name}",
-            scale=f"{found.scale:.5g}", square=f"{found.scale**-2:.5g}", name=name,
-        )  # fmt: skip
+        numbers = {"scale": f"{found.scale:.5g}", "square": f"{found.scale**-2:.5g}"}
+        text = (
+            say("the scale is {scale}: {name}", name=found.scale_name, **numbers)
+            if found.scale_name
+            else say("the scale is {scale} = 1/√{square}, no usual one", **numbers)
+        )
         yield Line(text, say("recovered"))
     if found.row_sums is not None and found.weights is not None:
         low, high = (f"{each:.4g}" for each in found.row_sums)
@@ -208,8 +220,8 @@ def _seen(keys: SeenKeys) -> str:
     if keys.n_missing:
         parts.append(say("{n} of {all} cells have no weight that should have one",
                          n=keys.n_missing, all=keys.n_cell))  # fmt: skip
-    if keys.masking is not None:
-        rules = ", ".join(keys.masking.parts)
+    if keys.masking is not None and keys.masking.parts != ("custom",):
+        rules = ", ".join(part for part in keys.masking.parts if part != "custom")
         parts.append(
             say("what has a weight is: {rules}", rules=rules)
             if rules
@@ -229,9 +241,9 @@ def _added(bias: Bias) -> str:
 
 def _map(survey: Survey) -> Heatmap:
     """Each head of each item beside each query."""
-    values = orders(survey)
+    values = np.round(orders(survey), 1)
     n_batch, n_head, n_row = values.shape
-    labels = [f"b{b} H{h}" if n_batch > 1 else f"H{h}" for b in range(n_batch)
+    labels = [say("item {b}", b=b) + f" H{h}" if n_batch > 1 else f"H{h}" for b in range(n_batch)
               for h in range(n_head)]  # fmt: skip
     high = max(1.0, float(values[values == values].max(initial=1.0)))
     return Heatmap(
