@@ -268,7 +268,11 @@ def _causes(case: Case, judge: Judge, alike: Sequence[Explained]) -> list[Cause]
 
 
 def _nearest(case: Case, judge: Judge, found: Sequence[Explained]) -> list[Cause]:
-    """The explanation that leaves least, if that is little, as one that does not explain all."""
+    """The explanation that leaves least, if that is little, as one that does not explain all; or
+    dropout, if some of the queries show that it was on, as the others cannot be computed."""
+    for each in found:
+        if each.hypothesis.entries[0].name == "dropout_left_on":
+            return _causes(case, judge, [each])
     whole = [each for each in found if each.fit.broken == 0]
     best = min(whole, key=lambda each: rms(each.fit.off), default=None)
     if best is None or not _is_much_nearer(judge, best):

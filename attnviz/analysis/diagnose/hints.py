@@ -17,6 +17,7 @@ from attnviz.analysis.diagnose.dropout import dropout
 from attnviz.analysis.diagnose.facts import Dropped
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.noise import EPS
+from attnviz.analysis.diagnose.recover import weights_from_outputs
 from attnviz.nn.types import Array
 
 PROPORTIONAL = 0.02
@@ -24,6 +25,9 @@ PROPORTIONAL = 0.02
 
 MOST_CONDITION = 1e4
 """Of v: beyond it weights cannot be told from outputs."""
+
+N_EARLY = 16
+"""Queries of a causal dump from whose outputs weights are recovered."""
 
 MOST_CELLS = 1 << 26
 """Of weights that are recovered for the whole dump."""
@@ -61,25 +65,53 @@ def gain(judge: Judge) -> Array | None:
 
 def dropped(judge: Judge) -> Dropped | None:
     """Which weights of the whole dump fell out, if some of the queries that are looked at say that
-    dropout was on."""
-    wanted = compute(judge.case.wanted.at(judge.rows)).weights
-    for weights, error in known_weights(judge.case, judge.rows):
-        found = dropout(wanted, weights, error)
-        if found is not None and found.kind != "rescaled":
-            break
-    else:
-        return None
-    c = judge.case.wanted
+    dropout was on; where only some queries can say it, which of theirs."""
+    case, c = judge.case, judge.case.wanted
+    wanted = compute(c.at(judge.rows)).weights
+    kinds = [_kind(wanted, *each) for each in known_weights(case, judge.rows)]
+    if not kinds:
+        return _dropped_in(case, _early_rows(c))
     cells = c.q.shape[0] * c.n_head * c.n_q * c.n_k
-    if cells > MOST_CELLS or np.isnan(weights).any():
+    if not any(kinds) or cells > MOST_CELLS:
         return None
-    rows = np.arange(c.n_q)
     wanted = compute(c).weights
-    for weights, error in known_weights(judge.case, rows):
-        whole = dropout(wanted, weights, error)
-        if whole is not None and whole.kind == found.kind:
-            return Dropped(whole.kept, whole.rate, whole.ratio, whole.n_dropped, whole.n_kept)
+    for kind, (weights, error) in zip(kinds, known_weights(case, np.arange(c.n_q)), strict=True):
+        found = dropout(wanted, weights, error)
+        if kind is not None and found is not None and found.kind == kind:
+            return Dropped(found.kept, found.rate, found.ratio, found.n_dropped, found.n_kept)
     return None
+
+
+def _kind(wanted: Array, weights: Array, error: float) -> str | None:
+    found = dropout(wanted, weights, error)
+    return None if found is None or found.kind == "rescaled" else found.kind
+
+
+def _early_rows(c: Computation) -> Array:
+    """Queries that see no more keys than d_v, [n_row], some of them."""
+    seen = c.visible()
+    if seen is None:
+        return np.arange(0)
+    most = np.broadcast_to(seen, (*seen.shape[:2], c.n_q, c.n_k)).sum(-1).max((0, 1))
+    rows = np.flatnonzero((most > 1) & (most <= c.v.shape[-1]))
+    return rows[-N_EARLY:]
+
+
+def _dropped_in(case: Case, rows: Array) -> Dropped | None:
+    """The same of some queries alone, from their outputs."""
+    if not len(rows) or "context" not in case.given:
+        return None
+    out = np.asarray(case.given["context"][:, :, rows], np.float64)
+    weights = weights_from_outputs(case, out, rows) if np.isfinite(out).all() else None
+    if weights is None:
+        return None
+    c = case.wanted
+    found = dropout(compute(c.at(rows)).weights, weights.values, weights.error)
+    if found is None or found.kind != "left on":
+        return None
+    kept = np.ones((*out.shape[:2], c.n_q, c.n_k), bool)
+    kept[:, :, rows] = found.kept
+    return Dropped(kept, found.rate, found.ratio, found.n_dropped, found.n_kept)
 
 
 def known_weights(case: Case, rows: Array) -> Iterator[tuple[Array, float]]:

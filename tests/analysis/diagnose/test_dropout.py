@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,4 @@ def test_no_dropout(what: str) -> None:
 def test_a_softmax_at_another_temperature_is_no_dropout() -> None:
     c = examples.causal()
     wanted = compute(c).weights
-    from dataclasses import replace
-
     assert dropout(wanted, compute(replace(c, scale=1.0)).weights) is None

@@ -12,6 +12,7 @@ from attnviz.analysis.diagnose.computation import Computation, compute
 from attnviz.analysis.diagnose.diagnosis import diagnose
 from attnviz.analysis.diagnose.hints import hinted
 from attnviz.analysis.diagnose.judge import Judge
+from attnviz.analysis.diagnose.masking import Masking
 from attnviz.nn.types import Array
 from tests.analysis.diagnose import examples
 from tests.analysis.diagnose.examples import N_HEAD, N_KV_HEAD
@@ -65,6 +66,21 @@ def test_too_many_keys_say_nothing_of_weights() -> None:
     c = examples.plain(n_k=17)
     given, _ = dropped(c)
     assert hinted(judge(case(c, {"context": given["context"]}))).facts.dropped is None
+
+
+def test_causal_queries_that_see_few_keys_show_dropout() -> None:
+    """The others cannot be computed: it is named, and does not explain all."""
+    c = examples.plain(n_q=23, n_k=23, masking=Masking(causal=True))
+    given, left = dropped(c)
+    made = case(c, {"context": given["context"]})
+    found = hinted(judge(made)).facts.dropped
+    assert found is not None
+    assert found.rate == pytest.approx(RATE, abs=1e-6)
+    assert not found.kept.all()
+    assert (found.kept | ~left)[:, :, : examples.D_V - 1].all()
+    cause, *_ = diagnose([made]).causes
+    assert (cause.id, cause.explains) == ("D1", False)
+    assert cause.parameter["p"] == RATE
 
 
 @pytest.mark.parametrize("factors", [[0.01], [3.5], [0.3, 2.0, 5.0]])

@@ -117,7 +117,7 @@ def no_scale(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="S2",
     family="scale",
-    title=to_say("the width of the model under the root, not that of a head"),
+    title=to_say("scores divided by √{width:g}, the width of the model: a head is {d_k} wide"),
     computed=COMPUTED,
     wanted=WANTED,
     fix="scores / math.sqrt(q.shape[-1]), after the heads are split: d_k = {d_k}, not {width:g}",
@@ -126,21 +126,47 @@ def no_scale(c: Computation) -> Iterator[Variant]:
         "karpathy/ng-video-lecture#6",
         "chelsea0x3b/dfdx#171",
         "FareedKhan-dev/train-llm-from-scratch#3",
-        "ggml-org/llama.cpp#8444",
-        "huggingface/transformers#31891",
+        "juho-lee/set_transformer#18",
+        "omihub777/ViT-CIFAR#11",
     ),
     detect="parameter",
     pairs=True,
     rarity=1,
 )
 def scale_of_the_model(c: Computation) -> Iterator[Variant]:
-    """1/√d_model, 1/√(hidden/heads) where heads have another width, or that of all key heads."""
-    model = c.facts.d_model or c.n_head * c.d_k
-    widths = (model, model / c.n_head, c.n_head * c.d_k, c.n_kv_head * c.d_k)
+    """1/√d_model, or 1/√(n_head · d_k), the width of all heads together."""
+    yield from of_width(c, c.facts.d_model or c.n_head * c.d_k, c.n_head * c.d_k)
+
+
+@MISTAKES.add(
+    id="S2",
+    family="scale",
+    title=to_say("scores divided by √{width:g}, hidden_size / num_heads: a head is {d_k} wide"),
+    computed=COMPUTED,
+    wanted=WANTED,
+    fix="scores / math.sqrt(head_dim), head_dim = {d_k} of the config, not hidden_size / num_heads",
+    threads=(
+        "ggml-org/llama.cpp#8444",
+        "ggml-org/llama.cpp#13951",
+        "huggingface/transformers#31891",
+        "TransformerLensOrg/TransformerLens#693",
+        "antonellof/ferrox#40",
+    ),
+    detect="parameter",
+    pairs=True,
+    rarity=2,
+)
+def scale_of_hidden_per_head(c: Computation) -> Iterator[Variant]:
+    """1/√(hidden/heads) where the configuration gives heads another width: Gemma 2 and 3."""
+    yield from of_width(c, (c.facts.d_model or c.n_head * c.d_k) / c.n_head)
+
+
+def of_width(c: Computation, *widths: float) -> Iterator[Variant]:
+    """One over the root of widths, none of which is that of a head."""
     for width in dict.fromkeys(widths):
         value, factor = root(width)
-        if not is_scale(c, value) and width != c.d_k:
-            yield scaled(c, factor, value, width=width, d_k=c.d_k)
+        if width != c.d_k and not is_scale(c, value):
+            yield scaled(c, factor, value, width=width, d_k=c.d_k)._replace(words="")
 
 
 @MISTAKES.add(
@@ -152,7 +178,7 @@ def scale_of_the_model(c: Computation) -> Iterator[Variant]:
     fix="scores / math.sqrt(q.shape[-1])",
     threads=("delzac/cntkx#10",),
     pairs=True,
-    rarity=3,
+    rarity=4,
 )
 def scale_without_root(c: Computation) -> Iterator[Variant]:
     """1/d_k: softmax is too flat."""
@@ -220,7 +246,11 @@ def scale_of_something_else(c: Computation) -> Iterator[Variant]:
     """The number of heads, queries or keys under the root, the width of the values, another root,
     or a constant."""
     counts = {"n_head": c.n_head, "n_k": c.n_k, "n_q": c.n_q, "n_kv_head": c.n_kv_head}
-    counts |= {"d_v": int(c.v.shape[-1]), "2 d_k": 2 * c.d_k}
+    counts |= {
+        "n_kv_head · d_k": c.n_kv_head * c.d_k,
+        "d_v": int(c.v.shape[-1]),
+        "2 d_k": 2 * c.d_k,
+    }
     roots = [(n**-0.5, f"/√{n} ({name})") for name, n in counts.items()]
     powers = [(c.d_k**-0.25, f"/{c.d_k}^¼"), (c.d_k**-0.75, f"/{c.d_k}^¾")]
     whole = [(1 / n, f"/{n} ({name})") for name, n in counts.items() if n > 1]

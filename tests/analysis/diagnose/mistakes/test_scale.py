@@ -32,12 +32,8 @@ def factor(value: float) -> plain.Logit:
 
 FACTORS: dict[str, list[float]] = {
     "no_scale": [1],
-    "scale_of_the_model": [
-        1 / math.sqrt(D_MODEL),
-        1 / math.sqrt(D_MODEL / N_HEAD),
-        1 / math.sqrt(N_HEAD * D_K),
-        1 / math.sqrt(N_KV_HEAD * D_K),
-    ],
+    "scale_of_the_model": [1 / math.sqrt(D_MODEL), 1 / math.sqrt(N_HEAD * D_K)],
+    "scale_of_hidden_per_head": [1 / math.sqrt(D_MODEL / N_HEAD)],
     "scale_without_root": [1 / D_K],
     "scale_twice": [1 / math.sqrt(D_K) / math.sqrt(D_K)],
     "scale_inverted": [math.sqrt(D_K), D_K],
@@ -65,7 +61,7 @@ def holds(name: str, c: Computation, values: list[float]) -> None:
 
 def test_scale_of_something_else() -> None:
     c = examples.plain()
-    counts = (N_HEAD, N_KV_HEAD, N_Q, N_K, D_V)
+    counts = (N_HEAD, N_KV_HEAD, N_KV_HEAD * D_K, N_Q, N_K, D_V)
     roots = [1 / math.sqrt(n) for n in counts]
     holds("scale_of_something_else", c, [*roots, 0.5, 1 / 8, 8, D_K**-0.25, D_K**-0.75])
     first = variants("scale_of_something_else", c)[0]
