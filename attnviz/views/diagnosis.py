@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from attnviz.analysis.diagnose.apart import Suggestion
+from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.diagnosis import Cause, Diagnosis
 from attnviz.analysis.diagnose.recover import Bias, Recovered, SeenKeys
 from attnviz.analysis.diagnose.registry import MistakeEntry, Variant
@@ -39,7 +40,7 @@ def diagnosis_views(found: Diagnosis) -> list[View]:
     """Everything about a dump: the verdict, the cause and its remedy first."""
     lines = [_verdict(found)]
     for cause in found.causes:
-        lines += _cause(cause, found.case.dtype)
+        lines += _cause(cause, found.case)
     if found.verdict == "differs":
         if not found.causes:
             text = say(
@@ -115,7 +116,7 @@ def _place(survey: Survey) -> str:
     return "; ".join(parts) or say("everywhere")
 
 
-def _cause(cause: Cause, dtype: str) -> Iterator[Line]:
+def _cause(cause: Cause, case: Case) -> Iterator[Line]:
     """What was done, what should have been done, and what else explains it."""
     hypothesis = cause.best.hypothesis
     pairs = list(zip(hypothesis.entries, hypothesis.variants, strict=True))
@@ -131,20 +132,20 @@ def _cause(cause: Cause, dtype: str) -> Iterator[Line]:
         max=f"{cause.survey.largest:.2g}",
         rms=f"{cause.survey.rms:.2g}",
     )
-    if cause.dtype != dtype:
+    if cause.dtype != case.dtype:
         left = f"{left} ({say('rounding of {dtype}', dtype=cause.dtype)})"
     yield Line(left, "")
     for entry, variant in pairs:
-        yield from _formulas(entry, variant)
+        yield from _formulas(entry, variant, case.fixes.get(entry.name, entry.fix))
     if cause.equivalent:
         yield from _others(cause)
 
 
-def _formulas(entry: MistakeEntry, variant: Variant) -> Iterator[Line]:
+def _formulas(entry: MistakeEntry, variant: Variant, fix: str) -> Iterator[Line]:
     for term, text in (
         (say("computed"), entry.computed),
         (say("wanted"), entry.wanted),
-        (say("fix"), say(entry.fix)),
+        (say("fix"), say(fix)),
     ):
         if text:
             yield Line(_formatted(text, variant.parameter), term)

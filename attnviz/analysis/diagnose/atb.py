@@ -61,6 +61,26 @@ ORDERS = ("documented", "kernel")
 """`documented`: as msit's reference for the calcType; `kernel`: as the kernel's own tests, which
 is scale, clamp, mask for all of them."""
 
+FIXES = {
+    "no_scale": to_say("set qkScale to 1/√headSize: it is 1 by default"),
+    "scale_of_the_model": to_say("set qkScale to 1/√headSize, the width of one head"),
+    "scale_twice": to_say("scale q before the call, or set qkScale: not both"),
+    "mask_dropped": to_say("set maskType, and give the mask among the inputs"),
+    "causal_dropped": to_say("set maskType to MASK_TYPE_NORM, and give the mask among the inputs"),
+    "mask_added": to_say("a mask of float16 holds -10000 where a key is hidden; of bfloat16, 1"),
+    "inverted_mask": to_say("the mask holds 0 where a key is visible"),
+    "heads_tiled": to_say(
+        "headNum / kvHeadNum query heads in a row share a key/value head: do not tile the heads"
+    ),
+    "packed_texts_seen": to_say("seqLen holds the length of each text, not of all together"),
+    "packed_borders_off": to_say("seqLen holds the lengths in the order of the texts' tokens"),
+    "window_too_long": to_say("windowSize counts the query's own key"),
+    "window_too_short": to_say("windowSize counts the query's own key"),
+    "window_dropped": to_say("set windowSize, and maskType to one of SLIDING_WINDOW"),
+    "scale_on_bias": to_say("scale QKᵀ alone, then add the mask"),
+}
+"""What to do in ATB's own words."""
+
 OUT_ROLES = ("q", "k", "v", "k_cache", "v_cache", "context")
 
 
@@ -92,6 +112,7 @@ def atb_conventions(params: Mapping[str, Any], order: str) -> Conventions:
     return Conventions(
         words=(formula(operator, p, order),),
         default_scale="1",
+        fixes=FIXES,
         layout="nhd",
         steps=steps_of(operator, p, order),
         says={"scale": p["qkScale"], "n_head": p["headNum"]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.specs import DEFAULT, Conventions
@@ -49,5 +49,7 @@ class Case:
     """`bhnd`."""
     reading: tuple[str, ...] = ()
     """How the arrays were read, in sentences."""
+    fixes: Mapping[str, str] = field(default_factory=dict)
+    """Name of a mistake -> what to do about it where the conventions have words of their own."""
     rank: int = 0
     """0: the usual reading; the higher, the less likely before the numbers are looked at."""

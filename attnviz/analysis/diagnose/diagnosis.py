@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -62,9 +62,10 @@ class Cause:
         """What tells this way to make the mistake from others."""
         return {k: v for each in self.best.hypothesis.variants for k, v in each.parameter.items()}
 
-    def manifest(self) -> dict[str, Any]:
-        """As JSON."""
+    def manifest(self, fixes: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """As JSON; `fixes` are what the conventions say instead of the mistakes themselves."""
         hypothesis = self.best.hypothesis
+        fixes = fixes or {}
         ids = ["+".join(each.hypothesis.ids) for each in self.equivalent]
         return {
             "id": self.id,
@@ -77,7 +78,7 @@ class Cause:
             "explains": self.explains,
             "computed": [entry.computed for entry in hypothesis.entries],
             "wanted": [entry.wanted for entry in hypothesis.entries],
-            "fix": [entry.fix for entry in hypothesis.entries],
+            "fix": [fixes.get(entry.name, entry.fix) for entry in hypothesis.entries],
             "threads": [thread for entry in hypothesis.entries for thread in entry.threads],
         }
 
@@ -120,7 +121,7 @@ class Diagnosis:
             "reading": list(self.case.reading),
             "stage": self.reference.stage,
             "stages": dict(self.reference.ratios),
-            "causes": [cause.manifest() for cause in self.causes],
+            "causes": [cause.manifest(self.case.fixes) for cause in self.causes],
             "recovered": {} if found is None else found.manifest(),
             "tried": self.n_tried,
         }

@@ -59,6 +59,15 @@ STEPS_BEFORE: tuple[Step, ...] = (scale, add_bias, hide, cap, to_weights)
 """Before the errata: the softcap makes a finite number of what is masked."""
 
 
+FIXES = {
+    "softcap_after_mask": to_say("a runtime with the erratum onnx#7867: softcap before mask"),
+    "aligned_upper_left": to_say(
+        "a runtime with the erratum onnx#8068: the first query stands after the cached keys"
+    ),
+    "heads_tiled": to_say("repeat each key/value head in its place: np.repeat, not np.tile"),
+    "nan_rows": to_say("a runtime with the erratum onnx#8068: zeros for a query without keys"),
+}
+
 CAUSAL_WORDS = to_say("causal, which no array says")
 
 
@@ -102,6 +111,7 @@ def onnx_conventions(params: Mapping[str, Any], *, errata: bool, words: str) -> 
         steps=steps,
         empty_rows="zero" if errata else "nan",
         layout="bhnd",
+        fixes=FIXES if errata else {},
         says={
             "scale": p["scale"],
             "causal": p["is_causal"] if params else None,

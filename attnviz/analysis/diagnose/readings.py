@@ -61,8 +61,9 @@ def readings(dump: Dump, request: Request | None = None) -> list[Case]:
     if any(not case.given for case in cases):
         check_given(dump)
     said = [say(sentence) for sentence in rules.words]
+    notes = (*dump.notes, *_not_finite(dump))
     return [
-        replace(case, reading=(*said, *map(say, case.reading), *dump.notes, *_not_finite(dump)))
+        replace(case, reading=(*said, *map(say, case.reading), *notes), fixes=rules.fixes)
         for case in cases or _by_axes(dump, request)
     ]
 

@@ -58,6 +58,8 @@ class Conventions:
     """What a query gets that sees no key."""
     layout: str | None = None
     """The axes that are tried first: `bhnd`."""
+    fixes: Mapping[str, str] = field(default_factory=dict)
+    """Name of a mistake -> what to do about it in this library's own words: to be said."""
     says: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Request` that the parameters say: {"scale": 0.125, "causal": True}."""
     read: Callable[[Named, Request], tuple[Case, ...]] = nothing
@@ -116,6 +118,32 @@ def empty_to_nan(weights: Array, c: Computation) -> Array:
     return np.where(empty, weights.dtype.type(np.nan), weights)
 
 
+SDPA_FIXES = {
+    "inverted_mask": to_say("attn_mask=~mask: True = visible in scaled_dot_product_attention"),
+    "aligned_lower_right": "is_causal=True, or torch.nn.attention.bias.causal_upper_left(n_q, n_k)",
+    "aligned_upper_left": "attn_mask=torch.nn.attention.bias.causal_lower_right(n_q, n_k)",
+    "causal_dropped": "is_causal=True",
+    "heads_tiled": "enable_gqa=True, or k.repeat_interleave(n_head // n_kv_head, dim=1)",
+    "no_scale": to_say("leave scale out: its default is 1/√d_k"),
+    "dropout_left_on": "dropout_p=p if self.training else 0.0",
+}
+
+MHA_FIXES = {
+    "inverted_mask": to_say("attn_mask=~mask: True = hidden in nn.MultiheadAttention"),
+    "inverted_padding": to_say("key_padding_mask = tokens == pad: True = hidden"),
+    "dropout_left_on": "module.eval()",
+}
+
+FLASH_FIXES = {
+    "aligned_upper_left": to_say(
+        "flash-attn from version 2.1, which aligns the last query with the last key"
+    ),
+    "window_too_long": to_say("window_size=(window - 1, 0): the query's own key is not counted"),
+    "heads_in_place_of_tokens": to_say(
+        "flash_attn_func takes [batch, n, head, d]: q.transpose(1, 2), k and v likewise"
+    ),
+}
+
 SDPA = {
     "is_causal": truth(False),
     "scale": number(None),
@@ -142,6 +170,7 @@ def torch(params: Mapping[str, Any]) -> Conventions:
         words=(words, *_dropout("dropout_p", p["dropout_p"])),
         causal="upper_left",
         layout="bhnd",
+        fixes=SDPA_FIXES,
         says=says,
     )
 
@@ -172,6 +201,7 @@ def torch_mha(params: Mapping[str, Any]) -> Conventions:
         true_is="hidden",
         causal="upper_left",
         layout="bnd" if p["batch_first"] else "nbd",
+        fixes=MHA_FIXES,
         says={"n_head": p["num_heads"], "d_model": p["embed_dim"]},
         finish=_empty_as_the_weights_say,
     )
@@ -211,6 +241,7 @@ def flash(params: Mapping[str, Any]) -> Conventions:
     return Conventions(
         words=(words, *_dropout("dropout_p", p["dropout_p"])),
         layout="bnhd",
+        fixes=FLASH_FIXES,
         says={
             "scale": p["softmax_scale"],
             "causal": p["causal"] if params else None,

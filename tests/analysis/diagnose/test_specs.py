@@ -11,6 +11,7 @@ from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.diagnosis import diagnose
 from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.registry import MISTAKES
 from attnviz.analysis.diagnose.specs import DEFAULT, SPECS, conventions, filled
 from attnviz.errors import AttnvizError
 from attnviz.trace.dump import read_dump
@@ -62,6 +63,24 @@ def test_parameters_fill_in_what_the_user_does_not_say():
     assert request.softcap == 7
     empty = filled(Request(conventions=DEFAULT))
     assert (empty.scale, empty.causal, empty.softcap) == (None, None, None)
+
+
+ATB = {"headNum": 4, "calcType": "PA_ENCODER"}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_fixes_are_those_of_known_mistakes(name):
+    fixes = conventions(name, ATB if name == "atb" else None).fixes
+    assert set(fixes) <= set(MISTAKES)
+
+
+def test_a_fix_is_said_in_the_words_of_the_specification(tmp_path):
+    found = judged(torch_dump(tmp_path, "mha_mask"), "torch", n_head=3, layout="nbd")
+    own = "attn_mask=~mask: True = visible in scaled_dot_product_attention"
+    text = found.text(width=200)
+    assert own in text
+    assert MISTAKES["inverted_mask"].fix not in text
+    assert found.manifest()["causes"][0]["fix"] == [own]
 
 
 # PyTorch's own attention
