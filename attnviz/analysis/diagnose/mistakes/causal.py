@@ -72,7 +72,7 @@ BLOCKS = (16, 32, 64, 128, 256)
     title=to_say("a causal mask in blocks of {block} keys: queries see later keys of their block"),
     computed="softmax(where(⌊j/{block}⌋ ≤ ⌊i/{block}⌋, S, −∞)) V",
     wanted=RIGHT,
-    fix="mask the blocks on the diagonal cell by cell",
+    fix=to_say("mask the blocks on the diagonal cell by cell"),
     detect="parameter",
     rarity=6,
 )
@@ -94,7 +94,9 @@ def causal_in_blocks(c: Computation) -> Iterator[Variant]:
     title=to_say("the causal mask without the block on the diagonal: blocks of {block} keys"),
     computed="softmax(where(⌊j/{block}⌋ < ⌊i/{block}⌋, S, −∞)) V",
     wanted=RIGHT,
-    fix="the loop over keys ends after a query's own block, which is masked cell by cell",
+    fix=to_say(
+        "let the loop over keys end after the query's own block, and mask that cell by cell"
+    ),
     detect="parameter",
     rarity=RARE,
 )
@@ -197,7 +199,9 @@ def aligned_lower_right(c: Computation) -> Iterator[Variant]:
     title=to_say("the causal mask aligned with the end of each text, padding not counted"),
     computed="softmax(where(j ≤ i + length − n_q, S, −∞)) V",
     wanted="softmax(where(j ≤ i + offset, S, −∞)) V, S = QKᵀ/√d_k",
-    fix="one offset for all items, n_k - n_q or 0: where the queries stand among the padded keys",
+    fix=to_say(
+        "one offset for all items, n_k − n_q or 0: where the queries stand among the padded keys"
+    ),
     threads=("onnx/onnx#8068", "microsoft/onnxruntime#29020"),
     rarity=5,
 )
@@ -218,7 +222,7 @@ def aligned_with_each_text(c: Computation) -> Iterator[Variant]:
     title=to_say("the queries one place off in the mask and its window"),
     computed="softmax(where(0 ≤ i {by:+d} − j < window, S, −∞)) V",
     wanted="softmax(where(0 ≤ i − j < window, S, −∞)) V, S = QKᵀ/√d_k",
-    fix="offset = n_k - n_q, n_k with the new keys already in the cache",
+    fix=to_say("offset = n_k − n_q, where n_k counts the new keys too"),
     rarity=5,
 )
 def queries_one_place_off(c: Computation) -> Iterator[Variant]:
@@ -310,7 +314,7 @@ def window_too_short(c: Computation) -> Iterator[Variant]:
     title=to_say("a window of {window} keys instead of {wanted}"),
     computed="softmax(where(0 ≤ i − j < {window}, S, −∞)) V",
     wanted=WINDOW,
-    fix="the window of this layer's configuration: {wanted}",
+    fix=to_say("use the window of this layer's configuration: {wanted}"),
     threads=("huggingface/transformers#37574", "sgl-project/sglang#1106"),
     detect="parameter",
     rarity=5,
@@ -339,7 +343,7 @@ def window_of_another_size(c: Computation) -> Iterator[Variant]:
     title=to_say("a window of {window} keys instead of {wanted}"),
     computed="softmax(where(0 ≤ i − j < {window}, S, −∞)) V",
     wanted=WINDOW,
-    fix="the window of this layer's configuration: {wanted}",
+    fix=to_say("use the window of this layer's configuration: {wanted}"),
     threads=("huggingface/transformers#37574", "sgl-project/sglang#1106"),
     detect="parameter",
     rarity=RARE,
@@ -376,7 +380,7 @@ LOST = (
     title=to_say("no window: queries see all earlier keys"),
     computed=RIGHT,
     wanted=WINDOW,
-    fix="pass window_size / sliding_window on; -1 and 0 mean no window in many kernels",
+    fix=to_say("pass window_size or sliding_window on; many kernels take -1 or 0 as no window"),
     threads=LOST,
     pairs=True,
     rarity=1,
@@ -484,7 +488,7 @@ def first_keys_for_window(c: Computation) -> Iterator[Variant]:
     title=to_say("a window of {window} keys where none is wanted"),
     computed="softmax(where(0 ≤ i − j < {window}, S, −∞)) V",
     wanted=RIGHT,
-    fix="only the local layers have a window: see layer_types or sliding_window_pattern",
+    fix=to_say("only local layers have a window: see layer_types or sliding_window_pattern"),
     threads=("sgl-project/sglang#1106", "huggingface/transformers#37574"),
     detect="parameter",
     rarity=5,

@@ -247,7 +247,7 @@ def filled_with_little(c: Computation) -> Iterator[Variant]:
         "TransformerLensOrg/TransformerLens#318",
     ),
     detect="parameter",
-    rarity=5,
+    rarity=1,
 )
 def filled_above_real_scores(c: Computation) -> Iterator[Variant]:
     """Hidden keys win where all visible ones have scores below the number."""
@@ -269,7 +269,7 @@ def _fills_that_show(c: Computation, values: tuple[float, ...]) -> Iterator[Vari
     title=to_say("a finite number in the place of −∞, far below every score"),
     computed="softmax(where(visible, S, {value:g})) V",
     wanted=RIGHT,
-    fix="nothing: the numbers are the same",
+    fix=to_say("nothing: the numbers are the same"),
     detect="equal",
     rarity=1,
 )
@@ -318,7 +318,7 @@ def _renormalised(x: Array, c: Computation) -> Array:
     title=to_say("the mask applied after the softmax: weights no longer sum to 1"),
     computed="(softmax(S) ⊙ visible) V",
     wanted=RIGHT,
-    fix="mask the scores with −∞ before the softmax",
+    fix=to_say("mask the scores with −∞ before the softmax"),
     threads=("huggingface/pytorch-image-models#2236", "autosome-ru/vigg_ribonanza#1"),
     pairs=True,
     rarity=2,
@@ -337,7 +337,7 @@ def zeroed_after_softmax(c: Computation) -> Iterator[Variant]:
     title=to_say("the mask applied after the softmax, and the weights normalised again"),
     computed="normalised(softmax(S) ⊙ visible) V",
     wanted=RIGHT,
-    fix="nothing: the numbers are the same",
+    fix=to_say("nothing: the numbers are the same"),
     threads=("ruotianluo/self-critical.pytorch#89",),
     detect="equal",
 )
@@ -354,7 +354,7 @@ def zeroed_and_renormalised(c: Computation) -> Iterator[Variant]:
     title=to_say("hidden weights set to {value} after the softmax"),
     computed="where(visible, softmax(S), {value}) V",
     wanted=RIGHT,
-    fix="masked_fill comes before the softmax",
+    fix=to_say("mask the scores before the softmax, not the weights after it"),
     threads=("huggingface/pytorch-image-models#2236",),
     detect="parameter",
     rarity=6,
@@ -408,7 +408,7 @@ FORGOTTEN = (
     title=to_say("no mask: every query sees all keys"),
     computed="softmax(S) V",
     wanted=RIGHT,
-    fix="pass the mask on; masked_fill gives a new tensor, masked_fill_ changes it in place",
+    fix=to_say("pass the mask on; masked_fill returns a new tensor, masked_fill_ works in place"),
     threads=FORGOTTEN,
     pairs=True,
     rarity=1,
@@ -425,7 +425,7 @@ def mask_dropped(c: Computation) -> Iterator[Variant]:
     title=to_say("no padding mask: padded keys are attended to"),
     computed="softmax(S) V over all keys, padding included",
     wanted=RIGHT,
-    fix="pass the padding mask on to every layer",
+    fix=to_say("pass the padding mask on to every layer"),
     threads=("AnswerDotAI/ModernBERT#40", "OpenNMT/OpenNMT-py#2589", "jerryji1993/DNABERT#102"),
     pairs=True,
     rarity=2,
@@ -534,7 +534,7 @@ def padding_on_queries(c: Computation) -> Iterator[Variant]:
     title=to_say("padded queries masked as well as padded keys (harmless if nobody reads them)"),
     computed="softmax(where(key and query are no padding, S, −∞)) V",
     wanted=RIGHT,
-    fix="nothing, if the rows of padded queries are not used",
+    fix=to_say("nothing, if the outputs of padded queries are not used"),
     threads=ON_QUERIES,
     rarity=2,
 )
@@ -554,7 +554,10 @@ def padded_queries_masked(c: Computation) -> Iterator[Variant]:
     title=to_say("NaN where a query sees no key"),
     computed="softmax of a row of −∞: 0/0",
     wanted="0 where a query sees no key",
-    fix="weights = weights.masked_fill(~mask.any(-1, keepdim=True), 0)  # or a finite fill",
+    fix=to_say(
+        "harmless where such a query is padding that nobody reads; else set its weights to 0: "
+        "weights.masked_fill(~mask.any(-1, keepdim=True), 0)"
+    ),
     threads=(
         "ml-explore/mlx#2395",
         "tracel-ai/burn#4697",
@@ -577,7 +580,10 @@ def nan_rows(c: Computation) -> Iterator[Variant]:
     title=to_say("the mean of all values where a query sees no key"),
     computed="softmax(where(visible, S, −1e9)) V, all of a row masked: 1/n_k each",
     wanted="0 where a query sees no key",
-    fix="float('-inf') for −1e9 or finfo.min, and rows without a key set to 0",
+    fix=to_say(
+        "harmless where such a query is padding that nobody reads; else mask with −∞, not −1e9 or "
+        "finfo.min, and set the weights of a query that sees no key to 0"
+    ),
     threads=("onnx/onnx#8068", "tracel-ai/burn#4697", "pytorch/pytorch#131060"),
     rarity=2,
 )
@@ -593,7 +599,10 @@ def uniform_rows(c: Computation) -> Iterator[Variant]:
     title=to_say("attention as if there were no mask, where a query sees no key"),
     computed="softmax(S − 1e4) V = softmax(S) V where all of a row is masked",
     wanted="0 where a query sees no key",
-    fix="float('-inf') for −1e4, and rows without a key set to 0",
+    fix=to_say(
+        "harmless where such a query is padding that nobody reads; else mask with −∞, not −1e4, "
+        "and set the weights of a query that sees no key to 0"
+    ),
     threads=("onnx/onnx#8068", "pytorch/pytorch#103963"),
     rarity=3,
 )
@@ -635,7 +644,7 @@ def _least_hidden(scores_count: bool) -> Step:
     title=to_say("two masks of finfo.min added up: −∞ where both hide a key"),
     computed="softmax(S + finfo.min + finfo.min) V",
     wanted="0 where a query sees no key",
-    fix="combine the boolean masks, and fill once",
+    fix=to_say("combine the boolean masks, and fill once"),
     threads=("NVIDIA-NeMo/Automodel#2658", "huggingface/transformers#31303"),
     rarity=6,
 )
@@ -891,10 +900,12 @@ LARGEST = 1 << 26
 def mask_transposed(c: Computation) -> Iterator[Variant]:
     """Key j is visible to query i where key i should be to query j; where there are more keys than
     queries, the numbers of the transposed mask are read row by row."""
-    if step_that_hides(c) is None or c.n_q == 1 or c.n_q * c.n_k * len(c.q) > LARGEST:
-        return
-    seen = c.masking.visible(np.arange(c.n_q), c.n_k)
-    if seen is None or seen.shape[-2] == 1:
+    if step_that_hides(c) is None or c.n_q == 1 or c.masking.parts == ("padding",):
+        return  # the transposed mask of padding is that of the queries
+    seen = None
+    if c.n_q * c.n_k * len(c.q) <= LARGEST:
+        seen = c.masking.visible(np.arange(c.n_q), c.n_k)
+    if seen is None:
         return
     turned = np.ascontiguousarray(seen.swapaxes(-1, -2)).reshape(seen.shape)
     if not np.array_equal(turned, seen):
@@ -907,7 +918,7 @@ def mask_transposed(c: Computation) -> Iterator[Variant]:
     title=to_say("the padding masked on the wrong side"),
     computed="softmax(where(visible[::-1], S, −∞)) V",
     wanted=RIGHT,
-    fix="a mask of the tokens (tokens != pad), not of the lengths: padding may be on the left",
+    fix=to_say("mask by the tokens (tokens != pad), not by lengths: padding may be on the left"),
     threads=(),
     rarity=5,
 )
@@ -990,7 +1001,7 @@ def target_mask_on_memory(c: Computation) -> Iterator[Variant]:
     title=to_say("packed texts that attend to one another"),
     computed="softmax(S) V over all texts",
     wanted="softmax(where(same text, S, −∞)) V, S = QKᵀ/√d_k",
-    fix="a block-diagonal mask, or cu_seqlens of each text",
+    fix=to_say("a block-diagonal mask, or the cu_seqlens of the texts"),
     threads=(
         "axolotl-ai-cloud/axolotl#3796",
         "huggingface/nanoVLM#204",
