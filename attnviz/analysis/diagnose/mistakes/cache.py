@@ -73,7 +73,7 @@ def key_left_out(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="K1",
     family="cache",
-    title=to_say("slot {key} never written: {what} zeros, and not masked"),
+    title=to_say("slot {key} of {what} never written, and not masked"),
     computed="{what}[{key}] = 0",
     wanted=APPENDED,
     fix="write position n_cached + i, not n_cached + i + 1; or mask what was not written",
@@ -91,7 +91,7 @@ def slot_never_written(c: Computation) -> Iterator[Variant]:
         return
     for number, key in enumerate(likely_keys(c)):
         for what in ("k, v", "k", "v") if number < 3 else ("k, v",):
-            yield Variant(_emptied(c, key, what), {"key": key, "what": what}, f"{what}[{key}]")
+            yield Variant(_emptied(c, key, what), {"key": key, "what": what})
 
 
 def _emptied(c: Computation, key: int, what: str) -> Computation:
@@ -168,7 +168,7 @@ def slot_of_another_token(c: Computation) -> Iterator[Variant]:
             if 0 <= token < c.n_k:
                 made = gathered(c, np.where(places == key, token, places))
                 parameter = {"key": key, "token": token}
-                yield Variant(made, parameter, f"slot {key}: token {token}")
+                yield Variant(made, parameter)
 
 
 @MISTAKES.add(
@@ -215,7 +215,7 @@ def new_keys_before_the_cached(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="K1",
     family="cache",
-    title=to_say("each item of the batch with the {arrays} of another one: {items}"),
+    title=to_say("each item b of the batch with {arrays} of item {items}"),
     computed="{arrays} of item {items}",
     wanted="{arrays} of item b",
     fix="cache = cache.index_select(0, beam_idx) whenever the batch is put in another order",
@@ -233,7 +233,7 @@ def cache_of_another_item(c: Computation) -> Iterator[Variant]:
     for words, at in items.items():
         for arrays in ("k, v", "k", "v"):
             made = _of_items(c, np.asarray(at), arrays)
-            yield Variant(made, {"items": words, "arrays": arrays}, f"{arrays}: {words}")
+            yield Variant(made, {"items": words, "arrays": arrays})
 
 
 def _of_items(c: Computation, items: Array, arrays: str) -> Computation:
@@ -285,7 +285,9 @@ BY_TABLE = "token t in block tables[b, t // {block_size}], slot t % {block_size}
 @MISTAKES.add(
     id="K2",
     family="cache",
-    title=to_say("a paged cache read without its block table: {blocks}"),
+    title=to_say(
+        "{arrays} of a paged cache read from blocks {blocks}, not from those of its table"
+    ),
     computed="token t in block {blocks}",
     wanted=BY_TABLE,
     fix="block = block_tables[b, t // block_size]; slot = block * block_size + t % block_size",
@@ -309,7 +311,7 @@ def block_table_ignored(c: Computation) -> Iterator[Variant]:
         "tables[b, 0] + t // block_size": tables[:, :1] + block,
         "tables[0, t // block_size]": np.tile(tables[0, block], (b, 1)),
         "tables[b, 0]": np.tile(tables[:, :1], (1, c.n_k)),
-        "tables[b, 2i], and the one after it in memory": tables[:, block // 2 * 2] + block % 2,
+        "tables[b, 2i], tables[b, 2i] + 1": tables[:, block // 2 * 2] + block % 2,
     }
     yield from _by_blocks(c, ways, ("k, v", "k", "v"))
 
@@ -317,7 +319,7 @@ def block_table_ignored(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="K2",
     family="cache",
-    title=to_say("a paged cache read one block off: {blocks}"),
+    title=to_say("{arrays} of a paged cache read one block off: {blocks}"),
     computed="token t in block {blocks}",
     wanted=BY_TABLE,
     fix="the first block of text b is block_tables[b, 0], counted from 0",
@@ -353,13 +355,13 @@ def _by_blocks(c: Computation, ways: dict[str, Array], sets: tuple[str, ...]) ->
         if not same_reading(c, slots):
             for arrays in sets:
                 parameter = {"blocks": words, "arrays": arrays, "block_size": size}
-                yield Variant(from_slots(c, slots, arrays), parameter, f"{arrays}: {words}")
+                yield Variant(from_slots(c, slots, arrays), parameter)
 
 
 @MISTAKES.add(
     id="K2",
     family="cache",
-    title=to_say("a paged cache read with blocks of {size}, not {block_size}"),
+    title=to_say("a paged cache read with blocks of {size}, not {block_size}: {computed}"),
     computed="{computed}",
     wanted=BY_TABLE,
     fix="block_size = {block_size}, as the cache was allocated",

@@ -136,7 +136,7 @@ def repeated_along_tokens(c: Computation) -> Iterator[Variant]:
         def spread(x: Array, n_head: int, tokens: Array = tokens, heads: Array = heads) -> Array:
             return x[:, heads, tokens]
 
-        yield Variant(replace(c, spread=spread), {"arrays": "k, v", "computed": code}, code)
+        yield Variant(replace(c, spread=spread), {"arrays": "k, v", "computed": code})
 
 
 def _tiled_tokens(c: Computation) -> tuple[Array, Array]:
@@ -156,7 +156,9 @@ def _repeated_tokens(c: Computation) -> tuple[Array, Array]:
 @MISTAKES.add(
     id="G3",
     family="heads",
-    title=to_say("the one key/value head repeated along the tokens: {group} copies of each key"),
+    title=to_say(
+        "the key/value head repeated along the tokens: {group} copies of each key under the mask"
+    ),
     computed="k = repeat_kv(k, {group}).transpose(1, 2), k [b, n, h_kv, d]",
     wanted=REPEATED,
     fix="k = repeat_kv(k.transpose(1, 2), {group})",
@@ -175,14 +177,14 @@ def keys_repeated_under_a_mask(c: Computation) -> Iterator[Variant]:
     for offset in dict.fromkeys((0, c.n_k * group - c.n_q)):
         masking = replace(c.masking, offset=offset)
         parameter = {"group": group, "offset": offset}
-        yield Variant(replace(c, k=k, v=v, masking=masking), parameter, f"{group} ×")
+        yield Variant(replace(c, k=k, v=v, masking=masking), parameter)
 
 
 @MISTAKES.add(
     id="G3",
     family="heads",
-    title=to_say("key/value heads not repeated: head h reads the h-th head in memory"),
-    computed="query head h of item b reads key/value head b·{n_head} + h of all that lie in memory",
+    title=to_say("key/value heads not repeated: head h of item b reads head {computed} in memory"),
+    computed="query head h of item b reads key/value head {computed} of all that lie in memory",
     wanted=OWN_HEAD,
     fix=REPEATED,
     threads=("state-spaces/mamba#462",),
@@ -194,15 +196,15 @@ def heads_not_repeated(c: Computation) -> Iterator[Variant]:
     if c.n_kv_head == c.n_head:
         return
     b = c.k.shape[0]
-    parameter = {"n_head": c.n_head, "group": _group(c)}
-    for step, words in ((c.n_head, "b·h + h"), (c.n_kv_head, "b·h_kv + h")):
+    for step in (c.n_head, c.n_kv_head):
         at = np.arange(b)[:, None] * step + np.arange(c.n_head)
         at = np.minimum(at, b * c.n_kv_head - 1)
 
         def spread(x: Array, n_head: int, at: Array = at) -> Array:
             return x.reshape(-1, *x.shape[2:])[at]
 
-        yield Variant(replace(c, spread=spread), parameter, words)
+        parameter = {"computed": f"b·{step} + h", "group": _group(c)}
+        yield Variant(replace(c, spread=spread), parameter)
 
 
 # q, k and v taken for each other
@@ -239,9 +241,9 @@ def q_or_k_reused(c: Computation) -> Iterator[Variant]:
     if c.n_q != c.n_k or c.q.shape[0] != c.k.shape[0]:
         return
     k = c.spread(c.k, c.n_head)
-    yield Variant(replace(c, q=k), {"taken": "k", "place": "q", "computed": "KK"}, "KKᵀ")
+    yield Variant(replace(c, q=k), {"taken": "k", "place": "q", "computed": "KK"})
     if c.n_head == c.n_kv_head:
-        yield Variant(replace(c, k=c.q), {"taken": "q", "place": "k", "computed": "QQ"}, "QQᵀ")
+        yield Variant(replace(c, k=c.q), {"taken": "q", "place": "k", "computed": "QQ"})
 
 
 @MISTAKES.add(
@@ -269,11 +271,11 @@ def v_for_another(c: Computation) -> Iterator[Variant]:
 
     def variant(taken: str, place: str, computed: str, **new: Any) -> Variant:
         parameter = {"taken": taken, "place": place, "computed": computed}
-        return Variant(replace(c, **new), parameter, f"{place} = {taken}")
+        return Variant(replace(c, **new), parameter)
 
     yield variant("k", "v", "softmax(QKᵀ/√d_k)K", v=c.k)
     if before is not c.k:
-        yield variant("k before its rotation", "v", "softmax(QKᵀ/√d_k)K", v=before)
+        yield variant("k (before RoPE)", "v", "softmax(QKᵀ/√d_k)K", v=before)
     yield variant("v", "k", "softmax(QVᵀ/√d_k)V", k=c.v)
     yield variant("v, k", "k, v", "softmax(QVᵀ/√d_k)K", k=c.v, v=c.k)
     if c.q.shape == c.v.shape:
@@ -284,7 +286,7 @@ def v_for_another(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="G2",
     family="heads",
-    title=to_say("the heads of {arrays} in another order: {order}"),
+    title=to_say("the heads of {arrays} in another order: {order} in the place of h"),
     computed="head h of {arrays} = head {order}",
     wanted="head h of {arrays} = head h",
     fix="one order of heads for q, k, v and the output",
@@ -302,9 +304,7 @@ def heads_in_another_order(c: Computation) -> Iterator[Variant]:
                 continue
             seen.add(key)
             arrays = "k, v" if roles == "kv" else roles
-            yield Variant(
-                _reordered(c, at, roles), {"arrays": arrays, "order": order}, f"{arrays}: {order}"
-            )
+            yield Variant(_reordered(c, at, roles), {"arrays": arrays, "order": order})
 
 
 def _reordered(c: Computation, heads: Array, roles: str) -> Computation:
@@ -320,6 +320,6 @@ ORDERS: dict[str, Callable[[Array, int], Array]] = {
     "h + 1": lambda h, n: (h + 1) % n,
     "h - 1": lambda h, n: (h - 1) % n,
     "h + n/2": lambda h, n: (h + n // 2) % n,
-    "0, 2, …, 1, 3, …": lambda h, n: np.r_[0:n:2, 1:n:2][h],
+    "[0, 2, …, 1, 3, …][h]": lambda h, n: np.r_[0:n:2, 1:n:2][h],
 }
 """Which of n heads is read in the place of head h."""

@@ -20,7 +20,7 @@ Change = Callable[[Array], Array]
 ALONE_OR_ALL = ("qkv", "v", "k", "q", "qk", "kv")
 """Which of the arrays a change is made to, likeliest first."""
 
-SPLIT = "q = x.view(b, n, h, d).transpose(1, 2)"
+SPLIT = "x.view(b, n, h, d).transpose(1, 2), and back out.transpose(1, 2).reshape(b, n, h * d)"
 MERGED = "out = context.transpose(1, 2).reshape(b, n, h * d)"
 
 
@@ -268,8 +268,9 @@ def _variants_across(c: Computation, axis: int) -> Iterator[Variant]:
         return
     if c.masking.causal:
         causal = Masking(causal=True, ahead=c.masking.ahead)
-        yield Variant(_across(c, axis, causal, same=False), {"causal": True}, "causal")
-    yield Variant(_across(c, axis, Masking(), same=False))
+        yield Variant(_across(c, axis, causal, same=False), {"causal": True})
+    words = "" if c.masking.is_empty else to_say("without the mask")
+    yield Variant(_across(c, axis, Masking(), same=False), {"causal": False}, words)
 
 
 @MISTAKES.add(
@@ -423,7 +424,7 @@ def fused_in_another_order(c: Computation) -> Iterator[Variant]:
                 parts = unpacked(fused, c.n_head, c.n_kv_head, read)
                 made = with_projections(c, dict(zip("qkv", parts, strict=True)))
                 parameter = {"written": ORDER_SIGNS[written], "read": ORDER_SIGNS[read]}
-                yield Variant(made, parameter, " → ".join(parameter.values()))
+                yield Variant(made, parameter)
 
 
 def _is(made: Array, given: Array) -> bool:
@@ -463,7 +464,8 @@ def weight_not_transposed(c: Computation) -> Iterator[Variant]:
     other = _by_role(c, weight.reshape(weight.shape[::-1]).T)
     if other is not None and weight.shape[0] != weight.shape[1]:
         made = {role: _projected(c, role, x, other[role], pieces[role]) for role in "qkv"}
-        yield _with(c, made, names["qkv"])
+        words = to_say("its numbers read in the other order")
+        yield _with(c, made, names["qkv"])._replace(words=words)
 
 
 @MISTAKES.add(
@@ -603,7 +605,7 @@ def every_head_reads_head_0(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="L7",
     family="layout",
-    title=to_say("{arrays}: each head reads from one head further on"),
+    title=to_say("{arrays}: each head h reads head h{shift:+d} in memory"),
     computed="head h of {arrays} = head h{shift:+d}",
     wanted="head h of {arrays} = head h",
     fix="the offset of a head in memory is h · stride_h, counted from head 0",
@@ -619,4 +621,4 @@ def offset_by_a_head(c: Computation) -> Iterator[Variant]:
             return np.roll(flat, -shift, 0).reshape(x.shape)
 
         for arrays, made in changed(c, moved, ("qkv", "kv", "k", "v", "q")):
-            yield Variant(made, {"arrays": arrays, "shift": shift}, f"{arrays}, {shift:+d}")
+            yield Variant(made, {"arrays": arrays, "shift": shift})

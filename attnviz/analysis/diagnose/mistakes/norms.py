@@ -56,8 +56,7 @@ class Norm:
 
     @property
     def words(self) -> str:
-        where = "" if self.axes == HEAD else " of all heads together"
-        return f"{self.kind}{where}"
+        return self.kind if self.axes == HEAD else f"{self.kind}(n_head·d)"
 
 
 KINDS = tuple((kind, axes) for axes in (HEAD, ALL_HEADS) for kind in ("RMSNorm", "LayerNorm", "L2"))
@@ -215,13 +214,13 @@ def qk_norm_of_another_gain(c: Computation) -> Iterator[Variant]:
             if all(np.allclose(norm.gain, own.gain, rtol=1e-3) for norm, own in used):
                 continue
             parameter = {"arrays": arrays, "gain": words}
-            yield Variant(with_norms(c, n, q, k, roles), parameter, f"{words}: {arrays}")
+            yield Variant(with_norms(c, n, q, k, roles), parameter)
 
 
 @MISTAKES.add(
     id="N1",
     family="norm",
-    title=to_say("{norms}"),
+    title=to_say("the norms of q and k mixed up: {norms}"),
     computed="{norms}",
     wanted="q_norm(q), k_norm(k)",
     fix="q, k = self.q_norm(q), self.k_norm(k)",
@@ -274,7 +273,7 @@ def qk_norm_of_another_kind(c: Computation) -> Iterator[Variant]:
             continue
         for arrays, roles in SETS.items():
             parameter = {"arrays": arrays, "norm": q.words, "wanted": n.q_norm.words}
-            yield Variant(with_norms(c, n, q, k, roles), parameter, f"{q.words}: {arrays}")
+            yield Variant(with_norms(c, n, q, k, roles), parameter)
 
 
 def _single(n: Normed) -> bool:
@@ -284,8 +283,8 @@ def _single(n: Normed) -> bool:
 @MISTAKES.add(
     id="N1",
     family="norm",
-    title=to_say("the norm of q and k with {eps}"),
-    computed="x / √(mean x² + eps), {eps}",
+    title=to_say("the norm of q and k with another eps: {eps}"),
+    computed="{eps}",
     wanted="x / √(mean x² + eps), eps = {wanted:g}",
     fix="eps = config.rms_norm_eps, added to the mean of the squares",
     threads=("ml-explore/mlx-lm#1624", "allenai/OLMo#281"),
@@ -301,8 +300,8 @@ def qk_norm_of_another_eps(c: Computation) -> Iterator[Variant]:
     ways: dict[str, dict[str, Any]] = {
         f"eps = {eps:g}": {"eps": eps} for eps in (1e-6, 1e-5, 1e-3, 1e-2) if eps != own
     }
-    ways["eps added to the sum of the squares"] = {"eps": own / c.d_k}
-    ways["eps added to the root"] = {"outside": True}
+    ways["√(Σx² + eps)"] = {"eps": own / c.d_k}
+    ways["√(mean x²) + eps"] = {"outside": True}
     for words, how in ways.items():
         q, k = (replace(norm, **how) for norm in (n.q_norm, n.k_norm))
         yield Variant(with_norms(c, n, q, k), {"eps": words, "wanted": own}, words)
@@ -337,13 +336,13 @@ def norm_of_values(c: Computation) -> Iterator[Variant]:
                 "gain": gain,
                 "computed": f"softmax({q} norm(K)ᵀ/√d_k) norm(V)",
             }
-            yield Variant(replace(made, v=norm(c.v)), parameter, f"{arrays}, gain {gain}")
+            yield Variant(replace(made, v=norm(c.v)), parameter)
 
 
 @MISTAKES.add(
     id="N1",
     family="norm",
-    title=to_say("the norm {order} the rotation"),
+    title=to_say("norm and rotation in the other order: {computed}"),
     computed="{computed}",
     wanted="{wanted}",
     fix="Qwen 3 and Gemma 3 normalise, then rotate; Hunyuan and Llama 4 rotate, then normalise",
@@ -360,16 +359,14 @@ def norm_and_rotation_swapped(c: Computation) -> Iterator[Variant]:
     codes = "rope(norm(q)), rope(norm(k))", "norm(rope(q)), norm(rope(k))"
     if n.rotated_first:
         made = {role: _turned(c, f(x), role) for role, f, x in (("q", q, n.q), ("k", k, n.k))}
-        order = to_say("before")
     else:
         made = {role: f(_turned(c, x, role)) for role, f, x in (("q", q, n.q), ("k", k, n.k))}
-        order = to_say("after")
     if all(np.allclose(x, getattr(c, role), atol=1e-9) for role, x in made.items()):
         return
     computed, wanted = codes if n.rotated_first else codes[::-1]
-    parameter = {"order": order, "computed": computed, "wanted": wanted}
+    parameter = {"computed": computed, "wanted": wanted}
     fields: dict[str, Any] = made
-    yield Variant(replace(c, **fields), parameter, computed)
+    yield Variant(replace(c, **fields), parameter)
 
 
 @MISTAKES.add(
@@ -392,4 +389,4 @@ def qk_norm_missing_in_the_dump(c: Computation) -> Iterator[Variant]:
         new = {role: norm(x) for role, x in zip("qk", before, strict=True)}
         for arrays, roles in SETS.items():
             made = with_projections(c, {role: new[role] for role in roles})
-            yield Variant(made, {"arrays": arrays, "norm": kind}, f"{kind}: {arrays}")
+            yield Variant(made, {"arrays": arrays, "norm": kind})

@@ -140,7 +140,7 @@ def rope_of_the_other_style(c: Computation) -> Iterator[Variant]:
             "pairs": pairs[style],
             "wanted": pairs[rotary.style],
         }
-        yield Variant(made, parameter, f"{style}, {arrays}")
+        yield Variant(made, parameter)
 
 
 @MISTAKES.add(
@@ -224,7 +224,7 @@ def rope_of_another_base(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="O2",
     family="position",
-    title=to_say("RoPE without the scaling of its frequencies for long contexts"),
+    title=to_say("RoPE on {arrays} without its scaling for long contexts ({left_out})"),
     computed="θ_i = {base:g}^(-2i/d)",
     wanted="θ_i scaled as config.rope_scaling says",
     fix="apply config.rope_scaling to the frequencies, and its factor to cos and sin",
@@ -249,11 +249,14 @@ def rope_scaling_left_out(c: Computation) -> Iterator[Variant]:
         parts.append({"gain": 1.0})
         parts.append({"frequencies": None})
     for how in parts:
-        left = ", ".join(how)
+        left = ", ".join(NAMES[name] for name in how)
         for arrays, made in both_or_one(c, how):
             parameter = {"left_out": left, "arrays": arrays, "base": rotary.base}
-            yield Variant(made, parameter, f"{left}: {arrays}")
+            yield Variant(made, parameter)
 
+
+NAMES = {"frequencies": "inv_freq", "gain": "attention_factor"}
+"""As transformers calls what a scaling changes."""
 
 SCALINGS: Mapping[str, Callable[[Array, int, float], tuple[Array, float]]] = {
     "llama3, factor 8": lambda f, d, base: (llama3_frequencies(f, 8, 1, 4, 8192), 1.0),
@@ -302,7 +305,7 @@ def rope_scaling_added(c: Computation) -> Iterator[Variant]:
         changed, gain = scaled(plain, 2 * len(plain), rotary.base)
         moved = not np.allclose(changed, plain, rtol=1e-9)
         ways = [(name, gain)] if moved or gain != 1 else []
-        ways += [(f"{name}, no gain", 1.0)] if moved and gain != 1 else []
+        ways += [(f"{name}, attention_factor 1", 1.0)] if moved and gain != 1 else []
         for words, factor in ways:
             how = {"frequencies": changed, "gain": factor}
             yield Variant(again(c, how, how), {"scaling": words, "base": rotary.base}, words)
@@ -311,9 +314,9 @@ def rope_scaling_added(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="O3",
     family="position",
-    title=to_say("RoPE with queries at other positions: {positions}"),
+    title=to_say("RoPE with the queries at the wrong positions: {positions}"),
     computed="q rotated at {positions}",
-    wanted="q rotated at its position among the keys, n_cached + i",
+    wanted="q rotated at its position among the keys, p = n_cached + i",
     fix="positions = torch.arange(n_cached, n_cached + n_new)",
     threads=(
         "Blaizzy/mlx-vlm#1983",
@@ -378,13 +381,13 @@ def rope_moved_together(c: Computation) -> Iterator[Variant]:
     if rotary is not None:
         for shift in (1, 7):
             q, k = ({"positions": p + shift} for p in (rotary.q_positions, rotary.k_positions))
-            yield Variant(again(c, q, k), {"shift": shift}, f"+ {shift}")
+            yield Variant(again(c, q, k), {"shift": shift})
 
 
 @MISTAKES.add(
     id="O5",
     family="position",
-    title=to_say("partial RoPE done differently: {features}"),
+    title=to_say("another part of the features rotated, or by other frequencies: {features}"),
     computed="{features}",
     wanted="the first {width} of {d_k} features rotated, θ_i = base^(-2i/{width})",
     fix="rotate x[..., :rotary_dim] by θ_i = base ** (-2 * i / rotary_dim), pass on the rest",
@@ -419,20 +422,20 @@ def _other_widths(
     if width < d and d % 2 == 0:
         own, whole = frequencies(width, base), frequencies(d, base)[: width // 2]
         rest = np.zeros(d // 2 - width // 2)
-        yield f"all {d} features rotated", {"width": None}
+        yield f"rotary_dim = {d}", {"width": None}
         yield f"θ_i = base^(-2i/{d})", {"frequencies": whole}
         if half:
             across = {"width": None, "frequencies": np.r_[whole, rest]}
             yield f"pairs (i, i + {d // 2}), θ_i = base^(-2i/{d})", across
             across = {"width": None, "frequencies": np.r_[own, rest]}
             yield f"pairs (i, i + {d // 2})", across
-        yield f"the last {width} features rotated", _last
+        yield f"x[..., -{width}:]", _last
     for other in dict.fromkeys(2 * (d * part // 8) for part in (4, 2, 6, 1)):
         if 2 <= other < d and other != width:
-            yield f"only {other} features rotated", {"width": other}
+            yield f"rotary_dim = {other}", {"width": other}
             whole = base ** (-2 * np.arange(other // 2) / d)
             yield (
-                f"only {other} features rotated, θ_i = base^(-2i/{d})",
+                f"rotary_dim = {other}, θ_i = base^(-2i/{d})",
                 {"width": other, "frequencies": whole},
             )
     if width >= 4:
@@ -473,13 +476,13 @@ def rope_in_low_precision(c: Computation) -> Iterator[Variant]:
         return
     for dtype in ("bfloat16", "float16"):
         low = rounding(dtype)
-        for part in ("positions", "angles", "frequencies", "cos, sin"):
+        for part in ("position_ids", "freqs", "inv_freq", "cos, sin"):
 
             def rounded(x: Array, at: Array, r: Rotary, part: str = part, low: Any = low) -> Array:
                 return _rounded(x, at, r, part, low)
 
             parameter = {"part": part, "dtype": dtype}
-            yield Variant(again(c, rounded, rounded), parameter, f"{part}: {dtype}")
+            yield Variant(again(c, rounded, rounded), parameter)
 
 
 def _rounded(
@@ -488,15 +491,15 @@ def _rounded(
     """Rotated, with one of the parts of the angle rounded."""
     omega = angular(rotary, x.shape[-1]).astype(np.float32)
     at = np.asarray(at, np.float32)
-    if part in ("positions", "angles"):
+    if part in ("position_ids", "freqs"):
         at = low(at)
-    if part in ("frequencies", "angles"):
+    if part in ("inv_freq", "freqs"):
         omega = low(omega)
     angles = at[..., None] * omega
-    if part == "angles":
+    if part == "freqs":
         angles = low(angles)
     cos, sin = rotary.gain * np.cos(angles), rotary.gain * np.sin(angles)
-    if part in ("cos, sin", "angles"):
+    if part in ("cos, sin", "freqs"):
         cos, sin = low(cos), low(sin)
     if np.ndim(at) > 1:
         cos, sin = cos[:, None], sin[:, None]
@@ -506,7 +509,7 @@ def _rounded(
 @MISTAKES.add(
     id="O7",
     family="position",
-    title=to_say("padding on the left, and positions of {arrays} that do not skip it"),
+    title=to_say("padding on the left, and {arrays} rotated at other positions: {positions}"),
     computed="{arrays} rotated at {positions}",
     wanted="positions counted from the first token that is no padding, for q and k alike",
     fix="position_ids = attention_mask.cumsum(-1) - 1, and the same offset for every new token",
@@ -530,7 +533,7 @@ def rope_positions_of_padding(c: Computation) -> Iterator[Variant]:
         for role, new, old in (("q", q_new, rotary.q_positions), ("k", k_new, rotary.k_positions)):
             if not np.array_equal(np.broadcast_to(old, new.shape), new):
                 parameter = {"arrays": role, "positions": words}
-                yield Variant(again(c, **{role: {"positions": new}}), parameter, words)
+                yield Variant(again(c, **{role: {"positions": new}}), parameter)
 
 
 def _positions_of_padding(c: Computation, rotary: Rotary) -> Iterator[tuple[str, Array, Array]]:
@@ -540,18 +543,18 @@ def _positions_of_padding(c: Computation, rotary: Rotary) -> Iterator[tuple[str,
     start = c.n_k - c.n_q
     q_at, k_at = (np.asarray(x) for x in (rotary.q_positions, rotary.k_positions))
     if q_at.ndim > 1:
-        yield "0, 1, 2, … of all columns", np.tile(keys[start:], (b, 1)), np.tile(keys, (b, 1))
-        yield "those of item 0", np.tile(q_at[:1], (b, 1)), np.tile(k_at[:1], (b, 1))
+        yield "arange(n_k)", np.tile(keys[start:], (b, 1)), np.tile(keys, (b, 1))
+        yield "position_ids[0]", np.tile(q_at[:1], (b, 1)), np.tile(k_at[:1], (b, 1))
         longest = int(q_at[:, -1].argmax())
         yield (
-            "those of the longest item",
+            "position_ids[longest]",
             np.tile(q_at[longest], (b, 1)),
             np.tile(k_at[longest], (b, 1)),
         )
     elif c.masking.keys is not None:
         seen = np.broadcast_to(c.masking.keys[:, 0, 0], (b, c.n_k))
         counted = np.maximum(seen.cumsum(-1) - 1, 0)
-        yield "those of the mask, cumsum - 1", counted[:, start:], counted
+        yield "mask.cumsum(-1) - 1", counted[:, start:], counted
 
 
 @MISTAKES.add(
@@ -652,7 +655,7 @@ def rope_without_minus(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="O8",
     family="position",
-    title=to_say("RoPE with cos and sin swapped"),
+    title=to_say("RoPE with cos and sin swapped on {arrays}"),
     computed="x · sin + rotate(x) · cos",
     wanted="x · cos + rotate(x) · sin",
     fix="cos, sin = angles.cos(), angles.sin()",
@@ -701,8 +704,7 @@ def rope_applied_twice(c: Computation) -> Iterator[Variant]:
         yield Variant(made, {"arrays": arrays}, arrays)
     if c.n_k > c.n_q:
         cached = np.where(np.arange(c.n_k) < c.n_k - c.n_q, 2, 1) * np.asarray(rotary.k_positions)
-        words = to_say("the keys of the cache")
-        yield Variant(again(c, k={"positions": cached}), {"arrays": words}, words)
+        yield Variant(again(c, k={"positions": cached}), {"arrays": "k_cache"})
 
 
 @MISTAKES.add(
@@ -794,7 +796,7 @@ def alibi_of_other_slopes(c: Computation) -> Iterator[Variant]:
         "2^(-8h/n_head)": _geometric(n, 1.0, 2 ** (-8 / n)),
         "2^(-(h + 1))": _geometric(n, 0.5, 0.5),
         "2^(-(h + 1)/n_head)": _geometric(n, 2 ** (-1 / n), 2 ** (-1 / n)),
-        "the same, last head first": own[::-1],
+        "slopes.flip(0)": own[::-1],
         "1": np.ones(n),
     }.items():
         if not np.allclose(slopes, own, rtol=1e-4):
@@ -823,11 +825,11 @@ def alibi_of_no_power_of_two(c: Computation) -> Iterator[Variant]:
     facts = {"n_head": n, "power": power, "double": 2 * power}
     for words, slopes in {
         "2^(-8(h + 1)/n_head)": _geometric(n, 2 ** (-8 / n), 2 ** (-8 / n)),
-        "of the reference code": alibi_slopes(n),
-        "the first of 2·power": series[:n],
-        "power, then 2·power from its start": np.r_[alibi_slopes(power), series][:n],
-        "of the reference code, sorted": np.sort(alibi_slopes(n))[::-1],
-        "2^(-8(h + 1)/power)": _geometric(n, 2 ** (-8 / power), 2 ** (-8 / power)),
+        "get_slopes(n_head)": alibi_slopes(n),
+        f"get_slopes({2 * power})[:n_head]": series[:n],
+        f"get_slopes({power}) + get_slopes({2 * power})": np.r_[alibi_slopes(power), series][:n],
+        "sorted(get_slopes(n_head))": np.sort(alibi_slopes(n))[::-1],
+        f"2^(-8(h + 1)/{power})": _geometric(n, 2 ** (-8 / power), 2 ** (-8 / power)),
     }.items():
         if not np.allclose(slopes, own, rtol=1e-4):
             yield Variant(_with_slopes(c, slopes), {"slopes": words, **facts}, words)
@@ -894,7 +896,7 @@ def bias_in_low_precision(c: Computation) -> Iterator[Variant]:
             slopes = np.asarray(c.facts.alibi, c.q.dtype)[:, None, None]
             rest = c.bias + slopes * np.abs(all_distances(c))
             key = rest + low(slopes * np.arange(c.n_k, dtype=c.q.dtype))
-            yield Variant(replace(c, bias=key), {"dtype": dtype, "form": "m·j"}, f"m·j, {dtype}")
+            yield Variant(replace(c, bias=key), {"dtype": dtype, "form": "m·j"}, "m·j")
 
 
 @MISTAKES.add(
@@ -958,17 +960,17 @@ def _other_biases(c: Computation, bias: Array) -> Iterator[tuple[str, Array]]:
     if n_q == n_k > 1:
         yield "bias.transpose(-1, -2)", bias.swapaxes(-1, -2)
     if h > 1:
-        yield "bias[:, :1] (of head 0)", bias[:, :1]
-        yield "bias.roll(-1, 1) (of head h + 1)", np.roll(bias, -1, axis=1)
-        yield "bias.roll(1, 1) (of head h - 1)", np.roll(bias, 1, axis=1)
-        yield "bias.flip(1) (last head first)", bias[:, ::-1]
+        yield "bias[:, 0]", bias[:, :1]
+        yield "bias[:, h + 1]", np.roll(bias, -1, axis=1)
+        yield "bias[:, h - 1]", np.roll(bias, 1, axis=1)
+        yield "bias.flip(1)", bias[:, ::-1]
     if b > 1:
-        yield "bias[:1] (of item 0)", bias[:1]
+        yield "bias[0]", bias[:1]
     yield "-bias", -bias
     yield "2 · bias", 2 * bias
     if np.size(c.scale) == 1 and np.ravel(c.scale)[0] != 1:
         yield "bias · scale", bias * np.ravel(c.scale)[0]
     if n_k > 1:
-        yield "bias.flip(-1) (last key first)", bias[..., ::-1]
-        yield "bias.roll(-1, -1) (of key j + 1)", np.roll(bias, -1, axis=-1)
-        yield "bias.roll(1, -1) (of key j - 1)", np.roll(bias, 1, axis=-1)
+        yield "bias.flip(-1)", bias[..., ::-1]
+        yield "bias[..., j + 1]", np.roll(bias, -1, axis=-1)
+        yield "bias[..., j - 1]", np.roll(bias, 1, axis=-1)

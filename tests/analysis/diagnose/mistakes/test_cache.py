@@ -151,7 +151,7 @@ def test_slots_of_a_block_table():
         ("tables[0, t // block_size]", lambda b, t: (TABLES[0][t // SIZE], t % SIZE)),
         ("tables[b, 0]", lambda b, t: (TABLES[b][0], t % SIZE)),
         (
-            "tables[b, 2i], and the one after it in memory",
+            "tables[b, 2i], tables[b, 2i] + 1",
             lambda b, t: (TABLES[b][t // (2 * SIZE) * 2] + t // SIZE % 2, t % SIZE),
         ),
     ],

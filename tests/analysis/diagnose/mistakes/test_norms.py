@@ -147,7 +147,7 @@ def test_norms_swapped_before_the_rotation():
 
 @pytest.mark.parametrize(
     ("words", "norm"),
-    [("LayerNorm", layer), ("L2", cosine), ("RMSNorm of all heads together", rms_of_all_heads)],
+    [("LayerNorm", layer), ("L2", cosine), ("RMSNorm(n_head·d)", rms_of_all_heads)],
 )
 @pytest.mark.parametrize("arrays_", ["q, k", "k"])
 def test_of_another_kind(words, norm, arrays_):
@@ -169,7 +169,7 @@ def test_of_another_eps():
     expected = out(c, rms(q, GAINS["q"], 1e-3), rms(k, GAINS["k"], 1e-3))
     near(c, expected, "qk_norm_of_another_eps", eps="eps = 0.001")
     summed = out(c, rms(q, GAINS["q"], 1e-6 / D), rms(k, GAINS["k"], 1e-6 / D))
-    near(c, summed, "qk_norm_of_another_eps", eps="eps added to the sum of the squares")
+    near(c, summed, "qk_norm_of_another_eps", eps="√(Σx² + eps)")
 
 
 def test_of_values():
