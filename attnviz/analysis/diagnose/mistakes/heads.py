@@ -42,7 +42,7 @@ def _group(c: Computation) -> int:
     title=to_say("key/value heads tiled, not repeated: head h reads h mod {n_kv_head} ({arrays})"),
     computed="query head h reads key/value head h mod {n_kv_head}",
     wanted=OWN_HEAD,
-    fix="k.repeat_interleave(h // h_kv, dim=1), not k.repeat(1, h // h_kv, 1, 1)",
+    fix=to_say("k.repeat_interleave(h // h_kv, dim=1), not k.repeat(1, h // h_kv, 1, 1)"),
     threads=(
         "ekzhang/jax-js#180",
         "apple/axlearn#842",
@@ -119,7 +119,7 @@ def head_modulo(c: Computation) -> Iterator[Variant]:
     title=to_say("{arrays} repeated along the tokens, not along the heads"),
     computed="{computed}",
     wanted=REPEATED,
-    fix="transpose to [b, h_kv, n, d] first, then repeat along dim=1",
+    fix=to_say("transpose to [b, h_kv, n, d] first, then repeat along dim=1"),
     threads=("datawhalechina/tiny-universe#21", "PrimeIntellect-ai/prime-rl#2681"),
     rarity=3,
 )
@@ -289,7 +289,7 @@ def v_for_another(c: Computation) -> Iterator[Variant]:
     title=to_say("the heads of {arrays} in another order: {order} in the place of h"),
     computed="head h of {arrays} = head {order}",
     wanted="head h of {arrays} = head h",
-    fix="one order of heads for q, k, v and the output",
+    fix=to_say("one order of heads for q, k, v and the output"),
     threads=(),
     rarity=7,
 )

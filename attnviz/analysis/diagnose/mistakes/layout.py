@@ -20,7 +20,9 @@ Change = Callable[[Array], Array]
 ALONE_OR_ALL = ("qkv", "v", "k", "q", "qk", "kv")
 """Which of the arrays a change is made to, likeliest first."""
 
-SPLIT = "x.view(b, n, h, d).transpose(1, 2), and back out.transpose(1, 2).reshape(b, n, h * d)"
+SPLIT = to_say(
+    "x.view(b, n, h, d).transpose(1, 2), and back out.transpose(1, 2).reshape(b, n, h * d)"
+)
 MERGED = "out = context.transpose(1, 2).reshape(b, n, h * d)"
 
 
@@ -279,7 +281,7 @@ def _variants_across(c: Computation, axis: int) -> Iterator[Variant]:
     title=to_say("[batch, head, n, d] read as [batch, n, head, d]: attention across the heads"),
     computed="attention over the heads of each token",
     wanted="attention over the tokens of each head",
-    fix="q, k, v = (x.transpose(1, 2) for x in (q, k, v)), and the output back",
+    fix=to_say("q, k, v = (x.transpose(1, 2) for x in (q, k, v)), and the output back"),
     threads=(
         "InternLM/lmdeploy#2957",
         "vllm-project/vllm-xpu-kernels#479",
@@ -398,7 +400,9 @@ def can_be_fused(c: Computation) -> bool:
     title=to_say("a fused projection that is written as {written} split as {read}"),
     computed="q, k, v = split(qkv) as {read}",
     wanted="q, k, v = split(qkv) as {written}",
-    fix="qkv.view(b, n, 3, h, d) for [Q | K | V]; qkv.view(b, n, h, 3, d) for heads one by one",
+    fix=to_say(
+        "qkv.view(b, n, 3, h, d) for [Q | K | V]; qkv.view(b, n, h, 3, d) for heads one by one"
+    ),
     threads=(
         "vllm-project/vllm#53114",
         "lablup/mlxcel#928",
@@ -474,7 +478,7 @@ def weight_not_transposed(c: Computation) -> Iterator[Variant]:
     title=to_say("no bias in the projection of {arrays}"),
     computed="x W",
     wanted="x W + b",
-    fix="nn.Linear(d_model, width, bias=True), with the bias of the checkpoint",
+    fix=to_say("nn.Linear(d_model, width, bias=True), with the bias of the checkpoint"),
     threads=("AutoGPTQ/AutoGPTQ#139", "nntile/nntile#402"),
     detect="more",
     rarity=4,
@@ -587,7 +591,7 @@ def fused_parts_read_as_contiguous(c: Computation) -> Iterator[Variant]:
     title=to_say("{arrays}: every head reads head 0"),
     computed="head h of {arrays} = head 0",
     wanted="head h of {arrays} = head h",
-    fix="q, k, v = (x.contiguous() for x in (q, k, v)); a kernel takes strides, not shapes",
+    fix=to_say("q, k, v = (x.contiguous() for x in (q, k, v)); a kernel takes strides, not shapes"),
     threads=("BobMcDear/attorch#14", "pytorch/pytorch#174861", "pytorch/pytorch#197636"),
     pairs=True,
     rarity=3,
@@ -608,7 +612,7 @@ def every_head_reads_head_0(c: Computation) -> Iterator[Variant]:
     title=to_say("{arrays}: each head h reads head h{shift:+d} in memory"),
     computed="head h of {arrays} = head h{shift:+d}",
     wanted="head h of {arrays} = head h",
-    fix="the offset of a head in memory is h · stride_h, counted from head 0",
+    fix=to_say("the offset of a head in memory is h · stride_h, counted from head 0"),
     threads=("BobMcDear/attorch#14", "PriorLabs/TabPFN#888"),
     rarity=6,
 )

@@ -183,7 +183,7 @@ def qk_norm_left_out(c: Computation) -> Iterator[Variant]:
     title=to_say("the norm of {arrays} with the gain {gain}"),
     computed="{gain} · x / rms(x)",
     wanted="w · x / rms(x)",
-    fix="load q_norm.weight and k_norm.weight; Gemma stores w - 1",
+    fix=to_say("load q_norm.weight and k_norm.weight; Gemma stores w - 1"),
     threads=(
         "lucidrains/x-transformers#352",
         "linkedin/Liger-Kernel#74",
@@ -251,7 +251,7 @@ def qk_norms_mixed_up(c: Computation) -> Iterator[Variant]:
     title=to_say("{norm} of {arrays}, not {wanted}"),
     computed="{norm} of {arrays}",
     wanted="{wanted} of q and k",
-    fix="the norm of the checkpoint's own code, over the axes that it takes",
+    fix=to_say("the norm of the checkpoint's own code, over the axes that it takes"),
     threads=(
         "Alpha-VLLM/Lumina-T2X#112",
         "EleutherAI/gpt-neox#1367",
@@ -286,7 +286,7 @@ def _single(n: Normed) -> bool:
     title=to_say("the norm of q and k with another eps: {eps}"),
     computed="{eps}",
     wanted="x / √(mean x² + eps), eps = {wanted:g}",
-    fix="eps = config.rms_norm_eps, added to the mean of the squares",
+    fix=to_say("eps = config.rms_norm_eps, added to the mean of the squares"),
     threads=("ml-explore/mlx-lm#1624", "allenai/OLMo#281"),
     detect="rounding",
     rarity=6,
@@ -313,7 +313,7 @@ def qk_norm_of_another_eps(c: Computation) -> Iterator[Variant]:
     title=to_say("the norm on {arrays}, not on q and k alone"),
     computed="{computed}",
     wanted="softmax(norm(Q) norm(K)ᵀ/√d_k) V",
-    fix="q, k = self.q_norm(q), self.k_norm(k); v stays as it is",
+    fix=to_say("q, k = self.q_norm(q), self.k_norm(k); v stays as it is"),
     threads=("kyegomez/MegaVIT#17",),
     detect="more",
     rarity=4,
@@ -345,7 +345,9 @@ def norm_of_values(c: Computation) -> Iterator[Variant]:
     title=to_say("norm and rotation in the other order: {computed}"),
     computed="{computed}",
     wanted="{wanted}",
-    fix="Qwen 3 and Gemma 3 normalise, then rotate; Hunyuan and Llama 4 rotate, then normalise",
+    fix=to_say(
+        "Qwen 3 and Gemma 3 normalise, then rotate; Hunyuan and Llama 4 rotate, then normalise"
+    ),
     threads=("viiika/Meissonic#26", "hw-native-sys/pypto-lib#792"),
     detect="more",
     rarity=3,
@@ -375,7 +377,7 @@ def norm_and_rotation_swapped(c: Computation) -> Iterator[Variant]:
     title=to_say("{arrays} normalised ({norm}): in the dump they are not"),
     computed="softmax(norm(Q) norm(K)ᵀ/√d_k)",
     wanted="softmax(QKᵀ/√d_k)",
-    fix="dump q and k after their norm; or leave the norm out, if the model has none",
+    fix=to_say("dump q and k after their norm; or leave the norm out, if the model has none"),
     threads=("lucidrains/x-transformers#190",),
     rarity=6,
 )

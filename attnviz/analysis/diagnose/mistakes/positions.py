@@ -113,7 +113,9 @@ WANTED = "q, k rotated by p·θ_i: RoPE"
     title=to_say("RoPE with the pairs of the other style, {style}, on {arrays}"),
     computed="pairs of features {pairs}",
     wanted="pairs of features {wanted}",
-    fix="one style for weights and code: (i, i + d/2) in Hugging Face, (2i, 2i + 1) in Meta, GPT-J",
+    fix=to_say(
+        "one style for weights and code: (i, i + d/2) in Hugging Face, (2i, 2i + 1) in Meta, GPT-J"
+    ),
     threads=(
         "huggingface/transformers#25199",
         "pytorch/torchtitan#801",
@@ -149,7 +151,9 @@ def rope_of_the_other_style(c: Computation) -> Iterator[Variant]:
     title=to_say("RoPE with cos and sin in one order of the features and pairs in the other"),
     computed="x · cos + rotate(x) · sin, cos and sin {angles}, pairs {pairs}",
     wanted="cos and sin [θ₀, θ₁, … θ₀, θ₁, …] with halves, [θ₀, θ₀, θ₁, θ₁, …] with neighbours",
-    fix="torch.cat((freqs, freqs), -1) with rotate_half; repeat_interleave(2) with neighbours",
+    fix=to_say(
+        "torch.cat((freqs, freqs), -1) with rotate_half; repeat_interleave(2) with neighbours"
+    ),
     threads=("xiangking/ark-nlp#47", "raiyanyahya/how-to-train-your-gpt#6"),
     detect="more",
     rarity=4,
@@ -227,7 +231,7 @@ def rope_of_another_base(c: Computation) -> Iterator[Variant]:
     title=to_say("RoPE on {arrays} without its scaling for long contexts ({left_out})"),
     computed="θ_i = {base:g}^(-2i/d)",
     wanted="θ_i scaled as config.rope_scaling says",
-    fix="apply config.rope_scaling to the frequencies, and its factor to cos and sin",
+    fix=to_say("apply config.rope_scaling to the frequencies, and its factor to cos and sin"),
     threads=(
         "TransformerLensOrg/TransformerLens#910",
         "lablup/mlxcel#1385",
@@ -288,7 +292,7 @@ SCALINGS: Mapping[str, Callable[[Array, int, float], tuple[Array, float]]] = {
     title=to_say("RoPE scaled for long contexts ({scaling}) where that is not wanted"),
     computed="θ_i scaled: {scaling}",
     wanted="θ_i = {base:g}^(-2i/d)",
-    fix="take rope_scaling from the checkpoint's own config",
+    fix=to_say("take rope_scaling from the checkpoint's own config"),
     threads=("TransformerLensOrg/TransformerLens#910",),
     detect="more",
     rarity=5,
@@ -390,7 +394,9 @@ def rope_moved_together(c: Computation) -> Iterator[Variant]:
     title=to_say("another part of the features rotated, or by other frequencies: {features}"),
     computed="{features}",
     wanted="the first {width} of {d_k} features rotated, θ_i = base^(-2i/{width})",
-    fix="rotate x[..., :rotary_dim] by θ_i = base ** (-2 * i / rotary_dim), pass on the rest",
+    fix=to_say(
+        "rotate x[..., :rotary_dim] by θ_i = base ** (-2 * i / rotary_dim), pass on the rest"
+    ),
     threads=(
         "pie-project/pie#603",
         "vllm-project/vllm#41185",
@@ -458,7 +464,7 @@ def _last(x: Array, at: Array, rotary: Rotary) -> Array:
     title=to_say("RoPE with {part} in {dtype}"),
     computed="{part} rounded to {dtype}",
     wanted="positions, frequencies, cos and sin in float32",
-    fix="compute positions, frequencies and angles in float32, also under autocast",
+    fix=to_say("compute positions, frequencies and angles in float32, also under autocast"),
     threads=(
         "huggingface/transformers#29285",
         "KellerJordan/modded-nanogpt#39",
@@ -512,7 +518,9 @@ def _rounded(
     title=to_say("padding on the left, and {arrays} rotated at other positions: {positions}"),
     computed="{arrays} rotated at {positions}",
     wanted="positions counted from the first token that is no padding, for q and k alike",
-    fix="position_ids = attention_mask.cumsum(-1) - 1, and the same offset for every new token",
+    fix=to_say(
+        "position_ids = attention_mask.cumsum(-1) - 1, and the same offset for every new token"
+    ),
     threads=(
         "unslothai/unsloth#3699",
         "ndif-team/nnsight#673",
@@ -587,7 +595,7 @@ def rope_left_out(c: Computation) -> Iterator[Variant]:
     title=to_say("RoPE on v too"),
     computed="v rotated by p·θ_i",
     wanted="v as it was projected",
-    fix="q, k = apply_rotary_pos_emb(q, k, cos, sin); v stays as it is",
+    fix=to_say("q, k = apply_rotary_pos_emb(q, k, cos, sin); v stays as it is"),
     threads=("mistralai/mistral-inference#147",),
     detect="more",
     rarity=4,
@@ -683,7 +691,7 @@ def rope_with_cos_and_sin_swapped(c: Computation) -> Iterator[Variant]:
     title=to_say("RoPE applied twice to {arrays}"),
     computed="{arrays} rotated by 2p·θ_i",
     wanted=WANTED,
-    fix="rotate keys once, before they are cached",
+    fix=to_say("rotate keys once, before they are cached"),
     threads=(
         "labmlai/annotated_deep_learning_paper_implementations#251",
         "NeuraLegion/shainet#110",
@@ -713,7 +721,7 @@ def rope_applied_twice(c: Computation) -> Iterator[Variant]:
     title=to_say("q and k rotated (RoPE, base {base:g}, {style}): those in the dump are not"),
     computed="q, k rotated by p·{base:g}^(-2i/d)",
     wanted="q, k as they are in the dump",
-    fix="dump q and k after they are rotated, as they enter q · k",
+    fix=to_say("dump q and k after they are rotated, as they enter q · k"),
     threads=(),
     rarity=6,
 )
@@ -782,7 +790,7 @@ def alibi_of_the_other_sign(c: Computation) -> Iterator[Variant]:
     title=to_say("ALiBi with other slopes: {slopes}"),
     computed="m_h = {slopes}",
     wanted="m_h = 2^(-8(h + 1)/n_head), h = 0, 1, …",
-    fix="slopes = 2 ** (-8 * torch.arange(1, n_head + 1) / n_head) for a power of two",
+    fix=to_say("slopes = 2 ** (-8 * torch.arange(1, n_head + 1) / n_head) for a power of two"),
     threads=("paiml/aprender#2143", "huggingface/candle#1189", "ggml-org/ggml#143"),
     detect="parameter",
     rarity=3,
@@ -809,7 +817,7 @@ def alibi_of_other_slopes(c: Computation) -> Iterator[Variant]:
     title=to_say("ALiBi with {n_head} heads, no power of two, and slopes {slopes}"),
     computed="slopes {slopes}",
     wanted="those of {power} heads, then every second one of {double}",
-    fix="take get_slopes of the reference code, which interleaves two geometric series",
+    fix=to_say("take get_slopes of the reference code, which interleaves two geometric series"),
     threads=("ofirpress/attention_with_linear_biases#17", "baichuan-inc/Baichuan2#225"),
     detect="parameter",
     rarity=3,
@@ -880,7 +888,7 @@ def alibi_of_signed_distances(c: Computation) -> Iterator[Variant]:
     title=to_say("the bias rounded to {dtype}"),
     computed="scores + {dtype}(bias)",
     wanted="scores + bias, in float32",
-    fix="compute slopes and distances in float32 and add them before rounding",
+    fix=to_say("compute slopes and distances in float32 and add them before rounding"),
     threads=("NVIDIA/TensorRT-Model-Connect#667", "vllm-project/vllm#945"),
     detect="rounding",
     rarity=5,
@@ -905,7 +913,7 @@ def bias_in_low_precision(c: Computation) -> Iterator[Variant]:
     title=to_say("ALiBi where none is wanted"),
     computed="softmax(QKᵀ/√d_k - m·|i - j|)V",
     wanted="softmax(QKᵀ/√d_k)V",
-    fix="leave the bias out: the model has RoPE, or learned positions",
+    fix=to_say("leave the bias out: the model has RoPE, or learned positions"),
     threads=("huggingface/transformers#8518",),
     rarity=6,
 )
@@ -939,7 +947,7 @@ def bias_left_out(c: Computation) -> Iterator[Variant]:
     title=to_say("{bias} in the place of the bias"),
     computed="scores + {bias}",
     wanted="scores + bias",
-    fix="bias [n_head, n_q, n_k]: bias[h, i, j] is added to the score of query i and key j",
+    fix=to_say("bias [n_head, n_q, n_k]: bias[h, i, j] is added to the score of query i and key j"),
     threads=("huggingface/transformers#8518",),
     rarity=4,
 )
