@@ -48,23 +48,34 @@ def test_queries_keys_and_values(tmp_path):
     np.testing.assert_allclose(done.context, sample["out"], atol=1e-6)
 
 
-def test_ascend(tmp_path, cli):
-    """The dumps are what their script writes; the one that was called without qkScale is found."""
+@pytest.mark.parametrize(
+    ("name", "params", "causes", "operator"),
+    [
+        ("correct", "params", [], "SelfAttention, calcType 3 (PA_ENCODER)"),
+        ("qkscale-left-at-1", "params", ["S1"], "SelfAttention, calcType 3 (PA_ENCODER)"),
+        ("paged", "paged", [], "PagedAttention, calcType 0 (CALC_TYPE_UNDEFINED)"),
+        (
+            "block-table-ignored",
+            "paged",
+            ["K2"],
+            "PagedAttention, calcType 0 (CALC_TYPE_UNDEFINED)",
+        ),
+    ],
+)
+def test_ascend(tmp_path, cli, name, params, causes, operator):
+    """The dumps are what their script writes, and what was done wrongly in them is found."""
     folder = SAMPLES / "diagnose" / "ascend"
     subprocess.run([sys.executable, folder / "make.py", tmp_path], check=True)
-    assert (tmp_path / "params.json").read_bytes() == (folder / "params.json").read_bytes()
-    how = ("--spec", "atb", "--params", folder / "params.json")
-    for name, verdict, causes in (
-        ("correct.npz", "match", []),
-        ("qkscale-left-at-1.npz", "differs", ["S1"]),
-    ):
-        sample, again = np.load(folder / name), np.load(tmp_path / name)
-        assert sample.files == again.files
-        for array in sample.files:
-            np.testing.assert_allclose(sample[array], again[array], atol=1e-3)
-        done = cli("diagnose", folder / name, *how, "--json")
-        assert done.returncode == (1 if causes else 0)
-        found = json.loads(done.stdout)
-        assert found["verdict"] == verdict
-        assert [cause["id"] for cause in found["causes"]][:1] == causes
-        assert found["reading"][0].startswith("ATB's SelfAttention, calcType 3 (PA_ENCODER)")
+    params = f"{params}.json"
+    assert (tmp_path / params).read_bytes() == (folder / params).read_bytes()
+    sample, again = np.load(folder / f"{name}.npz"), np.load(tmp_path / f"{name}.npz")
+    assert sample.files == again.files
+    for array in sample.files:
+        np.testing.assert_allclose(sample[array], again[array], atol=1e-3)
+    how = ("--spec", "atb", "--params", folder / params, "--json")
+    done = cli("diagnose", folder / f"{name}.npz", *how)
+    assert done.returncode == (1 if causes else 0)
+    found = json.loads(done.stdout)
+    assert found["verdict"] == ("differs" if causes else "match")
+    assert [cause["id"] for cause in found["causes"]][:1] == causes
+    assert found["reading"][0].startswith(f"ATB's {operator}")

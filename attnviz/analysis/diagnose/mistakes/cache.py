@@ -307,8 +307,11 @@ def block_table_ignored(c: Computation) -> Iterator[Variant]:
     b, most = tables.shape
     places = np.arange(c.n_k)
     block = np.minimum(places // size, most - 1)
+    counts = -(-np.asarray(paged.lengths) // size)
+    before = (np.cumsum(counts) - counts)[:, None]
     ways: dict[str, Array] = {
         "t // block_size": np.tile(block, (b, 1)),
+        "Σ n_block[:b] + t // block_size": before + block,
         "b · max_blocks + t // block_size": np.arange(b)[:, None] * most + block,
         "tables[b, 0] + t // block_size": tables[:, :1] + block,
         "tables[0, t // block_size]": np.tile(tables[0, block], (b, 1)),
