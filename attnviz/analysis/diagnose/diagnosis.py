@@ -145,7 +145,7 @@ def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
         return Diagnosis("match", case, reference, (), None, judge, search.n_tried)
     recovered = recover(case, judge)
     fitting = judge, alike
-    if not alike:
+    if not alike and wanted.facts.dropped is None:
         attempts = _attempts(search, wanted, found, recovered, mixing)
         fitting = next((each for each in attempts if each[1]), (judge, []))
     causes = tuple(_causes(case, *fitting) or _nearest(case, judge, found))

@@ -7,7 +7,7 @@ so that these are steps that take the place of the softmax.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,15 +19,17 @@ from attnviz.language import to_say
 from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array
 
-SIZES = (64, 128, 32, 16, 256)
+SIZES = (64, 128, 32, 16)
 SMALL_SIZES = (4, 8, 2, 1, 3, 5)
 """Of toy examples."""
 FEW_KEYS = 64
 """Up to so many keys, small blocks are usual."""
 LAST_FIRST = (64, 128, 4, 2)
 """Sizes of which the last block comes first too, as in FlashAttention."""
-UNUSUAL_SIZES = (1, 4, 8, 48, 80, 96, 112, 160, 192, 224, 512)
-SPLITS = (2, 4, 8, 3, 16, 32)
+UNUSUAL_SIZES = (256, 1, 4, 8, 48, 80, 96, 112, 160, 192, 224, 512)
+SPLITS = (2, 4, 8)
+OTHER_SPLITS = (3, 16, 32, 5, 6, 7)
+"""Into how many equal parts the keys may be split."""
 MOST_POINTS = 4
 """Usual points to split many keys at."""
 EVERY_POINT = 64
@@ -382,23 +384,32 @@ Starts = tuple[int, ...]
 
 
 def splits(c: Computation) -> dict[Starts, str]:
-    """The usual parts of the keys -> how that is said: equal parts, blocks, or two parts at a point
-    that is likely, as where the new tokens follow a cache, or a page ends."""
+    """The usual parts of the keys -> how that is said: equal parts, pages, or two parts where the
+    new tokens follow a cache, or a page ends."""
     n = c.n_k
-    equal = {tuple(range(0, n, -(-n // k))): f"{k} × {-(-n // k)}" for k in SPLITS if k <= n}
-    blocks = {tuple(range(0, n, k)): f"{k} + {k} + …" for k in SIZES}
     step = max(1, n // MOST_POINTS)
-    if n > FEW_KEYS:
-        step = max(64, step // 64 * 64)
-    halves = {(0, k): f"{k} + {n - k}" for k in (n - c.n_q, *range(step, n, step)) if 0 < k < n}
-    return {starts: words for starts, words in (halves | blocks | equal).items() if len(starts) > 1}
+    points = (n - c.n_q, *range(step, n, step)) if few(c) else (n - c.n_q,)
+    return _cut(n, SPLITS, (256,), points)
 
 
 def other_splits(c: Computation) -> dict[Starts, str]:
-    """Two parts at any other point."""
-    n, usual = c.n_k, splits(c)
-    every = 1 if n <= EVERY_POINT else 16
-    return {(0, k): f"{k} + {n - k}" for k in range(every, n, every) if (0, k) not in usual}
+    """Other equal parts, smaller pages, and two parts at any other point."""
+    n = c.n_k
+    every = 1 if n <= EVERY_POINT else 16 * math.ceil(n / 16 / EVERY_POINT)
+    found = _cut(n, OTHER_SPLITS, SIZES, range(every, n, every))
+    usual = splits(c)
+    return {starts: words for starts, words in found.items() if starts not in usual}
+
+
+def _cut(
+    n: int, counts: Iterable[int], sizes: Iterable[int], points: Iterable[int]
+) -> dict[Starts, str]:
+    """Equal parts, the likeliest, before pages and two parts."""
+    equal = {tuple(range(0, n, -(-n // k))): f"{k} × {-(-n // k)}" for k in counts if k <= n}
+    pages = {tuple(range(0, n, k)): f"{k} + {k} + …" for k in sizes}
+    halves = {(0, k): f"{k} + {n - k}" for k in points if 0 < k < n}
+    found = {**equal, **{k: v for k, v in (pages | halves).items() if k not in equal}}
+    return {starts: words for starts, words in found.items() if len(starts) > 1}
 
 
 def by_merge(

@@ -29,7 +29,8 @@ LN2 = math.log(2)
 CONSTANTS = (0.5, 1 / 8, 8.0, 0.1, 0.25, 2**-0.5, 2.0)
 PADDED_TO = (16, 32, 64, 128)
 SHARDS = (2, 4, 8)
-LAYERS = tuple(range(2, 33))
+LAYERS = tuple(range(2, 13))
+DEEP_LAYERS = tuple(range(13, 65))
 
 YARN = (
     (40, 1.0, "DeepSeek-V3"),
@@ -329,7 +330,27 @@ def scale_of_a_shard(c: Computation) -> Iterator[Variant]:
 )
 def scale_by_layer(c: Computation) -> Iterator[Variant]:
     """1/(layer + 1) on the scores: missed, or used where it is cancelled later."""
-    for number in LAYERS:
+    yield from by_layer(c, LAYERS)
+
+
+@MISTAKES.add(
+    id="S9",
+    family="scale",
+    title=to_say("the number of the layer as a factor on the scores"),
+    computed=COMPUTED,
+    wanted=WANTED,
+    fix="read scale_attn_by_inverse_layer_idx (or apply_query_key_layer_scaling) from the config",
+    threads=("TransformerLensOrg/TransformerLens#27", "NVIDIA/Megatron-LM#848"),
+    detect="parameter",
+    rarity=9,
+)
+def scale_by_deep_layer(c: Computation) -> Iterator[Variant]:
+    """The same of layers from 12 to 63."""
+    yield from by_layer(c, DEEP_LAYERS)
+
+
+def by_layer(c: Computation, numbers: Iterable[int]) -> Iterator[Variant]:
+    for number in numbers:
         layer = {"layer": number - 1}
         yield scaled(c, f"{right(c)}/{number}", c.scale / number, **layer)
         yield scaled(c, f"{right(c)} · {number}", c.scale * number, **layer)
@@ -361,8 +382,9 @@ def mscales() -> Iterator[tuple[float, str]]:
 def scale_of_longer_context(c: Computation) -> Iterator[Variant]:
     """mscale² of YaRN missed, not wanted, used on one side only, or twice."""
     published = tuple(mscales())
-    for power, name in ((1.0, "mscale²"), (0.5, "mscale")):
-        for squared, model in published:
+    known = tuple(each for each in published if ": " in each[1])
+    for power, name, models in ((1.0, "mscale²", published), (0.5, "mscale", known)):
+        for squared, model in models:
             value = squared**power
             named = {"mscale": round(math.sqrt(squared), 6), "model": model}
             yield scaled(c, f"{right(c)} · {value:.5g} ({name})", c.scale * value, **named)

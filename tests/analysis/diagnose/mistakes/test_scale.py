@@ -72,7 +72,8 @@ def test_scale_of_something_else() -> None:
 def test_scale_of_layer() -> None:
     c = examples.plain()
     fit = 1 / math.sqrt(D_K)
-    holds("scale_by_layer", c, [fit / 2, fit / 12, fit * 2, fit * 12, fit / 32])
+    holds("scale_by_layer", c, [fit / 2, fit / 12, fit * 2, fit * 12])
+    holds("scale_by_deep_layer", c, [fit / 13, fit / 32, fit * 48])
     for variant in variants("scale_by_layer", c)[:4]:
         layer = variant.parameter["layer"]
         divided = "·" not in variant.parameter["factor"]
