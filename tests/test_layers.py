@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "render": NN | {"attnviz.tokens", "attnviz.views", "attnviz.render"},
     "scan": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "scan")},
     "cli": None,
+    "testing": NN | {"attnviz.analysis"},
     "display": TRACE | {"attnviz.analysis", "attnviz.views", "attnviz.render"},
 }
 """What each part may import of attnviz; None: anything."""
