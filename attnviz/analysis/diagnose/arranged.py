@@ -20,17 +20,18 @@ from attnviz.trace.dump import Dump
 from attnviz.trace.layout import parse_layout
 
 PATTERNS: Mapping[int, Mapping[str, int]] = {
-    4: {"b h n d": 0, "b n h d": 2, "n b h d": 5},
-    3: {"h n d": 0, "n h d": 2, "b n hd": 2, "n b hd": 5},
+    4: {"b h n d": 0, "b n h d": 1, "n b h d": 4},
+    3: {"h n d": 0, "n h d": 1, "b n hd": 1, "n b hd": 4},
     2: {"n hd": 0},
 }
 """Axes of q by how many it has, and how unlikely each is; k and v have g, m and e instead."""
 
-SIDE_BY_SIDE = {"b n hd": 0, "n b hd": 5, "h n d": 2, "n h d": 3}
+SIDE_BY_SIDE = {"b n hd": 0, "n b hd": 4, "h n d": 2, "n h d": 3}
 """Of three axes, where the number of heads is said: then heads lie in the width."""
 
-UNLIKELY = 4
-"""The rank of more than twice as many heads as tokens: with fewer, either may be meant."""
+OF_ITEMS = ("context", "weights", "scores", "logits", "mask", "padding")
+"""Roles whose arrays may begin with the batch where that of q begins with it and the heads."""
+
 MAX_HEADS_RANK = 3
 
 CLOSE = 3e-2
@@ -74,6 +75,20 @@ def attempts(dump: Dump, request: Request, source: Source) -> Iterator[Attempt]:
         for number, n_head in enumerate(head_counts(dump, request, source.q.shape[-1])):
             more = min(number, MAX_HEADS_RANK)
             yield Attempt(pattern, n_head, rank + source.rank + more)
+    if source.q.ndim == 3 and request.layout is None:
+        for n_batch in _batches(dump, len(source.q)):
+            yield Attempt("bh n d", len(source.q) // n_batch, source.rank + 1)
+
+
+def _batches(dump: Dump, n: int) -> list[int]:
+    """How many items may lie in a first axis of n together with their heads: as many as another
+    array has in its own."""
+    found = [
+        len(x)
+        for role, x in dump.arrays.items()
+        if role.partition(".")[0] in OF_ITEMS and x.ndim > 1 and 1 < len(x) < n and n % len(x) == 0
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _patterns(dump: Dump, request: Request, source: Source) -> Mapping[str, int]:
@@ -128,11 +143,12 @@ def arrange(dump: Dump, request: Request, source: Source, attempt: Attempt) -> Q
     of_k = pattern.replace("h", "g").replace("n", "m")
     of_v = of_k.replace("d", "e")
     q, k, v = source.q, source.k, source.v
-    if n_head is not None and q.shape[-1] % n_head:
+    if n_head is not None and pattern.endswith("hd") and q.shape[-1] % n_head:
         raise Misfit(f"the width {q.shape[-1]} of q is not divided by {n_head} heads")
     known = {} if "b" in pattern else {"b": 1}
     known |= {} if n_head is None else {"h": n_head}
     sizes = bound("q", q.shape, pattern, known)
+    k, turned = _upright(k, of_k, sizes)
     sizes, k = _bound_or_one("k", k, of_k, sizes)
     if sizes["h"] % sizes["g"]:
         raise Misfit(f"the {sizes['h']} heads of q are no multiple of the {sizes['g']} of k")
@@ -147,26 +163,34 @@ def arrange(dump: Dump, request: Request, source: Source, attempt: Attempt) -> Q
         v,
         pattern.replace("hd", "d").replace(" ", ""),
         rank + _unlikeliness(sizes, pattern),
-        (*source.reading, _sentence(dump, pattern, sizes)),
+        (*source.reading, _sentence(dump, pattern, sizes), *turned),
         _facts(dump, request, source, pattern, sizes),
     )
     return _with_rotation(dump, made, pattern, is_rotated=source.is_rotated)
 
 
 def _unlikeliness(sizes: Sizes, pattern: str) -> int:
-    """Of so many heads and tokens."""
+    """Of so many items, heads and tokens."""
     n_head, n_token = sizes["h"], max(sizes["n"], sizes["m"])
+    rank = FEWER_KEYS if sizes["m"] < sizes["n"] else 0
+    rank += MANY_ITEMS if sizes["b"] > n_token > 1 else 0
     if n_token == 1:
-        return ONE_TOKEN
+        return rank + ONE_TOKEN
     if n_head == 1:
-        return ONE_HEAD if "h" in pattern.split() and "b" in pattern.split() else 0
-    if sizes["n"] == 1 or n_head <= n_token:
-        return 0
-    return UNLIKELY if n_head > 2 * n_token else 1
+        return rank + (ONE_HEAD if {"b", "h"} <= {*pattern.split()} else 0)
+    if n_head > MOST_HEADS:
+        return rank + UNLIKELY
+    return rank + (MANY_HEADS if n_head > 2 * n_token and sizes["n"] > 1 else 0)
 
 
-ONE_HEAD, ONE_TOKEN = 2, 3
-"""Of axes that are there for a single head, or a single token."""
+MANY_HEADS = ONE_HEAD = 2
+"""More than twice as many as tokens: a short text; one head that has an axis of its own."""
+MANY_ITEMS = ONE_TOKEN = 3
+"""More than tokens; a single token, which is an axis of 1 of something else elsewhere."""
+FEWER_KEYS = 7
+"""Than queries: grouped heads of keys look so where tokens and heads are mistaken."""
+MOST_HEADS, UNLIKELY = 128, 9
+"""More heads than any model has."""
 
 
 def _check_counts(dump: Dump, request: Request, sizes: Sizes) -> None:
@@ -176,6 +200,14 @@ def _check_counts(dump: Dump, request: Request, sizes: Sizes) -> None:
     ):
         if said and sizes[letter] != int(said):
             raise Misfit(f"it would have {sizes[letter]} heads, not {int(said)}")
+
+
+def _upright(k: Array, pattern: str, sizes: Sizes) -> tuple[Array, tuple[str, ...]]:
+    """k with its width last, where it was saved as it enters q @ k: [b, h, d, n]."""
+    d, has_width_last = sizes["d"], pattern.endswith("m d")
+    if has_width_last and k.ndim == len(pattern.split()) and k.shape[-2] == d != k.shape[-1]:
+        return k.swapaxes(-1, -2), (say("k is transposed: its width comes before its keys"),)
+    return k, ()
 
 
 def _bound_or_one(

@@ -275,6 +275,9 @@ def _mask_options(
         if kind == "padding" or name.casefold() == "attention_mask":
             patterns = sorted(patterns, key=lambda each: each != "b m")
         found = list(placed(squeezed(x), patterns, qkv.sizes, "bhnm", broadcasts=True))
+        if not found and _is_for_more(x, qkv.sizes):
+            part = _for_these(squeezed(x), qkv.sizes)
+            found = list(placed(part, patterns, qkv.sizes, "bhnm", broadcasts=True))
         if not found:
             raise Misfit(
                 f"{dump.described(role)} does not broadcast to [b, h, n, m] = "
@@ -285,6 +288,17 @@ def _mask_options(
         (sum(number for number, _ in each), tuple(mask for _, mask in each))
         for each in itertools.product(*(enumerate(masks) for masks in options if masks))
     ]
+
+
+def _is_for_more(x: Array, sizes: Sizes) -> bool:
+    """Whether a mask is for the longest text that its model takes, as GPT-2 keeps it."""
+    return x.ndim > 1 and x.shape[-1] == x.shape[-2] > sizes["m"] >= sizes["n"]
+
+
+def _for_these(x: Array, sizes: Sizes) -> Array:
+    """Its part for the keys there are, and the queries, which are the last of them."""
+    n, m = sizes["n"], sizes["m"]
+    return x[..., m - n : m, :m]
 
 
 def _lengths(dump: Dump, qkv: Qkv) -> Iterator[GivenMask]:

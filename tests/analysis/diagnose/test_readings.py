@@ -212,6 +212,32 @@ def test_no_batch_and_no_heads(qkv):
     read(q=q[0], k=k[0], v=v[0], out=out[0])
 
 
+def test_items_and_heads_in_one_axis(qkv):
+    q, k, v = qkv
+    out = attnviz.attend(q, k, v).context
+    flat = {"q": q.reshape(-1, N, D), "k": k.reshape(-1, M, D), "v": v.reshape(-1, M, E)}
+    for given in (merged(out), out, out.swapaxes(1, 2)):
+        np.testing.assert_array_equal(read(**flat, out=given).wanted.q, q)
+    k, v = (np.repeat(x, H // G, 1) for x in (k, v))
+    flat |= {"k": k.reshape(-1, M, D), "v": v.reshape(-1, M, E)}
+    read(**flat, out=out.reshape(-1, N, E))
+    read(**flat, out=out.reshape(-1, N, E), attention_mask=np.ones((B, M), bool))
+
+
+def test_keys_that_are_transposed(qkv):
+    q, k, v = qkv
+    case = read(q=q, k=k.swapaxes(2, 3), v=v, out=attnviz.attend(q, k, v).context)
+    np.testing.assert_array_equal(case.wanted.k, k)
+    assert "k is transposed" in " ".join(case.reading)
+
+
+def test_a_mask_for_the_longest_text(qkv):
+    q, k, v = qkv
+    out = attnviz.attend(q, k, v, causal=True).context
+    buffer = np.tril(np.ones((1, 1, 19, 19), bool))
+    assert read(q=q, k=k, v=v, out=out, mask=buffer).wanted.masking.causal
+
+
 def test_the_coarsest_type_counts(qkv):
     q, k, v = qkv
     assert readings(dump_of(q=q, k=k, v=v, out=q[..., :1] + v[:, :1, :1]))[0].dtype == "float32"
