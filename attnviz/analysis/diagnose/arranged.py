@@ -20,13 +20,13 @@ from attnviz.trace.dump import Dump
 from attnviz.trace.layout import parse_layout
 
 PATTERNS: Mapping[int, Mapping[str, int]] = {
-    4: {"b h n d": 0, "b n h d": 1, "n b h d": 4},
-    3: {"h n d": 0, "n h d": 1, "b n hd": 1, "n b hd": 4},
+    4: {"b h n d": 0, "b n h d": 1, "n b h d": 3},
+    3: {"h n d": 0, "n h d": 1, "b n hd": 1, "n b hd": 3},
     2: {"n hd": 0},
 }
 """Axes of q by how many it has, and how unlikely each is; k and v have g, m and e instead."""
 
-SIDE_BY_SIDE = {"b n hd": 0, "n b hd": 4, "h n d": 2, "n h d": 3}
+SIDE_BY_SIDE = {"b n hd": 0, "n b hd": 3, "h n d": 2, "n h d": 3}
 """Of three axes, where the number of heads is said: then heads lie in the width."""
 
 OF_ITEMS = ("context", "weights", "scores", "logits", "mask", "padding")

@@ -10,6 +10,7 @@ import pytest
 import attnviz
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
+from attnviz.analysis.diagnose.diagnosis import UNLIKELY
 from attnviz.analysis.diagnose.readings import readings
 from attnviz.errors import AttnvizError
 from attnviz.trace.dump import dump_of as made
@@ -286,3 +287,19 @@ def test_all_axes_that_were_tried_are_named(qkv):
     tried = ("[batch, n_head, n_q, d_k]", "[batch, n_q, n_head, d_k]", "[n_q, batch, n_head, d_k]")
     for axes, other in itertools.pairwise(tried):
         assert caught.value.message.index(axes) < caught.value.message.index(other)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("layout", ORDERS)
+@pytest.mark.parametrize(
+    ("b", "h", "n"), [(2, 8, 37), (1, 31, 5), (3, 12, 17), (1, 13, 2), (2, 4, 3)]
+)
+def test_the_right_order_of_equal_axes_is_not_called_unlikely(generator, b, h, n, layout, causal):
+    """Where q, k and v have one shape, every order of axes fits."""
+    q, k, v = generator.normal(size=(3, b, h, n, 7)).astype(np.float32)
+    out = attnviz.attend(q, k, v, causal=causal).context
+    arrays = {"q": q, "k": k, "v": v, "out": out}
+    turned = {name: x.transpose(ORDERS[layout]) for name, x in arrays.items()}
+    case = read(**turned)
+    assert case.rank < UNLIKELY
+    assert case.layout == layout or min(b, h, n) == 1
