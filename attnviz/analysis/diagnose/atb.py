@@ -64,6 +64,7 @@ is scale, clamp, mask for all of them."""
 FIXES = {
     "no_scale": to_say("set qkScale to 1/√headSize: it is 1 by default"),
     "scale_of_the_model": to_say("set qkScale to 1/√headSize, the width of one head"),
+    "custom_scale_dropped": to_say("give the qkScale of the call in --params: without it, it is 1"),
     "scale_twice": to_say("scale q before the call, or set qkScale: not both"),
     "mask_dropped": to_say("set maskType, and give the mask among the inputs"),
     "causal_dropped": to_say("set maskType to MASK_TYPE_NORM, and give the mask among the inputs"),

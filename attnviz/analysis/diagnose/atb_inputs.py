@@ -89,6 +89,10 @@ def tokens(inputs: Inputs, role: str, n_head: int) -> Array:
     return x
 
 
+MAX_HEAD, MAX_MLA_HEAD = 256, 576
+"""Widths of a head, at most."""
+
+
 def _kv_heads(p: Params) -> int:
     return int(p["kvHeadNum"] or p["headNum"])
 
@@ -98,6 +102,11 @@ def _check_heads(inputs: Inputs, p: Params, texts: Sequence[Text]) -> None:
     if not texts:
         raise inputs.error("gives no text a query", "lengths")
     q, k = texts[0].q, texts[0].k
+    widest = MAX_MLA_HEAD if p["mlaVHeadSize"] else MAX_HEAD
+    if q.shape[2] > widest:
+        raise inputs.error(
+            f"has heads of the width {q.shape[2]}; headSize has to be at most {widest}", "q"
+        )
     for role, x, field, n_head in (
         ("q", q, "headNum", int(p["headNum"])),
         ("k", k, "kvHeadNum" if p["kvHeadNum"] else "headNum", _kv_heads(p)),

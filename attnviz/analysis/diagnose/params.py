@@ -47,20 +47,22 @@ def one_of(*names: str, default: int | None = 0, **numbered: int) -> Field:
     return Field(default, f"one of {listed}", values)
 
 
-def read_params_file(path: Path) -> Mapping[str, Any]:
-    """The JSON object of a file.
+def read_params(given: str) -> Mapping[str, Any]:
+    """The JSON object of a file, or of a text that begins with a brace.
 
     Raises:
         AttnvizError: there is no such file, or it holds something else.
     """
+    is_text = given.lstrip().startswith("{")
+    what = "--params" if is_text else f"--params {given}"
     try:
-        params = parse_json(read_file(path, maximum=LARGEST), unique_keys=True)
-    except ValueError as error:
-        raise AttnvizError(f"--params {path}: this is no JSON: {error}", EXAMPLE) from None
+        content = given.encode() if is_text else read_file(Path(given), maximum=LARGEST)
+        params = parse_json(content, unique_keys=True)
+    except (ValueError, UnicodeEncodeError) as error:
+        raise AttnvizError(f"{what}: this is no JSON: {error}", EXAMPLE) from None
     if not isinstance(params, dict):
         raise AttnvizError(
-            f"--params {path}: expected an object of parameters, got {type(params).__name__}",
-            EXAMPLE,
+            f"{what}: expected an object of parameters, got {type(params).__name__}", EXAMPLE
         )
     return params
 

@@ -43,10 +43,10 @@ class WantedOptions:
         ),
     ] = None
     params: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE.json",
-            help="The operator's own parameters, of --spec",
+            help="Parameters of --spec: a JSON file, or JSON as it is, '{\"is_causal\": true}'",
             rich_help_panel=WANTED,
         ),
     ] = None
@@ -158,16 +158,14 @@ def diagnose(
 
 def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
     from attnviz.analysis.diagnose.case import Request
-    from attnviz.analysis.diagnose.params import read_params_file
+    from attnviz.analysis.diagnose.params import read_params
     from attnviz.analysis.diagnose.specs import DEFAULT, conventions
     from attnviz.parse import parse_factor
 
-    scale, spec, file = wanted.scale, wanted.spec, wanted.params
-    params = None if file is None else read_params_file(file)
+    scale, spec = wanted.scale, wanted.spec
+    params = None if wanted.params is None else read_params(wanted.params)
     if params is not None and spec is None:
-        raise AttnvizError(
-            f"--params {file}: which operator takes them is not said", "--spec atb, for example"
-        )
+        raise AttnvizError("--params: whose they are is not said", "--spec atb, for example")
     if scale is not None:
         factor = parse_factor(scale, "--scale: expected a number", "--scale 0.125, or --scale 1/8")
     return Request(

@@ -13,8 +13,10 @@ import pytest
 from attnviz.analysis.diagnose.atb_params import GROUPS, OPERATORS, checked
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
+from attnviz.analysis.diagnose.readings import readings
 from attnviz.analysis.diagnose.specs import conventions
 from attnviz.errors import AttnvizError
+from attnviz.trace.dump import read_dump
 from tests.analysis.diagnose.dumps import dump_of
 
 SPELLED = {
@@ -483,6 +485,7 @@ def test_parameters_may_stand_in_what_calls_the_operator(params):
         ({"seqLen": np.array([7, 3])}, "seqLen is [7, 3], which are 10 queries; there are 21"),
         ({"query": np.zeros((21, 4, WIDTH))}, "headNum is 6, but query has 4 heads"),
         ({"key": np.zeros((21, 3, WIDTH))}, "kvHeadNum is 2, but key has 3 heads"),
+        ({"query": np.zeros((21, HEADS, 257)), "key": np.zeros((21, 2, 257))}, "query has heads of the width 257; headSize has to be at most 256"),
         ({"query": np.zeros((21, 31))}, "query has the shape [21, 31]; expected [nTokens, 6, headSize]"),
         ({"mask": np.zeros((4, 4))}, "mask has the shape [4, 4]; text 0 has 7 queries and 7 keys"),
         ({"mask": np.zeros((2, 11, 11))}, "mask has the shape [2, 11, 11]; text 2 has 11 queries and 11 keys"),
@@ -519,3 +522,11 @@ def test_what_is_not_computed_is_said():
 def test_a_cache_that_does_not_fit_is_named(change, message):
     arrays = {**with_cache(np.random.default_rng(24)), **change}
     assert message in refusal({**CACHED, "maskType": 1}, arrays)
+
+
+def test_inputs_are_found_in_a_file_by_atbs_names(tmp_path):
+    arrays = {**with_cache(np.random.default_rng(25)), "logN": np.ones(13)}
+    np.savez(tmp_path / "dump.npz", **arrays, attnOut=np.zeros((6, HEADS * WIDTH)))
+    made = conventions("atb", {**CACHED, "scaleType": 1, "batchRunStatusEnable": False})
+    (case,) = readings(read_dump([tmp_path / "dump.npz"]), Request(conventions=made))
+    check(case, compute(read({**CACHED, "scaleType": 1}, arrays).wanted).context[0].swapaxes(0, 1))

@@ -10,6 +10,7 @@ import pytest
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.diagnosis import diagnose
+from attnviz.analysis.diagnose.params import read_params
 from attnviz.analysis.diagnose.readings import readings
 from attnviz.analysis.diagnose.registry import MISTAKES
 from attnviz.analysis.diagnose.specs import DEFAULT, SPECS, conventions, filled
@@ -53,6 +54,30 @@ def test_values_of_another_type_are_named(params, found):
     with pytest.raises(AttnvizError) as error:
         conventions("torch", params)
     assert error.value.message == found
+
+
+def test_parameters_are_read_from_a_file_or_as_they_are(tmp_path):
+    path = tmp_path / "params.json"
+    path.write_text('{"scale": 0.3}')
+    assert read_params(str(path)) == read_params(' {"scale": 0.3}') == {"scale": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"scale": }', "--params: this is no JSON: Expecting value"),
+        ('{"scale": 1, "scale": 2}', "--params: this is no JSON: "),
+        ("[1]", "FILE: expected an object of parameters, got list"),
+        ("", "FILE: this is no JSON: "),
+    ],
+)
+def test_what_is_no_object_of_parameters_is_named(tmp_path, text, message):
+    path = tmp_path / "params.json"
+    path.write_text(text)
+    given = text if text.startswith("{") else str(path)
+    with pytest.raises(AttnvizError) as error:
+        read_params(given)
+    assert error.value.message.startswith(message.replace("FILE", f"--params {path}"))
 
 
 def test_parameters_fill_in_what_the_user_does_not_say():
@@ -262,6 +287,20 @@ def test_onnx_names_what_does_not_fit(params, change, message):
     with pytest.raises(AttnvizError) as error:
         conventions("onnx", params).read(dump, Request())
     assert message in error.value.message
+
+
+def test_onnx_finds_its_inputs_in_a_file(tmp_path):
+    rng = np.random.default_rng(4)
+    arrays = {name: rng.standard_normal((1, 2, n, 5)) for name, n in (("Q", 3), ("K", 4), ("V", 4))}
+    arrays |= {name: rng.standard_normal((1, 2, 2, 5)) for name in ("past_key", "past_value")}
+    arrays |= {"attn_mask": np.ones((3, 6), bool), "Y": np.zeros((1, 2, 3, 5))}
+    arrays |= {"present_key": np.zeros((1, 2, 6, 5)), "present_value": np.zeros((1, 2, 6, 5))}
+    np.savez(tmp_path / "dump.npz", **arrays, qk_matmul_output=np.zeros((1, 2, 3, 6)))
+    made = conventions("onnx", {"is_causal": True})
+    (case,) = readings(read_dump([tmp_path / "dump.npz"]), Request(conventions=made))
+    assert case.wanted.masking.offset == 2
+    assert case.wanted.k.shape == (1, 2, 6, 5)
+    assert set(case.given) == {"context", "scores"}
 
 
 def test_onnx_leaves_other_layouts_to_the_usual_reading():
