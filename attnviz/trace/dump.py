@@ -22,7 +22,7 @@ from attnviz.trace.dtypes import (
     sample,
     true_type,
 )
-from attnviz.trace.names import parse_name
+from attnviz.trace.names import natural, parse_name
 from attnviz.trace.projections import PYTORCH, _listed
 
 SAVE = "np.savez('dump.npz', q=q, k=k, v=v, mask=mask, out=out)"
@@ -216,7 +216,7 @@ def _layers(where: str, found: Mapping[str, Array]) -> dict[tuple[str, ...], dic
     if not groups:
         return {(): _in_order(where, found)}
     layers = {}
-    for words in heads or [()]:
+    for words in sorted(heads, key=natural) or [()]:
         layers[words] = dict(groups.get(words, {}))
         for others, roles in groups.items():
             if others != words and (len(heads) < 2 or set(others) <= set(words)):

@@ -11,11 +11,10 @@ import numpy as np
 
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.diagnosis import Diagnosis
-from attnviz.analysis.diagnose.diagnosis import diagnose as diagnosed
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.layers import first_that_differs
 from attnviz.analysis.diagnose.specs import DEFAULT, conventions
 from attnviz.nn.types import Array
-from attnviz.trace.dump import Dump, dump_of, read_dump
+from attnviz.trace.dump import Dump, dump_of, read_dumps
 
 Path_ = str | PathLike[str]
 
@@ -74,14 +73,14 @@ def diagnose(
     named = {"k": k, "v": v, "out": out, "weights": weights, "scores": scores, "mask": mask,
              "bias": bias, **others}  # fmt: skip
     arrays = {name: np.asarray(x) for name, x in named.items() if x is not None}
-    return diagnosed(readings(_dump(q, arrays, dtypes), request))
+    return first_that_differs(_dumps(q, arrays, dtypes), request)
 
 
-def _dump(
+def _dumps(
     q: Array | Path_ | Sequence[Path_], arrays: dict[str, Array], dtypes: Mapping[str, str] | None
-) -> Dump:
+) -> list[Dump]:
     if isinstance(q, str | PathLike):
-        return read_dump([Path(q)], dtypes)
+        return read_dumps([Path(q)], dtypes)
     if isinstance(q, list | tuple) and q and all(isinstance(each, str | PathLike) for each in q):
-        return read_dump([Path(each) for each in q], dtypes)
-    return dump_of({"q": np.asarray(q), **arrays}, dtypes)
+        return read_dumps([Path(each) for each in q], dtypes)
+    return [dump_of({"q": np.asarray(q), **arrays}, dtypes)]

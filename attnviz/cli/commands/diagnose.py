@@ -135,22 +135,21 @@ def diagnose(
     """Which known mistake explains the output of your attention.
 
     The dump's q, k and v are computed anew; where the result is not what the dump holds, some
-    hundred known mistakes are tried, alone and two at once. Exit code 1 if it differs.
+    hundred known mistakes are tried, alone and two at once. Of several layers, layers.0.q and so
+    on, the first that differs is shown. Exit code 1 if it differs.
 
     attnviz diagnose dump.npz
     attnviz diagnose dump.npz --causal --align upper_left
     attnviz diagnose q.npy k.npy v.npy out.npy --layout bnhd
     attnviz diagnose dump.npz --json
     """
-    from attnviz.analysis.diagnose.diagnosis import diagnose
-    from attnviz.analysis.diagnose.readings import readings
-    from attnviz.trace.dump import read_dump
+    from attnviz.analysis.diagnose.layers import first_that_differs
+    from attnviz.trace.dump import read_dumps
     from attnviz.views.diagnosis import diagnosis_views
 
-    dump = read_dump(files, arrays.dtypes())
-    cases = readings(dump, _request(wanted, arrays))
+    dumps = read_dumps(files, arrays.dtypes())
     with progress("hypotheses") as bar:
-        found = diagnose(cases, _counted(bar))
+        found = first_that_differs(dumps, _request(wanted, arrays), _counted(bar))
     emit([Report(diagnosis_views(found), found.manifest(), {})], out)
     if found.verdict == "differs":
         raise typer.Exit(DIFFERS)
