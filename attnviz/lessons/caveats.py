@@ -334,9 +334,4 @@ TRY = (
         "most (0.126).",
     ),
 )
-NEXT = (
-    Try(
-        'attnviz heads "I saw a saw"',
-        "Every head of the model is measured, and named by what it does.",
-    ),
-)
+NEXT = ("mistakes",)

@@ -54,7 +54,7 @@ def test_the_reading_order():
         *("context", "retrieval", "steps", "scaling", "masks", "heads"),
         *("pooling", "scores", "positions", "embedding", "norms", "block"),
         *("three", "cost", "sequence", "image"),
-        *("cache", "caveats"),
+        *("cache", "caveats", "mistakes"),
     ]
     assert [name for names in groups().values() for name in names] == reading_order()
 
