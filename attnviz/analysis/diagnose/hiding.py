@@ -11,6 +11,7 @@ import numpy as np
 from attnviz.analysis.diagnose.computation import Computation, Step, hide
 from attnviz.analysis.diagnose.masking import Masking
 from attnviz.language import to_say
+from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array, Bool
 
 
@@ -76,6 +77,22 @@ def whole_or_part(c: Computation) -> Iterator[tuple[tuple[str, ...], dict[str, A
             yield (part,), {"part": part}, PART_WORDS[part]
 
 
+FINITE_WORDS = {
+    "causal": to_say("only the causal mask is finite"),
+    "window": to_say("only the window is finite"),
+    "padding": to_say("only the padding is finite"),
+}
+
+
+def finite_parts(masking: Masking) -> Iterator[tuple[str | None, dict[str, Any], str]]:
+    """What may be finite of a mask: all of it, or one of its parts; with parameter and words."""
+    yield None, {}, ""
+    if len(masking.parts) > 1:
+        for part in masking.parts:
+            if part in FINITE_WORDS:
+                yield part, {"finite": part}, FINITE_WORDS[part]
+
+
 def misread(c: Computation, read: Callable[[Bool], Bool]) -> Computation:
     """With the mask as a whole read wrongly."""
     before = c.masking.misread
@@ -93,19 +110,45 @@ def nan_where_empty(x: Array, c: Computation) -> Array:
     return np.where(seen.any(-1, keepdims=True), x, x.dtype.type(np.nan))
 
 
-@hiding
-def uniform_where_empty(x: Array, c: Computation) -> Array:
-    """A finite number in the place of -inf, so large that only it remains."""
-    seen = seen_by(c.masking, c)
-    x = np.where(seen, x, x.dtype.type(-np.inf))
-    return np.where(seen.any(-1, keepdims=True), x, x.dtype.type(0))
+def where_empty(finite: str | None = None, *, alike: bool = False, last: bool = False) -> Step:
+    """A finite number in the place of -inf: for the whole mask, or only for one part of it, when
+    the others still hide. In a row in which no key is visible the number cancels if it is added,
+    and the keys are weighted as without a mask; if it replaces the scores, or is so large that
+    nothing of them is left, all keys weigh alike. A part that is filled in last replaces the -inf
+    of the others."""
+
+    @hiding
+    def step(x: Array, c: Computation) -> Array:
+        seen = seen_by(c.masking, c)
+        empty = ~seen.any(-1, keepdims=True)
+        instead = _finite(c.masking, finite, c.rows, c.n_k, last)
+        x = np.where(empty, x.dtype.type(0), x) if alike else x
+        return np.where(seen | (empty & instead), x, x.dtype.type(-np.inf))
+
+    return step
 
 
-@hiding
-def unmasked_where_empty(x: Array, c: Computation) -> Array:
-    """A finite number added, the same to every key, which softmax does not notice."""
-    seen = seen_by(c.masking, c)
-    return np.where(seen | ~seen.any(-1, keepdims=True), x, x.dtype.type(-np.inf))
+def _finite(masking: Masking, part: str | None, rows: Array, n_k: int, last: bool = False) -> Bool:
+    """The keys of a row without a visible one that have a finite number."""
+    if part is None:
+        return np.ones((1, 1, 1, 1), bool)
+    others = masking.only(part) if last else masking.without(part)
+    seen = others.visible(rows, n_k)
+    if seen is None:
+        return np.ones((1, 1, 1, 1), bool)
+    return np.asarray(~seen if last else seen)
+
+
+def weights_where_empty(masking: Masking, scores: Array, rows: Array) -> Iterator[Array]:
+    """What finite numbers in the place of -inf may make of queries that see no key: scores
+    [n_batch, n_head, n_row, n_k] -> weights."""
+    parts = masking.parts if len(masking.parts) > 1 else ()
+    for part, last in ((None, False), *((part, last) for part in parts for last in (False, True))):
+        hidden = np.where(_finite(masking, part, rows, scores.shape[-1], last), 0, -np.inf)
+        hidden = hidden.astype(scores.dtype)
+        yield softmax(hidden + np.zeros_like(scores))
+        if not last:
+            yield softmax(scores + hidden)
 
 
 ROUGH = -1e4
@@ -114,10 +157,10 @@ ROUGH = -1e4
 
 @hiding
 def rounded_where_empty(x: Array, c: Computation) -> Array:
-    """The same, with what float32 loses of the scores meanwhile."""
+    """This number added to the scores of such a row, with what float32 loses of them meanwhile."""
     rough = (x.astype(np.float32) + np.float32(ROUGH)).astype(x.dtype) - x.dtype.type(ROUGH)
     seen = seen_by(c.masking, c)
-    return unmasked_where_empty(np.where(seen.any(-1, keepdims=True), x, rough), c)
+    return where_empty()(np.where(seen.any(-1, keepdims=True), x, rough), c)
 
 
 def empty_rows(c: Computation) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 
 from attnviz.analysis.diagnose.case import GIVEN, Case
 from attnviz.analysis.diagnose.computation import Computation, Stages, as_it_is, compute
+from attnviz.analysis.diagnose.hiding import weights_where_empty
 from attnviz.analysis.diagnose.noise import noise, rms
-from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array, Bool
 
 LIMIT = 2.5
@@ -116,9 +116,7 @@ class Judge:
             broken += 0 if n_broken <= OVERFLOWS * lost else n_broken
             unit = self.noise[name]
             scaled = left / at_least_half(unit)[:, None]
-            with np.errstate(over="ignore"):
-                rows = np.sqrt(np.mean(scaled**2, (0, 1, 3)))
-            worst = max(worst, float(rows.max(initial=0)))
+            worst = max(worst, float(_by_row(scaled).max(initial=0)))
             off.append(scaled.ravel())
         together = np.concatenate(off)
         own = self._noise_of(c, stages) if broken == 0 and self._may_hold(c, together) else 1.0
@@ -157,12 +155,18 @@ class Judge:
             yield name, left, broken
 
     def _is_other(self, stages: Stages) -> bool:
-        """Whether a computation gives other numbers than the one that is wanted, so that it
-        explains something by itself."""
-        return not all(
-            ours.shape == wanted.shape and np.allclose(ours, wanted, 1e-9, 1e-12, equal_nan=True)
-            for ours, wanted in zip(stages[-2:], self.wanted[-2:], strict=True)
-        )
+        """Whether a computation gives other numbers than the one that is wanted, beyond rounding,
+        so that it explains something by itself."""
+        for name in self.given:
+            if name in ("weights", "context"):
+                pair = [self._mean(name, each, name) for each in (stages, self.wanted)]
+                if pair[0].shape != pair[1].shape:
+                    return True
+                left, broken = _difference(*pair)
+                rows = _by_row(left / at_least_half(self.noise[name])[:, None])
+                if broken.any() or rows.max(initial=0) > ROW_LIMIT:
+                    return True
+        return False
 
     def _noise_of(self, c: Computation, stages: Stages) -> float:
         """The noise of a computation in units of the reference's, at least 1."""
@@ -206,7 +210,7 @@ class Judge:
         self, c: Computation, name: str, stages: Stages, left: Array, broken: Bool
     ) -> tuple[Array, Bool]:
         """The same, with queries that see no key allowed to have what any of the usual softmaxes
-        makes of them: zeros, NaN, the mean of all keys, or the weights without a mask."""
+        makes of them: zeros, NaN, or the weights that a finite number for -inf gives."""
         empty: Array = _empty(stages)
         if left.shape[1] == 1:
             empty = np.asarray(empty.all(1, keepdims=True))
@@ -214,7 +218,7 @@ class Judge:
         given = self.given[name]
         bare = np.where(np.isfinite(stages.capped), stages.capped, 0)
         best = left
-        for weights in (np.full_like(bare, 1 / c.n_k), softmax(bare)):
+        for weights in weights_where_empty(c.masking, bare, self.rows):
             context = weights if name == "weights" else self._context(c, weights)
             other = self._mean(name, stages._replace(**{name: context}), name)
             apart, _ = _difference(other, given)
@@ -246,6 +250,12 @@ def differ_in_the_end(c: Computation, other: Computation) -> bool:
 def _empty(stages: Stages) -> Bool:
     """[n_batch, n_head, n_row]: the queries that see no key."""
     return np.asarray((stages.weights == 0).all(-1))
+
+
+def _by_row(x: Array) -> Array:
+    """The rms of each row: x [n_batch, n_head, n_row, …] -> [n_row]."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.sqrt(np.mean(x**2, (0, 1, 3))))
 
 
 def _difference(ours: Array, given: Array) -> tuple[Array, Bool]:

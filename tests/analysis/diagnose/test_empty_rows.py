@@ -34,6 +34,26 @@ def test_a_change_without_effect_explains_nothing() -> None:
     assert not judge.fit(c.with_masking(left=N)).holds
 
 
+def test_rounding_alone_explains_nothing() -> None:
+    c = left_padded()
+    judge = Judge(Case(c, {"context": with_nan_rows(c)}), np.arange(N), "float16")
+    assert not judge.fit(c.as_type(np.float32)).holds
+
+
+def test_a_part_of_the_mask_may_be_finite() -> None:
+    """Another mistake, and padded queries that see the padding before them."""
+    c = left_padded()
+    wrong = replace(c, scale=0.5)
+    context = compute(wrong).context
+    bare = compute(wrong.with_masking(keys=None)).context
+    context[1, :, :3] = bare[1, :, :3]
+    judge = Judge(Case(c, {"context": context}), np.arange(N), "float32")
+    assert judge.fit(wrong).holds
+    context[1, :, :3] = 0.5
+    judge = Judge(Case(c, {"context": context}), np.arange(N), "float32")
+    assert not judge.fit(wrong).holds
+
+
 def test_another_mistake_is_found_whatever_such_rows_hold() -> None:
     c = left_padded()
     wrong = replace(c, scale=0.5)

@@ -13,6 +13,7 @@ from attnviz.analysis.diagnose.hiding import (
     ROUGH,
     applied_otherwise,
     empty_rows,
+    finite_parts,
     hiding,
     instead_of_hiding,
     misread,
@@ -20,8 +21,7 @@ from attnviz.analysis.diagnose.hiding import (
     rounded_where_empty,
     seen_by,
     step_that_hides,
-    uniform_where_empty,
-    unmasked_where_empty,
+    where_empty,
     whole_or_part,
 )
 from attnviz.analysis.diagnose.masking import Masking, Segments
@@ -590,7 +590,11 @@ def nan_rows(c: Computation) -> Iterator[Variant]:
 def uniform_rows(c: Computation) -> Iterator[Variant]:
     """A finite fill, so large that all keys of such a row have the same score."""
     if empty_rows(c):
-        yield Variant(instead_of_hiding(c, uniform_where_empty), {"empty_rows": "uniform"})
+        for finite, parameter, words in finite_parts(c.masking):
+            for last in (False, True) if finite else (False,):
+                changed = instead_of_hiding(c, where_empty(finite, alike=True, last=last))
+                more = {"last": True} if last else {}
+                yield Variant(changed, {"empty_rows": "uniform", **parameter, **more}, words)
 
 
 @MISTAKES.add(
@@ -611,11 +615,13 @@ def unmasked_rows(c: Computation) -> Iterator[Variant]:
     if not empty_rows(c):
         return
     parameter = {"empty_rows": "unmasked"}
-    yield Variant(instead_of_hiding(c, unmasked_where_empty), parameter)
+    for finite, more, words in finite_parts(c.masking):
+        changed = instead_of_hiding(c, where_empty(finite))
+        yield Variant(changed, {**parameter, **more}, words)
     yield Variant(instead_of_hiding(c, rounded_where_empty), {**parameter, "fill": ROUGH})
     if len(c.masking.parts) > 1:
         words = to_say("among the keys that the fewest masks hide")
-        parameter = {"empty_rows": "unmasked", "masks": "added"}
+        parameter = {**parameter, "masks": "added"}
         yield Variant(instead_of_hiding(c, _least_hidden(True)), parameter, words)
 
 
@@ -667,7 +673,7 @@ def everything_hidden(c: Computation) -> Iterator[Variant]:
     """`~` of whole numbers is never 0."""
     if step_that_hides(c) and c.sinks is None:
         everything = misread(c, np.zeros_like)
-        yield Variant(instead_of_hiding(everything, uniform_where_empty))
+        yield Variant(instead_of_hiding(everything, where_empty(alike=True)))
 
 
 # NaN and overflow
@@ -757,7 +763,12 @@ def mask_tiled(c: Computation) -> Iterator[Variant]:
     n_batch = len(c.q)
     if c.n_head > 1 and _differs(c, 0) and not _differs(c, 1):
         items = np.arange(n_batch * c.n_head).reshape(n_batch, -1) % n_batch
-        yield Variant(misread(c, lambda seen: np.asarray(seen[items, 0])))
+        yield Variant(misread(c, lambda seen: np.asarray(_of_all(seen, n_batch)[items, 0])))
+
+
+def _of_all(seen: Bool, n_batch: int) -> Bool:
+    """A mask, or a part of one that is the same for all items, of each item."""
+    return np.broadcast_to(seen, (n_batch, *seen.shape[1:]))
 
 
 def _differs(c: Computation, axis: int) -> bool:
@@ -880,7 +891,7 @@ def masks_of_windows_in_another_order(c: Computation) -> Iterator[Variant]:
 
 
 def _in_order(items: Array) -> Callable[[Bool], Bool]:
-    return lambda seen: seen[items]
+    return lambda seen: np.asarray(_of_all(seen, len(items))[items])
 
 
 LARGEST = 1 << 26

@@ -254,6 +254,29 @@ def test_rows_that_see_nothing() -> None:
     assert_weights(one("unmasked_rows", c, empty_rows="unmasked"), c, w)
 
 
+def test_one_of_two_masks_is_finite() -> None:
+    """-inf for what is causal and -1e4 for padding: padded queries see the padding before them."""
+    c = square("left")
+
+    def causal_is_infinite(x: float, b: int, h: int, i: int, j: int) -> float:
+        return -INF if j > i else x * S - 200 * (j < N - LENGTHS[b])
+
+    added = one("unmasked_rows", c, empty_rows="unmasked", finite="padding")
+    assert_is(added, c, causal_is_infinite)
+
+    def padding_is_infinite(x: float, b: int, h: int, i: int, j: int) -> float:
+        return -INF if j < N - LENGTHS[b] else x * S if j <= i else -1e300
+
+    filled = one("uniform_rows", c, empty_rows="uniform", finite="causal")
+    assert_is(filled, c, padding_is_infinite, weigh=shifted)
+
+    def padding_is_filled_in_last(x: float, b: int, h: int, i: int, j: int) -> float:
+        return -1e300 if j < N - LENGTHS[b] else x * S if j <= i else -INF
+
+    last = one("uniform_rows", c, empty_rows="uniform", finite="padding", last=True)
+    assert_is(last, c, padding_is_filled_in_last, weigh=shifted)
+
+
 def test_float32_rounds_what_is_added() -> None:
     """softmax(scores + -1e4) in float32 keeps three decimals of the scores of such a row."""
     c = square("left")
@@ -446,3 +469,12 @@ def test_mistakes_compose() -> None:
     assert_is(nan, c, hides(lambda *at: not left_padded(*at)), weigh=expected)
     (again,) = variants("inverted_mask", inverted)[:1]
     assert_is(again, c, hides(left_padded))
+
+
+@pytest.mark.parametrize("name", [n for n, entry in MISTAKES.items() if entry.family == "mask"])
+def test_rows_that_see_nothing_after_any_other_mistake(name: str) -> None:
+    for first in variants(name, square("left")):
+        for second in ("nan_rows", "uniform_rows", "unmasked_rows", "two_masks_added"):
+            for found in variants(second, first.computation):
+                weights = compute(found.computation.at(np.array([0, N - 1]))).weights
+                assert weights.shape == (N_BATCH, N_HEAD, 2, N)
