@@ -254,6 +254,10 @@ def _coarser(dtype: str) -> Iterator[str]:
     yield from DTYPES[DTYPES.index(dtype) + 1 :]
 
 
+N_NEAREST = 6
+"""The nearest hypotheses, of which many were tried with few queries, that are tried with all."""
+
+
 def _is_much_nearer(judge: Judge, explained: Explained) -> bool:
     return rms(explained.fit.off) < NEARLY * rms(judge.reference.off)
 
@@ -274,8 +278,9 @@ def _nearest(case: Case, judge: Judge, found: Sequence[Explained]) -> list[Cause
     for each in found:
         if each.hypothesis.entries[0].name == "dropout_left_on":
             return _causes(case, judge, [each])
-    whole = [each for each in found if each.fit.broken == 0]
-    best = min(whole, key=lambda each: rms(each.fit.off), default=None)
+    whole = sorted((e for e in found if e.fit.broken == 0), key=lambda e: rms(e.fit.off))
+    again = [e._replace(fit=judge.fit(e.hypothesis.computation)) for e in whole[:N_NEAREST]]
+    best = min(again, key=lambda each: rms(each.fit.off), default=None)
     if best is None or not _is_much_nearer(judge, best):
         return []
     return _causes(case, judge, [best])

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnviz.analysis.diagnose.api import diagnose
 from attnviz.analysis.diagnose.computation import Computation, compute
 from attnviz.analysis.diagnose.mistakes.online import (
     other_splits,
@@ -151,6 +152,28 @@ def test_first_block_masked(dtype: str, below: float) -> None:
     np.testing.assert_array_equal(got[:, :, 4], right[:, :, 4])
     np.testing.assert_allclose(got[:, :, 1:], right[:, :, 1:], atol=1e-6)
     assert not variants("online_masked_first_block", examples.plain())
+
+
+def test_a_maximum_that_stays_zero_is_named() -> None:
+    """As in FlashAttention's issue: heads of tokens whose scores are all below -104 come out zero."""
+    rng = np.random.default_rng(4)
+    n, d = 32, 16
+    q, k, v = (rng.normal(size=(1, 2, n, d)) for _ in range(3))
+    k = 0.3 * k + 4
+    q[:, :, ::5] = 0.3 * q[:, :, ::5] - 9
+    scores = np.where(np.tri(n, dtype=bool), q @ k.swapaxes(-1, -2) / 4, -INF)
+    out = np.zeros_like(v)
+    for b, h, i in np.ndindex(*scores.shape[:3]):
+        m = -INF
+        for start in (16, 0):
+            block = scores[b, h, i, start : start + 16].max()
+            m = max(m, 0.0 if block == -INF else block)
+        p = np.exp((scores[b, h, i] - m).astype(np.float32))
+        out[b, h, i] = p @ v[b, h] / (p.sum() or 1)
+    assert 0 < (out == 0).all(-1).sum() < 10
+    found = diagnose(q, k, v, out.astype(np.float32), causal=True)
+    assert [cause.id for cause in found.causes] == ["X7"]
+    assert found.causes[0].best.hypothesis.entries[0].name == "online_masked_first_block"
 
 
 def parts(row: list[float], v: Array, edges: list[int]) -> list[tuple[Array, float, float, float]]:

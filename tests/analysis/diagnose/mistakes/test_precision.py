@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnviz.analysis.diagnose.api import diagnose
 from attnviz.analysis.diagnose.computation import Computation, compute
 from attnviz.analysis.diagnose.facts import Dropped, Facts
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
@@ -126,3 +127,19 @@ def test_the_factor_of_dropout_alone(name: str, factor: float) -> None:
     np.testing.assert_allclose(
         compute(variant.computation).weights, compute(c).weights * factor, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_softmax_in_half_precision_is_named(dtype: str, seed: int) -> None:
+    """Scores of float32 sums, of which a few are rounded the other way, through a softmax in half
+    precision; all else in float32."""
+    rng = np.random.default_rng(seed)
+    q, k, v = (rng.normal(size=(2, 3, 19, d)).astype(np.float32) for d in (16, 16, 23))
+    scores = np.vectorize(ROUND[dtype])((q @ k.swapaxes(-1, -2)) / np.float32(4))
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    weights = np.vectorize(ROUND[dtype])(powers / powers.sum(-1, keepdims=True))
+    found = diagnose(q, k, v, weights.astype(np.float32) @ v)
+    assert found.verdict == "differs"
+    assert [cause.id for cause in found.causes] == ["X9"]
+    assert found.causes[0].parameter == {"dtype": dtype, "rounds": "scores and weights"}
