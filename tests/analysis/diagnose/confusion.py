@@ -22,26 +22,15 @@ from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.computation import Computation, compute
 from attnviz.analysis.diagnose.diagnosis import Diagnosis, diagnose
 from attnviz.analysis.diagnose.noise import rounded_stages, rounding
-from attnviz.analysis.diagnose.probe import FEATURES, probe
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
+
+from .inputs import INPUTS, as_dumped
 
 assert mistakes.__all__
 
 PAGE = Path(__file__).parents[3] / "samples" / "diagnose" / "confusion.md"
 
 DTYPES = ("float32", "float16", "bfloat16")
-
-USUAL = ("causal", "padding")
-
-INPUTS: tuple[tuple[str, ...], ...] = (
-    USUAL,
-    *((*USUAL, name) for name in FEATURES if name not in USUAL),
-    (*USUAL, "bias", "softcap"),
-    ("causal",),
-    ("padding",),
-    (),
-)
-"""Features of the probe, tried in this order."""
 
 
 class Outcome(NamedTuple):
@@ -59,18 +48,19 @@ class Planted(NamedTuple):
     entry: MistakeEntry
     variant: Variant
     wanted: Computation
-    features: tuple[str, ...]
+    on: str
+    """Of `inputs.INPUTS`."""
 
 
 def planted(entry: MistakeEntry) -> Planted | None:
     """The entry's first way on the first input where it changes the output; where it changes none,
     or is no mistake, on the first input where it can be made."""
     harmless = None
-    for features in INPUTS:
-        c = probe(features)
+    for words, made in INPUTS.items():
+        c = made()
         exact = compute(c).context
         for variant in entry.variants(c):
-            found = Planted(entry, variant, c, features)
+            found = Planted(entry, variant, c, words)
             harmless = harmless or found
             if not _same(compute(variant.computation).context, exact):
                 return found
@@ -97,7 +87,7 @@ def outcome(each: Planted, dtype: str) -> Outcome:
     """Plant a mistake in a type, and what is said of it."""
     wanted = rounded_inputs(each.wanted, dtype)
     variant = same_way(each, wanted)
-    found = diagnose([Case(wanted, given(variant, dtype), dtype, layout="bhnd")])
+    found = diagnose([Case(as_dumped(wanted), given(variant, dtype), dtype, layout="bhnd")])
     return judged(each.entry, found)
 
 
@@ -151,8 +141,7 @@ def lines(entries: Sequence[MistakeEntry]) -> Iterator[tuple[str, list[Outcome]]
             continue
         results = [outcome(each, dtype) for dtype in DTYPES]
         cells = " | ".join(shown(entry, result) for result in results)
-        on = " + ".join(each.features) or "no mask"
-        yield f"| {entry.id} | `{entry.name}` | {entry.detect} | {on} | {cells} |", results
+        yield f"| {entry.id} | `{entry.name}` | {entry.detect} | {each.on} | {cells} |", results
 
 
 HEAD = """# What is said of each known mistake
