@@ -157,7 +157,10 @@ and says what to dump next. *in the class of*: a commoner one with the same numb
 
 
 def page(entries: Sequence[MistakeEntry]) -> str:
-    table = list(lines(entries))
+    table = []
+    for line, results in lines(entries):
+        print(line, file=sys.stderr, flush=True)
+        table.append((line, results))
     counts = [
         f"| {dtype} | {count(results, 'first')} | {count(results, 'class')} | "
         f"{count(results, 'pair') + count(results, 'missed')} | {count(results, 'match')} |"
