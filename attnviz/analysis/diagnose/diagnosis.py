@@ -128,7 +128,6 @@ class Diagnosis:
 
 
 @np.errstate(all="ignore")  # NaN and infinity are part of what is looked at
-@np.errstate(all="ignore")  # mistakes overflow
 def diagnose(cases: Sequence[Case], step: Step = lambda: None) -> Diagnosis:
     """The verdict on a dump, under the reading of `cases` (likeliest first) that explains it."""
     case = _chosen([_exact(case) for case in cases], step)
