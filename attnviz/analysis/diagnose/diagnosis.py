@@ -16,11 +16,13 @@ from attnviz.analysis.diagnose.hints import hinted
 from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_half
 from attnviz.analysis.diagnose.noise import DTYPES, rms
 from attnviz.analysis.diagnose.recover import Recovered, recover
+from attnviz.analysis.diagnose.rotation import searched_base
 from attnviz.analysis.diagnose.search import (
     Explained,
     Search,
     double,
     explanations,
+    rebased,
     rescaled,
     single,
 )
@@ -170,6 +172,9 @@ def _attempts(
     if recovered.scale is not None:
         other = rescaled(c, recovered.scale, recovered.scale_name)
         yield judge, explanations(judge, search.tried([other]))[0]
+    base = searched_base(judge)
+    if base is not None:
+        yield judge, explanations(judge, search.tried([rebased(c, base)]))[0]
     pairs = search.tried(double(c, mixing))
     yield judge, explanations(judge, pairs)[0]
     for dtype in _coarser(judge.dtype):

@@ -10,6 +10,7 @@ import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.judge import LIMIT, Fit, Judge
+from attnviz.analysis.diagnose.mistakes.positions import with_base
 from attnviz.analysis.diagnose.noise import rms
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
 from attnviz.language import to_say
@@ -83,6 +84,14 @@ def rescaled(c: Computation, scale: float, name: str) -> Hypothesis:
     """A scale that was found in the numbers."""
     parameter = {"scale": scale, "square": scale**-2, "wanted": float(np.mean(c.scale))}
     return Hypothesis((ANOTHER_SCALE,), (Variant(replace(c, scale=scale), parameter, name),))
+
+
+def rebased(c: Computation, base: float) -> Hypothesis:
+    """A base of the rotation that was found in the numbers."""
+    assert c.facts.rotary is not None
+    parameter = {"base": base, "wanted": c.facts.rotary.base}
+    variant = Variant(with_base(c, base), parameter)
+    return Hypothesis((MISTAKES["rope_of_another_base"],), (variant,))
 
 
 def double(c: Computation, mixing: bool | None = None) -> Iterator[Hypothesis]:
