@@ -10,16 +10,20 @@ from attnviz.analysis.diagnose.port import PortCause, PortDiagnosis, Row
 from attnviz.language import say
 from attnviz.views.kinds import Line, Table, Text, View, verdicts
 
+OWN = "port"
+"""The id of a mistake that the catalogue does not have."""
+
 MOST_CAUSES = 4
 MOST_LAYERS = 8
 AROUND = 12
 """Stages that are shown at most: those of the dump around the first that deviates."""
 
 
-def port_views(found: PortDiagnosis) -> list[View]:
-    """The verdict, the cause, and the stages around the first that deviates."""
-    lines = [_verdict(found), *_causes(found)]
-    if found.first is not None and len(found.layers) > 0:
+def port_views(found: PortDiagnosis, explained: bool = False) -> list[View]:
+    """The verdict, the cause, and the stages around the first that deviates; `explained`: the
+    diagnosis of the attention stands beside it, which says the cause."""
+    lines = [_verdict(found), *(() if explained else _causes(found))]
+    if len(found.layers) > 1:
         lines.append(Line(_layers(found), say("where")))
     if found.unread:
         names = ", ".join(found.unread[:4]) + (", …" if len(found.unread) > 4 else "")
@@ -57,8 +61,8 @@ def _causes(found: PortDiagnosis) -> list[Line]:
         return []
     lines = []
     for number, cause in enumerate(found.causes[:MOST_CAUSES]):
-        text = say("[{id}] the numbers are what one gets with {what}", id=cause.id,
-                   what=cause.text())  # fmt: skip
+        known = f" ({cause.id})" if cause.id != OWN else ""
+        text = say("your numbers are what you get with {what}", what=cause.text()) + known
         text += _left(cause)
         lines.append(Line(text, say("cause") if not number else say("or"), "head"))
     if not lines and found.case is None:

@@ -29,7 +29,7 @@ def test_a_port_that_differs():
     text = " ".join(shown("bias-of-queries", "qwen2").split())
     assert "decoder.0.self/weights is the first that deviates" in text
     assert "the 2 stages before it match" in text
-    assert "[L6] the numbers are what one gets with a bias left out (query)" in text
+    assert "your numbers are what you get with a bias left out: query (L6)" in text
     assert "at their input: decoder.0, decoder.1" in text
 
 

@@ -12,6 +12,7 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.options import group
+from attnviz.cli.ports import PortOptions, port_report
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
@@ -122,15 +123,17 @@ class DumpOptions:
 def diagnose(
     wanted: WantedOptions,
     arrays: DumpOptions,
+    port: PortOptions,
     out: FigureOptions,
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="A .npz or .safetensors, a folder of .npy, or several files: q, k, v, the mask, "
             "and what your code made of them: out, weights, scores",
             metavar="DUMP...",
+            show_default=False,
         ),
-    ],
+    ] = None,
 ) -> None:
     """Which known mistake explains the output of your attention.
 
@@ -141,13 +144,23 @@ def diagnose(
     attnviz diagnose dump.npz
     attnviz diagnose dump.npz --causal --align upper_left
     attnviz diagnose q.npy k.npy v.npy out.npy --layout bnhd
-    attnviz diagnose dump.npz --json
+    attnviz diagnose --model FOLDER --dump dump.npz
     """
     from attnviz.analysis.diagnose.layers import first_that_differs
     from attnviz.trace.dump import read_dumps
     from attnviz.views.diagnosis import diagnosis_views
 
-    dumps = read_dumps(files, arrays.dtypes())
+    paths = [*(files or ()), *(port.dump or ())]
+    if port.model is not None:
+        report, matches = port_report(port, paths)
+        emit([report], out)
+        if not matches:
+            raise typer.Exit(DIFFERS)
+        return
+    port.check()
+    if not paths:
+        raise AttnvizError("there is no dump", "attnviz diagnose dump.npz; attnviz probe makes one")
+    dumps = read_dumps(paths, arrays.dtypes())
     with progress("hypotheses") as bar:
         found = first_that_differs(dumps, _request(wanted, arrays), _counted(bar))
     emit([Report(diagnosis_views(found), found.manifest(), {})], out)

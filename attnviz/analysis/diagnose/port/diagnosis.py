@@ -84,9 +84,9 @@ class PortCause:
     """The stages of the layer that it makes right."""
 
     def text(self) -> str:
-        """`no RoPE`, `a bias left out (query)`."""
+        """`no RoPE`, `a bias left out: query`."""
         each = zip(self.titles, self.words, strict=True)
-        return " + ".join(say(title) + (f" ({words})" if words else "") for title, words in each)
+        return " + ".join(say(title) + (f": {words}" if words else "") for title, words in each)
 
     def manifest(self) -> dict[str, Any]:
         """As JSON."""
@@ -97,6 +97,7 @@ class PortCause:
                 f"{title}: {words}" if words else str(title)
                 for title, words in zip(self.titles, self.words, strict=True)
             ],
+            "parameter": {"how": list(self.words)} if any(self.words) else {},
             "rms": self.rms,
             "explains": list(self.explained),
         }
@@ -117,7 +118,7 @@ class PortDiagnosis:
     case: Case | None = None
     """Where attention itself deviates from its q, k and v, or may: for the search of mistakes."""
     layers: tuple[str, ...] = ()
-    """All blocks in which something deviates from the input that the dump has of them."""
+    """The blocks in which something deviates by itself: from what the dump has at their input."""
     notes: tuple[str, ...] = ()
     """How the dump was read."""
     unread: tuple[str, ...] = field(default=())
@@ -132,7 +133,13 @@ class PortDiagnosis:
             "model": self.model,
             "dtype": self.dtype,
             "first": None if self.first is None else self.first.manifest(),
-            "causes": [cause.manifest() for cause in self.causes],
+            "causes": [
+                {
+                    **cause.manifest(),
+                    "equivalent": [each.id for each in self.causes if each is not cause],
+                }
+                for cause in self.causes
+            ],
             "stages": [each.manifest() for each in self.rows],
             "layers": list(self.layers),
             "not_read": list(self.unread),
@@ -173,6 +180,8 @@ class _Block(NamedTuple):
 
     place: Place
     x: Array
+    by_itself: bool
+    """Whether what it read is right, or the dump's own: what deviates in it began in it."""
     ours: Stages
     floors: Mapping[At, Floor]
     found: tuple[tuple[Given, Fitted | None], ...]
@@ -285,7 +294,7 @@ def _result(
         causes=tuple(causes),
         case=case,
         layers=tuple(dict.fromkeys(f"{b.place.stack}.{b.place.layer}" for b in blocks
-                                   if any(r in off for r in b.rows))),
+                                   if b.by_itself and any(r in off for r in b.rows))),
         notes=_notes(rows, reader),
         unread=tuple(
             name for name, x in arrays.items()
@@ -418,6 +427,7 @@ def _blocks(
     """Every block of a stack beside what the dump has of it."""
     x64 = np.asarray(x, np.float64)
     xhalf = x
+    by_itself = True
     for place in places(stack, stream, memory):
         ours = place.run(x)
         exact = _exact(place).run(x64)
@@ -437,9 +447,12 @@ def _blocks(
             # then queries that are ours before their rotation were to be those behind it
             found = tuple((given, _behind(given, fit, ours, reader)) for given, fit in found)
             rows = _rows(found, floors)
-        yield _Block(place, x, ours, floors, found, _elsewhere(rows))
+        rows = _elsewhere(rows)
+        yield _Block(place, x, by_itself, ours, floors, found, rows)
         out = At(place.stack, place.layer + 1, "hidden")
         theirs = reader.hidden(out, ours)
+        right = by_itself and all(each.holds or each.elsewhere for each in rows)
+        by_itself = right or theirs is not None
         if theirs is None:
             x, x64, xhalf = ours[out], exact[out], ours[out] if half is None else half[out]
         else:

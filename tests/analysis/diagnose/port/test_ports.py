@@ -251,3 +251,13 @@ def test_the_manifest_is_json(ports):
     content = json.loads(json.dumps(found.manifest(), allow_nan=False))
     assert content["first"]["stage"] == "decoder.0.self/weights"
     assert content["causes"][0]["what"] == ["a bias left out: query"]
+
+
+def test_what_follows_from_a_mistake_is_not_taken_for_another(ports):
+    dump = dump_of(ports, "scale-none")
+    model = load_model(str(FAMILIES / "llama"))
+    assert diagnose_port(model, dump).layers == ("decoder.0", "decoder.1")
+    del dump["hidden_states"]  # the second block reads what the first one spoilt
+    found = diagnose_port(model, dump)
+    assert found.layers == ("decoder.0",)
+    assert [each.at.name for each in found.rows if not each.holds][-1] == "decoder.1.self/attended"
