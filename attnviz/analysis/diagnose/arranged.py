@@ -72,7 +72,8 @@ def attempts(dump: Dump, request: Request, source: Source) -> Iterator[Attempt]:
         if "hd" not in pattern.split():
             yield Attempt(pattern, None, rank + source.rank)
             continue
-        for number, n_head in enumerate(head_counts(dump, request, source.q.shape[-1])):
+        widths = source.q.shape[-1], source.k.shape[-1]
+        for number, n_head in enumerate(head_counts(dump, request, *widths)):
             more = min(number, MAX_HEADS_RANK)
             yield Attempt(pattern, n_head, rank + source.rank + more)
     if source.q.ndim == 3 and request.layout is None:
@@ -383,10 +384,12 @@ def _near(x: Array, other: Array) -> bool:
 
 def unfit(dump: Dump, misfits: Mapping[str, str], roles: tuple[str, ...]) -> AttnvizError:
     """What to say where no order of axes fits, with all that were tried."""
+    side_by_side = any("hd" in pattern for pattern in misfits)
     tried = "; ".join(f"as {spelled(pattern)}, {why}" for pattern, why in misfits.items())
     return AttnvizError(
         f"{dump.where}: {dump.described(*roles)} fit together in no order of axes: {tried}",
-        "if the axes of q are others: --layout, a letter an axis: bhnd, bnhd, nbhd, bnd",
+        "if the axes of q are others: --layout, a letter an axis: bhnd, bnhd, nbhd, bnd"
+        + ("; heads that lie side by side: --heads N" if side_by_side else ""),
     )
 
 

@@ -191,14 +191,14 @@ SMALL = 1 << 20
 def _chosen(cases: Sequence[Case], step: Step) -> Case:
     """The first reading that the dump agrees with, else the first one under which a single mistake
     explains it, else the likeliest one."""
-    likely = [case for case in cases if case.rank < UNLIKELY][:MAX_READINGS]
+    likely = [case for case in cases if case.rank < UNLIKELY]
     if len(cases) == 1 or not likely:
         return cases[0]
     judges = [Judge(case, _evenly(case.wanted.n_q, 3), case.dtype) for case in likely]
     for judge in judges:
         if judge.reference.holds:
             return judge.case
-    for judge in judges if len(judges) > 1 else ():
+    for judge in judges[:MAX_READINGS] if len(judges) > 1 else ():
         alike, _ = explanations(judge, Search(judge, step).tried(single(judge.case.wanted)))
         if alike:
             return judge.case
@@ -209,7 +209,7 @@ EXACT = ("float64", "float32")
 """Types in which no mistake is as small as rounding: who agrees within it made none."""
 
 MAX_READINGS = 6
-"""Readings that are looked at."""
+"""Readings under which mistakes are tried."""
 
 UNLIKELY = 5
 """The rank of readings that only a mistake would make."""

@@ -73,7 +73,11 @@ def unpacked(
     qkv: Qkv, out: Array | None, where: Starts, masking: Masking, alignment: str
 ) -> Together:
     """The texts of q, k, v and the output [1, n_head, n, d_v], each under the rules of `masking`:
-    causal, and the window."""
+    causal, and the window.
+
+    Raises:
+        Misfit: there is none.
+    """
     rule = Rule(masking.causal, masking.left)
     plain = masking.right is None and alignment == "lower_right"
     texts = []
@@ -92,6 +96,8 @@ def unpacked(
                 None if plain else _visible(masking, n_q, n_k, alignment),
             )
         )
+    if not texts:
+        raise Misfit("no text has both queries and keys")
     return together(texts, rule if plain else Rule())
 
 

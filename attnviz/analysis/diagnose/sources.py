@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -148,8 +149,8 @@ def weight_of(x: Array, weight: Array) -> Array | None:
     return None
 
 
-def head_counts(dump: Dump, request: Request, width: int) -> list[int]:
-    """How many heads may lie side by side in a width of q."""
+def head_counts(dump: Dump, request: Request, width: int, k_width: int) -> list[int]:
+    """How many heads may lie side by side in a width of q, beside that of k."""
     said = request.n_head or scalar(dump, "n_head")
     if said:
         return [int(said)]
@@ -160,8 +161,12 @@ def head_counts(dump: Dump, request: Request, width: int) -> list[int]:
             found = [x.shape[axis] for axis in axes if width % x.shape[axis] == 0]
             if found:
                 return found
-    likely = [width // d for d in USUAL_WIDTHS if width % d == 0 and width // d > 1]
-    return [1, *likely[:MAX_HEADS]]
+    common = math.gcd(width, k_width)
+    divisors = [d for d in range(common, 1, -1) if common % d == 0]
+    widths = [d for d in USUAL_WIDTHS if d in divisors and d < width]
+    one = [1] if width == k_width else []
+    rest = [d for d in divisors if d not in widths and d < width]
+    return [*one, *(width // d for d in (*widths, *rest)[:MAX_HEADS])] or [1]
 
 
 # one array for q, k and v
@@ -176,7 +181,7 @@ def _fused(dump: Dump, request: Request, x: Array, name: str) -> Iterator[Source
     made = list(_side_by_side(dump, request, x))
     if not made:
         raise AttnvizError(
-            f"{dump.where}: {name}: its width {x.shape[-1]} is not divided into q, k and v",
+            f"{dump.where}: {name}: its last axis is not divided into q, k and v",
             "say how many heads there are: --heads N; or save n_head and n_kv_head",
         )
     yield from made
@@ -196,12 +201,14 @@ def _stacked(x: Array) -> Iterator[Source]:
 
 def _side_by_side(dump: Dump, request: Request, x: Array) -> Iterator[Source]:
     """Of [b, n, width]: [Q|K|V], or q, k and v of one head (or group of heads) after another."""
+    if x.ndim not in (2, 3):
+        return
     width = x.shape[-1]
     patterns = TOKENS_FIRST if x.ndim == 3 else ("n h d",)
     known = request.n_head or scalar(dump, "n_head")
-    if x.ndim not in (2, 3) or (width % 3 and not known):
+    if width % 3 and not known:
         return
-    for number, n_head in enumerate(head_counts(dump, request, width // 3)):
+    for number, n_head in enumerate(head_counts(dump, request, width // 3, width // 3)):
         for n_kv_head in _groups(dump, n_head, width):
             d = width // (n_head + 2 * n_kv_head)
             for rank, (words, parts) in enumerate(_orders(x, n_head, n_kv_head, d)):

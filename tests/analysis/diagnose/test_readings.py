@@ -201,6 +201,16 @@ def test_heads_side_by_side_that_nobody_counts(generator):
     out = attnviz.attend(q, k, v).context
     case = read(q=merged(q), k=merged(k), v=merged(v), out=merged(out))
     np.testing.assert_array_equal(case.wanted.q, q)
+    assert case.rank < UNLIKELY
+
+
+def test_fewer_heads_of_keys_side_by_side_that_nobody_counts(qkv):
+    q, k, v = qkv
+    v = v[..., :D]
+    out = attnviz.attend(q, k, v, causal=True).context
+    case = read(q=merged(q), k=merged(k), v=merged(v), out=merged(out))
+    np.testing.assert_array_equal(case.wanted.k, k)
+    assert case.rank < UNLIKELY
 
 
 def test_no_batch_and_no_heads(qkv):

@@ -101,7 +101,9 @@ def test_keys_and_values_in_one_array(qkv, out):
 
 
 def test_a_fused_width_that_nobody_divides(generator):
-    with pytest.raises(AttnvizError, match="its width 97 is not divided into q, k and v") as caught:
+    with pytest.raises(
+        AttnvizError, match="its last axis is not divided into q, k and v"
+    ) as caught:
         readings(dump_of(qkv=generator.normal(size=(B, N, 97)), out=np.ones((B, N, 97))))
     assert "--heads" in caught.value.hint
 
