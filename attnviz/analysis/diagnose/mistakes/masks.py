@@ -212,6 +212,12 @@ def filled_with_infinity(c: Computation) -> Iterator[Variant]:
 
 
 SMALL_FILLS = (-1.0, -10.0, -2.0, -5.0, -20.0, -50.0)
+OTHER_FILLS = (
+    1.0,
+    -0.1,
+    -0.5,
+    *(-float(n) for n in (3, 4, 6, 7, 8, 9, 12, 15, 16, 25, 30, 32, 40)),
+)
 FILLS = (-1e9, -1e4, -100.0, -1e5, -1e3, -65504.0, -1e10, -float(np.finfo(np.float32).max))
 """Numbers that people write for −∞."""
 NEGLIGIBLE = 45.0
@@ -232,6 +238,22 @@ NEGLIGIBLE = 45.0
 def filled_with_little(c: Computation) -> Iterator[Variant]:
     """Hidden keys keep some weight."""
     yield from _fills_that_show(c, SMALL_FILLS)
+
+
+@MISTAKES.add(
+    id="M3",
+    family="mask",
+    title=to_say("masked scores set to {value:g}, which hides only a little"),
+    computed="softmax(where(visible, S, {value:g})) V",
+    wanted=RIGHT,
+    fix="scores.masked_fill(~mask, float('-inf'))  # not {value:g}",
+    threads=("awslabs/gluonts#1401", "hyunwoongko/transformer#10"),
+    detect="parameter",
+    rarity=9,
+)
+def filled_with_another_number(c: Computation) -> Iterator[Variant]:
+    """A number that is seldom written for -∞."""
+    yield from _fills_that_show(c, OTHER_FILLS)
 
 
 @MISTAKES.add(
@@ -828,14 +850,24 @@ def mask_of_another_head(c: Computation) -> Iterator[Variant]:
     )
     n_batch = len(c.q)
     if n_batch > 1:
-        item, head = np.divmod(np.arange(n_batch * c.n_head).reshape(-1, n_batch).T, c.n_head)
-
-        def strided(seen: Bool) -> Bool:
-            whole = np.broadcast_to(seen, (n_batch, c.n_head, *seen.shape[2:]))
-            return np.asarray(whole[item, head])
-
+        counted = np.arange(n_batch * c.n_head)
+        item, head = np.divmod(counted.reshape(c.n_head, n_batch).T, c.n_head)
         words = to_say("counted as h · n_batch + b")
-        yield Variant(misread(c, strided), {"head": "head (h · n_batch + b) mod n_head"}, words)
+        parameter = {"head": "head (h · n_batch + b) mod n_head"}
+        yield Variant(misread(c, _at(item, head)), parameter, words)
+        head, item = np.divmod(counted.reshape(n_batch, c.n_head), n_batch)
+        words = to_say("stored as h · n_batch + b, read as b · n_head + h")
+        parameter = {"head": "head ⌊(b · n_head + h) / n_batch⌋"}
+        yield Variant(misread(c, _at(item, head)), parameter, words)
+
+
+def _at(item: Array, head: Array) -> Callable[[Bool], Bool]:
+    """The masks at these items and heads, [n_batch, n_head] each."""
+
+    def read(seen: Bool) -> Bool:
+        return np.asarray(np.broadcast_to(seen, (*item.shape, *seen.shape[2:]))[item, head])
+
+    return read
 
 
 @MISTAKES.add(
@@ -854,8 +886,10 @@ def mask_in_one_place(c: Computation) -> Iterator[Variant]:
         return
     first_head = np.arange(c.n_head)[:, None, None] == 0
     first_item = np.arange(len(c.q))[:, None, None, None] == 0
+    seen = c.masking.visible(np.unique(np.linspace(0, c.n_q - 1, 64).astype(int)), c.n_k)
     for only, first in (("head 0", first_head), ("item 0", first_item)):
-        if first.size > 1:
+        hides = seen is not None and not (seen | ~first).all()
+        if first.size > 1 and hides:
             yield Variant(misread(c, _seen_outside(first)), {"only": only})
 
 

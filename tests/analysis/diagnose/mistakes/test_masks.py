@@ -124,6 +124,7 @@ def test_filled() -> None:
     )
     for value in (-1.0, -10.0):
         assert_is(one("filled_with_little", c, value=value), c, fills(right_padded, value))
+    assert_is(one("filled_with_another_number", c, value=-7.0), c, fills(right_padded, -7.0))
 
 
 def test_filled_with_infinity() -> None:
@@ -383,12 +384,23 @@ def test_masks_of_other_heads() -> None:
     flat = custom.reshape(N_BATCH * N_HEAD, N, N)
     strided = hides(lambda b, h, i, j: bool(flat[h * N_BATCH + b, i, j]))
     assert_is(one(name, c, head="head (h · n_batch + b) mod n_head"), c, strided)
+    other = custom.swapaxes(0, 1).reshape(custom.shape)
+    assert_is(
+        one(name, c, head="head ⌊(b · n_head + h) / n_batch⌋"),
+        c,
+        hides(lambda b, h, i, j: bool(other[b, h, i, j])),
+    )
 
 
 def test_mask_in_one_place() -> None:
     c = square()
     head = hides(lambda b, h, i, j: h > 0 or right_padded(b, h, i, j))
     assert_is(one("mask_in_one_place", c, only="head 0"), c, head)
+    assert not [
+        v
+        for v in variants("mask_in_one_place", square(causal=False))
+        if v.parameter["only"] == "item 0"
+    ], "the first text has no padding"
     item = hides(lambda b, h, i, j: b > 0 or right_padded(b, h, i, j))
     assert_is(one("mask_in_one_place", c, only="item 0"), c, item)
 
