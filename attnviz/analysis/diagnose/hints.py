@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from attnviz.analysis.diagnose.case import Case
-from attnviz.analysis.diagnose.computation import Computation, compute
-from attnviz.analysis.diagnose.dropout import dropout
+from attnviz.analysis.diagnose.computation import Computation, as_it_is, compute
+from attnviz.analysis.diagnose.dropout import Dropout, dropout, refined
 from attnviz.analysis.diagnose.facts import Dropped
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.noise import EPS
@@ -78,8 +78,22 @@ def dropped(judge: Judge) -> Dropped | None:
     for kind, (weights, error) in zip(kinds, known_weights(case, np.arange(c.n_q)), strict=True):
         found = dropout(wanted, weights, error)
         if kind is not None and found is not None and found.kind == kind:
-            return Dropped(found.kept, found.rate, found.ratio, found.n_dropped, found.n_kept)
+            return _facts(found, wanted, case, np.arange(c.n_q))
     return None
+
+
+def _facts(found: Dropout, wanted: Array, case: Case, rows: Array) -> Dropped:
+    """As facts of the whole dump, with small weights sorted by the outputs, if they are there."""
+    c, kept = case.wanted, found.kept
+    if "context" in case.given and c.finish is as_it_is:
+        v = np.asarray(c.spread(c.v, c.n_head), np.float64)
+        out = np.asarray(case.given["context"][:, :, rows], np.float64)
+        kept = refined(kept, wanted * found.ratio, v, out)
+    whole = np.ones((*wanted.shape[:2], c.n_q, c.n_k), bool)
+    whole[:, :, rows] = kept
+    counts = wanted > 0
+    n_dropped, n = int((counts & ~kept).sum()), int(counts.sum())
+    return Dropped(whole, found.rate, found.ratio, n_dropped, n - n_dropped)
 
 
 def _kind(wanted: Array, weights: Array, error: float) -> str | None:
@@ -106,12 +120,11 @@ def _dropped_in(case: Case, rows: Array) -> Dropped | None:
     if weights is None:
         return None
     c = case.wanted
-    found = dropout(compute(c.at(rows)).weights, weights.values, weights.error)
+    wanted = compute(c.at(rows)).weights
+    found = dropout(wanted, weights.values, weights.error)
     if found is None or found.kind != "left on":
         return None
-    kept = np.ones((*out.shape[:2], c.n_q, c.n_k), bool)
-    kept[:, :, rows] = found.kept
-    return Dropped(kept, found.rate, found.ratio, found.n_dropped, found.n_kept)
+    return _facts(found, wanted, case, rows)
 
 
 def known_weights(case: Case, rows: Array) -> Iterator[tuple[Array, float]]:

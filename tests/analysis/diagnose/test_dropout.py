@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.diagnose.computation import compute
-from attnviz.analysis.diagnose.dropout import dropout
+from attnviz.analysis.diagnose.dropout import dropout, refined
 from tests.analysis.diagnose import examples
 
 
@@ -101,3 +101,20 @@ def test_a_softmax_at_another_temperature_is_no_dropout() -> None:
     c = examples.causal()
     wanted = compute(c).weights
     assert dropout(wanted, compute(replace(c, scale=1.0)).weights) is None
+
+
+def test_outputs_sort_weights_that_cannot_be_told_alone() -> None:
+    """A tenth of the decisions is wrong at first; outputs are rounded to float16."""
+    rng = np.random.default_rng(2)
+    w, v = weights(), rng.normal(size=(2, 3, 13, 17))
+    left = kept(0.2, w.shape)
+    out = (np.where(left, w, 0) @ v).astype(np.float16).astype(float)
+    guess = left ^ (rng.random(left.shape) < 0.1)
+    found = refined(guess, w, v, out)
+    assert (guess != left).sum() > 50
+    assert (found != left)[w > 0.01].mean() < 0.01
+    assert (
+        np.abs(np.where(found, w, 0) @ v - out).max()
+        < np.abs(np.where(guess, w, 0) @ v - out).max()
+    )
+    np.testing.assert_array_equal(refined(left, w, v, np.where(left, w, 0) @ v), left)

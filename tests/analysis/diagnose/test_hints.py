@@ -13,6 +13,7 @@ from attnviz.analysis.diagnose.diagnosis import diagnose
 from attnviz.analysis.diagnose.hints import hinted
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.masking import Masking
+from attnviz.analysis.diagnose.noise import rounding
 from attnviz.nn.types import Array
 from tests.analysis.diagnose import examples
 from tests.analysis.diagnose.examples import N_HEAD, N_KV_HEAD
@@ -52,6 +53,18 @@ def test_dropout_is_found_in_weights_or_outputs(stages: tuple[str, ...]) -> None
     assert (cause.id, cause.explains, others) == ("D1", True, [])
     assert cause.parameter["p"] == RATE
     assert cause.parameter["dropped"] == (~left & counts).sum()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_dropout_in_half_precision(dtype: str) -> None:
+    """Single weights can hardly be told from such outputs."""
+    to = rounding(dtype)
+    c = examples.plain(n_q=31)
+    c = replace(c, q=to(c.q), k=to(c.k), v=to(c.v))
+    given, _ = dropped(c)
+    cause, *_ = diagnose([case(c, {"context": to(given["context"])}, dtype)]).causes
+    assert (cause.id, cause.explains) == ("D1", True)
+    assert cause.parameter["p"] == RATE
 
 
 def test_dropout_that_is_not_rescaled() -> None:
