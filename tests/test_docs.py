@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from tests import names_page
+from tests import mistakes_page, names_page
 from tests.conftest import HERE
 
 ROOT = HERE.parent
@@ -131,6 +131,11 @@ def test_every_link_leads_somewhere():
 
 def test_the_page_of_names_is_what_is_registered():
     assert names_page.PAGE.read_text("utf-8") == names_page.page(), "python -m tests.names_page"
+
+
+def test_the_page_of_mistakes_is_what_is_registered():
+    page = mistakes_page.PAGE.read_text("utf-8")
+    assert page == mistakes_page.page(), "python -m tests.mistakes_page"
 
 
 def test_the_readme_is_short():

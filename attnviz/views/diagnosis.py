@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from attnviz.analysis.diagnose.apart import Suggestion
 from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.diagnosis import Cause, Diagnosis
 from attnviz.analysis.diagnose.recover import Bias, Recovered, SeenKeys
-from attnviz.analysis.diagnose.registry import MistakeEntry, Variant
+from attnviz.analysis.diagnose.registry import MistakeEntry, Variant, filled
 from attnviz.analysis.diagnose.survey import Survey
 from attnviz.analysis.diagnose.where import orders, ranges, where
 from attnviz.language import say, to_say
@@ -148,7 +148,7 @@ def _formulas(entry: MistakeEntry, variant: Variant, fix: str) -> Iterator[Line]
         (say("fix"), say(fix)),
     ):
         if text:
-            yield Line(_formatted(text, variant.parameter), term)
+            yield Line(filled(text, variant.parameter), term)
 
 
 def _threads(causes: Sequence[Cause]) -> Iterator[str]:
@@ -268,25 +268,6 @@ def _queries(survey: Survey) -> Axis:
 
 def _filled(entry: MistakeEntry, variant: Variant) -> str:
     """The title with its parameters, and the variant in words."""
-    text = _formatted(say(entry.title), variant.parameter)
+    text = filled(say(entry.title), variant.parameter)
     words = say(variant.words)
     return f"{text}: {words}" if words and words not in text else text
-
-
-def _formatted(text: str, parameter: Mapping[str, object]) -> str:
-    """A text with the parameters of a mistake in it; as it is where they are not among them."""
-    try:
-        return text.format_map({name: _short(value) for name, value in parameter.items()})
-    except (KeyError, IndexError, ValueError):
-        return text
-
-
-class _Number(float):
-    """Six digits, where a text does not say how many."""
-
-    def __format__(self, spec: str) -> str:
-        return super().__format__(spec or ".6g")
-
-
-def _short(value: object) -> object:
-    return _Number(value) if isinstance(value, float) else value

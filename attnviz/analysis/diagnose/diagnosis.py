@@ -16,6 +16,7 @@ from attnviz.analysis.diagnose.hints import hinted
 from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_half
 from attnviz.analysis.diagnose.noise import DTYPES, rms
 from attnviz.analysis.diagnose.recover import Recovered, recover
+from attnviz.analysis.diagnose.registry import filled
 from attnviz.analysis.diagnose.rotation import searched_base
 from attnviz.analysis.diagnose.search import (
     Explained,
@@ -67,8 +68,14 @@ class Cause:
     def manifest(self, fixes: Mapping[str, str] | None = None) -> dict[str, Any]:
         """As JSON; `fixes` are what the conventions say instead of the mistakes themselves."""
         hypothesis = self.best.hypothesis
-        fixes = fixes or {}
         ids = ["+".join(each.hypothesis.ids) for each in self.equivalent]
+        texts: dict[str, list[str]] = {"title": [], "computed": [], "wanted": [], "fix": []}
+        for entry, variant in zip(hypothesis.entries, hypothesis.variants, strict=True):
+            fix = (fixes or {}).get(entry.name, entry.fix)
+            for field, text in zip(
+                texts, (entry.title, entry.computed, entry.wanted, fix), strict=True
+            ):
+                texts[field].append(filled(text, variant.parameter))
         return {
             "id": self.id,
             "ids": list(hypothesis.ids),
@@ -78,9 +85,7 @@ class Cause:
             "rms": self.survey.rms,
             "max": self.survey.largest,
             "explains": self.explains,
-            "computed": [entry.computed for entry in hypothesis.entries],
-            "wanted": [entry.wanted for entry in hypothesis.entries],
-            "fix": [fixes.get(entry.name, entry.fix) for entry in hypothesis.entries],
+            **texts,
             "threads": [thread for entry in hypothesis.entries for thread in entry.threads],
         }
 

@@ -47,6 +47,22 @@ class Variant(NamedTuple):
     """The same in words, where the entry's title does not say it: `1/√512`."""
 
 
+class _Number(float):
+    """Six digits, where a text does not say how many."""
+
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec or ".6g")
+
+
+def filled(text: str, parameter: Mapping[str, Any]) -> str:
+    """A text with the parameters of a mistake in it; as it is where they are not among them."""
+    values = {k: _Number(v) if isinstance(v, float) else v for k, v in parameter.items()}
+    try:
+        return text.format_map(values)
+    except (KeyError, IndexError, ValueError):
+        return text
+
+
 @dataclass(frozen=True)
 class MistakeEntry(Entry):
     """A function of the wanted computation, `(Computation) -> Iterator[Variant]`."""
