@@ -7,7 +7,7 @@ the reference computations of msit's `opcheck`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from attnviz.analysis.diagnose.computation import (
 from attnviz.analysis.diagnose.facts import Facts
 from attnviz.analysis.diagnose.inputs import Inputs, Named
 from attnviz.analysis.diagnose.masking import in_rows
-from attnviz.analysis.diagnose.texts import together
+from attnviz.analysis.diagnose.texts import picked_texts, together
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array, floating
@@ -160,21 +160,32 @@ def case_of(
     inputs = Inputs(f"{operator} of ATB", dump, OWN_NAMES)
     _check_supported(operator, p)
     read = (read_self if operator == "SelfAttention" else read_paged)(inputs, p)
-    joined = together(read.texts, read.rule)
-    factor = _per_query(read.log_n, len(joined.q))
+    picked = picked_texts(read.texts)
+    joined = together(picked.texts, read.rule)
+    slopes = inputs.get("slopes") if p["maskType"] in atb.SLOPED else None
     said = p["qkScale"] if request.scale is None else request.scale
-    facts = Facts(request.d_model, mask=joined.mask, alibi=inputs.get("slopes"), paged=read.paged)
+    facts = Facts(
+        request.d_model,
+        mask=joined.mask,
+        alibi=None if slopes is None else slopes.reshape(-1)[picked.heads],
+        paged=None if picked.reading else read.paged,
+    )
     wanted = computation(
         *(floating(x) for x in (joined.q, joined.k, joined.v)),
         scale=said,
         masking=joined.masking,
         bias=joined.bias,
-        steps=steps_of(operator, p, order, factor),
+        steps=steps_of(operator, p, order, joined.factor),
         facts=facts,
     )
     out = {} if joined.out is None else {"context": floating(joined.out)}
     dtype = inputs.coarsest(OUT_ROLES)
-    reading = (_texts_sentence(read), *read.notes, *_notes(operator, p, given, wanted.d_k))
+    reading = (
+        _texts_sentence(read),
+        *picked.reading,
+        *read.notes,
+        *_notes(operator, p, given, wanted.d_k),
+    )
     return Case(wanted, out, dtype, layout=read.layout, reading=reading)
 
 
@@ -195,14 +206,6 @@ def _texts_sentence(read: Read) -> str:
         n_q=sum(len(text.q) for text in read.texts),
         n_k=sum(len(text.k) for text in read.texts),
     )
-
-
-def _per_query(log_n: Sequence[Array] | None, n_batch: int) -> Array | None:
-    """[n_batch, 1, n_q, 1] of what the queries of each text are multiplied by."""
-    if log_n is None:
-        return None
-    joined = np.stack(log_n) if n_batch == len(log_n) else np.concatenate(log_n)[None]
-    return joined[:, None, :, None]
 
 
 def steps_of(operator: str, p: Params, order: str, log_n: Array | None = None) -> tuple[Step, ...]:

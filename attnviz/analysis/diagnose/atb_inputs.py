@@ -29,8 +29,6 @@ class Read(NamedTuple):
     rule: Rule
     layout: str
     notes: tuple[str, ...] = ()
-    log_n: Sequence[Array] | None = None
-    """[n_q] of each text"""
     paged: Paged | None = None
 
 
@@ -44,9 +42,9 @@ def read_self(inputs: Inputs, p: Params) -> Read:
         texts = _with_cache(inputs, p)
     _check_heads(inputs, p, texts)
     inputs.check(texts)
-    log_n = _log_n(inputs, p, texts)
+    texts = _with_log_n(inputs, p, texts)
     layout = "bhnd" if p["inputLayout"] == atb.BNSD else "nhd"
-    return _masked(inputs, p, texts)._replace(layout=layout, log_n=log_n)
+    return _masked(inputs, p, texts)._replace(layout=layout)
 
 
 def read_paged(inputs: Inputs, p: Params) -> Read:
@@ -70,9 +68,9 @@ def read_paged(inputs: Inputs, p: Params) -> Read:
         ]
         texts, notes = _with_masks(inputs, texts, parts, 0)
     rule = Rule(causal=mask is None and p["calcType"] == atb.SPEC)
-    log_n = _log_n(inputs, p, texts)
+    texts = _with_log_n(inputs, p, texts)
     alone = paged if all(len(text.q) == len(texts[0].q) for text in texts) else None
-    return Read(texts, rule, "nhd", notes, log_n, alone)
+    return Read(texts, rule, "nhd", notes, alone)
 
 
 def tokens(inputs: Inputs, role: str, n_head: int) -> Array:
@@ -471,18 +469,18 @@ def _mask_notes(inputs: Inputs, ones: bool, parts: Sequence[Array]) -> tuple[str
     return (to_say("{mask}: -10000 or less hides a key", mask=name),)
 
 
-def _log_n(inputs: Inputs, p: Params, texts: Sequence[Text]) -> list[Array] | None:
-    """What the scores of each query are multiplied by, [n_q] a text: logN is [maxSeqLen] of the
-    places of new tokens, or [batch] where each text has one."""
+def _with_log_n(inputs: Inputs, p: Params, texts: list[Text]) -> list[Text]:
+    """The texts with what their scores are multiplied by: logN is [maxSeqLen] of the places of new
+    tokens, or [batch] where each text has one."""
     if p["scaleType"] != atb.LOGN:
-        return None
+        return texts
     factors = inputs.need("[maxSeqLen] or [batch]", "log_n").reshape(-1)
     single = all(len(text.q) == 1 for text in texts)
     if single and len(factors) == len(texts):
-        return [factors[i : i + 1] for i in range(len(texts))]
+        return [text._replace(factor=factors[i : i + 1]) for i, text in enumerate(texts)]
     longest = max(len(text.q) for text in texts)
     if len(factors) < longest:
         raise inputs.error(
             f"has {len(factors)} numbers; the longest text has {longest} queries", "log_n"
         )
-    return [factors[: len(text.q)] for text in texts]
+    return [text._replace(factor=factors[: len(text.q)]) for text in texts]

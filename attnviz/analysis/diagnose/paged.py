@@ -11,7 +11,7 @@ from attnviz.analysis.diagnose.computation import computation
 from attnviz.analysis.diagnose.facts import Facts, Paged
 from attnviz.analysis.diagnose.inputs import Inputs, Named, brief
 from attnviz.analysis.diagnose.params import number, values_of, whole
-from attnviz.analysis.diagnose.texts import Rule, Text, together
+from attnviz.analysis.diagnose.texts import Rule, Text, picked_texts, together
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array, floating
@@ -103,7 +103,8 @@ def _read(p: Mapping[str, Any], dump: Named, request: Request) -> Case:
     if slopes is not None:
         texts = [text._replace(bias=alibi(slopes, *text.sizes)) for text in texts]
     window = request.window or p["sliding_window"]
-    joined = together(texts, Rule(True, window - 1 if window else None))
+    picked = picked_texts(texts)
+    joined = together(picked.texts, Rule(True, window - 1 if window else None))
     scale = p["scale"] if request.scale is None else request.scale
     wanted = computation(
         *(floating(x) for x in (joined.q, joined.k, joined.v)),
@@ -111,11 +112,17 @@ def _read(p: Mapping[str, Any], dump: Named, request: Request) -> Case:
         masking=joined.masking,
         bias=joined.bias,
         softcap=request.softcap or p["logits_soft_cap"] or 0.0,
-        facts=Facts(request.d_model, paged=paged if len(joined.q) > 1 else None, alibi=slopes),
+        facts=Facts(
+            request.d_model,
+            paged=paged if len(joined.q) == len(paged.lengths) and not picked.reading else None,
+            alibi=None if slopes is None else slopes.reshape(-1)[picked.heads],
+        ),
     )
     given = {} if joined.out is None else {"context": floating(joined.out)}
     dtype = inputs.coarsest(("q", "k_cache", "v_cache", "kv_cache", "context"))
-    return Case(wanted, given, dtype, layout="nhd", reading=(_sentence(texts, paged),))
+    return Case(
+        wanted, given, dtype, layout="nhd", reading=(_sentence(texts, paged), *picked.reading)
+    )
 
 
 def _sentence(texts: list[Text], paged: Paged) -> str:

@@ -3,14 +3,20 @@ one after another."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.diagnose.masking import Masking, Segments, recognised
+from attnviz.language import to_say
 from attnviz.nn.types import Array, Bool
+
+MAX_CELLS = 1 << 25
+"""Of the scores: (2, 8, 512, 512) are 2 ** 22."""
+MAX_NUMBERS = 1 << 26
+"""Of q, k and v together."""
 
 
 class Text(NamedTuple):
@@ -28,6 +34,8 @@ class Text(NamedTuple):
     """[n_head or 1, n_q, n_k], True = visible"""
     bias: Array | None = None
     """[n_head or 1, n_q, n_k]"""
+    factor: Array | None = None
+    """[n_q]: what the scores of each query are multiplied by"""
     mask: Array | None = None
     """[n_head or 1, n_q, n_k]: what the dump itself holds, of which `visible` and `bias` were
     made."""
@@ -55,6 +63,75 @@ def misfit(texts: Sequence[Text]) -> str | None:
     return None
 
 
+class PickedTexts(NamedTuple):
+    """Texts and heads that are looked at."""
+
+    texts: list[Text]
+    heads: Array
+    """[n_head]"""
+    reading: tuple[str, ...]
+    """What was left out, in a sentence; none if nothing was."""
+
+
+def picked_texts(texts: Sequence[Text]) -> PickedTexts:
+    """Evenly spaced texts, at least two, and then key/value heads with their query heads, as many
+    as can be computed in some seconds."""
+    n_text, (n_head, n_kv_head) = len(texts), (texts[0].q.shape[1], texts[0].k.shape[1])
+    count, n_kv = n_text, n_kv_head
+    while _is_too_much(_spaced(texts, count), n_kv / n_kv_head):
+        if count > 2:
+            count = max(2, count // 2)
+        elif n_kv > 1:
+            n_kv //= 2
+        else:
+            break
+    group = n_head // n_kv_head
+    kv_heads = np.unique(np.linspace(0, n_kv_head - 1, n_kv).round().astype(int))
+    heads = (kv_heads[:, None] * group + np.arange(group)).reshape(-1)
+    if count == n_text and n_kv == n_kv_head:
+        return PickedTexts([*texts], heads, ())
+    said = to_say(
+        "too large to be looked at whole: {count} of {n_text} texts and {n_some} of {n_head} heads",
+        count=count,
+        n_text=n_text,
+        n_some=len(heads),
+        n_head=n_head,
+    )
+    some = [_with_heads(text, heads, kv_heads) for text in _spaced(texts, count)]
+    return PickedTexts(some, heads, (said,))
+
+
+def _spaced(texts: Sequence[Text], count: int) -> list[Text]:
+    return [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, count).round().astype(int))]
+
+
+def _is_too_much(texts: Sequence[Text], share: float) -> bool:
+    """Whether so many texts, with this share of their heads, take long or much memory."""
+    n_q, n_k = (np.array([text.sizes[which] for text in texts]) for which in (0, 1))
+    side_by_side = len(set(n_q.tolist())) == 1
+    cells = n_q.sum() * (n_k.max() if side_by_side else n_k.sum()) * texts[0].q.shape[1]
+    n = sum(text.q.size + text.k.size + text.v.size for text in texts)
+    return bool(cells * share > MAX_CELLS or n * share > MAX_NUMBERS)
+
+
+def _with_heads(text: Text, heads: Array, kv_heads: Array) -> Text:
+    """The text with some of its heads."""
+    n_head = text.q.shape[1]
+
+    def of(x: Array | None) -> Array | None:
+        return x[heads] if x is not None and len(x) == n_head else x
+
+    return text._replace(
+        q=text.q[:, heads],
+        k=text.k[:, kv_heads],
+        v=text.v[:, kv_heads],
+        out=None if text.out is None else text.out[:, heads],
+        visible=of(text.visible),
+        bias=of(text.bias),
+        mask=of(text.mask),
+    )
+
+
 class Rule(NamedTuple):
     """What hides keys in every text: the last query stands at the last key."""
 
@@ -79,6 +156,8 @@ class Together(NamedTuple):
     bias: Array | None
     out: Array | None
     """[n_batch, n_head, n_q, d_v]"""
+    factor: Array | None
+    """[n_batch, 1, n_q, 1]"""
     mask: Array | None
     """As the dump holds it, with axes that broadcast to those of the scores."""
 
@@ -126,6 +205,7 @@ def _side_by_side(texts: Sequence[Text], rule: Rule) -> Together:
         masking=masking,
         bias=_stacked([text.bias for text in texts], n_k, 0),
         out=None if texts[0].out is None else np.stack([_out(text) for text in texts]),
+        factor=_factor([text.factor for text in texts], np.stack),
         mask=_stacked([text.mask for text in texts], n_k, 0),
     )
 
@@ -147,8 +227,15 @@ def _packed(texts: Sequence[Text], rule: Rule) -> Together:
         masking=masking,
         bias=_diagonal([text.bias for text in texts], texts, 0),
         out=None if texts[0].out is None else np.concatenate([_out(t) for t in texts], 1)[None],
+        factor=_factor([text.factor for text in texts], lambda own: np.concatenate(own)[None]),
         mask=_diagonal([text.mask for text in texts], texts, 0),
     )
+
+
+def _factor(factors: Sequence[Array | None], join: Callable[[list[Array]], Array]) -> Array | None:
+    """[n_batch, 1, n_q, 1] of what each text has, [n_q]."""
+    own = [factor for factor in factors if factor is not None]
+    return join(own)[:, None, :, None] if own else None
 
 
 def _out(text: Text) -> Array:

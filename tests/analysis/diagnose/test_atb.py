@@ -160,7 +160,7 @@ def test_slopes(kind):
     params = {**PREFILL, "maskType": kind, "kernelType": 1}
     case = read(params, {**arrays, "mask": np.zeros((256, 256)), "slopes": slopes})
     check(case, by_text(arrays, lambda t: score))
-    assert case.wanted.facts.alibi is slopes
+    np.testing.assert_array_equal(case.wanted.facts.alibi, slopes)
 
 
 def test_an_alibi_mask_is_added():
@@ -530,3 +530,18 @@ def test_inputs_are_found_in_a_file_by_atbs_names(tmp_path):
     made = conventions("atb", {**CACHED, "scaleType": 1, "batchRunStatusEnable": False})
     (case,) = readings(read_dump([tmp_path / "dump.npz"]), Request(conventions=made))
     check(case, compute(read({**CACHED, "scaleType": 1}, arrays).wanted).context[0].swapaxes(0, 1))
+
+
+def test_what_is_too_large_is_looked_at_in_part(monkeypatch):
+    """Evenly spaced texts, and heads with their keys' heads; the report says so."""
+    arrays = prefill(np.random.default_rng(26))
+    bias = np.random.default_rng(27).standard_normal((HEADS, 11, 11))
+    wanted = by_text(arrays, lambda text: lambda qk, h, i, j: qk * 0.3 + bias[h, i, j])
+    arrays = {**arrays, "mask": bias, "attnOut": wanted}
+    monkeypatch.setattr("attnviz.analysis.diagnose.texts.MAX_CELLS", 18 * 18 * 3)
+    case = read({**PREFILL, "maskType": "MASK_TYPE_ALIBI"}, arrays)
+    assert "too large to be looked at whole: 2 of 3 texts and 3 of 6 heads" in case.reading
+    assert case.wanted.q.shape == (1, 3, 18, WIDTH)
+    np.testing.assert_allclose(compute(case.wanted).context, case.given["context"], atol=1e-12)
+    kept = wanted[np.r_[0:7, 10:21]][:, :3]
+    np.testing.assert_array_equal(case.given["context"][0].swapaxes(0, 1), kept)
