@@ -148,6 +148,40 @@ def rope_of_the_other_style(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="O1",
     family="position",
+    title=to_say("RoPE of the style {style} on weights that are laid out for the other one"),
+    computed="q, k with the features {order}, rotated in pairs {pairs}",
+    wanted="weights and rotation of one style",
+    fix=to_say("permute the rows of w_q and w_k for the style, head by head, as converters do"),
+    threads=("huggingface/transformers#25199", "huggingface/nanotron#427"),
+    detect="more",
+    rarity=3,
+)
+def rope_on_weights_of_the_other_style(c: Computation) -> Iterator[Variant]:
+    """Weights of Meta in the code of Hugging Face, or the other way round, without the
+    permutation."""
+    rotary = c.facts.rotary
+    if rotary is None or angular(rotary, c.d_k).size < 3:
+        return
+    width = 2 * angular(rotary, c.d_k).size
+    halves = np.arange(width).reshape(2, -1)
+    half = rotary.style == "half"
+    order = halves.T.ravel() if half else halves.reshape(-1, 2).T.ravel()
+
+    def permuted(x: Array, at: Array, rotary: Rotary) -> Array:
+        features = np.r_[order, width : x.shape[-1]]
+        return rotated(x[..., features], at, rotary)
+
+    parameter = {
+        "style": rotary.style,
+        "order": "[0, d/2, 1, d/2 + 1, …]" if half else "[0, 2, 4, …, 1, 3, 5, …]",
+        "pairs": "(i, i + d/2)" if half else "(2i, 2i + 1)",
+    }
+    yield Variant(again(c, permuted, permuted), parameter)
+
+
+@MISTAKES.add(
+    id="O1",
+    family="position",
     title=to_say("RoPE with cos and sin in one order of the features and pairs in the other"),
     computed="x · cos + rotate(x) · sin, cos and sin {angles}, pairs {pairs}",
     wanted="cos and sin [θ₀, θ₁, … θ₀, θ₁, …] with halves, [θ₀, θ₀, θ₁, θ₁, …] with neighbours",
@@ -318,8 +352,8 @@ def rope_scaling_added(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="O3",
     family="position",
-    title=to_say("RoPE with the queries at the wrong positions: {positions}"),
-    computed="q rotated at {positions}",
+    title=to_say("RoPE with {arrays} at the wrong positions: {positions}"),
+    computed="{arrays} rotated at {positions}",
     wanted="q rotated at its position among the keys, p = n_cached + i",
     fix="positions = torch.arange(n_cached, n_cached + n_new)",
     threads=(
@@ -339,15 +373,20 @@ def rope_positions_off(c: Computation) -> Iterator[Variant]:
     rotary = c.facts.rotary
     if rotary is None:
         return
-    at = np.asarray(rotary.q_positions)
-    tried = [at]
-    for words, new in _other_positions(at, np.asarray(rotary.k_positions)):
-        if not any(np.array_equal(new, old) for old in tried):
-            tried.append(new)
-            parameter: dict[str, Any] = {"positions": words}
-            if new.shape == at.shape and np.ptp(new - at) == 0:
-                parameter["shift"] = int((new - at).flat[0])
-            yield Variant(again(c, q={"positions": new}), parameter, words)
+    at, keys = np.asarray(rotary.q_positions), np.asarray(rotary.k_positions)
+    tried, with_keys = [at], c.n_k - c.n_q > 0
+    for words, new in _other_positions(at, keys):
+        if any(np.array_equal(new, old) for old in tried):
+            continue
+        tried.append(new)
+        parameter: dict[str, Any] = {"arrays": "q", "positions": words}
+        if new.shape == at.shape and np.ptp(new - at) == 0:
+            parameter["shift"] = int((new - at).flat[0])
+        yield Variant(again(c, q={"positions": new}), parameter, words)
+        if with_keys and len(tried) < 8 and new.ndim == keys.ndim:
+            moved = np.concatenate((keys[..., : c.n_k - c.n_q], new), -1)
+            both = again(c, {"positions": new}, {"positions": moved})
+            yield Variant(both, {**parameter, "arrays": "q, k_new"})
 
 
 SHIFTS = tuple(sign * step for step in range(1, 9) for sign in (1, -1))
@@ -367,6 +406,42 @@ def _other_positions(at: Array, keys: Array) -> Iterator[tuple[str, Array]]:
     for shift in SHIFTS:
         yield f"p {'+' if shift > 0 else '-'} {abs(shift)}", at + shift
     yield "n_q - 1 - i", first + (at - first)[..., ::-1]
+
+
+@MISTAKES.add(
+    id="O3",
+    family="position",
+    title=to_say("RoPE with the number of the head in the position, {positions}, on {arrays}"),
+    computed="head h of {arrays} rotated by {positions} times θ_i",
+    wanted=WANTED,
+    fix=to_say(
+        "transpose to [batch, head, n, d] before RoPE, which takes n to be the last but one"
+    ),
+    threads=(
+        "vukrosic/leo-optimizer#2",
+        "elixir-nx/emlx#121",
+        "rasbt/LLMs-from-scratch#411",
+    ),
+    detect="more",
+    rarity=4,
+)
+def rope_by_heads(c: Computation) -> Iterator[Variant]:
+    """The rotation runs along the axis before the last, where the heads are in [b, n, h, d]. Where
+    q and k have as many heads, both turn alike, and it is as if they were not rotated."""
+    if c.facts.rotary is None or c.n_head < 2:
+        return
+
+    def by_head(x: Array, at: Array, rotary: Rotary) -> Array:
+        return rotated(x.swapaxes(1, 2), np.arange(x.shape[1]), rotary).swapaxes(1, 2)
+
+    def shifted(x: Array, at: Array, rotary: Rotary) -> Array:
+        return by_head(rotated(x, at, rotary), at, replace(rotary, gain=1.0))
+
+    for positions, how in (("h", by_head), ("p + h", shifted)):
+        for arrays, made in both_or_one(c, how):
+            alike = arrays == "q, k" and c.n_head == c.n_kv_head
+            if not (alike and how is shifted):
+                yield Variant(made, {"positions": positions, "arrays": arrays})
 
 
 @MISTAKES.add(
@@ -403,7 +478,7 @@ def rope_moved_together(c: Computation) -> Iterator[Variant]:
         "vllm-project/vllm#43770",
         "huggingface/transformers#48652",
         "apple/coreai-models#66",
-        "AI-Hypercomputer/maxtext#4616",
+        "Lightricks/LTX-Video#224",
     ),
     detect="more",
     rarity=2,
@@ -436,6 +511,8 @@ def _other_widths(
             across = {"width": None, "frequencies": np.r_[own, rest]}
             yield f"pairs (i, i + {d // 2})", across
         yield f"x[..., -{width}:]", _last
+    if width == d and d % 2 == 0:
+        yield "[b, n, h·d], before the heads are split", _all_heads
     for other in dict.fromkeys(2 * (d * part // 8) for part in (4, 2, 6, 1)):
         if 2 <= other < d and other != width:
             yield f"rotary_dim = {other}", {"width": other}
@@ -449,6 +526,14 @@ def _other_widths(
         yield f"θ_i = base^(-i/{width})", {"frequencies": base ** (-i / width)}
         yield f"θ_i = base^(-4i/{width})", {"frequencies": base ** (-4 * i / width)}
         yield f"θ_i = base^(-2(i + 1)/{width})", {"frequencies": base ** (-2 * (i + 1) / width)}
+
+
+def _all_heads(x: Array, at: Array, rotary: Rotary) -> Array:
+    """Rotated as one vector [h·d] a token."""
+    b, h, n, d = x.shape
+    merged = x.swapaxes(1, 2).reshape(b, 1, n, h * d)
+    turned = rotated(merged, at, replace(rotary, width=None))
+    return turned.reshape(b, n, h, d).swapaxes(1, 2)
 
 
 def _last(x: Array, at: Array, rotary: Rotary) -> Array:

@@ -186,6 +186,58 @@ def test_queries_at_other_positions(words, positions):
     check_gives("rope_positions_off", c, expected(c, q, c.k), positions=words)
 
 
+def test_new_keys_at_other_positions_too():
+    """Every new token is at position 0, in the cache as well."""
+    c, r = rotary_case()
+    for words, new in (("0, 1, 2, …", [0, 1, 2, 3, 4]), ("0, 0, 0, …", [0] * 5)):
+        q, k = rope(r.q, np.array(new)), rope(r.k, np.array([0, 1, *new]))
+        out = expected(c, q, k)
+        check_gives("rope_positions_off", c, out, positions=words, arrays="q, k_new")
+
+
+def test_the_number_of_the_head_for_the_position():
+    """mx.fast.rope takes the axis before the last, which is that of the heads in [b, n, h, d]."""
+    c, r = rotary_case()
+    x, y = (
+        np.stack([rope(z[:, [h]], np.full(z.shape[2], h))[:, 0] for h in range(3)], axis=1)
+        for z in (r.q, r.k)
+    )
+    check_gives("rope_by_heads", c, expected(c, x, y), positions="h", arrays="q, k")
+    x = np.stack([rope(r.q[:, [h]], r.q_positions + h)[:, 0] for h in range(3)], axis=1)
+    check_gives("rope_by_heads", c, expected(c, x, c.k), positions="p + h", arrays="q")
+
+
+def test_rotated_before_the_heads_are_split():
+    c, r = rotary_case()
+
+    def turned(x, at):
+        b, h, n, d = x.shape
+        whole = rope(x.transpose(0, 2, 1, 3).reshape(b, 1, n, h * d), at)
+        return whole.reshape(b, n, h, d).transpose(0, 2, 1, 3)
+
+    words = "[b, n, h·d], before the heads are split"
+    check_gives("rope_of_another_width", c, expected(c, *both(r, turned)), features=words)
+
+
+def test_weights_of_the_other_style():
+    """Meta's weights hold the pairs (2i, 2i + 1) side by side; rotate_half takes (i, i + d/2)."""
+    c, r = rotary_case("half")
+
+    def interleaved(x):
+        return np.stack([x[..., : D // 2], x[..., D // 2 :]], axis=-1).reshape(x.shape)
+
+    q, k = both(r, lambda x, at: rope(interleaved(x), at))
+    check_gives("rope_on_weights_of_the_other_style", c, expected(c, q, k))
+    c, r = rotary_case("interleaved")
+    q, k = both(
+        r,
+        lambda x, at: rope(
+            np.concatenate([x[..., ::2], x[..., 1::2]], -1), at, style="interleaved"
+        ),
+    )
+    check_gives("rope_on_weights_of_the_other_style", c, expected(c, q, k))
+
+
 def test_each_other_position_is_tried_once():
     c, _ = rotary_case()
     made = contexts("rope_positions_off", c)
