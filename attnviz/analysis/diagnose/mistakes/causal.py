@@ -236,23 +236,12 @@ def queries_one_place_off(c: Computation) -> Iterator[Variant]:
 
 
 def _resized(c: Computation, by: int) -> Iterator[Variant]:
-    """A window longer or shorter by so many keys, on one side or on both."""
-    left, right = c.masking.left, c.masking.right
-    if left is not None and left + by >= 0:
-        words = to_say(
-            "{window} keys, the query's own included, instead of {wanted}",
-            window=left + by + 1,
-            wanted=left + 1,
-        )
-        yield Variant(c.with_masking(left=left + by), _sizes(c, left + by), words)
-    if right is not None and right + by >= 0:
-        words = to_say("of later keys")
-        parameter = {**_sizes(c, left), "right": right + by}
-        yield Variant(c.with_masking(right=right + by), parameter, words)
-        if left is not None and left + by >= 0:
-            words = to_say("on both sides")
-            parameter = {**_sizes(c, left + by), "right": right + by}
-            yield Variant(c.with_masking(left=left + by, right=right + by), parameter, words)
+    """A window of earlier keys that is longer or shorter by so many."""
+    left = c.masking.left
+    if _has_place(c) and left is not None and c.masking.right is None and left + by >= 0:
+        sizes = _sizes(c, left + by)
+        words = to_say("{window} keys, the query's own included, instead of {wanted}", **sizes)
+        yield Variant(c.with_masking(left=left + by), sizes, words)
 
 
 def _sizes(c: Computation, left: int | None) -> dict[str, int | str]:
@@ -286,8 +275,7 @@ WINDOWS = (
 )
 def window_too_long(c: Computation) -> Iterator[Variant]:
     """The query's own key is not counted."""
-    if _has_place(c) and c.masking.has_window:
-        yield from _resized(c, 1)
+    yield from _resized(c, 1)
 
 
 @MISTAKES.add(
@@ -304,8 +292,7 @@ def window_too_long(c: Computation) -> Iterator[Variant]:
 )
 def window_too_short(c: Computation) -> Iterator[Variant]:
     """One is subtracted twice, or where nothing should be."""
-    if _has_place(c) and c.masking.has_window:
-        yield from _resized(c, -1)
+    yield from _resized(c, -1)
 
 
 @MISTAKES.add(
@@ -322,19 +309,51 @@ def window_too_short(c: Computation) -> Iterator[Variant]:
 def window_of_another_size(c: Computation) -> Iterator[Variant]:
     """Half or double, or a usual number."""
     left = c.masking.left
-    if not _has_place(c) or left is None:
+    if not _has_place(c) or left is None or c.masking.right is not None:
         return
     sizes = ((left + 1) // 2, 2 * (left + 1), *_powers_of_two(c.n_k))
-    both = c.masking.right == left
     for size in dict.fromkeys(sizes):
         if 0 < size < c.n_k and abs(size - 1 - left) > 1:
-            right = size - 1 if both else c.masking.right
-            yield Variant(c.with_masking(left=size - 1, right=right), _sizes(c, size - 1))
-    if both:
-        for other in (left // 2, 2 * left):
-            parameter = {**_sizes(c, other), "right": other}
-            words = to_say("{left} keys on each side, not {wanted}", left=other, wanted=left)
-            yield Variant(c.with_masking(left=other, right=other), parameter, words)
+            yield Variant(c.with_masking(left=size - 1), _sizes(c, size - 1))
+
+
+@MISTAKES.add(
+    id="W1",
+    family="causal",
+    title=to_say(
+        "a window of {left} keys before and {right} after the query instead of {wanted_left} and "
+        "{wanted_right}"
+    ),
+    computed="softmax(where(−{right} ≤ i − j ≤ {left}, S, −∞)) V",
+    wanted="softmax(where(−{wanted_right} ≤ i − j ≤ {wanted_left}, S, −∞)) V, S = QKᵀ/√d_k",
+    fix=to_say("window_size=(left, right) counts the keys beside the query's own, on each side"),
+    threads=WINDOWS,
+    detect="parameter",
+    pairs=True,
+    rarity=2,
+)
+def window_to_both_sides_of_another_size(c: Computation) -> Iterator[Variant]:
+    """One key more or less on a side or on both; or half or twice as many."""
+    left, right = c.masking.left, c.masking.right
+    if not _has_place(c) or right is None:
+        return
+    names = {
+        "wanted_left": "n_k" if left is None else left,
+        "wanted_right": right,
+    }
+    for new_left, new_right in _other_sides(left, right):
+        if new_right >= 0 and (new_left is None or new_left >= 0):
+            sides = {"left": "n_k" if new_left is None else new_left, "right": new_right}
+            yield Variant(c.with_masking(left=new_left, right=new_right), {**sides, **names})
+
+
+def _other_sides(left: int | None, right: int) -> Iterator[tuple[int | None, int]]:
+    for by in (1, -1):
+        if left is not None:
+            yield from ((left + by, right + by), (left + by, right))
+        yield left, right + by
+    if left == right:
+        yield from ((right // 2, right // 2), (2 * right, 2 * right))
 
 
 @MISTAKES.add(

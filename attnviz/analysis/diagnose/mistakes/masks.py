@@ -979,7 +979,7 @@ def padding_on_the_other_side(c: Computation) -> Iterator[Variant]:
     id="T1",
     family="mask",
     title=to_say("the padding mask one key off"),
-    computed="softmax(where(j < length {by:+d}, S, −∞)) V",
+    computed="softmax(where(j < length{by:+d}, S, −∞)) V",
     wanted="softmax(where(j < length, S, −∞)) V, S = QKᵀ/√d_k",
     fix="positions < length  # positions count from 0",
     threads=(),
@@ -1015,7 +1015,9 @@ def _moved(keys: Bool, by: int) -> Bool:
     title=to_say("a causal mask where none is wanted"),
     computed="softmax(where(j ≤ i, S, −∞)) V",
     wanted="softmax(S) V, S = QKᵀ/√d_k",
-    fix="is_causal=False in encoders and in cross-attention, whose mask is the memory's padding",
+    fix=to_say(
+        "is_causal=False in encoders and in cross-attention, whose mask is the memory's padding"
+    ),
     threads=(
         "Kamichanw/SeekDeeper#3",
         "facebookresearch/detr#528",

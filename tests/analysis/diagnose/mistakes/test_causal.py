@@ -110,10 +110,12 @@ def test_window_one_off() -> None:
 
 def test_window_to_both_sides_one_off() -> None:
     c = examples.plain(masking=Masking(left=2, right=1, offset=LOWER_RIGHT))
+    name, wanted = "window_to_both_sides_of_another_size", {"wanted_left": 2, "wanted_right": 1}
     later = hides(lambda b, h, i, j: -2 <= i + LOWER_RIGHT - j <= 2)
-    assert_is(one("window_too_long", c, window=3, wanted=3, right=2), c, later)
+    assert_is(one(name, c, left=2, right=2, **wanted), c, later)
     both = hides(lambda b, h, i, j: 0 <= i + LOWER_RIGHT - j <= 1)
-    assert_is(one("window_too_short", c, window=2, wanted=3, right=0), c, both)
+    assert_is(one(name, c, left=1, right=0, **wanted), c, both)
+    assert not variants("window_too_long", c)
     causal = hides(lambda b, h, i, j: 0 <= i + LOWER_RIGHT - j <= 2)
     assert_is(one("window_made_causal", c, window=3, wanted=3), c, causal)
 
@@ -138,7 +140,8 @@ def test_window_of_any_size() -> None:
 def test_window_of_another_size_on_both_sides() -> None:
     c = examples.plain(masking=Masking(left=3, right=3, offset=LOWER_RIGHT))
     half = hides(lambda b, h, i, j: abs(i + LOWER_RIGHT - j) <= 1)
-    assert_is(one("window_of_another_size", c, window=2, wanted=4, right=1), c, half)
+    name = "window_to_both_sides_of_another_size"
+    assert_is(one(name, c, left=1, right=1, wanted_left=3, wanted_right=3), c, half)
 
 
 def test_first_keys_for_a_window() -> None:
