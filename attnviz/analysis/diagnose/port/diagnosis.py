@@ -51,6 +51,7 @@ from attnviz.models.model import Model
 from attnviz.models.run.prepare import prepare
 from attnviz.nn.embedding import Embedding, Input
 from attnviz.nn.multi_head import MultiHeadAttention, Stream
+from attnviz.nn.stages import MATRICES
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 
@@ -253,13 +254,17 @@ def _compared(
     for stack in stacks(model):
         start = _start(model, stack, inputs, reader)
         starts.append(start)
+        is_right = all(each.holds for each in start.rows)
         for block in _blocks(stack, start.stream, memory, start.x, reader):
-            blocks.append(block)
+            is_first = is_right and any(each.deviates for each in block.rows)
+            is_right &= not is_first
+            # the stages of one block are many numbers, and only those of the first are needed
+            blocks.append(block if is_first else block._replace(ours={}, floors={}, found=()))
             if progress is not None:
                 progress(len(blocks), n_block)
         last = At(stack.name, len(stack.blocks), "hidden")
-        out = reader.hidden(last, blocks[-1].ours)
-        memory = start.stream._replace(x=blocks[-1].ours[last] if out is None else out)
+        out = reader.hidden(last, block.ours)
+        memory = start.stream._replace(x=block.ours[last] if out is None else out)
     return _result(model, arrays, reader, starts, blocks)
 
 
@@ -273,9 +278,10 @@ def _result(
     found = [each for start in starts for each in start.rows]
     found += [each for block in blocks for each in block.rows]
     rows = sorted(found, key=lambda each: each.at.order)
-    off = [each for each in rows if not each.holds and not each.elsewhere]
+    off = [each for each in rows if each.deviates]
     first = off[0] if off else None
     causes: Sequence[PortCause] = ()
+    notes: list[str] = []
     case = None
     if first is not None:
         start = next((each for each in starts if first in each.rows), None)
@@ -285,6 +291,14 @@ def _result(
             block = next(each for each in blocks if first in each.rows)
             causes = _causes(block, first)
             case = _case(block, first, reader.dtype)
+            if (
+                not causes
+                and At(block.place.stack, block.place.layer, "hidden") not in reader.by_stage
+            ):
+                if block.place.layer == 0:
+                    begun = next(each for each in starts if each.stream is block.place.stream)
+                    causes = _causes_before(begun, block, first)
+                notes += [] if causes else [UNKNOWN_INPUT]
     n_layer = {stack.name: len(stack.blocks) for stack in stacks(model)}
     return PortDiagnosis(
         model=model.name,
@@ -295,13 +309,19 @@ def _result(
         case=case,
         layers=tuple(dict.fromkeys(f"{b.place.stack}.{b.place.layer}" for b in blocks
                                    if b.by_itself and any(r in off for r in b.rows))),
-        notes=_notes(rows, reader),
+        notes=(*_notes(rows, reader), *notes),
         unread=tuple(
             name for name, x in arrays.items()
             if x.dtype.kind == "f" and read_name(name, n_layer) is None
         ),
         dtype=reader.dtype,
     )  # fmt: skip
+
+
+UNKNOWN_INPUT = to_say(
+    "the dump has no hidden state at the input of this block: add hidden_states to see whether "
+    "that is right, and look whether the tokens are the same"
+)
 
 
 def _notes(rows: Sequence[Row], reader: _Reader) -> tuple[str, ...]:
@@ -428,7 +448,12 @@ def _blocks(
     x64 = np.asarray(x, np.float64)
     xhalf = x
     by_itself = True
-    for place in places(stack, stream, memory):
+
+    def matrices(layer: int) -> frozenset[str]:
+        kept = (at.stage for at in reader.by_stage if at[:2] == (stack.name, layer))
+        return frozenset(kept).intersection(MATRICES)
+
+    for place in places(stack, stream, memory, matrices):
         ours = place.run(x)
         exact = _exact(place).run(x64)
         half = None
@@ -598,6 +623,22 @@ def _embedding_causes(start: _Start, first: Row) -> list[PortCause]:
             cause = PortCause("port", ("other_embeddings",), (title,), ("",), total(gap),
                               (first.at.name,))  # fmt: skip
             found.append(cause)
+    return found
+
+
+def _causes_before(start: _Start, block: _Block, first: Row) -> list[PortCause]:
+    """What explains the first stage of the first block by what it reads, where the dump does not
+    say what that is."""
+    fit = next(fit for given, fit in block.found if given.name == first.name)
+    if fit is None or not isinstance(start.embed, Embedding):
+        return []
+    found = []
+    for title, embed in other_embeddings(start.embed):
+        ours = block.place.run(embed(start.inputs)).get(fit.at)
+        if ours is not None and _holds(ours, fit, block):
+            left = total(apart(ours, fit.array))
+            found.append(PortCause("port", ("other_embeddings",), (title,), ("",), left,
+                                   (first.at.name,)))  # fmt: skip
     return found
 
 

@@ -342,7 +342,7 @@ def other_mask(block: Block) -> Iterator[Change]:
                 name = f"window:size={other}"
                 yield _fields(block, name, mask=rest + parse(name))._replace(id="W1")
     if "causal" not in own.mask.names:
-        yield _fields(block, "causal", mask=own.mask + CAUSAL)
+        yield _fields(block, "causal", mask=own.mask + CAUSAL)._replace(id="M24")
 
 
 @PORT_MISTAKES.add(id="P1", title=to_say("a part of attention left out"))

@@ -53,6 +53,11 @@ class Row(NamedTuple):
     def holds(self) -> bool:
         return self.rms <= self.floor.rms and self.largest <= self.floor.largest
 
+    @property
+    def deviates(self) -> bool:
+        """Whether it differs, and not only by where the port keeps it."""
+        return not self.holds and not self.elsewhere
+
     def manifest(self) -> dict[str, Any]:
         """As JSON."""
         fits = bool(np.isfinite(self.rms))

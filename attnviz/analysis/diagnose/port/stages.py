@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from attnviz.nn.multi_head import MultiHeadAttention, Stream, SublayerContext
 from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
-from attnviz.nn.stages import CollectStages
+from attnviz.nn.stages import MATRICES, CollectStages
 from attnviz.nn.transformer import Block, Stack, Transformer, attentions
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight
@@ -62,13 +62,29 @@ Stages = dict[At, Array]
 
 
 class _Collect:
-    """Keeps every stage of every attention, by its kind."""
+    """Keeps stages of every attention, by its kind; of matrices only those that are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, matrices: frozenset[str]) -> None:
         self.kept: dict[str, CollectStages] = {}
+        self._matrices = matrices
 
     def open(self, site: Site) -> CollectStages:
-        return self.kept.setdefault(site.kind, CollectStages())
+        return self.kept.setdefault(site.kind, _Some(self._matrices))
+
+
+class _Some(CollectStages):
+    """Leaves out matrices that nobody asks for."""
+
+    def __init__(self, matrices: frozenset[str]) -> None:
+        super().__init__()
+        self._matrices = matrices
+
+    def wants(self, stage: str) -> bool:
+        return stage not in MATRICES or stage in self._matrices
+
+    def keep(self, stage: str, array: Array) -> None:
+        if self.wants(stage):
+            super().keep(stage, array)
 
 
 class _Kept(NamedTuple):
@@ -115,12 +131,14 @@ class Place:
     memory: Stream | None
     after: Norm | None
     """The norm at the end of the stack, behind its last block."""
+    matrices: frozenset[str] = frozenset(MATRICES)
+    """Of `scores`, `logits`, `weights`: those that are kept."""
 
     def run(self, x: Array, block: Block | None = None, after: Norm | None = None) -> Stages:
         """All stages of the block, or of a changed one, that reads x [n_token, d_model]; the
         hidden state that it gives is that of the next layer."""
         block = self.block if block is None else block
-        collected = _Collect()
+        collected = _Collect(self.matrices)
         stream = self.stream._replace(x=x)
         context = SublayerContext(
             self.stack, self.layer, stream, self.memory, collected, Scratch(), None
@@ -178,9 +196,11 @@ def stacks(model: Model) -> Sequence[Stack]:
     return [stack for stack in both if stack is not None]
 
 
-def places(stack: Stack, stream: Stream, memory: Stream | None) -> Iterator[Place]:
-    """Every block of a stack."""
+def places(
+    stack: Stack, stream: Stream, memory: Stream | None, matrices: Callable[[int], frozenset[str]]
+) -> Iterator[Place]:
+    """Every block of a stack; `matrices` of its number are those that are kept."""
     last = len(stack.blocks) - 1
     for layer, block in enumerate(stack.blocks):
         after = stack.norm if layer == last else None
-        yield Place(stack.name, layer, block, stream, memory, after)
+        yield Place(stack.name, layer, block, stream, memory, after, matrices(layer))

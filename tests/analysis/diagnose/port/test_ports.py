@@ -261,3 +261,15 @@ def test_what_follows_from_a_mistake_is_not_taken_for_another(ports):
     found = diagnose_port(model, dump)
     assert found.layers == ("decoder.0",)
     assert [each.at.name for each in found.rows if not each.holds][-1] == "decoder.1.self/attended"
+
+
+def test_embeddings_are_blamed_by_what_the_first_block_makes_of_them(ports):
+    dump = dump_of(ports, "embedding-unscaled")
+    model = load_model(str(FAMILIES / "gemma2"))
+    only = {"input_ids": dump["input_ids"], "hidden_states.1": dump["hidden_states"][1]}
+    found = diagnose_port(model, only)
+    assert [cause.text() for cause in found.causes] == ["embeddings that are not scaled"]
+    assert found.notes == ()
+    found = diagnose_port(model, {**only, "input_ids": only["input_ids"] + 1})
+    assert found.causes == ()
+    assert any("whether the tokens are the same" in note for note in found.notes)
