@@ -414,9 +414,7 @@ def _other_positions(at: Array, keys: Array) -> Iterator[tuple[str, Array]]:
     title=to_say("RoPE with the number of the head in the position, {positions}, on {arrays}"),
     computed="head h of {arrays} rotated by {positions} times θ_i",
     wanted=WANTED,
-    fix=to_say(
-        "transpose to [batch, head, n, d] before RoPE, which takes n to be the last but one"
-    ),
+    fix=to_say("transpose to [batch, head, n, d] before RoPE, which turns along the axis before d"),
     threads=(
         "vukrosic/leo-optimizer#2",
         "elixir-nx/emlx#121",
