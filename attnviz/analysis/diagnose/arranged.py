@@ -226,7 +226,7 @@ def _bound_or_one(
 def _sentence(dump: Dump, pattern: str, sizes: Sizes) -> str:
     role = next(role for role in ("q_pre", "q", "qkv", "x") if role in dump.arrays)
     return say(
-        "{q} as {axes}: {h} heads of {d}; k has {g}, and {m} keys",
+        "{q} as {axes}: n_head {h}, d_k {d}; of k n_kv_head {g}, n_k {m}",
         q=dump.described(role), axes=spelled(pattern),
         **{letter: sizes[letter] for letter in "hdgm"},
     )  # fmt: skip
