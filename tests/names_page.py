@@ -19,6 +19,8 @@ from attnviz.nn.schemes import SCHEMES
 from attnviz.nn.scores import SCORES
 from attnviz.registry import Entry, first_sentence
 from attnviz.render import FORMATS
+from attnviz.trace.names import MEANINGS
+from attnviz.trace.names import ROLES as DUMPED
 from tests.conftest import HERE
 
 PAGE = HERE.parent / ".github" / "docs" / "names.md"
@@ -70,6 +72,10 @@ def page() -> str:
             section("Roles of heads (`heads`; the whole rules: `heads --explain`)",
                     ("role", "its threshold"),
                     ((f"`{role.name}`", role.rule.partition(",")[0]) for role in ROLES)),
+            section("Arrays of a dump (`diagnose`; words before them name the layer: `layers.0.q`)",
+                    ("names", "what it holds"),
+                    ((", ".join(f"`{word}`" for word in DUMPED[role]), meaning)
+                     for role, meaning in MEANINGS.items())),
             section("Architectures (`model_type` of a checkpoint)", ("name", "what it is"),
                     ((f"`{name}`", first_sentence(import_module(FAMILIES[name].__name__)))
                      for name in sorted(FAMILIES))),

@@ -92,6 +92,54 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """What an array is -> the words that its name may end with."""
 
+MEANINGS: Mapping[str, str] = {
+    "q": "queries as they enter q · k, [batch, head, n, d] or any other order of axes",
+    "k": "keys, of as many heads or fewer",
+    "v": "values",
+    "qkv": "all three in one array: [Q | K | V], [q k v] head by head, or group by group",
+    "kv": "keys and values in one array, with an axis of 2",
+    "weights": "what softmax gave; or its mean over the heads",
+    "context": "the output before its projection, heads split or side by side",
+    "scores": "q · k · scale",
+    "capped": "the scores after the softcap",
+    "logits": "what entered softmax",
+    "mask": "booleans (True = visible), 0 and 1, or what is added: 0 and -inf",
+    "padding": "the same of keys; where it is boolean, True = padding",
+    "bias": "what is added to the scores",
+    "sinks": "[head]: logits that only enter the denominator",
+    "slopes": "[head]: slopes of ALiBi",
+    "scale": "what q · k is to be multiplied by",
+    "causal": "whether it is to be causal",
+    "window": "how many keys a query is to see, its own included; or [left, right]",
+    "softcap": "c of c · tanh(score / c)",
+    "n_head": "heads of q, where they lie side by side",
+    "n_kv_head": "heads of k and v",
+    "d_model": "the width of the model",
+    "cu_q": "[text + 1]: where each of the texts begins that are packed one after another",
+    "cu_k": "the same of their keys",
+    "lengths": "[batch]: tokens of each text that are no padding",
+    "k_lengths": "[batch]: keys of each text, in a cache",
+    "block_tables": "[batch, block]: the blocks of each text in a paged cache",
+    "k_cache": "[block, place, head, d]: the keys of a paged cache",
+    "v_cache": "its values",
+    "kv_cache": "both, with an axis of 2",
+    "past_k": "keys of a cache, before those of k",
+    "past_v": "values of a cache",
+    "q_pre": "queries before they are rotated (RoPE)",
+    "k_pre": "keys before they are rotated",
+    "q_raw": "queries before their norm",
+    "k_raw": "keys before their norm",
+    "positions": "[n] or [batch, n]: positions of the queries",
+    "k_positions": "positions of the keys",
+    "rope_base": "the base of the rotation's wavelengths",
+    "frequencies": "[d/2]: radians a position",
+    "interleaved": "whether neighbours are rotated together, as in GPT-J",
+    "rotary_width": "how many features are rotated",
+    "x": "[batch, n, d_model]: what the fused projection was applied to",
+    "w_qkv": "[d_model, width]: its weight, either way round",
+}
+"""What the arrays of a role hold, for `attnviz diagnose`."""
+
 PROJECTED = ("q", "k", "v")
 
 FILLERS = frozenset(("states", "layer", "proj", "heads", "vectors"))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from attnviz.trace.names import by_group, has_projections, parse_name, place
+from attnviz.trace.names import (
+    LONGEST,
+    MEANINGS,
+    ROLES,
+    by_group,
+    has_projections,
+    parse_name,
+    place,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,33 @@ def test_names(name, role, group):
 @pytest.mark.parametrize("name", ["arr_0", "layer0", "3", "", "q_proj.weight", "embedding", "seq"])
 def test_names_that_say_nothing(name):
     assert parse_name(name) is None
+
+
+def test_all_that_diagnose_reads_is_described():
+    of_scores = {"w_q", "w_k", "w_v", "w"}  # of `attend --score additive`
+    of_onnx = {"qk_output", "present_k", "present_v"}
+    of_atb = {"token_offset", "layer_id", "log_n", "batch_status"}
+    assert set(MEANINGS) == set(ROLES) - of_scores - of_onnx - of_atb
+
+
+def test_no_word_means_two_things():
+    words = [word for names in ROLES.values() for word in names]
+    assert len(set(words)) == len(words)
+    assert max(word.count("_") + 1 for word in words) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("isCausal", "causal"), ("numHeads", "n_head"), ("num_key_value_heads", "n_kv_head"),
+        ("cu_seqlens_q", "cu_q"), ("q_before_rope", "q_pre"), ("keyCache", "k_cache"),
+        ("layers.0.attn.q_heads", "q"), ("layers.0.self_attn.o_proj", None), ("out_proj", None),
+        ("past_key", "past_k"), ("softmax_scale", "scale"),
+    ],
+)  # fmt: skip
+def test_names_of_dumps(name, role):
+    parsed = parse_name(name)
+    assert (parsed and parsed.role) == role
 
 
 def test_layers_are_in_the_order_of_their_numbers():

@@ -203,12 +203,17 @@ def _chosen(cases: Sequence[Case], step: Step) -> Case:
     for judge in judges:
         if judge.reference.holds:
             return judge.case
+    doubtful: Case | None = None
     for judge in judges[:MAX_READINGS] if len(judges) > 1 else ():
         alike, _ = explanations(judge, Search(judge, step).tried(single(judge.case.wanted)))
-        if alike:
+        if alike and alike[0].hypothesis.entries[0].id != UNWANTED:
             return judge.case
-    return cases[0]
+        doubtful = judge.case if alike and doubtful is None else doubtful
+    return doubtful or cases[0]
 
+
+UNWANTED = "M24"
+"""A causal mask where none is wanted: where nothing says so, it may well be wanted."""
 
 EXACT = ("float64", "float32")
 """Types in which no mistake is as small as rounding: who agrees within it made none."""
