@@ -33,8 +33,11 @@ def match_views(found: Sequence[Match], remedy: str = "") -> list[View]:
     notes = []
     if len(off) > MOST_ROWS:
         notes.append(say("and {n} more", n=len(off) - MOST_ROWS))
-    if remedy:
-        notes.append(say("they match with {options}", options=remedy))
+    notes.append(
+        say("they match with {options}", options=remedy)
+        if remedy
+        else say("`attnviz diagnose` searches the known mistakes for one that explains it")
+    )
     title = say("not what q, k and v give: {n} of {all} arrays", n=len(off), all=len(found))
     tones = verdicts(2, [False] * len(rows))
     return [Table(title, columns, rows, tuple(notes), tones=tones)]
