@@ -113,6 +113,10 @@ def _place(survey: Survey) -> str:
         if count > 1:
             which = say("all") if len(numbers) == count else ranges(numbers)
             parts.append(say("{name}: {which}", name=name, which=which))
+    if place.keys is not None:
+        n_k = len(survey.keys[place.first_stage])
+        which = say("all") if len(place.keys) == n_k else ranges(place.keys)
+        parts.append(say("{name}: {which}", name=say("keys"), which=which))
     return "; ".join(parts) or say("everywhere")
 
 

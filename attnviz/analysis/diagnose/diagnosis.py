@@ -28,6 +28,7 @@ from attnviz.analysis.diagnose.search import (
     single,
 )
 from attnviz.analysis.diagnose.survey import Survey, survey
+from attnviz.analysis.diagnose.where import where
 from attnviz.nn.types import Array
 
 N_ROW = 14
@@ -128,6 +129,7 @@ class Diagnosis:
             "reading": list(self.case.reading),
             "stage": self.reference.stage,
             "stages": dict(self.reference.ratios),
+            "where": where(self.reference).manifest(),
             "causes": [cause.manifest(self.case.fixes) for cause in self.causes],
             "recovered": {} if found is None else found.manifest(),
             "tried": self.n_tried,

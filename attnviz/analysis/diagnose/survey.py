@@ -40,6 +40,8 @@ class Survey(NamedTuple):
     """[n_batch, n_head, n_row]: numbers that are NaN or infinite on one side only."""
     ratios: Mapping[str, float]
     """Of each stage, the rms in units of the noise."""
+    keys: Mapping[str, Array]
+    """Of each stage that has one number a key: the same key by key, [n_k]."""
 
     @property
     def rms(self) -> float:
@@ -82,11 +84,17 @@ def survey(judge: Judge, c: Computation) -> Survey:
         stage: float(np.sqrt(squares[stage].mean())) / max(rms(noise[stage]), TINY)
         for stage in noise
     }
+    n_row = [len(piece) for piece in pieces]
+    keys = {
+        stage: np.sqrt(np.average([part.keys[stage] for part in parts], axis=0, weights=n_row))
+        / max(rms(noise[stage]), TINY)
+        for stage in parts[0].keys
+    }
     stage = list(noise)[-1]
     worst = max(parts, key=lambda part: part.largest)
     broken = np.concatenate([part.broken for part in parts], axis=-1)
     return Survey(
-        stage, rows, squares[stage], noise[stage], worst.largest, worst.at, broken, ratios
+        stage, rows, squares[stage], noise[stage], worst.largest, worst.at, broken, ratios, keys
     )
 
 
@@ -95,16 +103,20 @@ class _Part(NamedTuple):
 
     squares: Mapping[str, Array]
     """Stage -> mean squares, [n_batch, n_head, n_row]."""
+    keys: Mapping[str, Array]
+    """Stage with one number a key -> mean squares, [n_k]."""
     broken: Array
     largest: float
     at: tuple[int, ...]
 
 
 def _part(judge: Judge, c: Computation) -> _Part:
-    squares, broken = {}, np.zeros(0)
+    squares, keys, broken = {}, {}, np.zeros(0)
     for name, left, mismatched in judge.differences(c):
         squares[name] = (left**2).mean(-1)
+        if name != "context":
+            keys[name] = (left**2).mean((0, 1, 2))
         broken = mismatched.sum(-1)
     item, head, row, last = map(int, np.unravel_index(int(np.abs(left).argmax()), left.shape))
     at = (item, head, int(judge.rows[row]), last)
-    return _Part(squares, broken, float(np.abs(left).max(initial=0)), at)
+    return _Part(squares, keys, broken, float(np.abs(left).max(initial=0)), at)

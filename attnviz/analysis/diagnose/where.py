@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,10 +19,16 @@ class Where(NamedTuple):
     items: tuple[int, ...]
     heads: tuple[int, ...]
     queries: tuple[int, ...]
+    keys: tuple[int, ...] | None
+    """Of the first stage that is off; None where it has no number a key."""
     n_broken: int
     """Numbers that are NaN or infinite where a number was expected, or the other way round."""
     first_stage: str
     """The first of the stages in the dump that is off; empty if none is."""
+
+    def manifest(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: value for name, value in self._asdict().items() if name != "off"}
 
 
 def where(found: Survey) -> Where:
@@ -33,8 +39,12 @@ def where(found: Survey) -> Where:
         tuple(map(int, np.flatnonzero(off.any(axes)))) for axes in ((1, 2), (0, 2), (0, 1))
     )
     stages = [stage for stage, ratio in found.ratios.items() if ratio > LIMIT]
+    by_key = found.keys.get(stages[0]) if stages else None
+    keys = None if by_key is None else tuple(map(int, np.flatnonzero(by_key > ROW_LIMIT)))
     queries = tuple(int(found.rows[row]) for row in rows)
-    return Where(off, items, heads, queries, int(found.broken.sum()), stages[0] if stages else "")
+    return Where(
+        off, items, heads, queries, keys, int(found.broken.sum()), stages[0] if stages else ""
+    )
 
 
 def orders(found: Survey) -> Array:
