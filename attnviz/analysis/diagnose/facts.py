@@ -56,6 +56,8 @@ class Dropped:
     """What the others are multiplied by: 1/(1 - p), or 1."""
     n_dropped: int
     n_kept: int
+    rows: tuple[int, int] | None = None
+    """The first and the last query that show it; None: all do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,5 +79,7 @@ class Facts:
     fused: Array | None = None
     """[n_batch, n, width]: what the fused projection gave, before it was split."""
     dropped: Dropped | None = None
+    score_gain: float | None = None
+    """What the scores of the dump are multiplied by, as it was found in its numbers."""
     gain: Array | None = None
     """[n_head]: what the outputs of the dump are multiplied by, as it was found in its numbers."""

@@ -124,7 +124,8 @@ def _dropped_in(case: Case, rows: Array) -> Dropped | None:
     found = dropout(wanted, weights.values, weights.error)
     if found is None or found.kind != "left on":
         return None
-    return _facts(found, wanted, case, rows)
+    some = _facts(found, wanted, case, rows)
+    return replace(some, rows=(int(rows[0]), int(rows[-1])))
 
 
 def known_weights(case: Case, rows: Array) -> Iterator[tuple[Array, float]]:

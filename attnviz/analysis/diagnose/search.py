@@ -80,10 +80,15 @@ ANOTHER_SCALE = MistakeEntry(
 """A scale that no entry of the registry explains; it was found by a search."""
 
 
-def rescaled(c: Computation, scale: float, name: str) -> Hypothesis:
-    """A scale that was found in the numbers."""
+def rescaled(c: Computation, scale: float, name: str) -> Iterator[Hypothesis]:
+    """A scale that was found in the numbers; and a scale of the keys that would make up for it."""
     parameter = {"scale": scale, "square": scale**-2, "wanted": float(np.mean(c.scale))}
-    return Hypothesis((ANOTHER_SCALE,), (Variant(replace(c, scale=scale), parameter, name),))
+    yield Hypothesis((ANOTHER_SCALE,), (Variant(replace(c, scale=scale), parameter, name),))
+    if np.ndim(c.scale) == 0 and not np.isclose(scale, c.scale, rtol=1e-3):
+        entry = MISTAKES["key_scale_ignored"]
+        facts = replace(c.facts, score_gain=scale / float(np.mean(c.scale)))
+        for variant in entry.variants(replace(c, facts=facts)):
+            yield Hypothesis((entry,), (variant,))
 
 
 def rebased(c: Computation, base: float) -> Hypothesis:

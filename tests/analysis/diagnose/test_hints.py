@@ -94,6 +94,7 @@ def test_causal_queries_that_see_few_keys_show_dropout() -> None:
     cause, *_ = diagnose([made]).causes
     assert (cause.id, cause.explains) == ("D1", False)
     assert cause.parameter["p"] == RATE
+    assert (cause.parameter["first"], cause.parameter["last"]) == found.rows
 
 
 @pytest.mark.parametrize("factors", [[0.01], [3.5], [0.3, 2.0, 5.0]])
@@ -108,6 +109,16 @@ def test_scales_of_values(factors: list[float]) -> None:
     assert (cause.id, cause.explains) == ("K3", True)
     got = cause.parameter.get("factors", [cause.parameter.get("factor")])
     assert got == pytest.approx(factors)
+
+
+def test_a_scale_of_keys() -> None:
+    """A factor on the scores that is no usual one is another scale, or that of the keys."""
+    c = examples.causal()
+    context = compute(replace(c, scale=c.scale * 0.0313)).context
+    cause, *_ = diagnose([case(c, {"context": context})]).causes
+    assert (cause.id, cause.explains) == ("S8", True)
+    (keys,) = (e.hypothesis for e in cause.equivalent if e.hypothesis.ids == ("K3",))
+    assert keys.variants[0].parameter == {"factor": 0.0313}
 
 
 def test_no_hints_in_what_is_right_or_otherwise_wrong() -> None:

@@ -31,10 +31,13 @@ def dropping(found: Dropped) -> Step:
     return drop
 
 
-def as_found(c: Computation, *, rescaled: bool) -> Iterator[Variant]:
-    """What dropout has left, where the numbers of the dump show that it was on."""
+def as_found(c: Computation, *, rescaled: bool, everywhere: bool = True) -> Iterator[Variant]:
+    """What dropout has left, where the numbers of the dump show that it was on, of all queries or
+    of some."""
     found = c.facts.dropped
-    if found is None or to_weights not in c.steps or (found.ratio > 1 + 1e-3) != rescaled:
+    if found is None or to_weights not in c.steps or (found.rows is None) != everywhere:
+        return
+    if (found.ratio > 1 + 1e-3) != rescaled:
         return
     named = {
         "p": float(f"{found.rate:.4g}"),
@@ -42,6 +45,8 @@ def as_found(c: Computation, *, rescaled: bool) -> Iterator[Variant]:
         "of": found.n_dropped + found.n_kept,
         "ratio": float(f"{found.ratio:.5g}"),
     }
+    if found.rows is not None:
+        named |= {"first": found.rows[0], "last": found.rows[1]}
     yield Variant(followed_by(c, dropping(found)), named)
 
 
@@ -66,6 +71,29 @@ def as_found(c: Computation, *, rescaled: bool) -> Iterator[Variant]:
 def dropout_left_on(c: Computation) -> Iterator[Variant]:
     """Each weight is 0 or 1/(1 - p) times what it should be, at random."""
     yield from as_found(c, rescaled=True)
+
+
+@MISTAKES.add(
+    id="D1",
+    family="dropout",
+    title=to_say(
+        "dropout left on, p = {p:g}, as queries {first} to {last} show; the others see too many "
+        "keys to tell"
+    ),
+    computed="dropout(softmax(x), p = {p:g}) V: {dropped} of {of} weights are 0",
+    wanted=WANTED,
+    fix="model.eval(), and dropout_p = p if self.training else 0.0: SDPA does not look at the mode",
+    threads=(
+        "huggingface/pytorch-image-models#1978",
+        "meta-pytorch/torchtune#1791",
+        "pytorch/pytorch#124464",
+    ),
+    detect="weights",
+    rarity=2,
+)
+def dropout_in_some_queries(c: Computation) -> Iterator[Variant]:
+    """The same, where weights follow from the outputs of some queries only."""
+    yield from as_found(c, rescaled=True, everywhere=False)
 
 
 @MISTAKES.add(

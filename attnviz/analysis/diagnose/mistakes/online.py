@@ -558,7 +558,7 @@ def empty_part(c: Computation) -> Iterator[Variant]:
     id="X8",
     family="softmax",
     title=to_say("parts of the keys ({parts}) merged wrongly: {merge}"),
-    computed="weights {merge}",
+    computed="the parts' outputs merged by {merge}",
     wanted=MERGED,
     fix=MERGE_FIX,
     threads=("flashinfer-ai/flashinfer#50", "vllm-project/flash-attention#87"),

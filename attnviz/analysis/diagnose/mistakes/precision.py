@@ -146,7 +146,9 @@ def scores_overflow(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="K3",
     family="precision",
-    title=to_say("an output {times} what it should be, as of values whose scale is not undone"),
+    title=to_say(
+        "values whose scale (FP8, int8) is not undone: the output is {times} what it should be"
+    ),
     computed="{times} · softmax(x) V",
     wanted="softmax(x) V",
     fix="multiply by v_scale where v was divided by it (FP8, int8), once, for its own head",
@@ -182,3 +184,24 @@ def nearly_round(factor: float) -> float:
         if math.isclose(factor, candidate, rel_tol=ROUND_TO):
             return candidate
     return factor
+
+
+@MISTAKES.add(
+    id="K3",
+    family="precision",
+    title=to_say(
+        "keys whose scale (FP8, int8) is not undone: scores {factor:g} × what they should be"
+    ),
+    computed="softmax({factor:g} · x) V",
+    wanted="softmax(x) V",
+    fix="multiply the scores by k_scale where k was divided by it",
+    threads=("flashinfer-ai/flashinfer#4979", "sgl-project/sglang#20705"),
+    detect="parameter",
+    rarity=7,
+)
+def key_scale_ignored(c: Computation) -> Iterator[Variant]:
+    """The scores are a multiple of the reference's."""
+    gain = c.facts.score_gain
+    if gain is not None:
+        factor = {"factor": float(f"{gain:.5g}")}
+        yield Variant(replace(c, scale=c.scale * gain), factor)

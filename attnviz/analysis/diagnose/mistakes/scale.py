@@ -70,7 +70,7 @@ def right(c: Computation) -> str:
     return f" · {values[0]:.6g}" if len(values) == 1 else " · scale"
 
 
-def scaled(c: Computation, factor: str, value: float | Array, **parameter: Any) -> Variant:
+def scaled(c: Computation, factor: str, value: float | Array, /, **parameter: Any) -> Variant:
     """The same with another scale; `factor` is that scale as it follows `QKᵀ`."""
     if np.ndim(value) == 0:
         parameter = {"scale": float(value), **parameter}
@@ -316,7 +316,7 @@ def scale_of_a_shard(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="S9",
     family="scale",
-    title=to_say("the number of the layer as a factor on the scores"),
+    title=to_say("a factor of {number}, the number of a layer, on the scores"),
     computed=COMPUTED,
     wanted=WANTED,
     fix="read scale_attn_by_inverse_layer_idx (or apply_query_key_layer_scaling) from the config",
@@ -336,7 +336,7 @@ def scale_by_layer(c: Computation) -> Iterator[Variant]:
 @MISTAKES.add(
     id="S9",
     family="scale",
-    title=to_say("the number of the layer as a factor on the scores"),
+    title=to_say("a factor of {number}, the number of a layer, on the scores"),
     computed=COMPUTED,
     wanted=WANTED,
     fix="read scale_attn_by_inverse_layer_idx (or apply_query_key_layer_scaling) from the config",
@@ -351,7 +351,7 @@ def scale_by_deep_layer(c: Computation) -> Iterator[Variant]:
 
 def by_layer(c: Computation, numbers: Iterable[int]) -> Iterator[Variant]:
     for number in numbers:
-        layer = {"layer": number - 1}
+        layer = {"number": number, "layer": number - 1}
         yield scaled(c, f"{right(c)}/{number}", c.scale / number, **layer)
         yield scaled(c, f"{right(c)} · {number}", c.scale * number, **layer)
 
@@ -368,27 +368,52 @@ def mscales() -> Iterator[tuple[float, str]]:
         yield 1 + math.log(stretch) / math.log(length), f"LongRoPE ×{stretch:g}: {models}"
 
 
+LONGER = ("onnxruntime/mobius#548", "NVIDIA/Megatron-LM#1429", "AI-Hypercomputer/maxtext#1370")
+
+
 @MISTAKES.add(
     id="S10",
     family="scale",
-    title=to_say("the factor for longer contexts (mscale) missed, not wanted, or not squared"),
+    title=to_say("{name} = {value}, a factor for longer contexts, on the scores ({model})"),
     computed=COMPUTED,
     wanted=WANTED,
-    fix="scale = d_k ** -0.5 * mscale ** 2, once, with the config's rope_scaling",
-    threads=("onnxruntime/mobius#548", "NVIDIA/Megatron-LM#1429", "AI-Hypercomputer/maxtext#1370"),
+    fix="scale = d_k ** -0.5 * mscale ** 2 if the config has rope_scaling with it, and once",
+    threads=LONGER,
     detect="parameter",
     rarity=6,
 )
 def scale_of_longer_context(c: Computation) -> Iterator[Variant]:
-    """mscale² of YaRN missed, not wanted, used on one side only, or twice."""
+    """mscale² of YaRN where it is not wanted, or is there already; or mscale of one side."""
+    for value, named in factors_of_longer_contexts():
+        yield scaled(c, f"{right(c)} · {value:.5g}", c.scale * value, **named)._replace(words="")
+
+
+@MISTAKES.add(
+    id="S10",
+    family="scale",
+    title=to_say("the scores without {name} = {value}, a factor for longer contexts ({model})"),
+    computed=COMPUTED,
+    wanted=WANTED,
+    fix="scale = d_k ** -0.5 * mscale ** 2, with rope_scaling of the config",
+    threads=LONGER,
+    detect="parameter",
+    rarity=6,
+)
+def longer_context_missed(c: Computation) -> Iterator[Variant]:
+    """mscale² of YaRN, which is part of the wanted scale, left out; or mscale of one side."""
+    for value, named in factors_of_longer_contexts():
+        yield scaled(c, f"{right(c)} / {value:.5g}", c.scale / value, **named)._replace(words="")
+
+
+def factors_of_longer_contexts() -> Iterator[tuple[float, dict[str, Any]]]:
+    """mscale² of all, and mscale of what models publish, with their names."""
     published = tuple(mscales())
     known = tuple(each for each in published if ": " in each[1])
     for power, name, models in ((1.0, "mscale²", published), (0.5, "mscale", known)):
         for squared, model in models:
             value = squared**power
-            named = {"mscale": round(math.sqrt(squared), 6), "model": model}
-            yield scaled(c, f"{right(c)} · {value:.5g} ({name})", c.scale * value, **named)
-            yield scaled(c, f"{right(c)} / {value:.5g} ({name})", c.scale / value, **named)
+            named = {"name": name, "value": f"{value:.5g}", "model": model}
+            yield value, {**named, "mscale": round(math.sqrt(squared), 6)}
 
 
 def has_finite_bias(c: Computation) -> bool:
