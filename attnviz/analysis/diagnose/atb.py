@@ -163,30 +163,23 @@ def case_of(
     picked = picked_texts(read.texts)
     joined = together(picked.texts, read.rule)
     slopes = inputs.get("slopes") if p["maskType"] in atb.SLOPED else None
-    said = p["qkScale"] if request.scale is None else request.scale
-    facts = Facts(
-        request.d_model,
-        mask=joined.mask,
-        alibi=None if slopes is None else slopes.reshape(-1)[picked.heads],
-        paged=None if picked.reading else read.paged,
-    )
     wanted = computation(
         *(floating(x) for x in (joined.q, joined.k, joined.v)),
-        scale=said,
+        scale=p["qkScale"] if request.scale is None else request.scale,
         masking=joined.masking,
         bias=joined.bias,
         steps=steps_of(operator, p, order, joined.factor),
-        facts=facts,
+        facts=Facts(
+            request.d_model,
+            mask=joined.mask,
+            alibi=None if slopes is None else slopes.reshape(-1)[picked.heads],
+            paged=None if picked.reading else read.paged,
+        ),
     )
     out = {} if joined.out is None else {"context": floating(joined.out)}
-    dtype = inputs.coarsest(OUT_ROLES)
-    reading = (
-        _texts_sentence(read),
-        *picked.reading,
-        *read.notes,
-        *_notes(operator, p, given, wanted.d_k),
-    )
-    return Case(wanted, out, dtype, layout=read.layout, reading=reading)
+    notes = (*picked.reading, *read.notes, *_notes(operator, p, given, wanted.d_k))
+    reading = (_texts_sentence(read), *notes)
+    return Case(wanted, out, inputs.coarsest(OUT_ROLES), layout=read.layout, reading=reading)
 
 
 def _check_supported(operator: str, p: Params) -> None:

@@ -171,7 +171,8 @@ def keys_repeated_under_a_mask(c: Computation) -> Iterator[Variant]:
     group = _group(c)
     if c.n_kv_head > 1 or group < 2 or c.bias is not None or c.masking.is_empty:
         return
-    if not c.masking.causal or c.masking.custom is not None or c.masking.keys is not None:
+    others = (c.masking.custom, c.masking.keys, c.masking.segments)
+    if not c.masking.causal or any(part is not None for part in others):
         return
     k, v = (np.repeat(x, group, axis=2) for x in (c.k, c.v))
     for offset in dict.fromkeys((0, c.n_k * group - c.n_q)):
