@@ -50,6 +50,8 @@ class Stored(NamedTuple):
     arrays: dict[str, Array]
     bfloat16: frozenset[str] = frozenset()
     """The names of those that are the bits of bfloat16."""
+    manifest: Manifest | None = None
+    """None of files that have none; of large ones it is not read."""
 
 
 def write(file: BinaryIO, suffix: str, manifest: Manifest, arrays: Mapping[str, Array]) -> None:
@@ -97,8 +99,9 @@ def read_stored(path: Path) -> Stored:
 
             return Stored(*map_tensors(path))
         if size < LARGE:
-            arrays = reader(path)[1]
-            return Stored({name: _portable(path, name, x) for name, x in arrays.items()})
+            manifest, arrays = reader(path)
+            named = {name: _portable(path, name, x) for name, x in arrays.items()}
+            return Stored(named, manifest=manifest)
         from attnviz.archive.npy import map_npy, map_npz
 
         suffix = path.suffix.lower()

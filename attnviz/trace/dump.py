@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from attnviz.trace.dtypes import (
     sample,
     true_type,
 )
-from attnviz.trace.names import natural, parse_name
+from attnviz.trace.names import parse_name
 from attnviz.trace.projections import PYTORCH, _listed
 
 SAVE = "np.savez('dump.npz', q=q, k=k, v=v, mask=mask, out=out)"
@@ -170,7 +170,8 @@ def _read(path: Path) -> archive.Stored:
     if suffix in TEXTS and path.is_file():
         raise AttnvizError(f"{path} {_what_text(path)}", f"save the numbers themselves: {SAVE}")
     if not path.is_dir():
-        return archive.read_stored(path)
+        stored = archive.read_stored(path)
+        return stored._replace(arrays={**stored.arrays, **_wanted_of(stored.manifest or {})})
     files = sorted(path.rglob("*.npy"))
     if files:
         named = {str(file.relative_to(path).with_suffix("")): file for file in files}
@@ -190,6 +191,17 @@ def _read(path: Path) -> archive.Stored:
         )
     several = f", but {len(others)} other files of arrays" if others else ""
     raise AttnvizError(f"{path} holds no .npy files{several}", "name a file" if others else SAVE)
+
+
+def _wanted_of(manifest: archive.Manifest) -> dict[str, Array]:
+    """The numbers that a trace of attnviz says of its attentions, by names as those of arrays."""
+    records = manifest.get("records") if manifest.get("format") == "attnviz-trace" else None
+    return {
+        f"{record['id']}/{name}": np.asarray(record[name])
+        for record in records or ()
+        for name in ("scale", "softcap")
+        if isinstance(record.get(name), int | float)
+    }
 
 
 def _what_text(path: Path) -> str:
@@ -216,13 +228,19 @@ def _layers(where: str, found: Mapping[str, Array]) -> dict[tuple[str, ...], dic
     if not groups:
         return {(): _in_order(where, found)}
     layers = {}
-    for words in sorted(heads, key=natural) or [()]:
+    for words in sorted(heads, key=lambda words: _in_file(words, groups)) or [()]:
         layers[words] = dict(groups.get(words, {}))
         for others, roles in groups.items():
             if others != words and (len(heads) < 2 or set(others) <= set(words)):
                 for role, name in roles.items():
                     layers[words][_free(layers[words], role)] = name
     return layers
+
+
+def _in_file(group: tuple[str, ...], groups: Iterable[tuple[str, ...]]) -> list[tuple[int, int]]:
+    """By which layers are sorted: numbers by their size, words as they come first in the file."""
+    seen = list(dict.fromkeys(word for words in groups for word in words))
+    return [(0, int(word)) if word.isdigit() else (1, seen.index(word)) for word in group]
 
 
 def _free(roles: Mapping[str, str], role: str) -> str:

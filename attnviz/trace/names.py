@@ -205,11 +205,10 @@ def by_group(names: Iterable[str]) -> dict[tuple[str, ...], dict[str, str]]:
         parsed = parse_name(name)
         if parsed is not None:
             groups.setdefault(parsed.group, {}).setdefault(parsed.role, name)
-    return dict(sorted(groups.items(), key=lambda item: natural(item[0])))
+    return dict(sorted(groups.items(), key=lambda item: _natural(item[0])))
 
 
-def natural(group: tuple[str, ...]) -> list[tuple[int, int | str]]:
-    """By which layers are sorted: numbers by their size."""
+def _natural(group: tuple[str, ...]) -> list[tuple[int, int | str]]:
     return [(0, int(word)) if word.isdigit() else (1, word) for word in group]
 
 

@@ -13,6 +13,7 @@ from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.diagnosis import Diagnosis
 from attnviz.analysis.diagnose.layers import first_that_differs
 from attnviz.analysis.diagnose.specs import DEFAULT, conventions
+from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 from attnviz.trace.dump import Dump, dump_of, read_dumps
 
@@ -79,8 +80,21 @@ def diagnose(
 def _dumps(
     q: Array | Path_ | Sequence[Path_], arrays: dict[str, Array], dtypes: Mapping[str, str] | None
 ) -> list[Dump]:
+    paths = _paths(q)
+    if paths is None:
+        return [dump_of({"q": np.asarray(q), **arrays}, dtypes)]
+    if arrays:
+        raise AttnvizError(
+            f"a dump, {', '.join(map(str, paths))}, and beside it {', '.join(arrays)}",
+            "either files that hold all arrays, or the arrays themselves",
+        )
+    return read_dumps(paths, dtypes)
+
+
+def _paths(q: Array | Path_ | Sequence[Path_]) -> list[Path] | None:
     if isinstance(q, str | PathLike):
-        return read_dumps([Path(q)], dtypes)
-    if isinstance(q, list | tuple) and q and all(isinstance(each, str | PathLike) for each in q):
-        return read_dumps([Path(each) for each in q], dtypes)
-    return [dump_of({"q": np.asarray(q), **arrays}, dtypes)]
+        return [Path(q)]
+    if not isinstance(q, list | tuple):
+        return None
+    paths = [Path(each) for each in q if isinstance(each, str | PathLike)]
+    return paths if paths and len(paths) == len(q) else None

@@ -8,6 +8,8 @@ import pytest
 import attnviz
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.layers import first_that_differs
+from attnviz.errors import AttnvizError
+from attnviz.nn.stages import STAGES
 from attnviz.trace.dump import read_dumps
 
 B, H, N, D = 2, 3, 11, 7
@@ -46,3 +48,25 @@ def test_layers_that_match(tmp_path, generator, without):
     n = 4 - len(without)
     assert found.case.reading[0] == f"all {n} layers match; the last is layers.3.self.attn"
     assert ("2 layers have no output" in found.case.reading[1]) == bool(without)
+
+
+def test_a_trace_says_its_scale_and_cap_itself(tmp_path):
+    model = "random:kind=encoder-decoder,kv_heads=2,softcap=5,temperature=2"
+    trace = attnviz.run("I saw a saw", target="Ich sah", model=model, stages=STAGES)
+    trace.save(tmp_path / "trace.npz")
+    dumps = read_dumps([tmp_path / "trace.npz"])
+    assert [dump.layer[0] for dump in dumps] == ["encoder"] * 2 + ["decoder"] * 4
+    assert first_that_differs(dumps, Request()).verdict == "match"
+
+
+def test_python_takes_files_or_arrays(tmp_path, generator):
+    q, k, v = generator.normal(size=(3, B, H, N, D)).astype(np.float32)
+    out = attnviz.attend(q, k, v).context
+    np.savez(tmp_path / "dump.npz", q=q, k=k, v=v, out=out)
+    paths = [tmp_path / f"{name}.npy" for name in ("q", "k", "v", "out")]
+    for path, x in zip(paths, (q, k, v, out), strict=True):
+        np.save(path, x)
+    for given in ([tmp_path / "dump.npz"], [str(tmp_path / "dump.npz")], [paths], [q, k, v, out]):
+        assert attnviz.diagnose(*given).verdict == "match"
+    with pytest.raises(AttnvizError, match="and beside it out"):
+        attnviz.diagnose(tmp_path / "dump.npz", out=out)
