@@ -64,10 +64,16 @@ def gathered(c: Computation, tokens: Array) -> Computation:
 )
 def key_left_out(c: Computation) -> Iterator[Variant]:
     """One slot of the cache is not read: the newest, the first, or one between."""
-    if c.n_k > 1:
-        for key in likely_keys(c):
-            parameter = {"key": key, "last": c.n_k - 1}
-            yield Variant(without_keys(c, np.arange(c.n_k) != key), parameter, f"key {key}")
+    if c.n_k < 2:
+        return
+    if c.masking.keys is not None and c.masking.keys.any(-1).all():
+        newest = c.n_k - 1 - c.masking.keys[..., ::-1].argmax(-1, keepdims=True)
+        if np.ptp(newest):
+            keep = np.arange(c.n_k) != newest
+            yield Variant(without_keys(c, keep), {"key": "length - 1", "last": "length - 1"})
+    for key in likely_keys(c):
+        parameter = {"key": key, "last": c.n_k - 1}
+        yield Variant(without_keys(c, np.arange(c.n_k) != key), parameter, f"key {key}")
 
 
 @MISTAKES.add(

@@ -41,6 +41,14 @@ def test_key_left_out(key):
     check_gives("key_left_out", c, expected, key=key)
 
 
+def test_the_newest_key_of_each_text_left_out():
+    """context_len - 1 keys, of texts of different lengths."""
+    c = paged()
+    seen = np.arange(N_K) < LENGTHS[:, None] - 1
+    expected = attend(c.q, c.k, c.v, seen[:, None, None])
+    check_gives("key_left_out", c, expected, key="length - 1")
+
+
 def test_each_key_is_tried_where_they_are_few():
     assert sorted(likely_keys(decoding())) == list(range(N_K))
     many = likely_keys(wanted(b=1, h=1, n_q=3, n_k=211, d=2))
