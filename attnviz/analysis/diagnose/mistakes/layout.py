@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
+from attnviz.analysis.diagnose.facts import Facts
 from attnviz.analysis.diagnose.masking import Masking
 from attnviz.analysis.diagnose.mistakes.positions import projections, with_projections
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
@@ -258,6 +259,7 @@ def _across(c: Computation, axis: int, masking: Masking, *, same: bool) -> Compu
         masking=masking,
         finish=lambda x: before(x.swapaxes(axis, 2)),
         mixes_rows=True,
+        facts=Facts(d_model=c.facts.d_model),  # the others have the axes in their old order
     )
 
 

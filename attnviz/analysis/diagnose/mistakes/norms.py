@@ -93,7 +93,8 @@ def _fitted(norm: Norm, bare: Array, y: Array, axes: tuple[int, ...]) -> Norm:
     """With the gain, and the bias of a LayerNorm, of least squares."""
     if norm.kind != "LayerNorm":
         square = np.sum(bare * bare, axis=axes, keepdims=True)
-        return replace(norm, gain=np.sum(bare * y, axis=axes, keepdims=True) / square)
+        gain = np.sum(bare * y, axis=axes, keepdims=True)
+        return replace(norm, gain=np.divide(gain, square, out=np.ones_like(gain), where=square > 0))
     mean, mean_y = (each.mean(axes, keepdims=True) for each in (bare, y))
     square = np.sum((bare - mean) ** 2, axis=axes, keepdims=True)
     gain = np.sum((bare - mean) * (y - mean_y), axis=axes, keepdims=True)

@@ -831,6 +831,12 @@ def rope_missing_in_the_dump(c: Computation) -> Iterator[Variant]:
 # biases by distance
 
 
+def has_alibi(c: Computation) -> bool:
+    """Whether the slopes of the bias are known."""
+    slopes = c.facts.alibi
+    return c.bias is not None and slopes is not None and slopes.size == c.n_head
+
+
 def _with_slopes(c: Computation, slopes: Array, distance: Array | None = None) -> Computation:
     """With other slopes [n_head] of ALiBi, or another distance [n_q, n_k], behind each query."""
     assert c.facts.alibi is not None
@@ -863,7 +869,7 @@ def _geometric(n: int, first: float, ratio: float) -> Array:
 )
 def alibi_of_the_other_sign(c: Computation) -> Iterator[Variant]:
     """The bias grows with the distance."""
-    if c.facts.alibi is not None:
+    if has_alibi(c):
         yield Variant(_with_slopes(c, -np.asarray(c.facts.alibi)))
 
 
@@ -880,7 +886,7 @@ def alibi_of_the_other_sign(c: Computation) -> Iterator[Variant]:
 )
 def alibi_of_other_slopes(c: Computation) -> Iterator[Variant]:
     """The exponent counted from 0, another number than 8, heads in another order."""
-    if c.facts.alibi is None:
+    if not has_alibi(c):
         return
     n, own = c.n_head, np.asarray(c.facts.alibi)
     for words, slopes in {
@@ -909,7 +915,7 @@ def alibi_of_no_power_of_two(c: Computation) -> Iterator[Variant]:
     """The formula of the paper gives other slopes than its code unless n_head is 2, 4, 8, …"""
     n = c.n_head
     power = 2 ** int(math.log2(n))
-    if c.facts.alibi is None or n == power:
+    if not has_alibi(c) or n == power:
         return
     own = np.asarray(c.facts.alibi)
     series = alibi_slopes(2 * power)
@@ -939,7 +945,7 @@ def alibi_of_no_power_of_two(c: Computation) -> Iterator[Variant]:
 def alibi_off_by_a_constant(c: Computation) -> Iterator[Variant]:
     """Counted from another token, or by the key's position only: the same weights, as long as no
     query sees keys after its own."""
-    if c.facts.alibi is None or c.bias is None or not c.masking.causal or c.masking.ahead > 0:
+    if not has_alibi(c) or not c.masking.causal or c.masking.ahead > 0:
         return
     slopes = np.asarray(c.facts.alibi)
     distance = all_distances(c)
@@ -961,7 +967,7 @@ def alibi_off_by_a_constant(c: Computation) -> Iterator[Variant]:
 )
 def alibi_of_signed_distances(c: Computation) -> Iterator[Variant]:
     """What a causal mask hides matters where there is none."""
-    if c.facts.alibi is not None and not (c.masking.causal and c.masking.ahead <= 0):
+    if has_alibi(c) and not (c.masking.causal and c.masking.ahead <= 0):
         yield Variant(_with_slopes(c, np.asarray(c.facts.alibi), all_distances(c)))
 
 
@@ -983,7 +989,7 @@ def bias_in_low_precision(c: Computation) -> Iterator[Variant]:
     for dtype in ("bfloat16", "float16"):
         low = rounding(dtype)
         yield Variant(replace(c, bias=low(c.bias)), {"dtype": dtype, "form": "bias"}, dtype)
-        if c.facts.alibi is not None and c.masking.causal:
+        if has_alibi(c) and c.masking.causal:
             slopes = np.asarray(c.facts.alibi, c.q.dtype)[:, None, None]
             rest = c.bias + slopes * np.abs(all_distances(c))
             key = rest + low(slopes * np.arange(c.n_k, dtype=c.q.dtype))
