@@ -135,7 +135,7 @@ def known_weights(case: Case, rows: Array) -> Iterator[tuple[Array, float]]:
     if "weights" in case.given and "weights" not in case.averaged:
         yield np.asarray(case.given["weights"][:, :, rows], np.float64), 2 * eps
     c = case.wanted
-    if "context" not in case.given or c.n_k > c.v.shape[-1]:
+    if "context" not in case.given or not 0 < c.n_k <= c.v.shape[-1]:
         return
     out = np.asarray(case.given["context"][:, :, rows], np.float64)
     v = np.asarray(c.spread(c.v, c.n_head), np.float64)
