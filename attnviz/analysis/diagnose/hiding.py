@@ -142,7 +142,7 @@ def _finite(masking: Masking, part: str | None, rows: Array, n_k: int, last: boo
 def weights_where_empty(masking: Masking, scores: Array, rows: Array) -> Iterator[Array]:
     """What finite numbers in the place of -inf may make of queries that see no key: scores
     [n_batch, n_head, n_row, n_k] -> weights."""
-    parts = masking.parts if len(masking.parts) > 1 else ()
+    parts = [part for part, *_ in finite_parts(masking) if part]
     for part, last in ((None, False), *((part, last) for part in parts for last in (False, True))):
         hidden = np.where(_finite(masking, part, rows, scores.shape[-1], last), 0, -np.inf)
         hidden = hidden.astype(scores.dtype)

@@ -94,6 +94,13 @@ def masks_of_heads() -> Computation:
     return replace(c, masking=Masking(custom=seen | np.eye(c.n_q, dtype=bool)))
 
 
+def sparse() -> Computation:
+    """Causal and padded, and of the rest most cells are seen, the diagonal always."""
+    c = probe((*USUAL, "square"))
+    seen = np.random.default_rng(47).random((1, 1, c.n_q, c.n_k)) < 0.7
+    return c.with_masking(custom=seen | np.eye(c.n_q, dtype=bool))
+
+
 def scale_of_its_own() -> Computation:
     return replace(probe(USUAL), scale=0.31)
 

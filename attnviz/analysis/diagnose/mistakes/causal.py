@@ -581,6 +581,8 @@ def tail_of_zeros(c: Computation) -> Iterator[Variant]:
     for n, tile in _tails(c).items():
         words = to_say("filled up to a multiple of {tile}", tile=tile)
         yield from _with_tail(c, n, words, tile=tile)
+    if 1 not in _tails(c):
+        yield from _with_tail(c, 1, "")
 
 
 @MISTAKES.add(
@@ -596,7 +598,7 @@ def tail_of_zeros(c: Computation) -> Iterator[Variant]:
 )
 def tail_of_some_zeros(c: Computation) -> Iterator[Variant]:
     """Their number fills up no tile."""
-    for n in range(1, MOST_ZEROS + 1):
+    for n in range(2, MOST_ZEROS + 1):
         if n not in _tails(c):
             yield from _with_tail(c, n, "")
 

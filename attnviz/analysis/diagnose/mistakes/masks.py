@@ -222,6 +222,8 @@ FILLS = (-1e9, -1e4, -100.0, -1e5, -1e3, -65504.0, -1e10, -float(np.finfo(np.flo
 """Numbers that people write for −∞."""
 NEGLIGIBLE = 45.0
 """exp(-45) is nothing beside 1 even in float64."""
+LARGEST_EXPONENT = 80.0
+"""exp(-80) is still a number in float32."""
 
 
 @MISTAKES.add(
@@ -365,7 +367,8 @@ def zeroed_after_softmax(c: Computation) -> Iterator[Variant]:
 )
 def zeroed_and_renormalised(c: Computation) -> Iterator[Variant]:
     """The same as −∞ before the softmax, up to rounding."""
-    if step_that_hides(c) and c.sinks is None:
+    vanishes = 2 * _largest_score(c) > LARGEST_EXPONENT
+    if step_that_hides(c) and c.sinks is None and not vanishes:
         rest = replace(c, masking=Masking())
         yield Variant(replace(rest, steps=(*rest.steps, _zeroed(c.masking), _renormalised)))
 
@@ -1030,7 +1033,7 @@ def _moved(keys: Bool, by: int) -> Bool:
 )
 def target_mask_on_memory(c: Computation) -> Iterator[Variant]:
     """The target's own mask, where the memory's padding alone should hide keys."""
-    if c.masking.causal or c.n_q == 1:
+    if c.masking.causal or c.masking.right is not None or c.n_q == 1:
         return
     for offset in dict.fromkeys((0, c.n_k - c.n_q)):
         parameter = {"offset": offset}
