@@ -461,7 +461,7 @@ def weight_not_transposed(c: Computation) -> Iterator[Variant]:
     x, weight = (np.asarray(part, c.q.dtype) for part in c.facts.inputs)
     names = {"qkv": "q, k, v", "q": "q", "k": "k", "v": "v"}
     pieces = _by_role(c, weight)
-    if pieces is None or len(x[0]) != c.n_q:
+    if pieces is None or not len(x[0]) == c.n_q == c.n_k:
         return
     square = [role for role in "qkv" if pieces[role].shape[0] == pieces[role].shape[1]]
     new = {role: _projected(c, role, x, pieces[role].T, pieces[role]) for role in square}
@@ -491,7 +491,7 @@ def projection_without_bias(c: Computation) -> Iterator[Variant]:
         return
     x, weight = (np.asarray(part, c.q.dtype) for part in c.facts.inputs)
     pieces = _by_role(c, weight)
-    if pieces is None or len(x[0]) != c.n_q:
+    if pieces is None or not len(x[0]) == c.n_q == c.n_k:
         return
     new: dict[str, Any] = {}
     for role in "qkv":

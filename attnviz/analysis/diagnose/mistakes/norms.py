@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
-from attnviz.analysis.diagnose.mistakes.positions import rotated, with_projections
+from attnviz.analysis.diagnose.mistakes.positions import QUIET, rotated, with_projections
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
 from attnviz.language import to_say
 from attnviz.nn.types import Array
@@ -40,6 +40,7 @@ class Norm:
     outside: bool = False
     """Whether eps is added to the root, not below it."""
 
+    @QUIET
     def bare(self, x: Array) -> Array:
         """Without gain and bias."""
         if self.kind == "LayerNorm":
@@ -50,6 +51,7 @@ class Norm:
             return np.asarray(x / (np.sqrt(square) + self.eps))
         return np.asarray(x / np.sqrt(square + self.eps))
 
+    @QUIET
     def __call__(self, x: Array) -> Array:
         gain, bias = (np.asarray(each, x.dtype) for each in (self.gain, self.bias))
         return np.asarray(self.bare(x) * gain + bias)
@@ -62,6 +64,7 @@ class Norm:
 KINDS = tuple((kind, axes) for axes in (HEAD, ALL_HEADS) for kind in ("RMSNorm", "LayerNorm", "L2"))
 
 
+@QUIET
 def recognised(before: Array, after: Array) -> Norm | None:
     """The norm that makes one of the other, [n_batch, n_head, n, d] each; its gain is the same in
     all heads if that explains it. None: none does."""

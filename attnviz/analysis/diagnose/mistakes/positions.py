@@ -35,6 +35,11 @@ def angles_at(positions: Array, rotary: Rotary, d_k: int) -> Array:
     return np.asarray(angles[:, None] if at.ndim > 1 else angles)
 
 
+QUIET = np.errstate(invalid="ignore", over="ignore", divide="ignore")
+"""A dump may hold NaN and infinity."""
+
+
+@QUIET
 def rotated(x: Array, positions: Array, rotary: Rotary) -> Array:
     """x [n_batch, n_head, n, d_k] rotated at positions [n] or [n_batch, n]."""
     angles = angles_at(positions, rotary, x.shape[-1])
@@ -198,6 +203,7 @@ def rope_of_mixed_styles(c: Computation) -> Iterator[Variant]:
     if rotary is None or angular(rotary, c.d_k).size < 2:
         return
 
+    @QUIET
     def mixed(x: Array, at: Array, rotary: Rotary) -> Array:
         angles = angles_at(at, rotary, x.shape[-1])
         half = rotary.style == "half"
@@ -574,6 +580,7 @@ def rope_in_low_precision(c: Computation) -> Iterator[Variant]:
             yield Variant(again(c, rounded, rounded), parameter)
 
 
+@QUIET
 def _rounded(
     x: Array, at: Array, rotary: Rotary, part: str, low: Callable[[Array], Array]
 ) -> Array:
@@ -618,7 +625,7 @@ def rope_positions_of_padding(c: Computation) -> Iterator[Variant]:
     """Only one of q and k (a cache, say) has positions that skip the padding, or all items take
     those of one."""
     rotary = c.facts.rotary
-    if rotary is None:
+    if rotary is None or c.n_q > c.n_k:
         return
     for words, q_new, k_new in _positions_of_padding(c, rotary):
         for role, new, old in (("q", q_new, rotary.q_positions), ("k", k_new, rotary.k_positions)):
@@ -729,6 +736,7 @@ def rope_without_minus(c: Computation) -> Iterator[Variant]:
     if c.facts.rotary is None:
         return
 
+    @QUIET
     def grown(x: Array, at: Array, rotary: Rotary) -> Array:
         angles = angles_at(at, rotary, x.shape[-1])
         cos, sin = (rotary.gain * f(angles) for f in (np.cos, np.sin))
@@ -759,6 +767,7 @@ def rope_with_cos_and_sin_swapped(c: Computation) -> Iterator[Variant]:
     if c.facts.rotary is None:
         return
 
+    @QUIET
     def swapped(x: Array, at: Array, rotary: Rotary) -> Array:
         angles = angles_at(at, rotary, x.shape[-1])
         sin, cos = (rotary.gain * f(angles) for f in (np.cos, np.sin))
