@@ -128,7 +128,7 @@ def recover(case: Case, judge: Judge) -> Recovered:
         name,
         weights,
         seen_keys(weights, stages.weights, c),
-        None if scale is None else found_bias(weights, stages.raw, scale, c),
+        _likely_bias(weights, stages.raw, scale, c),
         (float(sums.min()), float(sums.max())) if sums.size else None,
     )
 
@@ -226,6 +226,15 @@ def seen_keys(weights: Weights, wanted: Array, c: Computation) -> SeenKeys:
         int((seen & (wanted == 0)).sum()), int((known & ~seen & noticed).sum()), int(known.sum()),
         masking,
     )  # fmt: skip
+
+
+def _likely_bias(weights: Weights, raw: Array, scale: float | None, c: Computation) -> Bias | None:
+    """The bias beside the scale that was found; where none was, beside the one that is wanted, if
+    that makes it a multiple of the distance."""
+    if scale is not None:
+        return found_bias(weights, raw, scale, c)
+    bias = found_bias(weights, raw, float(np.mean(c.scale)), c)
+    return None if bias is None or bias.slopes is None else bias
 
 
 def found_bias(weights: Weights, raw: Array, scale: float, c: Computation) -> Bias | None:
