@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.diagnose.computation import compute, computation
+from attnviz.analysis.diagnose.computation import computation, compute
 from attnviz.analysis.diagnose.noise import DTYPES, noise, rms, rounding, row_rms, to_bfloat16
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.diagnose.case import Case
-from attnviz.analysis.diagnose.computation import compute, computation
+from attnviz.analysis.diagnose.computation import computation, compute
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.masking import Masking
 from attnviz.analysis.diagnose.recover import recover, scale_name
