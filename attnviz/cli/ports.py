@@ -94,12 +94,19 @@ def port_report(options: PortOptions, files: Sequence[Path]) -> tuple[Report, bo
     views: list[View] = port_views(found, explained=within is not None)
     manifest = {"format": "attnviz-port", "version": 1, **found.manifest()}
     if within is not None:
-        from attnviz.views.diagnosis import diagnosis_views
-
-        views = [views[0], *diagnosis_views(within), *views[1:]]
+        views = [views[0], *_cause_views(within), *views[1:]]
         attention = within.manifest()
         manifest |= {"causes": attention["causes"], "attention": attention}
     return Report(views, manifest, {}), found.verdict == "match"
+
+
+def _cause_views(within: Diagnosis) -> list[View]:
+    """The diagnosis of the attention without its verdict: that of the port stands above it."""
+    from attnviz.views.diagnosis import diagnosis_views
+    from attnviz.views.kinds import Text
+
+    first, *rest = diagnosis_views(within)
+    return [Text(first.lines[1:]) if isinstance(first, Text) else first, *rest]
 
 
 def _read(files: Sequence[Path]) -> dict[str, Array]:

@@ -273,3 +273,25 @@ def test_embeddings_are_blamed_by_what_the_first_block_makes_of_them(ports):
     found = diagnose_port(model, {**only, "input_ids": only["input_ids"] + 1})
     assert found.causes == ()
     assert any("whether the tokens are the same" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "first", "id"),
+    [
+        ({}, None, None),
+        ({"scale": 1.0}, "encoder/hidden_states[1]", "S1"),
+        ({"softcap": 1.0}, "encoder/hidden_states[1]", None),
+    ],
+)
+def test_a_checkpoint_of_twenty_million_parameters(minilm, changes, first, id):
+    import attnviz
+
+    model = load_model(str(minilm))
+    changed = model.transformer.change_attention(lambda _, a: a._replace(**changes))
+    ids = [101, 1045, 2387, 1037, 2387, 102]
+    trace = attnviz.run(ids, model=model._replace(transformer=changed), hidden_states=True)
+    dump = {n: x for n, x in trace.arrays().items() if "hidden_states" in n}
+    found = diagnose_port(model, dump, ids=ids)
+    assert (found.first and found.first.at.name) == first
+    assert [cause.id for cause in found.causes] == ([] if id is None else [id])
+    assert len(found.rows) == 7
