@@ -86,7 +86,7 @@ def has_axes_to_confuse(x: Array) -> bool:
     threads=(
         "reczoo/FuxiCTR#30",
         "hyunwoongko/transformer#15",
-        "harvardnlp/annotated-transformer#17",
+        "datawhalechina/deep-learning-notes#11",
         "jadore801120/attention-is-all-you-need-pytorch#177",
     ),
     pairs=True,
@@ -114,6 +114,7 @@ def split_without_transpose(c: Computation) -> Iterator[Variant]:
     fix=MERGED,
     threads=(
         "jsbaan/transformer-from-scratch#4",
+        "vllm-project/vllm#11979",
         "hackiey/QAnet-pytorch#2",
         "ajhalthor/Transformer-Neural-Network#4",
         "649453932/Chinese-Text-Classification-Pytorch#10",
