@@ -153,7 +153,15 @@ INPUTS: Mapping[str, Callable[[], Computation]] = {
     each.__name__.replace("_", " "): each
     for each in (
         *(square, without_a_mask, projected, square_with_rope, scaled_rope, norm_and_rope),
-        *(upper_left, window_to_both_sides, prefix, one_kv_head, many_kv_heads, masks_of_heads),
+        *(
+            upper_left,
+            window_to_both_sides,
+            prefix,
+            one_kv_head,
+            many_kv_heads,
+            masks_of_heads,
+            sparse,
+        ),
         *(scale_of_its_own, very_low_scores, large_scores, dropped_weights, larger_outputs),
     )
 }
