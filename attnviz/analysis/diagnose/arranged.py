@@ -32,7 +32,7 @@ SIDE_BY_SIDE = {"b n hd": 0, "n b hd": 3, "h n d": 2, "n h d": 3}
 OF_ITEMS = ("context", "weights", "scores", "logits", "mask", "padding")
 """Roles whose arrays may begin with the batch where that of q begins with it and the heads."""
 
-MAX_HEADS_RANK = 3
+MAX_HEADS_RANK = 1
 
 CLOSE = 3e-2
 """A rotation of half precision is off by less than this, in units of the largest number."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.analysis.diagnose.masking import recognised
 from attnviz.analysis.diagnose.picked import Picked
 from attnviz.analysis.diagnose.specs import DEFAULT, Conventions
 from attnviz.errors import AttnvizError
@@ -61,7 +62,7 @@ def read_mask(name: str, role: str, x: Array, conventions: Conventions = DEFAULT
 def _of_truths(name: str, role: str, truth: Bool, raw: Array, rules: Conventions) -> GivenMask:
     is_padding = role == "padding"
     hides = rules.true_is == "hidden" or is_padding
-    turned = not hides and rules.name == DEFAULT.name and only_later_keys(truth)
+    turned = not hides and rules.name == DEFAULT.name and means_hidden(truth)
     one, zero = ("True", "False") if raw.dtype == bool else ("1", "0")
     if is_padding:
         reading = say("{name}: {one} is padding, as in PyTorch", name=name, one=one)
@@ -78,14 +79,19 @@ def _of_truths(name: str, role: str, truth: Bool, raw: Array, rules: Conventions
     return GivenMask(None if seen.all() else np.asarray(seen), None, raw, reading)
 
 
-def only_later_keys(truth: Bool) -> bool:
-    """Whether True stands exactly above a diagonal that no query's own key lies above: what
-    `triu(ones, 1)` gives, where True cannot be meant as visible."""
+def means_hidden(truth: Bool) -> bool:
+    """Whether True has to be what is hidden: then the mask is a causal one, perhaps with padding or
+    a window, as of `triu(ones, 1)`; else each query would see only later keys."""
     n_q, n_k = truth.shape[-2:]
-    if n_q < 2 or n_k < n_q:
+    if n_q < 2:
         return False
-    distance = np.arange(n_q)[:, None] - np.arange(n_k)
-    return any(np.asarray(truth == (distance + offset < 0)).all() for offset in {0, n_k - n_q})
+    rows = np.arange(n_q)
+    own = [truth[..., rows, rows + offset] for offset in (0, n_k - n_q) if n_k >= n_q]
+    if own and all(seen.all() for seen in own):
+        return False  # at once for the usual mask: a query sees its own key
+    rules = recognised(np.asarray(~truth), n_q)
+    is_band = rules.left is None or rules.left > 0
+    return rules.causal and rules.ahead == 0 and is_band and rules.custom is None
 
 
 def _of_added(name: str, x: Array) -> GivenMask:

@@ -151,7 +151,7 @@ def _cases(dump: Dump, request: Request, qkv: Qkv) -> Iterator[Case]:
                 layout=qkv.layout,
                 reading=(
                     *(*qkv.reading, *_said(dump, chosen, masked), *words),
-                    *(*seen, *distance, *some.reading()),
+                    *(*seen, *distance, *_types(dump), *some.reading()),
                 ),
                 rank=rank + rank_rule,
             )
@@ -439,6 +439,14 @@ def _dtype(dump: Dump) -> str:
     there = {dump.dtypes[role] for role in ("q", "k", "v", *GIVEN) if role in dump.dtypes}
     assert there <= set(DTYPES)
     return next(dtype for dtype in COARSEST if dtype in there)
+
+
+def _types(dump: Dump) -> Iterator[str]:
+    """By which type rounding is judged, where the arrays have several."""
+    there = {role: dump.dtypes[role] for role in ("q", "k", "v", *GIVEN) if role in dump.dtypes}
+    if len(set(there.values())) > 1:
+        listed = ", ".join(f"{dump.names[role]} {dtype}" for role, dtype in there.items())
+        yield say("{types}: judged as {dtype}, the coarsest", types=listed, dtype=_dtype(dump))
 
 
 def _said(dump: Dump, chosen: Mapping[str, Placed], masked: Sequence[GivenMask]) -> Iterator[str]:

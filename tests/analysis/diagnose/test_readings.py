@@ -129,6 +129,10 @@ PADDING = np.arange(M) < np.array([M, 4])[:, None]
         ("mask", (CAUSAL & PADDING[:, None, None])[:, :1], CAUSAL & PADDING[:, None, None]),
         ("mask", np.repeat(CAUSAL & PADDING[:, None], H, 0), CAUSAL & PADDING[:, None, None]),
         ("mask", np.triu(np.ones((N, M), bool), M - N + 1), CAUSAL),
+        ("mask", ~(CAUSAL & PADDING[:, None, None]), CAUSAL & PADDING[:, None, None]),
+        ("mask", ~(CAUSAL & ~np.tri(N, M, M - N - 2, bool)), CAUSAL & ~np.tri(N, M, M - N - 2, bool)),
+        ("mask", ~np.eye(N, M, M - N, bool), ~np.eye(N, M, M - N, bool)),
+        ("mask", np.tri(N, M, M - N - 1, bool), np.tri(N, M, M - N - 1, bool)),
     ],
 )  # fmt: skip
 def test_masks(qkv, name, mask, seen):
@@ -254,6 +258,7 @@ def test_the_coarsest_type_counts(qkv):
     assert readings(dump_of(q=q, k=k, v=v, out=q[..., :1] + v[:, :1, :1]))[0].dtype == "float32"
     half = readings(dump_of(q=q, k=k.astype(np.float16), v=v, out=q[..., :1] + v[:, :1, :1]))
     assert half[0].dtype == "float16"
+    assert "k float16, v float32" in half[0].reading[-1]
     assert half[0].wanted.k.dtype == np.float32
 
 
@@ -313,3 +318,15 @@ def test_the_right_order_of_equal_axes_is_not_called_unlikely(generator, b, h, n
     case = read(**turned)
     assert case.rank < UNLIKELY
     assert case.layout == layout or min(b, h, n) == 1
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("b", "h", "d"), [(1, 12, 32), (2, 4, 80), (2, 8, 16)])
+@pytest.mark.parametrize("tokens_first", [False, True])
+def test_heads_that_nobody_counts_are_not_called_unlikely(generator, b, h, d, tokens_first, causal):
+    q, k, v = generator.normal(size=(3, b, h, 17, d)).astype(np.float32)
+    out = attnviz.attend(q, k, v, causal=causal).context
+    arrays = {name: merged(x) for name, x in {"q": q, "k": k, "v": v, "out": out}.items()}
+    if tokens_first:
+        arrays = {name: x.swapaxes(0, 1) for name, x in arrays.items()}
+    assert read(**arrays).rank < UNLIKELY
