@@ -196,11 +196,14 @@ class Judge:
         return {name: each[name] for name in self.given}
 
     def _nearest(self, name: str, stages: Stages) -> str:
-        """Which stage is what the dump calls by a name that may mean several."""
-        return min(
-            ANY[name],
-            key=lambda each: rms(_difference(self._mean(name, stages, each), self.given[name])[0]),
-        )
+        """Which stage is what the dump calls by a name that may mean several: the one with numbers
+        at the same cells, or at most of them, and the nearest of these."""
+
+        def apart(stage: str) -> tuple[int, float]:
+            left, broken = _difference(self._mean(name, stages, stage), self.given[name])
+            return int(broken.sum()), rms(left)
+
+        return min(ANY[name], key=apart)
 
     def _mean(self, name: str, stages: Stages, stage: str) -> Array:
         x: Array = getattr(stages, stage)

@@ -7,7 +7,7 @@ Source: https://onnx.ai/onnx/operators/onnx__Attention.html, opsets 23 to 25; er
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ from attnviz.analysis.diagnose.computation import (
     add_bias,
     cap,
     computation,
+    dot,
     hide,
     scale,
     to_weights,
@@ -26,6 +27,7 @@ from attnviz.analysis.diagnose.computation import (
 from attnviz.analysis.diagnose.facts import Facts
 from attnviz.analysis.diagnose.inputs import Inputs, Named, brief
 from attnviz.analysis.diagnose.masking import Masking, recognised
+from attnviz.analysis.diagnose.noise import rounding
 from attnviz.analysis.diagnose.params import Field, number, truth, values_of, whole
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
@@ -67,6 +69,8 @@ FIXES = {
     "heads_tiled": to_say("repeat each key/value head in its place: np.repeat, not np.tile"),
     "nan_rows": to_say("a runtime with the erratum onnx#8068: zeros for a query without keys"),
 }
+
+HALF = ("float16", "bfloat16")
 
 CAUSAL_WORDS = to_say("causal, which no array says")
 
@@ -228,10 +232,27 @@ def _cases(
         maskings.append(replace(wanted.masking, causal=True))
     dtype = inputs.coarsest(("q", "k", "v", "past_k", "past_v", "context", "qk_output"))
     reading = (_sentence(inputs, inside), *notes)
-    for rank, (masking, stages) in enumerate(itertools.product(maskings, given)):
+    products = [wanted.similarity]
+    if dtype in HALF and "qk_output" in inputs.dump.arrays and float(wanted.scale) > 0:
+        products.insert(0, _of_scaled(float(wanted.scale), dtype))
+    ways = itertools.product(maskings, given, products)
+    for rank, (masking, stages, product) in enumerate(ways):
         words = (CAUSAL_WORDS,) if guessed and masking.causal else ()
-        way = replace(wanted, masking=masking)
+        way = replace(wanted, masking=masking, similarity=product)
         yield Case(way, stages, dtype, layout="bhnd", reading=(*reading, *words), rank=rank)
+
+
+def _of_scaled(factor: float, dtype: str) -> Callable[[Array, Array], Array]:
+    """q · k of what half precision makes of √scale, q·√scale and k·√scale, over the scale: ONNX's
+    own text rounds all three."""
+    rounded = rounding(dtype)
+    root = float(rounded(np.array([factor**0.5]))[0])
+
+    def product(q: Array, k: Array) -> Array:
+        by = q.dtype.type(root)
+        return np.asarray(dot(rounded(q * by), rounded(k * by)) / q.dtype.type(factor))
+
+    return product
 
 
 def _masking(

@@ -307,3 +307,23 @@ def test_onnx_leaves_other_layouts_to_the_usual_reading():
     arrays = {"q": np.zeros((1, 3, 2, 5)), "k": np.zeros((1, 7, 2, 5)), "v": np.zeros((1, 7, 2, 5))}
     made = conventions("onnx")
     assert made.read(dump_of(arrays, {}), Request(conventions=made)) == ()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_onnx_scores_without_a_mask_are_not_taken_for_masked_ones(tmp_path, dtype):
+    """Mode 0 with a cache that the query sees in part; in half precision √scale, Q and K are
+    rounded before the product."""
+    rng = np.random.default_rng(5)
+    q, k, v, past_k, past_v = (
+        rng.standard_normal((3, h, n, 20)).astype(dtype)
+        for h, n in ((2, 1), (1, 4), (1, 4), (1, 5), (1, 5))
+    )
+    keys = np.concatenate([past_k, k], 2)
+    root = np.array(20**-0.25).astype(dtype)
+    scores = (q * root).astype(np.float64) @ np.swapaxes(keys * root, 2, 3).astype(np.float64)
+    powers = np.where(np.arange(9) <= 5, np.exp(scores), 0)
+    out = powers / powers.sum(-1, keepdims=True) @ np.concatenate([past_v, v], 2).astype(np.float64)
+    np.savez(tmp_path / "dump.npz", Q=q, K=k, V=v, past_key=past_k, past_value=past_v,
+             qk_matmul_output=scores.astype(dtype), Y=out.astype(dtype))  # fmt: skip
+    found = judged(read_dump([tmp_path / "dump.npz"]), "onnx", {"is_causal": True})
+    assert found.verdict == "match"
