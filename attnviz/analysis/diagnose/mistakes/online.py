@@ -141,7 +141,7 @@ def rescaled(c: Computation, wrong: Rescale, walks: Sequence[Walk]) -> Iterator[
     """Output, sum or both rescaled wrongly."""
     ways: tuple[tuple[Rescale, Rescale, str], ...] = (
         (wrong, "right", "O"),
-        (wrong, wrong, "O and l"),
+        (wrong, wrong, "O, l"),
         ("right", wrong, "l"),
     )
     if to_weights not in c.steps:
@@ -424,7 +424,7 @@ def by_merge(
             yield Variant(weighted_by(c, step), {"parts": words, "merge": name})
 
 
-WITHOUT_LSE: Mapping[str, Merge] = {"mean": even, "sum": added}
+WITHOUT_LSE: Mapping[str, Merge] = {"Σ O_i / n": even, "Σ O_i": added}
 WRONG_BASE: Mapping[str, Merge] = {
     "exp(log2 Σ exp(x))": in_base_two,
     "exp2(ln Σ exp(x))": from_base_two,
@@ -432,9 +432,9 @@ WRONG_BASE: Mapping[str, Merge] = {
 HALF_OF_LSE: Mapping[str, Merge] = {"Σ exp(x - max x)": by_sums, "exp(max x)": by_largest}
 ONE_PART: Mapping[str, Merge] = {"O_last": last_only, "O_first": first_only}
 WRONG_LSE: Mapping[str, Merge] = {
-    "exp(lse of the other part)": backwards,
+    "exp(lse_j), j ≠ i": backwards,
     "exp(-lse)": negated,
-    "exp(lse_i - max lse), not divided by their sum": undivided,
+    "exp(lse_i - max lse), Σ ≠ 1": undivided,
 }
 
 MERGED = "O = Σ exp(lse_i - lse) O_i, lse = ln Σ exp(lse_i)"
@@ -445,7 +445,7 @@ MERGE_FIX = "w = softmax(stack(lse), dim=0), lse natural, fp32, one for each hea
     id="X8",
     family="softmax",
     title=to_say("parts of the keys ({parts}) merged without their log-sum-exp"),
-    computed="{merge} of the parts' outputs",
+    computed="O = {merge}",
     wanted=MERGED,
     fix=MERGE_FIX,
     threads=(
@@ -466,7 +466,7 @@ def parts_without_lse(c: Computation) -> Iterator[Variant]:
     id="X8",
     family="softmax",
     title=to_say("parts of the keys ({parts}) merged by a log-sum-exp in the wrong base"),
-    computed="weights {merge}",
+    computed="w_i ∝ {merge}",
     wanted=MERGED,
     fix="lse_natural = lse_base_2 * 0.693147: FlashInfer and exp2 kernels give it in base 2",
     threads=(
@@ -486,7 +486,7 @@ def parts_in_wrong_base(c: Computation) -> Iterator[Variant]:
     id="X8",
     family="softmax",
     title=to_say("parts of the keys ({parts}) merged by only half of their log-sum-exp"),
-    computed="weights by {merge} of each part",
+    computed="w_i ∝ {merge}",
     wanted=MERGED,
     fix="lse = max + log(sum): both parts of it",
     threads=("vllm-project/flash-attention#87", "ROCm/aiter#3334"),
@@ -518,7 +518,7 @@ def one_part_alone(c: Computation) -> Iterator[Variant]:
     id="X8",
     family="softmax",
     title=to_say("parts of the keys ({parts}) merged by the wrong log-sum-exp"),
-    computed="weights {merge}",
+    computed="w_i ∝ {merge}",
     wanted=MERGED,
     fix=MERGE_FIX,
     threads=("ROCm/aiter#3334", "vllm-project/flash-attention#87"),
@@ -558,7 +558,7 @@ def empty_part(c: Computation) -> Iterator[Variant]:
     id="X8",
     family="softmax",
     title=to_say("parts of the keys ({parts}) merged wrongly: {merge}"),
-    computed="the parts' outputs merged by {merge}",
+    computed="O = Σ w_i O_i, by {merge}",
     wanted=MERGED,
     fix=MERGE_FIX,
     threads=("flashinfer-ai/flashinfer#50", "vllm-project/flash-attention#87"),

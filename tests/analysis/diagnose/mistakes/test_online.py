@@ -123,7 +123,7 @@ def test_walks() -> None:
 def test_other_sizes() -> None:
     c = examples.plain(n_k=13)
     for order, back in (("from the first", False), ("from the last", True)):
-        made = variants("online_in_other_blocks", c, size=6, order=order, what="O and l")
+        made = variants("online_in_other_blocks", c, size=6, order=order, what="O, l")
         by_factor = {str(v.parameter["factor"]): v for v in made}
         factors = {"no factor": MISSING, "exp(m_new - m_old)": INVERSE}
         for said, wrong in factors.items():
@@ -199,19 +199,19 @@ def shares(numbers: list[float], base: float = math.e) -> list[float]:
 LN2 = math.log(2)
 Part = list[tuple[Array, float, float, float]]
 MERGES: dict[tuple[str, str], Callable[[Part], list[float]]] = {
-    ("parts_without_lse", "mean"): lambda p: [1 / len(p)] * len(p),
-    ("parts_without_lse", "sum"): lambda p: [1.0] * len(p),
+    ("parts_without_lse", "Σ O_i / n"): lambda p: [1 / len(p)] * len(p),
+    ("parts_without_lse", "Σ O_i"): lambda p: [1.0] * len(p),
     ("parts_in_wrong_base", "exp(log2 Σ exp(x))"): lambda p: shares([x[1] / LN2 for x in p]),
     ("parts_in_wrong_base", "exp2(ln Σ exp(x))"): lambda p: shares([x[1] for x in p], 2.0),
     ("parts_by_half_of_lse", "Σ exp(x - max x)"): lambda p: [x[3] / sum(y[3] for y in p) for x in p],
     ("parts_by_half_of_lse", "exp(max x)"): lambda p: shares([x[2] for x in p]),
     ("one_part_alone", "O_last"): lambda p: [0.0] * (len(p) - 1) + [1.0],
     ("one_part_alone", "O_first"): lambda p: [1.0] + [0.0] * (len(p) - 1),
-    ("parts_by_wrong_lse", "exp(lse of the other part)"): lambda p: shares(
+    ("parts_by_wrong_lse", "exp(lse_j), j ≠ i"): lambda p: shares(
         [x[1] for x in reversed(p)]
     ),
     ("parts_by_wrong_lse", "exp(-lse)"): lambda p: shares([-abs(x[1]) if x[1] == -INF else -x[1] for x in p]),
-    ("parts_by_wrong_lse", "exp(lse_i - max lse), not divided by their sum"): lambda p: [
+    ("parts_by_wrong_lse", "exp(lse_i - max lse), Σ ≠ 1"): lambda p: [
         math.exp(x[1] - max(y[1] for y in p)) for x in p
     ],
 }  # fmt: skip
@@ -256,7 +256,7 @@ def test_other_points() -> None:
     assert {str(v.parameter["merge"]) for v in found} == {
         m for n, m in MERGES if n != "one_part_alone"
     }
-    (mean,) = (v for v in found if v.parameter["merge"] == "mean")
+    (mean,) = (v for v in found if v.parameter["merge"] == "Σ O_i / n")
 
     def made(row: list[float], v: Array) -> Array:
         return np.asarray(sum(x[0] for x in parts(row, v, [0, 11])) / 2)
