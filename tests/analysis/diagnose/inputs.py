@@ -162,7 +162,7 @@ INPUTS: Mapping[str, Callable[[], Computation]] = {
             masks_of_heads,
             sparse,
         ),
-        *(scale_of_its_own, very_low_scores, large_scores, dropped_weights, larger_outputs),
+        *(scale_of_its_own, large_scores, very_low_scores, dropped_weights, larger_outputs),
     )
 }
 """Words for an input -> what makes it, in the order in which they are tried."""
@@ -170,4 +170,4 @@ INPUTS: Mapping[str, Callable[[], Computation]] = {
 
 def as_dumped(c: Computation) -> Computation:
     """Without what only the numbers of a dump tell."""
-    return replace(c, facts=replace(c.facts, dropped=None, gain=None))
+    return replace(c, facts=replace(c.facts, dropped=None, gain=None, score_gain=None))
