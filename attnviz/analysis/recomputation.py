@@ -11,7 +11,7 @@ import numpy as np
 
 from attnviz.analysis.given import Match, matches
 from attnviz.errors import AttnvizError
-from attnviz.language import say
+from attnviz.language import say, to_say
 from attnviz.nn.masks import custom
 from attnviz.nn.types import Array
 from attnviz.trace.attended import How, attended
@@ -20,6 +20,12 @@ from attnviz.trace.projections import Axes, Projected, precision, read_projectio
 from attnviz.trace.record import Record
 
 COMPARED = ("weights", "context")
+
+NO_BIAS = to_say(
+    "weights, from q and k: they are others, and a bias of positions may be why, which scores and "
+    "logits would show: --keep all"
+)
+"""A trace does not say whether there was a bias, as T5's."""
 
 
 class Again(NamedTuple):
@@ -65,15 +71,29 @@ def of_records(path: Path, records: Sequence[Record], how: How) -> Again:
             score=site.score or how.score,
             scale=site.scale if how.scale is None else how.scale,
             softcap=site.softcap if how.softcap is None else how.softcap,
-            bias=record.bias,
+            bias=_bias(record),
         )
         if own.mask.rules == () and record.mask is not None:
             own = replace(own, mask=custom(record.mask))
         try:
-            found += _matches(path, layer, own, bool(site.sinks))
+            matches = [*_matches(path, layer, own, bool(site.sinks))]
         except AttnvizError as error:
-            reasons.append(say("recomputation: {reason}", reason=error.message))
-    return Again(tuple(found), tuple(dict.fromkeys(reasons)))
+            reasons.append(to_say("recomputation: {reason}", reason=error.message))
+            continue
+        if own.bias is None and not all(match.holds for match in matches):
+            reasons.append(NO_BIAS)
+        else:
+            found += matches
+    return Again(tuple(found), tuple(say(each) for each in dict.fromkeys(reasons)))
+
+
+def _bias(record: Record) -> Array | None:
+    """What was added to the scores, by what the record has of it; None if it does not say."""
+    if record.bias is not None or record.scores is None or record.logits is None:
+        return record.bias
+    scores, cap = record.scores, record.site.softcap
+    capped = cap * np.tanh(scores / cap) if cap else scores
+    return np.where(np.isfinite(record.logits), record.logits - capped, 0).astype(scores.dtype)
 
 
 def _matches(path: Path, layer: Projected, how: How, sinks: bool) -> Iterator[Match]:
