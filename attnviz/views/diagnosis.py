@@ -44,7 +44,7 @@ def diagnosis_views(found: Diagnosis) -> list[View]:
     if found.verdict == "differs":
         if not found.causes:
             text = say(
-                "none of {n} known mistakes explains these numbers, alone or two together",
+                "no known mistake explains these numbers, alone or two together ({n} tried)",
                 n=found.n_tried,
             )
             lines.append(Line(text, say("cause"), "warning"))

@@ -114,24 +114,23 @@ class Recovered:
 def recover(case: Case, judge: Judge) -> Recovered:
     """Everything that follows from what was given."""
     weights = known_weights(case, judge)
-    scale = None
-    if weights is not None:
-        c = case.wanted.at(weights.rows)
-        stages = compute(c)
-        scale = regressed_scale(weights, stages.raw)
+    if weights is None:
+        scale = searched_scale(judge)
+        return Recovered(scale, "" if scale is None else scale_name(scale, case.wanted))
+    c = case.wanted.at(weights.rows)
+    raw = compute(c).raw
+    scale = regressed_scale(weights, raw)
     if scale is None:
         scale = searched_scale(judge)
-    name = "" if scale is None else scale_name(scale, case.wanted)
-    if weights is None:
-        return Recovered(scale, name)
     known = np.isfinite(weights.values).all(-1)
     sums = weights.values.sum(-1)[known]
+    expected = compute(c if scale is None else replace(c, scale=scale)).weights
     return Recovered(
         scale,
-        name,
+        "" if scale is None else scale_name(scale, case.wanted),
         weights,
-        seen_keys(weights, stages.weights, c),
-        _likely_bias(weights, stages.raw, scale, c),
+        seen_keys(weights, expected, c),
+        _likely_bias(weights, raw, scale, c),
         (float(sums.min()), float(sums.max())) if sums.size else None,
     )
 
@@ -218,7 +217,8 @@ def regressed_scale(weights: Weights, raw: Array) -> float | None:
 
 
 def seen_keys(weights: Weights, wanted: Array, c: Computation) -> SeenKeys:
-    """Which keys have a weight, beside the wanted weights [n_batch, n_head, n_row, n_k]."""
+    """Which keys have a weight, beside those that should, [n_batch, n_head, n_row, n_k] with the
+    scale that was found."""
     known = np.isfinite(weights.values)
     seen = known & (np.abs(np.nan_to_num(weights.values)) > SURE * weights.error)
     noticed = wanted > 5 * SURE * weights.error

@@ -49,7 +49,7 @@ def test_what_no_mistake_explains():
     assert found.verdict == "differs"
     assert found.causes == ()
     assert found.n_tried > 500
-    assert "known mistakes explains these numbers" in found.text()
+    assert "known mistake explains these numbers" in found.text()
 
 
 def test_the_first_reading_that_fits_is_taken():
