@@ -152,7 +152,7 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> list
         listed = ", ".join([*arrays][:MAX_NAMES]) or "nothing"
         raise AttnvizError(
             f"{path} holds no weights: {listed}",
-            f"--array NAME if one of them is; q, k, v and an output: attnviz attend {path}"
+            f"--array NAME if one of them is; q, k, v and an output: attnviz diagnose {path}"
             if arrays
             else SAVE,
         )
