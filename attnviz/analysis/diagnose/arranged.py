@@ -72,7 +72,7 @@ def attempts(dump: Dump, request: Request, source: Source) -> Iterator[Attempt]:
         if "hd" not in pattern.split():
             yield Attempt(pattern, None, rank + source.rank)
             continue
-        widths = source.q.shape[-1], source.k.shape[-1]
+        widths = source.q.shape[-1], source.k.shape[-1] if source.k.ndim else 1
         for number, n_head in enumerate(head_counts(dump, request, *widths)):
             more = min(number, MAX_HEADS_RANK)
             yield Attempt(pattern, n_head, rank + source.rank + more)
@@ -307,6 +307,9 @@ def _with_rotation(dump: Dump, made: Qkv, pattern: str, *, is_rotated: bool) -> 
     q = None if given[0] is None else _like(given[0], pattern, made.sizes)
     k = None if given[1] is None else _like_k(given[1], pattern, made.sizes)
     rotary = _rotary(dump, made)
+    width = rotary.width or made.sizes["d"]
+    if not 0 < width <= made.sizes["d"] or width % 2:
+        raise Misfit(f"of d_k = {made.sizes['d']}, {width} features cannot be rotated in pairs")
     said = []
     if q is not None and k is not None:
         for each in _rotations(rotary, made.sizes["d"]):

@@ -99,8 +99,8 @@ def placed(
             continue
         full = [math.prod(sizes[letter] for letter in word) for word in words]
         if all(
-            size == whole or (broadcasts and size == 1)
-            for size, whole in zip(x.shape, full, strict=True)
+            size == whole or (broadcasts and size == 1 and len(word) == 1)
+            for word, size, whole in zip(words, x.shape, full, strict=True)
         ):
             view = arranged(x, pattern, sizes, order)
             steps = zip(view.strides, view.shape, strict=True)

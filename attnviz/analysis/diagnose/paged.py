@@ -160,7 +160,7 @@ def cache_of(inputs: Inputs, heads: tuple[int, ...], block_size: int | None = No
     """
     pair = inputs.get("kv_cache")
     if pair is not None:
-        axis = 0 if pair.shape[0] == 2 else 1
+        axis = 0 if pair.shape[:1] == (2,) else 1
         if pair.ndim != 5 or pair.shape[axis] != 2:
             raise inputs.error(
                 f"has the shape {list(pair.shape)}; expected "

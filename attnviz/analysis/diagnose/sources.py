@@ -220,7 +220,7 @@ def _groups(dump: Dump, n_head: int, width: int) -> list[int]:
     """How many key/value heads a fused width may have beside so many heads."""
     said = scalar(dump, "n_kv_head")
     all_ = [int(said)] if said else [n_head, *(g for g in range(1, n_head) if n_head % g == 0)]
-    fitting = [g for g in all_ if g and width % (n_head + 2 * g) == 0]
+    fitting = [g for g in all_ if g > 0 == n_head % g and width % (n_head + 2 * g) == 0]
     if said or n_head not in fitting:
         return fitting
     return [n_head]

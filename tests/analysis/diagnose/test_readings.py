@@ -280,6 +280,8 @@ def test_values_of_one_item_serve_all(qkv):
         ({"out": (B, H, N + 1, E)}, "out [2, 6, 6, 13] is no [b, h, n, e] of b = 2, h = 6"),
         ({"q": (1, 2, 3, 4, 5, 6)}, "has 5 axes; expected 2 to 4"),
         ({"mask": (4, 4)}, "mask [4, 4] does not broadcast"),
+        ({"mask": (1, N, M), "out": (B, 1, N, E)}, "out [2, 1, 5, 13] is no [b, h, n, e]"),
+        ({"k": ()}, "k [] has 0 axes"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(qkv, changed, message):

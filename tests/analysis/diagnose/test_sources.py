@@ -241,6 +241,12 @@ def test_a_rotation_that_is_none_is_not_taken_as_wanted(even):
     assert "not what this rotation makes" in "".join(cases[0].reading)
 
 
+def test_an_odd_width_is_not_rotated(qkv):
+    q, k, v = qkv
+    with pytest.raises(AttnvizError, match="of d_k = 11, 11 features cannot be rotated in pairs"):
+        readings(dump_of(q_pre=q, k_pre=k, v=v, out=q))
+
+
 def test_slopes_of_alibi(qkv):
     q, k, v = qkv
     slopes = alibi_slopes(H)
