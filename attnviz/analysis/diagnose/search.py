@@ -173,8 +173,8 @@ def _nearer(fit: Fit, reference: Fit) -> bool:
 
 
 def _is_rounding(hypothesis: Hypothesis) -> bool:
-    """Whether only the precision is another: where rounding explains the reference, nobody is to
-    blame for how it was rounded."""
+    """Whether only the precision is another. That comes last: nobody is to blame for how a result
+    was rounded where rounding explains the reference, or where something else explains the rest."""
     return all(entry.detect == "rounding" for entry in hypothesis.entries)
 
 
@@ -190,13 +190,9 @@ def explanations(judge: Judge, candidates: Sequence[Explained]) -> tuple[list[Ex
     """Those that fit and cannot be told from the best one, the simplest first; and whether the
     reference is one of them, so that nothing is wrong."""
     reference = judge.reference
-    fitting = [
-        each
-        for each in candidates
-        if each.fit.holds
-        and _nearer(each.fit, reference)
-        and not (reference.holds and _is_rounding(each.hypothesis))
-    ]
+    fitting = [each for each in candidates if each.fit.holds and _nearer(each.fit, reference)]
+    plain = [each for each in fitting if not _is_rounding(each.hypothesis)]
+    fitting = plain if plain or reference.holds else fitting
     if not fitting:
         return [], reference.holds
     best = min(fitting, key=lambda each: each.fit.ratio)

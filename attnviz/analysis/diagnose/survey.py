@@ -73,7 +73,7 @@ def survey(judge: Judge, c: Computation) -> Survey:
     """A computation, the wanted one or another, beside the whole dump; the noise is that of the
     judge's rows."""
     case, every = judge.case, thinned(judge.case)
-    pieces = [np.arange(c.n_q)[::every]] if c.mixes_rows else list(blocks(case, every))
+    pieces = [np.arange(case.wanted.n_q)[::every]] if c.mixes_rows else list(blocks(case, every))
     parts = [_part(Judge(case, rows, judge.dtype), c) for rows in pieces]
     rows = np.concatenate(pieces)
     noise = {stage: np.interp(rows, judge.rows, each) for stage, each in judge.noise.items()}

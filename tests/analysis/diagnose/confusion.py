@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +63,8 @@ def planted(entry: MistakeEntry) -> Planted | None:
         for variant in entry.variants(c):
             found = Planted(entry, variant, c, words)
             harmless = harmless or found
-            if not _same(compute(variant.computation).context, exact):
+            same = _same(compute(variant.computation).context, exact)
+            if not same or entry.detect == "equal":
                 return found
     return harmless
 
@@ -132,16 +134,21 @@ def shown(entry: MistakeEntry, result: Outcome) -> str:
     return f"**{result.word}**" + (f": {result.said}{fits}" if result.said else "")
 
 
+def line(name: str) -> tuple[str, list[Outcome]]:
+    """The line of the table for an entry, by its name, and its outcomes."""
+    entry = MISTAKES[name]
+    each = planted(entry)
+    if each is None:
+        return f"| {entry.id} | `{entry.name}` | {entry.detect} | cannot be planted | | | |", []
+    results = [outcome(each, dtype) for dtype in DTYPES]
+    cells = " | ".join(shown(entry, result) for result in results)
+    return f"| {entry.id} | `{entry.name}` | {entry.detect} | {each.on} | {cells} |", results
+
+
 def lines(entries: Sequence[MistakeEntry]) -> Iterator[tuple[str, list[Outcome]]]:
-    """A line of the table for each entry, and its outcomes."""
-    for entry in entries:
-        each = planted(entry)
-        if each is None:
-            yield f"| {entry.id} | `{entry.name}` | {entry.detect} | cannot be planted | | | |", []
-            continue
-        results = [outcome(each, dtype) for dtype in DTYPES]
-        cells = " | ".join(shown(entry, result) for result in results)
-        yield f"| {entry.id} | `{entry.name}` | {entry.detect} | {each.on} | {cells} |", results
+    """A line of the table for each entry, and its outcomes; on all cores."""
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(line, [entry.name for entry in entries])
 
 
 HEAD = """# What is said of each known mistake
@@ -158,9 +165,9 @@ and says what to dump next. *in the class of*: a commoner one with the same numb
 
 def page(entries: Sequence[MistakeEntry]) -> str:
     table = []
-    for line, results in lines(entries):
-        print(line, file=sys.stderr, flush=True)
-        table.append((line, results))
+    for text, results in lines(entries):
+        print(text, file=sys.stderr, flush=True)
+        table.append((text, results))
     counts = [
         f"| {dtype} | {count(results, 'first')} | {count(results, 'class')} | "
         f"{count(results, 'pair') + count(results, 'missed')} | {count(results, 'match')} |"
@@ -174,7 +181,7 @@ def page(entries: Sequence[MistakeEntry]) -> str:
             "| type | first | in the class | missed | as correct, or not told from it |",
             *("|---|---|---|---|---|", *counts, ""),
             "| id | mistake | can be told | on | " + " | ".join(DTYPES) + " |",
-            *("|" + "---|" * (4 + len(DTYPES)), *(line for line, _ in table)),
+            *("|" + "---|" * (4 + len(DTYPES)), *(text for text, _ in table)),
         ]
     )
 
@@ -187,8 +194,8 @@ def main() -> None:
     wanted = sys.argv[1:]
     entries = sorted(MISTAKES.values(), key=lambda entry: (entry.family, entry.id, entry.name))
     if wanted:
-        for line, _ in lines([entry for entry in entries if {entry.id, entry.name} & {*wanted}]):
-            print(line, flush=True)
+        for text, _ in lines([entry for entry in entries if {entry.id, entry.name} & {*wanted}]):
+            print(text, flush=True)
         return
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(entries) + "\n", encoding="utf-8")

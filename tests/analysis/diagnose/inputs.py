@@ -132,6 +132,12 @@ def dropped_weights() -> Computation:
     return replace(c, facts=replace(c.facts, dropped=dropped))
 
 
+def dropped_and_not_rescaled() -> Computation:
+    c = dropped_weights()
+    assert c.facts.dropped is not None
+    return replace(c, facts=replace(c.facts, dropped=replace(c.facts.dropped, ratio=1.0)))
+
+
 def larger_outputs() -> Computation:
     """The probe's, whose outputs are 7.5 times too large: what is read off the numbers."""
     c = probe(USUAL)
@@ -153,16 +159,9 @@ INPUTS: Mapping[str, Callable[[], Computation]] = {
     each.__name__.replace("_", " "): each
     for each in (
         *(square, without_a_mask, projected, square_with_rope, scaled_rope, norm_and_rope),
-        *(
-            upper_left,
-            window_to_both_sides,
-            prefix,
-            one_kv_head,
-            many_kv_heads,
-            masks_of_heads,
-            sparse,
-        ),
-        *(scale_of_its_own, large_scores, very_low_scores, dropped_weights, larger_outputs),
+        *(upper_left, window_to_both_sides, prefix, one_kv_head, many_kv_heads, masks_of_heads),
+        *(sparse, scale_of_its_own, large_scores, very_low_scores),
+        *(dropped_weights, dropped_and_not_rescaled, larger_outputs),
     )
 }
 """Words for an input -> what makes it, in the order in which they are tried."""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from attnviz.analysis.diagnose.case import Request
@@ -48,3 +49,14 @@ def test_a_misuse_of_pytorch_is_named_first_or_in_its_class(name: str) -> None:
     assert found.verdict == "differs"
     right = {frozenset(each.split("+")) for each in notes["ids"]}
     assert named(found) & right, f"{notes['what']} -> {named(found)} for {right}"
+
+
+def test_more_heads_than_queries_taken_for_queries(tmp_path: Path) -> None:
+    """Attention across 7 heads at each of 3 tokens: its rows are not the dump's queries."""
+    q, k, v = np.random.default_rng(3).normal(size=(3, 2, 7, 3, 5)).astype(np.float32)
+    scores = np.einsum("bhnd,bgnd->bnhg", q, k) / np.sqrt(5)
+    e = np.exp(scores)
+    out = np.einsum("bnhg,bgnd->bhnd", e / e.sum(-1, keepdims=True), v)
+    np.savez(tmp_path / "dump.npz", q=q, k=k, v=v, out=out.astype(np.float32))
+    found = of_file(tmp_path / "dump.npz", {"layout": "bhnd"})
+    assert frozenset({"L3"}) in named(found)
