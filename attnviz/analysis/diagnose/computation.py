@@ -178,11 +178,15 @@ class Stages(NamedTuple):
     """[n_batch, n_head, n_row, d_v]"""
 
 
-def compute(c: Computation, rounded: Callable[[Array], Array] = as_it_is) -> Stages:
+def compute(
+    c: Computation, rounded: Callable[[Array], Array] = as_it_is, raw: Array | None = None
+) -> Stages:
     """All stages of a computation, in the type of its q. `rounded` is applied to what each step
-    gives: how half precision computes, where every operation writes its result."""
+    gives: how half precision computes, where every operation writes its result. `raw` is q · k
+    where it is known already."""
     with np.errstate(all="ignore"):
-        raw = rounded(c.similarity(c.q, c.spread(c.k, c.n_head)))
+        if raw is None:
+            raw = rounded(c.similarity(c.q, c.spread(c.k, c.n_head)))
         x = scores = capped = logits = raw
         for step in c.steps:
             if step is to_weights or getattr(step, "gives_weights", False):

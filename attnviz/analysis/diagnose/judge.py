@@ -87,7 +87,9 @@ class Judge:
     @cached_property
     def wanted(self) -> Stages:
         """What the rows should have."""
-        return self.computed(self.case.wanted)
+        stages = compute(self.case.wanted.at(self.rows))
+        stages.raw.setflags(write=False)  # other computations use it too
+        return stages
 
     @cached_property
     def noise(self) -> Mapping[str, Array]:
@@ -179,7 +181,8 @@ class Judge:
         """The stages of the rows; all rows are computed where they depend on one another, in
         float32 if they are many."""
         if not c.mixes_rows:
-            return compute(c.at(self.rows))
+            raw = self.wanted.raw if _same_products(c, self.case.wanted) else None
+            return compute(c.at(self.rows), raw=raw)
         if differ_in_the_end(c, self.case.wanted):
             return self.wanted._replace(context=c.finish(self._unfinished)[:, :, self.rows])
         stages = compute(light(c))
@@ -248,6 +251,11 @@ def differ_in_the_end(c: Computation, other: Computation) -> bool:
         for each in fields(c)
         if each.name not in ("finish", "mixes_rows")
     )
+
+
+def _same_products(c: Computation, other: Computation) -> bool:
+    """Whether two computations have the same q · k: they are the same arrays."""
+    return all(getattr(c, x) is getattr(other, x) for x in ("q", "k", "spread", "similarity"))
 
 
 def _empty(stages: Stages) -> Bool:

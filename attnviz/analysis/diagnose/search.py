@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -100,19 +101,26 @@ def rebased(c: Computation, base: float) -> Hypothesis:
 
 
 def double(c: Computation, mixing: bool | None = None) -> Iterator[Hypothesis]:
-    """Two mistakes of different families of which both are often made with another one; `mixing`
-    as for one."""
-    firsts = [h for h in single(c, mixing) if h.entries[0].pairs]
-    families = list(dict.fromkeys(h.entries[0].family for h in firsts))
-    for first in firsts:
-        one = first.entries[0]
-        for entry in MISTAKES.values():
-            later = entry.family in families[families.index(one.family) + 1 :]
-            if entry.pairs and later and entry.detect != "equal":
-                for variant in entry.variants(first.computation):
-                    if mixing is False and variant.computation.mixes_rows:
-                        continue
-                    yield Hypothesis((one, entry), (first.variants[0], variant))
+    """Two mistakes of different families of which both are often made with another one, each in
+    its likeliest ways; `mixing` as for one."""
+    pairing = [e for e in MISTAKES.values() if e.pairs and e.detect != "equal"]
+    families = list(dict.fromkeys(entry.family for entry in pairing))
+    for one in pairing:
+        rest = families[families.index(one.family) + 1 :]
+        for first in _likeliest(one, c, mixing):
+            for other in pairing:
+                if other.family in rest:
+                    for second in _likeliest(other, first.computation, mixing):
+                        yield Hypothesis((one, other), (first, second))
+
+
+WAYS = 4
+"""In which each of two mistakes at once is tried."""
+
+
+def _likeliest(entry: MistakeEntry, c: Computation, mixing: bool | None) -> list[Variant]:
+    ways = islice(entry.variants(c), WAYS)
+    return [each for each in ways if mixing in (None, each.computation.mixes_rows)]
 
 
 class Search:
