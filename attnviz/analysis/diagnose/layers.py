@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from attnviz.analysis.diagnose.case import GIVEN, Request
 from attnviz.analysis.diagnose.diagnosis import Diagnosis, diagnose
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.reading.readings import readings
 from attnviz.language import say
 from attnviz.trace.dump import Dump
 

@@ -170,8 +170,8 @@ def diagnose(
 
 def _request(wanted: WantedOptions, arrays: DumpOptions) -> Request:
     from attnviz.analysis.diagnose.case import Request
-    from attnviz.analysis.diagnose.params import read_params
     from attnviz.analysis.diagnose.specs import DEFAULT, conventions
+    from attnviz.analysis.diagnose.specs.params import read_params
     from attnviz.parse import parse_factor
 
     scale, spec = wanted.scale, wanted.spec

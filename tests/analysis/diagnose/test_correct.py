@@ -16,7 +16,7 @@ from attnviz.analysis.diagnose.case import Case, Request
 from attnviz.analysis.diagnose.computation import computation
 from attnviz.analysis.diagnose.diagnosis import Diagnosis, diagnose
 from attnviz.analysis.diagnose.masking import Masking, recognised
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.reading.readings import readings
 from attnviz.trace.dump import read_dump
 
 from .correct import WAYS, Dump, correct, exact, wanted

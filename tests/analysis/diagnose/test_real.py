@@ -11,7 +11,7 @@ import pytest
 
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.diagnosis import Diagnosis, diagnose
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.reading.readings import readings
 from attnviz.trace.dump import read_dump
 
 FOLDER = Path(__file__).parents[2] / "golden" / "misuse"

@@ -232,7 +232,7 @@ def test_no_softmax_or_another_function(name: str, formula: str) -> None:
     assert_weights(variant, c, rowwise(c, OTHERS[name, formula]))
 
 
-@pytest.mark.parametrize("name", {name for name, _ in OTHERS})
+@pytest.mark.parametrize("name", sorted({name for name, _ in OTHERS}))
 def test_every_other_function_is_tested(name: str) -> None:
     formulas = {v.parameter["formula"] for v in variants(name, examples.causal())}
     assert formulas == {formula for each, formula in OTHERS if each == name}

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from attnviz.analysis.diagnose.arranged import UNLIKELY, Qkv, arrange, attempts, unfit
-from attnviz.analysis.diagnose.axes import Misfit, Placed, Sizes, placed, spelled
 from attnviz.analysis.diagnose.case import GIVEN, Case, Request
 from attnviz.analysis.diagnose.computation import computation
 from attnviz.analysis.diagnose.facts import Facts
-from attnviz.analysis.diagnose.given_masks import GivenMask, read_mask
 from attnviz.analysis.diagnose.masking import Masking, recognised
 from attnviz.analysis.diagnose.noise import DTYPES
-from attnviz.analysis.diagnose.packed import Starts, starts, unpacked
-from attnviz.analysis.diagnose.picked import Picked, picked
-from attnviz.analysis.diagnose.sources import check_given, scalar, sources, squeezed
+from attnviz.analysis.diagnose.reading.arranged import UNLIKELY, Qkv, arrange, attempts, unfit
+from attnviz.analysis.diagnose.reading.axes import Misfit, Placed, Sizes, placed, spelled
+from attnviz.analysis.diagnose.reading.given_masks import GivenMask, read_mask
+from attnviz.analysis.diagnose.reading.packed import Starts, starts, unpacked
+from attnviz.analysis.diagnose.reading.picked import Picked, picked
+from attnviz.analysis.diagnose.reading.sources import check_given, scalar, sources, squeezed
 from attnviz.analysis.diagnose.specs import DEFAULT, conventions, filled
 from attnviz.language import say
 from attnviz.nn.types import Array, Bool, floating

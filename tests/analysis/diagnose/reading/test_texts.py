@@ -7,8 +7,8 @@ import pytest
 
 import attnviz.analysis.diagnose.mistakes  # noqa: F401  fills the registry
 from attnviz.analysis.diagnose.computation import computation, compute
+from attnviz.analysis.diagnose.reading.texts import Rule, Text, together
 from attnviz.analysis.diagnose.registry import MISTAKES
-from attnviz.analysis.diagnose.texts import Rule, Text, together
 
 ROWS = np.array([0, 4, 9])
 

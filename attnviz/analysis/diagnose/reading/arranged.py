@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.diagnose.axes import Misfit, Sizes, arranged, bound, placed, spelled
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.facts import Facts, Rotary
-from attnviz.analysis.diagnose.sources import Source, head_counts, scalar, squeezed, weight_of
+from attnviz.analysis.diagnose.reading.axes import Misfit, Sizes, arranged, bound, placed, spelled
+from attnviz.analysis.diagnose.reading.sources import (
+    Source,
+    head_counts,
+    scalar,
+    squeezed,
+    weight_of,
+)
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.positions import RopeStyle

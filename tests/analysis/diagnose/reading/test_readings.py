@@ -11,7 +11,7 @@ import attnviz
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.diagnosis import UNLIKELY
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.reading.readings import readings
 from attnviz.errors import AttnvizError
 from attnviz.trace.dump import dump_of as made
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from attnviz.analysis.diagnose.params import Field, number, one_of, truth, values_of, whole
+from attnviz.analysis.diagnose.specs.params import Field, number, one_of, truth, values_of, whole
 from attnviz.errors import AttnvizError
 
 Params = Mapping[str, Any]

@@ -10,11 +10,11 @@ import math
 import numpy as np
 import pytest
 
-from attnviz.analysis.diagnose.atb_params import GROUPS, OPERATORS, checked
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.reading.readings import readings
 from attnviz.analysis.diagnose.specs import conventions
+from attnviz.analysis.diagnose.specs.atb_params import GROUPS, OPERATORS, checked
 from attnviz.errors import AttnvizError
 from attnviz.trace.dump import read_dump
 from tests.analysis.diagnose.dumps import dump_of
@@ -538,7 +538,7 @@ def test_what_is_too_large_is_looked_at_in_part(monkeypatch):
     bias = np.random.default_rng(27).standard_normal((HEADS, 11, 11))
     wanted = by_text(arrays, lambda text: lambda qk, h, i, j: qk * 0.3 + bias[h, i, j])
     arrays = {**arrays, "mask": bias, "attnOut": wanted}
-    monkeypatch.setattr("attnviz.analysis.diagnose.texts.MAX_CELLS", 18 * 18 * 3)
+    monkeypatch.setattr("attnviz.analysis.diagnose.reading.texts.MAX_CELLS", 18 * 18 * 3)
     case = read({**PREFILL, "maskType": "MASK_TYPE_ALIBI"}, arrays)
     assert "too large to be looked at whole: 2 of 3 texts and 3 of 6 heads" in case.reading
     assert case.wanted.q.shape == (1, 3, 18, WIDTH)

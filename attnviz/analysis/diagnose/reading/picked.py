@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attnviz.analysis.diagnose.axes import Sizes
+from attnviz.analysis.diagnose.reading.axes import Sizes
 from attnviz.language import say
 from attnviz.nn.types import Array
 

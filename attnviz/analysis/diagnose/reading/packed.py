@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attnviz.analysis.diagnose.arranged import Qkv
-from attnviz.analysis.diagnose.axes import Misfit
 from attnviz.analysis.diagnose.masking import Masking
-from attnviz.analysis.diagnose.texts import Rule, Text, Together, together
+from attnviz.analysis.diagnose.reading.arranged import Qkv
+from attnviz.analysis.diagnose.reading.axes import Misfit
+from attnviz.analysis.diagnose.reading.texts import Rule, Text, Together, together
 from attnviz.nn.types import Array, Bool
 from attnviz.trace.dump import Dump
 

@@ -22,14 +22,14 @@ from attnviz.analysis.diagnose.computation import (
     Computation,
     Step,
 )
-from attnviz.analysis.diagnose.params import Field, number, truth, values_of, whole
+from attnviz.analysis.diagnose.specs.params import Field, number, truth, values_of, whole
 from attnviz.language import to_say
 from attnviz.nn.types import Array
 from attnviz.registry import Entry, Registry, parse_spec
 
 if TYPE_CHECKING:
     from attnviz.analysis.diagnose.case import Case, Request
-    from attnviz.analysis.diagnose.inputs import Named
+    from attnviz.analysis.diagnose.specs.inputs import Named
 
 
 def nothing(dump: Named, request: Request) -> tuple[Case, ...]:
@@ -282,7 +282,7 @@ def _dropout(name: str, rate: float) -> tuple[str, ...]:
 )
 def onnx(params: Mapping[str, Any]) -> Conventions:
     """ONNX's Attention as its text stands since the errata of 2026."""
-    from attnviz.analysis.diagnose.onnx_attention import onnx_conventions
+    from attnviz.analysis.diagnose.specs.onnx_attention import onnx_conventions
 
     words = to_say(
         "ONNX's Attention with its errata: softcap before mask; in a boolean mask, True = "
@@ -299,7 +299,7 @@ def onnx(params: Mapping[str, Any]) -> Conventions:
 )
 def onnx_pre(params: Mapping[str, Any]) -> Conventions:
     """ONNX's Attention as runtimes before mid-2026 have it."""
-    from attnviz.analysis.diagnose.onnx_attention import onnx_conventions
+    from attnviz.analysis.diagnose.specs.onnx_attention import onnx_conventions
 
     words = to_say(
         "ONNX's Attention before its errata: softcap after mask; is_causal aligns the first query "
@@ -315,7 +315,7 @@ def onnx_pre(params: Mapping[str, Any]) -> Conventions:
 )
 def vllm(params: Mapping[str, Any]) -> Conventions:
     """vLLM's PagedAttention: keys and values in blocks."""
-    from attnviz.analysis.diagnose.paged import vllm_conventions
+    from attnviz.analysis.diagnose.specs.paged import vllm_conventions
 
     return vllm_conventions(params)
 
@@ -327,7 +327,7 @@ def vllm(params: Mapping[str, Any]) -> Conventions:
 )
 def atb(params: Mapping[str, Any], *, order: str = "documented") -> Conventions:
     """SelfAttention and PagedAttention of Huawei Ascend's Transformer Boost (ATB)."""
-    from attnviz.analysis.diagnose.atb import atb_conventions
+    from attnviz.analysis.diagnose.specs.atb import atb_conventions
 
     return atb_conventions(params, order)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.diagnose.masking import recognised
-from attnviz.analysis.diagnose.picked import Picked
+from attnviz.analysis.diagnose.reading.picked import Picked
 from attnviz.analysis.diagnose.specs import DEFAULT, Conventions
 from attnviz.errors import AttnvizError
 from attnviz.language import say

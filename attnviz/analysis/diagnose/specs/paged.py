@@ -9,9 +9,9 @@ import numpy as np
 
 from attnviz.analysis.diagnose.computation import computation
 from attnviz.analysis.diagnose.facts import Facts, Paged
-from attnviz.analysis.diagnose.inputs import Inputs, Named, brief
-from attnviz.analysis.diagnose.params import number, values_of, whole
-from attnviz.analysis.diagnose.texts import Rule, Text, picked_texts, together
+from attnviz.analysis.diagnose.reading.texts import Rule, Text, picked_texts, together
+from attnviz.analysis.diagnose.specs.inputs import Inputs, Named, brief
+from attnviz.analysis.diagnose.specs.params import number, values_of, whole
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array, floating

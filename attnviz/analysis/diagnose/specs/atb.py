@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnviz.analysis.diagnose import atb_params as atb
-from attnviz.analysis.diagnose.atb_inputs import Read, read_paged, read_self
-from attnviz.analysis.diagnose.atb_params import OPERATORS, Params, checked, named
 from attnviz.analysis.diagnose.computation import (
     Computation,
     Step,
@@ -26,9 +23,12 @@ from attnviz.analysis.diagnose.computation import (
     to_weights,
 )
 from attnviz.analysis.diagnose.facts import Facts
-from attnviz.analysis.diagnose.inputs import Inputs, Named
 from attnviz.analysis.diagnose.masking import in_rows
-from attnviz.analysis.diagnose.texts import picked_texts, together
+from attnviz.analysis.diagnose.reading.texts import picked_texts, together
+from attnviz.analysis.diagnose.specs import atb_params as atb
+from attnviz.analysis.diagnose.specs.atb_inputs import Read, read_paged, read_self
+from attnviz.analysis.diagnose.specs.atb_params import OPERATORS, Params, checked, named
+from attnviz.analysis.diagnose.specs.inputs import Inputs, Named
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array, floating

@@ -25,10 +25,10 @@ from attnviz.analysis.diagnose.computation import (
     to_weights,
 )
 from attnviz.analysis.diagnose.facts import Facts
-from attnviz.analysis.diagnose.inputs import Inputs, Named, brief
 from attnviz.analysis.diagnose.masking import Masking, recognised
 from attnviz.analysis.diagnose.noise import rounding
-from attnviz.analysis.diagnose.params import Field, number, truth, values_of, whole
+from attnviz.analysis.diagnose.specs.inputs import Inputs, Named, brief
+from attnviz.analysis.diagnose.specs.params import Field, number, truth, values_of, whole
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array, Bool, floating

@@ -10,10 +10,10 @@ import pytest
 from attnviz.analysis.diagnose.case import Request
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.diagnosis import diagnose
-from attnviz.analysis.diagnose.params import read_params
-from attnviz.analysis.diagnose.readings import readings
+from attnviz.analysis.diagnose.reading.readings import readings
 from attnviz.analysis.diagnose.registry import MISTAKES
 from attnviz.analysis.diagnose.specs import DEFAULT, SPECS, conventions, filled
+from attnviz.analysis.diagnose.specs.params import read_params
 from attnviz.errors import AttnvizError
 from attnviz.trace.dump import read_dump
 from tests.analysis.diagnose.dumps import dump_of

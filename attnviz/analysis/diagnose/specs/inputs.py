@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attnviz.analysis.diagnose.noise import DTYPES
-from attnviz.analysis.diagnose.texts import Text, misfit
+from attnviz.analysis.diagnose.reading.texts import Text, misfit
 from attnviz.errors import AttnvizError
 from attnviz.nn.types import Array
 

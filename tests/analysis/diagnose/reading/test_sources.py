@@ -10,7 +10,7 @@ from attnviz.analysis.diagnose import picked
 from attnviz.analysis.diagnose.case import Request
 from attnviz.errors import AttnvizError
 from attnviz.nn.positions import alibi_slopes, rope
-from tests.analysis.diagnose.test_readings import dump_of, is_right, merged, read, readings
+from tests.analysis.diagnose.reading.test_readings import dump_of, is_right, merged, read, readings
 
 B, H, G, N, D = 2, 6, 3, 5, 11
 LENGTHS, LONGER = (3, 5, 2), (7, 5, 4)

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.diagnose import atb_params as atb
-from attnviz.analysis.diagnose.atb_params import Params
 from attnviz.analysis.diagnose.facts import Paged
-from attnviz.analysis.diagnose.inputs import Inputs, brief
-from attnviz.analysis.diagnose.paged import alibi, cache_of, gathered, output_of, texts_of
-from attnviz.analysis.diagnose.texts import Rule, Text
+from attnviz.analysis.diagnose.reading.texts import Rule, Text
+from attnviz.analysis.diagnose.specs import atb_params as atb
+from attnviz.analysis.diagnose.specs.atb_params import Params
+from attnviz.analysis.diagnose.specs.inputs import Inputs, brief
+from attnviz.analysis.diagnose.specs.paged import alibi, cache_of, gathered, output_of, texts_of
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array
