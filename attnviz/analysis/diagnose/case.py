@@ -51,5 +51,8 @@ class Case:
     """How the arrays were read, in sentences."""
     fixes: Mapping[str, str] = field(default_factory=dict)
     """Name of a mistake -> what to do about it where the conventions have words of their own."""
+    finite: bool = False
+    """Whether the mask is a finite number that is added: then a query that sees no key is right
+    with the weights that such a number leaves it, and with zeros."""
     rank: int = 0
     """0: the usual reading; the higher, the less likely before the numbers are looked at."""

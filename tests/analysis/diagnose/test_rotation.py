@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import attnviz
 from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.diagnosis import diagnose
@@ -50,3 +51,22 @@ def test_the_diagnosis_names_it():
     cause = diagnose([case]).causes[0]
     assert cause.id == "O2"
     assert cause.parameter["base"] == pytest.approx(12345, rel=1e-3)
+
+
+def test_a_base_that_the_dump_says_is_the_one_that_is_wanted() -> None:
+    """Though q and k are there, rotated by another that is common."""
+    rng = np.random.default_rng(5)
+    before = [rng.normal(size=(1, 3, 11, 8)).astype(np.float32) for _ in range(2)]
+    v = rng.normal(size=(1, 3, 11, 7)).astype(np.float32)
+    angles = np.arange(11)[:, None] * 10000.0 ** (-np.arange(4) / 4)
+    cos, sin = np.tile(np.cos(angles), 2), np.tile(np.sin(angles), 2)
+    halves = [np.concatenate([-x[..., 4:], x[..., :4]], -1) for x in before]
+    q, k = (
+        (x * cos + half * sin).astype(np.float32) for x, half in zip(before, halves, strict=True)
+    )
+    out = attnviz.attend(q, k, v, causal=True).context
+    dump = {"q_pre": before[0], "k_pre": before[1], "causal": True}
+    assert attnviz.diagnose(q, k, v, out, **dump).verdict == "match"
+    assert attnviz.diagnose(q, k, v, out, **dump, rope_theta=10000).verdict == "match"
+    found = attnviz.diagnose(q, k, v, out, **dump, rope_theta=500000)
+    assert (found.verdict, found.causes[0].id) == ("differs", "O2")

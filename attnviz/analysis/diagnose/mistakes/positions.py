@@ -640,7 +640,8 @@ def _positions_of_padding(c: Computation, rotary: Rotary) -> Iterator[tuple[str,
     keys = np.arange(c.n_k)
     start = c.n_k - c.n_q
     q_at, k_at = (np.asarray(x) for x in (rotary.q_positions, rotary.k_positions))
-    if q_at.ndim > 1:
+    if max(q_at.ndim, k_at.ndim) > 1:
+        q_at, k_at = (np.broadcast_to(x, (b, x.shape[-1])) for x in (q_at, k_at))
         yield "arange(n_k)", np.tile(keys[start:], (b, 1)), np.tile(keys, (b, 1))
         yield "position_ids[0]", np.tile(q_at[:1], (b, 1)), np.tile(k_at[:1], (b, 1))
         longest = int(q_at[:, -1].argmax())

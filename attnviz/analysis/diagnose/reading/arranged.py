@@ -318,7 +318,7 @@ def _with_rotation(dump: Dump, made: Qkv, pattern: str, *, is_rotated: bool) -> 
         raise Misfit(f"of d_k = {made.sizes['d']}, {width} features cannot be rotated in pairs")
     said = []
     if q is not None and k is not None:
-        for each in _rotations(rotary, made.sizes["d"]):
+        for each in _rotations(dump, rotary, made.sizes["d"]):
             if _near(rotated(each.q, each.q_positions, each), q) and _near(
                 rotated(each.k, each.k_positions, each), k
             ):
@@ -376,13 +376,16 @@ def _positions(dump: Dump, role: str, n: int, n_batch: int) -> Array | None:
     return x.reshape(-1) if x.size == n else x.reshape(n_batch, n)
 
 
-def _rotations(rotary: Rotary, d: int) -> Iterator[Rotary]:
-    """That rotation, and others that models have."""
+def _rotations(dump: Dump, rotary: Rotary, d: int) -> Iterator[Rotary]:
+    """That rotation, and others that models have, in what the dump does not say."""
     yield rotary
+    said = dump.arrays
     styles: tuple[RopeStyle, ...] = ("half", "interleaved")
+    styles = (rotary.style,) if "interleaved" in said else styles
     widths = [None, *(w for w in (d // 2, d // 4, 3 * d // 4) if w and w % 2 == 0)]
-    for base in dict.fromkeys((rotary.base, *BASES)):
-        for width in widths if rotary.frequencies is None else [rotary.width]:
+    is_sure = "rotary_width" in said or rotary.frequencies is not None
+    for base in [rotary.base] if "rope_base" in said else dict.fromkeys((rotary.base, *BASES)):
+        for width in [rotary.width] if is_sure else widths:
             for style in styles:
                 yield replace(rotary, base=base, width=width, style=style)
 

@@ -30,6 +30,12 @@ class GivenMask(NamedTuple):
     reading: str
     """How it was understood, in a sentence."""
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether keys are hidden by a finite number that is added, as by finfo.min."""
+        x = self.raw
+        return x.dtype.kind == "f" and bool((np.isfinite(x) & (x <= NEVER)).any())
+
     def of(self, some: Picked) -> GivenMask:
         """The part of it for some items and heads."""
         parts = (None if x is None else some.of(x) for x in self[:3])

@@ -44,6 +44,9 @@ ORDER = {"context": "bhne", "weights": "bhnm"}
 
 MAX_CASES = 24
 
+ADDS = ("attnviz", "torch", "torch-mha")
+"""Conventions by which a mask of numbers is added as it is, finite or not."""
+
 COARSEST = ("bfloat16", "float16", "float32", "float64")
 
 
@@ -130,6 +133,10 @@ def _cases(dump: Dump, request: Request, qkv: Qkv) -> Iterator[Case]:
         masked = tuple(mask.of(some) for mask in masked)
         for rank_rule, masking, words in _maskings(dump, request, qkv.sizes, masked):
             masking, seen = _without_padded_queries(masking, given, q.shape[2])
+            finite = any(mask.is_finite for mask in masked) and request.conventions.name in ADDS
+            if finite and masking.leaves_rows_empty(q.shape[2], k.shape[2]):
+                seen = (*seen, say("where a query sees no key, zeros are accepted, and what this "
+                                   "number gives"))  # fmt: skip
             bias, distance = _bias(masked, facts, masking, q.shape[2], k.shape[2])
             wanted = computation(
                 q, k, v,
@@ -153,6 +160,7 @@ def _cases(dump: Dump, request: Request, qkv: Qkv) -> Iterator[Case]:
                     *(*qkv.reading, *_said(dump, chosen, masked), *words),
                     *(*seen, *distance, *_types(dump), *some.reading()),
                 ),
+                finite=finite,
                 rank=rank + rank_rule,
             )
 

@@ -547,3 +547,15 @@ def test_never_the_reference(name, case):
         for each in MISTAKES[name].variants(c):
             made = compute(each.computation).context
             assert np.abs(made - right).max() > 1e-7, each.parameter
+
+
+def test_one_token_of_each_text_beside_a_cache_that_says_no_positions():
+    """Positions [n_batch, 1] of the queries, and [n_k] of the keys."""
+    q, k, v = arrays(n_q=1, n_k=N_K, d=D)
+    at = np.arange(N_K)
+    rotary = Rotary(q, k, np.full((2, 1), 6), at, 100.0)
+    fields = {"masking": Masking(causal=True, offset=6), "facts": Facts(rotary=rotary)}
+    c = computation(rope(q, 6), rope(k, at), v, **fields)
+    seen = np.ones((1, N_K), bool)
+    check_gives("rope_positions_off", c, attend(rope(q, 0), c.k, v, seen), arrays="q")
+    assert not contexts("rope_positions_of_padding", c), "nothing is padded"
