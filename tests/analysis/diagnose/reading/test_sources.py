@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.analysis.diagnose import picked
 from attnviz.analysis.diagnose.case import Request
+from attnviz.analysis.diagnose.reading import picked
 from attnviz.errors import AttnvizError
 from attnviz.nn.positions import alibi_slopes, rope
 from tests.analysis.diagnose.reading.test_readings import dump_of, is_right, merged, read, readings
