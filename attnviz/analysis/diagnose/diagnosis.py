@@ -22,6 +22,7 @@ from attnviz.analysis.diagnose.search import (
     Explained,
     Search,
     double,
+    double_in_other_places,
     explanations,
     rebased,
     rescaled,
@@ -36,6 +37,9 @@ N_ROW = 14
 
 NEARLY = 0.1
 """An explanation that leaves less than this part of the deviation is worth a word."""
+
+HALFWAY = 0.5
+"""One that leaves more than this part of it in some queries does not leave so little in all."""
 
 Step = Callable[[], None]
 
@@ -184,15 +188,24 @@ def _attempts(
         yield judge, explanations(judge, search.tried([rebased(c, base)]))[0]
     pairs = search.tried(double(c, mixing))
     yield judge, explanations(judge, pairs)[0]
+    if mixing is False:
+        pairs = search.tried(double_in_other_places(judge))
+        yield judge, explanations(judge, pairs)[0]
+        if c.q.size * c.n_k <= MEDIUM:
+            yield judge, explanations(judge, search.tried(double(c, mixing=True)))[0]
+    near = [each for each in found if rms(each.fit.off) < HALFWAY * rms(judge.reference.off)]
     for dtype in _coarser(judge.dtype):
         coarse = Judge(judge.case, judge.rows, dtype)
-        again = Search(coarse).tried(each.hypothesis for each in found)
+        again = Search(coarse).tried(each.hypothesis for each in near)
         alike, _ = explanations(coarse, again)
         yield coarse, alike if alike and _is_much_nearer(coarse, alike[0]) else []
 
 
 SMALL = 1 << 20
 """Products of q and k, up to which hypotheses that need all queries are tried at once."""
+
+MEDIUM = 1 << 24
+"""The same, up to which two mistakes are tried of which one needs all queries."""
 
 
 def _chosen(cases: Sequence[Case], step: Step) -> Case:

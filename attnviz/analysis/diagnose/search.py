@@ -15,6 +15,7 @@ from attnviz.analysis.diagnose.mistakes.positions import with_base
 from attnviz.analysis.diagnose.noise import rms
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
 from attnviz.language import to_say
+from attnviz.nn.types import Array
 
 APART = 12.0
 """Two explanations are told apart if they differ by so many standard deviations of the noise."""
@@ -101,15 +102,15 @@ def rebased(c: Computation, base: float) -> Hypothesis:
 
 
 def double(c: Computation, mixing: bool | None = None) -> Iterator[Hypothesis]:
-    """Two mistakes of different families of which both are often made with another one, each in
+    """Two mistakes of different kinds of which both are often made with another one, each in
     its likeliest ways; `mixing` as for one."""
     pairing = [e for e in MISTAKES.values() if e.pairs and e.detect != "equal"]
-    families = list(dict.fromkeys(entry.family for entry in pairing))
+    kinds = list(dict.fromkeys(_kind(entry) for entry in pairing))
     for one in pairing:
-        rest = families[families.index(one.family) + 1 :]
-        for first in _likeliest(one, c, mixing):
+        rest = kinds[kinds.index(_kind(one)) + 1 :]
+        for first in _likeliest(one, c, False if mixing is False else None):
             for other in pairing:
-                if other.family in rest:
+                if _kind(other) in rest:
                     for second in _likeliest(other, first.computation, mixing):
                         yield Hypothesis((one, other), (first, second))
 
@@ -121,6 +122,58 @@ WAYS = 4
 def _likeliest(entry: MistakeEntry, c: Computation, mixing: bool | None) -> list[Variant]:
     ways = islice(entry.variants(c), WAYS)
     return [each for each in ways if mixing in (None, each.computation.mixes_rows)]
+
+
+def _kind(entry: MistakeEntry) -> str:
+    """Its family; alignment and window, of one family, go wrong together, and are two kinds."""
+    return "window" if entry.family == "causal" and entry.id.startswith("W") else entry.family
+
+
+def double_in_other_places(judge: Judge) -> Iterator[Hypothesis]:
+    """Two mistakes, of which one only moves the numbers of the output to other places: they are
+    moved back, and a few rows then tell what the other one may be. Quick where there are many
+    rows."""
+    wanted, given = judge.case.wanted, judge.case.given
+    if "context" not in given:
+        return
+    for moved in single(wanted, mixing=True):
+        order = _order_of(moved.computation, wanted, given["context"].shape)
+        if order is None or not moved.entries[0].pairs:
+            continue
+        numbers = given["context"].reshape(-1)
+        back = np.empty_like(numbers)
+        back[order] = numbers
+        context = back.reshape(given["context"].shape)
+        alone = replace(moved.computation, finish=wanted.finish, mixes_rows=False)
+        case = replace(judge.case, wanted=alone, given={**given, "context": context})
+        others = (h for h in single(alone, mixing=False) if h.entries[0].pairs)
+        for each in Search(Judge(case, judge.rows, judge.dtype)).tried(others):
+            if each.fit.holds and _kind(each.hypothesis.entries[0]) != _kind(moved.entries[0]):
+                yield from _same_two(wanted, moved, each.hypothesis)
+
+
+def _order_of(c: Computation, wanted: Computation, shape: tuple[int, ...]) -> Array | None:
+    """[n]: which number of the context stands in each place, where it only moves them."""
+    if c.finish is wanted.finish or c.q.shape != wanted.q.shape:
+        return None
+    numbers = np.arange(np.prod(shape))
+    order = c.finish(numbers.reshape(shape).astype(np.float64)).reshape(-1)
+    if not np.array_equal(np.sort(order), numbers):
+        return None
+    return order.astype(np.int64)
+
+
+def _same_two(c: Computation, one: Hypothesis, other: Hypothesis) -> Iterator[Hypothesis]:
+    """Two mistakes in the order in which `double` has them, made in the same ways."""
+    names = list(MISTAKES)
+    first, second = sorted((one, other), key=lambda h: names.index(h.entries[0].name))
+    entries = (*first.entries, *second.entries)
+    made = [h.variants[0].parameter for h in (first, second)]
+    for begun in entries[0].variants(c):
+        if begun.parameter == made[0]:
+            for ended in entries[1].variants(begun.computation):
+                if ended.parameter == made[1]:
+                    yield Hypothesis(entries, (begun, ended))
 
 
 class Search:

@@ -42,6 +42,21 @@ def test_a_planted_mistake_is_named(name, dtype):
     assert cause.survey.rms < 3 * found.reference.noise_rms
 
 
+def test_two_mistakes_of_which_one_mixes_rows_in_larger_dumps():
+    """More than are small enough to try every pair on all rows."""
+    rng = np.random.default_rng(7)
+    q, k, v = (rng.normal(size=(1, 5, 67, 61)).astype(np.float32) for _ in range(3))
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(5 * 61)  # the width of the model
+    weights = np.exp(scores)
+    right = weights / weights.sum(-1, keepdims=True) @ v
+    out = right.reshape(1, 67, 5 * 61)  # and no transpose
+    found = attnviz.diagnose(q, k, v, out, causal=False)
+    assert (found.causes[0].id, found.causes[0].explains) == ("L2+S2", True)
+    over_queries = weights / weights.sum(-2, keepdims=True) @ v
+    found = attnviz.diagnose(q, k, v, over_queries, causal=False)
+    assert (found.causes[0].id, found.causes[0].explains) == ("S2+X1", True)
+
+
 def test_what_no_mistake_explains():
     c = probe(USUAL)
     out = np.sort(compute(c).context, axis=-1)

@@ -19,6 +19,7 @@ from attnviz.analysis.diagnose.search import (
     Search,
     distinct,
     double,
+    double_in_other_places,
     explanations,
     rescaled,
     single,
@@ -54,7 +55,7 @@ def test_doubles_are_two_that_are_often_made_together():
         one, other = each.entries
         assert one.pairs
         assert other.pairs
-        assert one.family != other.family
+        assert one.family != other.family or (one.id[0], other.id[0]) == ("C", "W")
         assert each.order > (1, 18)
 
 
@@ -66,6 +67,42 @@ def test_a_double_does_both():
     tiled = np.stack([c.k[:, h % c.n_kv_head] for h in range(c.n_head)], 1)
     plain = replace(c, k=tiled, v=np.stack([c.v[:, h % 2] for h in range(c.n_head)], 1), scale=1.0)
     np.testing.assert_allclose(compute(each.computation).context, compute(plain).context)
+
+
+def test_alignment_and_window_go_wrong_together():
+    c = probe(("causal", "window"))
+    pairs = {tuple(entry.name for entry in each.entries) for each in double(c)}
+    assert ("aligned_upper_left", "window_too_long") in pairs
+
+
+def test_doubles_that_mix_rows_can_be_left_for_later():
+    c = probe(USUAL)
+    split = [list(double(c, mixing=mixing)) for mixing in (False, True)]
+    assert [{each.computation.mixes_rows for each in some} for some in split] == [{False}, {True}]
+    assert len(split[0]) + len(split[1]) == len(list(double(c)))
+
+
+@pytest.mark.parametrize("names", [
+    ("merged_without_transpose", "scale_of_the_model"),
+    ("split_without_transpose", "no_scale"),
+    ("merged_without_transpose", "heads_tiled"),
+])  # fmt: skip
+def test_an_output_in_other_places_is_moved_back(names):
+    c = probe(USUAL)
+    planted = next(
+        each
+        for each in double(c, mixing=True)
+        if tuple(entry.name for entry in each.entries) == names
+    )
+    judge = judge_of(c, compute(planted.computation).context.astype(np.float32))
+    found = list(double_in_other_places(judge))
+    assert any(
+        each.entries == planted.entries
+        and each.variants[1].parameter == planted.variants[1].parameter
+        for each in found
+    )
+    assert all(judge.fit(each.computation).holds for each in found)
+    assert not list(double_in_other_places(judge_of(c, compute(c).context + 1)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

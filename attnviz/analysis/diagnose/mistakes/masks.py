@@ -153,6 +153,7 @@ def _otherwise(c: Computation, step: Callable[[Masking], Step]) -> Iterator[Vari
         "huggingface/transformers#41443",
         "pytorch/pytorch#21518",
     ),
+    pairs=True,
     rarity=3,
 )
 def mask_added(c: Computation) -> Iterator[Variant]:
