@@ -121,6 +121,7 @@ def head_modulo(c: Computation) -> Iterator[Variant]:
     wanted=REPEATED,
     fix=to_say("transpose to [b, h_kv, n, d] first, then repeat along dim=1"),
     threads=("datawhalechina/tiny-universe#21", "PrimeIntellect-ai/prime-rl#2681"),
+    pairs=True,
     rarity=3,
 )
 def repeated_along_tokens(c: Computation) -> Iterator[Variant]:

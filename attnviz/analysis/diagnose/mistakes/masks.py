@@ -544,6 +544,7 @@ def _padded_queries(c: Computation) -> Bool | None:
     wanted=RIGHT,
     fix="mask[:, None, None, :]  # [batch, 1, 1, n_k], not [batch, 1, n_q, 1]",
     threads=ON_QUERIES,
+    pairs=True,
     rarity=3,
 )
 def padding_on_queries(c: Computation) -> Iterator[Variant]:
@@ -782,6 +783,7 @@ def fill_overflows(c: Computation) -> Iterator[Variant]:
         "lsdefine/attention-is-all-you-need-keras#36",
         "junliu621/PPLM#6",
     ),
+    pairs=True,
     rarity=3,
 )
 def mask_tiled(c: Computation) -> Iterator[Variant]:
@@ -944,6 +946,7 @@ LARGEST = 1 << 26
     wanted=RIGHT,
     fix="mask[..., query, key]: rows are queries; no .T and no reshape that swaps them",
     threads=("harvard-edge/cs249r_book#1875", "sooftware/attentions#4"),
+    pairs=True,
     rarity=4,
 )
 def mask_transposed(c: Computation) -> Iterator[Variant]:

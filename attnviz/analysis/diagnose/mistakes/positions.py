@@ -899,8 +899,12 @@ def alibi_of_other_slopes(c: Computation) -> Iterator[Variant]:
     if not has_alibi(c):
         return
     n, own = c.n_head, np.asarray(c.facts.alibi)
+    power = 2 ** int(math.log2(n))
+    from_0 = _geometric(power, 1.0, 2 ** (-8 / power))
+    twice = f"2^(-8h/{power}), h = 0, 1, …, {power - 1}, 0, …"
     for words, slopes in {
         "2^(-8h/n_head)": _geometric(n, 1.0, 2 ** (-8 / n)),
+        **({} if n == power else {twice: np.r_[from_0, from_0][:n]}),
         "2^(-(h + 1))": _geometric(n, 0.5, 0.5),
         "2^(-(h + 1)/n_head)": _geometric(n, 2 ** (-1 / n), 2 ** (-1 / n)),
         "slopes.flip(0)": own[::-1],

@@ -219,6 +219,7 @@ def scale_twice(c: Computation) -> Iterator[Variant]:
     wanted=WANTED,
     fix="scores * scale, with scale = q.shape[-1] ** -0.5: not scores / scale",
     threads=("esceptico/perceiver-io#9", "AI-Hypercomputer/maxtext#1370"),
+    pairs=True,
     rarity=4,
 )
 def scale_inverted(c: Computation) -> Iterator[Variant]:
@@ -268,6 +269,7 @@ def scale_of_something_else(c: Computation) -> Iterator[Variant]:
     wanted=WANTED,
     fix="take scale = head_dim ** -0.5 before q and k are padded, and pass it to the kernel",
     threads=("intel/ipex-llm#12619", "huggingface/transformers#35984"),
+    pairs=True,
     rarity=4,
 )
 def scale_of_padded_width(c: Computation) -> Iterator[Variant]:
@@ -485,6 +487,7 @@ BASES = (
     wanted="exp(QKᵀ{right}) / Σ exp(QKᵀ{right})",
     fix="exp2(scores * 1.442695 - max): log2(e) belongs to the scale, the bias and the sinks",
     threads=BASES,
+    pairs=True,
     rarity=3,
 )
 def exp2_without_log2e(c: Computation) -> Iterator[Variant]:

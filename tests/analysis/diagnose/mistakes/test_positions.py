@@ -449,6 +449,9 @@ def test_alibi_with_the_exponent_from_0():
     c = alibi_case(4)
     out = biased(c, lambda h, i, j: -(2 ** (-2 * h)) * abs(i - j))
     check_gives("alibi_of_other_slopes", c, out, slopes="2^(-8h/n_head)")
+    c = alibi_case(5)  # the reference code takes two series, which both begin one step too early
+    out = biased(c, lambda h, i, j: -(1, 1 / 4, 1 / 16, 1 / 64, 1)[h] * abs(i - j))
+    check_gives("alibi_of_other_slopes", c, out, slopes="2^(-8h/4), h = 0, 1, …, 3, 0, …")
 
 
 def test_alibi_of_no_power_of_two():
