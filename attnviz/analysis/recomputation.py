@@ -39,7 +39,10 @@ def of_arrays(
     path: Path, arrays: Mapping[str, Array], axes: Axes, how: How, sinks: bool = False
 ) -> Again:
     """Every layer and item of the batch of which the file has q, k and weights, or an output and v.
-    Where no mask is stated, a key is taken as masked whose weight is 0."""
+    Where no mask is stated, a key is taken as masked whose weight is 0.
+
+    arrays: by name, [n_layer, n_batch, heads, n, d] or fewer axes.
+    """
     arrays, without_v = _with_v(arrays)
     try:
         reading = read_projections(path, arrays, axes, every_item=True)

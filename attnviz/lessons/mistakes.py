@@ -26,8 +26,8 @@ ALSO = ("bugs", "debugging", "errors", "porting", "diagnose", "dropout")
 INTUITION = (
     "Almost no mistake in attention raises an error. The shapes fit, the rows look like "
     "probabilities, training even works, only a little worse. But every mistake leaves its mark on "
-    "the numbers: from the queries, keys, values, mask and output of one call one can compute what "
-    "each known mistake would have given, and see which of them it was."
+    "the numbers: from what went into one call and what came out of it, one can compute what each "
+    "known mistake would have given, and see which of them it was."
 )
 
 MIN_WORDS, MAX_WORDS = 4, 10

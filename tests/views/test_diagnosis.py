@@ -29,7 +29,7 @@ SCREENS = {
     "colour-256": Screen(80, 256),
 }
 
-NUMBER = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+")
+NUMBER = re.compile(r"\d+(?=\s+tried)|\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+")
 
 
 def case(out, features=USUAL):

@@ -60,6 +60,7 @@ def weighted_sum(weights: Array, v: Array) -> Array:
 
 
 def as_it_is(x: Array) -> Array:
+    """x [...] -> x."""
     return x
 
 
@@ -156,7 +157,10 @@ class Computation:
 
 
 def computation(q: Array, k: Array, v: Array, **fields: Any) -> Computation:
-    """A computation of all queries, scaled by 1/√d_k unless `scale` says otherwise."""
+    """A computation of all queries, scaled by 1/√d_k unless `scale` says otherwise.
+
+    q [n_batch, n_head, n_q, d_k], k and v [n_batch, n_kv_head, n_k, d].
+    """
     n_q = q.shape[-2]
     fields = {"scale": q.shape[-1] ** -0.5, **fields}
     return Computation(q, k, v, rows=np.arange(n_q), n_q=n_q, **fields)

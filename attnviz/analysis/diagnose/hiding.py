@@ -41,7 +41,10 @@ def apart(c: Computation, parts: tuple[str, ...]) -> tuple[Computation, Masking]
 
 
 def seen_by(part: Masking, c: Computation) -> Bool:
-    """What a part of the masking shows to the queries of a computation."""
+    """What a part of the masking shows to the queries of a computation.
+
+    -> [n_batch or 1, n_head or 1, n_row, n_k].
+    """
     seen = part.visible(c.rows, c.n_k)
     return np.ones((1, 1, 1, 1), bool) if seen is None else seen
 

@@ -87,7 +87,10 @@ def row_rms(x: Array) -> Array:
 
 
 def rms(x: Array) -> float:
-    """√(mean of x²) of all finite numbers; 0 where there are none."""
+    """√(mean of x²) of all finite numbers; 0 where there are none.
+
+    x [...].
+    """
     x = np.asarray(x, np.float64)
     x = x[np.isfinite(x)]
     with np.errstate(over="ignore"):

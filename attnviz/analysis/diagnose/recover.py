@@ -204,7 +204,10 @@ MISFIT = 16
 
 def regressed_scale(weights: Weights, raw: Array) -> float | None:
     """The scale s with which log W = s · raw + a constant of the row; None where the numbers are
-    not of that form."""
+    not of that form.
+
+    raw [n_batch, n_head, n_row, n_k].
+    """
     sure = _sure(weights)
     share = np.where(sure, np.nan_to_num(weights.values), 0) ** 2
     x, y = _centred(raw, share), _centred(_log(weights.values, sure), share)
@@ -241,7 +244,10 @@ def _likely_bias(weights: Weights, raw: Array, scale: float | None, c: Computati
 
 
 def found_bias(weights: Weights, raw: Array, scale: float, c: Computation) -> Bias | None:
-    """log W - scale · raw, less the mean of each row; None where it is what is wanted."""
+    """log W - scale · raw, less the mean of each row; None where it is what is wanted.
+
+    raw [n_batch, n_head, n_row, n_k].
+    """
     sure = _sure(weights)
     left = _log(weights.values, sure) - scale * raw
     wanted = 0.0 if c.bias is None else np.broadcast_to(in_rows(c.bias, c.rows), left.shape)

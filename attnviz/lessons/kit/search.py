@@ -48,8 +48,10 @@ def _also(name: str) -> tuple[str, ...]:
 
 
 def _bare(name: str) -> str:
-    """What two spellings of a name have in common: `Cross_Attentions`, `cross-attention`."""
-    return "-".join(re.split(r"[-_\s]+", name.strip().casefold())).removesuffix("s")
+    """What spellings of a name have in common: `Cross_Attentions`, `cross-attention`; `queries`,
+    `query`."""
+    joined = "-".join(re.split(r"[-_\s]+", name.strip().casefold()))
+    return f"{joined[:-3]}y" if joined.endswith("ies") else joined.removesuffix("s")
 
 
 def _hint(wanted: str) -> str:

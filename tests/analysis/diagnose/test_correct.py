@@ -21,7 +21,7 @@ from attnviz.trace.dump import read_dump
 
 from .correct import WAYS, Dump, correct, exact, wanted
 
-N_DUMP = int(os.environ.get("ATTNVIZ_CORRECT", "60"))
+N_DUMP = int(os.environ.get("ATTNVIZ_CORRECT", "20"))
 
 A_TEST = 20
 """Dumps that one test tries."""

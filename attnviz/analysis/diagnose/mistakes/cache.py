@@ -280,7 +280,10 @@ def from_slots(c: Computation, slots: Array, arrays: str = "k, v") -> Computatio
 
 
 def same_reading(c: Computation, slots: Array) -> bool:
-    """Whether slots hold what is wanted, of the tokens that each text has."""
+    """Whether slots hold what is wanted, of the tokens that each text has.
+
+    slots [n_batch, n_k]: numbers of slots.
+    """
     paged = c.facts.paged
     assert paged is not None
     has = np.arange(slots.shape[1]) < np.asarray(paged.lengths)[:, None]

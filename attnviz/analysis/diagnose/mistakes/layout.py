@@ -362,7 +362,10 @@ def packed(q: Array, k: Array, v: Array, order: str) -> Array:
 
 
 def unpacked(fused: Array, h: int, h_kv: int, order: str) -> tuple[Array, Array, Array]:
-    """The inverse of `packed`."""
+    """The inverse of `packed`.
+
+    fused [n_batch, n, width] -> q, k, v [n_batch, heads, n, d].
+    """
     b, n, width = fused.shape
     d = width // (h + 2 * h_kv)
     if order == "grouped":

@@ -81,6 +81,7 @@ class Blocks(NamedTuple):
 
 
 def in_blocks(x: Array, walk: Walk) -> Blocks:
+    """x [..., n_k] in blocks of keys, in the order of the walk."""
     size, backwards = walk
     n_block = -(-x.shape[-1] // size)
     padding = n_block * size - x.shape[-1]
@@ -94,7 +95,10 @@ def in_blocks(x: Array, walk: Walk) -> Blocks:
 
 
 def finite(x: Array) -> Array:
-    """0 in the place of -inf, where nothing has been seen so far."""
+    """0 in the place of -inf, where nothing has been seen so far.
+
+    x [...] -> [...].
+    """
     return np.where(np.isneginf(x), 0, x)
 
 
@@ -319,6 +323,8 @@ Merge = Callable[[Parts, Computation], Array]
 
 
 def merged(edges: Array, merge: Merge) -> Step:
+    """A step that computes the parts between edges [n_part + 1] by themselves, and merges them."""
+
     def step(x: Array, c: Computation) -> Array:
         part = np.searchsorted(edges, np.arange(x.shape[-1]), side="right") - 1
         parts = in_parts(x, edges, part)

@@ -49,14 +49,20 @@ def rotated(x: Array, positions: Array, rotary: Rotary) -> Array:
 
 def projections(c: Computation) -> dict[str, Array]:
     """q, k and v as they come out of their projections: before they are rotated, if that is
-    known."""
+    known.
+
+    -> [n_batch, heads, n, d] each.
+    """
     rotary = c.facts.rotary
     q, k = (c.q, c.k) if rotary is None else (rotary.q, rotary.k)
     return {"q": q, "k": k, "v": c.v}
 
 
 def with_projections(c: Computation, new: Mapping[str, Array]) -> Computation:
-    """With other arrays in the place of these, rotated if those that are wanted are."""
+    """With other arrays in the place of these, rotated if those that are wanted are.
+
+    new: [n_batch, heads, n, d] each.
+    """
     rotary = c.facts.rotary
     if rotary is None:
         return replace(c, **_fields(new))

@@ -71,7 +71,10 @@ def right(c: Computation) -> str:
 
 
 def scaled(c: Computation, factor: str, value: float | Array, /, **parameter: Any) -> Variant:
-    """The same with another scale; `factor` is that scale as it follows `QKᵀ`."""
+    """The same with another scale; `factor` is that scale as it follows `QKᵀ`.
+
+    value: one number, or broadcasts to [n_batch, n_head, n_q, n_k].
+    """
     if np.ndim(value) == 0:
         parameter = {"scale": float(value), **parameter}
     return Variant(

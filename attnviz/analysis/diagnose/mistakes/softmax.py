@@ -381,6 +381,7 @@ def no_softmax(c: Computation) -> Iterator[Variant]:
 
 
 def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)): x [...] -> [...]."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 

@@ -203,7 +203,8 @@ def diagnose_port(
     Args:
         model: the checkpoint, as we read it.
         arrays: by the names of the dump: `hidden_states`, `attentions.3`, `layers.3.q`,
-            `decoder.0.self/weights`, …; and `input_ids`.
+            `decoder.0.self/weights`, …, with or without [n_layer, n_batch] in front; and
+            `input_ids`.
         ids: the tokens, where the dump does not have them; or a text.
         item: of the batch.
         progress: called with the number of blocks done and of all blocks.

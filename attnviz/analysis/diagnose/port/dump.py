@@ -120,7 +120,10 @@ def _of_attention(
 
 
 def givens(arrays: Mapping[str, Array], n_layer: Mapping[str, int]) -> Iterator[Given]:
-    """Every array whose name says what it is, cut into layers where it holds several."""
+    """Every array whose name says what it is, cut into layers where it holds several.
+
+    arrays: in any axes, [n_layer, ...] where several layers lie in one.
+    """
     for name, x in arrays.items():
         named = read_name(name, n_layer)
         if named is None or x.dtype.kind != "f":

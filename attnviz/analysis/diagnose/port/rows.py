@@ -76,7 +76,10 @@ class Row(NamedTuple):
 
 
 def dtype_of(x: Array) -> str:
-    """Of `noise.DTYPES`: the narrowest that holds the numbers."""
+    """Of `noise.DTYPES`: the narrowest that holds the numbers.
+
+    x [...].
+    """
     eps = precision(x)
     if eps == BFLOAT16:
         return "bfloat16"
@@ -87,7 +90,10 @@ def dtype_of(x: Array) -> str:
 
 def floor_of(ours: Array, exact: Array, half: Array | None, dtype: str) -> Floor:
     """What rounding explains of a stage: ours in float32, in float64, and as half precision has
-    it."""
+    it.
+
+    ours, exact and half [...] have one shape.
+    """
     eps = {"bfloat16": BFLOAT16, "float64": float(np.finfo("float32").eps)}.get(dtype)
     eps = float(np.finfo(dtype).eps) if eps is None else eps
     size = np.where(np.isfinite(exact), exact, 0)
@@ -113,7 +119,10 @@ def _largest(x: Array) -> float:
 
 def apart(ours: Array, theirs: Array) -> Array:
     """|ours - theirs|; ∞ where one is a number and the other is not. A score that is as good as
-    -inf is -inf."""
+    -inf is -inf.
+
+    ours and theirs [...] -> [...].
+    """
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     with np.errstate(invalid="ignore"):
         theirs = np.where((theirs <= NEVER) & np.isneginf(ours), -np.inf, theirs)
@@ -132,7 +141,10 @@ class Fitted(NamedTuple):
 
 
 def fitted(given: Given, ours: Stages, item: int, kept: Array) -> Fitted | None:
-    """The reading of an array that is nearest to ours; None if none has the shape."""
+    """The reading of an array that is nearest to ours; None if none has the shape.
+
+    kept [n]: True where a token is no padding.
+    """
     found = [
         Fitted(at, how, array, apart(ours[at], array))
         for at in given.ats
@@ -147,7 +159,10 @@ def fitted(given: Given, ours: Stages, item: int, kept: Array) -> Fitted | None:
 
 
 def total(gap: Array) -> float:
-    """√(mean of the squares), ∞ included."""
+    """√(mean of the squares), ∞ included.
+
+    gap [...].
+    """
     with np.errstate(over="ignore"):
         return float(np.sqrt(np.mean(np.square(gap)))) if gap.size else 0.0
 

@@ -75,7 +75,10 @@ def bound(name: str, shape: Sequence[int], pattern: str, sizes: Sizes) -> dict[s
 
 def arranged(x: Array, pattern: str, sizes: Sizes, order: str) -> Array:
     """x with the axes of a pattern -> those of `order`, 1 where the pattern lacks one. Axes that
-    side by side are taken apart; axes of size 1 stay so, which broadcast."""
+    side by side are taken apart; axes of size 1 stay so, which broadcast.
+
+    x [...] -> an axis for each letter of `order`.
+    """
     words = pattern.split()
     shape = [
         sizes[letter] if len(word) > 1 else size
@@ -91,7 +94,10 @@ def arranged(x: Array, pattern: str, sizes: Sizes, order: str) -> Array:
 def placed(
     x: Array, patterns: Sequence[str], sizes: Sizes, order: str, broadcasts: bool = False
 ) -> Iterator[Placed]:
-    """The array under each pattern that its shape allows, those that give the same once."""
+    """The array under each pattern that its shape allows, those that give the same once.
+
+    x [...].
+    """
     seen = set()
     for pattern in patterns:
         words = pattern.split()

@@ -49,6 +49,8 @@ def read_mask(name: str, role: str, x: Array, conventions: Conventions = DEFAULT
 
     Raises:
         AttnvizError: whole numbers that are none of these.
+
+    x [..., n_k].
     """
     if x.dtype == bool:
         return _of_truths(name, role, x, x, conventions)
@@ -87,7 +89,10 @@ def _of_truths(name: str, role: str, truth: Bool, raw: Array, rules: Conventions
 
 def means_hidden(truth: Bool) -> bool:
     """Whether True has to be what is hidden: then the mask is a causal one, perhaps with padding or
-    a window, as of `triu(ones, 1)`; else each query would see only later keys."""
+    a window, as of `triu(ones, 1)`; else each query would see only later keys.
+
+    truth [..., n_q, n_k].
+    """
     n_q, n_k = truth.shape[-2:]
     if n_q < 2:
         return False

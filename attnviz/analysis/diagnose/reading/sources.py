@@ -46,7 +46,10 @@ def scalar(dump: Dump, role: str) -> Any:
 
 
 def squeezed(x: Array) -> Array:
-    """Without axes of size 1 in front of four."""
+    """Without axes of size 1 in front of four.
+
+    x [1, ..., a, b, c, d] -> [a, b, c, d].
+    """
     while x.ndim > 4 and len(x) == 1:
         x = x[0]
     return x

@@ -202,7 +202,10 @@ def _texts_sentence(read: Read) -> str:
 
 
 def steps_of(operator: str, p: Params, order: str, log_n: Array | None = None) -> tuple[Step, ...]:
-    """The operator's order of scale, clamp and mask."""
+    """The operator's order of scale, clamp and mask.
+
+    log_n: a factor for each query, [n_q].
+    """
     before = [_times(log_n)] if log_n is not None else []
     if _uses_q_scale(operator, p):
         before.append(_times(np.asarray(p["qScale"])))

@@ -439,7 +439,10 @@ def _with_masks(
 
 
 def part_holds_ones(part: Array) -> bool:
-    """Whether a mask marks forbidden cells by 1, as ATB wants it of bfloat16."""
+    """Whether a mask marks forbidden cells by 1, as ATB wants it of bfloat16.
+
+    part [..., n_q, n_k].
+    """
     return bool(((part == 0) | (part == 1)).all() and part.any())
 
 

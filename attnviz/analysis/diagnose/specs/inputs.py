@@ -124,5 +124,8 @@ class Inputs:
 
 
 def brief(x: Array) -> str:
-    """A few numbers, or the shape of many."""
+    """A few numbers, or the shape of many.
+
+    x [...].
+    """
     return str(x.tolist()) if x.size <= LISTED else f"of the shape {list(x.shape)}"

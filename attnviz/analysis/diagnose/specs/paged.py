@@ -212,7 +212,10 @@ def _blocks(
 
 def texts_of(inputs: Inputs, query: Array, paged: Paged) -> list[Text]:
     """The texts of a paged computation; the queries of each are its last tokens. One of no tokens
-    is left out: nothing is computed for it."""
+    is left out: nothing is computed for it.
+
+    query [n_token, n_head, d_k].
+    """
     starts = _starts(inputs, len(query), len(paged.lengths))
     out = output_of(inputs, query)
     texts = []
