@@ -81,3 +81,51 @@ def mask_after_softmax_and_scale_twice(draw: Draw) -> Saved:
     mask = draw.padding()[:, None, None]
     out = (scores_of(q * 5**-0.5, k).softmax(-1) * mask) @ v
     return saved(sdpa(q, k, v, attn_mask=mask), q=q, k=k, v=v, mask=mask, out=out)
+
+
+@misuse("C3+W1", thread="Dao-AILab/flash-attention#282", causal=True, window=5,
+        alignment="lower_right")  # fmt: skip
+def alignment_and_window(draw: Draw) -> Saved:
+    """Queries counted from the first key, and j >= i - W keeps one key too many."""
+    q, k, v = draw.heads(13, 17)
+    i, j = torch.arange(13)[:, None], torch.arange(17)
+    out = sdpa(q, k, v, attn_mask=(j <= i) & (j >= i - 5))
+    return saved(sdpa(q, k, v, attn_mask=windowed(13, 17, 5)), q=q, k=k, v=v, out=out)
+
+
+@misuse("M2+S1", thread="huggingface/transformers#41443")
+def mask_added_and_no_scale(draw: Draw) -> Saved:
+    """The eager code adds a boolean mask to scores that nobody scaled."""
+    q, k, v = draw.heads(7, 7)
+    mask = torch.ones(7, 7, dtype=torch.bool).tril()
+    out = softmax_of(q @ k.mT + mask, v)
+    return saved(sdpa(q, k, v, attn_mask=mask), q=q, k=k, v=v, attn_mask=mask, out=out)
+
+
+@misuse("C3+S12", thread="lightseekorg/tokenspeed#571", causal=True, alignment="lower_right")
+def alignment_and_base_two(draw: Draw) -> Saved:
+    """A kernel's exp2 without log2(e), and queries counted from the first key."""
+    q, k, v = draw.heads()
+    hidden = ~torch.ones(7, 11, dtype=torch.bool).tril()
+    weights = torch.exp2(scores_of(q, k).masked_fill(hidden, -torch.inf))
+    right = sdpa(q, k, v, attn_mask=torch.ones(7, 11, dtype=torch.bool).tril(4))
+    return saved(right, q=q, k=k, v=v, out=weights / weights.sum(-1, keepdim=True) @ v)
+
+
+@misuse("M11+S2", thread="ArrowLuo/CLIP4Clip#22", d_model=15)
+def mask_repeated_and_scale(draw: Draw) -> Saved:
+    """repeat(h, 1, 1) of a mask of each text, and 1/sqrt(d_model)."""
+    q, k, v = draw.heads()
+    mask = draw.padding()[:, None, None]
+    repeated = mask[:, 0].expand(2, 7, 11).repeat(3, 1, 1).view(2, 3, 7, 11)
+    out = sdpa(q, k, v, attn_mask=repeated, scale=15**-0.5)
+    return saved(sdpa(q, k, v, attn_mask=mask), q=q, k=k, v=v, mask=mask, out=out)
+
+
+@misuse("L2+G1", thread="jsbaan/transformer-from-scratch#4", causal=True)
+def merge_and_groups(draw: Draw) -> Saved:
+    """Groups tiled, and the heads reshaped without a transpose."""
+    q, k, v = draw.heads(7, 7, n_head=6, n_kv_head=2)
+    out = sdpa(q, k.repeat(1, 3, 1, 1), v.repeat(1, 3, 1, 1), is_causal=True)
+    right = sdpa(q, k, v, is_causal=True, enable_gqa=True).transpose(1, 2).flatten(2)
+    return saved(right, q=q, k=k, v=v, attn_output=out.reshape(2, 7, -1))

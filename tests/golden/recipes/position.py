@@ -57,6 +57,17 @@ def alibi_with_heads_from_zero(draw: Draw) -> Saved:
     return saved(right, q=q, k=k, v=v, alibi_slopes=slopes(4), out=out)
 
 
+@misuse("A2", thread="paiml/aprender#2143", causal=True)
+def alibi_of_two_series_from_zero(draw: Draw) -> Saved:
+    """get_slopes of six heads, whose two series both begin with 2^0."""
+    q, k, v = draw.heads(7, 7, n_head=6)
+    wanted = torch.cat((slopes(4), slopes(8)[::2]))[:6]
+    started = torch.cat((slopes(4, first=0), slopes(8, first=0)[::2]))[:6]
+    right = sdpa(q, k, v, attn_mask=alibi(wanted, 7)[None])
+    out = sdpa(q, k, v, attn_mask=alibi(started, 7)[None])
+    return saved(right, q=q, k=k, v=v, alibi_slopes=wanted, out=out)
+
+
 def angles(positions: Tensor, d: int, base: float) -> tuple[Tensor, Tensor]:
     """cos and sin, [n, d / 2]"""
     frequency = base ** (-torch.arange(0, d, 2) / d)
@@ -124,3 +135,14 @@ def rope_without_offset_of_cache(draw: Draw) -> Saved:
     return saved(
         sdpa(right, keys, v), q_pre_rope=q, k_pre_rope=k, q=right, k=keys, v=v, out=out,
     )  # fmt: skip
+
+
+@misuse("O3", thread="skyzh/tiny-llm#46")
+def rope_of_a_new_token_at_zero(draw: Draw) -> Saved:
+    """The same with position_ids of each text, [batch, 1], beside the whole cache."""
+    q, k, v = draw.heads(1, 13, d=6)
+    keys = rotate_half(k, torch.arange(13))
+    right = sdpa(rotate_half(q, torch.tensor([12])), keys, v)
+    position_ids = torch.full((2, 1), 12)
+    out = sdpa(rotate_half(q, torch.tensor([0])), keys, v)
+    return saved(right, q_pre_rope=q, k_pre_rope=k, v=v, position_ids=position_ids, out=out)
