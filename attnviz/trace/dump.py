@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from attnviz import archive
 from attnviz.errors import AttnvizError
+from attnviz.files import shortened
 from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.trace.dtypes import (
@@ -165,6 +167,8 @@ def _dumps(
 
 def _read(path: Path) -> archive.Stored:
     suffix = path.suffix.lower()
+    if not os.path.lexists(path):
+        raise AttnvizError(f"no such file: {shortened(path)}", "attnviz probe NAME saves one")
     if suffix in PYTORCH and path.is_file():
         raise AttnvizError(f"{path} is a pickle of PyTorch's, which is never loaded", FROM_TORCH)
     if suffix in TEXTS and path.is_file():

@@ -65,7 +65,12 @@ class WantedOptions:
     ] = None
     window: Annotated[
         int | None,
-        typer.Option(help="Only keys less than so many positions away", rich_help_panel=WANTED),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Only keys less than so many positions away",
+            rich_help_panel=WANTED,
+        ),
     ] = None
     scale: Annotated[
         str | None,
@@ -74,11 +79,16 @@ class WantedOptions:
         ),
     ] = None
     softcap: Annotated[
-        float | None, typer.Option(help="c · tanh(score / c)", rich_help_panel=WANTED)
+        float | None,
+        typer.Option(
+            min=0, metavar="X", help="c · tanh(score / c); 0: no cap", rich_help_panel=WANTED
+        ),
     ] = None
     d_model: Annotated[
         int | None,
         typer.Option(
+            min=1,
+            metavar="N",
             help="The width of the model, where it is not heads times the head width",
             rich_help_panel=WANTED,
         ),
@@ -100,7 +110,10 @@ class DumpOptions:
     heads: Annotated[
         int | None,
         typer.Option(
-            help="Heads of q, where they lie side by side in its width", rich_help_panel=ARRAYS
+            min=1,
+            metavar="N",
+            help="Heads of q, where they lie side by side in its width",
+            rich_help_panel=ARRAYS,
         ),
     ] = None
     dtype: Annotated[

@@ -181,3 +181,19 @@ def test_chinese(call, dump):
     assert done.code == 1
     assert "原因" in done.out
     assert "修正" in done.out
+
+
+@pytest.mark.parametrize(
+    "option", [("--window", "0"), ("--softcap", "-1"), ("--heads", "0"), ("--d-model", "0")]
+)
+def test_values_that_mean_nothing_are_refused(call, dump, option):
+    dump(attended())
+    done = call("diagnose", "dump.npz", *option)
+    assert (done.code, done.out) == (2, "")
+    assert option[0] in done.err
+
+
+def test_a_file_that_is_not_there(call):
+    done = call("diagnose", "nothing.npz")
+    assert done.code == 2
+    assert done.err == "error: no such file: nothing.npz\nhint: attnviz probe NAME saves one\n"
