@@ -17,7 +17,7 @@ def rows(lesson):
     return {row[0]: row[1:] for row in table.rows}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(n=st.integers(4, 10), data=st.data(), seed=st.integers(0, 99))
 def test_the_claims_hold_for_other_sizes(take, n, data, seed):
     queries = data.draw(st.integers(2, n))

@@ -21,9 +21,9 @@ from attnviz.trace.dump import read_dump
 
 from .correct import WAYS, Dump, correct, exact, wanted
 
-N_DUMP = int(os.environ.get("ATTNVIZ_CORRECT", "20"))
+N_DUMP = int(os.environ.get("ATTNVIZ_CORRECT", "10"))
 
-A_TEST = 20
+A_TEST = 10
 """Dumps that one test tries."""
 
 STARTS = range(0, N_DUMP, A_TEST)

@@ -280,7 +280,6 @@ def test_embeddings_are_blamed_by_what_the_first_block_makes_of_them(ports):
     [
         ({}, None, None),
         ({"scale": 1.0}, "encoder/hidden_states[1]", "S1"),
-        ({"softcap": 1.0}, "encoder/hidden_states[1]", None),
     ],
 )
 def test_a_checkpoint_of_twenty_million_parameters(minilm, changes, first, id):
