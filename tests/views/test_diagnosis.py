@@ -15,7 +15,6 @@ from attnviz.analysis.diagnose.diagnosis import diagnose
 from attnviz.analysis.diagnose.probe import USUAL, probe
 from attnviz.analysis.diagnose.registry import MISTAKES, filled
 from attnviz.language import speaking
-from attnviz.render import FORMATS
 from attnviz.render import render as render_file
 from attnviz.render.terminal import render
 from attnviz.render.terminal.screen import Screen
@@ -77,8 +76,8 @@ def test_whole_output(name):
     assert text == path.read_text()
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_every_format(suffix):
+@pytest.mark.parametrize("suffix", [".html", ".md", ".csv", ".svg", ".txt"])
+def test_formats(suffix):
     content, warnings = render_file(whole(), suffix)
     assert content
     assert warnings == ()
