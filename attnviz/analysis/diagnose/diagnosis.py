@@ -209,17 +209,18 @@ MEDIUM = 1 << 24
 
 
 def _chosen(cases: Sequence[Case], step: Step) -> Case:
-    """The first reading that the dump agrees with, else the first one under which a single mistake
-    explains it, else the likeliest one."""
+    """The first likely reading that the dump agrees with, else the first one under which a single
+    mistake explains it, else an unlikely one that it agrees with, else the likeliest one."""
     likely = [case for case in cases if case.rank < UNLIKELY]
     if len(cases) == 1 or not likely:
         return cases[0]
-    judges = [Judge(case, _evenly(case.wanted.n_q, 3), case.dtype) for case in likely]
-    for judge in judges:
-        if judge.reference.holds:
-            return judge.case
-    doubtful: Case | None = None
-    for judge in judges[:MAX_READINGS] if len(judges) > 1 else ():
+    judges = [Judge(case, _evenly(case.wanted.n_q, 3), case.dtype) for case in cases]
+    agreeing = [judge.case for judge in judges if judge.reference.holds]
+    if agreeing and agreeing[0].rank < UNLIKELY:
+        return agreeing[0]
+    doubtful = agreeing[0] if agreeing else None
+    judges = judges[: len(likely)]
+    for judge in judges[:MAX_READINGS] if len(judges) > 1 or agreeing else ():
         alike, _ = explanations(judge, Search(judge, step).tried(single(judge.case.wanted)))
         if alike and alike[0].hypothesis.entries[0].id != UNWANTED:
             return judge.case

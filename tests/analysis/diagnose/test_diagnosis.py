@@ -76,6 +76,13 @@ def test_the_first_reading_that_fits_is_taken():
     assert found.case.rank == 1
 
 
+def test_an_unlikely_reading_that_fits_is_better_than_two_mistakes():
+    c = probe(USUAL)
+    right = Case(c, {"context": compute(c).context}, "float32", rank=6)
+    wrong = replace(right, wanted=replace(c, q=np.sort(c.q)), rank=0)
+    assert diagnose([wrong, right]).case.rank == 6
+
+
 def test_the_manifest_is_json():
     text = json.dumps(diagnose([planted("scale_twice")]).manifest(), allow_nan=False)
     manifest = json.loads(text)
