@@ -17,7 +17,7 @@ from attnviz.analysis.diagnose.judge import LIMIT, ROW_LIMIT, Judge, at_least_ha
 from attnviz.analysis.diagnose.noise import DTYPES, rms
 from attnviz.analysis.diagnose.recover import Recovered, recover
 from attnviz.analysis.diagnose.registry import filled
-from attnviz.analysis.diagnose.rotation import searched_base
+from attnviz.analysis.diagnose.rotary_base import searched_base
 from attnviz.analysis.diagnose.search import (
     Explained,
     Search,

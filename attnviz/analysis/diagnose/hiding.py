@@ -14,6 +14,9 @@ from attnviz.language import to_say
 from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array, Bool
 
+RIGHT = "softmax(where(visible, S, −∞)) V, S = QKᵀ/√d_k"
+"""What a mask is for, in short."""
+
 
 def hiding(step: Step) -> Step:
     """Marks a step as one in which the mask is applied, so that a second mistake finds it."""

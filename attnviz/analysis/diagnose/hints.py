@@ -17,14 +17,11 @@ from attnviz.analysis.diagnose.dropout import Dropout, dropout, refined
 from attnviz.analysis.diagnose.facts import Dropped
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.noise import EPS
-from attnviz.analysis.diagnose.recover import weights_from_outputs
+from attnviz.analysis.diagnose.recover import all_weights, given_weights, weights_from_outputs
 from attnviz.nn.types import Array
 
 PROPORTIONAL = 0.02
 """How far an output may be from a multiple of the reference's, relative to it."""
-
-MOST_CONDITION = 1e4
-"""Of v: beyond it weights cannot be told from outputs."""
 
 N_EARLY = 16
 """Queries of a causal dump from whose outputs weights are recovered."""
@@ -48,7 +45,7 @@ def gain(judge: Judge) -> Array | None:
     given = judge.given.get("context")
     if given is None or not np.isfinite(given).all():
         return None
-    wanted = compute(judge.case.wanted.at(judge.rows)).context.astype(np.float64)
+    wanted = judge.wanted.context.astype(np.float64)
     axes = (0, 2, 3)
     squares = (wanted**2).sum(axes)
     if not np.isfinite(wanted).all() or not squares.all():
@@ -67,7 +64,7 @@ def dropped(judge: Judge) -> Dropped | None:
     """Which weights of the whole dump fell out, if some of the queries that are looked at say that
     dropout was on; where only some queries can say it, which of theirs."""
     case, c = judge.case, judge.case.wanted
-    wanted = compute(c.at(judge.rows)).weights
+    wanted = judge.wanted.weights
     kinds = [_kind(wanted, *each) for each in known_weights(case, judge.rows)]
     if not kinds:
         return _dropped_in(case, _early_rows(c))
@@ -115,8 +112,7 @@ def _dropped_in(case: Case, rows: Array) -> Dropped | None:
     """The same of some queries alone, from their outputs."""
     if not len(rows) or "context" not in case.given:
         return None
-    out = np.asarray(case.given["context"][:, :, rows], np.float64)
-    weights = weights_from_outputs(case, out, rows) if np.isfinite(out).all() else None
+    weights = weights_from_outputs(case, rows)
     if weights is None:
         return None
     c = case.wanted
@@ -131,18 +127,10 @@ def _dropped_in(case: Case, rows: Array) -> Dropped | None:
 def known_weights(case: Case, rows: Array) -> Iterator[tuple[Array, float]]:
     """Weights of these queries [n_batch, n_head, n_row, n_k] and their error: those of the dump,
     and those that follow from its outputs where there are no more keys than d_v."""
-    eps = EPS[case.dtype]
-    if "weights" in case.given and "weights" not in case.averaged:
-        yield np.asarray(case.given["weights"][:, :, rows], np.float64), 2 * eps
-    c = case.wanted
-    if "context" not in case.given or not 0 < c.n_k <= c.v.shape[-1]:
-        return
-    out = np.asarray(case.given["context"][:, :, rows], np.float64)
-    v = np.asarray(c.spread(c.v, c.n_head), np.float64)
-    if not np.isfinite(out).all() or not np.isfinite(v).all():
-        return
-    singular = np.linalg.svd(v, compute_uv=False)
-    smallest = float(singular[..., -1].min())
-    if smallest * MOST_CONDITION < singular.max():
-        return
-    yield out @ np.linalg.pinv(v), eps * float(np.abs(out).max()) / smallest
+    given = given_weights(case, rows)
+    if given is not None:
+        yield given.values, given.error
+    if "context" in case.given:
+        found = all_weights(case, np.asarray(case.given["context"][:, :, rows], np.float64))
+        if found is not None and np.isfinite(found[0]).all():
+            yield found

@@ -18,6 +18,7 @@ from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.computation import Computation, compute
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.masking import Masking, in_rows, recognised
+from attnviz.analysis.diagnose.minimum import minimum
 from attnviz.analysis.diagnose.noise import EPS
 from attnviz.nn.types import Array, Bool
 
@@ -139,63 +140,87 @@ def known_weights(case: Case, judge: Judge) -> Weights | None:
     """The weights that were given, or that follow from the outputs; None if neither. Of all
     queries where that is cheap."""
     c = case.wanted
-    rows = judge.rows
-    if c.n_q * c.n_k * c.n_head <= CHEAP:
-        rows = np.arange(c.n_q)
-    if "weights" in case.given and "weights" not in case.averaged:
-        values = np.asarray(case.given["weights"][:, :, rows], np.float64)
-        return Weights(values, rows, EPS[case.dtype] * 2, recovered=False)
-    if "context" not in case.given:
-        return None
-    return weights_from_outputs(case, np.asarray(case.given["context"][:, :, rows]), rows)
+    cheap = c.n_q * c.n_k * c.n_head <= CHEAP
+    rows = np.arange(c.n_q) if cheap else judge.rows
+    return given_weights(case, rows) or weights_from_outputs(case, rows)
 
 
 CHEAP = 1 << 16
 
 
-def weights_from_outputs(case: Case, out: Array, rows: Array) -> Weights | None:
-    """W = out v⁺ over the keys that each query may see, [n_batch, n_head, n_row, n_k]; NaN in rows
-    that see more keys than d_v; None if all do.
-
-    All keys are tried first, and where they are too many those that the wanted mask shows.
-    """
-    c = case.wanted
-    v = np.asarray(c.spread(c.v, c.n_head), np.float64)
-    shape = (*out.shape[:3], c.n_k)
-    seen = c.at(rows).visible()
-    all_keys = c.n_k <= v.shape[-1]
-    allowed = np.ones(shape, bool) if all_keys or seen is None else np.broadcast_to(seen, shape)
-    values, worst = np.full(shape, np.nan), 1.0
-    size = float(np.abs(out[np.isfinite(out)]).max(initial=0))
-    for item, head in np.ndindex(*shape[:2]):
-        for row in range(len(rows)):
-            keys = np.flatnonzero(allowed[item, head, row])
-            few = 0 < len(keys) < v.shape[-1] + all_keys
-            if not few or not np.isfinite(out[item, head, row]).all():
-                continue
-            part = v[item, head, keys]
-            solved, singular = _solved(part, out[item, head, row], EPS[case.dtype])
-            if solved is None:
-                continue
-            values[item, head, row] = 0
-            values[item, head, row, keys] = solved
-            worst = max(worst, size / singular)
-    if np.isnan(values).all():
+def given_weights(case: Case, rows: Array) -> Weights | None:
+    """The weights of the dump itself."""
+    if "weights" not in case.given or "weights" in case.averaged:
         return None
-    return Weights(values, rows, EPS[case.dtype] * worst, recovered=True)
+    values = np.asarray(case.given["weights"][:, :, rows], np.float64)
+    return Weights(values, rows, EPS[case.dtype] * 2, recovered=False)
 
 
-def _solved(v: Array, out: Array, eps: float) -> tuple[Array | None, float]:
-    """The weights of one query with which the values [n_k, d_v] give its output [d_v], None if
-    there are none or they cannot be told; and the smallest singular value of v."""
-    solved, _, rank, singular = np.linalg.lstsq(v.T, out, rcond=None)
-    if rank < len(v) or singular[0] > WORST_CONDITION * singular[-1]:
-        return None, 0.0
-    error = eps * max(1.0, float(np.abs(out).max())) / float(singular[-1])
-    left = np.abs(solved @ v - out).max()
-    if left > MISFIT * eps * max(1.0, float(np.abs(v).max())) or solved.min() < -MISFIT * error:
-        return None, 0.0
-    return solved, float(singular[-1])
+def weights_from_outputs(case: Case, rows: Array) -> Weights | None:
+    """The weights with which the values give the outputs of these queries [n_row]; NaN in rows
+    that see more keys than d_v, and where no weights give the output; None if all are NaN.
+
+    All keys are taken, and where they are too many those that the wanted mask shows.
+    """
+    if "context" not in case.given:
+        return None
+    out = np.asarray(case.given["context"][:, :, rows], np.float64)
+    found = all_weights(case, out) or _early_weights(case, out, rows)
+    if found is None:
+        return None
+    values, error = found
+    v = np.asarray(case.wanted.spread(case.wanted.v, case.wanted.n_head), np.float64)
+    left = np.abs(np.nan_to_num(values) @ v - out).max(-1)
+    misfit = left > MISFIT * EPS[case.dtype] * max(1.0, float(np.abs(v).max()))
+    values[misfit | ~np.isfinite(left) | (values.min(-1) < -MISFIT * error)] = np.nan
+    return None if np.isnan(values).all() else Weights(values, rows, error, recovered=True)
+
+
+def all_weights(case: Case, out: Array) -> tuple[Array, float] | None:
+    """out v⁺ [n_batch, n_head, n_row, n_k] of outputs [n_batch, n_head, n_row, d_v], and how far
+    it may be off; NaN in heads whose values do not tell keys apart. None where there are more keys
+    than d_v."""
+    c = case.wanted
+    if not 0 < c.n_k <= c.v.shape[-1]:
+        return None
+    v = np.asarray(c.spread(c.v, c.n_head), np.float64)
+    finite = np.asarray(np.isfinite(v).all((-1, -2)))
+    singular = np.linalg.svd(np.where(finite[..., None, None], v, 0), compute_uv=False)
+    good = finite & (singular[..., -1] * WORST_CONDITION >= singular[..., 0])
+    good &= singular[..., -1] > 0
+    if not good.any():
+        return None
+    values = np.full((*out.shape[:3], c.n_k), np.nan)
+    values[good] = out[good] @ np.linalg.pinv(v[good])
+    return values, _error(case, out, float(singular[good][:, -1].min()))
+
+
+def _early_weights(case: Case, out: Array, rows: Array) -> tuple[Array, float] | None:
+    """The same query by query, of those to which the wanted mask shows fewer keys than d_v."""
+    c = case.wanted
+    seen = c.at(rows).visible()
+    if seen is None:
+        return None
+    v = np.asarray(c.spread(c.v, c.n_head), np.float64)
+    allowed = np.broadcast_to(seen, (*out.shape[:3], c.n_k))
+    values, smallest = np.full(allowed.shape, np.nan), np.inf
+    for place in np.ndindex(*out.shape[:3]):
+        keys = np.flatnonzero(allowed[place])
+        if not 0 < len(keys) < v.shape[-1] or not np.isfinite(out[place]).all():
+            continue
+        part = v[place[:2]][keys]
+        solved, _, rank, singular = np.linalg.lstsq(part.T, out[place], rcond=None)
+        if rank == len(keys) and singular[0] <= WORST_CONDITION * singular[-1]:
+            values[place] = 0
+            values[place][keys] = solved
+            smallest = min(smallest, float(singular[-1]))
+    return None if np.isnan(values).all() else (values, _error(case, out, smallest))
+
+
+def _error(case: Case, out: Array, singular: float) -> float:
+    """How far weights may be off that follow from outputs, by the smallest singular value of v."""
+    size = float(np.abs(out[np.isfinite(out)]).max(initial=0))
+    return EPS[case.dtype] * max(1.0, size / singular)
 
 
 MISFIT = 16
@@ -295,18 +320,7 @@ def searched_scale(judge: Judge) -> float | None:
     def off(log_scale: float) -> float:
         return judge.off(replace(c, scale=math.exp(log_scale)))
 
-    grid = np.linspace(low, high, STEPS)
-    values = [off(float(x)) for x in grid]
-    best = int(np.argmin(values))
-    left, right = grid[max(best - 1, 0)], grid[min(best + 1, STEPS - 1)]
-    golden = (math.sqrt(5) - 1) / 2
-    for _ in range(FINER):
-        a, b = right - golden * (right - left), left + golden * (right - left)
-        if off(float(a)) < off(float(b)):
-            right = b
-        else:
-            left = a
-    scale = math.exp(float(left + right) / 2)
+    scale = math.exp(minimum(off, low, high, steps=STEPS, sections=FINER))
     return scale if judge.fit(replace(c, scale=scale)).holds else None
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.judge import LIMIT, Fit, Judge
-from attnviz.analysis.diagnose.mistakes.positions import with_base
 from attnviz.analysis.diagnose.noise import rms
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
+from attnviz.analysis.diagnose.rotary import with_base
 from attnviz.language import to_say
 from attnviz.nn.types import Array
 

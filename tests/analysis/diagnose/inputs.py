@@ -11,8 +11,8 @@ import numpy as np
 from attnviz.analysis.diagnose.computation import Computation, computation, compute
 from attnviz.analysis.diagnose.facts import Dropped, Facts, Rotary
 from attnviz.analysis.diagnose.masking import Masking
-from attnviz.analysis.diagnose.mistakes.positions import rotated
 from attnviz.analysis.diagnose.probe import FEATURES, probe
+from attnviz.analysis.diagnose.rotary import rotated
 
 USUAL = ("causal", "padding")
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.mistakes.layout import afterwards
-from attnviz.analysis.diagnose.mistakes.positions import projections
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
+from attnviz.analysis.diagnose.rotary import projections
 from attnviz.language import to_say
 from attnviz.nn.types import Array
 

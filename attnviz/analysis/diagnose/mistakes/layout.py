@@ -11,8 +11,8 @@ import numpy as np
 from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.facts import Facts
 from attnviz.analysis.diagnose.masking import Masking
-from attnviz.analysis.diagnose.mistakes.positions import projections, with_projections
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
+from attnviz.analysis.diagnose.rotary import projections, with_projections
 from attnviz.language import to_say
 from attnviz.nn.types import Array
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from attnviz.analysis.diagnose.computation import Computation
-from attnviz.analysis.diagnose.mistakes.positions import QUIET, rotated, with_projections
 from attnviz.analysis.diagnose.registry import MISTAKES, Variant
+from attnviz.analysis.diagnose.rotary import QUIET, rotated, with_projections
 from attnviz.language import to_say
 from attnviz.nn.types import Array
 

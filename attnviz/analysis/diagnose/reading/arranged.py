@@ -307,7 +307,7 @@ def _with_rotation(dump: Dump, made: Qkv, pattern: str, *, is_rotated: bool) -> 
     """Queries and keys from before their rotation, rotated."""
     if is_rotated:
         return made
-    from attnviz.analysis.diagnose.mistakes.positions import rotated
+    from attnviz.analysis.diagnose.rotary import rotated
 
     given = [dump.arrays.get(role) for role in "qk"]
     q = None if given[0] is None else _like(given[0], pattern, made.sizes)

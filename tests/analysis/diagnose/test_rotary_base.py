@@ -10,10 +10,10 @@ from attnviz.analysis.diagnose.case import Case
 from attnviz.analysis.diagnose.computation import compute
 from attnviz.analysis.diagnose.diagnosis import diagnose
 from attnviz.analysis.diagnose.judge import Judge
-from attnviz.analysis.diagnose.mistakes.positions import with_base
 from attnviz.analysis.diagnose.noise import rounded_stages
 from attnviz.analysis.diagnose.probe import probe
-from attnviz.analysis.diagnose.rotation import searched_base
+from attnviz.analysis.diagnose.rotary import with_base
+from attnviz.analysis.diagnose.rotary_base import searched_base
 
 FEATURES = ("causal", "padding", "rotary")
 

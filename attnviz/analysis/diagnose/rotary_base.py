@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +11,9 @@ from attnviz.analysis.diagnose.computation import Computation, Stages, computati
 from attnviz.analysis.diagnose.facts import Facts, Rotary
 from attnviz.analysis.diagnose.judge import Judge
 from attnviz.analysis.diagnose.masking import Masking, in_rows
-from attnviz.analysis.diagnose.mistakes.positions import with_base
+from attnviz.analysis.diagnose.minimum import minimum
 from attnviz.analysis.diagnose.noise import rms
+from attnviz.analysis.diagnose.rotary import with_base
 from attnviz.nn.types import Array
 
 BASES = (10.0, 1e9)
@@ -50,27 +50,12 @@ def searched_base(judge: Judge) -> float | None:
         made: Stages = compute(with_base(small, math.exp(log_base)))
         return rms(getattr(made, stage) - given)
 
-    base = math.exp(_least(off, *map(math.log, BASES)))
+    base = math.exp(minimum(off, *map(math.log, BASES), steps=STEPS, sections=REFINED))
     for digits in DIGITS:
         short = float(f"{base:.{digits}g}")
         if judge.fit(with_base(c, short)).holds:
             return short
     return None
-
-
-def _least(off: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function is least: on a grid, then by golden sections around the best point."""
-    grid = np.linspace(low, high, STEPS)
-    best = int(np.argmin([off(float(x)) for x in grid]))
-    left, right = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, STEPS - 1)])
-    golden = (math.sqrt(5) - 1) / 2
-    for _ in range(REFINED):
-        a, b = right - golden * (right - left), left + golden * (right - left)
-        if off(a) < off(b):
-            right = b
-        else:
-            left = a
-    return (left + right) / 2
 
 
 def one_head(c: Computation, rotary: Rotary, rows: Array) -> Computation:
