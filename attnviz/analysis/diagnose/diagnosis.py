@@ -24,8 +24,7 @@ from attnviz.analysis.diagnose.search import (
     double,
     double_in_other_places,
     explanations,
-    rebased,
-    rescaled,
+    searched,
     single,
 )
 from attnviz.analysis.diagnose.survey import Survey, survey
@@ -181,11 +180,11 @@ def _attempts(
     found += more
     yield judge, explanations(judge, more)[0]
     if recovered.scale is not None:
-        others = rescaled(c, recovered.scale, recovered.scale_name)
-        yield judge, explanations(judge, search.tried(others))[0]
+        scale = recovered.scale, recovered.scale_name
+        yield judge, explanations(judge, search.tried(searched(c, scale=scale)))[0]
     base = searched_base(judge)
     if base is not None:
-        yield judge, explanations(judge, search.tried([rebased(c, base)]))[0]
+        yield judge, explanations(judge, search.tried(searched(c, base=base)))[0]
     pairs = search.tried(double(c, mixing))
     yield judge, explanations(judge, pairs)[0]
     if mixing is False:
@@ -285,8 +284,6 @@ def _coarser(dtype: str) -> Iterator[str]:
     yield from DTYPES[DTYPES.index(dtype) + 1 :]
 
 
-DROPOUT = ("dropout_left_on", "dropout_in_some_queries")
-
 N_NEAREST = 6
 """The nearest hypotheses, of which many were tried with few queries, that are tried with all."""
 
@@ -309,7 +306,8 @@ def _nearest(case: Case, judge: Judge, found: Sequence[Explained]) -> list[Cause
     """The explanation that leaves least, if that is little, as one that does not explain all; or
     dropout, if some of the queries show that it was on, as the others cannot be computed."""
     for each in found:
-        if each.hypothesis.entries[0].name in DROPOUT:
+        entry = each.hypothesis.entries[0]
+        if (entry.family, entry.detect) == ("dropout", "weights"):  # it was seen in them
             return _causes(case, judge, [each])
     whole = sorted((e for e in found if e.fit.broken == 0), key=lambda e: rms(e.fit.off))
     again = [e._replace(fit=judge.fit(e.hypothesis.computation)) for e in whole[:N_NEAREST]]

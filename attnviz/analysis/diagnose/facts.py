@@ -79,7 +79,9 @@ class Facts:
     fused: Array | None = None
     """[n_batch, n, width]: what the fused projection gave, before it was split."""
     dropped: Dropped | None = None
-    score_gain: float | None = None
-    """What the scores of the dump are multiplied by, as it was found in its numbers."""
+    scale: tuple[float, str] | None = None
+    """The scale of the dump, as it was found in its numbers, and its name: `1/√64 (d_k)`."""
+    base: float | None = None
+    """The base of the dump's rotation, as it was found in its numbers."""
     gain: Array | None = None
     """[n_head]: what the outputs of the dump are multiplied by, as it was found in its numbers."""

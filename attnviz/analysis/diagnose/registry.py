@@ -86,6 +86,9 @@ class MistakeEntry(Entry):
     rarity: int = field(default=5)
     """1 common, 9 rare: of explanations that fit equally, the commonest comes first."""
 
+    searched: bool = False
+    """Whether it may be made with any number: that which was found in the dump is a fact."""
+
     def variants(self, c: Computation) -> Iterator[Variant]:
         return iter(self.function(c) or ())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from attnviz.analysis.diagnose.computation import Computation
 from attnviz.analysis.diagnose.judge import LIMIT, Fit, Judge
 from attnviz.analysis.diagnose.noise import rms
 from attnviz.analysis.diagnose.registry import MISTAKES, MistakeEntry, Variant
-from attnviz.analysis.diagnose.rotary import with_base
-from attnviz.language import to_say
 from attnviz.nn.types import Array
 
 APART = 12.0
@@ -67,38 +65,13 @@ def single(
                     yield Hypothesis((entry,), (variant,))
 
 
-ANOTHER_SCALE = MistakeEntry(
-    name="another_scale",
-    function=single,
-    id="S8",
-    family="scale",
-    title=to_say("another scale than the one that is wanted"),
-    computed="softmax({scale} QKᵀ)",
-    wanted="softmax({wanted} QKᵀ)",
-    fix=to_say("find where {scale} = 1/√{square} comes from"),
-    threads=("huggingface/pytorch-image-models#2280", "tenstorrent/tt-metal#33304"),
-    detect="parameter",
-)
-"""A scale that no entry of the registry explains; it was found by a search."""
-
-
-def rescaled(c: Computation, scale: float, name: str) -> Iterator[Hypothesis]:
-    """A scale that was found in the numbers; and a scale of the keys that would make up for it."""
-    parameter = {"scale": scale, "square": scale**-2, "wanted": float(np.mean(c.scale))}
-    yield Hypothesis((ANOTHER_SCALE,), (Variant(replace(c, scale=scale), parameter, name),))
-    if np.ndim(c.scale) == 0 and not np.isclose(scale, c.scale, rtol=1e-3):
-        entry = MISTAKES["key_scale_ignored"]
-        facts = replace(c.facts, score_gain=scale / float(np.mean(c.scale)))
-        for variant in entry.variants(replace(c, facts=facts)):
-            yield Hypothesis((entry,), (variant,))
-
-
-def rebased(c: Computation, base: float) -> Hypothesis:
-    """A base of the rotation that was found in the numbers."""
-    assert c.facts.rotary is not None
-    parameter = {"base": base, "wanted": c.facts.rotary.base}
-    variant = Variant(with_base(c, base), parameter)
-    return Hypothesis((MISTAKES["rope_of_another_base"],), (variant,))
+def searched(c: Computation, **found: Any) -> Iterator[Hypothesis]:
+    """The mistakes that may be made with any number, with the one that was `found` in the dump."""
+    c = replace(c, facts=replace(c.facts, **found))
+    for entry in MISTAKES.values():
+        if entry.searched:
+            for variant in entry.variants(c):
+                yield Hypothesis((entry,), (variant,))
 
 
 def double(c: Computation, mixing: bool | None = None) -> Iterator[Hypothesis]:

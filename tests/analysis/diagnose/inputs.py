@@ -144,6 +144,12 @@ def larger_outputs() -> Computation:
     return replace(c, facts=replace(c.facts, gain=np.full(c.n_head, 7.5)))
 
 
+def scale_that_nobody_wants() -> Computation:
+    """The probe's, whose scale is what is read off the numbers."""
+    c = probe(USUAL)
+    return replace(c, facts=replace(c.facts, scale=(0.1234, "")))
+
+
 INPUTS: Mapping[str, Callable[[], Computation]] = {
     " + ".join(features) or "no mask": partial(probe, features)
     for features in (
@@ -162,6 +168,7 @@ INPUTS: Mapping[str, Callable[[], Computation]] = {
         *(upper_left, window_to_both_sides, prefix, one_kv_head, many_kv_heads, masks_of_heads),
         *(sparse, scale_of_its_own, large_scores, very_low_scores),
         *(dropped_weights, dropped_and_not_rescaled, larger_outputs),
+        scale_that_nobody_wants,
     )
 }
 """Words for an input -> what makes it, in the order in which they are tried."""
@@ -169,4 +176,4 @@ INPUTS: Mapping[str, Callable[[], Computation]] = {
 
 def as_dumped(c: Computation) -> Computation:
     """Without what only the numbers of a dump tell."""
-    return replace(c, facts=replace(c.facts, dropped=None, gain=None, score_gain=None))
+    return replace(c, facts=replace(c.facts, dropped=None, gain=None, scale=None, base=None))

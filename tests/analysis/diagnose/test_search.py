@@ -21,7 +21,7 @@ from attnviz.analysis.diagnose.search import (
     double,
     double_in_other_places,
     explanations,
-    rescaled,
+    searched,
     single,
 )
 
@@ -142,7 +142,7 @@ def test_a_scale_that_nobody_knows():
     c = probe(USUAL)
     judge = judge_of(c, compute(replace(c, scale=0.1234)).context)
     assert explanations(judge, Search(judge).tried(single(c)))[0] == []
-    (best, *_), _ = explanations(judge, Search(judge).tried(rescaled(c, 0.1234, "")))
+    (best, *_), _ = explanations(judge, Search(judge).tried(searched(c, scale=(0.1234, ""))))
     assert best.hypothesis.ids == ("S8",)
     assert best.hypothesis.variants[0].parameter["scale"] == 0.1234
 

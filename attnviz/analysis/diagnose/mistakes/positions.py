@@ -175,13 +175,14 @@ BASES = (
     ),
     detect="more",
     rarity=2,
+    searched=True,
 )
 def rope_of_another_base(c: Computation) -> Iterator[Variant]:
     """The base of another checkpoint, or the default, while the config says another."""
     rotary = c.facts.rotary
     if rotary is None or angular(rotary, c.d_k).size < 2:
         return
-    for base in BASES:
+    for base in BASES if c.facts.base is None else (c.facts.base,):
         if base != rotary.base:
             parameter = {"base": base, "wanted": rotary.base}
             yield Variant(with_base(c, base), parameter, f"{base:g}")

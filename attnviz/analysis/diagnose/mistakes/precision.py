@@ -198,10 +198,13 @@ def nearly_round(factor: float) -> float:
     threads=("flashinfer-ai/flashinfer#4979", "sgl-project/sglang#20705"),
     detect="parameter",
     rarity=7,
+    searched=True,
 )
 def key_scale_ignored(c: Computation) -> Iterator[Variant]:
     """The scores are a multiple of the reference's."""
-    gain = c.facts.score_gain
-    if gain is not None:
+    if c.facts.scale is None or np.ndim(c.scale):
+        return
+    gain = c.facts.scale[0] / float(c.scale)
+    if not np.isclose(gain, 1, rtol=1e-3):
         factor = {"factor": float(f"{gain:.5g}")}
         yield Variant(replace(c, scale=c.scale * gain), factor)

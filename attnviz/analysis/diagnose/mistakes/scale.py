@@ -612,3 +612,23 @@ def scale_after_mask(c: Computation) -> Iterator[Variant]:
     in_order = {scale, cap, add_bias, hide} <= set(c.steps)
     if plain and in_order and np.all(np.asarray(c.scale) > 0):
         yield Variant(c.moved(scale, after=hide))
+
+
+@MISTAKES.add(
+    id="S8",
+    family="scale",
+    title=to_say("another scale than the one that is wanted"),
+    computed="softmax({scale} QKᵀ)",
+    wanted="softmax({wanted} QKᵀ)",
+    fix=to_say("find where {scale} = 1/√{square} comes from"),
+    threads=("huggingface/pytorch-image-models#2280", "tenstorrent/tt-metal#33304"),
+    detect="parameter",
+    rarity=5,
+    searched=True,
+)
+def another_scale(c: Computation) -> Iterator[Variant]:
+    """One that no other entry explains, as a search found it."""
+    if c.facts.scale is not None:
+        scale, name = c.facts.scale
+        parameter = {"scale": scale, "square": scale**-2, "wanted": float(np.mean(c.scale))}
+        yield Variant(replace(c, scale=scale), parameter, name)
