@@ -52,7 +52,7 @@ def diagnosis_views(found: Diagnosis) -> list[View]:
     if found.recovered is not None:
         lines += _recovered(found.recovered)
     lines += [
-        Line(thread, "" if number else say("others too"))
+        Line(thread, "" if number else say("others too"), whole=True)
         for number, thread in enumerate(_threads(found.causes))
     ]
     lines += [
@@ -63,6 +63,11 @@ def diagnosis_views(found: Diagnosis) -> list[View]:
     if found.verdict == "differs" and not where(found.reference).off.all():
         views.append(_map(found.reference))
     return views
+
+
+def diagnosis_picture(found: Diagnosis) -> list[View]:
+    """Where a dump is off, also if it is off everywhere or nowhere."""
+    return [_map(found.reference)]
 
 
 def _verdict(found: Diagnosis) -> Line:
@@ -124,7 +129,7 @@ def _cause(cause: Cause, case: Case) -> Iterator[Line]:
     """What was done, what should have been done, and what else explains it."""
     hypothesis = cause.best.hypothesis
     pairs = list(zip(hypothesis.entries, hypothesis.variants, strict=True))
-    what = say(" and with ").join(_filled(*pair) for pair in pairs)
+    what = say("; and with ").join(_filled(*pair) for pair in pairs)
     text = (
         say("your output is what you get with {what}", what=what)
         if cause.explains
@@ -152,7 +157,7 @@ def _formulas(entry: MistakeEntry, variant: Variant, fix: str) -> Iterator[Line]
         (say("fix"), say(fix)),
     ):
         if text:
-            yield Line(filled(text, variant.parameter), term)
+            yield Line(filled(text, variant.parameter), term, whole=True)
 
 
 def _threads(causes: Sequence[Cause]) -> Iterator[str]:
@@ -171,7 +176,7 @@ def _others(cause: Cause) -> Iterator[Line]:
     for each in cause.equivalent:
         name = "+".join(each.hypothesis.ids)
         titles = zip(each.hypothesis.entries, each.hypothesis.variants, strict=True)
-        others.setdefault(name, say(" and with ").join(_filled(*pair) for pair in titles))
+        others.setdefault(name, say("; and with ").join(_filled(*pair) for pair in titles))
     others.pop(cause.id, None)
     shown = [f"{text} ({name})" for name, text in others.items()][:MOST_OTHERS]
     if not shown:

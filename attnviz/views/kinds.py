@@ -360,6 +360,8 @@ class Line(NamedTuple):
     tone: Tone = "plain"
     faint: frozenset[int] = frozenset()
     """Words of less weight, by their number between single spaces."""
+    whole: bool = False
+    """Whether it is to be copied: a word without room is broken, not cut."""
 
 
 class Text(NamedTuple):

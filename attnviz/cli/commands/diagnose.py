@@ -150,9 +150,9 @@ def diagnose(
 ) -> None:
     """Which known mistake explains the output of your attention.
 
-    The dump's q, k and v are computed anew; where the result is not what the dump holds, some
-    hundred known mistakes are tried, alone and two at once. Of several layers, layers.0.q and so
-    on, the first that differs is shown. Exit code 1 if it differs.
+    The dump's q, k and v are computed anew; where the result is not what the dump holds, the known
+    mistakes are tried, alone and two at once. Of several layers, layers.0.q and so on, the first
+    that differs is shown. Exit code 1 if it differs.
 
     attnviz diagnose dump.npz
     attnviz diagnose dump.npz --causal --align upper_left
@@ -161,7 +161,7 @@ def diagnose(
     """
     from attnviz.analysis.diagnose.layers import first_that_differs
     from attnviz.trace.dump import read_dumps
-    from attnviz.views.diagnosis import diagnosis_views
+    from attnviz.views.diagnosis import diagnosis_picture, diagnosis_views
 
     paths = [*(files or ()), *(port.dump or ())]
     if port.model is not None:
@@ -176,7 +176,8 @@ def diagnose(
     dumps = read_dumps(paths, arrays.dtypes())
     with progress("hypotheses") as bar:
         found = first_that_differs(dumps, _request(wanted, arrays), _counted(bar))
-    emit([Report(diagnosis_views(found), found.manifest(), {})], out)
+    views, picture = diagnosis_views(found), diagnosis_picture(found)
+    emit([Report(views, found.manifest(), {}, picture)], out)
     if found.verdict == "differs":
         raise typer.Exit(DIFFERS)
 

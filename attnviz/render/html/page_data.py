@@ -185,7 +185,9 @@ class _Page:
             "notes": heatmap.notes,
             "pooling": heatmap.pooling,
             "details": self._details(heatmap, block),
-            "relation": any(heatmap.rows.labels) and heatmap.scale.kind == "sequential",
+            "relation": any(heatmap.rows.labels)
+            and any(heatmap.columns.labels)
+            and heatmap.scale.kind == "sequential",
         }
 
     def _details(self, heatmap: Heatmap, block: str) -> list[Data]:

@@ -28,7 +28,7 @@ def draw_text(text: Text, screen: Screen) -> Block:
     rows: list[Row] = []
     for line in text.lines:
         tone = tones[line.tone]
-        whole = line.text.startswith(COMMAND)
+        whole = line.whole or line.text.startswith(COMMAND)
         width = screen.width - term
         for number, words in enumerate(wrapped_words(line.text, width, screen, split=whole)):
             name = fit(line.term if number == 0 else "", term, screen)

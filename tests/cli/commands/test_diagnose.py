@@ -197,3 +197,18 @@ def test_a_file_that_is_not_there(call):
     done = call("diagnose", "nothing.npz")
     assert done.code == 2
     assert done.err == "error: no such file: nothing.npz\nhint: attnviz probe NAME saves one\n"
+
+
+@pytest.mark.parametrize("scale", [1.0, None])
+def test_plot_draws_where_it_is_off(call, dump, tmp_path, scale):
+    """Also if all is off, or nothing."""
+    dump(attended(scale=scale))
+    assert call("diagnose", "dump.npz", "--plot", "where.png").code == (scale is not None)
+    assert (tmp_path / "where.png").stat().st_size > 5_000
+
+
+def test_names_of_threads_are_whole_on_a_narrow_screen(call, dump):
+    dump(attended(scale=1.0))
+    text = call("diagnose", "dump.npz", "--width", "40").out
+    assert "…" not in text
+    assert "Project-MONAI/GenerativeModels#146" in "".join(text.split())
