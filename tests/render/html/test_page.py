@@ -552,3 +552,14 @@ def test_the_page_speaks_chinese(open_page, views):
         for message, translation in words().items():
             if re.search("[a-z]", re.sub(r"\{.*?\}", "", message)):
                 assert re.search("[\u4e00-\u9fff]", translation), message
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_rows_ask_only_where_both_axes_are_tokens(open_page, tokens):
+    """A map of heads and queries has nothing that asks and nothing that is looked at."""
+    rows = Axis("query" if tokens else "head", ("I", "saw"))
+    columns = Axis("key" if tokens else "query", ("a", "saw") if tokens else ("", ""))
+    opened = open_page([Heatmap("map", np.array([[0.25, 0.75], [0.5, 0.5]]), rows, columns)])
+    legend = opened.page.locator(".legend").inner_text()
+    assert ("rows ask" in legend) is tokens
+    assert opened.page.locator("[data-value=links]").count() == tokens
