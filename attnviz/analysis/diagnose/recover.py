@@ -149,7 +149,7 @@ CHEAP = 1 << 16
 
 
 def given_weights(case: Case, rows: Array) -> Weights | None:
-    """The weights of the dump itself."""
+    """The weights of the dump itself, of these queries [n_row]."""
     if "weights" not in case.given or "weights" in case.averaged:
         return None
     values = np.asarray(case.given["weights"][:, :, rows], np.float64)

@@ -8,7 +8,8 @@ precision, against one that rounds after every operation.
 
 from __future__ import annotations
 
-from attnviz.analysis.diagnose.port.diagnosis import PortCause, PortDiagnosis, diagnose_port
+from attnviz.analysis.diagnose.port.causes import PortCause
+from attnviz.analysis.diagnose.port.diagnosis import PortDiagnosis, diagnose_port
 from attnviz.analysis.diagnose.port.rows import Row
 
 __all__ = ["PortCause", "PortDiagnosis", "Row", "diagnose_port"]
