@@ -47,8 +47,6 @@ MAX_CASES = 24
 ADDS = ("attnviz", "torch", "torch-mha")
 """Conventions by which a mask of numbers is added as it is, finite or not."""
 
-COARSEST = ("bfloat16", "float16", "float32", "float64")
-
 
 def readings(dump: Dump, request: Request | None = None) -> list[Case]:
     """Every way to read a dump that its shapes and the request allow, likeliest first.
@@ -446,7 +444,7 @@ def _dtype(dump: Dump) -> str:
     """The coarsest type of what was computed and of what it was computed from."""
     there = {dump.dtypes[role] for role in ("q", "k", "v", *GIVEN) if role in dump.dtypes}
     assert there <= set(DTYPES)
-    return next(dtype for dtype in COARSEST if dtype in there)
+    return next(dtype for dtype in reversed(DTYPES) if dtype in there)
 
 
 def _types(dump: Dump) -> Iterator[str]:
