@@ -16,6 +16,7 @@ from attnviz.errors import AttnvizError
 from attnviz.files import shortened
 from attnviz.language import say
 from attnviz.nn.types import Array
+from attnviz.tokens import label
 from attnviz.trace.dtypes import (
     bits_note,
     canonical,
@@ -73,7 +74,7 @@ class Dump:
     array of it is large, which then holds the bits, uint16; all other types are as they stand. A
     second array of a role is `mask.2`."""
     names: Mapping[str, str]
-    """Role -> its name in the file."""
+    """Role -> its name in the file, as a label that is safe to show."""
     dtypes: Mapping[str, str]
     """Role -> the type that its numbers were computed in, of `float64 float32 float16 bfloat16`,
     for the arrays that hold activations."""
@@ -347,8 +348,13 @@ def _dump(
         name for name in found if parse_name(name) is None and name not in roles.values()
     )
     if unread:
-        notes.append(say("not read, as their names say nothing: {names}", names=", ".join(unread)))
-    return Dump(where, arrays, dict(roles), dtypes, unread, tuple(notes), layer)
+        notes.append(
+            say(
+                "not read, as their names say nothing: {names}", names=", ".join(map(label, unread))
+            )
+        )
+    names = {role: label(name) for role, name in roles.items()}
+    return Dump(where, arrays, names, dtypes, unread, tuple(notes), layer)
 
 
 def widened(x: Array, dtype: str | None) -> Array:

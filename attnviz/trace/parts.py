@@ -12,6 +12,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn import masks
 from attnviz.nn.types import Array, Bool
 from attnviz.registry import nearest
+from attnviz.tokens import label
 from attnviz.trace.names import by_group, parse_name
 from attnviz.trace.projections import MAX_NAMES, precision
 from attnviz.trace.record import Record
@@ -25,7 +26,7 @@ class Part:
 
     record: str
     """`encoder.0.self` of a trace; of plain arrays the name with its leading indices,
-    `attentions[2]`."""
+    `attentions[2]`; safe to show."""
     weights: Array
     """[n_head, n_q, n_k]"""
     visible: Bool | None = None
@@ -96,7 +97,7 @@ def parts_of_arrays(path: Path, arrays: Mapping[str, Array], stated: Stated) -> 
         for index in np.ndindex(x.shape[:-3]):
             which = f"[{', '.join(map(str, index))}]" if index else ""
             part = Part(
-                record=name + which,
+                record=label(name) + which,
                 weights=x[index],
                 visible=None if seen is None else seen[index],
                 mask=mask,

@@ -8,6 +8,7 @@ import numpy as np
 
 from attnviz.analysis.diagnose.port import PortCause, PortDiagnosis, Row
 from attnviz.language import say
+from attnviz.tokens import label
 from attnviz.views.kinds import Line, Table, Text, View, verdicts
 
 OWN = "port"
@@ -26,7 +27,7 @@ def port_views(found: PortDiagnosis, explained: bool = False) -> list[View]:
     if len(found.layers) > 1:
         lines.append(Line(_layers(found), say("where")))
     if found.unread:
-        names = ", ".join(found.unread[:4]) + (", …" if len(found.unread) > 4 else "")
+        names = ", ".join(map(label, found.unread[:4])) + (", …" if len(found.unread) > 4 else "")
         lines.append(Line(say("no stage by their names: {names}", names=names), say("not read"),
                           "note"))  # fmt: skip
     lines += [Line(say(note), say("note"), "note") for note in found.notes]
@@ -43,7 +44,7 @@ def _verdict(found: PortDiagnosis) -> Line:
     first = found.first
     if not np.isfinite(first.rms) and first.shape:
         text = say("{stage} has another shape: {array} {shape}", stage=first.at.name,
-                   array=first.name, shape=list(first.shape))  # fmt: skip
+                   array=label(first.name), shape=list(first.shape))  # fmt: skip
         return Line(text, say("differs"), "warning")
     text = say(
         "{stage} is the first that deviates: rms {rms}, and rounding of {dtype} explains {floor}",
@@ -106,7 +107,8 @@ def _verdict_of(each: Row) -> str:
 
 
 def _array(each: Row) -> str:
-    return f"{each.name} ({each.how})" if each.how else each.name
+    name = label(each.name)
+    return f"{name} ({each.how})" if each.how else name
 
 
 def _around(found: PortDiagnosis) -> Sequence[Row]:

@@ -17,6 +17,11 @@ from attnviz.render.line_breaking import MAX_PER_CELL
 from attnviz.render.palette import COLOURS, Background, Rgb
 from attnviz.tokens import ASCII, in_encoding
 
+CONTROLS = {code: 0x2400 + code for code in range(2, 0x20)} | dict.fromkeys(range(0x7F, 0xA0), "␡")
+"""Labels have none left; what still comes here must not style the screen or break its lines. 0 and
+1 mark spaces while lines are broken."""
+
+
 Depth = Literal[0, 16, 256, 16777216]
 
 SHADES = "·░▒▓█"
@@ -42,7 +47,8 @@ class Screen(NamedTuple):
         return self.depth >= 256
 
     def text(self, text: str) -> str:
-        """`text` in the characters that the terminal has."""
+        """`text` in the characters that the terminal has, none of which moves its cursor."""
+        text = text.translate(CONTROLS)
         if self.unicode:
             return text.replace("\u00a0", " ")
         return in_encoding(text.translate(ASCII), self.encoding)

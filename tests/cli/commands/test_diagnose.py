@@ -212,3 +212,19 @@ def test_names_of_threads_are_whole_on_a_narrow_screen(call, dump):
     text = call("diagnose", "dump.npz", "--width", "40").out
     assert "…" not in text
     assert "Project-MONAI/GenerativeModels#146" in "".join(text.split())
+
+
+@pytest.mark.parametrize("command", ["diagnose", "check"])
+def test_names_of_arrays_are_hostile_text(call, dump, tmp_path, command):
+    """They never style the screen, break its lines or end a page's script."""
+    hostile = {name: np.full((2, 3), 0.5, np.float32) for name in ("a\nb\x1b[31m", "[/INST]")}
+    if command == "diagnose":
+        dump(attended(), **hostile)
+    else:
+        np.savez(tmp_path / "dump.npz", **hostile)
+    done = call(command, "dump.npz", "-o", "page.html", "-o", "report.md", "-o", "text.txt")
+    pages = [(tmp_path / name).read_text("utf-8") for name in ("report.md", "text.txt")]
+    for text in (done.out, done.err, *pages):
+        assert "\x1b" not in text
+        assert "a\nb" not in text
+    assert "[/INST]" in call(command, "dump.npz").out

@@ -68,3 +68,10 @@ def test_only_the_beginning_of_a_long_label_is_looked_at(letter, width):
     for _ in range(1000):
         fit(letter * 300_000, width, screen)
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_no_text_moves_the_cursor(unicode):
+    codes = (*range(2, 0x20), *range(0x7F, 0xA0))
+    shown = Screen(80, unicode=unicode).text("".join(map(chr, codes)))
+    assert not any(ord(char) in codes for char in shown)
