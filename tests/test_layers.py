@@ -57,7 +57,7 @@ SHOWN = dict.fromkeys(
 OUTSIDE = {"typer": {"cli"}, "rich": {"render", "cli"}, "matplotlib": {"render", "plotting"},
            "tokenizers": {"models"}, "sentencepiece": {"models"}, "safetensors": {"models", "archive"},
            "huggingface_hub": {"models"}, "gguf": {"models"}, "distributed": {"scan"},
-           "threadpoolctl": {"scan"}}  # fmt: skip
+           "threadpoolctl": {"nn", "scan"}}  # fmt: skip
 
 
 def part_of(path: Path) -> str:
