@@ -19,6 +19,7 @@ from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import DiscardStages, StageKeeper
+from attnviz.nn.streaming import Inputs, streamed_attention
 from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array
 
@@ -120,9 +121,42 @@ class MultiHeadAttention(NamedTuple):
         else:
             k, v = context.cache.extend(site.id, *project_keys())
             k_pos = np.arange(k.shape[-2])
+        attended = self._attend(q, k, v, mask, q_pos, k_pos, keep)
+        if self.gate is not None:
+            attended = self.gate(attended)
+        return self.output(merge_heads(attended))
+
+    def _attend(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        mask: Mask,
+        q_pos: Array,
+        k_pos: Array,
+        keep: StageKeeper,
+    ) -> Array:
+        """The context [n_head, n_q, d_v]: in tiles that are read and forgotten, where somebody
+        reads them, else with the stages that are kept whole."""
+        reader = keep.reader(Inputs(self.n_head, q_pos, k_pos, mask, v))
+        if reader is not None:
+            return streamed_attention(
+                q,
+                k,
+                v,
+                score=self.score,
+                mask=mask,
+                q_pos=q_pos,
+                k_pos=k_pos,
+                scale=self.scale,
+                softcap=self.softcap,
+                bias=self.bias,
+                sinks=self.sinks,
+                reader=reader,
+            )
         if len(mask.rules) > 1 and keep.wants("mask"):
             keep.keep("masked_by", mask.reasons(q_pos, k_pos))
-        attended = tiled_attention(
+        return tiled_attention(
             q,
             k,
             v,
@@ -134,9 +168,6 @@ class MultiHeadAttention(NamedTuple):
             sinks=self.sinks,
             keep=keep,
         )
-        if self.gate is not None:
-            attended = self.gate(attended)
-        return self.output(merge_heads(attended))
 
     def _project(
         self, stage: str, x: Array, positions: Array, keep: StageKeeper, scratch: Scratch

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attnviz.nn.types import Array
+
+if TYPE_CHECKING:
+    from attnviz.nn.streaming import Inputs, TileReader
 
 STAGES = ("q", "k", "v", "scores", "logits", "mask", "weights", "context")
 MATRICES = ("scores", "logits", "weights")
@@ -20,6 +23,10 @@ class StageKeeper(Protocol):
 
     def keep(self, stage: str, array: Array) -> None: ...
 
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        """Who reads the weights tile by tile, instead of matrices that are kept; None: nobody."""
+        ...
+
 
 class DiscardStages:
     """Of a run that nobody records: keeps nothing, so nothing is copied."""
@@ -29,6 +36,9 @@ class DiscardStages:
 
     def keep(self, stage: str, array: Array) -> None:
         pass
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        return None
 
 
 class CollectStages:
@@ -42,3 +52,6 @@ class CollectStages:
 
     def keep(self, stage: str, array: Array) -> None:
         self.stages[stage] = array
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        return None

@@ -15,6 +15,7 @@ from attnviz.models.run.finite import no_float_warnings
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import StageKeeper
+from attnviz.nn.streaming import Inputs, TileReader
 from attnviz.nn.transformer import Stack, Transformer, attentions
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
@@ -137,6 +138,9 @@ class _Attention:
         if stage == "weights":
             stages = self._stages
             self._measuring.measure(self._site, stages["mask"], stages["weights"], stages["v"])
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        return None
 
 
 def _by_metric(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array:

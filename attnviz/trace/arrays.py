@@ -76,7 +76,9 @@ def trace_of_arrays(
             n_kv_head=len(layer),
             mask=hidden.names,
         )
-        records.append(Record(site, weights=read_only(weights), **_masks(path, weights, hidden)))
+        records.append(
+            Record.of(site, {"weights": read_only(weights), **_masks(path, weights, hidden)})
+        )
     return Trace(model=ModelFacts(path.name, ARRAY), streams=streams, records=tuple(records))
 
 

@@ -119,7 +119,7 @@ def attended(path: Path, layer: Projected, how: How, queries: str, keys: str) ->
         stages["bias"] = read_only(floating(bias))
     if len(mask.rules) > 1:
         stages["masked_by"] = read_only(_by_head(mask.reasons(*places), n_q, n_k))
-    return Record(site, **stages)
+    return Record.of(site, stages)
 
 
 def _by_head(mask: Array, n_q: int, n_k: int) -> Array:

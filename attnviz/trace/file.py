@@ -298,7 +298,7 @@ def _are_words(words: Sequence[int], n_token: int, n_word: int) -> bool:
 def _record_in(path: Path, entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Record:
     site = _site_in(path, entry)
     names = {stage: f"{site.id}/{stage}" for stage in ARRAYS}
-    return Record(site, **{s: read_only(arrays[n]) for s, n in names.items() if n in arrays})
+    return Record.of(site, {s: read_only(arrays[n]) for s, n in names.items() if n in arrays})
 
 
 def _site_out(site: Site) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from attnviz.nn.stages import STAGES
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.selection import parse_selection
+from attnviz.trace.summary import Summary
 
 ARRAYS = (*STAGES, "bias", "masked_by")
 
@@ -52,6 +53,13 @@ class Record:
     """What was added to the capped scores, if anything was."""
     masked_by: Array | None = None
     """[n_q, n_k]: which of several rules masks a cell; 0 = none, counted from 1."""
+    summary: Summary | None = None
+    """Instead of matrices, where these would be too large."""
+
+    @classmethod
+    def of(cls, site: Site, arrays: Mapping[str, Any], summary: Summary | None = None) -> Record:
+        """From the arrays of stages by name."""
+        return cls(site, summary=summary, **arrays)
 
     def __repr__(self) -> str:
         """What it is and the shapes of what was kept; never the numbers."""
@@ -125,7 +133,7 @@ class Record:
             return array[..., first : first + 1, :, :]
 
         site = replace(self.site, n_head=1, n_kv_head=1, head=number)
-        return Record(site, **{name: part(name, array) for name, array in self.kept().items()})
+        return Record.of(site, {name: part(name, array) for name, array in self.kept().items()})
 
     def reasons(self) -> Array | None:
         """Why cells are masked: [n_q, n_k] or [n_head, n_q, n_k], 0 = visible,

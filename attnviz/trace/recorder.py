@@ -7,31 +7,43 @@ from collections.abc import Sequence
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
 from attnviz.nn.stages import STAGES, DiscardStages, StageKeeper
+from attnviz.nn.streaming import Inputs, ReadNothing, TileReader
 from attnviz.nn.types import Array
 from attnviz.trace.record import ARRAYS, Record, read_only
 from attnviz.trace.selection import Selection
+from attnviz.trace.summary import Summariser, Summary, SummaryPlan
 
 
 class TraceRecorder:
-    """Collects the wanted stages of the selected attentions while a transformer runs."""
+    """Collects the wanted stages of the selected attentions while a transformer runs; with a plan
+    of summaries these, instead of the matrices."""
 
-    def __init__(self, stages: Sequence[str], selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        stages: Sequence[str],
+        selection: Selection | None = None,
+        summaries: SummaryPlan | None = None,
+    ) -> None:
         unknown = [stage for stage in stages if stage not in ARRAYS]
         if unknown:
             raise AttnvizError(f"unknown stage: {unknown[0]!r}", f"known: {', '.join(STAGES)}")
         self._stages = frozenset(stages)
         self._selection = selection or Selection()
+        self._summaries = summaries
         self._kept: list[tuple[Site, _Stages]] = []
 
     def open(self, site: Site) -> StageKeeper:
         if not self._selection.covers(site):
-            return DiscardStages()
-        stages = _Stages(self._stages)
+            return DiscardStages() if self._summaries is None else _StreamOnly()
+        if self._summaries is None:
+            stages = _Stages(self._stages)
+        else:
+            stages = _Summarised(site, self._summaries, self._selection.heads(site))
         self._kept.append((site, stages))
         return stages
 
     def records(self) -> tuple[Record, ...]:
-        return tuple(Record(site, **stages.kept) for site, stages in self._kept)
+        return tuple(Record.of(site, stages.kept, stages.summary()) for site, stages in self._kept)
 
 
 class _Stages:
@@ -45,3 +57,30 @@ class _Stages:
     def keep(self, stage: str, array: Array) -> None:
         if stage in self._wanted or (stage == "masked_by" and "mask" in self._wanted):
             self.kept[stage] = read_only(array)
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        return None
+
+    def summary(self) -> Summary | None:
+        return None
+
+
+class _StreamOnly(DiscardStages):
+    """Of an attention that nobody records, in a run that is to need little memory."""
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        return ReadNothing()
+
+
+class _Summarised(_Stages):
+    def __init__(self, site: Site, plan: SummaryPlan, heads: Sequence[int]) -> None:
+        super().__init__(frozenset())
+        self._site, self._plan, self._heads = site, plan, heads
+        self._summariser: Summariser | None = None
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        self._summariser = Summariser(self._plan, self._site, inputs, self._heads)
+        return self._summariser.reader
+
+    def summary(self) -> Summary | None:
+        return None if self._summariser is None else self._summariser.summary()

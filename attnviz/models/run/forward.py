@@ -113,7 +113,8 @@ def forward(
     """One pass over what was prepared; for the arguments see `run`."""
     model, source, stages = prepared.model, prepared.streams["source"], prepared.stages
     masked = _masked_positions(model, source)
-    recorder = TraceRecorder([*stages, "mask"] if stages else [], prepared.select)
+    kept = [*stages, "mask"] if stages else []
+    recorder = TraceRecorder(kept, prepared.select, prepared.summaries)
     output = model.transformer(
         prepared.inputs["source"],
         prepared.inputs.get("target"),

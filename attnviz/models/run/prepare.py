@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from attnviz.nn.masks import NONE, Mask, custom
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.selection import Selection
+from attnviz.trace.summary import SummaryPlan
 
 if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 SPELLING_NOTE = to_say("ids carry no capitalisation; words are shown as the vocabulary spells them")
 WRITTEN_NOTE = to_say("the target is what the model itself writes")
 SHIFTED_NOTE = to_say("the target is the text shifted by one token, as the model's class does it")
+
+
+PlanSummaries = Callable[[Mapping[str, Tokens]], SummaryPlan]
+"""Of streams of tokens."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Prepared:
     plan: Plan
     stages: tuple[str, ...] = ("weights",)
     select: Selection = field(default_factory=Selection)
+    summaries: SummaryPlan | None = None
+    """What is kept instead of matrices, where these would be too large."""
     notes: tuple[str, ...] = ()
     """What the reader has to know about how the input was read, a sentence each."""
     pixels: Pixels | None = None
@@ -71,6 +78,8 @@ def prepare(
     mask: Mask | Array | None = None,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
 ) -> Prepared:
     """Read a text or an image for a model, and plan the run; see `attnviz.run` for the arguments.
 
@@ -98,6 +107,8 @@ def prepare(
         stages=stages,
         select=select,
         notes=notes,
+        memory=memory,
+        summaries=summaries,
     )
 
 
@@ -126,9 +137,16 @@ def prepare_tokens(
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
     notes: Sequence[str] = (),
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
 ) -> Prepared:
     """The same of tokens that have been read. The target that an encoder-decoder lacks is what it
-    writes when it decodes greedily; the plan is then for the longest that this may be."""
+    writes when it decodes greedily; the plan is then for the longest that this may be.
+
+    Args:
+        memory: bytes that the record may take; one that would take more is summarised.
+        summaries: makes the plan of the summaries.
+    """
     lengths: dict[str, Sized] = dict(streams)
     writes = model.kind == "encoder-decoder" and "target" not in streams
     if writes:
@@ -136,7 +154,9 @@ def prepare_tokens(
 
         lengths["target"] = range(min(MAX_TOKENS, model.max_tokens or MAX_TOKENS))
     plan = plan_run(model, lengths, stages, select)
-    check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
+    summarises = memory is not None and summaries is not None and plan.n_byte > memory
+    if not summarises:
+        check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}
         notes = (*notes, WRITTEN_NOTE)
@@ -149,6 +169,7 @@ def prepare_tokens(
         select=select or Selection(),
         notes=tuple(notes),
         pixels=pixels,
+        summaries=summaries(streams) if summarises and summaries is not None else None,
     )
 
 

@@ -1,0 +1,92 @@
+"""What is kept of an attention whose weights are too many to be kept: made exactly, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from attnviz.nn.site import Site
+from attnviz.nn.streaming import Inputs, TileReader
+from attnviz.nn.tile_readers import Block, ExactBlock, PooledMaps, ReadAll
+from attnviz.nn.types import Array
+
+MAP_SIZE = 64
+"""Rows and columns of a pooled map, at most: about what a screen shows."""
+
+
+class StatisticsReader(TileReader, Protocol):
+    """A reader of tiles that ends with numbers of each head."""
+
+    def statistics(self) -> Mapping[str, Array]:
+        """By name, [n_head, …]: one row for each head that was asked for, in that order."""
+        ...
+
+
+Statistics = Callable[[Site, Inputs, Sequence[int]], StatisticsReader]
+"""Makes a reader for some heads of an attention."""
+
+
+@dataclass(frozen=True)
+class SummaryPlan:
+    """What a summary is to hold."""
+
+    map_size: int = MAP_SIZE
+    block: Callable[[Site, Inputs], Block] | None = None
+    """Rows and keys that are wanted in full."""
+    statistics: Statistics | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """Of the weights [n_head, n_q, n_k] of one record, of some heads or all."""
+
+    heads: tuple[int, ...]
+    """Which heads, in the order of the arrays' first axis."""
+    shape: tuple[int, int]
+    """n_q and n_k of the weights."""
+    row_step: int
+    key_step: int
+    """A cell of the maps stands for row_step × key_step weights."""
+    total: Array
+    """[n_head, n_row_cell, n_key_cell]: the sum of each cell's weights."""
+    largest: Array
+    """[n_head, n_row_cell, n_key_cell]: the largest of each cell's weights."""
+    rows: Array | None = None
+    """[n_row]: the queries of `block`."""
+    keys: Array | None = None
+    """[n_key]: the keys of `block`."""
+    block: Array | None = None
+    """[n_head, n_row, n_key]: weights as they are."""
+    statistics: Mapping[str, Array] = field(default_factory=dict)
+    """By name, [n_head, …]."""
+
+
+class Summariser:
+    """Reads the tiles of one attention and makes its summary."""
+
+    def __init__(self, plan: SummaryPlan, site: Site, inputs: Inputs, heads: Sequence[int]) -> None:
+        self._heads, self._shape = tuple(heads), (inputs.n_q, inputs.n_k)
+        self._maps = PooledMaps(inputs, heads, plan.map_size)
+        self._block = (
+            None if plan.block is None else ExactBlock(inputs, heads, plan.block(site, inputs))
+        )
+        self._statistics = None if plan.statistics is None else plan.statistics(site, inputs, heads)
+        readers = (self._maps, self._block, self._statistics)
+        self.reader = ReadAll([reader for reader in readers if reader is not None])
+
+    def summary(self) -> Summary:
+        """Once all tiles are read."""
+        maps, block, statistics = self._maps, self._block, self._statistics
+        return Summary(
+            heads=self._heads,
+            shape=self._shape,
+            row_step=maps.row_step,
+            key_step=maps.key_step,
+            total=maps.total,
+            largest=maps.largest,
+            rows=None if block is None else block.block.rows,
+            keys=None if block is None else block.block.keys,
+            block=None if block is None else block.weights,
+            statistics={} if statistics is None else dict(statistics.statistics()),
+        )
