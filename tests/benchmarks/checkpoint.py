@@ -1,23 +1,21 @@
 """The first picture of a checkpoint, as whole processes.
 
-    pip install torch==2.13.0 transformers==5.23.0 '.[models]'
-    python tests/benchmarks/checkpoint.py FOLDER_OF_MINILM SmolLM2-135M-Instruct.Q4_1.gguf
-
 MiniLM: `attnviz run TEXT -m FOLDER -o x.png` against a script that draws the same heads through
-torch, transformers and matplotlib, in turn. SmolLM2: the time of a run on ten tokens against that of
-converting the file's weights once, and the peak memory of the whole process.
+torch, transformers and matplotlib. SmolLM2: a run on ten tokens against converting the file's
+weights once.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from pairs import in_turn, process
+from tests.benchmarks.pairs import in_turn, minilm, need, process, smollm2
+from tests.benchmarks.table import Row, run_alone
 
-ROUNDS = 7
+ROUNDS = 5
 TEXT = "I saw a saw"
 PROMPT = "The capital of France is Paris, and it is"
 
@@ -52,38 +50,20 @@ for name in file.shapes:
 """
 
 
-def peak(command: list[str]) -> float:
-    """MB of memory that a process takes at most."""
-    watched = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
-        "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", watched, *command], capture_output=True, text=True, check=True
-    )
-    return int(done.stdout) * 1024 / 1e6 if sys.platform != "darwin" else int(done.stdout) / 1e6
-
-
-def main() -> None:
-    minilm, smollm2 = sys.argv[1:]
-    attnviz = [sys.executable, "-m", "attnviz", "run"]
+def rows() -> Iterator[Row]:
+    need("torch", "transformers")
+    run = [sys.executable, "-m", "attnviz", "run"]
     with tempfile.TemporaryDirectory() as folder:
         picture = str(Path(folder) / "x.png")
-        ours = [*attnviz, TEXT, "-m", minilm, "-o", picture]
-        theirs = [sys.executable, "-c", THEIRS, minilm, TEXT, picture]
-        a, b, ratio = in_turn(process(theirs), process(ours), ROUNDS)
-        print(
-            f"MiniLM to PNG: attnviz {b:.2f} s, transformers {a:.2f} s: {ratio:.1f} times as fast"
-        )
-        print(f"peak memory: attnviz {peak(ours):.0f} MB, transformers {peak(theirs):.0f} MB")
-        convert = [sys.executable, "-c", CONVERT, smollm2]
+        theirs = process([sys.executable, "-c", THEIRS, minilm(), TEXT, picture])
+        pair = in_turn(process([*run, TEXT, "-m", minilm(), "-o", picture]), theirs, ROUNDS)
+        yield pair.time("MiniLM to PNG, whole process", "transformers, Matplotlib", 1 / 8)
+        yield pair.memory("MiniLM to PNG, whole process", "transformers, Matplotlib")
+        convert = process([sys.executable, "-c", CONVERT, smollm2()])
         for name, where in (("terminal", []), ("PNG", ["-o", picture])):
-            command = [*attnviz, PROMPT, "-m", smollm2, *where]
-            a, b, ratio = in_turn(process(command), process(convert), ROUNDS)
-            print(f"SmolLM2, {name}: {a:.2f} s, {ratio:.2f} times its dequantisation ({b:.2f} s)")
-            print(f"peak memory: {peak(command):.0f} MB")
+            pair = in_turn(process([*run, PROMPT, "-m", smollm2(), *where]), convert, ROUNDS)
+            yield pair.time(f"SmolLM2 to {name}, whole process", "its dequantisation")
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(rows)
