@@ -1,8 +1,9 @@
-"""How much memory there is, and what must not take more of it."""
+"""How much memory there is, and how much of it may be taken."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from attnviz.errors import AttnvizError
@@ -12,6 +13,35 @@ CGROUPS = (
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 """(limit, usage) of a container, in versions 2 and 1."""
+
+BUDGET = 10**9
+"""Bytes that the record of a run may take, where nobody says otherwise."""
+
+SIZE = re.compile(
+    r"\s*([\d.]+(?:e[+]?\d{1,2})?)\s*(?:([kmgt]?)(i?)b?)\s*", re.ASCII | re.IGNORECASE
+)
+LARGEST_SIZE = 1 << 60
+
+
+def parse_size(text: str | int, option: str = "--memory") -> int:
+    """Bytes of `1GB`, `500MB`, `2GiB`, `1e9`, `1000000000`.
+
+    Raises:
+        AttnvizError: it is no size, or not of a byte at least; it names the option.
+    """
+    found = SIZE.fullmatch(str(text))
+    try:
+        number = float(found[1]) if found else None
+    except ValueError:  # 1.2.3
+        number = None
+    example = f"{option} 1GB, 500MB, 2GiB or 1e9"
+    if found is None or number is None:
+        raise AttnvizError(f"{option}: expected a size in bytes, got {str(text)!r}", example)
+    unit = (1024 if found[3] else 1000) ** " kmgt".index(found[2].lower() or " ")
+    if not 1 <= number * unit <= LARGEST_SIZE:
+        which = "at least one byte" if number * unit < 1 else "less"
+        raise AttnvizError(f"{option}: expected {which}, got {str(text)!r}", example)
+    return int(number * unit)
 
 
 def available_memory() -> int | None:

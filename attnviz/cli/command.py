@@ -34,7 +34,7 @@ REGISTRIES = {
 FOLDED = {
     STACK: Fold("--help-stack", "layers, heads, seed, … of -m random", ("--mask", "--score"), True),
     FILES: Fold("--help-files", "how plain files of weights are read"),
-    SCREEN: Fold("--help-screen", "width, colours, background, language, quiet"),
+    SCREEN: Fold("--help-screen", "width, colours, language, quiet, memory"),
     "Figures": Fold("--help-figures", "size, fonts, colours of pictures", ("--plot",)),
 }
 """Title of a group of options -> the flag that shows it, on a page of its own."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from attnviz.cli.plain import BOLD, CYAN, GREEN, columns, has_colour, paint, wrap
 from attnviz.tokens import in_encoding
 
-SCREEN = "The screen"
+SCREEN = "The screen and the machine"
 FILES = "Plain files of weights"
 STACK = "The stack (of -m random and of .toml stacks; * also of trained models)"
 

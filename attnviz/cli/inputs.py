@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ from attnviz.parse import decoded
 if TYPE_CHECKING:
     from attnviz.models.model import Model
     from attnviz.models.run.memory import Plan
-    from attnviz.models.run.prepare import Prepared
+    from attnviz.models.run.prepare import PlanSummaries, Prepared
     from attnviz.nn.masks import Mask
     from attnviz.nn.types import Array
     from attnviz.tokens import Tokens
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
+    from attnviz.trace.summary import SummaryPlan
 
 LARGE = 1 << 30
 """Bytes of memory that are announced before the work."""
@@ -179,9 +180,17 @@ def record(
     selection: Selection,
     *,
     mask: Array | None = None,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
     **how: Any,
 ) -> Trace:
-    """Run a model on a text; `how` is for `run_prepared`."""
+    """Run a model on a text; `how` is for `run_prepared`.
+
+    Args:
+        memory: bytes that the record may take; one that would take more is summarised. None for a
+            command that needs the matrices themselves.
+        summaries: what is kept then; by default what the views of `run` are made of.
+    """
     from attnviz.models.run.prepare import prepare
 
     prepared = prepare(
@@ -192,9 +201,18 @@ def record(
         mask=mask,
         stages=stages,
         select=selection,
+        memory=memory,
+        summaries=summaries or usual_summary,
     )
     check_known(model, prepared.streams["source"])
     return run_prepared(prepared, **how)
+
+
+def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
+    """What is kept of a record that would be too large, where nothing else is asked for."""
+    from attnviz.trace.summary import SummaryPlan
+
+    return SummaryPlan()
 
 
 def check_known(model: Model, tokens: Tokens) -> None:
@@ -238,18 +256,32 @@ def record_source(
     texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
+    *,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
     **how: Any,
 ) -> Trace:
-    """Run a model on a text, or if it reads images on the file of one."""
+    """Run a model on a text, or if it reads images on the file of one; for the arguments see
+    `record`."""
     if model.image is None:
-        return record(model, source, texts, stages, selection, **how)
+        return record(
+            model, source, texts, stages, selection, memory=memory, summaries=summaries, **how
+        )
     if not isinstance(source, str) or texts.pair is not None or texts.target is not None:
         raise AttnvizError(
             f"{model.name} reads images, not ids or a second text", "give the file of an image"
         )
     from attnviz.models.run.prepare import prepare
 
-    return run_prepared(prepare(model, image=source, stages=stages, select=selection), **how)
+    prepared = prepare(
+        model,
+        image=source,
+        stages=stages,
+        select=selection,
+        memory=memory,
+        summaries=summaries or usual_summary,
+    )
+    return run_prepared(prepared, **how)
 
 
 def run_prepared(
@@ -262,7 +294,8 @@ def run_prepared(
     """The run, with what the command line owes its user: a word about memory, a bar."""
     from attnviz.models.run.forward import forward
 
-    announce(prepared.plan, f"{len(prepared.streams['source'])} tokens")
+    if prepared.summaries is None:
+        announce(prepared.plan, f"{len(prepared.streams['source'])} tokens")
     with progress("attention") as bar:
         return forward(
             prepared,

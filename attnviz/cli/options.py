@@ -19,6 +19,7 @@ from attnviz.cli.terminal import background, colour_depth
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, check_writable
 from attnviz.language import SOURCE, language_of, speak
+from attnviz.memory import BUDGET, parse_size
 from attnviz.models.build.stack import FIELDS
 from attnviz.render import FORMATS, is_picture
 from attnviz.trace.selection import Selection, parse_selection
@@ -178,6 +179,31 @@ class ModelInput:
 
     model: Model = None
     download: Download = False
+
+
+@group
+class LongInputs:
+    """What happens to inputs whose record would be large."""
+
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What a record may take, 500MB or 2GiB; a longer input is summarised, exactly "
+            "(default: 1GB)",
+            show_default=False,
+            rich_help_panel=SCREEN,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None:
+            parse_size(self.memory)
+
+    @property
+    def budget(self) -> int:
+        """In bytes."""
+        return BUDGET if self.memory is None else parse_size(self.memory)
 
 
 @group

@@ -48,6 +48,15 @@ def _is_width(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_size(value: Any) -> bool:
+    from attnviz.memory import parse_size
+
+    try:
+        return not isinstance(value, bool) and bool(parse_size(value))
+    except AttnvizError:
+        return False
+
+
 def _is_language(value: Any) -> bool:
     from attnviz.language import languages
 
@@ -62,6 +71,7 @@ KEYS = {
     "cmap": Key("--cmap, of figures", "the name of a colour map", _is_name),
     "width": Key("--width", "a whole number from 1", _is_width, number=True),
     "lang": Key("--lang", "en or zh", _is_language),
+    "memory": Key("--memory", "a size, as 500MB or 2GiB", _is_size),
 }
 ALSO = {"ramp": "cmap"}
 """Another name of a key."""
@@ -179,7 +189,7 @@ def _checked(where: str, key: str, value: Any) -> Any:
 
 def apply(context: Any) -> None:
     """Put what is set in the place of options that were not typed; of `-m`, see `loading`."""
-    wanted = {"background", "cmap", "width", "lang"} & set(context.params)
+    wanted = (set(KEYS) - {"model"}) & set(context.params)
     if not wanted:
         return
     found = settings()

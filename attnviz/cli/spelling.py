@@ -26,6 +26,7 @@ MEANT = {
     "--cmap": "--colormap --colourmap --color-map --palette --ramp",
     "--background": "--bg --theme",
     "--quiet": "--silent",
+    "--memory": "--mem --max-memory --memory-limit --budget",
     "--top": "--top-k --topk --limit",
     "-n": "--count --max-tokens --max-new-tokens --max-length --num-tokens --n-tokens",
     "--heads": "--num-heads --n-heads --n-head --num-attention-heads --nhead",

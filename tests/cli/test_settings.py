@@ -75,6 +75,8 @@ def test_the_path_of_a_model_is_from_its_file(places):
         ("model = 3", "model: expected the name or path of a model, got 3"),
         ("background = 'blue'", "background: expected dark, light or auto, got 'blue'"),
         ("lang = 'xx'", "lang: expected en or zh, got 'xx'"),
+        ("memory = 'much'", "memory: expected a size, as 500MB or 2GiB, got 'much'"),
+        ("memory = 0", "got 0"),
         ("width = [", "is not a TOML file"),
     ],
 )
@@ -87,7 +89,8 @@ def test_wrong_settings_name_their_file(places, text, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("width", "x"), ("width", "-3"), ("lang", "xx"), ("background", "b")]
+    ("name", "value"),
+    [("width", "x"), ("width", "-3"), ("lang", "xx"), ("background", "b"), ("memory", "-1")],
 )
 def test_wrong_variables_are_named(places, name, value):
     places(**{name: value})

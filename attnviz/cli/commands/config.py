@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 def config(out: OutputOptions) -> None:
     """Say which defaults are in force, and which variable or file sets them.
 
-    What is typed goes first, then ATTNVIZ_MODEL (…_BACKGROUND, _CMAP, _WIDTH, _LANG), then
+    What is typed goes first, then ATTNVIZ_MODEL (…_BACKGROUND, _CMAP, _WIDTH, _LANG, _MEMORY), then
     [tool.attnviz] in the pyproject.toml of the folder or one above it, then config.toml in
     ~/.config/attnviz.
 

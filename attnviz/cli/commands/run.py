@@ -14,7 +14,7 @@ from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
 from attnviz.cli.inputs import as_shown, first_head, read_inputs, record
 from attnviz.cli.loading import load
-from attnviz.cli.options import ShowOptions, StackOptions, TextInput
+from attnviz.cli.options import LongInputs, ShowOptions, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
@@ -37,6 +37,7 @@ def run(
     show: ShowOptions,
     texts: TextInput,
     stack: StackOptions,
+    long: LongInputs,
     out: FigureOptions,
     text: Annotated[
         list[str] | None,
@@ -92,6 +93,7 @@ def run(
             stages,
             selection,
             mask=mask,
+            memory=long.budget,
             fingerprint=out.wants_data,
         )
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
