@@ -55,12 +55,15 @@ def check_available(n_byte: int, what: str, hint: str) -> None:
     available = available_memory()
     if available is not None and n_byte > available:
         raise AttnvizError(
-            f"{what} needs about {in_gib(n_byte)} of memory; {in_gib(available)} are free", hint
+            f"{what} needs about {in_bytes(n_byte)} of memory; {in_bytes(available)} are free", hint
         )
 
 
-def in_gib(n_byte: int) -> str:
-    return f"{n_byte / 2**30:.1f} GiB"
+def in_bytes(n_byte: int) -> str:
+    """`0.3 MiB`, `430 MiB`, `1.8 GiB`."""
+    if n_byte >= 1000 << 20:
+        return f"{n_byte / 2**30:.1f} GiB"
+    return f"{n_byte / 2**20:.{0 if n_byte >= 10 << 20 else 1}f} MiB"
 
 
 def _of_machine() -> int | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.files import file_size
-from attnviz.memory import check_available, in_gib
+from attnviz.memory import check_available, in_bytes
 from attnviz.nn.types import Array
 
 MAGIC = b"\x93NUMPY"
@@ -112,7 +112,7 @@ def _check_sizes(path: Path, size: int, members: Sequence[zipfile.ZipInfo]) -> N
     total = sum(member.file_size for member in members)
     if total > max(LARGE, size * MAX_RATIO):
         raise AttnvizError(
-            f"{path} has {size:,} bytes, but unpacks to {in_gib(total)}",
+            f"{path} has {size:,} bytes, but unpacks to {in_bytes(total)}",
             "if these are the numbers that you mean, write them with np.savez, not compressed",
         )
     check_available(total, str(path), "save fewer arrays in a file")

@@ -308,10 +308,10 @@ def run_prepared(
 
 def announce(plan: Plan, what: str) -> None:
     """Say how much memory the work will need, if that is much."""
-    from attnviz.memory import in_gib
+    from attnviz.memory import in_bytes
 
     if plan.n_byte > LARGE:
-        talk(f"{what}: this needs about {in_gib(plan.n_byte)} of memory")
+        talk(f"{what}: this needs about {in_bytes(plan.n_byte)} of memory")
 
 
 def as_shown(trace: Trace, show: LookOptions) -> Trace:

@@ -1,4 +1,4 @@
-"""How much memory a run will need, before it starts."""
+"""How much memory a run will need, before it starts, and how much it has to compute."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.memory import available_memory, in_gib
+from attnviz.memory import available_memory, in_bytes
 from attnviz.models.model import Model
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.site import Site
 from attnviz.nn.stages import MATRICES
+from attnviz.nn.streaming import TILE_CELLS
+from attnviz.nn.threads import n_worker
 from attnviz.nn.tiled import BLOCK_BYTES
 from attnviz.nn.weights import LazyWeight
 from attnviz.trace.selection import Selection
+from attnviz.trace.summary import SummaryPlan
 
 BIAS_BYTES = 9
 """Of a position scheme's bias, a cell: its float64, and whether that is -inf."""
 
+MAP_BYTES = 12
+"""Of a cell of a pooled map: the sum of its weights in float64, and the largest of them."""
+
+N_STREAM = 3
+"""Vectors of the residual stream that a token has at a time: its own, what is added to it, and
+what a part makes of it."""
+
 TEXT_HINT = "shorten the text, or keep fewer layers: -s L0"
 IMAGE_HINT = "scale the image down, or keep fewer layers: -s L0"
+
+FLOOR = 32 << 20
+"""Bytes that are never refused: Python and NumPy take as many before anything is computed."""
 
 LENGTHS = (32, 128, 512, 2048)
 
@@ -33,7 +46,7 @@ class Plan(NamedTuple):
     sites: tuple[Site, ...]
     """The attentions of the model."""
     n_byte: int
-    """Memory for what is recorded of them, and for the largest step between."""
+    """Memory above the model: for what is recorded, and for the largest step between."""
 
 
 def plan_run(
@@ -54,12 +67,42 @@ def plan_run(
     select.check(sites)
     itemsize = np.dtype(model.dtype).itemsize
     matrices = sum(stage in MATRICES for stage in stages)
+    cells = [len(streams[site.queries]) * len(streams[site.keys]) for site in sites]
     recorded = sum(
-        cells * (site.n_head * itemsize * matrices + 2)
-        for site, cells in zip(sites, _cells(sites, streams), strict=True)
+        n * (site.n_head * itemsize * matrices + 2)
+        for site, n in zip(sites, cells, strict=True)
         if select.covers(site)
     )
-    return Plan(sites, recorded + _largest_step(model, sites, streams))
+    most = max(cells, default=0)
+    tile = min(most * itemsize, BLOCK_BYTES)
+    if _is_biased(model):
+        tile += most * max(site.n_head for site in sites) * BIAS_BYTES
+    return Plan(sites, recorded + tile + _rows(model, streams) + _converted(model))
+
+
+def plan_summary(
+    model: Model,
+    streams: Mapping[str, Sized],
+    summaries: SummaryPlan,
+    select: Selection | None = None,
+) -> Plan:
+    """The same of a run that keeps summaries: what it needs is what a tile takes on each core, the
+    summaries, and what every token has of its own."""
+    sites = tuple(model.transformer.sites())
+    select = select or Selection()
+    select.check(sites)
+    itemsize = np.dtype(model.dtype).itemsize
+    shapes = [(len(streams[site.queries]), len(streams[site.keys])) for site in sites]
+    tile = max((min(n_q * n_k, max(TILE_CELLS, n_k)) for n_q, n_k in shapes), default=0)
+    cell = 2 * itemsize + 2 + (BIAS_BYTES if _is_biased(model) else 0)
+    size = summaries.map_size
+    kept = [
+        len(select.heads(site)) * min(n_q, size) * min(n_k, size) * MAP_BYTES
+        for site, (n_q, n_k) in zip(sites, shapes, strict=True)
+        if select.covers(site)
+    ]
+    at_work = n_worker() * (tile * cell + max(kept, default=0))
+    return Plan(sites, sum(kept) + at_work + _rows(model, streams) + _converted(model))
 
 
 def lengths_to_plan(model: Model) -> list[int]:
@@ -85,32 +128,32 @@ def plan_decoding(model: Model, source: Sized, max_tokens: int, cached: bool) ->
     return plan._replace(n_byte=plan.n_byte * (2 if cached else max_tokens + 1))
 
 
-def _cells(sites: Sequence[Site], streams: Mapping[str, Sized]) -> list[int]:
-    """n_q × n_k of each attention."""
-    return [len(streams[site.queries]) * len(streams[site.keys]) for site in sites]
-
-
-def _largest_step(model: Model, sites: Sequence[Site], streams: Mapping[str, Sized]) -> int:
-    """Bytes that are needed for a while: a tile of one attention and its bias, the widest
-    feed-forward net, the largest weight that has to be converted."""
-    itemsize = np.dtype(model.dtype).itemsize
-    parts = list(_parts(model.transformer))
-    cells = max(_cells(sites, streams), default=0)
-    n_head = max((site.n_head for site in sites), default=0)
-    biased = any(isinstance(part, MultiHeadAttention) and part.bias is not None for part in parts)
-    widths = [
-        len(part.up.weight) * (1 if part.gate is None else 2)
-        for part in parts
-        if isinstance(part, FeedForward)
-    ]
+def _rows(model: Model, streams: Mapping[str, Sized]) -> int:
+    """Bytes of what every token has at a time besides weights: the residual stream, its query, key,
+    value and context, and the hidden units of the widest feed-forward net."""
     n_token = max((len(stream) for stream in streams.values()), default=0)
-    converted = max((part.size for part in parts if isinstance(part, LazyWeight)), default=0)
-    return (
-        min(cells * itemsize, BLOCK_BYTES)
-        + (cells * n_head * BIAS_BYTES if biased else 0)
-        + n_token * max(widths, default=0) * itemsize
-        + converted * itemsize
-    )
+    attended = streamed = hidden = 0
+    for part in _parts(model.transformer):
+        if isinstance(part, MultiHeadAttention):
+            q, k, v, o = (part.query.weight, part.key.weight, part.value.weight, part.output.weight)
+            attended = max(attended, len(q) + len(k) + len(v) + 2 * o.shape[1])
+            streamed = max(streamed, N_STREAM * len(o))
+        elif isinstance(part, FeedForward):
+            hidden = max(hidden, len(part.up.weight) * (1 if part.gate is None else 2))
+    return n_token * (attended + streamed + hidden) * np.dtype(model.dtype).itemsize
+
+
+def _is_biased(model: Model) -> bool:
+    """Whether positions enter as a bias of the scores."""
+    parts = _parts(model.transformer)
+    return any(isinstance(part, MultiHeadAttention) and part.bias is not None for part in parts)
+
+
+def _converted(model: Model) -> int:
+    """Bytes of the largest weight of a block that is converted when it is used."""
+    stacks = (model.transformer.encoder, model.transformer.decoder)
+    lazy = (part.size for part in _parts(stacks) if isinstance(part, LazyWeight))
+    return max(lazy, default=0) * np.dtype(model.dtype).itemsize
 
 
 def _parts(part: object) -> Iterator[object]:
@@ -126,6 +169,18 @@ def check_memory(plan: Plan, hint: str = TEXT_HINT) -> None:
     available = available_memory()
     if available is not None and plan.n_byte > available:
         raise AttnvizError(
-            f"this needs about {in_gib(plan.n_byte)} of memory; {in_gib(available)} are free",
+            f"this needs about {in_bytes(plan.n_byte)} of memory; {in_bytes(available)} are free",
             hint,
+        )
+
+
+def check_budget(plan: Plan, memory: int) -> None:
+    """Raise AttnvizError if a run that keeps only summaries takes more than the budget."""
+    if plan.n_byte > max(memory, FLOOR):
+        least = in_bytes(plan.n_byte)
+        enough = in_bytes(plan.n_byte + plan.n_byte // 10)  # whatever rounding takes away
+        raise AttnvizError(
+            f"--memory {in_bytes(memory)} is too little: with no matrix kept, this needs about "
+            f"{least}",
+            f"--memory {enough.replace(' ', '')}",
         )

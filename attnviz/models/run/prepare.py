@@ -24,9 +24,11 @@ from attnviz.models.run.memory import (
     IMAGE_HINT,
     TEXT_HINT,
     Plan,
+    check_budget,
     check_memory,
     plan_decoding,
     plan_run,
+    plan_summary,
 )
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask, custom
@@ -154,9 +156,12 @@ def prepare_tokens(
 
         lengths["target"] = range(min(MAX_TOKENS, model.max_tokens or MAX_TOKENS))
     plan = plan_run(model, lengths, stages, select)
-    summarises = memory is not None and summaries is not None and plan.n_byte > memory
-    if not summarises:
-        check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
+    summary = None
+    if memory is not None and summaries is not None and plan.n_byte > memory:
+        summary = summaries(streams)
+        plan = plan_summary(model, lengths, summary, select)
+        check_budget(plan, memory)
+    check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}
         notes = (*notes, WRITTEN_NOTE)
@@ -169,7 +174,7 @@ def prepare_tokens(
         select=select or Selection(),
         notes=tuple(notes),
         pixels=pixels,
-        summaries=summaries(streams) if summarises and summaries is not None else None,
+        summaries=summary,
     )
 
 

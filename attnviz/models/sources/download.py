@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnviz.errors import AttnvizError
-from attnviz.memory import in_gib
+from attnviz.memory import in_bytes
 from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
 from attnviz.models.sources.folder import ADAPTER, CONFIG, INDEX, choose_weights
@@ -114,8 +114,8 @@ class _Fetch:
         free = shutil.disk_usage(cache_folder()).free
         if self._total > free:
             raise AttnvizError(
-                f"{self._name} needs {in_gib(self._total)} on the disk, and {in_gib(free)} of it "
-                f"are free at {cache_folder()}",
+                f"{self._name} needs {in_bytes(self._total)} on the disk, and {in_bytes(free)} of "
+                f"it are free at {cache_folder()}",
                 "free some space, or choose another place: HF_HUB_CACHE",
             )
         self._count(0)

@@ -7,15 +7,18 @@ import tracemalloc
 import pytest
 
 from attnviz.errors import AttnvizError
+from attnviz.memory import parse_size
 from attnviz.models import load_model
-from attnviz.models.run.forward import run
+from attnviz.models.run.forward import forward, run
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
 from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
+from attnviz.models.run.prepare import prepare
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.weights import LazyWeight
 from attnviz.trace.selection import parse_selection
+from attnviz.trace.summary import SummaryPlan
 from tests.conftest import GOLDEN
 
 N_TOKEN = 293
@@ -44,6 +47,43 @@ def test_what_a_run_takes(name, stages):
     assert 0.6 < peak / plan_run(model, {"source": tokens}, stages).n_byte < 1.25
 
 
+@pytest.mark.parametrize("name", ["plain", "causal"])
+def test_what_a_run_takes_that_keeps_summaries(name):
+    """Less than the matrices by far, and what was planned."""
+    model = load_model(f"random:{STACKS[name]},d_ff=0")
+    ids = "saw " * 1009
+    forward(prepare(model, "saw", memory=1, summaries=lambda streams: SummaryPlan()))
+    tracemalloc.start()
+    prepared = prepare(model, ids, memory=20 << 20, summaries=lambda streams: SummaryPlan())
+    trace = forward(prepared)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert trace.records[0].summary is not None
+    assert prepared.plan.n_byte < plan_run(model, prepared.streams, ("weights",)).n_byte / 2
+    assert 0.4 < peak / prepared.plan.n_byte < 1.25
+
+
+def test_a_budget_for_which_even_summaries_are_too_much():
+    """The hint names a size that is enough."""
+    model = load_model("random:layers=1,heads=7,d_model=56,d_ff=0")
+
+    def plan(memory: int) -> int:
+        prepared = prepare(model, text, memory=memory, summaries=lambda streams: SummaryPlan())
+        assert prepared.summaries is not None
+        return prepared.plan.n_byte
+
+    text = "saw " * 20_011
+    with pytest.raises(AttnvizError, match=r"--memory 1\.0 MiB is too little: .* about") as caught:
+        plan(1 << 20)
+    assert plan(parse_size(caught.value.hint.removeprefix("--memory "))) > 1 << 20
+
+
+def test_a_summary_is_refused_where_memory_lacks(monkeypatch):
+    monkeypatch.setattr("attnviz.models.run.memory.available_memory", lambda: 100)
+    with pytest.raises(AttnvizError, match=r"of memory; 0\.0 MiB are free"):
+        prepare(load_model("tagger"), "I saw", memory=1, summaries=lambda streams: SummaryPlan())
+
+
 def test_fewer_layers_take_less():
     model = load_model("random:layers=5")
     sizes = [
@@ -58,14 +98,14 @@ def test_a_matrix_that_is_converted_counts():
     model = load_model("random")
 
     def defer(_: str, attention: MultiHeadAttention) -> MultiHeadAttention:
-        later = LazyWeight((100, 1000), lambda rows: pytest.fail("it is not needed for a plan"))
+        shape = attention.query.weight.shape
+        later = LazyWeight(shape, lambda rows: pytest.fail("it is not needed for a plan"))
         return attention._replace(query=attention.query._replace(weight=later))
 
     later = model._replace(transformer=model.transformer.change_attention(defer))
     streams = {"source": range(3)}
-    assert (
-        plan_run(later, streams, ()).n_byte - plan_run(model, streams, ()).n_byte == 4 * 100 * 1000
-    )
+    d = model.shape["d_model"]
+    assert plan_run(later, streams, ()).n_byte - plan_run(model, streams, ()).n_byte == 4 * d * d
 
 
 @pytest.mark.parametrize("cache", [ContiguousCache, None])
