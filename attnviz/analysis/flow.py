@@ -27,6 +27,14 @@ CONTRIBUTIONS = to_say(
     "a token's share is what its value, weighted and projected, adds to the output of an attention "
     "with its residual, in the L1 norm; the layers multiplied together (Ferrando et al. 2022)"
 )
+RELATIVE_GROUPS = to_say(
+    "relative to heads that spread evenly, each group of tokens as a whole, because a causal mask "
+    "alone already favours early tokens; --absolute turns this off"
+)
+NOT_RELATIVE = to_say(
+    "the bare product, where a causal mask favours early tokens: behind a mask with gaps it is not "
+    "related to heads that spread evenly, because this input is too long to keep every weight"
+)
 RELATIVE = to_say(
     "relative to heads that spread evenly, because a causal mask alone already favours early "
     "tokens; --absolute turns this off"
@@ -59,6 +67,8 @@ class Flow(NamedTuple):
     """The stream whose tokens are the rows."""
     shares: Mapping[str, Array]
     """By stream: [n_output, n_input]."""
+    steps: Mapping[str, int] = {}
+    """By stream, where tokens are put together: how many are a row or a column."""
 
     def __repr__(self) -> str:
         return brief(self)
@@ -91,6 +101,12 @@ class TraceFlow(NamedTuple):
     last_layer: int | None
     notes: tuple[str, ...]
     """How the shares were computed, a sentence each."""
+    output: tuple[int, Flow] | None = None
+    """One output, and its shares of every input, where the map is of groups of tokens."""
+
+    def of_output(self, token: int) -> tuple[int, Flow]:
+        """A flow with every input's share of this output, and in which of its rows they are."""
+        return (token, self.flow) if self.output is None else (0, self.output[1])
 
     def manifest(self, trace: Trace) -> dict[str, Any]:
         """Everything but the arrays, as it stands in a file."""
@@ -103,12 +119,19 @@ class TraceFlow(NamedTuple):
             "outputs": self.flow.outputs,
             "method": self.method,
             "layer": self.last_layer,
+            **({"steps": dict(self.flow.steps)} if self.flow.steps else {}),
+            **({} if self.output is None else {"output": self.output[0]}),
             "notes": list(self.notes),
         }
 
     def arrays(self) -> dict[str, Array]:
-        """By stream: [n_output, n_input]."""
-        return {f"{stream}/shares": shares for stream, shares in self.flow.shares.items()}
+        """By stream: [n_output, n_input], of groups of tokens if there are `steps`; and then of
+        one output, if it was chosen, [1, n_input]."""
+        arrays = {f"{stream}/shares": shares for stream, shares in self.flow.shares.items()}
+        if self.output is not None:
+            one = self.output[1].shares
+            arrays |= {f"{stream}/output": shares for stream, shares in one.items()}
+        return arrays
 
 
 def flow_of(
@@ -186,7 +209,7 @@ def flow(
     encoder-decoder: Ferrando et al. 2022, "Towards Opening the Black Box of Neural Machine
     Translation".
     """
-    blocks = _blocks(records, last_layer)
+    blocks = blocks_of(records, last_layer)
     done: dict[str, Mapping[str, Array]] = {}
     outputs = ""
     for members in blocks:
@@ -244,7 +267,7 @@ def _check_shares(record: Record, weights: Array) -> None:
         )
 
 
-def _blocks(records: Sequence[Record], last_layer: int | None) -> list[list[Record]]:
+def blocks_of(records: Sequence[Record], last_layer: int | None) -> list[list[Record]]:
     """The records of each stack, checked to be whole; the last one up to a layer."""
     by_block: dict[str, list[Record]] = {}
     for record in records:

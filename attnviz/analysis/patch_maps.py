@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.nn.types import Array, brief
-from attnviz.trace.record import Trace
+from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 
 
@@ -54,10 +54,23 @@ def patch_maps(
     for record in trace:
         if selection.covers(record):
             heads = tuple(selection.heads(record))
-            weights = record.stage("weights")[list(heads), query]
+            weights = _of_query(record, heads, query)
             patches = weights[:, 1:].reshape(len(heads), *grid)
             maps.append(PatchMaps(record.layer, heads, patches, weights[:, 0]))
     return maps
+
+
+def _of_query(record: Record, heads: Sequence[int], query: int) -> Array:
+    """[n_head, n_k]: the weights of one query, from the rows that a summary kept as they are where
+    there is no matrix."""
+    summary = record.summary
+    if record.weights is not None or summary is None or summary.block is None:
+        return record.stage("weights")[list(heads), query]
+    rows = [] if summary.rows is None else list(summary.rows)
+    if query not in rows:
+        return record.stage("weights")  # says why there are none
+    places = [summary.heads.index(head) for head in heads]
+    return summary.block[places, rows.index(query)]
 
 
 def class_token_share(maps: Sequence[PatchMaps]) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from attnviz.models.run.memory import Plan
     from attnviz.models.run.prepare import PlanSummaries, Prepared
     from attnviz.nn.masks import Mask
+    from attnviz.nn.multi_head import Recorder
     from attnviz.nn.types import Array
     from attnviz.tokens import Tokens
     from attnviz.trace.record import Record, Trace
@@ -191,6 +192,24 @@ def record(
             command that needs the matrices themselves.
         summaries: what is kept then; by default what the views of `run` are made of.
     """
+    prepared = prepare_text(
+        model, text, texts, stages, selection, mask=mask, memory=memory, summaries=summaries
+    )
+    return run_prepared(prepared, **how)
+
+
+def prepare_text(
+    model: Model,
+    text: str | list[int],
+    texts: TextInput,
+    stages: tuple[str, ...],
+    selection: Selection,
+    *,
+    mask: Array | None = None,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
+) -> Prepared:
+    """What `record` runs."""
     from attnviz.models.run.prepare import prepare
 
     prepared = prepare(
@@ -205,7 +224,7 @@ def record(
         summaries=summaries or usual_summary,
     )
     check_known(model, prepared.streams["source"])
-    return run_prepared(prepared, **how)
+    return prepared
 
 
 def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
@@ -263,9 +282,26 @@ def record_source(
 ) -> Trace:
     """Run a model on a text, or if it reads images on the file of one; for the arguments see
     `record`."""
+    prepared = prepare_source(
+        model, source, texts, stages, selection, memory=memory, summaries=summaries
+    )
+    return run_prepared(prepared, **how)
+
+
+def prepare_source(
+    model: Model,
+    source: str | list[int],
+    texts: TextInput,
+    stages: tuple[str, ...],
+    selection: Selection,
+    *,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
+) -> Prepared:
+    """What `record_source` runs."""
     if model.image is None:
-        return record(
-            model, source, texts, stages, selection, memory=memory, summaries=summaries, **how
+        return prepare_text(
+            model, source, texts, stages, selection, memory=memory, summaries=summaries
         )
     if not isinstance(source, str) or texts.pair is not None or texts.target is not None:
         raise AttnvizError(
@@ -273,7 +309,7 @@ def record_source(
         )
     from attnviz.models.run.prepare import prepare
 
-    prepared = prepare(
+    return prepare(
         model,
         image=source,
         stages=stages,
@@ -281,7 +317,6 @@ def record_source(
         memory=memory,
         summaries=summaries or usual_summary,
     )
-    return run_prepared(prepared, **how)
 
 
 def run_prepared(
@@ -290,6 +325,7 @@ def run_prepared(
     hidden_states: bool = False,
     logits: bool = False,
     fingerprint: bool,
+    recorder: Recorder | None = None,
 ) -> Trace:
     """The run, with what the command line owes its user: a word about memory, a bar."""
     from attnviz.models.run.forward import forward
@@ -303,6 +339,7 @@ def run_prepared(
             logits=logits,
             fingerprint=fingerprint,
             progress=bar,
+            recorder=recorder,
         )
 
 

@@ -2,57 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
-from attnviz.analysis.flow import Flow
+from attnviz.analysis.flow import Flow, TraceFlow
 from attnviz.language import say, to_say
 from attnviz.trace.record import Trace
 from attnviz.views.attention import By, header, token_axis
 from attnviz.views.heads import CAVEAT
-from attnviz.views.kinds import WEIGHTS, Heatmap, Line, Table, Text, Value, View
+from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Table, Text, Value, View
+from attnviz.views.pooling import pooling_notes
 
 LISTED = 10
 
 
 def flow_views(
-    trace: Trace,
-    flow: Flow,
-    even: Flow,
-    *,
-    method: str,
-    notes: Sequence[str],
-    by: By = "all",
-    token: int | None = None,
+    trace: Trace, found: TraceFlow, *, by: By = "all", token: int | None = None
 ) -> list[View]:
     """What the map is and is not; a map for each stream of inputs; the inputs of one output.
 
     Args:
-        even: what heads that spread evenly would give; what it lacks, nothing can reach.
-        notes: how the shares were computed.
         token: an output whose inputs are listed.
     """
-    lines = [Line(say(text), method if i == 0 else "", "note") for i, text in enumerate(notes)]
+    flow, method = found.flow, found.method
+    lines = [
+        Line(say(text), method if i == 0 else "", "note") for i, text in enumerate(found.notes)
+    ]
     views: list[View] = [Text((*header(trace).lines, *lines, Line(say(CAVEAT), "", "warning")))]
     for stream in sorted(flow.shares, key=lambda name: name == flow.outputs):
-        shares = flow.shares[stream]
-        out_of_reach = even.unreachable(stream)
-        views.append(
-            Heatmap(
-                f"{method} · {_what(flow, stream)}",
-                shares,
-                token_axis(to_say("output"), trace.streams[flow.outputs]),
-                token_axis(to_say("input"), trace.streams[stream]),
-                WEIGHTS._replace(by=by),
-                out_of_reach.astype(int) if out_of_reach.any() else None,
-                (say("out of reach"),),
-                _sum_note(flow, stream),
-                pooling="mass",
-                name=method if len(flow.shares) == 1 else f"{method}-{stream}",
-            )
-        )
+        map = _map(trace, found, stream)
+        views.append(map._replace(scale=map.scale._replace(by=by)))
     if token is not None:
-        views.append(_table(trace, flow, token))
+        views += _of_output(trace, found, token, by)
     return views
+
+
+def _map(trace: Trace, found: TraceFlow, stream: str) -> Heatmap:
+    """What the outputs have of the inputs of one stream."""
+    flow, method = found.flow, found.method
+    out_of_reach = found.even.unreachable(stream)
+    rows = token_axis(to_say("output"), trace.streams[flow.outputs])
+    columns = token_axis(to_say("input"), trace.streams[stream])
+    map = Heatmap(
+        f"{method} · {_what(flow, stream)}",
+        flow.shares[stream],
+        _grouped(rows, flow.steps.get(flow.outputs, 1)),
+        _grouped(columns, flow.steps.get(stream, 1)),
+        WEIGHTS,
+        out_of_reach.astype(np.uint8) if out_of_reach.any() else None,
+        (say("out of reach"),),
+        _sum_note(flow, stream),
+        pooling="mass",
+        name=method if len(flow.shares) == 1 else f"{method}-{stream}",
+    )
+    return map._replace(notes=(*map.notes, *pooling_notes(map)))
+
+
+def _grouped(axis: Axis, step: int) -> Axis:
+    """The axis of groups of so many tokens."""
+    if step == 1:
+        return axis
+    return Axis(axis.name, axis.labels[::step], step=step, end=len(axis))
+
+
+def _of_output(trace: Trace, found: TraceFlow, token: int, by: By) -> list[View]:
+    """The inputs with the largest shares; where the map has no row of this output, all of them."""
+    row, exact = found.of_output(token)
+    outputs = trace.streams[exact.outputs]
+    views: list[View] = []
+    if found.output is not None:
+        for stream, shares in exact.shares.items():
+            which = f" · {stream}" if len(exact.shares) > 1 else ""
+            title = say("what output {position} {token} has of each input", position=token,
+                        token=outputs.labels[token])  # fmt: skip
+            views.append(
+                Heatmap(
+                    title + which,
+                    shares[[row]],
+                    Axis(say("output"), (outputs.labels[token],), token),
+                    token_axis(to_say("input"), trace.streams[stream]),
+                    WEIGHTS._replace(by=by),
+                    pooling="mass",
+                    name=f"output-{token}" + (f"-{stream}" if which else ""),
+                )
+            )
+    return [*views, _table(trace, exact, row, token)]
 
 
 def _what(flow: Flow, stream: str) -> str:
@@ -73,13 +106,13 @@ def _sum_note(flow: Flow, stream: str) -> tuple[str, ...]:
     )
 
 
-def _table(trace: Trace, flow: Flow, token: int) -> Table:
-    """The inputs with the largest shares of one output."""
+def _table(trace: Trace, flow: Flow, row: int, token: int) -> Table:
+    """The inputs with the largest shares of one output, which a row of the flow is of."""
     name = trace.streams[flow.outputs].labels[token]
     several = len(flow.shares) > 1
     rows: list[tuple[Value, ...]] = [
         (*((stream,) if several else ()), position, trace.streams[stream].labels[position], share)
-        for stream, position, share in flow.largest(token, LISTED)
+        for stream, position, share in flow.largest(row, LISTED)
     ]
     columns = (
         *((say("stream"),) if several else ()),

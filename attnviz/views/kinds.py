@@ -35,6 +35,8 @@ class Axis:
     """Positions of tokens that the tokenizer added."""
     end: int | None = None
     """How many positions there were before pooling."""
+    positions: tuple[int, ...] = ()
+    """Of each label before pooling, where they are not all that follow the first."""
     spans: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Parts that may be left out of a picture, by name: see `Tokens.spans`."""
 
@@ -47,11 +49,22 @@ class Axis:
 
     def index(self, position: int) -> str:
         """`3`, or `12-15` after pooling."""
-        start = self.first + position * self.step
+        start = position * self.step
         last = start + self.step - 1
         if self.end is not None:
-            last = min(last, self.first + self.end - 1)
+            last = min(last, self.end - 1)
+        start, last = (
+            (self.positions[i] if self.positions else self.first + i) for i in (start, last)
+        )
         return str(start) if start == last else f"{start}-{last}"
+
+    @property
+    def sizes(self) -> Array:
+        """How many positions of the original each label stands for, [n_label]."""
+        sizes = np.full(len(self), self.step)
+        if self.end is not None and len(self):
+            sizes[-1] = self.end - self.step * (len(self) - 1)
+        return sizes
 
 
 def indices(name: str, count: int, first: int = 0) -> Axis:

@@ -3,51 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Array
 from attnviz.views.kinds import Axis, Heatmap
 
 
 def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
-    """The heatmap with `rows` × `columns` cells in one; it is said how they are put together.
+    """The heatmap with `rows` × `columns` cells in one; it is said how they are put together, once
+    also where its cells were put together before.
 
     A block is masked if all of it is, for its first reason.
     """
     if rows == columns == 1:
         return heatmap
-    n_row, n_column = heatmap.values.shape
     masked = heatmap.masked
-    visible = np.broadcast_to(np.True_, (n_row, n_column)) if masked is None else masked == 0
-    pooled, how = _POOLINGS[heatmap.pooling]
-    note = f"each cell: {rows} × {columns} of {n_row} × {n_column}, {how}"
-    return heatmap._replace(
-        values=pooled(heatmap.values, visible, rows, columns),
+    sizes = heatmap.rows.sizes, heatmap.columns.sizes
+    said = pooling_notes(heatmap)
+    pooled = heatmap._replace(
+        values=_POOLINGS[heatmap.pooling][0](heatmap, sizes, rows, columns),
         rows=_pool_axis(heatmap.rows, rows),
         columns=_pool_axis(heatmap.columns, columns),
         masked=None if masked is None else _pool_mask(masked, rows, columns),
-        notes=(*heatmap.notes, note),
         details=(),
     )
+    others = (note for note in heatmap.notes if note not in said)
+    return pooled._replace(notes=(*others, *pooling_notes(pooled)))
 
 
-def _masses(values: Array, visible: Bool, rows: int, columns: int) -> Array:
+def pooling_notes(heatmap: Heatmap) -> tuple[str, ...]:
+    """What is to be said of a heatmap whose cells stand for several each; else nothing."""
+    rows, columns = heatmap.rows, heatmap.columns
+    if rows.step == columns.step == 1:
+        return ()
+    n_row, n_column = (axis.end if axis.end is not None else len(axis) for axis in (rows, columns))
+    how = _POOLINGS[heatmap.pooling][1]
+    return (f"each cell: {rows.step} × {columns.step} of {n_row} × {n_column}, {how}",)
+
+
+Sizes = tuple[Array, Array]
+"""How many of the original's rows and columns each row and column stands for."""
+
+
+def _masses(heatmap: Heatmap, sizes: Sizes, rows: int, columns: int) -> Array:
     """What is visible, added up over columns and averaged over rows."""
-    total = _block_sums(_or_zero(values, visible), rows, columns)
-    return np.asarray(total / _block_sums(np.ones((len(values), 1)), rows, 1))
+    each = sizes[0][:, None]
+    shown = _or_zero(heatmap)
+    total = _block_sums(shown if heatmap.rows.step == 1 else shown * each, rows, columns)
+    return np.asarray(total / _block_sums(each, rows, 1))
 
 
-def _means(values: Array, visible: Bool, rows: int, columns: int) -> Array:
+def _means(heatmap: Heatmap, sizes: Sizes, rows: int, columns: int) -> Array:
     """Over the cells that are visible."""
-    total = _block_sums(_or_zero(values, visible), rows, columns)
-    return np.asarray(total / np.maximum(_block_sums(visible, rows, columns), 1))
+    each = np.multiply.outer(*sizes)
+    shown = _or_zero(heatmap)
+    was_pooled = heatmap.rows.step > 1 or heatmap.columns.step > 1
+    total = _block_sums(shown * each if was_pooled else shown, rows, columns)
+    seen = each if heatmap.masked is None else each * (heatmap.masked == 0)
+    return np.asarray(total / np.maximum(_block_sums(seen, rows, columns), 1))
 
 
-def _largest(values: Array, visible: Bool, rows: int, columns: int) -> Array:
+def _largest(heatmap: Heatmap, sizes: Sizes, rows: int, columns: int) -> Array:
     """The visible value of the largest magnitude, with its sign; NaN if one is in the block."""
-    shown = _or_zero(values, visible)
+    shown = _or_zero(heatmap)
     low, high = (_blocks(pick.reduceat, shown, rows, columns) for pick in (np.minimum, np.maximum))
     return np.where(high >= -low, high, low)
 
@@ -59,8 +80,11 @@ _POOLINGS = {
 }
 
 
-def _or_zero(values: Array, visible: Bool) -> Array:
-    return values if visible.all() else np.where(visible, values, values.dtype.type(0))
+def _or_zero(heatmap: Heatmap) -> Array:
+    values, masked = heatmap.values, heatmap.masked
+    if masked is None or not masked.any():
+        return values
+    return np.where(masked == 0, values, values.dtype.type(0))
 
 
 def block_means(image: Array, step: int) -> Array:
@@ -91,4 +115,12 @@ def _pool_mask(masked: Array, rows: int, columns: int) -> Array:
 
 
 def _pool_axis(axis: Axis, step: int) -> Axis:
-    return Axis(axis.name, axis.labels[::step], axis.first, axis.step * step, end=len(axis))
+    """Every `step`-th label; of one that was pooled before, what it stood for counts on."""
+    return replace(
+        axis,
+        labels=axis.labels[::step],
+        step=axis.step * step,
+        special=frozenset(),
+        end=len(axis) if axis.end is None else axis.end,
+        spans=(),
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz import run
-from attnviz.analysis.flow import even_mix, flow, rollout_mix
+from attnviz.analysis.flow import TraceFlow, even_mix, flow, rollout_mix
 from attnviz.views.flow import flow_views
 from attnviz.views.kinds import Heatmap, Table, Text
 
@@ -18,7 +18,9 @@ def phrases():
 
 
 def views(found, kind, **options):
-    drawn = flow_views(*found, method="rollout", notes=["how", "and more"], **options)
+    trace, heads, even = found
+    result = TraceFlow(heads, even, "rollout", None, ("how", "and more"))
+    drawn = flow_views(trace, result, **options)
     return [view for view in drawn if isinstance(view, kind)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,15 +11,25 @@ from attnviz.cli.cells import parse_place
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.figure_options import FigureOptions
-from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
+from attnviz.cli.inputs import (
+    load_file,
+    named_file,
+    one_source,
+    prepare_source,
+    read_input,
+    run_prepared,
+)
 from attnviz.cli.loading import load
-from attnviz.cli.options import FileInput, Scale, StackOptions, TextInput
+from attnviz.cli.options import FileInput, LongInputs, Scale, StackOptions, TextInput
+from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, set_options, spread
 from attnviz.errors import AttnvizError
 from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
-    from attnviz.nn.transformer import Transformer
+    from attnviz.analysis.flow import TraceFlow
+    from attnviz.models.run.prepare import Prepared
+    from attnviz.tokens import Tokens
     from attnviz.trace.record import Trace
 
 ORDER = 90
@@ -33,6 +43,7 @@ def flow(
     ctx: typer.Context,
     texts: TextInput,
     stack: StackOptions,
+    long: LongInputs,
     out: FigureOptions,
     words: Annotated[
         list[str] | None,
@@ -85,42 +96,90 @@ def flow(
                 f"{file} holds a run that is done: it takes no model and no second text",
                 "give the text itself",
             )
-        trace, transformer = load_file(file, FileInput()), None
+        trace = load_file(file, FileInput())
+        result = flow_of(trace, method=method, last_layer=layer, absolute=absolute)
     else:
-        trace, transformer = _run(source, texts, stack, method, out.wants_data)
+        ask = _Question(method, layer, token, absolute)
+        trace, result = _run(source, texts, stack, long, ask, out.wants_data)
     trace = replace(trace, command=("attnviz", *ctx.obj))
-    result = flow_of(trace, transformer, method=method, last_layer=layer, absolute=absolute)
-    outputs = trace.streams[result.flow.outputs]
-    place = None if token is None else parse_place(token, outputs, "--token", "output")
-    views = flow_views(
-        trace,
-        result.flow,
-        result.even,
-        method=result.method,
-        notes=result.notes,
-        by=by,
-        token=place,
-    )
+    place = None if token is None else _place(token, trace.streams[result.flow.outputs])
+    views = flow_views(trace, result, by=by, token=place)
     if file is not None and (warnings := findings_text(trace, Selection())):
         views.append(warnings)
     emit([Report(views, result.manifest(trace), result.arrays(), pictures(views))], out)
 
 
+class _Question(NamedTuple):
+    """What is asked of a text; see the options."""
+
+    method: str
+    layer: int | None
+    token: str | None
+    absolute: bool
+
+
+def _place(token: str, outputs: Tokens) -> int:
+    return parse_place(token, outputs, "--token", "output")
+
+
 def _run(
-    text: str | None, texts: TextInput, stack: StackOptions, method: str, fingerprint: bool
-) -> tuple[Trace, Transformer]:
+    text: str | None,
+    texts: TextInput,
+    stack: StackOptions,
+    long: LongInputs,
+    ask: _Question,
+    fingerprint: bool,
+) -> tuple[Trace, TraceFlow]:
     from attnviz.analysis.contributions import STAGES
+    from attnviz.analysis.flow import flow_of
 
     content = read_input(None if text is None else [text], texts.ids)
     model = load(stack)
-    weighted = method == "contributions"
-    trace = record_source(
-        model,
-        content,
-        texts,
-        STAGES if weighted else ("weights",),
-        Selection(),
-        hidden_states=weighted,
-        fingerprint=fingerprint,
+    weighted = ask.method == "contributions"
+    stages = STAGES if weighted else ("weights",)
+    prepared = prepare_source(model, content, texts, stages, Selection(), memory=long.budget)
+    if prepared.summaries is not None:
+        return _stream(prepared, ask, fingerprint)
+    trace = run_prepared(prepared, hidden_states=weighted, fingerprint=fingerprint)
+    result = flow_of(
+        trace,
+        model.transformer,
+        method=ask.method,
+        last_layer=ask.layer,
+        absolute=ask.absolute,
     )
-    return trace, model.transformer
+    return trace, result
+
+
+def _stream(prepared: Prepared, ask: _Question, fingerprint: bool) -> tuple[Trace, TraceFlow]:
+    """Of an input whose matrices would take too much memory."""
+    from attnviz.analysis.streamed_flow import (
+        FlowRecorder,
+        Pass,
+        last_place,
+        output_flows,
+        streamed_flow,
+    )
+
+    lengths = {name: len(tokens) for name, tokens in prepared.streams.items()}
+    if ask.method == "contributions":
+        raise AttnvizError(
+            f"contributions of {max(lengths.values())} tokens need every weight of every head at "
+            "once, more than --memory allows",
+            "--method rollout is computed in groups of tokens; or shorten the text",
+        )
+    sites = prepared.plan.sites
+    last = last_place(sites, ask.layer)
+    outputs = next(site.queries for site in reversed(sites) if site.id.block == last[0])
+    place = None if ask.token is None else _place(ask.token, prepared.streams[outputs])
+    recorder = FlowRecorder(lengths, last)
+    trace = run_prepared(
+        prepared, hidden_states=place is not None, fingerprint=fingerprint, recorder=recorder
+    )
+    output = None
+    if place is not None:
+        done = Pass(prepared.model.transformer, prepared.inputs, trace.hidden_states)
+        with progress("flow") as bar:
+            output = place, output_flows(done, [place], last, bar)
+    result = streamed_flow(recorder, output, last_layer=ask.layer, absolute=ask.absolute)
+    return trace, result

@@ -12,9 +12,9 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.figure_options import FigureOptions
-from attnviz.cli.inputs import run_prepared
+from attnviz.cli.inputs import run_prepared, usual_summary
 from attnviz.cli.loading import load
-from attnviz.cli.options import MODEL, ModelInput, Selected, group
+from attnviz.cli.options import MODEL, LongInputs, ModelInput, Selected, group
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread, whole_numbers
 from attnviz.errors import AttnvizError
@@ -23,6 +23,7 @@ from attnviz.tokens import label
 
 if TYPE_CHECKING:
     from attnviz.models.model import Model
+    from attnviz.models.run.prepare import Prepared
     from attnviz.models.vision.images import Pixels
     from attnviz.nn.types import Array
     from attnviz.views.kinds import View
@@ -55,6 +56,7 @@ def image(
     ctx: typer.Context,
     vision: VisionInput,
     selected: Selected,
+    long: LongInputs,
     out: FigureOptions,
     file: Annotated[Path, typer.Argument(help="PNG, JPEG, GIF, …", metavar="FILE")],
     patch: Annotated[
@@ -80,10 +82,13 @@ def image(
 
     selection = selected.selection
     loaded = load(vision)
-    prepared = prepare(loaded, image=file, select=selection)
+    prepared = prepare(
+        loaded, image=file, select=selection, memory=long.budget, summaries=usual_summary
+    )
     pixels = prepared.pixels
     assert pixels is not None
     query = _query(patch, pixels.grid)
+    prepared = _with_row(prepared, query)
     trace = run_prepared(prepared, logits=True, fingerprint=out.wants_data)
     probabilities = class_probabilities(trace)
     reason = _reason(vision.model or DEFAULT, loaded, pixels, probabilities, saliency)
@@ -109,6 +114,19 @@ class _Reason(NamedTuple):
 
     views: Sequence[View] = ()
     values: Array | None = None
+
+
+def _with_row(prepared: Prepared, query: int) -> Prepared:
+    """The same; where matrices are too large, the weights of this query are kept as they are."""
+    import numpy as np
+
+    from attnviz.nn.tile_readers import Block
+
+    plan = prepared.summaries
+    if plan is None:
+        return prepared
+    plan = replace(plan, block=lambda _, read: Block(np.array([query]), np.arange(read.n_k)))
+    return replace(prepared, summaries=plan)
 
 
 def _query(patch: str, grid: tuple[int, int]) -> int:

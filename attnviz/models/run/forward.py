@@ -17,6 +17,7 @@ from attnviz.models.run.finite import is_finite, no_float_warnings
 from attnviz.models.run.inputs import Text
 from attnviz.models.run.prepare import Prepared, prepare
 from attnviz.nn.masks import Mask
+from attnviz.nn.multi_head import Recorder
 from attnviz.nn.site import Site
 from attnviz.nn.stages import StageKeeper
 from attnviz.nn.types import Array
@@ -109,16 +110,19 @@ def forward(
     logits: bool = False,
     fingerprint: bool = True,
     progress: Progress | None = None,
+    recorder: Recorder | None = None,
 ) -> Trace:
-    """One pass over what was prepared; for the arguments see `run`."""
+    """One pass over what was prepared; for the arguments see `run`. With a recorder of the
+    caller's own, the trace has no records."""
     model, source, stages = prepared.model, prepared.streams["source"], prepared.stages
     masked = _masked_positions(model, source)
     kept = [*stages, "mask"] if stages else []
-    recorder = TraceRecorder(kept, prepared.select, prepared.summaries)
+    own = TraceRecorder(kept, prepared.select, prepared.summaries)
+    reads = recorder or own
     output = model.transformer(
         prepared.inputs["source"],
         prepared.inputs.get("target"),
-        recorder=_Counted(recorder, len(prepared.plan.sites), progress) if progress else recorder,
+        recorder=_Counted(reads, len(prepared.plan.sites), progress) if progress else reads,
         hidden_states=hidden_states,
         logits=logits or bool(masked) or model.task in ("tag", "classify"),
     )
@@ -129,7 +133,7 @@ def forward(
     trace = Trace(
         model=describe(model, fingerprint, n_token, notes),
         streams=_tagged(model, prepared.streams, output.logits),
-        records=recorder.records(),
+        records=own.records(),
         hidden_states={
             name: [read_only(state) for state in states]
             for name, states in output.hidden_states.items()
@@ -205,7 +209,7 @@ def describe(
 class _Counted:
     """Passes attentions on to a recorder and counts them."""
 
-    def __init__(self, recorder: TraceRecorder, total: int, progress: Progress) -> None:
+    def __init__(self, recorder: Recorder, total: int, progress: Progress) -> None:
         self._recorder, self._total, self._progress = recorder, total, progress
         self._done = 0
 

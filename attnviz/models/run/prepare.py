@@ -97,7 +97,8 @@ def prepare(
         streams, notes = _read(model, text, pair, target)
         pixels = None
     elif text is pair is target is None:
-        pixels = _pixels(model, image, stages, select)
+        may_stream = memory is not None and summaries is not None
+        pixels = _pixels(model, image, () if may_stream else stages, select)
         streams, notes = {"source": pixels.tokens}, pixels.notes
     else:
         raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
@@ -120,7 +121,7 @@ def _pixels(
     stages: Sequence[str],
     select: Selection | None,
 ) -> Pixels:
-    """The image, read if there is memory for the tokens that it becomes."""
+    """The image, read if there is memory for these stages of the tokens that it becomes."""
     if not isinstance(image, str | Path | np.ndarray):
         return image
 

@@ -150,6 +150,48 @@ def test_bad_input(call, tmp_path):
         assert done.err.count("\n") == 2
 
 
+class TestLong:
+    """Past the budget of memory, tokens are put together in groups."""
+
+    TEXT = "abcdefg" * 10 + "aba"
+
+    def test_groups_and_one_output_in_full(self, call):
+        content, arrays = found(call, self.TEXT, "-m", "induction", "--memory", "1KB",
+                                "--token", "-2", "--absolute")  # fmt: skip
+        _, whole = found(call, self.TEXT, "-m", "induction", "--absolute")
+        shares, n = whole["source/shares"], 74
+        assert content["steps"] == {"source": 2}
+        sums = shares @ (np.arange(n)[:, None] // 2 == np.arange(37))
+        np.testing.assert_allclose(arrays["source/shares"], (sums[::2] + sums[1::2]) / 2, atol=1e-6)
+        assert content["output"] == n - 2
+        np.testing.assert_allclose(arrays["source/output"], shares[[-2]], atol=1e-6)
+
+    def test_what_is_said(self, call):
+        long = call("flow", self.TEXT, "-m", "induction", "--memory", "1KB", "--token", "-2")
+        assert (long.code, long.err) == (0, "")
+        words = " ".join(long.out.split())
+        assert "each group of tokens as a whole" in words
+        assert "each cell: 2 × 2 of 74 × 74" in words
+        assert "what output 72 " in words
+        (listed,) = [line for line in long.out.splitlines() if line.startswith("the largest")]
+        short = call("flow", self.TEXT, "-m", "induction", "--token", "-2").out
+        assert long.out.partition(listed)[2] == short.partition(listed)[2]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--method", "contributions"), "contributions of 74 tokens need every weight"),
+            (("--layer", "9"), "there is no layer 9"),
+            (("--token", "74"), "there is no output 74"),
+        ],
+    )
+    def test_bad_input(self, call, arguments, message):
+        done = call("flow", self.TEXT, "-m", "induction", "--memory", "1KB", *arguments)
+        assert done.code == 2
+        assert message in done.err
+        assert done.err.count("\n") == 2
+
+
 def test_the_process(cli):
     done = cli("flow", "I saw a saw", "--method", "contributions")
     assert (done.returncode, done.stderr) == (0, b"")

@@ -186,6 +186,18 @@ def test_a_backbone(call, vit):
     assert "no classifier" in done.err
 
 
+@pytest.mark.parametrize("arguments", [(), ("--patch", "2,1"), ("-s", "L1.H2,H0")])
+def test_where_matrices_are_too_large_the_picture_is_the_same(call, vit, arguments):
+    whole = call("image", "photo.png", "-m", "vit", *arguments, "-o", "whole.csv")
+    short = call("image", "photo.png", "-m", "vit", *arguments, "--memory", "1B", "-o", "short.csv")
+    assert (whole.code, short.code) == (0, 0)
+    with open("whole.csv", encoding="utf-8") as one, open("short.csv", encoding="utf-8") as other:
+        tables = [list(csv.DictReader(file)) for file in (one, other)]
+    values = [[float(row.pop("value")) for row in table] for table in tables]
+    assert tables[0] == tables[1]
+    np.testing.assert_allclose(*values, atol=1e-6)
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_it_fits_the_screen(call, vit, width):
     for color in ("always", "never"):
