@@ -10,6 +10,7 @@ from attnviz.cli.options import OutputOptions, group
 from attnviz.errors import AttnvizError
 from attnviz.files import check_writable
 from attnviz.render import is_picture, picture_formats
+from attnviz.render.importing import import_matplotlib
 from attnviz.render.style import FigureStyle
 
 FIGURES = "Figures"
@@ -119,6 +120,7 @@ class FigureOptions(OutputOptions):
         if self.transparent and any(p.suffix.lower() in (".jpg", ".jpeg") for p in targets):
             raise AttnvizError("--transparent: a JPEG has a background", "FILE.png or FILE.webp")
         if style.cmap or style.font or style.sheet:
+            import_matplotlib()
             from attnviz.render.figure.settings import check
 
             check(style)

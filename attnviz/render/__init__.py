@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnviz.registry import ModuleRegistry
+from attnviz.render.importing import import_matplotlib
 from attnviz.render.style import PLAIN, FigureStyle
 
 if TYPE_CHECKING:
@@ -36,5 +37,9 @@ def render(
     """
     module = FORMATS[suffix]
     rendered: tuple[bytes, tuple[str, ...]]
-    rendered = module.render(views, style) if is_picture(suffix) else module.render(views)
+    if is_picture(suffix):
+        import_matplotlib()
+        rendered = module.render(views, style)
+    else:
+        rendered = module.render(views)
     return rendered

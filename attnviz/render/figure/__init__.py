@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from matplotlib import rcParams
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from attnviz.errors import AttnvizError
 from attnviz.render.figure.boxes import GAP, MARGIN, Box, Page, Room, lay_out
+from attnviz.render.figure.canvas import Canvas
 from attnviz.render.figure.curves import curves_box
 from attnviz.render.figure.fonts import families, without_true_type
 from attnviz.render.figure.grid import grid_box
@@ -73,7 +73,7 @@ def draw(
         if outlines:
             rcParams["pdf.fonttype"] = rcParams["ps.fonttype"] = 3
         page, placed = page_of(views, style)
-        FigureCanvasAgg(page.figure)
+        Canvas(page.figure)
         dots = _dots(style, format, page)
         for box, x, y in placed:
             box.draw(page, x, y)

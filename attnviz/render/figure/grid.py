@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
 from attnviz.errors import AttnvizError
 from attnviz.language import say
+from attnviz.nn.types import Array
 from attnviz.render.figure.bar import BAR_SPACE, colour_bar
 from attnviz.render.figure.boxes import Box, Page, Room, left_to_right
 from attnviz.render.figure.colours import pixels, token_colour
@@ -274,14 +277,11 @@ def draw_grid(axes: Axes, plan: Plan) -> None:
     for panel in plan.panels:
         x, y = plan.corner(panel.row, panel.column)
         n_row, n_column = panel.heatmap.values.shape
-        right, bottom = x + n_column * plan.cell[0], y + n_row * plan.cell[1]
-        extent = (x, right, bottom, y)
-        colours = pixels(panel.heatmap)
-        axes.imshow(colours, aspect="auto", extent=extent)
-        frames.append(Rectangle((x, y), right - x, bottom - y))
+        frames.append(Rectangle((x, y), n_column * plan.cell[0], n_row * plan.cell[1]))
         if panel.name:
             place = y - 0.04 - (_top_labels(plan) if panel.row == 0 else 0)
             _write(axes, x, place, panel.name, va="bottom")
+    _draw_cells(axes, plan)
     outline = PatchCollection(frames, facecolor="none", edgecolor="0.6", linewidth=0.5)
     axes.add_collection(outline).set_clip_on(False)
     _name(axes, plan)
@@ -289,6 +289,35 @@ def draw_grid(axes: Axes, plan: Plan) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
+
+
+def _draw_cells(axes: Axes, plan: Plan) -> None:
+    """The cells of all panels as one picture with nothing between them; each panel's cells as one
+    where a format takes cells rather than pixels."""
+    if rcParams["image.interpolation"] == "none":
+        for panel in plan.panels:
+            x, y = plan.corner(panel.row, panel.column)
+            n_row, n_column = panel.heatmap.values.shape
+            extent = (x, x + n_column * plan.cell[0], y + n_row * plan.cell[1], y)
+            axes.imshow(pixels(panel.heatmap), aspect="auto", extent=extent)
+        return
+    n_row, n_column = _shape(plan.panels)
+    cells = np.zeros((plan.n_row, n_row + 1, plan.n_column, n_column + 1, 4), np.uint8)
+    for panel in plan.panels:
+        colours = pixels(panel.heatmap)
+        cells[panel.row, : len(colours), panel.column, : colours.shape[1]] = colours
+    joined = cells.reshape(plan.n_row * (n_row + 1), plan.n_column * (n_column + 1), 4)
+    axes.pcolorfast(
+        _edges(plan.n_column, n_column, plan.cell[0], GAP),
+        _edges(plan.n_row, n_row, plan.cell[1], plan.gap),
+        joined[:-1, :-1],
+    )
+
+
+def _edges(n_panel: int, n_cell: int, cell: float, gap: float) -> Array:
+    """Where cells begin, and the gaps after each panel's; and where the last one ends."""
+    starts = np.arange(n_panel) * (n_cell * cell + gap)
+    return np.asarray(starts[:, None] + cell * np.arange(n_cell + 1)).ravel()
 
 
 def _top_labels(plan: Plan) -> float:
