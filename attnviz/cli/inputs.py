@@ -7,6 +7,7 @@ import stat
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from attnviz.tokens import Tokens
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
+    from attnviz.trace.spans import Zoom
     from attnviz.trace.summary import SummaryPlan
 
 LARGE = 1 << 30
@@ -232,6 +234,20 @@ def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
     from attnviz.trace.summary import SummaryPlan
 
     return SummaryPlan()
+
+
+def plan_summary(zoom: Zoom) -> PlanSummaries:
+    """The same, with the weights of some rows and keys as they are."""
+
+    def plan(streams: Mapping[str, Tokens]) -> SummaryPlan:
+        usual = usual_summary(streams)
+        if not zoom:
+            return usual
+        return replace(
+            usual, block=lambda site, _: zoom.block(streams[site.queries], streams[site.keys])
+        )
+
+    return plan
 
 
 def check_known(model: Model, tokens: Tokens) -> None:

@@ -23,6 +23,7 @@ from attnviz.memory import BUDGET, parse_size
 from attnviz.models.build.stack import FIELDS
 from attnviz.render import FORMATS, is_picture
 from attnviz.trace.selection import Selection, parse_selection
+from attnviz.trace.spans import Zoom, parse_span
 
 SHOW = "What is shown"
 WRITE = "Where it goes"
@@ -402,6 +403,33 @@ class LookOptions(Selected):
 
 
 @group
+class Zoomed:
+    """Which part of the matrices is looked at."""
+
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Some queries: -1, 4-9, 120-, last; ^special leaves out",
+            rich_help_panel=SHOW,
+        ),
+    ] = None
+    keys: Annotated[
+        str | None,
+        typer.Option("--keys", "--cols", help="Some keys, the same way", rich_help_panel=SHOW),
+    ] = None
+
+    def __post_init__(self) -> None:
+        _ = self.zoom  # what cannot be read is refused before the work
+
+    @property
+    def zoom(self) -> Zoom:
+        return Zoom(
+            None if self.rows is None else parse_span(self.rows, "--rows"),
+            None if self.keys is None else parse_span(self.keys, "--keys"),
+        )
+
+
+@group
 class ShowOptions(LookOptions):
     """What of the attention is shown, and how weights become colours."""
 
@@ -452,7 +480,7 @@ else:
     _MODEL = typer.Option(
         "-m",
         "--model",
-        help=f"{MODEL} (default: tagger)",
+        help="tagger, any of `attnviz models`, org/name, folder or .gguf",
     )
     _ANNOTATIONS = {
         "model": Annotated[str | None, _MODEL],

@@ -30,8 +30,8 @@ from attnviz.nn.transformer import Block, Sublayer, Transformer
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.selection import Head
-from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Value
+from attnviz.views.matrices import token_axis
 
 TITLE = "One block: attention mixes the words, the feed-forward net does not"
 QUESTION = "Which part of a block lets words hear one another?"

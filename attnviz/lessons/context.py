@@ -17,8 +17,8 @@ from attnviz.nn.types import Array
 from attnviz.tokens import label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import parse_selection
-from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Table, View
+from attnviz.views.matrices import token_axis
 
 TITLE = "I saw a saw: the words around a word decide what it is"
 QUESTION = "How does a word get its meaning from its neighbours?"

@@ -25,8 +25,8 @@ from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
-from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Heatmap, Scale, Table
+from attnviz.views.matrices import token_axis
 
 TITLE = "Embedding: from words to vectors and back"
 QUESTION = "How do words become vectors, and vectors words?"

@@ -39,8 +39,8 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head
-from attnviz.views.attention import token_axis
 from attnviz.views.kinds import Curves, Grid, Heatmap, Table, View, indices
+from attnviz.views.matrices import token_axis
 from attnviz.views.sentences import look_sentence
 
 TITLE = "Heads: looking at several things at once"

@@ -25,8 +25,9 @@ from attnviz.tokens import Tokens
 from attnviz.trace.generation import Generated
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
-from attnviz.views.attention import head_heatmap, token_axis
+from attnviz.views.attention import head_heatmap
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Links, Table, Text
+from attnviz.views.matrices import token_axis
 
 TITLE = "Three attentions in one translation"
 QUESTION = "Encoder and decoder: who looks at whom?"

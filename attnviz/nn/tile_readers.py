@@ -70,6 +70,9 @@ class ExactBlock:
         self._index = {head: i for i, head in enumerate(heads)}
         self.weights = np.zeros((len(heads), len(block.rows), len(block.keys)), inputs.v.dtype)
         """[n_head, n_row, n_key]"""
+        masked = inputs.mask.reasons(inputs.q_pos[block.rows], inputs.k_pos[block.keys])
+        self.masked = masked if masked.any() else None
+        """[n_row, n_key] or [n_head, n_row, n_key]: see `Mask.reasons`."""
 
     def fork(self) -> Self:
         return self  # threads have different rows, and write to different places

@@ -16,7 +16,7 @@ from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 from attnviz.nn.site import RecordId, Site
-from attnviz.nn.stages import STAGES
+from attnviz.nn.stages import MATRICES, STAGES
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.selection import parse_selection
@@ -64,6 +64,8 @@ class Record:
     def __repr__(self) -> str:
         """What it is and the shapes of what was kept; never the numbers."""
         kept = ", ".join(f"{name} {list(array.shape)}" for name, array in self.kept().items())
+        if self.summary is not None:
+            kept = ", ".join(filter(None, (repr(self.summary), kept)))
         head = "" if self.site.head is None else f".H{self.site.head}"
         return f"<Record {self.id}{head}: {kept or 'nothing kept'}>"
 
@@ -105,6 +107,13 @@ class Record:
         if name not in ARRAYS:
             raise AttnvizError(f"unknown stage: {name!r}", f"known: {', '.join(STAGES)}")
         array: Array | None = getattr(self, name)
+        if array is None and self.summary is not None and name in (*MATRICES, "mask"):
+            n_q, n_k = self.summary.shape
+            raise AttnvizError(
+                f"{self.id}: {n_q} × {n_k} {name} a head were too large to be kept; there is "
+                "their summary",
+                "--rows 0-40 --keys 0-40 gives weights as they are, --memory 8GB keeps all",
+            )
         if array is None:
             raise AttnvizError(
                 f"{self.id}: the stage {name!r} was not kept",
@@ -133,7 +142,9 @@ class Record:
             return array[..., first : first + 1, :, :]
 
         site = replace(self.site, n_head=1, n_kv_head=1, head=number)
-        return Record.of(site, {name: part(name, array) for name, array in self.kept().items()})
+        summary = None if self.summary is None else self.summary.head(number)
+        kept = {name: part(name, array) for name, array in self.kept().items()}
+        return Record.of(site, kept, summary)
 
     def reasons(self) -> Array | None:
         """Why cells are masked: [n_q, n_k] or [n_head, n_q, n_k], 0 = visible,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
 from attnviz.nn.streaming import Inputs, TileReader
 from attnviz.nn.tile_readers import Block, ExactBlock, PooledMaps, ReadAll
@@ -58,8 +59,47 @@ class Summary:
     """[n_key]: the keys of `block`."""
     block: Array | None = None
     """[n_head, n_row, n_key]: weights as they are."""
+    block_masked: Array | None = None
+    """[n_row, n_key] or [n_head, n_row, n_key]: why cells of `block` are masked: 0 = visible,
+    i = the i-th of the site's rules counted from 1. None if nothing is masked."""
     statistics: Mapping[str, Array] = field(default_factory=dict)
     """By name, [n_head, …]."""
+
+    def __repr__(self) -> str:
+        """What it holds; never the numbers."""
+        n_q, n_k = self.shape
+        _, *cells = self.total.shape
+        block = "" if self.block is None else f", block {list(self.block.shape)}"
+        return (
+            f"<Summary of {len(self.heads)} heads of {n_q} × {n_k} weights: maps of "
+            f"{cells[0]} × {cells[1]} cells{block}, {len(self.statistics)} statistics>"
+        )
+
+    def head(self, number: int) -> Summary:
+        """Of one head alone, as the head 0 of a record that has no other; arrays are views.
+
+        Raises AttnvizError if the head was not asked for.
+        """
+        if number not in self.heads:
+            known = ", ".join(f"H{head}" for head in self.heads)
+            raise AttnvizError(
+                f"nothing is kept of head {number}", f"there are {known}; -s selects others"
+            )
+        at = self.heads.index(number)
+
+        def part(array: Array | None) -> Array | None:
+            return None if array is None or array.ndim < 3 else array[at : at + 1]
+
+        masked = self.block_masked
+        return replace(
+            self,
+            heads=(0,),
+            total=self.total[at : at + 1],
+            largest=self.largest[at : at + 1],
+            block=part(self.block),
+            block_masked=masked if masked is None or masked.ndim < 3 else part(masked),
+            statistics={name: each[at : at + 1] for name, each in self.statistics.items()},
+        )
 
 
 class Summariser:
@@ -88,5 +128,6 @@ class Summariser:
             rows=None if block is None else block.block.rows,
             keys=None if block is None else block.block.keys,
             block=None if block is None else block.weights,
+            block_masked=None if block is None else block.masked,
             statistics={} if statistics is None else dict(statistics.statistics()),
         )

@@ -10,17 +10,16 @@ import numpy as np
 from attnviz.analysis.checks import findings
 from attnviz.analysis.informative import HeadInformation, choose_heads, information_of_heads
 from attnviz.analysis.looks import head_looks
-from attnviz.analysis.visibility import empty_rows
 from attnviz.errors import AttnvizError
 from attnviz.language import say, to_say
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head, Selection
+from attnviz.trace.spans import Zoom
 from attnviz.views.head_map import information_maps
 from attnviz.views.kinds import (
     WEIGHTS,
-    Axis,
     Grid,
     Heatmap,
     Line,
@@ -29,7 +28,9 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
+from attnviz.views.matrices import WHOLE, matrix_of
 from attnviz.views.numbers import short
+from attnviz.views.pooling import pooling_notes
 from attnviz.views.sentences import focus_sentence, look_phrase, look_sentence
 
 By = Literal["all", "row", "head", "log"]
@@ -60,6 +61,7 @@ def attention_views(
     by: By = "all",
     stats: bool = False,
     every_head: bool = False,
+    zoom: Zoom = WHOLE,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[View]:
     """The model and tokens, an overview of the selected heads, and some of them as matrices:
@@ -68,6 +70,7 @@ def attention_views(
     Args:
         top: with None as many as a screen has room for, `TOP` at least.
         stats: the numbers behind the sentences, too.
+        zoom: the rows and keys that are drawn.
         every_head: an overview has a panel for each head, however many there are: for a page.
     """
     if stage not in MATRIX_STAGES:
@@ -77,19 +80,21 @@ def attention_views(
         return [header(trace)]
     records = [record for record in trace if selection.covers(record)]
     for record in records:
-        record.stage(stage)
+        matrix_of(trace, record, selection.heads(record)[0], stage, zoom)
     scale = stage_scale(records, stage, by)
     needed = TOP if top is None else top
     chosen = choose_heads(records, selection, MOST_HEADS if top is None else top, progress)
     views: list[View] = [header(trace)]
     if len(chosen.heads) > 1 or not chosen.are_all:
-        grids = overviews(trace, records, selection, stage, scale, chosen.information, every_head)
+        grids = overviews(
+            trace, records, selection, stage, scale, chosen.information, every_head, zoom
+        )
         views += grids if chosen.are_all else _with_choice(grids, len(chosen.heads))
     sentences = head_sentences(trace, [Head(head.id, head.head) for head in chosen.heads])
     for number, head in enumerate(chosen.heads):
         sentence, brief = sentences[number]
         notes = _information_notes(head) if stats else ()
-        drawn = head_heatmap(trace, trace[head.id], head.head, stage, scale, notes)
+        drawn = head_heatmap(trace, trace[head.id], head.head, stage, scale, notes, zoom)
         views.append(
             drawn._replace(
                 heading=head_title(trace, Head(head.id, head.head), stage),
@@ -222,16 +227,12 @@ def unknown_line(tokens: Tokens) -> str:
     return words + (" " + say("and {n} more", n=rest) if rest > 0 else "")
 
 
-def token_axis(name: str, tokens: Tokens) -> Axis:
-    special = frozenset(tokens.special)
-    return Axis(say(name), tokens.labels, special=special, spans=tuple(tokens.spans.items()))
-
-
 def stage_scale(records: Sequence[Record], stage: str, by: By = "all") -> Scale:
     """0 to 1 for weights, around 0 for scores: the same for all heads that are shown."""
     if stage != "weights":
         return around_zero(*(record.stage(stage) for record in records))
-    largest = max(_largest(record.stage("weights")) for record in records)
+    kept = (record.weights for record in records if record.weights is not None)
+    largest = max((_largest(weights) for weights in kept), default=0.0)
     if by == "all" and largest > 1.01:  # these are no weights: a true scale all the same
         return Scale(0.0, largest)
     return Scale(WEIGHTS.low, WEIGHTS.high, "sequential", by)
@@ -249,33 +250,35 @@ def head_heatmap(
     stage: str,
     scale: Scale,
     notes: tuple[str, ...] = (),
+    zoom: Zoom = WHOLE,
 ) -> Heatmap:
-    """One matrix of one head, [n_q, n_k]."""
-    reasons = record.reasons()
-    if reasons is not None and reasons.ndim == 3:
-        reasons = reasons[head]
-    empty = () if stage != "weights" else _empty_rows_note(record, head, scale)
-    return Heatmap(
+    """One matrix of one head: [n_q, n_k], or the part of it that is zoomed into; of a summary its
+    map."""
+    matrix = matrix_of(trace, record, head, stage, zoom)
+    shown = Heatmap(
         name=f"{_short(trace, record)}.H{head}-{stage}",
         title=f"{record.id} L{record.layer}.H{head} · {stage}",
-        values=record.stage(stage)[head],
-        rows=token_axis(to_say("query"), trace.streams[record.queries]),
-        columns=token_axis(to_say("key"), trace.streams[record.keys]),
+        values=matrix.values,
+        rows=matrix.rows,
+        columns=matrix.columns,
         scale=scale,
-        masked=reasons if stage != "scores" else None,
-        reasons=record.site.mask,
-        notes=(*notes, *empty),
+        masked=matrix.masked if stage != "scores" else None,
+        reasons=matrix.reasons,
         pooling="mass" if stage == "weights" else "mean",
         what=say(STAGES.get(stage, stage)),
-        details=_details(record, head, stage),
+        details=_details(trace, record, head, stage, zoom),
     )
+    empty = _empty_rows_note(shown) if stage == "weights" else ()
+    return shown._replace(notes=(*matrix.notes, *notes, *empty, *pooling_notes(shown)))
 
 
-def _details(record: Record, head: int, stage: str) -> tuple[tuple[str, Array], ...]:
+def _details(
+    trace: Trace, record: Record, head: int, stage: str, zoom: Zoom
+) -> tuple[tuple[str, Array], ...]:
     """The scores behind weights, where they were kept."""
     if stage != "weights" or record.scores is None:
         return ()
-    return ((say("score"), record.scores[head]),)
+    return ((say("score"), matrix_of(trace, record, head, "scores", zoom).values),)
 
 
 def _short(trace: Trace, record: Record) -> str:
@@ -292,6 +295,7 @@ def overviews(
     scale: Scale,
     information: Sequence[HeadInformation] = (),
     every_head: bool = False,
+    zoom: Zoom = WHOLE,
 ) -> Sequence[View]:
     """Layers × heads for each block and kind: a grid of panels, or of more than `MAX_PANELS`
     heads one number each, made of what is known of them already, unless every head is wanted."""
@@ -300,11 +304,16 @@ def overviews(
         information = information or information_of_heads(records, selection)
         if any(np.isfinite(each.max_entropy) for each in information):  # else no query has a choice
             return information_maps(information)
-    return _grids(trace, records, selection, stage, scale)
+    return _grids(trace, records, selection, stage, scale, zoom)
 
 
 def _grids(
-    trace: Trace, records: Sequence[Record], selection: Selection, stage: str, scale: Scale
+    trace: Trace,
+    records: Sequence[Record],
+    selection: Selection,
+    stage: str,
+    scale: Scale,
+    zoom: Zoom,
 ) -> list[Grid]:
     grids = []
     groups: dict[tuple[str, str], list[Record]] = {}
@@ -314,7 +323,7 @@ def _grids(
         heads = sorted({head for record in members for head in selection.heads(record)})
         panels = tuple(
             tuple(
-                head_heatmap(trace, record, head, stage, scale)
+                head_heatmap(trace, record, head, stage, scale, zoom=zoom)
                 if head in selection.heads(record)
                 else None
                 for head in heads
@@ -371,13 +380,15 @@ def _information_notes(head: HeadInformation) -> tuple[str, ...]:
     return (focus, spread, information)
 
 
-def _empty_rows_note(record: Record, head: int, scale: Scale) -> tuple[str, ...]:
+def _empty_rows_note(heatmap: Heatmap) -> tuple[str, ...]:
     """A row that is all zero must not look like one that was scaled."""
-    rows = empty_rows(record, head) if scale.by == "row" else []
-    if not rows:
+    if heatmap.scale.by != "row":
+        return ()
+    rows = np.flatnonzero((heatmap.values == 0).all(-1))
+    if not rows.size:
         return ()
     more = " " + say("and {n} more", n=len(rows) - 8) if len(rows) > 8 else ""
-    shown = ", ".join(map(str, rows[:8]))
+    shown = ", ".join(heatmap.rows.index(int(row)) for row in rows[:8])
     return (say("all zero, not scaled: row {rows}", rows=shown) + more,)
 
 

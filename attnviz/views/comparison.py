@@ -10,7 +10,7 @@ from attnviz.analysis.comparison import SEED, Sharpness, Variant
 from attnviz.language import say, to_say
 from attnviz.nn.scores import SCORES
 from attnviz.trace.record import Record, Trace
-from attnviz.views.attention import header, token_axis
+from attnviz.views.attention import header
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
@@ -23,6 +23,7 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
+from attnviz.views.matrices import token_axis
 
 
 def comparison_views(

@@ -11,7 +11,7 @@ from attnviz.analysis.encoding import Check, Embedded, Positions, Rotation
 from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
-from attnviz.views.attention import marks_lines, token_axis, tokens_line
+from attnviz.views.attention import marks_lines, tokens_line
 from attnviz.views.kinds import (
     Axis,
     Curves,
@@ -27,6 +27,7 @@ from attnviz.views.kinds import (
     indices,
     verdicts,
 )
+from attnviz.views.matrices import token_axis
 
 CURVES = 4
 NUMBERS = 6

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attnviz.errors import AttnvizError
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Selection
+from attnviz.trace.spans import Zoom
 from attnviz.views.attention import (
     MATRIX_STAGES,
     By,
@@ -15,10 +16,15 @@ from attnviz.views.attention import (
     stage_scale,
 )
 from attnviz.views.kinds import View
+from attnviz.views.matrices import WHOLE, matrix_of
 
 
 def head_pictures(
-    trace: Trace, selection: Selection, stage: str = "weights", by: By = "all"
+    trace: Trace,
+    selection: Selection,
+    stage: str = "weights",
+    by: By = "all",
+    zoom: Zoom = WHOLE,
 ) -> Sequence[View]:
     """One head as a matrix; of several a grid for each block and kind of attention.
 
@@ -33,8 +39,8 @@ def head_pictures(
     if not heads:
         return []
     for record in records:
-        record.stage(stage)
+        matrix_of(trace, record, selection.heads(record)[0], stage, zoom)
     scale = stage_scale(records, stage, by)
     if len(heads) == 1:
-        return [head_heatmap(trace, *heads[0], stage, scale)]
-    return overviews(trace, records, selection, stage, scale)
+        return [head_heatmap(trace, *heads[0], stage, scale, zoom=zoom)]
+    return overviews(trace, records, selection, stage, scale, zoom=zoom)

@@ -7,9 +7,10 @@ import numpy as np
 from attnviz.analysis.flow import Flow, TraceFlow
 from attnviz.language import say, to_say
 from attnviz.trace.record import Trace
-from attnviz.views.attention import By, header, token_axis
+from attnviz.views.attention import By, header
 from attnviz.views.heads import CAVEAT
 from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Table, Text, Value, View
+from attnviz.views.matrices import token_axis
 from attnviz.views.pooling import pooling_notes
 
 LISTED = 10

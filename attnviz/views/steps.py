@@ -10,7 +10,7 @@ from attnviz.language import say, to_say
 from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
-from attnviz.views.attention import head_heatmap, header, token_axis
+from attnviz.views.attention import head_heatmap, header
 from attnviz.views.kinds import (
     WEIGHTS,
     Axis,
@@ -23,6 +23,7 @@ from attnviz.views.kinds import (
     around_zero,
     indices,
 )
+from attnviz.views.matrices import token_axis
 from attnviz.views.numbers import short
 
 

@@ -12,9 +12,9 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
-from attnviz.cli.inputs import as_shown, first_head, read_inputs, record
+from attnviz.cli.inputs import as_shown, first_head, plan_summary, read_inputs, record
 from attnviz.cli.loading import load
-from attnviz.cli.options import LongInputs, ShowOptions, StackOptions, TextInput
+from attnviz.cli.options import LongInputs, ShowOptions, StackOptions, TextInput, Zoomed
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attnviz.nn.types import Array
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
+    from attnviz.trace.spans import Zoom
     from attnviz.views.kinds import View
 
 ORDER = 10
@@ -37,6 +38,7 @@ def run(
     show: ShowOptions,
     texts: TextInput,
     stack: StackOptions,
+    zoomed: Zoomed,
     long: LongInputs,
     out: FigureOptions,
     text: Annotated[
@@ -64,8 +66,7 @@ def run(
     """Show the attention of a text: its tokens, all heads, the most informative ones.
 
     attnviz run "I saw a saw"
-    attnviz run "I saw a saw" --mask causal -s L1.H0
-    attnviz run "I saw a saw" -m MODEL_FOLDER -o attention.png
+    attnviz run "I saw a saw" -m MODEL_FOLDER -s L1.H0 --rows -1 -o attention.png
     """
     if steps and mask_effect:
         raise AttnvizError("--steps and --mask-effect are two views", "choose one")
@@ -94,10 +95,11 @@ def run(
             selection,
             mask=mask,
             memory=long.budget,
+            summaries=plan_summary(zoomed.zoom),
             fingerprint=out.wants_data,
         )
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
-        report = _report(trace, selection, show, out, steps, mask_effect)
+        report = _report(trace, selection, show, zoomed.zoom, out, steps, mask_effect)
         reports.append(report._replace(about=content if isinstance(content, str) else "ids"))
     said = [content if isinstance(content, str) else None for content in inputs]
     reports[-1] = reports[-1]._replace(next=next_commands(ctx.obj, said))
@@ -108,6 +110,7 @@ def _report(
     trace: Trace,
     selection: Selection,
     show: ShowOptions,
+    zoom: Zoom,
     out: FigureOptions,
     steps: bool,
     mask_effect: bool,
@@ -131,12 +134,13 @@ def _report(
             stats=show.stats,
             progress=bar,
             every_head=out.has_page,
+            zoom=zoom,
         )
     if out.plot is None:
         return trace_report(trace, views)
     from attnviz.views.figure import head_pictures
 
-    return trace_report(trace, views, head_pictures(trace, selection, show.stage, by))
+    return trace_report(trace, views, head_pictures(trace, selection, show.stage, by, zoom))
 
 
 def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View]:

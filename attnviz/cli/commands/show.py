@@ -11,7 +11,7 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import as_shown, load_file
-from attnviz.cli.options import FileInput, ShowOptions
+from attnviz.cli.options import FileInput, ShowOptions, Zoomed
 from attnviz.cli.spread import one_of, spread
 
 ORDER = 120
@@ -24,6 +24,7 @@ app = typer.Typer(add_completion=False)
 def show(
     plain: FileInput,
     look: ShowOptions,
+    zoomed: Zoomed,
     out: FigureOptions,
     file: Annotated[
         Path, typer.Argument(help="A trace, or a .npy .npz .safetensors .json of weights.")
@@ -58,6 +59,11 @@ def show(
         by=by,
         stats=look.stats,
         every_head=out.has_page,
+        zoom=zoomed.zoom,
     )
-    drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
+    drawn = (
+        ()
+        if out.plot is None
+        else head_pictures(trace, look.selection, look.stage, by, zoomed.zoom)
+    )
     emit([trace_report(trace, views, drawn)], out)

@@ -1,0 +1,179 @@
+"""The matrix of one head as it can be drawn: all its cells, those of some rows and keys, or, where
+there are too many to be kept, sums of cells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attnviz.errors import AttnvizError
+from attnviz.language import say
+from attnviz.nn.tile_readers import Block
+from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
+from attnviz.trace.record import Record, Trace
+from attnviz.trace.spans import Zoom, span_text
+from attnviz.trace.summary import Summary
+from attnviz.views.kinds import Axis
+
+WHOLE = Zoom()
+
+
+class Matrix(NamedTuple):
+    """What a heatmap shows of one head."""
+
+    values: Array
+    """[n_row, n_key]"""
+    rows: Axis
+    columns: Axis
+    masked: Array | None
+    """[n_row, n_key]: see `Record.reasons`."""
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def matrix_of(
+    trace: Trace, record: Record, head: int, stage: str = "weights", zoom: Zoom = WHOLE
+) -> Matrix:
+    """What there is of a head's stage: exact cells where they were kept, else those of its summary.
+
+    Raises:
+        AttnvizError: the stage, or these cells, were not kept; there are no such positions.
+    """
+    queries, keys = trace.streams[record.queries], trace.streams[record.keys]
+    summary = record.summary
+    if getattr(record, stage) is not None or summary is None:
+        values, masked = record.stage(stage)[head], record.reasons()
+        if masked is not None and masked.ndim == 3:
+            masked = masked[head]
+        whole = Matrix(
+            values,
+            token_axis(say("query"), queries),
+            token_axis(say("key"), keys),
+            masked,
+            record.site.mask,
+        )
+        return _zoomed(whole, zoom.block(queries, keys), stage) if zoom else whole
+    if stage != "weights":
+        record.stage(stage)  # says why there is none
+    if head not in summary.heads:
+        summary.head(head)
+    if not zoom:
+        return _pooled(record, summary, head, queries, keys)
+    return _block(record, summary, head, zoom.block(queries, keys), queries, keys)
+
+
+def token_axis(name: str, tokens: Tokens) -> Axis:
+    special = frozenset(tokens.special)
+    return Axis(say(name), tokens.labels, special=special, spans=tuple(tokens.spans.items()))
+
+
+def part_of_axis(axis: Axis, positions: Array) -> Axis:
+    """The axis of some positions only, which keep their numbers."""
+    local = {int(position): i for i, position in enumerate(positions)}
+    first = int(positions[0])
+    follows = len(positions) == int(positions[-1]) - first + 1
+    return Axis(
+        axis.name,
+        tuple(axis.labels[position] for position in local),
+        first=first if follows else 0,
+        special=frozenset(local[p] for p in axis.special if p in local),
+        spans=tuple(
+            (name, found)
+            for name, places in axis.spans
+            if (found := tuple(local[p] for p in places if p in local))
+        ),
+        positions=() if follows else tuple(local),
+    )
+
+
+def _zoomed(whole: Matrix, block: Block, stage: str) -> Matrix:
+    cells = np.ix_(block.rows, block.keys)
+    values = whole.values[cells]
+    part = Matrix(
+        values,
+        part_of_axis(whole.rows, block.rows),
+        part_of_axis(whole.columns, block.keys),
+        None if whole.masked is None or not whole.masked[cells].any() else whole.masked[cells],
+        whole.reasons,
+    )
+    shape = len(whole.rows), len(whole.columns)
+    return part._replace(notes=zoom_notes(block, shape, values if stage == "weights" else None))
+
+
+def zoom_notes(block: Block, shape: tuple[int, int], weights: Array | None) -> tuple[str, ...]:
+    """Which rows and keys are shown of how many, and how much of the rows' weight these hold."""
+    (n_row, n_key), (n_q, n_k) = map(len, block), shape
+    parts = []
+    if n_row < n_q:
+        parts.append(say("queries {some} of 0-{last}", some=span_text(block.rows), last=n_q - 1))
+    if n_key < n_k:
+        keys = say("keys {some} of 0-{last}", some=span_text(block.keys), last=n_k - 1)
+        if weights is not None:
+            total = float(np.nansum(weights, dtype=np.float64)) / max(1, n_row)
+            keys += say(", which hold {percent} of the rows' weight", percent=f"{total:.0%}")
+        parts.append(keys)
+    return (say("shown: {parts}", parts="; ".join(parts)),) if parts else ()
+
+
+def _pooled(record: Record, summary: Summary, head: int, queries: Tokens, keys: Tokens) -> Matrix:
+    """Of each cell of the map the sum over keys, averaged over queries."""
+    at = summary.heads.index(head)
+    rows = _pooled_axis(token_axis(say("query"), queries), summary.row_step)
+    columns = _pooled_axis(token_axis(say("key"), keys), summary.key_step)
+    seen = getattr(summary, "visible", None)
+    if seen is not None and seen.ndim == 3:
+        seen = seen[at % len(seen)]
+    masked = None if seen is None or seen.all() else (seen == 0).astype(np.uint8)
+    return Matrix(
+        summary.total[at] / rows.sizes[:, None],
+        rows,
+        columns,
+        masked,
+        ("+".join(record.site.mask),) if record.site.mask else (),
+    )
+
+
+def _pooled_axis(axis: Axis, step: int) -> Axis:
+    if step == 1:
+        return axis
+    return Axis(axis.name, axis.labels[::step], step=step, end=len(axis))
+
+
+def _block(
+    record: Record, summary: Summary, head: int, wanted: Block, queries: Tokens, keys: Tokens
+) -> Matrix:
+    """Cells of the block that was kept as it is."""
+    if summary.block is None or summary.rows is None or summary.keys is None:
+        raise AttnvizError(
+            f"{record.id}: of an input this long only a summary was kept, no weights as they are",
+            "run the text itself with these --rows and --keys",
+        )
+    for name, asked, kept in (
+        ("rows", wanted.rows, summary.rows),
+        ("keys", wanted.keys, summary.keys),
+    ):
+        missing = np.setdiff1d(asked, kept)
+        if missing.size:
+            raise AttnvizError(
+                f"--{name}: {record.id} has no weights of {missing[0]}: of an input this long only "
+                f"{name} {span_text(kept)} were kept as they are",
+                f"--{name} {span_text(kept).partition(',')[0]}, or run the text itself",
+            )
+    at = summary.heads.index(head)
+    cells = np.ix_(
+        np.searchsorted(summary.rows, wanted.rows), np.searchsorted(summary.keys, wanted.keys)
+    )
+    masked = summary.block_masked
+    if masked is not None:
+        masked = (masked[at % len(masked)] if masked.ndim == 3 else masked)[cells]
+    values = summary.block[at][cells]
+    return Matrix(
+        values,
+        part_of_axis(token_axis(say("query"), queries), wanted.rows),
+        part_of_axis(token_axis(say("key"), keys), wanted.keys),
+        masked if masked is not None and masked.any() else None,
+        record.site.mask,
+        zoom_notes(wanted, summary.shape, values),
+    )
