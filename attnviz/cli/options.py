@@ -23,7 +23,9 @@ from attnviz.memory import BUDGET, parse_size
 from attnviz.models.build.stack import FIELDS
 from attnviz.render import FORMATS, is_picture
 from attnviz.trace.selection import Selection, parse_selection
-from attnviz.trace.spans import Zoom, parse_span
+
+if TYPE_CHECKING:
+    from attnviz.trace.spans import Zoom
 
 SHOW = "What is shown"
 WRITE = "Where it goes"
@@ -419,10 +421,13 @@ class Zoomed:
     ] = None
 
     def __post_init__(self) -> None:
-        _ = self.zoom  # what cannot be read is refused before the work
+        if not (self.rows is self.keys is None):
+            _ = self.zoom  # what cannot be read is refused before the work
 
     @property
-    def zoom(self) -> Zoom:
+    def zoom(self) -> "Zoom":
+        from attnviz.trace.spans import Zoom, parse_span
+
         return Zoom(
             None if self.rows is None else parse_span(self.rows, "--rows"),
             None if self.keys is None else parse_span(self.keys, "--keys"),

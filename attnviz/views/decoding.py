@@ -28,10 +28,10 @@ from attnviz.views.attention import (
     header,
     overviews,
     stage_scale,
-    token_axis,
 )
 from attnviz.views.figure import head_pictures
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Heatmap, Line, Links, Table, Text, Value, View
+from attnviz.views.matrices import token_axis
 from attnviz.views.naming import pictures
 from attnviz.views.numbers import probability_text
 

@@ -35,7 +35,6 @@ from attnviz.views.attention import (
     MAX_TOKENS,
     STAGES,
     model_line,
-    token_axis,
     tokens_line,
 )
 from attnviz.views.head_map import head_maps
@@ -49,6 +48,7 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
+from attnviz.views.matrices import token_axis
 
 ROWS = 12
 """Heads in the table; of the others the largest difference is named."""
