@@ -11,7 +11,7 @@ from attnviz.views.attention import By, header
 from attnviz.views.heads import CAVEAT
 from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Table, Text, Value, View
 from attnviz.views.matrices import token_axis
-from attnviz.views.pooling import pooling_notes
+from attnviz.views.pooling import pool_axis, pooling_notes
 
 LISTED = 10
 
@@ -46,8 +46,8 @@ def _map(trace: Trace, found: TraceFlow, stream: str) -> Heatmap:
     map = Heatmap(
         f"{method} · {_what(flow, stream)}",
         flow.shares[stream],
-        _grouped(rows, flow.steps.get(flow.outputs, 1)),
-        _grouped(columns, flow.steps.get(stream, 1)),
+        pool_axis(rows, flow.steps.get(flow.outputs, 1)),
+        pool_axis(columns, flow.steps.get(stream, 1)),
         WEIGHTS,
         out_of_reach.astype(np.uint8) if out_of_reach.any() else None,
         (say("out of reach"),),
@@ -56,13 +56,6 @@ def _map(trace: Trace, found: TraceFlow, stream: str) -> Heatmap:
         name=method if len(flow.shares) == 1 else f"{method}-{stream}",
     )
     return map._replace(notes=(*map.notes, *pooling_notes(map)))
-
-
-def _grouped(axis: Axis, step: int) -> Axis:
-    """The axis of groups of so many tokens."""
-    if step == 1:
-        return axis
-    return Axis(axis.name, axis.labels[::step], step=step, end=len(axis))
 
 
 def _of_output(trace: Trace, found: TraceFlow, token: int, by: By) -> list[View]:

@@ -16,6 +16,7 @@ from attnviz.trace.record import Record, Trace
 from attnviz.trace.spans import Zoom, span_text
 from attnviz.trace.summary import Summary
 from attnviz.views.kinds import Axis
+from attnviz.views.pooling import pool_axis
 
 WHOLE = Zoom()
 
@@ -120,8 +121,8 @@ def zoom_notes(block: Block, shape: tuple[int, int], weights: Array | None) -> t
 def _pooled(record: Record, summary: Summary, head: int, queries: Tokens, keys: Tokens) -> Matrix:
     """Of each cell of the map the sum over keys, averaged over queries."""
     at = summary.heads.index(head)
-    rows = _pooled_axis(token_axis(say("query"), queries), summary.row_step)
-    columns = _pooled_axis(token_axis(say("key"), keys), summary.key_step)
+    rows = pool_axis(token_axis(say("query"), queries), summary.row_step)
+    columns = pool_axis(token_axis(say("key"), keys), summary.key_step)
     seen = getattr(summary, "visible", None)
     if seen is not None and seen.ndim == 3:
         seen = seen[at % len(seen)]
@@ -133,12 +134,6 @@ def _pooled(record: Record, summary: Summary, head: int, queries: Tokens, keys: 
         masked,
         ("+".join(record.site.mask),) if record.site.mask else (),
     )
-
-
-def _pooled_axis(axis: Axis, step: int) -> Axis:
-    if step == 1:
-        return axis
-    return Axis(axis.name, axis.labels[::step], step=step, end=len(axis))
 
 
 def _block(

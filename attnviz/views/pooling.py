@@ -25,8 +25,8 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
     said = pooling_notes(heatmap)
     pooled = heatmap._replace(
         values=_POOLINGS[heatmap.pooling][0](heatmap, sizes, rows, columns),
-        rows=_pool_axis(heatmap.rows, rows),
-        columns=_pool_axis(heatmap.columns, columns),
+        rows=pool_axis(heatmap.rows, rows),
+        columns=pool_axis(heatmap.columns, columns),
         masked=None if masked is None else _pool_mask(masked, rows, columns),
         details=(),
     )
@@ -114,8 +114,11 @@ def _pool_mask(masked: Array, rows: int, columns: int) -> Array:
     return np.where(lowest == 0, np.uint8(0), highest)
 
 
-def _pool_axis(axis: Axis, step: int) -> Axis:
-    """Every `step`-th label; of one that was pooled before, what it stood for counts on."""
+def pool_axis(axis: Axis, step: int) -> Axis:
+    """Of groups of so many tokens, each labelled by its first; of an axis that was pooled before,
+    what it stood for counts on."""
+    if step == 1:
+        return axis
     return replace(
         axis,
         labels=axis.labels[::step],
