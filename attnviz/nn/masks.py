@@ -8,9 +8,10 @@ q_pos [n_q], k_pos [n_k] -> visible [n_q, n_k], True = visible.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from attnviz.nn.types import Array, Bool
 from attnviz.registry import Count, Entry, Registry, Size, parse_spec
 
 Rule = Callable[[Array, Array], Bool]
+
+Reach = Callable[..., tuple[float, float]]
+"""The lowest and the highest position of a query, and the rule's options -> the lowest and the
+highest position of a key that any query between them may see."""
 
 Hatch = Literal[
     "rising", "falling", "dashed", "upright", "dotted", "crossed", "gridded", "ringed", "starred"
@@ -35,12 +40,14 @@ class MaskEntry(Entry):
 
     hatch: Hatch | None = None
     """None: one that no other mask has, as long as there are any."""
+    reach: Reach | None = None
+    """Which keys queries may see at all, so that no others need be computed; None: any."""
 
 
 MASKS: Registry[MaskEntry] = Registry("mask", MaskEntry)
 
 
-@MASKS.add(hatch="rising")
+@MASKS.add(hatch="rising", reach=lambda low, high: (-math.inf, high))
 def causal(q_pos: Array, k_pos: Array) -> Bool:
     """A query sees the keys at its own position and before it.
 
@@ -49,7 +56,7 @@ def causal(q_pos: Array, k_pos: Array) -> Bool:
     return k_pos <= q_pos[:, None]
 
 
-@MASKS.add(hatch="dashed")
+@MASKS.add(hatch="dashed", reach=lambda low, high, size: (low - size + 1, high + size - 1))
 def window(q_pos: Array, k_pos: Array, *, size: Size) -> Bool:
     """A query sees the keys less than `size` positions away, itself included.
 
@@ -60,7 +67,14 @@ def window(q_pos: Array, k_pos: Array, *, size: Size) -> Bool:
     return np.asarray(np.abs(q_pos[:, None] - k_pos) < size)
 
 
-@MASKS.add(hatch="dashed")
+def _band_reach(
+    low: float, high: float, left: float | None = None, right: float | None = None
+) -> tuple[float, float]:
+    left, right = (math.inf if side is None else side for side in (left, right))
+    return low - left, high + right
+
+
+@MASKS.add(hatch="dashed", reach=_band_reach)
 def band(
     q_pos: Array, k_pos: Array, *, left: Count | None = None, right: Count | None = None
 ) -> Bool:
@@ -78,7 +92,7 @@ def band(
     return visible
 
 
-@MASKS.add(hatch="dotted")
+@MASKS.add(hatch="dotted", reach=lambda low, high, length: (-math.inf, max(high, length - 1)))
 def prefix(q_pos: Array, k_pos: Array, *, length: Count) -> Bool:
     """Causal, but every query sees the first `length` keys. Source: Raffel et al. 2020, 3.2.1.
 
@@ -87,7 +101,14 @@ def prefix(q_pos: Array, k_pos: Array, *, length: Count) -> Bool:
     return (k_pos < length) | causal(q_pos, k_pos)
 
 
-@MASKS.add(hatch="upright")
+def _documents_reach(low: float, high: float, lengths: tuple[int, ...]) -> tuple[float, float]:
+    """From where the first query's text starts to where the last one's ends."""
+    edges = [-math.inf, *np.cumsum(lengths), math.inf]
+    first, last = (np.searchsorted(edges, pos, "right") for pos in (low, high))
+    return edges[first - 1], edges[last] - 1
+
+
+@MASKS.add(hatch="upright", reach=_documents_reach)
 def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Texts of these `lengths` packed one after another do not see each other.
 
@@ -99,7 +120,7 @@ def documents(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     )
 
 
-@MASKS.add(hatch="falling")
+@MASKS.add(hatch="falling", reach=lambda low, high, lengths: (-math.inf, max(lengths) - 1))
 def padding(q_pos: Array, k_pos: Array, *, lengths: tuple[int, ...]) -> Bool:
     """Keys from the valid length on are padding.
 
@@ -146,6 +167,37 @@ class Mask:
             return None
         return functools.reduce(np.logical_and, (rule(q_pos, k_pos) for _, rule in self.rules))
 
+    def visible_part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Bool | None:
+        """`visible(q_pos, k_pos)[..., queries, keys]`, of which nothing else is computed."""
+        if not self.rules:
+            return None
+        parts = (
+            rule.part(q_pos, k_pos, queries, keys)
+            if isinstance(rule, ArrayRule)
+            else rule(q_pos[queries], k_pos[keys])
+            for _, rule in self.rules
+        )
+        return functools.reduce(np.logical_and, parts)
+
+    def reach(self, q_pos: Array, k_pos: Array) -> Callable[[slice], slice]:
+        """A function that tells for some of the queries between which keys all those lie that any
+        of them may see: slices of n_q and n_k."""
+        arrays = [rule for _, rule in self.rules if isinstance(rule, ArrayRule)]
+        reaches = [reach for _, rule in self.rules if (reach := _reach_of(rule)) is not None]
+
+        def keys_of(queries: slice) -> slice:
+            low, high = q_pos[queries].min(), q_pos[queries].max()
+            bounds = [reach(low, high) for reach in reaches]
+            lowest = max((low for low, _ in bounds), default=-math.inf)
+            highest = min((high for _, high in bounds), default=math.inf)
+            seen = (k_pos >= lowest) & (k_pos <= highest)
+            for rule in arrays:
+                seen &= rule.seen_by_any(len(q_pos), len(k_pos), queries)
+            keys = np.flatnonzero(seen)
+            return slice(int(keys[0]), int(keys[-1]) + 1) if keys.size else slice(0, 0)
+
+        return keys_of
+
     def reasons(self, q_pos: Array, k_pos: Array) -> Array:
         """Which rule masks a cell: 0 = visible, i = the i-th name counted from 1, [..., n_q, n_k].
 
@@ -167,6 +219,40 @@ def padded(lengths: tuple[int, ...]) -> Mask:
     return Mask((("padding", functools.partial(padding, lengths=lengths)),))
 
 
+class ArrayRule:
+    """A rule that is an array, and knows its cells by their places: no positions."""
+
+    def __init__(self, visible: Bool) -> None:
+        self._visible = visible
+
+    def __call__(self, q_pos: Array, k_pos: Array) -> Bool:
+        return self._of(len(q_pos), len(k_pos))
+
+    def part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Bool:
+        """Some rows and columns, [..., n_row, n_key]; an axis of 1 stays one."""
+        visible = self._of(len(q_pos), len(k_pos))
+        rows = slice(None) if visible.shape[-2] == 1 else queries
+        return visible[..., rows, slice(None) if visible.shape[-1] == 1 else keys]
+
+    def seen_by_any(self, n_q: int, n_k: int, queries: slice) -> Bool:
+        """[n_k]: which keys some of the queries see, in any head."""
+        visible = self._of(n_q, n_k)
+        rows = visible if visible.shape[-2] == 1 else visible[..., queries, :]
+        return np.broadcast_to(rows.any(tuple(range(rows.ndim - 1))), (n_k,))
+
+    def _of(self, n_q: int, n_k: int) -> Bool:
+        visible = self._visible
+        visible = visible.reshape((1,) * (2 - visible.ndim) + visible.shape)
+        rows, columns = visible.shape[-2:]
+        if rows not in (1, n_q) or columns not in (1, n_k):
+            raise AttnvizError(
+                f"the custom mask has the shape {list(self._visible.shape)}; "
+                f"expected n_q = {n_q} rows and n_k = {n_k} columns",
+                "a row and a column for each token, special tokens included; an axis of 1 fits any",
+            )
+        return visible
+
+
 def custom(visible: Array, name: str = "custom") -> Mask:
     """A mask from a boolean array that broadcasts to [..., n_q, n_k], True = visible."""
     visible = np.asarray(visible)
@@ -175,18 +261,19 @@ def custom(visible: Array, name: str = "custom") -> Mask:
             f"a mask is boolean with True = visible; got {visible.dtype}",
             "convert it with .astype(bool), or pass numbers to add to the scores as `bias`",
         )
+    return Mask(((name, ArrayRule(visible)),))
 
-    def rule(q_pos: Array, k_pos: Array) -> Bool:
-        rows, columns = (1, 1, *visible.shape)[-2:]
-        if rows not in (1, len(q_pos)) or columns not in (1, len(k_pos)):
-            raise AttnvizError(
-                f"the custom mask has the shape {list(visible.shape)}; "
-                f"expected n_q = {len(q_pos)} rows and n_k = {len(k_pos)} columns",
-                "a row and a column for each token, special tokens included; an axis of 1 fits any",
-            )
-        return visible
 
-    return Mask(((name, rule),))
+def _reach_of(rule: Rule) -> Callable[[float, float], tuple[float, float]] | None:
+    """What the rule's entry knows of its reach, with the options that are bound to the rule."""
+    bare: Callable[..., Any] = rule
+    options: dict[str, Any] = {}
+    if isinstance(rule, functools.partial) and not rule.args:
+        bare, options = rule.func, rule.keywords
+    entry = next((entry for entry in MASKS.values() if entry.function is bare), None)
+    if entry is None or entry.reach is None:
+        return None
+    return functools.partial(entry.reach, **options)
 
 
 NEVER = -1e4

@@ -90,7 +90,7 @@ def rope(
 @SCHEMES.add(formula="q · k - m |p_q - p_k|")
 def alibi(setting: SchemeContext) -> Scheme:
     """A penalty on distance, with a slope for each head. Source: Press et al. 2022."""
-    return Scheme(bias=partial(numbers.alibi, n_head=setting.n_head))
+    return Scheme(bias=Alibi(setting.n_head))
 
 
 @SCHEMES.add(formula="q · k + b[bucket(p_k - p_q)]")
@@ -99,6 +99,19 @@ def t5(setting: SchemeContext, *, buckets: Size = 32, distance: Size = 128) -> S
     numbers.check_t5_buckets(buckets, distance, bidirectional=not setting.causal)
     table = setting.draw("relative", (buckets, setting.n_head))
     return Scheme(bias=RelativeBias(table, distance, bidirectional=not setting.causal))
+
+
+class Alibi(NamedTuple):
+    """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]: ALiBi's penalty on distance."""
+
+    n_head: int
+
+    def __call__(self, q_pos: Array, k_pos: Array) -> Array:
+        return numbers.alibi(q_pos, k_pos, self.n_head)
+
+    def of_distances(self, distances: Array) -> Array:
+        """distances k_pos - q_pos [n] -> [n_head, n]."""
+        return self(np.zeros(1), distances)[:, 0]
 
 
 class RelativeBias(NamedTuple):
@@ -114,6 +127,10 @@ class RelativeBias(NamedTuple):
             q_pos, k_pos, len(self.table), self.max_distance, self.bidirectional
         )
         return numbers.t5_bias(self.table, which)
+
+    def of_distances(self, distances: Array) -> Array:
+        """distances k_pos - q_pos [n] -> [n_head, n]."""
+        return self(np.zeros(1, np.int64), distances)[:, 0]
 
 
 def look_up(table: Array, positions: Array) -> Array:

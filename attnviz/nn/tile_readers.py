@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from attnviz.nn.streaming import Inputs, Tile, TileReader
+from attnviz.nn.streaming import Inputs, Rows, Tile, TileReader
 from attnviz.nn.types import Array
 
 
@@ -21,36 +21,110 @@ class PooledMaps:
         self.row_step = max(1, -(-inputs.n_q // size))
         self.key_step = max(1, -(-inputs.n_k // size))
         shape = (len(heads), -(-inputs.n_q // self.row_step), -(-inputs.n_k // self.key_step))
+        self._heads = tuple(heads)
         self._index = {head: i for i, head in enumerate(heads)}
+        self._n_head = inputs.n_head
+        self._counted: Rows | None = None
         self.total = np.zeros(shape)
         """[n_head, n_row_cell, n_key_cell]: the sum of each cell's weights."""
         self.largest = np.zeros(shape, np.float32)
         """[n_head, n_row_cell, n_key_cell]: the largest of each cell's weights."""
+        self.visible = np.zeros(shape[1:], np.int64)
+        """[n_row_cell, n_key_cell]: how many of each cell's weights are not masked;
+        [n_head, n_row_cell, n_key_cell] where heads have masks of their own."""
 
     def fork(self) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.total, other.largest = np.zeros_like(self.total), np.zeros_like(self.largest)
+        other.visible = np.zeros(self.total.shape[1:], np.int64)
         return other
+
+    def read(self, tile: Tile) -> None:
+        if tile.rows is not self._counted:
+            self._counted = tile.rows
+            self._count(tile.rows)
+        index = self._index.get(tile.head)
+        if index is None:
+            return
+        for row, part in self._row_cells(tile.rows):
+            weights = tile.weights[part]
+            for to, ufunc in ((self.total, np.add), (self.largest, np.maximum)):
+                cells, pooled = self._pooled(ufunc.reduce(weights, 0), tile.rows, ufunc)
+                ufunc(to[index, row, cells], pooled, out=to[index, row, cells])
+
+    def merge(self, other: Self) -> None:
+        self.total += other.total
+        np.maximum(self.largest, other.largest, out=self.largest)
+        self.visible = self.visible + other.visible
+
+    def _count(self, rows: Rows) -> None:
+        n_key = rows.keys.stop - rows.keys.start
+        if rows.visible is not None and rows.visible.ndim > self.visible.ndim:
+            self.visible = np.repeat(self.visible[None], len(self._heads), 0)
+        for row, part in self._row_cells(rows):
+            if rows.visible is None:
+                seen = np.full(n_key, part.stop - part.start)
+            elif rows.visible.ndim > 2:
+                seen = np.count_nonzero(rows.visible[list(self._heads), part], axis=-2)
+            else:
+                seen = np.count_nonzero(rows.visible[part], axis=-2)
+            cells, pooled = self._pooled(seen, rows, np.add)
+            self.visible[..., row, cells] += pooled
+
+    def _row_cells(self, rows: Rows) -> Iterator[tuple[int, slice]]:
+        """The map's rows that the tile has a part in, and which of its rows they are."""
+        start, stop = rows.queries.start, rows.queries.stop
+        for cell in range(start // self.row_step, (stop - 1) // self.row_step + 1):
+            first, last = cell * self.row_step, (cell + 1) * self.row_step
+            yield cell, slice(max(first, start) - start, min(last, stop) - start)
+
+    def _pooled(self, x: Array, rows: Rows, ufunc: np.ufunc) -> tuple[slice, Array]:
+        """x [..., n_key] taken together by cells of the map: which cells, and [..., n_cell]."""
+        start, stop, step = rows.keys.start, rows.keys.stop, self.key_step
+        first, last = start // step, -(-stop // step)
+        edges = np.maximum(np.arange(first, last) * step, start) - start
+        # sums of few numbers in float32, of those in float64
+        wide = x.astype(np.float64) if ufunc is np.add and x.dtype == np.float32 else x
+        return slice(first, last), ufunc.reduceat(wide, edges, axis=-1)
+
+
+class StrongestLinks:
+    """The largest weights of each query, and their keys, from the largest on; of equal ones the
+    first keys. What is left of a query that sees fewer has the weight 0 and the key -1."""
+
+    def __init__(self, inputs: Inputs, heads: Sequence[int], n_link: int) -> None:
+        self.n_link = min(n_link, inputs.n_k)
+        self._index = {head: i for i, head in enumerate(heads)}
+        shape = (len(heads), inputs.n_q, self.n_link)
+        self.weights = np.zeros(shape, inputs.v.dtype)
+        """[n_head, n_q, n_link]"""
+        self.keys = np.full(shape, -1, np.int32)
+        """[n_head, n_q, n_link]"""
+
+    def fork(self) -> Self:
+        return self  # strips have different rows, and write to different places
 
     def read(self, tile: Tile) -> None:
         index = self._index.get(tile.head)
         if index is None:
             return
-        first_key = tile.rows.keys.start
-        n_key = tile.weights.shape[-1]
-        keys = np.arange(first_key, first_key + n_key) // self.key_step
-        rows = np.arange(tile.rows.queries.start, tile.rows.queries.stop) // self.row_step
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
-        sums = np.add.reduceat(tile.weights, starts, axis=1)
-        peaks = np.maximum.reduceat(tile.weights, starts, axis=1)
-        where = (rows[:, None], keys[starts])
-        np.add.at(self.total[index], where, sums)
-        np.maximum.at(self.largest[index], where, peaks)
+        n_row, n_key = tile.weights.shape
+        every, taken = np.arange(n_row), []
+        # a few searches for the largest cost less than one partition
+        for link in range(min(self.n_link, n_key)):
+            keys = tile.weights.argmax(-1)
+            weights = tile.weights[every, keys]
+            at = index, tile.rows.queries, link
+            self.weights[at] = weights
+            self.keys[at] = np.where(weights != 0, keys + tile.rows.keys.start, -1)
+            tile.weights[every, keys] = -1
+            taken.append((keys, weights))
+        for keys, weights in taken:  # others read the tile too
+            tile.weights[every, keys] = weights
 
     def merge(self, other: Self) -> None:
-        self.total += other.total
-        np.maximum(self.largest, other.largest, out=self.largest)
+        pass
 
 
 class Block(NamedTuple):
@@ -75,19 +149,17 @@ class ExactBlock:
         """[n_row, n_key] or [n_head, n_row, n_key]: see `Mask.reasons`."""
 
     def fork(self) -> Self:
-        return self  # threads have different rows, and write to different places
+        return self  # strips have different rows, and write to different places
 
     def read(self, tile: Tile) -> None:
-        index, (queries, keys, _) = self._index.get(tile.head), tile.rows
-        if index is None:
-            return
-        rows = np.flatnonzero((self.block.rows >= queries.start) & (self.block.rows < queries.stop))
-        cols = np.flatnonzero((self.block.keys >= keys.start) & (self.block.keys < keys.stop))
-        if rows.size and cols.size:
+        index, queries, keys = self._index.get(tile.head), tile.rows.queries, tile.rows.keys
+        rows = slice(*np.searchsorted(self.block.rows, [queries.start, queries.stop]))
+        cols = slice(*np.searchsorted(self.block.keys, [keys.start, keys.stop]))
+        if index is not None:
             taken = np.ix_(
                 self.block.rows[rows] - queries.start, self.block.keys[cols] - keys.start
             )
-            self.weights[index][np.ix_(rows, cols)] = tile.weights[taken]
+            self.weights[index, rows, cols] = tile.weights[taken]
 
     def merge(self, other: Self) -> None:
         pass

@@ -122,7 +122,7 @@ def _attend_tile(
     """Some heads and queries: from scores to weights in `room`, and on into `context`."""
     x = score(q, k)
     if x is not room:
-        _check_scores(np.asarray(x), room)
+        check_scores(np.asarray(x), room.shape)
         room[...] = x
         x = room
     if "scores" in kept:
@@ -142,10 +142,11 @@ def _attend_tile(
     mix(x, v, visible, out=context)
 
 
-def _check_scores(scores: Array, room: Array) -> None:
-    """A function of somebody else's may return anything."""
-    if scores.shape != room.shape:
-        check_broadcast("array that the score returns", scores, room.shape)
+def check_scores(scores: Array, shape: tuple[int, ...]) -> None:
+    """Raise AttnvizError unless these are real numbers that broadcast to the shape [n_head, n_q,
+    n_k]: a function of somebody else's may return anything."""
+    if scores.shape != shape:
+        check_broadcast("array that the score returns", scores, shape)
     if scores.dtype.kind not in "fiub":
         raise AttnvizError(
             f"the score returns {scores.dtype}; expected real numbers",

@@ -9,11 +9,14 @@ from typing import Protocol
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
 from attnviz.nn.streaming import Inputs, TileReader
-from attnviz.nn.tile_readers import Block, ExactBlock, PooledMaps, ReadAll
+from attnviz.nn.tile_readers import Block, ExactBlock, PooledMaps, ReadAll, StrongestLinks
 from attnviz.nn.types import Array
 
 MAP_SIZE = 64
 """Rows and columns of a pooled map, at most: about what a screen shows."""
+
+N_LINK = 3
+"""Links of a query that are kept, its strongest."""
 
 
 class StatisticsReader(TileReader, Protocol):
@@ -33,6 +36,8 @@ class SummaryPlan:
     """What a summary is to hold."""
 
     map_size: int = MAP_SIZE
+    n_link: int = N_LINK
+    """How many of each query's strongest links."""
     block: Callable[[Site, Inputs], Block] | None = None
     """Rows and keys that are wanted in full."""
     statistics: Statistics | None = None
@@ -53,6 +58,15 @@ class Summary:
     """[n_head, n_row_cell, n_key_cell]: the sum of each cell's weights."""
     largest: Array
     """[n_head, n_row_cell, n_key_cell]: the largest of each cell's weights."""
+    visible: Array
+    """[n_row_cell, n_key_cell], how many of each cell's weights are not masked; with n_head in
+    front where heads have masks of their own."""
+    links: Array
+    """[n_head, n_q, n_link]: the largest weights of each query, from the largest on; 0 where it
+    sees fewer keys."""
+    link_keys: Array
+    """[n_head, n_q, n_link]: the keys that these weights are of, the first of equal ones; -1 where
+    the weight is 0."""
     rows: Array | None = None
     """[n_row]: the queries of `block`."""
     keys: Array | None = None
@@ -108,11 +122,12 @@ class Summariser:
     def __init__(self, plan: SummaryPlan, site: Site, inputs: Inputs, heads: Sequence[int]) -> None:
         self._heads, self._shape = tuple(heads), (inputs.n_q, inputs.n_k)
         self._maps = PooledMaps(inputs, heads, plan.map_size)
+        self._links = StrongestLinks(inputs, heads, plan.n_link)
         self._block = (
             None if plan.block is None else ExactBlock(inputs, heads, plan.block(site, inputs))
         )
         self._statistics = None if plan.statistics is None else plan.statistics(site, inputs, heads)
-        readers = (self._maps, self._block, self._statistics)
+        readers = (self._maps, self._links, self._block, self._statistics)
         self.reader = ReadAll([reader for reader in readers if reader is not None])
 
     def summary(self) -> Summary:
@@ -125,6 +140,9 @@ class Summariser:
             key_step=maps.key_step,
             total=maps.total,
             largest=maps.largest,
+            visible=maps.visible,
+            links=self._links.weights,
+            link_keys=self._links.keys,
             rows=None if block is None else block.block.rows,
             keys=None if block is None else block.block.keys,
             block=None if block is None else block.weights,

@@ -14,7 +14,7 @@ from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.site import Site
 from attnviz.nn.stages import MATRICES
-from attnviz.nn.streaming import TILE_CELLS
+from attnviz.nn.streaming import TILE
 from attnviz.nn.threads import n_worker
 from attnviz.nn.tiled import BLOCK_BYTES
 from attnviz.nn.weights import LazyWeight
@@ -93,11 +93,12 @@ def plan_summary(
     select.check(sites)
     itemsize = np.dtype(model.dtype).itemsize
     shapes = [(len(streams[site.queries]), len(streams[site.keys])) for site in sites]
-    tile = max((min(n_q * n_k, max(TILE_CELLS, n_k)) for n_q, n_k in shapes), default=0)
+    tile = max((TILE.most(n_q, n_k) for n_q, n_k in shapes), default=0)
     cell = 2 * itemsize + 2 + (BIAS_BYTES if _is_biased(model) else 0)
     size = summaries.map_size
     kept = [
-        len(select.heads(site)) * min(n_q, size) * min(n_k, size) * MAP_BYTES
+        len(select.heads(site))
+        * (min(n_q, size) * min(n_k, size) * MAP_BYTES + n_q * summaries.n_link * (itemsize + 4))
         for site, (n_q, n_k) in zip(sites, shapes, strict=True)
         if select.covers(site)
     ]
