@@ -40,7 +40,7 @@ from attnviz.render.figure.text_layout import (
 )
 from attnviz.render.style import PLAIN, FigureStyle
 from attnviz.views.kinds import Axis, Grid, Heatmap
-from attnviz.views.pooling import pool
+from attnviz.views.pooling import pool, pooling_notes
 
 GAP = 0.09
 WIDTH = 9.4
@@ -260,7 +260,7 @@ def grid_notes(plan: Plan, grid: Grid, style: FigureStyle) -> tuple[str, ...]:
     first = plan.panels[0].heatmap
     lacking = notes_on(*(labels for labels in (plan.rows, plan.columns) if labels))
     if style.bare:
-        return lacking
+        return (*lacking, *first.notes)
     axes_note = say(
         "each panel: rows {rows}, columns {columns}",
         rows=first.rows.name,
@@ -377,5 +377,7 @@ def _shape(panels: list[Panel]) -> tuple[int, int]:
 
 
 def _pooled(panel: Heatmap, step: int) -> Heatmap:
+    """With fewer cells, and of the notes only how these were put together."""
     n_row, n_column = panel.values.shape
-    return pool(panel._replace(notes=()), min(step, n_row), min(step, n_column))
+    smaller = pool(panel, min(step, n_row), min(step, n_column))
+    return smaller._replace(notes=pooling_notes(smaller))

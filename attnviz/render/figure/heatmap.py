@@ -40,7 +40,7 @@ from attnviz.render.figure.text_layout import (
 from attnviz.render.hatches import HATCHES
 from attnviz.render.style import PLAIN, FigureStyle
 from attnviz.views.kinds import Axis, Heatmap
-from attnviz.views.pooling import pool
+from attnviz.views.pooling import pool, pooling_notes
 
 __all__ = ["BAR_SPACE", "BAR_WIDTH", "HEAD", "LETTER", "LINE", "heatmap_box"]
 
@@ -197,7 +197,7 @@ def heatmap_notes(
     """All that has to be known; of a bare picture what it lacks."""
     lacking = notes_on(rows, columns)
     if style.bare:
-        return lacking
+        return (*lacking, *pooling_notes(heatmap))
     signs = _is_hatched(heatmap) and len(heatmap.masked_by()) > 1
     caption = (heatmap.caption,) if heatmap.caption else ()
     masks = mask_notes([heatmap], signs)

@@ -30,6 +30,8 @@ class Labels(NamedTuple):
     """Inches from the matrix outwards."""
     turned: bool = False
     cut: bool = False
+    are_ticks: bool = False
+    """Whether they are numbers on a scale, which nobody misses between two of them."""
 
     @property
     def places(self) -> range:
@@ -43,7 +45,7 @@ def row_labels(axis: Axis, cell: float, deepest: float = DEEPEST, bare: bool = F
     """At the left of rows that are `cell` inches high."""
     names = [" ".join(filter(None, _parts(axis, i, bare))) for i in range(len(axis))]
     points, every = _fitting(cell)
-    return _bounded(names, every, points, deepest)
+    return _bounded(names, every, points, deepest)._replace(are_ticks=axis.step > 1)
 
 
 def column_labels(axis: Axis, cell: float, deepest: float = DEEPEST, bare: bool = False) -> Labels:
@@ -56,7 +58,8 @@ def column_labels(axis: Axis, cell: float, deepest: float = DEEPEST, bare: bool 
         return Labels(texts, 1, TEXT, TEXT * LEADING / 72 * (2 if two else 1))
     if not any(label for _, label in parts):  # indices alone: fewer of them, upright
         every = int(_widest(parts, TEXT) / cell) + 1 if cell < _widest(parts, TEXT) + APART else 1
-        return Labels(tuple(p[0] for p in parts), every, TEXT, TEXT * LEADING / 72)
+        texts = tuple(index for index, _ in parts)
+        return Labels(texts, every, TEXT, TEXT * LEADING / 72, are_ticks=axis.step > 1)
     points, every = _fitting(cell)
     return _bounded([" ".join(filter(None, p)) for p in parts], every, points, deepest, turned=True)
 
@@ -68,7 +71,9 @@ def upright_width(axis: Axis, bare: bool = False) -> float:
 
 def notes_on(*sides: Labels) -> tuple[str, ...]:
     """What of the labels of rows and columns is not there."""
-    every = dict.fromkeys(side.every for side in sides if 1 < side.every < len(side.texts))
+    every = dict.fromkeys(
+        side.every for side in sides if 1 < side.every < len(side.texts) and not side.are_ticks
+    )
     notes = [say("1 label in {every} is shown", every=number) for number in every]
     if any(side.cut for side in sides):
         notes.append(say("labels that end in {sign} are cut", sign=CUT))
@@ -89,6 +94,9 @@ def shortened(text: str, width: float, points: float) -> str:
 
 
 def _parts(axis: Axis, position: int, bare: bool) -> tuple[str, str]:
+    """The index and the label; of several tokens in one the first's index says enough."""
+    if axis.step > 1:
+        return axis.index(position).partition("-")[0], ""
     label = axis.labels[position]
     return ("" if bare and label else axis.index(position)), label
 

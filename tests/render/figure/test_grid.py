@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from attnviz.render.figure.canvas import Canvas
 from attnviz.render.figure.colours import pixels
-from attnviz.render.figure.grid import GAP, draw_grid, plan_grid
-from attnviz.render.style import PLAIN
-from attnviz.views.kinds import Grid, Heatmap, indices
+from attnviz.render.figure.grid import GAP, draw_grid, grid_notes, plan_grid
+from attnviz.render.style import PLAIN, FigureStyle
+from attnviz.views.kinds import Axis, Grid, Heatmap, indices
 
 
 def test_cells_of_panels_of_several_sizes(generator):
@@ -40,3 +40,14 @@ def test_cells_of_panels_of_several_sizes(generator):
     missing = plan.corner(1, 1)
     assert (seen[int(100 * missing[1]) + 5, int(100 * missing[0]) + 5] == 255).all()
     assert (seen[20, int(100 * (plan.panel[0] + GAP / 2))] == 255).all()
+
+
+def test_cells_that_stand_for_several_are_said():
+    axis = Axis("key", ("a", "b", "c"), step=256, end=700)
+    panel = Heatmap("", np.zeros((3, 3)), axis, axis, notes=("of one head",), pooling="mass")
+    grid = Grid("", ((panel, panel),), ("L0",), ("H0", "H1"))
+    note = "each cell: 256 × 256 of 700 × 700, summed over keys, averaged over queries"
+    for style in (PLAIN, FigureStyle(bare=True)):
+        notes = grid_notes(plan_grid(grid, style), grid, style)
+        assert note in notes
+        assert "of one head" not in notes

@@ -64,3 +64,13 @@ def test_what_is_cut_keeps_its_beginning():
     assert "abcdefghij".startswith(short[:-1])
     assert width_of(short, 8) <= 0.4
     assert shortened("ab", 0.4, 8) == "ab"
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_groups_of_tokens_have_their_first_position(bare):
+    axis = Axis("key", ("I", "it", "is"), step=256, end=700)
+    for labels in (row_labels(axis, 0.02, bare=bare), column_labels(axis, 0.5, bare=bare)):
+        assert labels.texts == ("0", "256", "512")
+        assert not labels.turned
+    assert row_labels(axis, 0.04).every > 1
+    assert notes_on(row_labels(axis, 0.04)) == ()
