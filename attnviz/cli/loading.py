@@ -18,7 +18,17 @@ def load(options: ModelInput | StackOptions, default: str | None = None, **chang
     """The model of a command's options, with further changes of the stack; without `-m`, the one
     that is set as the default (see `settings`), else the command's own."""
     stack = getattr(options, "changes", {})
-    return load_named(options.model, options.download, {**stack, **changes}, default)
+    model = load_named(options.model, options.download, {**stack, **changes}, default)
+    return beyond(model, options.extrapolate)
+
+
+def beyond(model: Model, extrapolate: bool) -> Model:
+    """The model, with `--extrapolate` without its limit of tokens."""
+    if not extrapolate:
+        return model
+    from attnviz.models.edit.extrapolate import extrapolate as without_limit
+
+    return without_limit(model)
 
 
 def load_named(

@@ -74,6 +74,16 @@ Download = Annotated[
 ]
 
 
+Extrapolate = Annotated[
+    bool,
+    typer.Option(
+        "--extrapolate",
+        help="Read more tokens than the model was trained for",
+        rich_help_panel=SCREEN,
+    ),
+]
+
+
 USUAL_TOP = 2
 """Heads that are shown as matrices, where nothing else is asked for."""
 
@@ -182,6 +192,7 @@ class ModelInput:
 
     model: Model = None
     download: Download = False
+    extrapolate: Extrapolate = False
 
 
 @group
@@ -476,6 +487,7 @@ if TYPE_CHECKING:
 
         model: str | None
         download: bool
+        extrapolate: bool
 
         @property
         def changes(self) -> dict[str, Any]:
@@ -490,6 +502,7 @@ else:
     _ANNOTATIONS = {
         "model": Annotated[str | None, _MODEL],
         "download": Download,
+        "extrapolate": Extrapolate,
         **{name: _stack_option(name) for name in FIELDS},
     }
     StackOptions = group(
@@ -501,6 +514,7 @@ else:
                 "__annotations__": _ANNOTATIONS,
                 **dict.fromkeys(_ANNOTATIONS),
                 "download": False,
+                "extrapolate": False,
                 "changes": property(_changes),
             },
         )

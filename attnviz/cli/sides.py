@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from attnviz.cli.inputs import load_file, named_file, read_inputs, record_source
-from attnviz.cli.loading import load_named
+from attnviz.cli.loading import beyond, load_named
 from attnviz.cli.options import FileInput, TextInput
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
@@ -17,6 +17,7 @@ from attnviz.registry import convert, nearest
 from attnviz.trace.selection import Head, Selection, parse_selection
 
 if TYPE_CHECKING:
+    from attnviz.cli.options import StackOptions
     from attnviz.models.model import Model
     from attnviz.trace.record import Trace
 
@@ -94,26 +95,25 @@ def check_uses(a: Side, b: Side) -> None:
 
 
 def read_sides(
-    a: Side, b: Side, stages: tuple[str, ...], download: bool, fingerprint: bool
+    a: Side, b: Side, stages: tuple[str, ...], stack: StackOptions, fingerprint: bool
 ) -> tuple[Trace, Trace]:
     """Both traces; what is the same for both is loaded and run once."""
     if a._replace(name="B", select=b.select) == b:
         both = Selection(a.select.clauses + b.select.clauses)
         every = a.select.clauses and b.select.clauses
-        trace = _read(
-            a._replace(select=both if every else Selection()), stages, download, fingerprint
-        )
+        trace = _read(a._replace(select=both if every else Selection()), stages, stack, fingerprint)
         return trace, trace
-    return _read(a, stages, download, fingerprint), _read(b, stages, download, fingerprint)
+    return _read(a, stages, stack, fingerprint), _read(b, stages, stack, fingerprint)
 
 
-def _read(side: Side, stages: tuple[str, ...], download: bool, fingerprint: bool) -> Trace:
+def _read(side: Side, stages: tuple[str, ...], stack: StackOptions, fingerprint: bool) -> Trace:
     options = side.options
     if side.file is not None:
         return load_file(side.file, _group(FileInput, options))
     texts = _group(TextInput, options)
     (text,) = read_inputs(None if side.source is None else [side.source], texts.ids)
-    model = load_named(options.get("model"), download, side.changes)
+    model = load_named(options.get("model"), stack.download, side.changes)
+    model = beyond(model, stack.extrapolate)
     if side.without.clauses:
         model = _without(model, side.without)
     return record_source(model, text, texts, stages, side.select, fingerprint=fingerprint)

@@ -38,13 +38,18 @@ class Embed(Protocol):
     def __call__(self, inputs: Input) -> Array: ...
 
 
+class PositionVectors(Protocol):
+    """positions [n_token] -> [n_token, d_model]"""
+
+    def __call__(self, positions: Array, /) -> Array: ...
+
+
 class Embedding(NamedTuple):
     """Token ids [n_token] -> [n_token, d_model]: look up, scale, add positions, normalise."""
 
     tokens: Callable[[Array], Array]
     """ids [n_token] -> [n_token, d_model]"""
-    positions: Callable[[Array], Array] | None = None
-    """positions [n_token] -> [n_token, d_model]"""
+    positions: PositionVectors | None = None
     segments: Array | None = None
     """[n_segment, d_model]: which of two sentences a token belongs to."""
     pieces: Array | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from attnviz.nn.positions import RopeStyle, rotate
+from attnviz.nn.positions import RopeStyle, frequencies, rotate
 from attnviz.nn.types import Array
 
 
@@ -56,6 +56,38 @@ class ByLength:
         """Whether the tokens of a text are rotated anew when it grows from `n_before` tokens to
         `n_after`: all keys and values that were kept of them are then those of another text."""
         return n_before <= self.length < n_after
+
+
+class ByGrowth:
+    """Rotations that slow down with each token of a text beyond `length`, so that the longest
+    wavelength always spans the text.
+
+    Source: bloc97 2023 (dynamic NTK-aware scaling), as transformers has it.
+    """
+
+    def __init__(self, frequencies: Array, base: float, factor: float, length: int) -> None:
+        """`frequencies` [d_rotary/2] of `base` hold up to `length`."""
+        self._frequencies, self._base, self._factor = frequencies, base, factor
+        self._length = length
+        self._last = length, RotaryEmbedding(frequencies)
+
+    def __call__(self, x: Array, positions: Array) -> Array:
+        n_token = max(int(np.max(positions, initial=0)) + 1, self._length)
+        if self._last[0] != n_token:
+            self._last = n_token, RotaryEmbedding(self.frequencies(n_token))
+        return self._last[1](x, positions)
+
+    def frequencies(self, n_token: int) -> Array:
+        """[d_rotary/2], for texts of so many tokens."""
+        d = 2 * len(self._frequencies)
+        if n_token <= self._length or d <= 2:  # a single pair turns once a position, whatever
+            return self._frequencies
+        growth = self._factor * n_token / self._length - (self._factor - 1)
+        return frequencies(d, self._base * growth ** (d / (d - 2)))
+
+    def changes_between(self, n_before: int, n_after: int) -> bool:
+        """As of `ByLength`."""
+        return self._length < n_after
 
 
 def llama3_frequencies(

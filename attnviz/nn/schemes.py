@@ -12,6 +12,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
+from attnviz.nn.embedding import PositionVectors
 from attnviz.nn.multi_head import Bias, Rotary
 from attnviz.nn.types import Array
 from attnviz.registry import Entry, Position, Positive, Registry, Size
@@ -30,8 +31,7 @@ class SchemeContext(NamedTuple):
 class Scheme(NamedTuple):
     """The three places where positions can enter; None where they do not."""
 
-    add: Callable[[Array], Array] | None = None
-    """positions [n] -> [n, d_model]"""
+    add: PositionVectors | None = None
     rotary: Rotary | None = None
     """x [n_head, n, d_k], positions [n] -> the same shape"""
     bias: Bias | None = None
@@ -64,7 +64,7 @@ def sinusoidal(setting: SchemeContext, *, base: Positive = 10000.0) -> Scheme:
 def learned(setting: SchemeContext, *, length: Size = 512) -> Scheme:
     """A vector for each of `length` positions, added. Source: Gehring et al. 2017."""
     table = setting.draw("positions", (length, setting.d_model))
-    return Scheme(add=partial(look_up, table))
+    return Scheme(add=LearnedPositions(table))
 
 
 @SCHEMES.add(formula="R(p) q · R(p) k")
@@ -133,13 +133,24 @@ class RelativeBias(NamedTuple):
         return self(np.zeros(1, np.int64), distances)[:, 0]
 
 
-def look_up(table: Array, positions: Array) -> Array:
-    """Rows of a table [length, d_model]; a position that it lacks is an error, not a wrap."""
-    last = int(np.max(positions, initial=-1))
-    if last >= len(table):
-        raise AttnvizError(
-            f"{last + 1} tokens, but there are learned positions for {len(table)} only",
-            "give a shorter text, or more positions: learned:length=…",
-        )
-    rows: Array = table[positions]
-    return rows
+class LearnedPositions(NamedTuple):
+    """positions [n] -> [n, d_model]: rows of a table. A position that it lacks is an error, not a
+    wrap."""
+
+    table: Array
+    """[length, d_model]"""
+
+    @property
+    def n_position(self) -> int:
+        """For how many positions there is a vector; what is computed by a formula has none such."""
+        return len(self.table)
+
+    def __call__(self, positions: Array) -> Array:
+        last = int(np.max(positions, initial=-1))
+        if last >= len(self.table):
+            raise AttnvizError(
+                f"{last + 1} tokens, but there are learned positions for {len(self.table)} only",
+                "give a shorter text, or more positions: learned:length=…",
+            )
+        rows: Array = self.table[positions]
+        return rows

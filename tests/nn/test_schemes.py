@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.schemes import SCHEMES, RelativeBias, SchemeContext, look_up
+from attnviz.nn.schemes import SCHEMES, LearnedPositions, RelativeBias, SchemeContext
 
 
 def test_learned_positions_end():
     with pytest.raises(AttnvizError, match="5 tokens, but there are learned positions for 3"):
-        look_up(np.ones((3, 2)), np.arange(5))
+        LearnedPositions(np.ones((3, 2)))(np.arange(5))
 
 
 @pytest.mark.parametrize("name", SCHEMES)

@@ -83,7 +83,7 @@ def diff(
     stage = one_of("stage", look.stage, STAGES)
     _check_limit(fail_above)
     a, b = _sides(sources or [], set_options(texts, files), stack, look, with_ or (), without or ())
-    read = read_sides(a, b, (stage,), stack.download, out.wants_data)
+    read = read_sides(a, b, (stage,), stack, out.wants_data)
     traces = as_shown(read[0], look), as_shown(read[1], look)
     pairing = pair_heads(*traces, a.select, b.select)
     with progress("heads") as bar:

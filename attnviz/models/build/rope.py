@@ -13,6 +13,7 @@ from attnviz.models.build.read_names import ROPE
 from attnviz.nn.multi_head import Rotary
 from attnviz.nn.positions import frequencies, rotary_width
 from attnviz.nn.rotary import (
+    ByGrowth,
     ByLength,
     RotaryEmbedding,
     llama3_frequencies,
@@ -140,9 +141,8 @@ def _linear(scaling: Scaling) -> Rotary:
 
 
 def _dynamic(scaling: Scaling) -> Rotary:
-    """Frequencies change only beyond `max_position_embeddings`, where no text is read."""
-    scaling.section.above(0, "factor")
-    return RotaryEmbedding(scaling.frequencies)
+    factor = scaling.section.above(0, "factor")
+    return ByGrowth(scaling.frequencies, scaling.base, factor, scaling.length())
 
 
 def _llama3(scaling: Scaling) -> Rotary:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.finite import is_finite, no_float_warnings
@@ -45,6 +46,7 @@ def run(
     hidden_states: bool = False,
     logits: bool = False,
     mask: str | Mask | Array | None = None,
+    extrapolate: bool = False,
     fingerprint: bool = True,
     progress: Progress | None = None,
     **changes: Any,
@@ -68,6 +70,8 @@ def run(
         logits: compute the output, where the model has one.
         mask: a name replaces the model's own mask: "causal+window:size=3"; a Mask, or a boolean
             array [n_q, n_k] with True = visible, hides cells besides those that it hides.
+        extrapolate: read more tokens than the model was trained for, where its positions have a
+            value for any number of them; a note says so.
         fingerprint: put the SHA-256 of the weights into the trace (reads the whole file).
         progress: called as `progress(attentions_done, attentions)`.
         changes: fields of the stack, as in `load_model`.
@@ -83,6 +87,10 @@ def run(
         raise AttnvizError(
             "changes are for models given by name: load_model(name, changes)", "give the name"
         )
+    if extrapolate:
+        from attnviz.models.edit.extrapolate import extrapolate as without_limit
+
+        model = without_limit(model)
     prepared = prepare(
         model,
         text,
@@ -190,8 +198,12 @@ def describe(
     notes = [*model.notes, *notes]
     if model.trained_tokens is not None and n_token > model.trained_tokens:
         notes.append(
-            f"{n_token} tokens: it was trained on at most {model.trained_tokens}, and how good it "
-            "is beyond was not measured"
+            to_say(
+                "{n} tokens: it was trained on at most {trained}, and how good it is beyond was "
+                "not measured",
+                n=n_token,
+                trained=model.trained_tokens,
+            )
         )
     return ModelFacts(
         name=model.name,

@@ -15,7 +15,7 @@ from attnviz.models.run.inputs import Text, as_input, first_token, read_target
 from attnviz.nn.cache import Cache, ContiguousCache
 from attnviz.nn.multi_head import RecordNothing, Stream
 from attnviz.nn.norms import BatchNorm
-from attnviz.nn.rotary import ByLength
+from attnviz.nn.rotary import ByGrowth, ByLength
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -131,7 +131,7 @@ def _changes_between(decoder: Stack, n_before: int, n_after: int) -> bool:
     """Whether growth from `n_before` tokens to `n_after` changes what the decoder computes of the
     tokens that it has read: where rotations depend on the length."""
     return n_before > 0 and any(
-        isinstance(attention.rotary, ByLength)
+        isinstance(attention.rotary, ByGrowth | ByLength)
         and attention.rotary.changes_between(n_before, n_after)
         for block in decoder.blocks
         for attention in attentions(block)

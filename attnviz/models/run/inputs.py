@@ -109,9 +109,12 @@ def _read_tokens(
     if not len(tokens):
         raise AttnvizError("the text has no tokens", "give at least one word")
     if model.max_tokens is not None and len(tokens) > model.max_tokens:
+        from attnviz.models.edit.extrapolate import table_length
+
+        goes_on = table_length(model) is None
         raise AttnvizError(
             f"the text has {len(tokens)} tokens; {model.name} reads at most {model.max_tokens}",
-            "shorten the text",
+            "shorten the text" + ("; --extrapolate goes beyond what was trained" * goes_on),
         )
     _check_ids(model, tokenizer, n_vocabulary, tokens, from_text=isinstance(text, str))
     return tokens

@@ -93,6 +93,16 @@ def test_longrope_has_factors_for_short_texts_and_for_long_ones():
         np.testing.assert_allclose(gains, 1.087114613009218, rtol=1e-12)
 
 
+def test_dynamic_frequencies_are_those_of_the_length_of_the_text():
+    """Of 64 positions, 100 tokens: transformers' `_compute_dynamic_ntk_parameters`."""
+    longer = [1.0, 0.267223, 0.07140812, 0.01908189, 0.00509912, 0.001362602, 0.0003641186,
+              9.730085e-05]  # fmt: skip
+    rotary = rope("dynamic", maximum=64, factor=4.0)
+    for last, frequencies in ((63, BASE), (99, longer), (3, BASE)):
+        angles, _ = measured(rotary, [1, last])
+        np.testing.assert_allclose(angles[0], frequencies, rtol=1e-6)
+
+
 def test_gguf_divides_each_frequency_by_a_factor_of_its_own():
     factors = [1.0, 2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0]
     angles, _ = measured(rope("factors", factors=factors), [1])

@@ -16,7 +16,7 @@ from attnviz.nn.activations import Activation
 from attnviz.nn.embedding import Embedding, Unembedding
 from attnviz.nn.linear import Linear
 from attnviz.nn.norms import LayerNorm
-from attnviz.nn.schemes import look_up
+from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer
 from attnviz.nn.weights import Weight, rows
 
@@ -68,7 +68,7 @@ def build(checkpoint: Checkpoint) -> Model:
         positions = tensors.take(name, n_position + OFFSET, d_model)[OFFSET:]
         return Embedding(
             tokens=partial(rows, table),
-            positions=partial(look_up, positions),
+            positions=LearnedPositions(positions),
             scale=scale,
             norm=layer_norm(tensors, f"{half.name}.layernorm_embedding", d_model, EPS),
         )

@@ -11,7 +11,7 @@ from attnviz.models.build.layers import activation, attention, feed_forward, lay
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
-from attnviz.nn.schemes import look_up
+from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import Weight, rows
 
@@ -60,7 +60,7 @@ def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
     positions = tensors.take(f"{at}.position_embeddings.weight", n_position, d)
     return Embedding(
         tokens=partial(rows, words),
-        positions=partial(look_up, positions),
+        positions=LearnedPositions(positions),
         segments=tensors.take(f"{at}.token_type_embeddings.weight", n_segment, d),
         norm=layer_norm(tensors, f"{at}.LayerNorm", d, eps),
     )

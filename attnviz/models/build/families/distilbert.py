@@ -10,7 +10,7 @@ from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_langua
 from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
-from attnviz.nn.schemes import look_up
+from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
@@ -48,7 +48,7 @@ def build(checkpoint: Checkpoint) -> Model:
     positions = tensors.take("embeddings.position_embeddings.weight", sizes.n_position, d_model)
     source = Embedding(
         tokens=partial(rows, table),
-        positions=partial(look_up, positions),
+        positions=LearnedPositions(positions),
         norm=layer_norm(tensors, "embeddings.LayerNorm", d_model, EPS),
     )
     blocks = [block(layer) for layer in range(sizes.n_layer)]

@@ -14,7 +14,7 @@ from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
-from attnviz.nn.schemes import look_up
+from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
@@ -64,7 +64,7 @@ def build(checkpoint: Checkpoint) -> Model:
         tensors,
         sizes,
         block,
-        Embedding(tokens=partial(rows, table), positions=partial(look_up, positions)),
+        Embedding(tokens=partial(rows, table), positions=LearnedPositions(positions)),
         layer_norm(tensors, "ln_f", d_model, eps),
         unembedding(config, tensors, table, "lm_head", tied=True),
         positions=f"learned, {sizes.n_position}",

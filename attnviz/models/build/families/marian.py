@@ -17,13 +17,15 @@ from attnviz.models.build.families.bart import (
     read_tables,
 )
 from attnviz.models.model import Model
-from attnviz.nn.embedding import Embedding
+from attnviz.nn.embedding import Embedding, PositionVectors
 from attnviz.nn.positions import sinusoidal
-from attnviz.nn.schemes import look_up
+from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight, rows
 
 TOKENIZER = "MarianTokenizer"
+ROUNDING = 1e-6
+"""A table of positions that is no further from the formula is the formula, which has no end."""
 
 
 def build(checkpoint: Checkpoint) -> Model:
@@ -45,9 +47,11 @@ def build(checkpoint: Checkpoint) -> Model:
 
     def embedding(half: Half, table: Weight) -> Embedding:
         name = f"{half.name}.embed_positions.weight"
-        positions = partial(halved_sinusoidal, d_model=d_model)
+        positions: PositionVectors = partial(halved_sinusoidal, d_model=d_model)
         if tensors.has(name):
-            positions = partial(look_up, tensors.take(name, n_position, d_model))
+            stored = tensors.take(name, n_position, d_model)
+            if not np.allclose(stored, positions(np.arange(n_position)), rtol=0, atol=ROUNDING):
+                positions = LearnedPositions(stored)
         return Embedding(tokens=partial(rows, table), positions=positions, scale=scale)
 
     return encoder_decoder(

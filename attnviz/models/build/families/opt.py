@@ -23,7 +23,7 @@ from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.linear import Linear
 from attnviz.nn.norms import LayerNorm
-from attnviz.nn.schemes import look_up
+from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight, rows
@@ -114,7 +114,7 @@ def _embedding(tensors: Tensors, sizes: Sizes, table: Weight) -> Embedding:
         project = linear(tensors, "project_in", d, d_model, bias=False)
         tokens = partial(_projected, table, project)
     positions = tensors.take("embed_positions.weight", n_position + OFFSET, d_model)[OFFSET:]
-    return Embedding(tokens=tokens, positions=partial(look_up, positions))
+    return Embedding(tokens=tokens, positions=LearnedPositions(positions))
 
 
 def _projected(table: Weight, project: Linear, ids: Array) -> Array:

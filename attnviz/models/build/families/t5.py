@@ -66,7 +66,7 @@ def build(checkpoint: Checkpoint) -> Model:
     n_decoder = config.count("num_decoder_layers", n_encoder)
     is_tied = config.switch("tie_word_embeddings", True)
     is_scaled = config.switch("scale_decoder_outputs", is_tied)
-    config.inert("n_positions")
+    n_position = config.count("n_positions") if config.has("n_positions") else None
     has_decoder = ENCODERS.isdisjoint(config.texts("architectures"))
     config.require("is_encoder_decoder", True, *(() if has_decoder else (False,)))
     config.finish()
@@ -77,7 +77,7 @@ def build(checkpoint: Checkpoint) -> Model:
     encoder, source = _stack(tensors, sizes, "encoder", n_encoder), embedding("encoder")
     if not has_decoder:
         transformer = Transformer(encoder=encoder, source=source)
-        return _model(checkpoint, tensors, sizes, transformer, IGNORED + DECODER)
+        return _model(checkpoint, tensors, sizes, transformer, n_position, IGNORED + DECODER)
     unembed = None
     if not predicts_other(config):
         scale = sizes.d_model**-0.5 if is_scaled else 1.0
@@ -89,7 +89,7 @@ def build(checkpoint: Checkpoint) -> Model:
         target=embedding("decoder"),
         unembed=unembed,
     )
-    return _model(checkpoint, tensors, sizes, transformer, IGNORED)
+    return _model(checkpoint, tensors, sizes, transformer, n_position, IGNORED)
 
 
 def _model(
@@ -97,6 +97,7 @@ def _model(
     tensors: Tensors,
     sizes: Sizes,
     transformer: Transformer,
+    n_position: int | None,
     ignored: str,
 ) -> Model:
     assert transformer.encoder is not None
@@ -111,6 +112,7 @@ def _model(
             "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}",
         },
         ignored=ignored,
+        max_tokens=n_position,
         n_vocabulary=sizes.n_vocabulary,
         task="" if transformer.unembed is None else "continue",
     )

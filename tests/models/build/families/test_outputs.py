@@ -84,7 +84,7 @@ def test_the_decoder_reads_the_text_moved_by_one(variant):
     trace = attnviz.run([7, 9, 2], model=str(goldens.FAMILIES / variant))
     first = goldens.config(variant)["decoder_start_token_id"]
     assert trace.streams["target"].ids == (first, 7, 9)
-    assert any("moved by one" in note for note in trace.model.notes)
+    assert any("shifted by one" in note for note in trace.model.notes)
 
 
 def test_without_a_first_token_it_must_be_given(tmp_path):
