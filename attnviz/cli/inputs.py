@@ -244,10 +244,17 @@ def plan_summary(zoom: Zoom) -> PlanSummaries:
         if not zoom:
             return usual
         return replace(
-            usual, block=lambda site, _: zoom.block(streams[site.queries], streams[site.keys])
+            usual, block=lambda site: zoom.block(streams[site.queries], streams[site.keys])
         )
 
     return plan
+
+
+def check_zoom(prepared: Prepared, zoom: Zoom) -> None:
+    """Raise AttnvizError, before the work, for rows or keys that the text does not have."""
+    for site in prepared.plan.sites:
+        if prepared.select.covers(site):
+            zoom.block(prepared.streams[site.queries], prepared.streams[site.keys])
 
 
 def check_known(model: Model, tokens: Tokens) -> None:

@@ -140,7 +140,9 @@ class MultiHeadAttention(NamedTuple):
         reads them, else with the stages that are kept whole."""
         reader = keep.reader(Inputs(self.n_head, q_pos, k_pos, mask, v))
         if reader is not None:
-            return streamed_attention(
+            for stage, array in (("q", q), ("k", k), ("v", v)):
+                keep.keep(stage, array)
+            context = streamed_attention(
                 q,
                 k,
                 v,
@@ -154,6 +156,8 @@ class MultiHeadAttention(NamedTuple):
                 sinks=self.sinks,
                 reader=reader,
             )
+            keep.keep("context", context)
+            return context
         if len(mask.rules) > 1 and keep.wants("mask"):
             keep.keep("masked_by", mask.reasons(q_pos, k_pos))
         return tiled_attention(

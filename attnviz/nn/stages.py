@@ -13,6 +13,9 @@ STAGES = ("q", "k", "v", "scores", "logits", "mask", "weights", "context")
 MATRICES = ("scores", "logits", "weights")
 """Those of every head, query and key."""
 
+VECTORS = ("q", "k", "v", "context")
+"""Those of every head and token."""
+
 
 class StageKeeper(Protocol):
     """Is handed the stages of one attention; besides STAGES `bias` and `masked_by`."""

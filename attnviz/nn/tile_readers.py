@@ -145,6 +145,8 @@ class ExactBlock:
         self.weights = np.zeros((len(heads), len(block.rows), len(block.keys)), inputs.v.dtype)
         """[n_head, n_row, n_key]"""
         masked = inputs.mask.reasons(inputs.q_pos[block.rows], inputs.k_pos[block.keys])
+        if masked.ndim > 2:
+            masked = masked[list(heads)]
         self.masked = masked if masked.any() else None
         """[n_row, n_key] or [n_head, n_row, n_key]: see `Mask.reasons`."""
 

@@ -18,6 +18,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
+from attnviz.trace.summary_file import check_summary, summary_arrays, summary_in, summary_out
 
 FORMAT = "attnviz-trace"
 VERSION = 1
@@ -102,7 +103,7 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "model": trace.model.to_manifest(),
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
-        "records": [_site_out(record.site) for record in trace],
+        "records": [_record_out(record) for record in trace],
     }
 
 
@@ -181,6 +182,7 @@ def _check_record(path: Path, trace: Trace, record: Record) -> None:
                 "write the file again",
             )
     _check_vectors(path, record, n_q, n_k)
+    check_summary(path, record, n_q, n_k)
 
 
 def _check_vectors(path: Path, record: Record, n_q: int, n_k: int) -> None:
@@ -212,6 +214,8 @@ def _check_vectors(path: Path, record: Record, n_q: int, n_k: int) -> None:
 def arrays_out(trace: Trace) -> dict[str, Array]:
     """All arrays under the names that they have in a file."""
     named = {f"{r.id}/{stage}": array for r in trace for stage, array in r.kept().items()}
+    for record in trace:
+        named |= summary_arrays(record)
     for stack, states in trace.hidden_states.items():
         named[f"{stack}/hidden_states"] = np.stack(list(states))
     if trace.logits is not None:
@@ -298,7 +302,13 @@ def _are_words(words: Sequence[int], n_token: int, n_word: int) -> bool:
 def _record_in(path: Path, entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Record:
     site = _site_in(path, entry)
     names = {stage: f"{site.id}/{stage}" for stage in ARRAYS}
-    return Record.of(site, {s: read_only(arrays[n]) for s, n in names.items() if n in arrays})
+    kept = {s: read_only(arrays[n]) for s, n in names.items() if n in arrays}
+    return Record.of(site, kept, summary_in(entry, site, arrays))
+
+
+def _record_out(record: Record) -> dict[str, Any]:
+    summary = {} if record.summary is None else {"summary": summary_out(record.summary)}
+    return {**_site_out(record.site), **summary}
 
 
 def _site_out(site: Site) -> dict[str, Any]:

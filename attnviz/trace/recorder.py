@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
-from attnviz.nn.stages import STAGES, DiscardStages, StageKeeper
+from attnviz.nn.stages import STAGES, VECTORS, DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, ReadNothing, TileReader
 from attnviz.nn.types import Array
 from attnviz.trace.record import ARRAYS, Record, read_only
@@ -38,7 +38,8 @@ class TraceRecorder:
         if self._summaries is None:
             stages = _Stages(self._stages)
         else:
-            stages = _Summarised(site, self._summaries, self._selection.heads(site))
+            heads = self._selection.heads(site)
+            stages = _Summarised(self._stages, site, self._summaries, heads)
         self._kept.append((site, stages))
         return stages
 
@@ -73,8 +74,10 @@ class _StreamOnly(DiscardStages):
 
 
 class _Summarised(_Stages):
-    def __init__(self, site: Site, plan: SummaryPlan, heads: Sequence[int]) -> None:
-        super().__init__(frozenset())
+    def __init__(
+        self, wanted: frozenset[str], site: Site, plan: SummaryPlan, heads: Sequence[int]
+    ) -> None:
+        super().__init__(wanted & frozenset(VECTORS))
         self._site, self._plan, self._heads = site, plan, heads
         self._summariser: Summariser | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
@@ -17,6 +17,10 @@ MAP_SIZE = 64
 
 N_LINK = 3
 """Links of a query that are kept, its strongest."""
+
+
+SHARED = ("visible", "block_masked")
+"""Arrays of a summary that are one for all heads, unless heads have masks of their own."""
 
 
 class StatisticsReader(TileReader, Protocol):
@@ -38,8 +42,8 @@ class SummaryPlan:
     map_size: int = MAP_SIZE
     n_link: int = N_LINK
     """How many of each query's strongest links."""
-    block: Callable[[Site, Inputs], Block] | None = None
-    """Rows and keys that are wanted in full."""
+    block: Callable[[Site], Block] | None = None
+    """Rows and keys whose weights are wanted as they are."""
     statistics: Statistics | None = None
 
 
@@ -101,19 +105,14 @@ class Summary:
             )
         at = self.heads.index(number)
 
-        def part(array: Array | None) -> Array | None:
-            return None if array is None or array.ndim < 3 else array[at : at + 1]
-
-        masked = self.block_masked
-        return replace(
-            self,
-            heads=(0,),
-            total=self.total[at : at + 1],
-            largest=self.largest[at : at + 1],
-            block=part(self.block),
-            block_masked=masked if masked is None or masked.ndim < 3 else part(masked),
-            statistics={name: each[at : at + 1] for name, each in self.statistics.items()},
-        )
+        named = ("total", "largest", "visible", "links", "link_keys", "block", "block_masked")
+        parts: dict[str, Any] = {
+            name: array if name in SHARED and array.ndim < 3 else array[at : at + 1]
+            for name in named
+            if (array := getattr(self, name)) is not None
+        }
+        statistics = {name: each[at : at + 1] for name, each in self.statistics.items()}
+        return replace(self, heads=(0,), statistics=statistics, **parts)
 
 
 class Summariser:
@@ -123,9 +122,7 @@ class Summariser:
         self._heads, self._shape = tuple(heads), (inputs.n_q, inputs.n_k)
         self._maps = PooledMaps(inputs, heads, plan.map_size)
         self._links = StrongestLinks(inputs, heads, plan.n_link)
-        self._block = (
-            None if plan.block is None else ExactBlock(inputs, heads, plan.block(site, inputs))
-        )
+        self._block = None if plan.block is None else ExactBlock(inputs, heads, plan.block(site))
         self._statistics = None if plan.statistics is None else plan.statistics(site, inputs, heads)
         readers = (self._maps, self._links, self._block, self._statistics)
         self.reader = ReadAll([reader for reader in readers if reader is not None])

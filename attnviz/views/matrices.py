@@ -123,10 +123,8 @@ def _pooled(record: Record, summary: Summary, head: int, queries: Tokens, keys: 
     at = summary.heads.index(head)
     rows = pool_axis(token_axis(say("query"), queries), summary.row_step)
     columns = pool_axis(token_axis(say("key"), keys), summary.key_step)
-    seen = getattr(summary, "visible", None)
-    if seen is not None and seen.ndim == 3:
-        seen = seen[at % len(seen)]
-    masked = None if seen is None or seen.all() else (seen == 0).astype(np.uint8)
+    seen = summary.visible[at] if summary.visible.ndim == 3 else summary.visible
+    masked = None if seen.all() else (seen == 0).astype(np.uint8)
     return Matrix(
         summary.total[at] / rows.sizes[:, None],
         rows,
@@ -162,7 +160,7 @@ def _block(
     )
     masked = summary.block_masked
     if masked is not None:
-        masked = (masked[at % len(masked)] if masked.ndim == 3 else masked)[cells]
+        masked = (masked[at] if masked.ndim == 3 else masked)[cells]
     values = summary.block[at][cells]
     return Matrix(
         values,

@@ -31,7 +31,7 @@ def traces():
     model = attnviz.load_model("random:layers=2,heads=3,d_model=12,mask=causal+window:size=11")
     part = zoom("7-12,-1", "^20-")
     plan = SummaryPlan(
-        map_size=8, block=lambda site, _: part.block(streams["source"], streams["source"])
+        map_size=8, block=lambda site: part.block(streams["source"], streams["source"])
     )
     whole = attnviz.run(TEXT, model=model)
     streams = whole.streams
@@ -45,11 +45,13 @@ def test_a_map_is_the_pooled_matrix(traces):
         found = head_heatmap(traces[1], summarised, number, "weights", WEIGHTS)
         np.testing.assert_allclose(found.values, expected.values, atol=1e-6)
         assert found.notes == expected.notes
+        np.testing.assert_array_equal(found.masked != 0, expected.masked != 0)
         assert found.rows == replace(expected.rows, special=frozenset(), spans=())
         further = pool(found, 3, 2)
         again = pool(head_heatmap(traces[0], dense, number, "weights", WEIGHTS), 3 * step, 2 * step)
         np.testing.assert_allclose(further.values, again.values, atol=1e-6)
         assert further.notes == again.notes
+        np.testing.assert_array_equal(further.masked != 0, again.masked != 0)
         assert further.rows.index(len(further.rows) - 1) == again.rows.index(len(again.rows) - 1)
 
 

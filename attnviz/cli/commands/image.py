@@ -125,7 +125,8 @@ def _with_row(prepared: Prepared, query: int) -> Prepared:
     plan = prepared.summaries
     if plan is None:
         return prepared
-    plan = replace(plan, block=lambda _, read: Block(np.array([query]), np.arange(read.n_k)))
+    block = Block(np.array([query]), np.arange(len(prepared.streams["source"])))
+    plan = replace(plan, block=lambda _: block)
     return replace(prepared, summaries=plan)
 
 

@@ -12,7 +12,15 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
-from attnviz.cli.inputs import as_shown, first_head, plan_summary, read_inputs, record
+from attnviz.cli.inputs import (
+    as_shown,
+    check_zoom,
+    first_head,
+    plan_summary,
+    prepare_text,
+    read_inputs,
+    run_prepared,
+)
 from attnviz.cli.loading import load
 from attnviz.cli.options import LongInputs, ShowOptions, StackOptions, TextInput, Zoomed
 from attnviz.cli.progress import progress
@@ -83,21 +91,24 @@ def run(
     model = load(stack)
     selection = show.selection
     stages = _stages(show.stage, steps, mask_effect, keep, STAGES)
+    is_whole = steps or mask_effect or show.words or bool({"scores", "logits"} & set(stages))
     if out.has_page and "scores" not in stages:
         stages = ("scores", *stages)
     reports = []
     for content in inputs:
-        trace = record(
+        prepared = prepare_text(
             model,
             content,
             texts,
             stages,
             selection,
             mask=mask,
-            memory=long.budget,
+            memory=None if is_whole else long.budget,
             summaries=plan_summary(zoomed.zoom),
-            fingerprint=out.wants_data,
         )
+        if not show.words:
+            check_zoom(prepared, zoomed.zoom)
+        trace = run_prepared(prepared, fingerprint=out.wants_data)
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         report = _report(trace, selection, show, zoomed.zoom, out, steps, mask_effect)
         reports.append(report._replace(about=content if isinstance(content, str) else "ids"))

@@ -98,12 +98,24 @@ def plan_summary(
     size = summaries.map_size
     kept = [
         len(select.heads(site))
-        * (min(n_q, size) * min(n_k, size) * MAP_BYTES + n_q * summaries.n_link * (itemsize + 4))
+        * (
+            min(n_q, size) * min(n_k, size) * MAP_BYTES
+            + n_q * summaries.n_link * (itemsize + 4)
+            + _block(site, streams, summaries, itemsize)
+        )
         for site, (n_q, n_k) in zip(sites, shapes, strict=True)
         if select.covers(site)
     ]
     at_work = n_worker() * (tile * cell + max(kept, default=0))
     return Plan(sites, sum(kept) + at_work + _rows(model, streams) + _converted(model))
+
+
+def _block(site: Site, streams: Mapping[str, Sized], summaries: SummaryPlan, itemsize: int) -> int:
+    """Bytes of the weights of one head that are wanted as they are."""
+    if summaries.block is None:
+        return 0
+    rows, keys = summaries.block(site)
+    return len(rows) * len(keys) * itemsize
 
 
 def lengths_to_plan(model: Model) -> list[int]:

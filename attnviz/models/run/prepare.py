@@ -160,12 +160,14 @@ def prepare_tokens(
     summary = None
     if memory is not None and summaries is not None and plan.n_byte > memory:
         summary = summaries(streams)
-        plan = plan_summary(model, lengths, summary, select)
+        known = replace(summary, block=None) if writes else summary
+        plan = plan_summary(model, lengths, known, select)
         check_budget(plan, memory)
     check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}
         notes = (*notes, WRITTEN_NOTE)
+        summary = None if summary is None or summaries is None else summaries(streams)
     return Prepared(
         model=model,
         streams=streams,
