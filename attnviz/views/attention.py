@@ -192,16 +192,22 @@ def _size(n_layer: int, n_head: int) -> str:
 
 
 MAX_TOKENS = 200
+FIRST, LAST = 40, 8
+"""Tokens that are named of a longer text."""
 
 
 def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
-    """`0 [CLS]  1 I/PRON  2 saw/VERB  3 [SEP]`; what is left out of a long text is said. `?`
-    behind a tag where the word itself is unknown."""
-    shown = [f"{i}\u00a0{name}{_tag(tokens, i)}" for i, name in
-             enumerate(tokens.labels[:MAX_TOKENS])]  # fmt: skip
-    rest = len(tokens) - len(shown)
-    text = "  ".join(shown) + ("  " + say("… and {n} more", n=rest) if rest else "")
-    return Line(text, term, faint=frozenset(2 * position for position in tokens.special))
+    """`0 [CLS]  1 I/PRON  2 saw/VERB  3 [SEP]`; of a long text the beginning and the end, and how
+    many lie between. `?` behind a tag where the word itself is unknown."""
+    n = len(tokens)
+    shown = [*range(n)] if n <= MAX_TOKENS else [*range(FIRST), *range(n - LAST, n)]
+    words = [f"{i}\u00a0{tokens.labels[i]}{_tag(tokens, i)}" for i in shown]
+    if n > MAX_TOKENS:
+        left_out = say("… {n} more …", n=n - FIRST - LAST).replace(" ", "\u00a0")
+        words.insert(FIRST, left_out)
+        shown.insert(FIRST, -1)
+    faint = frozenset(2 * place for place, i in enumerate(shown) if i in tokens.special)
+    return Line("  ".join(words), term, faint=faint)
 
 
 def _tag(tokens: Tokens, position: int) -> str:

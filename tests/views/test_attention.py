@@ -172,7 +172,13 @@ def test_an_all_zero_row_is_named_under_a_row_scale(tmp_path):
 
 def test_long_texts_say_what_is_left_out():
     assert tokens_line(Tokens.of(["a", "b"])).text == "0\u00a0a  1\u00a0b"
-    assert tokens_line(Tokens.of(["a"] * 500)).text.endswith("… and 300 more")
+    line = tokens_line(Tokens.of(["a"] * 500, special=[0, 450, 499]))
+    words = line.text.split("  ")
+    assert words[:40] == [f"{i}\u00a0a" for i in range(40)]
+    assert words[40:42] == ["…\u00a0452\u00a0more\u00a0…", "492\u00a0a"]
+    assert words[-1] == "499\u00a0a"
+    faint = [word for i, word in enumerate(line.text.split(" ")) if i in line.faint]
+    assert faint == ["0\u00a0a", "499\u00a0a"]
 
 
 def test_special_tokens_and_marks_of_a_tokens_line():
