@@ -72,10 +72,10 @@ def test_the_terminal_cuts_a_word_without_a_place_to_break_and_says_so():
 
 
 @pytest.mark.parametrize("letter", ["a", "早", "e\u0301\u0302\u0303"])
-def test_a_word_of_a_million_letters_takes_no_time(letter):
-    text = letter * (1_000_000 // len(letter))
+def test_a_word_of_many_letters_takes_no_time(letter):
+    text = letter * (200_000 // len(letter))
     start = time.monotonic()
     lines = wrapped(text, 60)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 1
     assert "".join(lines) == text
     assert {cell_len(line) for line in lines[:-1]} == {60}

@@ -61,13 +61,17 @@ class Packer:
 
 
 def _compressed(content: bytes) -> bytes:
-    """zlib's format; among random numbers its search for repetitions only costs."""
-    ways = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)
-    made = []
-    for way in ways:
-        packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, way)
-        made.append(packer.compress(content) + packer.flush())
-    return min(made, key=len)
+    """zlib's format; among random numbers its search for repetitions costs much and finds little,
+    so it is thorough only where a quick one has found some."""
+    plain = _packed(content, 9, zlib.Z_HUFFMAN_ONLY)
+    if len(plain) <= len(_packed(content, 4, zlib.Z_DEFAULT_STRATEGY)):
+        return plain
+    return _packed(content, 9, zlib.Z_DEFAULT_STRATEGY)
+
+
+def _packed(content: bytes, level: int, strategy: int) -> bytes:
+    packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
+    return packer.compress(content) + packer.flush()
 
 
 def _rounded(values: Array, dropped: int) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import xml.etree.ElementTree as ET
 
@@ -14,12 +15,18 @@ from tests.render import samples
 
 SUFFIXES = (".png", ".svg", ".pdf", ".eps", ".jpg", ".webp")
 
+
+@functools.cache
+def every_kind(suffix):
+    return render(samples.every_kind(), suffix)
+
+
 ALLOWED = re.compile("^no installed font has CJK|is no TrueType font")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_kind_of_view(suffix):
-    content, warnings = render(samples.every_kind(), suffix)
+    content, warnings = every_kind(suffix)
     assert content[:4] in (b"\x89PNG", b"<?xm", b"%PDF", b"%!PS", b"\xff\xd8\xff\xe0", b"RIFF")
     # on a machine without a Chinese font, that is said, and nothing else
     assert [w for w in warnings if not ALLOWED.search(w)] == []
@@ -27,18 +34,15 @@ def test_every_kind_of_view(suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_same_bytes_twice(suffix):
-    views = samples.every_kind()
-    assert render(views, suffix) == render(views, suffix)
+    assert render(samples.every_kind(), suffix) == every_kind(suffix)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_nothing_of_a_user_s_settings_gets_in(suffix):
-    views = samples.every_kind()
-    before = render(views, suffix)
     with matplotlib.rc_context(
         {"font.size": 30, "image.cmap": "jet", "savefig.dpi": 7, "lines.color": "red"}
     ):
-        assert render(views, suffix) == before
+        assert render(samples.every_kind(), suffix) == every_kind(suffix)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -50,7 +54,7 @@ def test_hostile_tokens(suffix):
 
 
 def test_svg_refers_to_nothing_outside():
-    content, _ = render(samples.every_kind(), ".svg")
+    content, _ = every_kind(".svg")
     links = re.findall(rb'href="([^"]*)"', content)
     assert links
     assert all(link.startswith((b"#", b"data:")) for link in links)

@@ -105,12 +105,13 @@ def test_the_mouse_reads_every_cell(open_page, trace, views):
     weights, n = trace["encoder.1.self"].weights[2], len(trace.streams["source"])
     box = opened.page.locator(".explorer .panel canvas").bounding_box()
     seen = {}
-    for y in np.arange(box["y"] + 2, box["y"] + box["height"], 14):
-        for x in np.arange(box["x"] + 2, box["x"] + box["width"], 14):
+    for y in np.arange(box["y"] + 2, box["y"] + box["height"], 23):
+        for x in np.arange(box["x"] + 2, box["x"] + box["width"], 23):
             opened.page.mouse.move(float(x), float(y))
-            found = re.match(r"query (\d+) .*→ key (\d+) ", opened.readout())
+            readout = opened.readout()
+            found = re.match(r"query (\d+) .*→ key (\d+) ", readout)
             if found:
-                seen[int(found[1]), int(found[2])] = opened.readout()
+                seen[int(found[1]), int(found[2])] = readout
     assert len(seen) == n * n
     for (row, column), text in seen.items():
         if column > row:
