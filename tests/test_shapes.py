@@ -10,7 +10,8 @@ import pytest
 from attnviz import analysis, nn
 
 STEPS = (("Array", "Computation"), ("Parts", "Computation"))
-"""The parameters of a `Step` or a `Merge` of a computation, whose shapes those types say."""
+"""The parameters of a `Step` or a `Merge` of a computation, whose shapes those types say; those of
+a metric, whose docstring is shown to users, are said by `MetricEntry`."""
 
 
 def array_functions():
@@ -19,7 +20,8 @@ def array_functions():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 first = tuple(a.annotation and ast.unparse(a.annotation) for a in node.args.args)
-                if first[:2] in STEPS:
+                is_metric = any("METRICS" in ast.unparse(each) for each in node.decorator_list)
+                if first[:2] in STEPS or is_metric:
                     continue
                 types = f"{ast.unparse(node.args)} {node.returns and ast.unparse(node.returns)}"
                 if "Callable" not in types and ("Array" in types or "Bool" in types):

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.distributions import are_distributions, entropy, spread_evenly
-from attnviz.analysis.visibility import row_blocks
+from attnviz.analysis.distributions import entropy
+from attnviz.analysis.metrics import METRICS, Measure, MetricContext, MetricEntry, Pattern
+from attnviz.analysis.metrics.measure import measure_record
+from attnviz.analysis.metrics.sums import Measured
+from attnviz.analysis.visibility import visible_to
 from attnviz.nn.site import RecordId
+from attnviz.nn.types import Array
 from attnviz.trace.record import Record
 from attnviz.trace.selection import Selection
 
@@ -35,36 +39,55 @@ class HeadInformation(NamedTuple):
         return float(np.exp(self.entropy))
 
 
+def _chosen_row(pattern: Pattern) -> Measure:
+    """The mean of the rows of the queries that have a choice, [..., n_head, n_k]."""
+    rows = pattern.context.choosing
+    count = rows.sum(-1)
+    sums = pattern.placed(pattern.column_sums(rows), 1)
+    return Measure(sums / np.maximum(count, 1)[..., None], count)
+
+
+INFORMATION = (METRICS["entropy"], MetricEntry("entropy_of_mean", entropy, of=_chosen_row))
+"""What is measured of heads."""
+
+
+def information_of(measured: Measured) -> dict[str, Array]:
+    """`entropy`, `max_entropy` and `mutual_information` of heads, [n_head] each.
+
+    I(query; key) = H(mean row) - mean H(row): Cover & Thomas 2006, section 2.4.
+    """
+    own, even = ({name: kind[name] for name in ("entropy", "entropy_of_mean")}
+                 for kind in (measured.value, measured.null))  # fmt: skip
+    gained = own["entropy_of_mean"] - own["entropy"]
+    return {
+        "entropy": own["entropy"],
+        "max_entropy": even["entropy"],
+        "mutual_information": gained - (even["entropy_of_mean"] - even["entropy"]),
+    }
+
+
 def head_information(record: Record, head: int) -> HeadInformation:
     """The information in a head's weights [n_q, n_k] under their mask, if they are distributions.
 
     Rows that see fewer than two keys have no choice and are left out.
-    I(query; key) = H(mean row) - mean H(row): Cover & Thomas 2006, section 2.4.
     """
-    count, n_k = 0, record.stage("weights").shape[-1]
-    entropies = np.zeros(2)  # of the weights, and of an even spread
-    means = np.zeros((2, n_k))
-    for weights, visible in row_blocks(record, head):
-        rows = visible.sum(-1) > 1
-        wide = np.asarray(weights[rows], np.float64)
-        is_distribution = are_distributions(weights, record.site.sinks)
-        if not is_distribution or np.any(weights, where=~visible):
-            wide = np.full_like(wide, np.nan)
-        pair = wide, spread_evenly(visible[rows])
-        entropies += [entropy(each).sum() for each in pair]
-        means += [each.sum(0) for each in pair]
-        count += int(rows.sum())
-    if not count:
-        return HeadInformation(record.id, head, np.nan, np.nan, np.nan)
-    entropies /= count
-    information = entropy(means / count) - entropies
-    return HeadInformation(
-        id=record.id,
-        head=head,
-        entropy=float(entropies[0]),
-        max_entropy=float(entropies[1]),
-        mutual_information=float(information[0] - information[1]),
-    )
+    return _information(record, [head])[0]
+
+
+def _information(record: Record, heads: Sequence[int]) -> list[HeadInformation]:
+    """Of some heads of a record."""
+    if record.weights is None and record.summary is not None:
+        rows = [record.summary.heads.index(head) for head in heads]
+        named = {
+            name: record.summary.statistics[name][rows] for name in HeadInformation._fields[2:]
+        }
+    else:
+        context = MetricContext(visible_to(record, heads), None)
+        named = information_of(measure_record(record, heads, context, INFORMATION))
+    return [
+        HeadInformation(record.id, head, **{name: float(named[name][i]) for name in named})
+        for i, head in enumerate(heads)
+    ]
 
 
 def information_of_heads(
@@ -73,18 +96,20 @@ def information_of_heads(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[HeadInformation]:
     """Of all selected heads whose weights are there, in the order of the records."""
-    heads = [
-        (record, head)
-        for record in records
-        if record.weights is not None and record.weights.size
-        for head in selection.heads(record)
-    ]
-    information = []
-    for done, (record, head) in enumerate(heads):
+    known = [record for record in records if is_measurable(record)]
+    information: list[HeadInformation] = []
+    for done, record in enumerate(known):
         if progress is not None:
-            progress(done, len(heads))
-        information.append(head_information(record, head))
+            progress(done, len(known))
+        information += _information(record, list(selection.heads(record)))
     return information
+
+
+def is_measurable(record: Record) -> bool:
+    """Whether its weights are there, or were measured before they were forgotten."""
+    if record.weights is None:
+        return record.summary is not None and bool(record.summary.statistics)
+    return bool(record.weights.size)
 
 
 class ChosenHeads(NamedTuple):
@@ -111,7 +136,7 @@ def choose_heads(
         return ChosenHeads(most_informative(information, count), False, information)
     heads = [
         head_information(record, head)
-        if record.weights is not None
+        if is_measurable(record)
         else HeadInformation(record.id, head, np.nan, np.nan, np.nan)
         for record, head in pairs
     ]

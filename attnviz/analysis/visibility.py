@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,6 +23,14 @@ def visible_cells(record: Record, head: int) -> Bool:
         return np.broadcast_to(np.True_, weights.shape[-2:])
     mask = record.mask[head % len(record.mask)] if record.mask.ndim == 3 else record.mask
     return np.asarray(mask, bool)
+
+
+def visible_to(record: Record, heads: Sequence[int]) -> Bool:
+    """Which keys each query of some heads sees, [n_q, n_k], or [n_head, n_q, n_k] where heads have
+    masks of their own."""
+    if record.mask is None or record.mask.ndim < 3:
+        return visible_cells(record, 0)
+    return np.asarray(record.mask[np.asarray(heads) % len(record.mask)], bool)
 
 
 def visible_to_any(record: Record) -> Bool:

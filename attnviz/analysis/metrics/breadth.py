@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from attnviz.analysis.metrics.pattern import Measure, Pattern
+from attnviz.analysis.metrics.pattern import ORDINARY, Measure, Pattern
 from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
 from attnviz.language import to_say
+from attnviz.nn.types import Array
 
 
 @METRICS.add(unit="nats", range=(0, math.inf), bins=lambda n: Bins(0.0, math.log(n)))
@@ -37,16 +38,16 @@ def normalised_entropy(pattern: Pattern) -> Measure:
     bins=lambda n: Bins(1.0, n, geometric=True),
     heading=to_say("spread (keys)"),
     priority=1,
+    of=entropy,
 )
-def effective_tokens(pattern: Pattern) -> Measure:
+def effective_tokens(mean_entropy: Array) -> Array:
     """exp(entropy): the number of equally weighted keys that would have the same entropy.
 
     From 1 to the number of visible keys. It is the exponential of the mean entropy (the
     geometric mean over the queries of Hill's number of order 1), not the mean of exponentials.
     Source: Hill 1973; Clark et al. 2019 read entropies in this way.
     """
-    mean, rows = pattern.over_rows(pattern.entropies)
-    return Measure(np.exp(mean), rows)
+    return np.exp(mean_entropy)
 
 
 @METRICS.add(range=SHARE)
@@ -57,9 +58,7 @@ def confidence(pattern: Pattern) -> Measure:
     From 0 to 1. Where nothing is known of special tokens, all tokens count.
     Source: Voita et al. 2019, who leave out the end of the sentence.
     """
-    context = pattern.context
-    if context.special is None:
-        return pattern.over_rows(pattern.weights.max(-1))
-    ordinary = ~context.special[..., None, None, :]
-    rows = (context.cells & ordinary).any(-1) & context.choosing
-    return pattern.over_rows(np.where(ordinary, pattern.weights, 0).max(-1), rows)
+    ordinary = pattern.context.among(ORDINARY)
+    if ordinary is None:
+        return pattern.over_rows(pattern.largest)
+    return pattern.over_rows(pattern.largest_ordinary, (ordinary > 0) & pattern.context.choosing)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.distributions import are_distributions
-from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
-from attnviz.analysis.metrics.table import HeadTable
+from attnviz.analysis.metrics import METRICS, MetricContext, MetricEntry, Pattern
+from attnviz.analysis.metrics.pattern import BLOCK_CELLS
+from attnviz.analysis.metrics.sums import Measured, MetricSums
+from attnviz.analysis.metrics.table import NEEDED, HeadTable
 from attnviz.analysis.metrics.tokens import (
     are_patches,
     known_ids,
@@ -17,15 +20,19 @@ from attnviz.analysis.metrics.tokens import (
     special_tokens,
 )
 from attnviz.analysis.metrics.values import value_norms
-from attnviz.analysis.visibility import BLOCK_CELLS, GUESSED, looks_causal, visible_cells
+from attnviz.analysis.visibility import GUESSED, looks_causal, visible_to
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import RecordId
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.threads import in_parallel
+from attnviz.nn.types import Array, Bool, floating
 from attnviz.nn.weights import Weight
+from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 
-_Columns = dict[str, dict[str, Array]]
+N_TASK = 8
+"""Parts in which the rows of a record are measured, whatever the number of cores: so that sums are
+rounded alike on every machine."""
 
 
 def measure_heads(
@@ -46,21 +53,34 @@ def measure_heads(
         raise AttnvizError(f"{trace.model.name} has no attention", "try `-m tagger`")
     selection.check(list(trace))
     records = [record for record in trace if selection.covers(record)]
+    entries = [METRICS[name] for name in metrics]
     contexts = Contexts(trace)
-    parts: list[_Columns] = []
+    parts: list[Measured] = []
     ids: list[RecordId] = []
     heads: list[int] = []
     for done, record in enumerate(records):
         if progress is not None:
             progress(done, len(records))
         selected = list(selection.heads(record))
-        parts += _parts(record, selected, contexts, (outputs or {}).get(record.id), metrics)
+        parts.append(
+            measured_before(record, selected, entries)
+            if record.weights is None and record.summary is not None
+            else measure_record(
+                record,
+                selected,
+                contexts.of(record, selected),
+                entries,
+                (outputs or {}).get(record.id),
+            )
+        )
         ids += [record.id] * len(selected)
         heads += selected
 
     def column(kind: str) -> dict[str, Array]:
-        names = parts[0][kind]
-        return {name: np.concatenate([part[kind][name] for part in parts]) for name in names}
+        names = getattr(parts[0], kind)
+        return {
+            name: np.concatenate([getattr(part, kind)[name] for part in parts]) for name in names
+        }
 
     return HeadTable(
         ids=tuple(ids),
@@ -78,93 +98,137 @@ class Contexts:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._made: dict[tuple[str, str, bytes], MetricContext] = {}
+        self._made: list[tuple[str, str, MetricContext]] = []
         self.notes: dict[str, None] = {}
 
     def of(self, record: Record, heads: Sequence[int]) -> MetricContext:
         """The context of these heads."""
-        if record.mask is not None and record.mask.ndim == 3:
-            visible = np.stack([visible_cells(record, head) for head in heads])
-        else:
-            visible = visible_cells(record, 0)
-            if looks_causal(record):
-                visible = np.tril(visible)
-                self.notes[f"{GUESSED}, so the nulls are those of a causal mask"] = None
-        key = (record.queries, record.keys, visible.tobytes())
-        if key not in self._made:
-            self._made[key] = self._context(record, visible)
-        return self._made[key]
+        visible = visible_to(record, heads)
+        if looks_causal(record):
+            visible = np.tril(visible)
+            self.notes[f"{GUESSED}, so the nulls are those of a causal mask"] = None
+        for queries, keys, context in self._made:
+            if (queries, keys) == (record.queries, record.keys) and np.array_equal(
+                context.visible, visible
+            ):
+                return context
+        context = self._context(record, visible)
+        self._made.append((record.queries, record.keys, context))
+        return context
 
     def _context(self, record: Record, visible: Bool) -> MetricContext:
-        keys = self._trace.streams[record.keys]
-        plane = are_patches(keys)
-        if plane:
-            self.notes["the patches of an image lie in a plane: what is measured along a row of "
-                       "tokens is not defined"] = None  # fmt: skip
-        special = special_tokens(keys)
-        named = self._trace.model.is_array
+        facts = key_facts(self._trace.streams[record.keys], self._trace.model.is_array)
+        if facts.ids is None:
+            self.notes[PLANE] = None
         n_q, n_k = visible.shape[-2:]
-        in_row = record.queries == record.keys and not plane
-        return MetricContext(
-            visible=visible,
-            first=n_k - n_q if in_row else None,
-            ids=None if plane else same_tokens(keys) if named else known_ids(keys),
-            special=special if special.any() else None,
-            punctuation=None if plane else punctuation_marks(keys),
-        )
+        in_row = record.queries == record.keys and facts.ids is not None
+        return MetricContext(visible, n_k - n_q if in_row else None, *facts)
 
 
-def _distributions_or_nan(weights: Array, partial: bool, visible: Bool) -> Array:
-    """The weights, but NaN for heads whose rows are no distributions over the keys they see:
-    nothing is said of them."""
-    good = are_distributions(weights, partial) & ~np.any(weights, (-2, -1), where=~visible)
-    return weights if good.all() else np.where(good[:, None, None], weights, np.nan)
+PLANE = (
+    "the patches of an image lie in a plane: what is measured along a row of tokens is not defined"
+)
 
 
-def _norms(record: Record, output: Weight | None) -> Array | None:
-    if output is None or record.v is None:
-        return None
-    return value_norms(record.v, np.asarray(output))
+class KeyFacts(NamedTuple):
+    """What the metrics know of the keys; None where nothing is known, or nothing of the kind."""
+
+    ids: Array | None
+    special: Bool | None
+    punctuation: Bool | None
 
 
-def _blocks(record: Record, heads: list[int]) -> list[list[int]]:
-    """Heads that are measured together, so that no copy is ever large."""
-    weights = record.stage("weights")
-    step = max(1, BLOCK_CELLS // max(1, weights.shape[-2] * weights.shape[-1]))
-    return [heads[start : start + step] for start in range(0, len(heads), step)]
+def key_facts(keys: Tokens, named: bool = False) -> KeyFacts:
+    """named: of tokens that have names, no ids."""
+    special = special_tokens(keys)
+    special_or_none = special if special.any() else None
+    if are_patches(keys):
+        return KeyFacts(None, special_or_none, None)
+    ids = same_tokens(keys) if named else known_ids(keys)
+    return KeyFacts(ids, special_or_none, punctuation_marks(keys))
 
 
-def _parts(
+def measure_record(
     record: Record,
-    heads: list[int],
-    contexts: Contexts,
-    output: Weight | None,
-    metrics: Collection[str],
-) -> Iterator[_Columns]:
-    """The columns of some heads at a time."""
-    norms = _norms(record, output)
-    for block in _blocks(record, heads):
-        context = contexts.of(record, block)
-        weights = record.stage("weights")[block]
-        pattern = Pattern(
-            context,
-            _distributions_or_nan(weights, record.site.sinks, context.visible),
-            None if norms is None else norms[block],
-        )
-        yield _measured(pattern, metrics)
+    heads: Sequence[int],
+    context: MetricContext,
+    metrics: Sequence[MetricEntry],
+    output: Weight | None = None,
+) -> Measured:
+    """Metrics of some heads of a record whose weights were kept."""
+    norms = None
+    if output is not None and record.v is not None:
+        norms = value_norms(record.v, np.asarray(output))[list(heads)]
+    sums = MetricSums(metrics, len(heads), record.site.sinks)
+    blocks = context.blocks()
+    step = -(-len(blocks) // N_TASK)
+
+    def read(some: Sequence[slice]) -> MetricSums:
+        own = sums.fork()
+        for rows in some:
+            _read(own, record, heads, context if len(blocks) == 1 else context.block(rows), norms)
+        return own
+
+    tasks = [
+        functools.partial(read, blocks[start : start + step])
+        for start in range(0, len(blocks), step)
+    ]
+    with np.errstate(all="ignore"):
+        for own in in_parallel(tasks):
+            sums.merge(own)
+    return sums.finish(context)
 
 
-def _measured(pattern: Pattern, metrics: Collection[str]) -> _Columns:
-    """`value`, `null`, `rows` and `positions` of a `HeadTable`, by metric, [n_head] each."""
-    n_head = len(pattern.weights)
-    columns: _Columns = {kind: {} for kind in ("value", "null", "rows", "positions")}
-    for name in metrics:
-        metric = METRICS[name]
-        value, rows = metric(pattern)
-        columns["value"][name] = value
-        columns["null"][name] = np.broadcast_to(metric(pattern.null).value, n_head)
-        columns["rows"][name] = np.broadcast_to(rows, n_head)
-        for of, position in metric.positions.items():
-            where = position(pattern)
-            columns["positions"][of] = np.full(n_head, np.nan) if where is None else where
-    return columns
+def _read(
+    sums: MetricSums,
+    record: Record,
+    heads: Sequence[int],
+    block: MetricContext,
+    norms: Array | None,
+) -> None:
+    """A block of rows, so many heads at a time that no copy is large."""
+    rows = slice(0, block.shape[0]) if block.part is None else block.part.rows
+    every, own_masks = record.stage("weights"), block.visible.ndim > 2
+    step = max(1, BLOCK_CELLS // max(1, block.visible.shape[-2] * every.shape[-1]))
+    if not own_masks:
+        sums.add_null(block)
+    for start in range(0, len(heads), step):
+        some = slice(start, min(start + step, len(heads)))
+        context = block
+        if own_masks:
+            context = block.whole.block(rows, visible=block.visible[some])
+            sums.add_null(context, some)
+        weights = floating(every[_index(heads[some]), rows])
+        sums.add(Pattern(context, weights, None if norms is None else norms[some]), some)
+
+
+def _index(heads: Sequence[int]) -> slice | list[int]:
+    """Without a copy where they follow one another."""
+    first, last = heads[0], heads[-1]
+    in_row = list(heads) == list(range(first, last + 1))
+    return slice(first, last + 1) if in_row else list(heads)
+
+
+def measured_before(
+    record: Record, heads: Sequence[int], metrics: Sequence[MetricEntry]
+) -> Measured:
+    """Metrics of some heads of a record that was summarised, from its statistics.
+
+    Raises:
+        AttnvizError: they were not measured.
+    """
+    assert record.summary is not None
+    summary, measured = record.summary, Measured({}, {}, {}, {}, np.ones(len(heads), bool))
+    rows = [summary.heads.index(head) for head in heads]
+    for metric in metrics:
+        for kind, columns in ((kind, getattr(measured, kind)) for kind in NEEDED):
+            name = f"{kind}/{metric.name}"
+            if name not in summary.statistics:
+                raise AttnvizError(
+                    f"{record.id}: {metric.name} was not measured when the weights were there",
+                    "measure the text again: attnviz heads",
+                )
+            columns[metric.name] = summary.statistics[name][rows]
+        for place in metric.positions:
+            measured.positions[place] = summary.statistics[f"positions/{place}"][rows]
+    return measured

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.metrics.pattern import Pattern
+from attnviz.analysis.metrics.pattern import Measure, MetricContext, Pattern
 from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.registry import Entry, Registry
@@ -40,10 +40,15 @@ class Bins(NamedTuple):
 
 @dataclass(frozen=True)
 class MetricEntry(Entry):
-    """A function of a pattern, `(Pattern) -> Measure`; its null is the same of `pattern.null`.
+    """A function of a pattern, `(Pattern) -> Measure`: a mean over queries, so that blocks of rows
+    can be measured one after another. Its null is the same of `pattern.null`.
 
     A bare `@METRICS.add` is enough: all that is not named here is taken from the data.
     """
+
+    of: Callable[[Pattern], Measure] | None = None
+    """What is measured of each block of rows instead, where the metric is a function of its mean
+    over all queries, `(Array) -> Array`: value [..., n_head, …] -> [..., n_head]."""
 
     unit: str = ""
     """`nats`, `tokens`, …; empty for a number without one."""
@@ -56,10 +61,29 @@ class MetricEntry(Entry):
     """What stands above its column, to be said. Tables show the metrics that have one unasked."""
     priority: int = 0
     """The order of those columns, lowest first."""
-    positions: Mapping[str, Callable[[Pattern], Array | None]] = field(default_factory=dict)
-    """Positions or offsets, [..., n_head], that say where the value comes from, by name."""
+    positions: Mapping[str, Callable[[Array, MetricContext], Array | None]] = field(
+        default_factory=dict
+    )
+    """Positions or offsets, [..., n_head], that say where the value comes from, by name: functions
+    of the mean over all queries."""
     null_by_head: bool = False
     """Whether the null depends on the head, and not on the mask alone."""
+
+    @property
+    def mean(self) -> Callable[[Pattern], Measure]:
+        """What is averaged over queries."""
+        return self.of or self.function
+
+    def finish(self, mean: Measure) -> Array:
+        """The metric [..., n_head] from what was averaged over all queries."""
+        with np.errstate(invalid="ignore", divide="ignore"):  # where there are no rows
+            value = mean.value if self.of is None else self.function(mean.value)
+        return np.where(mean.rows, value, np.nan)
+
+    def __call__(self, pattern: Pattern) -> Measure:
+        """The metric of a whole pattern; NaN of a head whose weights are not all finite."""
+        mean = self.mean(pattern)
+        return Measure(np.where(pattern.are_finite, self.finish(mean), np.nan), mean.rows)
 
     @property
     def title(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnviz.analysis.metrics.pattern import Measure, Pattern, inner
+from attnviz.analysis.metrics.pattern import COPIES, FOLLOWERS, Measure, MetricContext, Pattern
 from attnviz.analysis.metrics.registry import METRICS, SHARE
 from attnviz.language import to_say
 from attnviz.nn.types import Array
@@ -19,14 +19,14 @@ def duplicate_token(pattern: Pattern) -> Measure:
     copies.
     Source: the duplicate-token pattern of TransformerLens, summed over copies.
     """
-    return pattern.mass(pattern.context.copies)
+    return pattern.mass(COPIES)
 
 
-def period(pattern: Pattern) -> Array | None:
+def period(values: Array, context: MetricContext) -> Array | None:
     """The distance of which those of all copies are multiples, [..., n_head]; where there is one,
     induction cannot be told from a look at a fixed offset."""
-    distance = pattern.context.period
-    return None if distance is None else np.full(pattern.weights.shape[:-2], float(distance))
+    distance = context.period
+    return None if distance is None else np.full(values.shape, float(distance))
 
 
 @METRICS.add(range=SHARE, heading=to_say("induction"), priority=8, positions={"period": period})
@@ -38,21 +38,26 @@ def induction(pattern: Pattern) -> Measure:
     not count as a token after a copy; what counts as a copy is as in duplicate_token.
     Source: Olsson et al. 2022, prefix matching, summed over copies; see prefix_matching.
     """
-    return pattern.mass(pattern.context.followers)
+    return pattern.mass(FOLLOWERS)
 
 
-@METRICS.add(range=SHARE)
-def prefix_matching(pattern: Pattern) -> Measure:
+def followed(pattern: Pattern) -> Measure:
+    """What a query gives to the cells of `induction`, and how many it sees, [..., n_head, 2];
+    mean over the queries that see one and have a choice."""
+    count = pattern.context.among(FOLLOWERS)
+    if count is None:
+        return pattern.undefined(2)
+    given, rows = pattern.mass(FOLLOWERS)
+    cells, _ = pattern.over_rows(count, (count > 0) & pattern.context.choosing)
+    return Measure(np.stack(np.broadcast_arrays(given, cells), -1), rows)
+
+
+@METRICS.add(range=SHARE, of=followed)
+def prefix_matching(given_and_cells: Array) -> Array:
     """The mean weight of every single cell that `induction` adds up.
 
     From 0 to the number of its queries divided by that of its cells: 0.5 for a block of tokens
     that comes four times. Do not compare it with induction.
     Source: Olsson et al. 2022, appendix, with their erratum (the token after the copy).
     """
-    behind = pattern.context.followers
-    if behind is None:
-        return pattern.undefined()
-    cells = behind & pattern.context.cells & pattern.context.choosing[..., None]
-    count = cells.sum((-2, -1))
-    total = inner(pattern.wide, cells)
-    return Measure(total / np.where(count, count, np.nan), cells.any(-1).sum(-1))
+    return np.asarray(given_and_cells[..., 0] / given_and_cells[..., 1])

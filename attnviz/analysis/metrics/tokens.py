@@ -7,7 +7,7 @@ import unicodedata
 
 import numpy as np
 
-from attnviz.analysis.metrics.pattern import NOBODY
+from attnviz.analysis.metrics.copies import NOBODY
 from attnviz.nn.types import Array, Bool
 from attnviz.tokens import Tokens
 

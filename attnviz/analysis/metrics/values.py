@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from attnviz.analysis.metrics.pattern import Measure, Pattern
+from attnviz.analysis.metrics.pattern import FIRST, Measure, Pattern
 from attnviz.analysis.metrics.registry import METRICS, SHARE, Bins
 from attnviz.language import to_say
 from attnviz.nn.heads import repeat_heads
@@ -30,7 +30,7 @@ def value_norm(pattern: Pattern) -> Measure:
     """
     if pattern.norms is None:
         return pattern.undefined()
-    return pattern.over_rows(_row_norms(pattern, pattern.norms))
+    return pattern.over_rows(pattern.row_norms)
 
 
 @METRICS.add(range=SHARE, heading=to_say("first token moved"), priority=13, null_by_head=True)
@@ -42,13 +42,11 @@ def first_token_moved(pattern: Pattern) -> Measure:
     """
     if pattern.norms is None:
         return pattern.undefined()
-    rows = pattern.context.cells[..., 0]
-    count = rows.sum(-1)
-    written = _row_norms(pattern, pattern.norms)
-    first = pattern.wide[..., 0] * pattern.norms[..., :1]
+    rows, written = pattern.context.among(FIRST), pattern.row_norms
+    assert rows is not None
+    first = pattern.given(FIRST) * pattern.norms[..., :1]
     share = np.divide(first, written, out=np.zeros_like(written), where=written > 0)
-    total: Array = np.where(rows, share, 0).sum(-1)
-    return Measure(total / np.where(count, count, np.nan), count)
+    return pattern.over_rows(share, rows > 0)
 
 
 def value_norms(v: Array, output: Array) -> Array:
@@ -71,9 +69,3 @@ def output_weights(transformer: Transformer) -> dict[str, Weight]:
         for layer, block in enumerate(stack.blocks)
         for attention in attentions(block)
     }
-
-
-def _row_norms(pattern: Pattern, norms: Array) -> Array:
-    """Σ_j w_ij ‖f(x_j)‖, [..., n_head, n_q]."""
-    row_norms: Array = np.matmul(pattern.wide, norms[..., None])[..., 0]
-    return row_norms

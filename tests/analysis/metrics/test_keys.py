@@ -22,7 +22,7 @@ def test_keys():
     assert measure("verticality", np.eye(N)) == pytest.approx(-np.log(N))
     last = np.eye(N)[np.full(N, 7)]
     pattern = Pattern(MetricContext(ALL), np.stack([SINK, last, np.eye(N)]))
-    assert sink_position(pattern).tolist()[:2] == [0, 7]
+    assert sink_position(pattern.columns, pattern.context).tolist()[:2] == [0, 7]
     marks = np.arange(N) >= 8
     assert null("special_tokens", ALL, special=marks) == pytest.approx(2 / N)
     assert null("punctuation", ALL, punctuation=marks) == pytest.approx(2 / N)

@@ -6,7 +6,7 @@ from math import exp, isnan, log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
@@ -159,6 +159,7 @@ def loops(pattern, head):
 
 
 @pytest.mark.parametrize("name", list(METRICS))
+@settings(deadline=None)
 @given(pattern=patterns())
 def test_every_metric_and_its_null(name, pattern):
     for which in (pattern, pattern.null):
@@ -169,6 +170,7 @@ def test_every_metric_and_its_null(name, pattern):
         assert (np.isnan(value) == (np.broadcast_to(rows, value.shape) == 0)).all()
 
 
+@settings(deadline=None)
 @given(pattern=patterns(), shift=st.integers(0, 3))
 def test_texts_together_are_as_each_alone(pattern, shift):
     """Leading axes: two texts of one length with tokens of their own."""
@@ -197,6 +199,7 @@ def test_texts_together_are_as_each_alone(pattern, shift):
             np.testing.assert_allclose(together[number], expected, atol=1e-12, err_msg=name)
 
 
+@settings(deadline=None)
 @given(pattern=patterns())
 def test_padding_that_sees_nothing_changes_nothing(pattern):
     """A longer batch: queries and keys that are hidden, whatever their weights."""

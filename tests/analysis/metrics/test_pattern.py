@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.metrics.pattern import MetricContext, Pattern, inner
+from attnviz.analysis.metrics.pattern import MetricContext, Offset, Pattern, key_sums
+from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.sums import MetricSums
 from attnviz.nn.masks import parse
 
 N_TEXT, N_HEAD, N_Q, N_K = 2, 3, 5, 7
@@ -16,14 +18,13 @@ def weights(generator):
     return generator.random((N_TEXT, N_HEAD, N_Q, N_K))
 
 
-@pytest.mark.parametrize("n_template", [1, N_HEAD])
-def test_inner_products_of_heads_with_one_template_or_one_each(weights, n_template, generator):
-    template = generator.random((N_TEXT, n_template, N_Q, N_K))
-    found = inner(weights, template)
-    for text in range(N_TEXT):
-        for head in range(N_HEAD):
-            expected = (weights[text, head] * template[text, head % n_template]).sum()
-            assert found[text, head] == pytest.approx(expected)
+def test_sums_of_keys_that_heads_share_or_have_of_their_own(weights, generator):
+    for n in (1, N_HEAD):
+        values = generator.random((N_TEXT, n, N_K))
+        found = key_sums(weights, values)
+        for text, head, query in np.ndindex(N_TEXT, N_HEAD, N_Q):
+            expected = (weights[text, head, query] * values[text, head % n]).sum()
+            assert found[text, head, query] == pytest.approx(expected)
 
 
 def test_queries_without_a_choice_do_not_count(weights):
@@ -38,16 +39,8 @@ def test_queries_without_a_choice_do_not_count(weights):
     own = np.diagonal(square, axis1=-2, axis2=-1)
     np.testing.assert_allclose(pattern.mass(diagonal).value, own[..., 1:].mean(-1))
     np.testing.assert_allclose(pattern.mass(diagonal, forced=True).value, own.mean(-1))
-    assert np.isnan(pattern.mass(None).value).all()
-
-
-def test_offsets_count_from_the_position_of_the_first_query():
-    visible = np.ones((N_Q, N_K), bool)
-    offset = MetricContext(visible, first=2).offset
-    assert [[offset[i, j] for j in range(N_K)] for i in range(N_Q)] == [
-        [j - (i + 2) for j in range(N_K)] for i in range(N_Q)
-    ]
-    assert MetricContext(visible, first=None).offset is None
+    elsewhere = Pattern(MetricContext(context.visible, first=None), square)
+    assert np.isnan(elsewhere.mass(Offset(0)).value).all()
 
 
 def test_columns_are_mean_rows_of_the_queries_that_see_a_key(weights):
@@ -71,4 +64,12 @@ def test_an_even_spread_has_the_norms_of_the_head(weights, generator):
 def test_the_period_of_copies(ids, period):
     n = len(ids)
     causal = parse("causal").visible(np.arange(n), np.arange(n))
-    assert MetricContext(causal, ids=np.array(ids)).period == period
+    context = MetricContext(causal, ids=np.array(ids))
+    sums = MetricSums([METRICS["induction"]], 1)
+    for rows in (slice(0, 2), slice(2, n)):
+        part = sums.fork()
+        part.add_null(context.block(rows))
+        part.add(context.block(rows).even, slice(0, 1))
+        sums.merge(part)
+    (found,) = sums.finish(context).positions["period"]
+    assert found == pytest.approx(period or np.nan, nan_ok=True)
