@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.types import Array, brief
+from attnviz.nn.masks import Mask
+from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.streaming import Tile
+from attnviz.nn.types import Array, Bool, brief
 from attnviz.trace.record import Record, Trace
 
 DOTS = ("dot", "scaled_dot", "cosine")
@@ -96,12 +99,7 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
     Raises:
         AttnvizError: a query or key that does not exist.
     """
-    n_q, n_k = record.stage("weights").shape[-2:]
-    for name, position, count in (("query", query, n_q), ("key", key, n_k)):
-        if not 0 <= position < count:
-            raise AttnvizError(
-                f"--cell: there is no {name} {position}", f"{name} goes from 0 to {count - 1}"
-            )
+    _check_place(query, key, *record.stage("weights").shape[-2:])
     kv_head = head * record.n_kv_head // record.n_head
     q, k = record.stage("q")[head, query], record.stage("k")[kv_head, key]
     v = record.stage("v")[kv_head, key]
@@ -142,14 +140,44 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
     )
 
 
+def _check_place(query: int, key: int, n_q: int, n_k: int) -> None:
+    for name, position, count in (("query", query, n_q), ("key", key, n_k)):
+        if not 0 <= position < count:
+            raise AttnvizError(
+                f"--cell: there is no {name} {position}", f"{name} goes from 0 to {count - 1}"
+            )
+
+
+def explain_cell_of_summary(
+    attention: MultiHeadAttention, mask: Mask, record: Record, head: int, query: int, key: int
+) -> Cell:
+    """The same of a record that was summarised, with q, k and v kept: its row is computed again.
+
+    `mask` is what hides keys besides the attention's own mask.
+
+    Raises:
+        AttnvizError: a query or key that does not exist.
+    """
+    q, k, v = (record.stage(stage) for stage in ("q", "k", "v"))
+    _check_place(query, key, q.shape[-2], k.shape[-2])
+    row = slice(query, query + 1)
+    stages = attention.rows_in_full(q, k, v, attention.mask + mask, row)
+    context = record.stage("context")[:, row]
+    whole = Record.of(record.site, {**stages, "q": q[:, row], "context": context})
+    return replace(explain_cell(whole, head, 0, key), query=query)
+
+
 def strongest_cell(
     record: Record, head: int, special_queries: Iterable[int], special_keys: Iterable[int]
 ) -> tuple[int, int]:
     """The query and the key of the largest weight between ordinary tokens, the first of equals.
 
     A query that sees one key only has no choice: it is left out like the special tokens, as long
-    as anything else is there.
+    as anything else is there. Of a record that was summarised it is what `StrongestCells` found.
     """
+    if record.summary is not None:
+        found, at = record.summary.statistics, record.summary.heads.index(head)
+        return int(found["cell/query"][at]), int(found["cell/key"][at])
     weights = np.asarray(record.stage("weights")[head], np.float64)
     seen = ~np.isneginf(record.stage("logits")[head])
     n_q, n_k = weights.shape
@@ -162,6 +190,72 @@ def strongest_cell(
             place = int(np.where(wanted, np.nan_to_num(weights, nan=-1), -2).argmax())
             return place // n_k, place % n_k
     raise AssertionError("a record has at least one cell")
+
+
+class StrongestCells:
+    """Finds `strongest_cell` of every head as the weights come in tiles: statistics "cell/query"
+    and "cell/key" [n_head]."""
+
+    def __init__(
+        self, heads: Sequence[int], special_queries: Iterable[int], special_keys: Iterable[int]
+    ) -> None:
+        self._special = np.array([*special_queries], int), np.array([*special_keys], int)
+        self._best: dict[int, _Best] = dict.fromkeys(heads, _NOWHERE)
+
+    def fork(self) -> Self:
+        other = object.__new__(type(self))
+        other._special = self._special
+        other._best = dict.fromkeys(self._best, _NOWHERE)
+        return other
+
+    def read(self, tile: Tile) -> None:
+        if tile.head not in self._best:
+            return
+        rows, weights = tile.rows, tile.weights
+        seen = rows.visible_to(tile.head)
+        visible: Bool = np.broadcast_to(True if seen is None else seen, weights.shape)
+        special = (
+            np.isin(np.arange(part.start, part.stop), places)
+            for part, places in zip((rows.queries, rows.keys), self._special, strict=True)
+        )
+        hidden_rows, hidden_keys = special
+        ordinary = ~(hidden_rows[:, None] | hidden_keys)
+        has_choice = (np.count_nonzero(visible, axis=-1) > 1)[:, None] & visible
+        kinds = (ordinary & has_choice, ordinary & visible, has_choice, visible)
+        rank = next((i for i, wanted in enumerate(kinds) if wanted.any()), None)
+        if rank is not None:
+            sizes = np.where(kinds[rank], np.nan_to_num(weights, nan=-1), -2)
+            row, key = divmod(int(sizes.argmax()), sizes.shape[1])
+            place = rows.queries.start + row, rows.keys.start + key
+            found = _Best(rank, -float(sizes[row, key]), *place)
+            self._best[tile.head] = min(self._best[tile.head], found)
+
+    def merge(self, other: Self) -> None:
+        for head, best in other._best.items():
+            self._best[head] = min(self._best[head], best)
+
+    def statistics(self) -> Mapping[str, Array]:
+        """By name, [n_head]."""
+        best = self._best.values()
+        return {
+            "cell/query": np.array([each.query for each in best]),
+            "cell/key": np.array([each.key for each in best]),
+        }
+
+
+class _Best(NamedTuple):
+    """The best cell so far: the smallest of these."""
+
+    rank: int
+    """Of the kinds of cells that are preferred, in the order of `strongest_cell`."""
+    size: float
+    """The weight, negative."""
+    query: int
+    key: int
+
+
+_NOWHERE = _Best(4, 0.0, 0, 0)
+"""No query sees any key: the first cell."""
 
 
 def largest_places(values: Array, count: int) -> Array:

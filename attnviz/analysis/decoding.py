@@ -48,18 +48,38 @@ def most_informative_of_last_layer(trace: Trace, selection: Selection) -> tuple[
 
 def weights_as_written(generated: Generated, record: Record, head: int) -> Array:
     """The rows of a head that wrote something, [n_written, n_k]."""
-    return record.stage("weights")[head, generated.n_given - 1 :]
+    return np.asarray(_rows(record, generated.n_given - 1, None)[_place(record, head)])
 
 
 def strongest_key(record: Record, head: int, query: int) -> tuple[int, float]:
     """The key with the largest weight in one row, and that weight."""
-    weights = record.stage("weights")[head, query]
+    weights = _rows(record, query, query + 1)[_place(record, head), 0]
     key = int(weights.argmax())
     return key, float(weights[key])
 
 
+def _rows(record: Record, start: int, stop: int | None) -> Array:
+    """The weights of some queries, [n_head, n_row, n_k]; of a record that was summarised, from the
+    block of those that wrote something, of the heads that it has."""
+    if record.summary is None:
+        return record.stage("weights")[:, start:stop]
+    rows, block = record.summary.rows, record.summary.block
+    assert rows is not None
+    assert block is not None
+    wanted = rows >= start if stop is None else (rows >= start) & (rows < stop)
+    return np.asarray(block[:, wanted])
+
+
+def _place(record: Record, head: int) -> int:
+    """Where a head is in `_rows`."""
+    return head if record.summary is None else record.summary.heads.index(head)
+
+
 class StepWeights(NamedTuple):
     """A head's weights after some steps, from the rows that each step itself computed."""
+
+    first: int
+    """The query of the first row: 0, or of a long prompt its last token."""
 
     values: Array
     """[n_read, n_k]; 0 where nothing was read yet."""
@@ -72,7 +92,7 @@ class StepWeights(NamedTuple):
 
 
 def weights_after(generated: Generated, n_step: int, id: str, head: int) -> StepWeights:
-    """The weights of one head after `n_step` steps: every row as it was computed first.
+    """The weights of one head after `n_step` steps: every row as it was computed first and kept.
 
     Self-attention is square: the keys that a row could not see yet are masked as not read.
     """
@@ -81,8 +101,9 @@ def weights_after(generated: Generated, n_step: int, id: str, head: int) -> Step
     last = _record(steps[-1], id)
     n_k = n_read if last.kind == "self" else last.stage("weights").shape[-1]
     reasons = (*last.site.mask, NOT_READ)
-    values = np.zeros((n_read, n_k))
-    masked = np.full((n_read, n_k), len(reasons), np.uint8)
+    first = generated.n_given - _record(steps[0], id).stage("weights").shape[-2]
+    values = np.zeros((n_read - first, n_k))
+    masked = np.full(values.shape, len(reasons), np.uint8)
     row = 0
     for number, step in enumerate(steps):
         record = _record(step, id)
@@ -92,7 +113,7 @@ def weights_after(generated: Generated, n_step: int, id: str, head: int) -> Step
         values[cells] = weights
         masked[cells] = 0 if why is None else (why[head] if why.ndim == 3 else why)[new]
         row += len(weights)
-    return StepWeights(values, masked, reasons)
+    return StepWeights(first, values, masked, reasons)
 
 
 def _record(step: Step, id: str) -> Record:
@@ -103,13 +124,14 @@ def cache_error(trace: Trace, n_given: int, steps: Sequence[Sequence[Record]]) -
     """The largest difference between the weights of `trace`, computed in one pass, and those of
     the steps, whose records end with the row of the last token read: the last of the `n_given`
     first tokens, then one more a step. None if they have no attention in common."""
-    in_one_pass = {record.id: record.stage("weights") for record in trace}
+    in_one_pass = {record.id: record for record in trace}
     errors = []
     for number, records in enumerate(steps):
         stop = n_given + number
         for record in records:
             if record.id in in_one_pass:
-                rows = record.stage("weights")
-                same = in_one_pass[record.id][:, stop - rows.shape[1] : stop, : rows.shape[2]]
+                whole, rows = in_one_pass[record.id], record.stage("weights")
+                same = _rows(whole, stop - rows.shape[1], stop)[..., : rows.shape[2]]
+                rows = rows if whole.summary is None else rows[list(whole.summary.heads)]
                 errors.append(float(np.abs(rows - same).max(initial=0)))
     return float(np.max(errors)) if errors else None  # one that is not a number stays so

@@ -14,7 +14,7 @@ from attnviz.errors import AttnvizError
 from attnviz.language import say, to_say
 from attnviz.nn.masks import custom
 from attnviz.nn.types import Array
-from attnviz.trace.attended import How, attended
+from attnviz.trace.attended import How
 from attnviz.trace.names import by_group
 from attnviz.trace.projections import Axes, Projected, precision, read_projections
 from attnviz.trace.record import Record
@@ -111,10 +111,9 @@ def _matches(path: Path, layer: Projected, how: How, sinks: bool) -> Iterator[Ma
             sums = weights.sum(-1, keepdims=True, dtype=np.float64)
             whole = np.where(sums == 0, 0, weights / sums).astype(weights.dtype)
         layer = layer._replace(given={**_without(layer.given, "context"), "weights": whole})
-    record = attended(path, layer, how, "queries", "keys")
     only = layer._replace(given={r: x for r, x in layer.given.items() if r in COMPARED})
     which = "" if layer.item is None else f"[{layer.item}]"
-    for match in matches(record, only):
+    for match in matches(path, only, how):
         yield match._replace(record=f"{match.record}{which}")
 
 

@@ -51,7 +51,7 @@ class Stored(NamedTuple):
     bfloat16: frozenset[str] = frozenset()
     """The names of those that are the bits of bfloat16."""
     manifest: Manifest | None = None
-    """None of files that have none; of large ones it is not read."""
+    """None of files that have none."""
 
 
 def write(file: BinaryIO, suffix: str, manifest: Manifest, arrays: Mapping[str, Array]) -> None:
@@ -97,7 +97,8 @@ def read_stored(path: Path) -> Stored:
         if path.suffix.lower() == ".safetensors":
             from attnviz.archive.safetensors import map_tensors
 
-            return Stored(*map_tensors(path))
+            tensors, bfloat16, metadata = map_tensors(path)
+            return Stored(tensors, bfloat16, _manifest_of(metadata))
         if size < LARGE:
             manifest, arrays = reader(path)
             named = {name: _portable(path, name, x) for name, x in arrays.items()}
@@ -107,7 +108,8 @@ def read_stored(path: Path) -> Stored:
         suffix = path.suffix.lower()
         if suffix == ".npy":
             return Stored({path.stem: map_npy(path)})
-        return Stored(map_npz(path) if suffix == ".npz" else reader(path)[1])
+        manifest, arrays = _without_manifest(map_npz(path)) if suffix == ".npz" else reader(path)
+        return Stored(arrays, manifest=manifest)
 
 
 def _known(path: Path, readers: Mapping[str, Reader]) -> Reader:
@@ -172,7 +174,10 @@ def _unreadable(path: Path, error: Exception) -> AttnvizError:
 def _read_npz(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     from attnviz.archive.npy import read_npz
 
-    arrays = read_npz(path)
+    return _without_manifest(read_npz(path))
+
+
+def _without_manifest(arrays: dict[str, Array]) -> tuple[Manifest | None, dict[str, Array]]:
     text = arrays.pop("manifest", None)
     if text is None or text.dtype.kind != "U" or text.ndim:
         return None, arrays if text is None else {**arrays, "manifest": text}
@@ -189,8 +194,12 @@ def _read_safetensors(path: Path) -> tuple[Manifest | None, dict[str, Array]]:
     from attnviz.archive.safetensors import read_tensors
 
     arrays, metadata = read_tensors(path)
+    return _manifest_of(metadata), arrays
+
+
+def _manifest_of(metadata: Mapping[str, str]) -> Manifest | None:
     text = metadata.get("manifest")
-    return (None if text is None else _manifest(text)), arrays
+    return None if text is None else _manifest(text)
 
 
 def _portable(path: Path, name: str, array: Array) -> Array:

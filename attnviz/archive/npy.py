@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import mmap
 import re
 import warnings
 import zipfile
@@ -98,6 +99,16 @@ def map_npz(path: Path) -> dict[str, Array]:
             except ValueError as error:
                 raise type(error)(f"{name[:200]}: {error}") from error
     return arrays
+
+
+def forget(array: Array) -> None:
+    """Give back the memory that a mapped array takes for what was looked at, which the file still
+    has; of other arrays, or where the system cannot, nothing."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapped(

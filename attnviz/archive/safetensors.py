@@ -94,8 +94,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], Mapping[str, str]]:
     return tensors, header.metadata
 
 
-def map_tensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
-    """All tensors by name in a map of the file, and which of them are the bits of bfloat16.
+def map_tensors(path: Path) -> tuple[dict[str, Array], frozenset[str], Mapping[str, str]]:
+    """All tensors by name in a map of the file, which of them are the bits of bfloat16, and the
+    metadata.
 
     Raises:
         ValueError: the file is damaged, or not a safetensors file.
@@ -105,9 +106,10 @@ def map_tensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     head = min(n_byte, LENGTH_BYTES + 1)
     length = header_length(bytes(data[:head]), n_byte)
     start = LENGTH_BYTES + length
-    entries, _ = read_entries(bytes(data[LENGTH_BYTES:start]), n_byte - start)
+    entries, metadata = read_entries(bytes(data[LENGTH_BYTES:start]), n_byte - start)
     tensors = {name: tensor(data, start, entry) for name, entry in entries.items()}
-    return tensors, frozenset(name for name, entry in entries.items() if entry.dtype == "BF16")
+    bfloat16 = frozenset(name for name, entry in entries.items() if entry.dtype == "BF16")
+    return tensors, bfloat16, metadata
 
 
 def read_header(data: Any, n_byte: int) -> Header:

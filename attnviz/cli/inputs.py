@@ -23,7 +23,7 @@ from attnviz.parse import decoded
 if TYPE_CHECKING:
     from attnviz.models.model import Model
     from attnviz.models.run.memory import Plan
-    from attnviz.models.run.prepare import PlanSummaries, Prepared
+    from attnviz.models.run.prepare import Prepared
     from attnviz.nn.masks import Mask
     from attnviz.nn.multi_head import Recorder
     from attnviz.nn.types import Array
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
     from attnviz.trace.spans import Zoom
-    from attnviz.trace.summary import SummaryPlan
+    from attnviz.trace.summary import PlanSummaries, SummaryPlan
 
 LARGE = 1 << 30
 """Bytes of memory that are announced before the work."""
@@ -145,8 +145,11 @@ def named_file(source: str | None) -> Path | None:
     return Path(source) if is_one else None
 
 
-def load_file(file: Path, options: FileInput, mask: Mask | None = None) -> Trace:
-    """A trace, or plain weights under a mask."""
+def load_file(
+    file: Path, options: FileInput, mask: Mask | None = None, memory: int | None = None
+) -> Trace:
+    """A trace, or plain weights under a mask; of weights that take more than `memory` bytes a
+    summary. None for a command that needs the matrices themselves."""
     from attnviz.trace.arrays import NAN
     from attnviz.trace.file import load
 
@@ -158,6 +161,8 @@ def load_file(file: Path, options: FileInput, mask: Mask | None = None) -> Trace
         key_tokens=token_words("key-tokens", options.key_tokens),
         nan=None if options.nan is None else one_of("nan", options.nan, NAN),
         mask=mask,
+        memory=memory,
+        summaries=usual_summary,
     )
 
 

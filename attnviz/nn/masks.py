@@ -203,10 +203,15 @@ class Mask:
 
         Where several rules mask a cell, the first of them is named.
         """
+        return self.reasons_part(q_pos, k_pos, slice(0, len(q_pos)), slice(0, len(k_pos)))
+
+    def reasons_part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Array:
+        """`reasons(q_pos, k_pos)[..., queries, keys]`, of which nothing else is computed."""
         numbers = np.min_scalar_type(len(self.rules))
-        reason = np.zeros((len(q_pos), len(k_pos)), numbers)
-        for number, (_, rule) in enumerate(self.rules, 1):
-            reason = np.where((reason == 0) & ~rule(q_pos, k_pos), numbers.type(number), reason)
+        reason = np.zeros((len(q_pos[queries]), len(k_pos[keys])), numbers)
+        for number, rule in enumerate(self.rules, 1):
+            seen = Mask((rule,)).visible_part(q_pos, k_pos, queries, keys)
+            reason = np.where((reason == 0) & ~np.asarray(seen), numbers.type(number), reason)
         return reason
 
 

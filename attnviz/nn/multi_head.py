@@ -18,7 +18,7 @@ from attnviz.nn.norms import Norm
 from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import RecordId, Site
-from attnviz.nn.stages import DiscardStages, StageKeeper
+from attnviz.nn.stages import CollectStages, DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, streamed_attention
 from attnviz.nn.tiled import tiled_attention
 from attnviz.nn.types import Array
@@ -172,6 +172,33 @@ class MultiHeadAttention(NamedTuple):
             sinks=self.sinks,
             keep=keep,
         )
+
+    def rows_in_full(
+        self, q: Array, k: Array, v: Array, mask: Mask, rows: slice
+    ) -> dict[str, Array]:
+        """All stages of some queries of a text that was read from its first token on, by name.
+
+        q [n_head, n_q, d_k], k [n_kv_head, n_k, d_k], v [n_kv_head, n_k, d_v], as they enter the
+        score; `mask` is all that hides keys: the attention's own and the text's.
+        """
+        stages = CollectStages()
+        q_pos, k_pos = np.arange(q.shape[-2]), np.arange(k.shape[-2])
+        every = slice(0, len(k_pos))
+        tiled_attention(
+            q[:, rows],
+            k,
+            v,
+            score=self.score,
+            scale=self.scale,
+            softcap=self.softcap,
+            bias=None if self.bias is None else self.bias(q_pos[rows], k_pos),
+            visible=mask.visible_part(q_pos, k_pos, rows, every),
+            sinks=self.sinks,
+            keep=stages,
+        )
+        if len(mask.rules) > 1:
+            stages.keep("masked_by", mask.reasons_part(q_pos, k_pos, rows, every))
+        return stages.stages
 
     def _project(
         self, stage: str, x: Array, positions: Array, keep: StageKeeper, scratch: Scratch

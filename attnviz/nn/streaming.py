@@ -218,6 +218,37 @@ def streamed_attention(
     return context
 
 
+def read_weights(
+    part: Callable[[int, slice], Array],
+    inputs: Inputs,
+    reader: TileReader,
+    done: Callable[[], None] | None = None,
+    tile: TileSize = TILE,
+) -> None:
+    """Hand weights that are there already, in a file perhaps, to `reader`, a few rows at a time.
+
+    Args:
+        part: the weights of a head and some queries, [n_row, n_k].
+        done: called whenever some rows of all heads have been read.
+    """
+    every = slice(0, inputs.n_k)  # a key that is masked may have a weight nonetheless
+    tiles = list(_tiles(lambda _: every, inputs.n_q, tile))
+    merged = _InOrder(reader)
+
+    def read(number: int, strip: list[Place]) -> None:
+        own = merged.reader.fork()
+        for queries, keys in strip:
+            visible = inputs.mask.visible_part(inputs.q_pos, inputs.k_pos, queries, keys)
+            rows = Rows(queries, keys, visible)
+            for head in range(inputs.n_head):
+                own.read(Tile(head, rows, np.array(part(head, queries))))  # readers may write
+            if done is not None:
+                done()
+        merged.put(number, own)
+
+    in_parallel(partial(read, number, strip) for number, strip in enumerate(_strips(tiles)))
+
+
 Place = tuple[slice, slice]
 """Queries, and the keys that they may see."""
 

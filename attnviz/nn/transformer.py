@@ -221,6 +221,17 @@ class Transformer(NamedTuple):
                     sites.append(attention.site(stack.name, layer, stream, keys))
         return sites
 
+    def attention(self, id: str) -> MultiHeadAttention:
+        """The attention of a record id. Raises KeyError if there is none."""
+        named = {
+            str(attention.site(stack.name, layer, "", "").id): attention
+            for stack in (self.encoder, self.decoder)
+            if stack is not None
+            for layer, block in enumerate(stack.blocks)
+            for attention in attentions(block)
+        }
+        return named[id]
+
     def change_attention(
         self, change: Callable[[str, MultiHeadAttention], MultiHeadAttention]
     ) -> Transformer:

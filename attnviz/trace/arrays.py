@@ -7,22 +7,28 @@ them with a batch axis that is named.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from attnviz.archive.npy import forget
+from attnviz.archive.safetensors import widen_bfloat16
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.heads import check_broadcast
-from attnviz.nn.masks import NONE, Mask, custom
+from attnviz.nn.masks import NONE, ArrayRule, Mask, custom
 from attnviz.nn.site import RecordId, Site
-from attnviz.nn.types import Array
+from attnviz.nn.streaming import Inputs, read_weights
+from attnviz.nn.types import Array, Bool
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens
 from attnviz.trace.names import has_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
+from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan
 
 MAX_SHAPES = 4
 """How many shapes an error names."""
@@ -46,9 +52,18 @@ def trace_of_arrays(
     key_tokens: Sequence[str] | None = None,
     nan: str | None = None,
     mask: Mask = NONE,
+    bits: Collection[str] = (),
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
 ) -> Trace:
     """The weights among the arrays of a file as a trace, or those that its q, k and v give; for
     the options see `attnviz.load`.
+
+    Args:
+        bits: the names of arrays that hold the bits of bfloat16.
+        memory: bytes that the weights may take; of more, which may be in a map of the file, a
+            summary is made, some rows at a time.
+        summaries: makes the plan of the summaries.
 
     Raises:
         AttnvizError: no array to take, or several; shapes or numbers of tokens that do not fit.
@@ -56,30 +71,98 @@ def trace_of_arrays(
     if nan not in (None, *NAN):
         raise AttnvizError(f"nan: unknown value {nan!r}", nearest(str(nan), NAN))
     if array is None and not _usual(arrays) and has_projections(arrays):
-        return _computed(path, arrays, batch, tokens, key_tokens, mask)
-    layers = _layers(path, _chosen(path, arrays, array), batch)
+        return _computed(
+            path, arrays, batch, tokens, key_tokens, mask, memory=memory, summaries=summaries
+        )
+    chosen = _chosen(path, arrays, array)
+    layers = _layers(path, chosen, batch)
+    of_bits = [name in bits for name in chosen] * (len(layers) if len(chosen) == 1 else 1)
     n_q, n_k = _common_size(path, layers)
     queries = token_stream(path, "queries", "--tokens", tokens, n_q)
     streams = {"queries": queries}
     is_self = n_q == n_k and key_tokens is None
     if not is_self:
         streams["keys"] = token_stream(path, "keys", "--key-tokens", key_tokens, n_k)
+    n_byte = sum(max(4, layer.dtype.itemsize) * layer.size for layer in layers)
+    plan = None
+    if memory is not None and summaries is not None and n_byte > memory:
+        plan = summaries(streams)
     records = []
-    for number, layer in enumerate(layers):
-        weights, seen = _split_nan(layer) if nan == "masked" else (layer, None)
-        hidden = (NONE if seen is None else custom(seen, "nan")) + mask
+    for number, (layer, is_bits) in enumerate(zip(layers, of_bits, strict=True)):
         site = Site(
             id=RecordId(ARRAY, number, "self" if is_self else "cross"),
             queries="queries",
             keys="queries" if is_self else "keys",
             n_head=len(layer),
             n_kv_head=len(layer),
-            mask=hidden.names,
         )
-        records.append(
-            Record.of(site, {"weights": read_only(weights), **_masks(path, weights, hidden)})
-        )
+        numbers = partial(_numbers, is_bits=is_bits)
+        if plan is not None:
+            records.append(_summarised(path, site, layer, numbers, nan, mask, plan))
+            continue
+        whole = numbers(layer)
+        weights, seen = _split_nan(whole) if nan == "masked" else (whole, None)
+        hidden = (NONE if seen is None else custom(seen, "nan")) + mask
+        stages = {"weights": read_only(weights), **_masks(path, weights, hidden)}
+        records.append(Record.of(replace(site, mask=hidden.names), stages))
     return Trace(model=ModelFacts(path.name, ARRAY), streams=streams, records=tuple(records))
+
+
+def _summarised(
+    path: Path,
+    site: Site,
+    layer: Array,
+    numbers: Callable[[Array], Array],
+    nan: str | None,
+    mask: Mask,
+    plan: SummaryPlan,
+) -> Record:
+    """A layer [n_head, n_q, n_k] that may be in a map of its file: what is made of it is read some
+    rows at a time."""
+    n_head, n_q, n_k = layer.shape
+    places = np.arange(n_q) + (n_k - n_q), np.arange(n_k)
+    hidden = Mask((("nan", NanRule(layer, numbers)),)) if nan == "masked" else NONE
+    hidden += mask
+    site = replace(site, mask=hidden.names)
+    no_values = np.zeros((n_head, n_k, 0), numbers(layer[:0]).dtype)
+    inputs = Inputs(n_head, *places, hidden, no_values)
+    summariser = Summariser(plan, site, inputs, range(n_head))
+
+    def rows(head: int, queries: slice) -> Array:
+        weights = numbers(layer[head, queries])
+        return np.where(np.isnan(weights), 0, weights) if nan == "masked" else weights
+
+    try:
+        if (seen := hidden.visible_part(*places, slice(0, 1), slice(0, n_k))) is not None:
+            check_broadcast("mask", seen, (n_head, 1, n_k))
+        read_weights(rows, inputs, summariser.reader, lambda: forget(layer))
+    except AttnvizError as error:
+        raise AttnvizError(f"{path}: {error.message}", error.hint) from error
+    return Record.of(site, {}, summariser.summary())
+
+
+class NanRule(ArrayRule):
+    """Hides the cells that are NaN among weights [n_head, n_q, n_k], which may be in a file."""
+
+    def __init__(self, layer: Array, numbers: Callable[[Array], Array]) -> None:
+        self._layer, self._numbers = layer, numbers
+
+    def part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Bool:
+        """Some rows and columns, [n_head, n_row, n_key]."""
+        return ~np.isnan(self._numbers(self._layer[:, queries, keys]))
+
+    def _of(self, n_q: int, n_k: int) -> Bool:
+        return ~np.isnan(self._numbers(self._layer))
+
+
+def _numbers(weights: Array, is_bits: bool) -> Array:
+    """Weights [...] as they are computed with: floating point of this machine."""
+    if is_bits:
+        return widen_bfloat16(np.asarray(weights))
+    if weights.dtype.kind != "f":
+        return weights.astype(np.float32)
+    dtype = weights.dtype.newbyteorder("=") if weights.dtype.itemsize <= 8 else np.dtype(float)
+    return np.asarray(weights).astype(dtype, copy=False)
 
 
 def _computed(
@@ -89,15 +172,14 @@ def _computed(
     tokens: Sequence[str] | None,
     key_tokens: Sequence[str] | None,
     mask: Mask,
+    **long: Any,
 ) -> Trace:
     """The attention of a file of queries, keys and values."""
-    from attnviz.trace.attended import How, trace_of_projections
-    from attnviz.trace.projections import Axes
+    from attnviz.trace.attended import How, trace_of_reading
+    from attnviz.trace.projections import Axes, read_projections
 
-    axes, how = Axes(batch=None if batch is None else str(batch)), How(mask=mask)
-    trace = trace_of_projections(
-        path, arrays, axes=axes, how=how, tokens=tokens, key_tokens=key_tokens
-    )
+    reading = read_projections(path, arrays, Axes(batch=None if batch is None else str(batch)))
+    trace = trace_of_reading(path, reading, How(mask=mask), tokens, key_tokens, **long)
     note = say(
         "these are q, k and v: the weights are computed, softmax(q · k / √d_k); `attnviz attend` "
         "computes them in other ways"
@@ -207,10 +289,7 @@ def _layers(path: Path, arrays: Mapping[str, Array], batch: str | int | None) ->
                 "expected at most [n_layer, n_head, n_q, n_k]",
                 "name the batch axis: --batch 1 if the axes are [n_layer, n_batch, n_head, …]",
             )
-        array = array.reshape((1,) * (4 - array.ndim) + array.shape)
-        if array.dtype.kind != "f":
-            array = array.astype(np.float32)
-        layers += list(array)
+        layers += list(array.reshape((1,) * (4 - array.ndim) + array.shape))
     return layers
 
 
@@ -236,7 +315,7 @@ def _item(path: Path, array: Array, batch: str) -> Array:
         raise AttnvizError(
             f"{path}: the batch has no item {number}: it holds {n_batch}", "items count from 0"
         )
-    return np.asarray(array.take(number, axis))
+    return np.asarray(array[(slice(None),) * axis + (number,)])  # a view: no copy
 
 
 def token_stream(

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.memory import check_available
-from attnviz.nn import masks
+from attnviz.nn import arguments, masks
 from attnviz.nn.attention import attend
-from attnviz.nn.heads import check_shapes
-from attnviz.nn.scores import SCORES, Score
+from attnviz.nn.heads import check_broadcast, check_shapes, repeat_heads
+from attnviz.nn.scores import SCORES, Score, scaled
 from attnviz.nn.site import Site
+from attnviz.nn.streaming import Inputs, streamed_attention
 from attnviz.nn.types import Array, floating
 from attnviz.registry import parse_spec
 from attnviz.tokens import Tokens
 from attnviz.trace.arrays import token_stream
 from attnviz.trace.projections import Axes, Projected, Reading, read_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
+from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan
 
 N_MATRIX = 4
 """Matrices of a layer: scores, logits, weights, mask."""
@@ -65,41 +69,138 @@ def trace_of_reading(
     how: How,
     tokens: Sequence[str] | None = None,
     key_tokens: Sequence[str] | None = None,
+    *,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
 ) -> Trace:
-    """All stages of every attention of a file that was read."""
+    """All stages of every attention of a file that was read.
+
+    Args:
+        memory: bytes that the matrices may take; if they would take more, q, k, v and the context
+            are kept, and of the weights a summary.
+        summaries: makes the plan of the summaries.
+
+    Raises:
+        AttnvizError: arrays that do not fit; more memory needed than there is.
+    """
     streams: dict[str, Tokens] = {}
-    records = []
-    _check_memory(path, reading.layers)
+    places: list[tuple[str, str]] = []
     for layer in reading.layers:
         n_q, n_k = layer.q.shape[-2], layer.k.shape[-2]
         queries = _stream(streams, "queries", path, tokens, n_q)
         is_self = n_q == n_k and key_tokens is None and layer.id.kind == "self"
         keys = queries if is_self else _stream(streams, "keys", path, key_tokens, n_k)
-        records.append(attended(path, layer, how, queries, keys))
-    notes = (*reading.notes, *_alignment_note(records, how))
+        places.append((queries, keys))
+    n_byte = matrix_bytes(reading.layers)
+    if memory is not None and summaries is not None and n_byte > memory:
+        plan = summaries(streams)
+        records = [
+            summarised(path, layer, how, *names, plan)
+            for layer, names in zip(reading.layers, places, strict=True)
+        ]
+    else:
+        what = f"{path}: attention of {len(reading.layers)} layers"
+        check_available(n_byte, what, "save fewer layers")
+        records = [
+            attended(path, layer, how, *names)
+            for layer, names in zip(reading.layers, places, strict=True)
+        ]
+    notes = (*reading.notes, *_alignment_note(reading.layers, how))
     return Trace(ModelFacts(path.name, ARRAY, notes=notes), streams, tuple(records))
 
 
-def attended(path: Path, layer: Projected, how: How, queries: str, keys: str) -> Record:
-    """One attention with all its stages; `queries` and `keys` are the names of its streams."""
+def matrix_bytes(layers: Sequence[Projected]) -> int:
+    """What the matrices of some attentions take."""
+    cells = sum(len(layer.q) * layer.q.shape[-2] * layer.k.shape[-2] for layer in layers)
+    return int(cells * N_MATRIX * 4)
+
+
+def attended(
+    path: Path, layer: Projected, how: How, queries: str, keys: str, rows: Array | None = None
+) -> Record:
+    """One attention with all its stages, of all queries or of those at `rows` [n_row]; `queries`
+    and `keys` are the names of its streams."""
+    with _located(path, layer):
+        ready = _ready(layer, how, queries, keys)
+        q, q_pos, bias = layer.q, ready.q_pos, ready.bias
+        if rows is not None:
+            q, q_pos, bias = q[:, rows], q_pos[rows], _rows(bias, rows)
+        done = attend(
+            q, layer.k, layer.v,
+            score=ready.score, scale=how.scale, mask=_visible(ready, rows),
+            bias=bias, softcap=how.softcap, sinks=ready.sinks,
+        )  # fmt: skip
+    n_q, n_k = len(q_pos), len(ready.k_pos)
+    stages = {name: read_only(array) for name, array in done._asdict().items()}
+    stages["mask"] = read_only(_by_head(done.mask, n_q, n_k))
+    if bias is not None:
+        stages["bias"] = read_only(floating(bias))
+    if len(ready.mask.rules) > 1 and rows is None:
+        stages["masked_by"] = read_only(_by_head(ready.mask.reasons(q_pos, ready.k_pos), n_q, n_k))
+    return Record.of(ready.site, stages)
+
+
+def scores_at(path: Path, layer: Projected, how: How, rows: Array) -> Array:
+    """The scores of the queries at `rows` [n_row], before the cap and the bias:
+    [n_head, n_row, n_k]."""
+    with _located(path, layer):
+        score = arguments.scoring(_ready(layer, how, "queries", "keys").score, layer.q, layer.k)
+        q, k = floating(layer.q[:, rows]), repeat_heads(floating(layer.k), len(layer.q))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return scaled(score, how.scale)(q, k)
+
+
+def summarised(
+    path: Path, layer: Projected, how: How, queries: str, keys: str, plan: SummaryPlan
+) -> Record:
+    """One attention whose matrices would be too large: q, k, v, the context, and of the weights a
+    summary, made in one pass."""
+    with _located(path, layer):
+        ready = _ready(layer, how, queries, keys)
+        q, k, v = (
+            floating(arguments.numbers(n, x)) for n, x in zip("qkv", layer[1:4], strict=True)
+        )
+        inputs = Inputs(len(q), ready.q_pos, ready.k_pos, ready.mask, v)
+        summariser = Summariser(plan, ready.site, inputs, range(len(q)))
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity show in the result
+            context = streamed_attention(
+                q, k, v,
+                score=arguments.scoring(ready.score, q, k),
+                scale=arguments.real("scale", how.scale),
+                softcap=arguments.cap(how.softcap, np.result_type(q, k)),
+                bias=_bias_of_places(arguments.added(ready.bias), ready),
+                sinks=arguments.sink_logits(ready.sinks, len(q)),
+                mask=ready.mask, q_pos=ready.q_pos, k_pos=ready.k_pos, reader=summariser.reader,
+            )  # fmt: skip
+    stages = {"q": q, "k": k, "v": v, "context": context}
+    return Record.of(
+        ready.site, {name: read_only(x) for name, x in stages.items()}, summariser.summary()
+    )
+
+
+class _Ready(NamedTuple):
+    """An attention as it is to be computed."""
+
+    site: Site
+    score: Score
+    mask: masks.Mask
+    q_pos: Array
+    """[n_q]"""
+    k_pos: Array
+    """[n_k]"""
+    bias: Array | None
+    sinks: Array | None
+
+
+def _ready(layer: Projected, how: How, queries: str, keys: str) -> _Ready:
     q, k, v = layer.q, layer.k, layer.v
+    _check_widths(layer)
+    check_shapes(q, k, v)
+    score = _score(how.score, layer, q.shape[-1], k.shape[-1])
     n_q, n_k = q.shape[-2], k.shape[-2]
     offset = n_k - n_q if how.alignment == "lower_right" else 0
-    places = np.arange(n_q) + offset, np.arange(n_k)
     mask = how.mask + (given_mask(layer) if how.own_mask else masks.NONE)
-    bias = how.bias if how.bias is not None else layer.given.get("bias")
     sinks = how.sinks if how.sinks is not None else layer.given.get("sinks")
-    try:
-        _check_widths(layer)
-        check_shapes(q, k, v)
-        score = _score(how.score, layer, q.shape[-1], k.shape[-1])
-        done = attend(
-            q, k, v,
-            score=score, scale=how.scale, mask=mask.visible(*places), bias=bias,
-            softcap=how.softcap, sinks=sinks,
-        )  # fmt: skip
-    except AttnvizError as error:
-        raise AttnvizError(f"{path}: {layer.id}: {error.message}", error.hint) from error
     entry = SCORES[parse_spec(how.score)[0]]
     site = Site(
         id=layer.id,
@@ -113,13 +214,54 @@ def attended(path: Path, layer: Projected, how: How, queries: str, keys: str) ->
         softcap=how.softcap or None,
         sinks=sinks is not None,
     )
-    stages = {name: read_only(array) for name, array in done._asdict().items()}
-    stages["mask"] = read_only(_by_head(done.mask, n_q, n_k))
-    if bias is not None:
-        stages["bias"] = read_only(floating(bias))
-    if len(mask.rules) > 1:
-        stages["masked_by"] = read_only(_by_head(mask.reasons(*places), n_q, n_k))
-    return Record.of(site, stages)
+    bias = how.bias if how.bias is not None else layer.given.get("bias")
+    return _Ready(site, score, mask, np.arange(n_q) + offset, np.arange(n_k), bias, sinks)
+
+
+@contextlib.contextmanager
+def _located(path: Path, layer: Projected) -> Iterator[None]:
+    """Errors say of which file and layer."""
+    try:
+        yield
+    except AttnvizError as error:
+        raise AttnvizError(f"{path}: {layer.id}: {error.message}", error.hint) from error
+
+
+def _visible(ready: _Ready, rows: Array | None) -> Array | None:
+    """Which keys all queries see, or those at `rows`: [..., n_row, n_k]; None: all."""
+    q_pos, k_pos = ready.q_pos, ready.k_pos
+    if rows is None or not ready.mask.rules:
+        return ready.mask.visible(q_pos, k_pos)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    every = slice(0, len(k_pos))
+    parts = [
+        np.asarray(ready.mask.visible_part(q_pos, k_pos, slice(run[0], run[-1] + 1), every))
+        for run in runs
+    ]
+    one_for_all = all(part.shape[-2] == 1 for part in parts) and len(rows) > len(runs)
+    return parts[0] if one_for_all else np.concatenate(parts, axis=-2)
+
+
+def _rows(bias: Array | None, rows: Array) -> Array | None:
+    """The bias of some queries, of one that may have an axis of 1."""
+    return bias if bias is None or bias.ndim < 2 or bias.shape[-2] == 1 else bias[..., rows, :]
+
+
+def _bias_of_places(bias: Array | None, ready: _Ready) -> Callable[[Array, Array], Array] | None:
+    """The bias of some neighbouring queries and keys, by their positions."""
+    if bias is None:
+        return None
+    shape = ready.site.n_head, len(ready.q_pos), len(ready.k_pos)
+    check_broadcast("bias", bias, shape)
+    first = ready.q_pos[0]
+
+    def part(q_pos: Array, k_pos: Array) -> Array:
+        rows = slice(q_pos[0] - first, q_pos[-1] + 1 - first)
+        keys = slice(k_pos[0], k_pos[-1] + 1)
+        whole = np.broadcast_to(bias, (*bias.shape[:-2], *shape[1:]))
+        return floating(whole[..., rows, keys])
+
+    return part
 
 
 def _by_head(mask: Array, n_q: int, n_k: int) -> Array:
@@ -184,10 +326,8 @@ def _stream(
     return name
 
 
-def _alignment_note(records: Sequence[Record], how: How) -> list[str]:
-    uneven = [
-        r for r in records if r.weights is not None and r.weights.shape[-2] != r.weights.shape[-1]
-    ]
+def _alignment_note(layers: Sequence[Projected], how: How) -> list[str]:
+    uneven = [layer for layer in layers if layer.q.shape[-2] != layer.k.shape[-2]]
     if not uneven or not any(name.startswith("causal") for name in how.mask.names):
         return []
     if how.alignment == "lower_right":
@@ -200,11 +340,13 @@ def _alignment_note(records: Sequence[Record], how: How) -> list[str]:
     return [say("causal: the first query stands at the first key")]
 
 
-def _check_memory(path: Path, layers: Sequence[Projected]) -> None:
-    cells = sum(len(layer.q) * layer.q.shape[-2] * layer.k.shape[-2] for layer in layers)
-    check_available(
-        cells * N_MATRIX * 4, f"{path}: attention of {len(layers)} layers", "save fewer layers"
-    )
-
-
-__all__ = ["How", "attended", "given_mask", "trace_of_projections", "trace_of_reading"]
+__all__ = [
+    "How",
+    "attended",
+    "given_mask",
+    "matrix_bytes",
+    "scores_at",
+    "summarised",
+    "trace_of_projections",
+    "trace_of_reading",
+]

@@ -18,6 +18,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
+from attnviz.trace.summary import PlanSummaries
 from attnviz.trace.summary_file import check_summary, summary_arrays, summary_in, summary_out
 
 FORMAT = "attnviz-trace"
@@ -44,6 +45,8 @@ def load(
     key_tokens: Sequence[str] | None = None,
     nan: str | None = None,
     mask: Mask | Array | None = None,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
 ) -> Trace:
     """Read a trace that `Trace.save` wrote, or a plain file of attention weights; of a file of
     queries, keys and values the weights are computed.
@@ -61,12 +64,14 @@ def load(
             that is NaN is one that its query does not see.
         mask: of plain arrays: which cells are masked, [n_q, n_k] or [n_head, n_q, n_k]: booleans,
             True = visible, 0 and 1, or 0 and -inf.
+        memory: of plain arrays, bytes that the weights may take; of more only a summary is made.
+        summaries: makes the plan of the summaries.
 
     Raises:
         AttnvizError: a file that cannot be read, shapes or numbers of tokens that do not fit.
     """
     path = Path(path)
-    manifest, arrays = archive.read(path)
+    manifest, arrays, bits = _read(path, memory)
     if manifest is None:
         from attnviz.trace.arrays import trace_of_arrays
 
@@ -79,6 +84,9 @@ def load(
             key_tokens=key_tokens,
             nan=nan,
             mask=_as_mask(mask),
+            bits=bits,
+            memory=memory,
+            summaries=summaries,
         )
     if any(option is not None for option in (array, batch, tokens, key_tokens, nan, mask)):
         raise AttnvizError(
@@ -86,6 +94,18 @@ def load(
             "tokens, key tokens, batch, array, nan and mask are for plain arrays",
         )
     return trace_in(path, manifest, arrays)
+
+
+def _read(
+    path: Path, memory: int | None
+) -> tuple[archive.Manifest | None, dict[str, Array], frozenset[str]]:
+    """The manifest, None of plain arrays, the arrays, and which are the bits of bfloat16. Plain
+    arrays that take more than `memory` stay in the file until they are looked at."""
+    if memory is not None and path.is_file() and path.stat().st_size > memory:
+        stored = archive.read_stored(path)
+        if stored.manifest is None:
+            return None, stored.arrays, stored.bfloat16
+    return *archive.read(path), frozenset()
 
 
 def _as_mask(mask: Mask | Array | None) -> Mask:

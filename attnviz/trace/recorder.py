@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
 from attnviz.nn.stages import STAGES, VECTORS, DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, ReadNothing, TileReader
+from attnviz.nn.tile_readers import Block, ExactBlock
 from attnviz.nn.types import Array
 from attnviz.trace.record import ARRAYS, Record, read_only
 from attnviz.trace.selection import Selection
@@ -87,3 +90,39 @@ class _Summarised(_Stages):
 
     def summary(self) -> Summary | None:
         return None if self._summariser is None else self._summariser.summary()
+
+
+class LastRowRecorder:
+    """Keeps of each attention the weights of its last query, [n_head, 1, n_k], and what hides its
+    keys: all that a step of decoding adds."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Site, _LastRow]] = []
+
+    def open(self, site: Site) -> StageKeeper:
+        keeper = _LastRow(site)
+        self._kept.append((site, keeper))
+        return keeper
+
+    def records(self) -> tuple[Record, ...]:
+        return tuple(Record.of(site, keeper.stages()) for site, keeper in self._kept)
+
+
+class _LastRow(DiscardStages):
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def reader(self, inputs: Inputs) -> TileReader | None:
+        last = Block(np.array([inputs.n_q - 1]), np.arange(inputs.n_k))
+        self._inputs = inputs._replace(v=inputs.v[..., :0])  # the values are the next layer's soon
+        self._row = ExactBlock(inputs, range(self._site.n_head), last)
+        return self._row
+
+    def stages(self) -> dict[str, Array]:
+        row, every = slice(self._inputs.n_q - 1, self._inputs.n_q), slice(0, self._inputs.n_k)
+        reasons = self._inputs.mask.reasons_part(*self._inputs[1:3], row, every)
+        return {
+            "weights": read_only(self._row.weights),
+            "mask": read_only(reasons == 0),
+            "masked_by": read_only(reasons),
+        }

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
-from attnviz.nn.streaming import Inputs, TileReader
+from attnviz.nn.streaming import Inputs, Tile, TileReader
 from attnviz.nn.tile_readers import Block, ExactBlock, PooledMaps, ReadAll, StrongestLinks
 from attnviz.nn.types import Array
+from attnviz.tokens import Tokens
 
 MAP_SIZE = 64
 """Rows and columns of a pooled map, at most: about what a screen shows."""
@@ -45,6 +46,42 @@ class SummaryPlan:
     block: Callable[[Site], Block] | None = None
     """Rows and keys whose weights are wanted as they are."""
     statistics: Statistics | None = None
+
+
+PlanSummaries = Callable[[Mapping[str, Tokens]], SummaryPlan]
+"""Of streams of tokens."""
+
+
+def with_statistics(plan: SummaryPlan, more: Statistics) -> SummaryPlan:
+    """The plan with more statistics."""
+    own = plan.statistics
+
+    def both(site: Site, inputs: Inputs, heads: Sequence[int]) -> StatisticsReader:
+        readers = [make(site, inputs, heads) for make in (own, more) if make is not None]
+        return readers[0] if len(readers) == 1 else _AllStatistics(readers)
+
+    return replace(plan, statistics=both)
+
+
+class _AllStatistics:
+    """Of several readers."""
+
+    def __init__(self, readers: Sequence[StatisticsReader]) -> None:
+        self._readers = readers
+
+    def fork(self) -> _AllStatistics:
+        return _AllStatistics([reader.fork() for reader in self._readers])
+
+    def read(self, tile: Tile) -> None:
+        for reader in self._readers:
+            reader.read(tile)
+
+    def merge(self, other: _AllStatistics) -> None:
+        for own, its in zip(self._readers, other._readers, strict=True):
+            own.merge(its)
+
+    def statistics(self) -> Mapping[str, Array]:
+        return {name: x for reader in self._readers for name, x in reader.statistics().items()}
 
 
 @dataclass(frozen=True, repr=False)

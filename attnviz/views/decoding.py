@@ -242,11 +242,12 @@ def _step_heatmap(
     generated: Generated, number: int, id: str, head: int, queries: Axis, keys: Axis
 ) -> Heatmap:
     weights = weights_after(generated, number + 1, id, head)
-    n_read, n_k = weights.values.shape
+    first, n_k = weights.first, weights.values.shape[1]
+    last = first + len(weights.values)
     return Heatmap(
         say("step {n}", n=number) + f" · {id} H{head}",
         weights.values,
-        replace(queries, labels=queries.labels[:n_read]),
+        replace(queries, labels=queries.labels[first:last], first=first),
         replace(keys, labels=keys.labels[:n_k]),
         WEIGHTS,
         weights.masked,

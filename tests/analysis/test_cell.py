@@ -6,9 +6,22 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.analysis.cell import explain_cell, strongest_cell
+from attnviz.analysis.cell import (
+    StrongestCells,
+    explain_cell,
+    explain_cell_of_summary,
+    strongest_cell,
+)
 from attnviz.analysis.steps import STAGES
 from attnviz.errors import AttnvizError
+from attnviz.models import load_model
+from attnviz.models.run.forward import forward
+from attnviz.models.run.prepare import prepare
+from attnviz.nn.masks import NONE, custom
+from attnviz.nn.site import RecordId, Site
+from attnviz.nn.streaming import Inputs, TileSize, read_weights
+from attnviz.trace.record import Record
+from attnviz.trace.summary import SummaryPlan, with_statistics
 
 SETTINGS = [
     {}, {"mask": "causal"}, {"mask": "causal+window:size=2"}, {"softcap": 0.5}, {"kv_heads": 2},
@@ -90,3 +103,48 @@ def test_the_strongest_cell_is_between_ordinary_tokens_that_have_a_choice(saw):
 def test_the_only_cell_is_the_strongest():
     (record, *_) = attnviz.run("hi", model="random", stages=STAGES).records
     assert strongest_cell(record, 0, (), ()) == (0, 0)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_summarised_record_has_the_same_cells(settings):
+    model = load_model("random:layers=2", settings)
+    text, memory = "I saw a saw with a bird", 1
+    whole = attnviz.run(text, model=model, stages=STAGES)
+    plan = with_statistics(SummaryPlan(map_size=2), lambda *site: StrongestCells(site[2], (), ()))
+    prepared = prepare(model, text, stages=STAGES, memory=memory, summaries=lambda streams: plan)
+    for record, summarised in zip(whole, forward(prepared), strict=True):
+        assert summarised.weights is None
+        attention = model.transformer.attention(record.id)
+        for head, query in ((0, 0), (1, 3), (record.n_head - 1, 6)):
+            expected = explain_cell(record, head, query, 2)
+            found = explain_cell_of_summary(attention, NONE, summarised, head, query, 2)
+            for name, value in vars(expected).items():
+                if isinstance(value, str | None):
+                    assert getattr(found, name) == value
+                else:
+                    np.testing.assert_allclose(getattr(found, name), value, atol=1e-5)
+            place = strongest_cell(summarised, head, (), ())
+            assert place == strongest_cell(record, head, (), ())
+
+
+@pytest.mark.parametrize("seed", range(7))
+def test_the_strongest_cell_is_found_in_tiles(seed):
+    generator = np.random.default_rng(seed)
+    n_head, n_q, n_k = 3, 11, 13
+    visible = generator.random((n_head, n_q, n_k)) < (1 if seed == 1 else 0.3)
+    visible &= seed != 2
+    weights = np.round(generator.random(visible.shape), 1) * visible  # with ties
+    weights[0, 5][visible[0, 5]] = np.nan
+    special = generator.permutation(n_q)[: 3 * seed], generator.permutation(n_k)[: 2 * seed]
+    site = Site(RecordId("encoder", 0, "self"), "source", "source", n_head, n_head)
+    logits = np.where(visible, 0, -np.inf)
+    record = Record(site, weights=weights, logits=logits, mask=visible)
+    places = np.arange(n_q), np.arange(n_k)
+    inputs = Inputs(n_head, *places, custom(visible), np.zeros((n_head, n_k, 0)))
+    reader = StrongestCells(range(n_head), *special)
+    tile = TileSize(2 * n_k, 1, 2)
+    read_weights(lambda head, queries: weights[head, queries], inputs, reader, tile=tile)
+    found = reader.statistics()
+    for head in range(n_head):
+        place = found["cell/query"][head], found["cell/key"][head]
+        assert place == strongest_cell(record, head, *special)

@@ -8,7 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnviz.analysis.decoding import cache_error
+from attnviz.analysis.decoding import (
+    cache_error,
+    strongest_key,
+    weights_after,
+    weights_as_written,
+)
 from attnviz.models import load_model
 from attnviz.models.run.forward import forward, run
 from attnviz.models.run.generate import can_cache, generate
@@ -17,6 +22,7 @@ from attnviz.nn.blocks import BlockPool
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.paged import PagedCache
 from attnviz.trace.selection import parse_selection
+from attnviz.trace.summary import SummaryPlan
 from tests.conftest import GOLDEN
 
 TEXT = "qwertqw"
@@ -139,3 +145,41 @@ class TestRotationsThatDependOnTheLength:
     def test_old_blocks_are_free_again(self, variant, golden):
         _, generated = self.generate(variant, golden, cache=paged)
         assert generated.cache.pool.n_used == len(generated.cache.table)
+
+
+@pytest.mark.parametrize("cache", [ContiguousCache, None])
+@pytest.mark.parametrize("select", ["", "L1.H2"])
+def test_a_long_prompt_leaves_the_rows_that_wrote_something(decoded, cache, select):
+    trace, generated = decoded
+    model, plan = load_model("induction"), SummaryPlan(map_size=2)
+    selection = parse_selection([select] if select else [])
+    prepared = prepare_decoding(model, TEXT, max_tokens=5, select=selection, memory=1,
+                                summaries=lambda streams: plan)  # fmt: skip
+    source = prepared.streams["source"]
+    long = generate(model, source, max_tokens=5, last_rows=True, cache=cache)
+    assert [step.id for step in long.steps] == [step.id for step in generated.steps]
+    summarised = forward(after_decoding(prepared, long), fingerprint=False)
+    assert cache_error(summarised, long.n_given, steps(long)) < 1e-5
+    record, whole = summarised.records[-1], trace["decoder.1.self"]
+    rows = weights_as_written(generated, whole, 2)
+    np.testing.assert_allclose(weights_as_written(long, record, 2), rows, atol=1e-6)
+    for query in range(long.n_given - 1, len(long.read)):
+        assert strongest_key(record, 2, query)[0] == strongest_key(whole, 2, query)[0]
+    for n_step in (1, 3, 5):
+        expected = weights_after(generated, n_step, whole.id, 2)
+        found = weights_after(long, n_step, whole.id, 2)
+        assert (expected.first, found.first) == (0, long.n_given - 1)
+        np.testing.assert_allclose(found.values, expected.values[found.first :], atol=1e-6)
+        np.testing.assert_array_equal(found.masked, expected.masked[found.first :])
+
+
+def test_an_encoder_keeps_no_rows():
+    model, plan = load_model("phrases"), SummaryPlan(map_size=2)
+    prepared = prepare_decoding(model, "good morning", max_tokens=3, memory=1,
+                                summaries=lambda streams: plan)  # fmt: skip
+    generated = generate(model, prepared.streams["source"], max_tokens=3, last_rows=True)
+    trace = forward(after_decoding(prepared, generated), fingerprint=False)
+    assert cache_error(trace, generated.n_given, steps(generated)) < 1e-5
+    for record in trace:
+        n_row = 0 if record.id.block == "encoder" else len(generated.steps)
+        assert record.summary.block.shape[1] == n_row

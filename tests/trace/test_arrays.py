@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 import attnviz
+from attnviz import archive
 from attnviz.errors import AttnvizError
+from attnviz.nn.masks import parse
+from attnviz.trace.summary import SummaryPlan
 
 N_LAYER, N_BATCH, N_HEAD, N_Q, N_K = 2, 5, 3, 4, 7
 
@@ -262,3 +267,57 @@ class TestNumberTypes:
         np.testing.assert_array_equal(
             attnviz.load(tmp_path / "t.safetensors").records[0].weights, weights[0, 0]
         )
+
+
+FORMS = [("npy", "<f4"), ("npy", ">f8"), ("npz", "<f2"), ("npy", "bool"), ("safetensors", "<f4"),
+         ("bf16.safetensors", "<f4")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), FORMS)
+@pytest.mark.parametrize("mask", [None, "causal"])
+def test_what_exceeds_the_budget_is_read_a_few_rows_at_a_time(
+    generator, tmp_path, monkeypatch, suffix, dtype, mask
+):
+    monkeypatch.setattr(archive, "LARGE", 1)  # small files are mapped too
+    shape = (N_LAYER, N_HEAD, 11, 13)
+    numbers = np.round(generator.random(shape) * 8) / 8  # which bfloat16 holds too
+    stored = numbers.astype(dtype)
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "npy":
+        np.save(path, stored)
+    elif suffix == "npz":
+        np.savez(path, weights=stored)
+    elif suffix == "safetensors":
+        save_file({"weights": stored}, path)
+    else:
+        path.write_bytes(bfloat16_file(stored))
+    plan = SummaryPlan(map_size=5)
+    rules = None if mask is None else parse(mask)
+    found = attnviz.load(path, mask=rules, memory=100, summaries=lambda streams: plan)
+    assert [record.weights for record in found] == [None] * N_LAYER
+    whole = stored.astype(np.float64)
+    for record, layer in zip(found, whole, strict=True):
+        assert (record.site.mask, record.summary.shape) == ((mask,) if mask else (), (11, 13))
+        for row, key in np.ndindex(4, 5):
+            cells = layer[:, 3 * row : 3 * row + 3, 3 * key : 3 * key + 3]
+            np.testing.assert_allclose(record.summary.total[:, row, key], cells.sum((1, 2)))
+            np.testing.assert_allclose(record.summary.largest[:, row, key], cells.max((1, 2)))
+
+
+def test_nan_stands_for_masked_cells_in_a_summary_too(generator, tmp_path):
+    weights = generator.random((N_HEAD, 11, 13)).astype(np.float32)
+    hidden = generator.random(weights.shape) < 0.3
+    path = saved(tmp_path / "w.npy", np.where(hidden, np.nan, weights))
+    plan = SummaryPlan(map_size=13)
+    (found,) = attnviz.load(path, nan="masked", memory=100, summaries=lambda streams: plan)
+    assert found.site.mask == ("nan",)
+    np.testing.assert_array_equal(found.summary.total, np.where(hidden, 0, weights))
+    np.testing.assert_array_equal(found.summary.visible > 0, ~hidden)
+
+
+def bfloat16_file(numbers):
+    """A safetensors file of one tensor in bfloat16."""
+    bits = (numbers.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+    entry = {"dtype": "BF16", "shape": numbers.shape, "data_offsets": [0, len(bits)]}
+    header = json.dumps({"weights": entry}).encode()
+    return len(header).to_bytes(8, "little") + header + bits

@@ -10,9 +10,10 @@ import pytest
 import attnviz
 from attnviz.errors import AttnvizError
 from attnviz.nn import masks
-from attnviz.trace.attended import How, trace_of_projections
+from attnviz.trace.attended import How, attended, trace_of_projections, trace_of_reading
 from attnviz.trace.layout import parse_layout
-from attnviz.trace.projections import Axes
+from attnviz.trace.projections import Axes, read_projections
+from attnviz.trace.summary import SummaryPlan
 
 HERE = Path("qkv.npz")
 N_HEAD, N_KV, N, D, D_V = 6, 2, 7, 5, 3
@@ -206,3 +207,43 @@ def test_a_damaged_option():
         with pytest.raises(AttnvizError) as caught:
             trace_of_projections(HERE, arrays, axes=Axes(**axes))
         assert message in caught.value.message
+
+
+LONG = [How(), How(mask=masks.parse("causal")), How(softcap=3.0, score="gaussian:sigma=2"),
+        How(mask=masks.parse("causal+window:size=3"), alignment="upper_left", scale=0.7)]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", LONG, ids=str)
+@pytest.mark.parametrize("beside", ["", "mask", "bias", "sinks"])
+def test_what_exceeds_the_budget_is_summarised_with_the_same_numbers(qkv, generator, how, beside):
+    n_k = 11
+    k, v = (np.concatenate([x, x[:, : n_k - N] + 1], 1) for x in qkv[1:])
+    extra = {
+        "mask": generator.random((N, n_k)) < 0.8,
+        "bias": np.where(generator.random((N, n_k)) < 0.1, -np.inf, 0.5),
+        "sinks": generator.normal(size=N_HEAD),
+    }
+    arrays = {"q": qkv[0], "k": k, "v": v, **({beside: extra[beside]} if beside else {})}
+    reading = read_projections(HERE, arrays, Axes())
+    (whole,) = trace_of_reading(HERE, reading, how)
+    plan = SummaryPlan(map_size=4)
+    (record,) = trace_of_reading(HERE, reading, how, memory=1, summaries=lambda streams: plan)
+    assert record.weights is None
+    assert record.site == whole.site
+    np.testing.assert_allclose(record.context, whole.context, atol=1e-5)
+    for row, key in np.ndindex(4, 4):
+        cells = whole.weights[:, 2 * row : 2 * row + 2, 3 * key : 3 * key + 3]
+        np.testing.assert_allclose(record.summary.total[:, row, key], cells.sum((1, 2)), atol=1e-5)
+        np.testing.assert_allclose(
+            record.summary.largest[:, row, key], cells.max((1, 2), initial=0), atol=1e-5
+        )
+
+
+def test_some_rows_are_those_of_the_whole(qkv, generator):
+    arrays = dict(zip("qkv", qkv, strict=True), mask=generator.random((N_HEAD, N, N)) < 0.8)
+    (layer,) = read_projections(HERE, arrays, Axes()).layers
+    how, rows = How(mask=masks.CAUSAL), np.array([0, 2, 3, 6])
+    whole = attended(HERE, layer, how, "queries", "keys")
+    some = attended(HERE, layer, how, "queries", "keys", rows)
+    for stage in ("q", "scores", "logits", "weights", "context", "mask"):
+        np.testing.assert_allclose(some.stage(stage), whole.stage(stage)[..., rows, :], atol=1e-6)

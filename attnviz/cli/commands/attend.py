@@ -12,8 +12,8 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
-from attnviz.cli.inputs import as_shown, first_head, token_words
-from attnviz.cli.options import LookOptions, Stats, group
+from attnviz.cli.inputs import as_shown, first_head, token_words, usual_summary
+from attnviz.cli.options import LongInputs, LookOptions, Stats, group
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
 
@@ -160,6 +160,7 @@ def attend(
     look: AttendLook,
     attention: AttentionOptions,
     arrays: ArrayOptions,
+    long: LongInputs,
     out: FigureOptions,
     file: Annotated[
         Path,
@@ -188,7 +189,9 @@ def attend(
     keys = token_words("key-tokens", arrays.key_tokens)
     reading = read_projections(file, content, axes, queries=queries, keys=keys)
     how = attention.how(content)
-    trace = trace_of_reading(file, reading, how, queries, keys)
+    trace = trace_of_reading(
+        file, reading, how, queries, keys, memory=long.budget, summaries=usual_summary
+    )
     trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), look)
     found, compared = _compared(file, trace, reading, how)
     views, drawn = _views(trace, look, out, attention.scale, steps)
@@ -236,7 +239,7 @@ def _compared(
     found = [
         match
         for record, layer in zip(trace, reading.layers, strict=True)
-        for match in matches(record, layer)
+        for match in matches(file, layer, how, record)
     ]
     options = "" if all(match.holds for match in found) else remedy(file, reading, found, how)
     return found, match_views(found, options)

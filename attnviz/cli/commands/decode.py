@@ -12,7 +12,16 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load, load_named, model_setting
-from attnviz.cli.options import MODEL, Ids, ModelInput, Selected, Target, TextWords, group
+from attnviz.cli.options import (
+    MODEL,
+    Ids,
+    LongInputs,
+    ModelInput,
+    Selected,
+    Target,
+    TextWords,
+    group,
+)
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
@@ -46,6 +55,7 @@ def decode(
     decoder: DecoderInput,
     selected: Selected,
     caching: CacheOptions,
+    long: LongInputs,
     out: FigureOptions,
     text: TextWords = None,
     target: Target = None,
@@ -64,7 +74,7 @@ def decode(
     attnviz decode "早上好！" -m phrases
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
-    from attnviz.cli.inputs import announce, check_known, read_input
+    from attnviz.cli.inputs import announce, check_known, read_input, usual_summary
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
@@ -75,11 +85,18 @@ def decode(
     max_tokens = _max_tokens(model, count, target)
     cached = caching.cache != "none"
     prepared = prepare_decoding(
-        model, content, max_tokens=max_tokens, cached=cached, select=selected.selection
+        model,
+        content,
+        max_tokens=max_tokens,
+        cached=cached,
+        select=selected.selection,
+        memory=long.budget,
+        summaries=usual_summary,
     )
     source = prepared.streams["source"]
     check_known(model, source)
-    announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
+    if prepared.summaries is None:
+        announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
     with progress("tokens") as bar:
         generated = generate(
             model,
@@ -87,6 +104,7 @@ def decode(
             target=target,
             max_tokens=max_tokens,
             stages=("weights",),
+            last_rows=prepared.summaries is not None,
             cache=caching.factory,
             progress=bar,
         )

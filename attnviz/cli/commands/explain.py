@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +12,15 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import Report, emit
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load
-from attnviz.cli.options import SelectedHead, StackOptions, TextInput, TextWords
+from attnviz.cli.options import LongInputs, SelectedHead, StackOptions, TextInput, TextWords
 from attnviz.cli.spread import spread
+
+if TYPE_CHECKING:
+    from attnviz.analysis.cell import StrongestCells
+    from attnviz.nn.site import Site
+    from attnviz.nn.streaming import Inputs
+    from attnviz.tokens import Tokens
+    from attnviz.trace.summary import SummaryPlan
 
 ORDER = 70
 
@@ -25,6 +33,7 @@ def explain(
     texts: TextInput,
     selected: SelectedHead,
     stack: StackOptions,
+    long: LongInputs,
     out: FigureOptions,
     text: TextWords = None,
     cell: Annotated[
@@ -43,9 +52,10 @@ def explain(
     """
     if cell is not None:
         check_cell(cell)
-    from attnviz.analysis.cell import explain_cell, strongest_cell
+    from attnviz.analysis.cell import explain_cell, explain_cell_of_summary, strongest_cell
     from attnviz.analysis.steps import STAGES
-    from attnviz.cli.inputs import best_head, read_input, record
+    from attnviz.cli.inputs import best_head, check_known, read_input, run_prepared
+    from attnviz.models.run.prepare import prepare
     from attnviz.trace.selection import parse_selection
     from attnviz.views.cell import cell_views, choice_text
     from attnviz.views.figure import head_pictures
@@ -53,16 +63,45 @@ def explain(
     content = read_input(text, texts.ids, only_texts=True)
     model = load(stack)
     selection = selected.selection
-    trace = record(model, content, texts, STAGES, selection, fingerprint=out.wants_data)
+    prepared = prepare(
+        model,
+        content,
+        pair=texts.second,
+        target=texts.target,
+        stages=STAGES,
+        select=selection,
+        memory=long.budget,
+        summaries=_with_strongest_cells,
+    )
+    check_known(model, prepared.streams["source"])
+    trace = run_prepared(prepared, fingerprint=out.wants_data)
     chosen, head, is_best = best_head(trace, selection)
     queries, keys = trace.streams[chosen.queries], trace.streams[chosen.keys]
     if cell is None:
         place = strongest_cell(chosen, head, queries.special, keys.special)
     else:
         place = parse_cell(cell, queries, keys)
-    explained = explain_cell(chosen, head, *place)
+    if chosen.summary is None:
+        explained = explain_cell(chosen, head, *place)
+    else:
+        attention = model.transformer.attention(chosen.id)
+        mask = prepared.inputs[chosen.keys].mask
+        explained = explain_cell_of_summary(attention, mask, chosen, head, *place)
     views = cell_views(trace, chosen, explained)
     if is_best or cell is None:
         views.insert(1, choice_text(is_best, cell is None))
-    drawn = head_pictures(trace, parse_selection([f"{chosen.id}.H{head}"]))
+    one = parse_selection([f"{chosen.id}.H{head}"])
+    drawn = () if out.plot is None else head_pictures(trace, one)
     emit([Report(views, explained.manifest(trace), explained.arrays(), drawn)], out)
+
+
+def _with_strongest_cells(streams: Mapping[str, Tokens]) -> SummaryPlan:
+    """What is kept of a long text: also each head's largest weight."""
+    from attnviz.analysis.cell import StrongestCells
+    from attnviz.cli.inputs import usual_summary
+    from attnviz.trace.summary import with_statistics
+
+    def strongest(site: Site, inputs: Inputs, heads: Sequence[int]) -> StrongestCells:
+        return StrongestCells(heads, streams[site.queries].special, streams[site.keys].special)
+
+    return with_statistics(usual_summary(streams), strongest)

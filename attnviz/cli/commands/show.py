@@ -11,7 +11,7 @@ from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import as_shown, load_file
-from attnviz.cli.options import FileInput, ShowOptions, Zoomed
+from attnviz.cli.options import FileInput, LongInputs, ShowOptions, Zoomed
 from attnviz.cli.spread import one_of, spread
 
 ORDER = 120
@@ -25,6 +25,7 @@ def show(
     plain: FileInput,
     look: ShowOptions,
     zoomed: Zoomed,
+    long: LongInputs,
     out: FigureOptions,
     file: Annotated[
         Path, typer.Argument(help="A trace, or a .npy .npz .safetensors .json of weights.")
@@ -49,7 +50,7 @@ def show(
     from attnviz.views.figure import head_pictures
 
     rules = None if mask is None else mask_of(mask)
-    trace = as_shown(load_file(file, plain, rules), look)
+    trace = as_shown(load_file(file, plain, rules, long.budget), look)
     by: Any = one_of("scale", look.scale, SCALES)
     views = attention_views(
         trace,

@@ -20,7 +20,7 @@ from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.generation import Generated, Step
-from attnviz.trace.recorder import TraceRecorder
+from attnviz.trace.recorder import LastRowRecorder, TraceRecorder
 
 MAX_TOKENS = 64
 
@@ -33,6 +33,7 @@ def generate(
     target: Text | None = None,
     max_tokens: int = MAX_TOKENS,
     stages: tuple[str, ...] = (),
+    last_rows: bool = False,
     cache: Callable[[], Cache] | None = ContiguousCache,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generated:
@@ -43,6 +44,8 @@ def generate(
         target: what the decoder of an encoder-decoder is given (default: its first token).
         max_tokens: stop after so many tokens.
         stages: stages of the decoder to record at every step.
+        last_rows: record of every step the weights of its last query instead, so that a long
+            prompt leaves no matrix.
         cache: makes what holds keys and values between steps; without, or where no cache would
             be right, everything is computed anew. What comes out is the same.
 
@@ -78,7 +81,8 @@ def generate(
             first, new = len(steps), read
             if keys_values is not None:
                 keys_values.free()
-        step = _step(model, memory, read, new, keys_values, stages)
+        recorder = _recorder(stages, last_rows)
+        step = _step(model, memory, read, new, keys_values, recorder)
         steps.append(step)
         ended = reader.stops_at(step.id)
         new = reader.take([step.id])
@@ -88,6 +92,12 @@ def generate(
     written = _generated(reader.take([step.id for step in steps]))
     read = prompt.followed_by(written.first(len(steps) - 1))
     return Generated(read, written, len(prompt), tuple(steps), ended, keys_values, first)
+
+
+def _recorder(stages: tuple[str, ...], last_rows: bool) -> TraceRecorder | LastRowRecorder | None:
+    if last_rows:
+        return LastRowRecorder()
+    return TraceRecorder([*stages, "mask"]) if stages else None
 
 
 def _generated(tokens: Tokens) -> Tokens:
@@ -100,10 +110,9 @@ def _step(
     read: Tokens,
     new: Tokens,
     cache: Cache | None,
-    stages: tuple[str, ...],
+    recorder: TraceRecorder | LastRowRecorder | None,
 ) -> Step:
     """The most probable token after `read`, of which a cache has all but `new`."""
-    recorder = TraceRecorder([*stages, "mask"]) if stages else None
     step_input = as_input(model, read if cache is None else new, target=memory is not None)
     if cache is not None:
         step_input = step_input._replace(first=len(read) - len(new))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,22 +33,20 @@ from attnviz.models.run.memory import (
 )
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask, custom
+from attnviz.nn.tile_readers import Block
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.selection import Selection
-from attnviz.trace.summary import SummaryPlan
+from attnviz.trace.summary import PlanSummaries, SummaryPlan
 
 if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
+    from attnviz.nn.site import Site
     from attnviz.trace.generation import Generated
 
 SPELLING_NOTE = to_say("ids carry no capitalisation; words are shown as the vocabulary spells them")
 WRITTEN_NOTE = to_say("the target is what the model itself writes")
 SHIFTED_NOTE = to_say("the target is the text shifted by one token, as the model's class does it")
-
-
-PlanSummaries = Callable[[Mapping[str, Tokens]], SummaryPlan]
-"""Of streams of tokens."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,15 @@ def prepare_decoding(
     max_tokens: int,
     cached: bool = True,
     select: Selection | None = None,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
 ) -> Prepared:
     """What a decoder continues or answers, planned for as many tokens as it may write.
+
+    Args:
+        memory: bytes that the records of the steps and of the whole text may take; if they would
+            take more, `summaries` is set: to be kept are the rows of what is written, and of the
+            rest a summary.
 
     Raises:
         AttnvizError: as `prepare`.
@@ -198,9 +204,14 @@ def prepare_decoding(
     select.check(model.transformer.sites())
     source = read_text(model, text)
     plan = plan_decoding(model, source, max_tokens, cached)
-    check_memory(plan, "shorten the text, or write fewer tokens: -n 10")
     streams = {"source": source}
-    return Prepared(model, streams, _inputs(model, streams, NONE), plan, select=select)
+    summary = None
+    if memory is not None and summaries is not None and plan.n_byte > memory:
+        summary = summaries(streams)
+    else:
+        check_memory(plan, "shorten the text, or write fewer tokens: -n 10")
+    inputs = _inputs(model, streams, NONE)
+    return Prepared(model, streams, inputs, plan, select=select, summaries=summary)
 
 
 def after_decoding(prepared: Prepared, generated: Generated) -> Prepared:
@@ -209,7 +220,19 @@ def after_decoding(prepared: Prepared, generated: Generated) -> Prepared:
     name = "source" if model.transformer.encoder is None else "target"
     streams = {**prepared.streams, name: generated.read}
     mask = prepared.inputs["source"].mask
-    return replace(prepared, streams=streams, inputs=_inputs(model, streams, mask))
+    summary = prepared.summaries
+    if summary is not None:
+        summary = replace(
+            summary, block=partial(_written_rows, streams, name, generated.n_given - 1)
+        )
+    inputs = _inputs(model, streams, mask)
+    return replace(prepared, streams=streams, inputs=inputs, summaries=summary)
+
+
+def _written_rows(streams: Mapping[str, Tokens], name: str, first: int, site: Site) -> Block:
+    """The queries that wrote something, with all keys; of other streams none."""
+    n_q, n_k = len(streams[site.queries]), len(streams[site.keys])
+    return Block(np.arange(first if site.queries == name else n_q, n_q), np.arange(n_k))
 
 
 def _read(
