@@ -82,8 +82,6 @@ class Embedding(NamedTuple):
             if self.place is not None:
                 positions = self.place(ids, inputs.first)
             x = x + self.positions(positions).astype(x.dtype, copy=False)
-        # feature-major, as `linear` leaves its results
-        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
         x = x if self.norm is None else self.norm(x)
         return x if self.widen is None else self.widen(x)
 

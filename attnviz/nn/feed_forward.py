@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
+
+import numpy as np
 
 from attnviz.nn.activations import Activation
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import SublayerContext
+from attnviz.nn.scratch import Scratch
 from attnviz.nn.types import Array
+
+ROWS = 128
+"""Tokens at a time: what is hidden between the two maps then stays in a processor's cache."""
 
 
 class FeedForward(NamedTuple):
@@ -27,10 +34,26 @@ class FeedForward(NamedTuple):
     """[d_ff, d_model]"""
 
     def __call__(self, x: Array, context: SublayerContext) -> Array:
-        shape = (*x.shape[:-2], len(self.up.weight), x.shape[-2])
-        hidden = self.up(x, context.scratch.array("hidden", shape, x.dtype))
+        if math.prod(x.shape[:-1]) <= ROWS:
+            return self._rows(x, context.scratch)
+        net, flat = self._converted(), x.reshape(-1, x.shape[-1])
+        y = np.empty((len(flat), len(self.down.weight)), x.dtype)
+        for start in range(0, len(flat), ROWS):
+            rows = slice(start, start + ROWS)
+            net._rows(flat[rows], context.scratch, y[rows])
+        return y.reshape(*x.shape[:-1], -1)
+
+    def _rows(self, x: Array, scratch: Scratch, out: Array | None = None) -> Array:
+        shape = (*x.shape[:-1], len(self.up.weight))
+        hidden = self.up(x, scratch.array("hidden", shape, x.dtype))
         if self.gate is None:
-            return self.down(self.activation(hidden, out=hidden))
-        gate = self.gate(x, context.scratch.array("gate", shape, x.dtype))
+            return self.down(self.activation(hidden, out=hidden), out)
+        gate = self.gate(x, scratch.array("gate", shape, x.dtype))
         hidden *= self.activation(gate, out=gate)
-        return self.down(hidden)
+        return self.down(hidden, out)
+
+    def _converted(self) -> FeedForward:
+        """The same net, for several uses: its weights are not converted at each of them."""
+        up, down = (x._replace(weight=np.asarray(x.weight)) for x in (self.up, self.down))
+        gate = self.gate and self.gate._replace(weight=np.asarray(self.gate.weight))
+        return FeedForward(up, down, self.activation, gate)

@@ -9,37 +9,31 @@ import numpy as np
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight
 
-FEW = 16
+FEW = 64
+"""Tokens up to which BLAS is faster with the product the other way round."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """[n_token, d_in] -> [n_token, d_out], with weight [d_out, d_in] as in the checkpoints' files.
 
-    Computed as (W xᵀ)ᵀ: BLAS runs that way round up to twice as fast for few tokens, and as the
-    result is a transposed view, a chain of linear maps finds its inputs laid out as it needs them.
-    `out` [d_out, n_token] is memory that may be used for the result. Leading axes are so many
-    more tokens: one large product is faster than several small ones.
+    Fastest with a weight that lies in memory as [d_in, d_out], as `weights.laid_out` lays it; of
+    another one a few tokens are computed as (W xᵀ)ᵀ, in up to half the time. `out` [n_token, d_out]
+    is memory for the result. Leading axes are so many more tokens: one large product is faster
+    than several small ones.
     """
     if x.ndim > 2:
-        room = None if out is None else out.reshape(len(weight), -1)
-        flat = linear(x.reshape(-1, x.shape[-1]), weight, bias, room)
-        return flat.reshape(*x.shape[:-1], -1)
-    if x.shape[-2] < FEW:
-        return _few(x, weight, bias)
-    y = np.matmul(weight, x.mT, out=out)
+        room = None if out is None else out.reshape(-1, len(weight))
+        return linear(x.reshape(-1, x.shape[-1]), weight, bias, room).reshape(*x.shape[:-1], -1)
+    if len(x) < FEW and weight.flags.c_contiguous:
+        y = (weight @ x.T).T
+        if out is not None:
+            out[...] = y
+            y = out
+    else:
+        y = np.matmul(x, weight.T, out=out)
     if bias is not None:
-        y += bias[:, None]
-    return y.mT
-
-
-def _few(x: Array, weight: Array, bias: Array | None) -> Array:
-    """BLAS multiplies 8 columns in less time than 6; and rows of few numbers are slow to add to,
-    so the result is laid out token by token."""
-    n_token, d_in = x.shape
-    wide = np.zeros((d_in, n_token + -n_token % 8), x.dtype)
-    wide[:, :n_token] = x.T
-    y = (weight @ wide)[:, :n_token].T
-    return np.ascontiguousarray(y) if bias is None else np.add(y, bias, order="C")
+        y += bias
+    return y
 
 
 class Linear(NamedTuple):

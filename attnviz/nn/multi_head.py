@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,7 +19,8 @@ from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import CollectStages, DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, streamed_attention
-from attnviz.nn.tiled import tiled_attention
+from attnviz.nn.threads import ONE, Team
+from attnviz.nn.tiled import Tiled, tiled_attention
 from attnviz.nn.types import Array
 
 Rotary = Callable[[Array, Array], Array]
@@ -54,6 +54,26 @@ class Stream(NamedTuple):
     """What the text itself hides: its padding, say."""
 
 
+class Share(NamedTuple):
+    """Which rows of the stream a thread of a team carries through the layers."""
+
+    team: Team = ONE
+    number: int = 0
+    rows: slice = slice(None)
+    positions: Array | None = None
+    """Of these rows; None for those of all."""
+    common: Scratch = Scratch()
+    """Memory that the threads have in common."""
+
+    def of(self, n: int) -> slice:
+        """What the thread takes of `n` other rows."""
+        return self.team.part(self.number, n)
+
+
+WHOLE = Share()
+"""All of them, and a thread by itself."""
+
+
 class SublayerContext(NamedTuple):
     """What a sublayer sees besides its input."""
 
@@ -66,6 +86,7 @@ class SublayerContext(NamedTuple):
     scratch: Scratch
     cache: Cache | None = None
     """What was read before, if the tokens come bit by bit."""
+    share: Share = WHOLE
 
 
 class MultiHeadAttention(NamedTuple):
@@ -97,81 +118,42 @@ class MultiHeadAttention(NamedTuple):
     """What an ablation makes of each head's context."""
 
     def __call__(self, x: Array, context: SublayerContext) -> Array:
-        keys = context.stream if self.kind == "self" else context.memory
-        if keys is None:
-            raise AttnvizError(
-                "cross-attention needs an encoder's output to look at", "run an encoder first"
-            )
-        source = x if self.kind == "self" else keys.x
-        q_pos, k_pos = context.stream.positions, keys.positions
-        mask = self.mask + keys.mask
-        site = self.site(context.block, context.layer, context.stream.name, keys.name, mask)
-        keep = context.recorder.open(site)
-
-        project = partial(self._project, keep=keep, scratch=context.scratch)
-
-        def project_keys() -> Pair:
-            return project("k", source, k_pos), project("v", source, k_pos)
-
-        q = project("q", x, q_pos)
-        if context.cache is None:
-            k, v = project_keys()
-        elif self.kind == "cross":
-            k, v = context.cache.once(site.id, project_keys)
-        else:
-            k, v = context.cache.extend(site.id, *project_keys())
-            k_pos = np.arange(k.shape[-2])
-        attended = self._attend(q, k, v, mask, q_pos, k_pos, keep)
+        """Of a team of threads, each has some rows: when the queries, keys and values of all rows
+        are there, each attends with its own."""
+        team = context.share.team
+        run = team.shared(lambda: _Run(self, x, context))
+        run.project(x, context)
+        team.alone(lambda: run.gather(context.cache))
+        attended = run.attended(context.share.rows)
         if self.gate is not None:
             attended = self.gate(attended)
-        return self.output(merge_heads(attended))
+        y = self.output(merge_heads(attended))
+        team.last(run.finish)
+        return y
 
-    def _attend(
-        self,
-        q: Array,
-        k: Array,
-        v: Array,
-        mask: Mask,
-        q_pos: Array,
-        k_pos: Array,
-        keep: StageKeeper,
+    def project(
+        self, stage: str, x: Array, positions: Array, scratch: Scratch, out: Array | None = None
     ) -> Array:
-        """The context [n_head, n_q, d_v]: in tiles that are read and forgotten, where somebody
-        reads them, else with the stages that are kept whole."""
-        reader = keep.reader(Inputs(self.n_head, q_pos, k_pos, mask, v))
-        if reader is not None:
-            for stage, array in (("q", q), ("k", k), ("v", v)):
-                keep.keep(stage, array)
-            context = streamed_attention(
-                q,
-                k,
-                v,
-                score=self.score,
-                mask=mask,
-                q_pos=q_pos,
-                k_pos=k_pos,
-                scale=self.scale,
-                softcap=self.softcap,
-                bias=self.bias,
-                sinks=self.sinks,
-                reader=reader,
-            )
-            keep.keep("context", context)
-            return context
-        if len(mask.rules) > 1 and keep.wants("mask"):
-            keep.keep("masked_by", mask.reasons(q_pos, k_pos))
-        return tiled_attention(
-            q,
-            k,
-            v,
-            score=self.score,
-            scale=self.scale,
-            softcap=self.softcap,
-            bias=None if self.bias is None else self.bias(q_pos, k_pos),
-            visible=mask.visible(q_pos, k_pos),
-            sinks=self.sinks,
-            keep=keep,
-        )
+        """q, k or v of x [n_token, d_model]: [n_head or n_kv_head, n_token, d].
+
+        `out` [n_token, n_head·d] is memory for the result; else that of `scratch` may be.
+        """
+        linear, n_head, norm = {
+            "q": (self.query, self.n_head, self.query_norm),
+            "k": (self.key, self.n_kv_head, self.key_norm),
+            "v": (self.value, self.n_kv_head, None),
+        }[stage]
+        rotary = None if stage == "v" else self.rotary
+        if norm is None and rotary is None:
+            return split_heads(linear(x, out), n_head)
+        shape = (*x.shape[:-1], len(linear.weight))
+        heads = split_heads(linear(x, scratch.array("projected", shape, x.dtype)), n_head)
+        heads = heads if norm is None else norm(heads)
+        heads = heads if rotary is None else rotary(heads, positions)
+        if out is None:
+            return heads
+        split_heads(out, n_head)[...] = heads
+        return split_heads(out, n_head)
 
     def rows_in_full(
         self, q: Array, k: Array, v: Array, mask: Mask, rows: slice
@@ -200,23 +182,6 @@ class MultiHeadAttention(NamedTuple):
             stages.keep("masked_by", mask.reasons_part(q_pos, k_pos, rows, every))
         return stages.stages
 
-    def _project(
-        self, stage: str, x: Array, positions: Array, keep: StageKeeper, scratch: Scratch
-    ) -> Array:
-        """q, k or v of x [n_token, d_model]: [n_head or n_kv_head, n_token, d]."""
-        linear, n_head, norm = {
-            "q": (self.query, self.n_head, self.query_norm),
-            "k": (self.key, self.n_kv_head, self.key_norm),
-            "v": (self.value, self.n_kv_head, None),
-        }[stage]
-        memory = None
-        if not keep.wants(stage):  # else the next layer would write over what was kept
-            shape = (*x.shape[:-2], len(linear.weight), x.shape[-2])
-            memory = scratch.array(stage, shape, x.dtype)
-        heads = split_heads(linear(x, memory), n_head)
-        heads = heads if norm is None else norm(heads)
-        return heads if self.rotary is None or stage == "v" else self.rotary(heads, positions)
-
     def site(
         self, block: str, layer: int, queries: str, keys: str, mask: Mask | None = None
     ) -> Site:
@@ -233,3 +198,132 @@ class MultiHeadAttention(NamedTuple):
             softcap=self.softcap,
             sinks=self.sinks is not None,
         )
+
+
+class _Run:
+    """One attention in one pass: what the threads of a team have in common."""
+
+    def __init__(self, attention: MultiHeadAttention, x: Array, context: SublayerContext) -> None:
+        keys = context.stream if attention.kind == "self" else context.memory
+        if keys is None:
+            raise AttnvizError(
+                "cross-attention needs an encoder's output to look at", "run an encoder first"
+            )
+        self.attention = attention
+        self.memory = None if attention.kind == "self" else keys.x
+        """[n_k, d_model] that keys and values are made of; None for the queries' own tokens."""
+        self.q_pos, self.k_pos = context.stream.positions, keys.positions
+        self.mask = attention.mask + keys.mask
+        self.site = attention.site(
+            context.block, context.layer, context.stream.name, keys.name, self.mask
+        )
+        self.keep = context.recorder.open(self.site)
+        self.projected: dict[str, Array] = {}
+        """q, k and v, [n_head or n_kv_head, n, d]."""
+        self.rooms = self._rooms(x, context) if context.share.team.n > 1 else {}
+        self.streamed: Array | None = None
+        self.tiled: Tiled | None = None
+
+    def _rooms(self, x: Array, context: SublayerContext) -> dict[str, Array]:
+        """Memory for the queries, keys and values of all rows, [n, n_head·d] each. Two layers may
+        be at work, as some threads are ahead of others, and take turns."""
+        part, rooms = self.attention, {}
+        for stage, linear in (("q", part.query), ("k", part.key), ("v", part.value)):
+            n = len(self.q_pos if stage == "q" else self.k_pos)
+            shape = (*x.shape[:-2], n, len(linear.weight))
+            if self.keep.wants(stage):  # else a later layer would write over what was kept
+                rooms[stage] = np.empty(shape, x.dtype)
+            else:
+                name = f"{part.kind} {stage} {context.layer % 2}"
+                rooms[stage] = context.share.common.array(name, shape, x.dtype)
+        return rooms
+
+    def project(self, x: Array, context: SublayerContext) -> None:
+        """Queries, keys and values of a thread's rows x [n_row, d_model]."""
+        share = context.share
+        positions = self.q_pos if share.positions is None else share.positions
+        self._project("q", x, positions, share.rows, context.scratch)
+        if self.memory is None:
+            keys, rows = x, share.rows
+        elif context.cache is None:
+            rows = share.of(len(self.k_pos))
+            keys, positions = self.memory[..., rows, :], self.k_pos[rows]
+        else:
+            return  # they are made once for all steps
+        for stage in ("k", "v"):
+            self._project(stage, keys, positions, rows, context.scratch)
+
+    def _project(
+        self, stage: str, x: Array, positions: Array, rows: slice, scratch: Scratch
+    ) -> None:
+        room = self.rooms.get(stage)
+        out = None if room is None else room[..., rows, :]
+        projected = self.attention.project(stage, x, positions, scratch, out)
+        n_head = projected.shape[-3]
+        self.projected[stage] = projected if room is None else split_heads(room, n_head)
+
+    def gather(self, cache: Cache | None) -> None:
+        """All queries, keys and values are there: what the rows need of them."""
+        if cache is not None and self.memory is None:
+            k, v = cache.extend(self.site.id, self.projected["k"], self.projected["v"])
+            self.k_pos = np.arange(k.shape[-2])
+        elif cache is not None:
+            k, v = cache.once(self.site.id, self._memorised)
+        else:
+            k, v = self.projected["k"], self.projected["v"]
+        part, q, mask = self.attention, self.projected["q"], self.mask
+        q_pos, k_pos = self.q_pos, self.k_pos
+        reader = self.keep.reader(Inputs(part.n_head, q_pos, k_pos, mask, v))
+        if reader is not None:
+            for stage, array in (("q", q), ("k", k), ("v", v)):
+                self.keep.keep(stage, array)
+            self.streamed = streamed_attention(
+                q,
+                k,
+                v,
+                score=part.score,
+                mask=mask,
+                q_pos=q_pos,
+                k_pos=k_pos,
+                scale=part.scale,
+                softcap=part.softcap,
+                bias=part.bias,
+                sinks=part.sinks,
+                reader=reader,
+            )
+            self.keep.keep("context", self.streamed)
+            return
+        if len(mask.rules) > 1 and self.keep.wants("mask"):
+            self.keep.keep("masked_by", mask.reasons(q_pos, k_pos))
+        self.tiled = Tiled(
+            q,
+            k,
+            v,
+            score=part.score,
+            scale=part.scale,
+            softcap=part.softcap,
+            bias=None if part.bias is None else part.bias(q_pos, k_pos),
+            visible=mask.visible(q_pos, k_pos),
+            sinks=part.sinks,
+            keep=self.keep,
+        )
+
+    def _memorised(self) -> Pair:
+        """Keys and values of an encoder's output, all of it."""
+        assert self.memory is not None
+        memory, scratch = self.memory, Scratch()
+        k, v = (self.attention.project(x, memory, self.k_pos, scratch) for x in ("k", "v"))
+        return k, v
+
+    def attended(self, rows: slice) -> Array:
+        """The context [n_head, n_row, d_v] of some queries: of tiles that were read and forgotten,
+        where somebody reads them, else with the stages that are kept whole."""
+        if self.streamed is not None:
+            return self.streamed[..., rows, :]
+        assert self.tiled is not None
+        return self.tiled.rows(slice(*rows.indices(len(self.q_pos))[:2]))
+
+    def finish(self) -> None:
+        """All rows are done."""
+        if self.tiled is not None:
+            self.tiled.finish()

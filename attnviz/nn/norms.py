@@ -78,11 +78,7 @@ def _mean(x: Array, axes: Sequence[int]) -> Array:
 
 
 def _mean_square(x: Array, axes: Sequence[int]) -> Array:
-    if tuple(axes) != (-1,):
-        return _mean(x * x, axes)
-    squares: Array = np.einsum("...i,...i->...", x, x)[..., None]
-    squares *= x.dtype.type(1 / x.shape[-1])
-    return squares
+    return _mean(x * x, axes)
 
 
 def _affine(x: Array, gain: Array | None, bias: Array | None) -> Array:

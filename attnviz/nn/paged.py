@@ -95,4 +95,6 @@ class PagedCache(FixedPairs):
         """[n_block, n_kv_head, block_size, d] -> [n_kv_head, total, d]"""
         size = self.pool.block_size
         own = np.moveaxis(array[self._table[: math.ceil(total / size)]], 0, -3)
-        return own.reshape(*own.shape[:-3], -1, own.shape[-1])[..., :total, :]
+        # contiguous, as the other cache's are: BLAS rounds otherwise where rows lie apart
+        rows = np.ascontiguousarray(own).reshape(*own.shape[:-3], -1, own.shape[-1])
+        return rows[..., :total, :]

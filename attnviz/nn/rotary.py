@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ class RotaryEmbedding:
     def __init__(self, frequencies: Array, gain: float = 1.0, style: RopeStyle = "half") -> None:
         """`frequencies` [d_rotary/2] are radians a position; `gain` multiplies the result."""
         self.frequencies, self.gain, self.style = frequencies, gain, style
-        self._last: tuple[Array, Array, Array] | None = None
+        self._last: dict[int, tuple[Array, Array, Array]] = {}
+        """By thread: positions, and the cosines and sines of their angles."""
 
     def __call__(self, x: Array, positions: Array) -> Array:
         cos, sin = self._angles(positions, x.dtype)
@@ -29,12 +31,13 @@ class RotaryEmbedding:
 
     def _angles(self, positions: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """Cosine and sine of each angle, [n, d_rotary/2]; all layers ask for the same ones."""
-        if self._last is None or self._last[0] is not positions or self._last[1].dtype != dtype:
-            # feature-major, as the projections leave queries and keys
-            angles = (self.frequencies[:, None] * np.asarray(positions)).T
+        thread = threading.get_ident()
+        last = self._last.get(thread)
+        if last is None or last[0] is not positions or last[1].dtype != dtype:
+            angles = np.asarray(positions)[:, None] * self.frequencies
             cos, sin = self.gain * np.cos(angles), self.gain * np.sin(angles)
-            self._last = positions, cos.astype(dtype), sin.astype(dtype)
-        return self._last[1:]
+            last = self._last[thread] = positions, cos.astype(dtype), sin.astype(dtype)
+        return last[1:]
 
 
 @dataclass(frozen=True, eq=False)

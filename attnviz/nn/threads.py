@@ -15,12 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextvars import copy_context
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 LARGE = 2_000_000_000
 """Multiplications, about 0.1 s on one thread, from which work may use all cores."""
+
+ENOUGH, ROWS_OF_PART = 200_000_000, 16
+"""Multiplications, about 5 ms on one core, from which work is cut into parts; rows in each."""
 
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """What the user sets to say it; read when NumPy is imported."""
@@ -29,7 +32,7 @@ _most: list[int] = []
 """How many large work may use, where a command has begun with one."""
 
 _here = threading.local()
-"""Whether this thread is inside a task."""
+"""The team that this thread belongs to, and how often it has shared something."""
 
 
 class Library(Protocol):
@@ -51,7 +54,7 @@ def begin_with_one(environment: MutableMapping[str, str] = os.environ) -> None:
 def n_worker() -> int:
     """How many tasks `in_parallel` runs at a time: as many as there are cores for this process, or
     as the user has set; one inside a task."""
-    if getattr(_here, "inside", False):
+    if team_here() is not ONE:
         return 1
     if _most:
         return _most[0]
@@ -59,12 +62,128 @@ def n_worker() -> int:
     return max(1, int(said)) if said.isdecimal() else _cores()
 
 
+def parts_of(n_row: int, n_product: int) -> int:
+    """Into how many parts work on so many rows is cut, if so many numbers are multiplied: one
+    for each core where it is enough work, with ROWS_OF_PART rows or more in each."""
+    return 1 if n_product < ENOUGH else max(1, min(n_worker(), n_row // ROWS_OF_PART))
+
+
+class Team:
+    """Threads that each take a part of the same work, in step: all make the same calls."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self._barrier = threading.Barrier(n, self._alone)
+        self._lock = threading.Lock()
+        self._action: Callable[[], object] = lambda: None
+        self._shared: dict[int, list[Any]] = {}
+
+    def part(self, number: int, n: int) -> slice:
+        """Which of `n` things the thread of this number takes."""
+        return slice(n * number // self.n, n * (number + 1) // self.n)
+
+    def shared(self, make: Callable[[], T], last: Callable[[T], object] | None = None) -> T:
+        """What the first thread that comes here makes, for all; the last one that comes passes it
+        on to `last`, and it is forgotten. Nobody waits longer than it takes to make."""
+        if self.n == 1:
+            value = make()
+            if last is not None:
+                last(value)
+            return value
+        call = _here.call = _here.call + 1
+        with self._lock:
+            entry = self._shared.get(call)
+            if entry is None:
+                entry = self._shared[call] = [0, make()]
+            entry[0] += 1
+            value = entry[1]
+            if entry[0] == self.n:
+                del self._shared[call]
+                if last is not None:
+                    last(value)
+        return value
+
+    def last(self, action: Callable[[], object]) -> None:
+        """The last thread that comes here acts; the others have gone on."""
+        self.shared(lambda: None, lambda _: action())
+
+    def alone(self, action: Callable[[], object]) -> None:
+        """When all threads have come here, one of them acts, with all cores for it; then all go
+        on."""
+        if self.n == 1:
+            action()
+            return
+        self._action = action
+        self._barrier.wait()
+
+    def _alone(self) -> None:
+        team, _here.team = _here.team, None
+        try:
+            self._action()
+        finally:
+            _here.team = team
+
+    def abort(self) -> None:
+        """Nobody waits any more: a thread has failed."""
+        self._barrier.abort()
+
+
+ONE = Team(1)
+"""A thread by itself."""
+
+
+def team_here() -> Team:
+    """The team that this thread belongs to."""
+    return getattr(_here, "team", None) or ONE
+
+
+def in_team(n: int, work: Callable[[int, Team], T]) -> list[T]:
+    """What `work(number, team)` returns for each of `n` threads, the first of them this one, with
+    matrix products of one thread inside.
+
+    NumPy's error state holds in all of them. The first exception is raised when all have ended.
+    """
+    if n <= 1:
+        return [work(0, ONE)]
+    team = Team(n)
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        before = getattr(_here, "team", None), getattr(_here, "call", 0)
+        _here.team, _here.call = team, 0
+        try:
+            results[number] = work(number, team)
+        except BaseException as error:
+            errors.append(error)
+            team.abort()
+        finally:
+            _here.team, _here.call = before
+
+    with blas_threads(1):
+        others = [
+            threading.Thread(target=copy_context().run, args=(run, number))
+            for number in range(1, n)
+        ]
+        for thread in others:
+            thread.start()
+        try:
+            run(0)
+        finally:
+            for thread in others:
+                thread.join()
+    if errors:
+        own = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
+        raise (own or errors)[0]
+    return [results[number] for number in range(n)]
+
+
 def in_parallel(tasks: Iterable[Callable[[], T]]) -> list[T]:
     """What the tasks return, in their order. They run on all cores, the next one wherever a core
     is free, each with matrix products of one thread; inside a task one after another.
 
-    NumPy's error state holds inside the tasks. The first exception of a task is raised when those
-    that had begun have ended; the others do not begin.
+    The first exception of a task is raised when those that had begun have ended; the others do
+    not begin.
     """
     tasks = list(tasks)
     n = min(n_worker(), len(tasks))
@@ -72,35 +191,20 @@ def in_parallel(tasks: Iterable[Callable[[], T]]) -> list[T]:
         return [task() for task in tasks]
     waiting = deque(enumerate(tasks))
     results: dict[int, T] = {}
-    errors: list[BaseException] = []
 
-    def work() -> None:
-        _here.inside = True
-        try:
-            while waiting:
-                try:
-                    number, task = waiting.popleft()
-                except IndexError:  # another thread was faster
-                    break
+    def work(_number: int, _team: Team) -> None:
+        while waiting:
+            try:
+                number, task = waiting.popleft()
+            except IndexError:  # another thread was faster
+                break
+            try:
                 results[number] = task()
-        except BaseException as error:
-            errors.append(error)
-            waiting.clear()
-        finally:
-            _here.inside = False
+            except BaseException:
+                waiting.clear()
+                raise
 
-    with blas_threads(1):
-        others = [threading.Thread(target=copy_context().run, args=(work,)) for _ in range(n - 1)]
-        for thread in others:
-            thread.start()
-        try:
-            work()
-        finally:
-            waiting.clear()
-            for thread in others:
-                thread.join()
-    if errors:
-        raise errors[0]
+    in_team(n, work)
     return [results[number] for number in range(len(tasks))]
 
 
@@ -110,7 +214,7 @@ def suited_to(n_product: int) -> Iterator[None]:
     many as are meant. Inside a task nothing is changed."""
     small = n_product < LARGE
     holds = small if _most else not small
-    if holds or getattr(_here, "inside", False):
+    if holds or team_here() is not ONE:
         yield
         return
     with blas_threads(1 if small else _most[0]):

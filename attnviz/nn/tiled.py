@@ -5,7 +5,6 @@ The same as `attention.attention`, and held equal to it by a test.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -16,6 +15,7 @@ from attnviz.nn.heads import check_broadcast, repeat_heads
 from attnviz.nn.scores import Score, entry_of, scaled
 from attnviz.nn.softmax import hide, softmax_in_place
 from attnviz.nn.stages import MATRICES, DiscardStages, StageKeeper
+from attnviz.nn.threads import in_team, parts_of
 from attnviz.nn.types import Array, Bool
 
 EVERY_CELL = np.array(True)
@@ -23,6 +23,8 @@ EVERY_CELL = np.array(True)
 
 TILE_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 26
+SKIPPING_ROWS = 64
+"""Queries of a tile where keys that none of them sees are left out."""
 
 
 def tiled_attention(
@@ -45,101 +47,190 @@ def tiled_attention(
     Raises:
         AttnvizError: a mask or a bias that does not broadcast to [n_head, n_q, n_k].
     """
-    keep = keep or DiscardStages()
-    for stage, array in (("q", q), ("k", k), ("v", v)):
-        keep.keep(stage, array)
-    n_head, n_q, n_k = q.shape[-3], q.shape[-2], k.shape[-2]
-    k, v = repeat_heads(k, n_head), repeat_heads(v, n_head)
-    shape = (*q.shape[:-1], n_k)
-    visible = _without_barred(visible, bias, shape)
-    if keep.wants("mask"):
-        mask = np.ones((n_q, n_k), bool) if visible is None else visible
-        keep.keep("mask", np.broadcast_to(mask, np.broadcast_shapes(mask.shape, (n_q, n_k))))
-    if bias is not None:
-        keep.keep("bias", bias)
-    dtype = np.result_type(q, k)
-    kept = {stage: np.empty(shape, dtype) for stage in MATRICES if keep.wants(stage)}
-    context = np.empty((*q.shape[:-1], v.shape[-1]), np.result_type(dtype, v))
-    entry = entry_of(score)
-    score = scaled(score, scale)
-    takes_out = "weights" in kept and entry is not None and entry.takes("out")
-    # a function of somebody else's may have parameters for each head, so it gets all of them
-    tiles = _tiles(shape, split_heads=entry is not None)
-    spare = None if "weights" in kept else _spare(shape, tiles[0], dtype)
-    # NaN and infinity are the input's, and are reported where they show: no warnings here
-    with np.errstate(invalid="ignore", over="ignore"):
-        for tile in tiles:
-            cells = (..., *tile, slice(None))
-            q_tile = q[cells]
-            room = kept["weights"][cells] if spare is None else _corner(spare, q_tile)
-            _attend_tile(
-                q_tile,
-                k[..., tile[0], :, :],
-                v[..., tile[0], :, :],
-                score=functools.partial(score, out=room) if takes_out else score,
-                softcap=softcap,
-                bias=_part(bias, tile, shape),
-                visible=_part(visible, tile, shape),
-                sinks=None if sinks is None else np.asarray(sinks)[tile[0]],
-                room=room,
-                kept={stage: array[cells] for stage, array in kept.items()},
-                context=context[cells],
+    whole = Tiled(
+        q,
+        k,
+        v,
+        score=score,
+        scale=scale,
+        softcap=softcap,
+        bias=bias,
+        visible=visible,
+        sinks=sinks,
+        keep=keep or DiscardStages(),
+    )
+    n_q, n_k = whole.shape[-2:]
+    n_part = parts_of(n_q, n_k * (q.size + whole.context.size))
+    in_team(n_part, lambda number, team: whole.rows(team.part(number, n_q)))
+    whole.finish()
+    return whole.context
+
+
+class Tiled:
+    """`tiled_attention`, rows by rows: several threads may each compute some."""
+
+    def __init__(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        *,
+        score: Score,
+        scale: float | None,
+        softcap: float | None,
+        bias: Array | None,
+        visible: Bool | None,
+        sinks: Array | None,
+        keep: StageKeeper,
+    ) -> None:
+        for stage, array in (("q", q), ("k", k), ("v", v)):
+            keep.keep(stage, array)
+        n_head, n_q, n_k = q.shape[-3], q.shape[-2], k.shape[-2]
+        self.shape = (*q.shape[:-1], n_k)
+        visible = _without_barred(visible, bias, self.shape)
+        if keep.wants("mask"):
+            mask = np.ones((n_q, n_k), bool) if visible is None else visible
+            keep.keep("mask", np.broadcast_to(mask, np.broadcast_shapes(mask.shape, (n_q, n_k))))
+        if bias is not None:
+            keep.keep("bias", bias)
+        self.softcap, self.bias, self.visible, self.sinks = softcap, bias, visible, sinks
+        entry = entry_of(score)
+        # a function of somebody else's may have parameters for each head, so it gets all of them
+        self.splits_heads = entry is not None
+        self.takes_out = entry is not None and entry.takes("out")
+        self.group = n_head // k.shape[-3]
+        if not self.takes_out:
+            k, self.group = repeat_heads(k, n_head), 1
+        self.score, self.q, self.k, self.v = scaled(score, scale), q, k, v
+        self.v_group = n_head // v.shape[-3]
+        self.v_is_finite = bool(np.isfinite(v).all())
+        self.dtype = np.result_type(q, k)
+        self.keep = keep
+        # keys that no query of a tile sees are left out, where nobody asks for their scores
+        self.skips = visible is not None and visible.ndim == 2 and not keep.wants("scores")
+        self.skips = self.skips and self.splits_heads
+        empty = {"logits": -np.inf, "weights": 0.0} if self.skips else {}
+        self.kept = {
+            stage: _filled(self.shape, self.dtype, empty.get(stage))
+            for stage in MATRICES
+            if keep.wants(stage)
+        }
+        # as the output's map wants it: token by token
+        size = (*q.shape[:-3], n_q, n_head, v.shape[-1])
+        self.context = np.empty(size, np.result_type(self.dtype, v)).swapaxes(-3, -2)
+
+    def rows(self, rows: slice) -> Array:
+        """The context [n_head, n_row, d_v] of these queries; their matrices go where they are
+        kept."""
+        tiles = _tiles(
+            self.shape, rows, max(self.group, self.v_group), self.splits_heads, self.skips
+        )
+        spare = (
+            None if "weights" in self.kept else np.empty(_largest(tiles, self.shape), self.dtype)
+        )
+        # NaN and infinity are the input's, and are reported where they show: no warnings here
+        with np.errstate(invalid="ignore", over="ignore"):
+            for tile in tiles:
+                self._tile(tile, self._reach(tile), spare)
+        return self.context[..., rows, :]
+
+    def finish(self) -> None:
+        """Hand over what was computed of all rows."""
+        for stage, array in self.kept.items():
+            self.keep.keep(stage, array)
+        self.keep.keep("context", self.context)
+
+    def _reach(self, tile: Tile) -> slice:
+        """The keys that some query of the tile sees, and those between them."""
+        if not self.skips:
+            return slice(0, self.shape[-1])
+        assert self.visible is not None
+        seen = np.flatnonzero(np.broadcast_to(self.visible, self.shape[-2:])[tile[1]].any(0))
+        return slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 0)
+
+    def _tile(self, tile: Tile, keys: slice, spare: Array | None) -> None:
+        """Some heads and queries: from scores to weights, and on into the context."""
+        heads, queries = tile
+        cells = (..., heads, queries, keys)
+        room = self.kept["weights"][cells] if spare is None else _corner(spare, tile, keys)
+        x = self._scores(
+            self.q[..., heads, queries, :], _of_group(self.k, heads, self.group, keys), room
+        )
+        visible = _part(self.visible, (heads, queries, keys), self.shape)
+        if "scores" in self.kept:
+            self.kept["scores"][cells] = x
+        if self.softcap:
+            x /= self.softcap
+            np.tanh(x, out=x)
+            x *= self.softcap
+        if self.bias is not None:
+            x += _part(self.bias, (heads, queries, keys), self.shape)
+        # under a mask, what hidden cells hold must not even decide how the others are rounded
+        within = (float(x.min()), float(x.max())) if x.size and visible is None else None
+        hide(x, visible)
+        if "logits" in self.kept:
+            self.kept["logits"][cells] = x
+        sinks = None if self.sinks is None else np.asarray(self.sinks)[heads]
+        seen = EVERY_CELL if visible is None else visible
+        softmax_in_place(x, sinks, within=within, visible=seen)
+        v = _of_group(self.v, heads, self.v_group, keys)
+        out = self.context[..., heads, queries, :]
+        if self.v_is_finite:
+            np.matmul(_grouped(x, self.v_group), v, out=_grouped(out, self.v_group))
+        else:
+            v = (
+                np.broadcast_to(v, (*v.shape[:-3], self.v_group, *v.shape[-2:]))
+                if self.v_group > 1
+                else v
             )
-    for stage, array in kept.items():
-        keep.keep(stage, array)
-    keep.keep("context", context)
-    return context
+            mix(x, v.reshape(*x.shape[:-2], *v.shape[-2:]), visible, out=out)
+
+    def _scores(self, q: Array, k: Array, room: Array) -> Array:
+        """[n_head, n_q, d_k], [n_head, n_k, d_k] or in groups -> `room`."""
+        if self.takes_out:
+            self.score(_grouped(q, self.group), k, out=_grouped(room, self.group))
+            return room
+        scores = np.asarray(self.score(q, k))
+        check_scores(scores, room.shape)
+        room[...] = scores
+        return room
 
 
 Tile = tuple[slice, slice]
 """Heads and queries."""
 
 
-def _spare(shape: tuple[int, ...], first: Tile, dtype: np.dtype[Any]) -> Array:
-    """Memory for the largest tile, the first one."""
-    heads, queries = (min(n, part.stop) for n, part in zip(shape[-3:-1], first, strict=True))
-    return np.empty((*shape[:-3], heads, queries, shape[-1]), dtype)
+def _filled(shape: tuple[int, ...], dtype: np.dtype[Any], number: float | None) -> Array:
+    """Zeros cost nothing until somebody looks at them."""
+    if number is None:
+        return np.empty(shape, dtype)
+    return np.full(shape, number, dtype) if number else np.zeros(shape, dtype)
 
 
-def _corner(spare: Array, q_tile: Array) -> Array:
-    return spare[..., : q_tile.shape[-3], : q_tile.shape[-2], :]
+def _grouped(x: Array, group: int) -> Array:
+    """[n_head, …] -> [n_kv_head, group, …], the same memory: the query heads that share a key."""
+    if group == 1:
+        return x
+    return x.reshape(*x.shape[:-3], x.shape[-3] // group, group, *x.shape[-2:])
 
 
-def _attend_tile(
-    q: Array,
-    k: Array,
-    v: Array,
-    *,
-    score: Score,
-    softcap: float | None,
-    bias: Array | None,
-    visible: Bool | None,
-    sinks: Array | None,
-    room: Array,
-    kept: dict[str, Array],
-    context: Array,
-) -> None:
-    """Some heads and queries: from scores to weights in `room`, and on into `context`."""
-    x = score(q, k)
-    if x is not room:
-        check_scores(np.asarray(x), room.shape)
-        room[...] = x
-        x = room
-    if "scores" in kept:
-        kept["scores"][...] = x
-    if softcap:
-        x /= softcap
-        np.tanh(x, out=x)
-        x *= softcap
-    if bias is not None:
-        x += bias
-    # under a mask, what hidden cells hold must not even decide how the others are rounded
-    within = (float(x.min()), float(x.max())) if x.size and visible is None else None
-    hide(x, visible)
-    if "logits" in kept:
-        kept["logits"][...] = x
-    softmax_in_place(x, sinks, within=within, visible=EVERY_CELL if visible is None else visible)
-    mix(x, v, visible, out=context)
+def _of_group(x: Array, heads: slice, group: int, keys: slice) -> Array:
+    """[n_kv_head, n_k, d] -> those of these query heads, [n_kv_head, 1, n_k, d] where several
+    query heads share one."""
+    if group == 1:
+        return x[..., heads, keys, :]
+    return x[..., heads.start // group : -(-heads.stop // group), None, keys, :]
+
+
+def _largest(tiles: list[tuple[slice, slice]], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the largest tile, the first one."""
+    heads, queries = tiles[0]
+    return (*shape[:-3], heads.stop - heads.start, queries.stop - queries.start, shape[-1])
+
+
+def _corner(spare: Array, tile: Tile, keys: slice) -> Array:
+    n_head, n_row, n_key = (part.stop - part.start for part in (*tile, keys))
+    return spare[..., :n_head, :n_row, :n_key]
 
 
 def check_scores(scores: Array, shape: tuple[int, ...]) -> None:
@@ -154,20 +245,25 @@ def check_scores(scores: Array, shape: tuple[int, ...]) -> None:
         )
 
 
-def _tiles(shape: tuple[int, ...], split_heads: bool) -> list[Tile]:
+def _tiles(
+    shape: tuple[int, ...], rows: slice, group: int, splits_heads: bool, skips: bool
+) -> list[Tile]:
     """The heads and queries of tiles whose scores stay in a processor's cache while they are
-    made, capped, masked and normalised; rows are split only where one head is very large."""
-    n_head, n_q, n_k = shape[-3:]
+    made, capped, masked and normalised. Heads that share keys are together."""
+    n_head, n_k = shape[-3], shape[-1]
     row = max(1, math.prod(shape[:-3]) * n_k * 4)
-    heads, rows = n_head, n_q
-    if split_heads:
-        heads = min(n_head, max(1, TILE_BYTES // max(1, row * n_q)))
-    if row * n_q * heads > BLOCK_BYTES:
-        rows = max(1, TILE_BYTES // (row * heads))
+    n_row = max(1, rows.stop - rows.start)
+    if skips:
+        n_row = min(n_row, SKIPPING_ROWS)
+    heads = n_head
+    if splits_heads:
+        heads = min(n_head, max(1, TILE_BYTES // (row * n_row * group)) * group)
+    if row * n_row * heads > BLOCK_BYTES:
+        n_row = max(1, TILE_BYTES // (row * heads))
     return [
-        (slice(head, head + heads), slice(start, start + rows))
+        (slice(head, min(head + heads, n_head)), slice(start, min(start + n_row, rows.stop)))
+        for start in range(rows.start, max(rows.start + 1, rows.stop), n_row)
         for head in range(0, max(1, n_head), max(1, heads))
-        for start in range(0, max(1, n_q), max(1, rows))
     ]
 
 
@@ -185,16 +281,16 @@ def _without_barred(
     return visible
 
 
-def _part(x: Array | None, tile: Tile, shape: tuple[int, ...]) -> Array | None:
-    """The tile of an array that only broadcasts to [..., n_head, n_q, n_k]."""
+def _part(
+    x: Array | None, cells: tuple[slice, slice, slice], shape: tuple[int, ...]
+) -> Array | None:
+    """Some cells of an array that only broadcasts to [..., n_head, n_q, n_k]."""
     if x is None:
         return None
-    (heads, queries), (n_head, n_q) = tile, shape[-3:-1]
-    if x.ndim > 1 and x.shape[-2] == n_q > 1:
-        x = x[..., queries, :]
-    if x.ndim > 2 and x.shape[-3] == n_head > 1:
-        x = x[..., heads, :, :]
-    return x
+    axes = zip(x.shape[-3:], shape[-3:][-x.ndim :], cells[-x.ndim :], strict=True) if x.ndim else ()
+    index: Any = (..., *(part if n == m > 1 else slice(None) for n, m, part in axes))
+    part: Array = x[index]
+    return part
 
 
 def mix(weights: Array, v: Array, visible: Bool | None = None, out: Array | None = None) -> Array:

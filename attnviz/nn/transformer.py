@@ -8,7 +8,7 @@ in parallel. That alone gives post-norm, pre-norm, sandwich norms and layer scal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,17 +16,19 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache
 from attnviz.nn.embedding import Embed, Input, Unembed
+from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import (
     MultiHeadAttention,
     Recorder,
     RecordNothing,
+    Share,
     Stream,
     SublayerContext,
 )
-from attnviz.nn.norms import Norm
+from attnviz.nn.norms import LayerNorm, Norm, RMSNorm, Scale
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
-from attnviz.nn.threads import suited_to
+from attnviz.nn.threads import Team, in_team, parts_of, suited_to
 from attnviz.nn.types import Array
 
 
@@ -95,37 +97,79 @@ class Stack(NamedTuple):
     ) -> Array:
         """[n_token, d_model] -> [n_token, d_model]; the input and each block's output go to
         `hidden`, the last of them after the final norm."""
-        with suited_to(self._work(stream.x)):
-            return self._run(stream, memory, recorder, hidden, cache)
+        n_token, n_part = stream.x.shape[-2], self.n_part(stream.x.shape)
+        common = Scratch()
 
-    def _work(self, x: Array) -> int:
+        def carry(number: int, team: Team) -> tuple[Array, list[Array]]:
+            rows = team.part(number, n_token)
+            share = Share(team, number, rows, stream.positions[rows], common)
+            return self._carry(share, stream, memory, recorder, cache, hidden is not None)
+
+        with suited_to(self._work(stream.x.shape) if n_part == 1 else 0):
+            parts = in_team(n_part, carry)
+        if hidden is not None:
+            hidden += map(_joined, zip(*(states for _, states in parts), strict=True))
+        return _joined([x for x, _ in parts])
+
+    def n_part(self, shape: tuple[int, ...]) -> int:
+        """Among how many threads the rows of an input [n_token, d_model] are divided."""
+        return parts_of(shape[-2], self._work(shape)) if self._is_by_row else 1
+
+    def _work(self, shape: tuple[int, ...]) -> int:
         """About how many numbers are multiplied: by blocks of the usual widths, n·d·4d twice and
         n·d·d four times, and in attention n·n·d twice."""
-        n, d = x.shape[-2:]
-        work: int = len(self.blocks) * math.prod(x.shape) * (12 * d + 2 * n)
-        return work
+        n, d = shape[-2:]
+        return len(self.blocks) * math.prod(shape) * (12 * d + 2 * n)
 
-    def _run(
+    @property
+    def _is_by_row(self) -> bool:
+        """Whether a token's row needs no other one but in attention."""
+        sublayers = [sublayer for block in self.blocks for sublayer in block]
+        norms = [self.norm, *(x for s in sublayers for x in (s.before, s.within, s.after))]
+        return all(_is_by_row(part) for part in [*norms, *(s.f for s in sublayers)])
+
+    def _carry(
         self,
+        share: Share,
         stream: Stream,
         memory: Stream | None,
         recorder: Recorder,
-        hidden: list[Array] | None,
         cache: Cache | None,
-    ) -> Array:
-        x = stream.x
-        scratch = Scratch()
+        keeps_hidden: bool,
+    ) -> tuple[Array, list[Array]]:
+        """A thread's rows, through all blocks."""
+        x, scratch, hidden = stream.x[..., share.rows, :], Scratch(), []
         for layer, block in enumerate(self.blocks):
-            if hidden is not None:
+            if keeps_hidden:
                 hidden.append(x)
-            context = SublayerContext(self.name, layer, stream, memory, recorder, scratch, cache)
+            context = SublayerContext(
+                self.name, layer, stream, memory, recorder, scratch, cache, share
+            )
             for sublayer in block:
                 x = sublayer(x, context)
         if self.norm is not None:
             x = self.norm(x)
-        if hidden is not None:
+        if keeps_hidden:
             hidden.append(x)
-        return x
+        return x, hidden
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """The rows of all threads, one after another."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, -2)
+
+
+def _is_by_row(part: object) -> bool:
+    if isinstance(part, Parallel):
+        return all(map(_is_by_row, part.parts))
+    if isinstance(part, Branch):
+        return _is_by_row(part.f) and _is_by_row(part.before)
+    return part is None or isinstance(part, BY_ROW)
+
+
+BY_ROW = (MultiHeadAttention, FeedForward, LayerNorm, RMSNorm, Scale)
+"""Parts that give a row of their input a row of their output, whatever the others hold: but
+attention, which looks at the keys and values of all rows together."""
 
 
 class Output(NamedTuple):

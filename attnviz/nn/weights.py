@@ -7,15 +7,24 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from attnviz.nn.threads import team_here
 from attnviz.nn.types import Array
 
 
 class LazyWeight:
-    """A matrix [d_out, d_in] that is made each time it is used, unless it was told to stay."""
+    """A matrix [d_out, d_in] that is made each time it is used, once for all threads of a team,
+    unless it was told to stay."""
 
-    def __init__(self, shape: tuple[int, ...], make: Callable[[Array | None], Array]) -> None:
-        """`make(rows)` gives the rows of these numbers; all of them for None."""
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        make: Callable[[Array | None], Array],
+        converts: bool = True,
+    ) -> None:
+        """`make(rows)` gives the rows of these numbers; all of them for None. Where it `converts`
+        nothing, the matrix takes no memory of its own until it is told to stay."""
         self.shape = shape
+        self.converts = converts
         self._make = make
         self._whole: Array | None = None
 
@@ -27,7 +36,10 @@ class LazyWeight:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        whole = self._make(None) if self._whole is None else self._whole
+        whole = self._whole
+        if whole is None:
+            make = self._make
+            whole = team_here().shared(lambda: make(None)) if self.converts else make(None)
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def rows(self, ids: Array) -> Array:
@@ -39,7 +51,13 @@ class LazyWeight:
     def stay(self) -> None:
         """Keep the matrix from now on: for many passes with few tokens each."""
         if self._whole is None:
-            self._whole = self._make(None)
+            self._whole = laid_out(self._make(None))
+
+
+def laid_out(weight: Array) -> Array:
+    """The same matrix [d_out, d_in], in memory as its transpose: products with few or many tokens
+    are fastest so."""
+    return np.ascontiguousarray(weight.T).T
 
 
 Weight: TypeAlias = "Array | LazyWeight"

@@ -17,7 +17,7 @@ def test_it_is_x_times_the_transpose_plus_the_bias(n, biased, generator):
     x, weight = generator.normal(size=(n, D_IN)), generator.normal(size=(D_OUT, D_IN))
     bias = generator.normal(size=D_OUT) if biased else None
     expected = np.einsum("ni,oi->no", x, weight) + (bias if biased else 0)
-    room = np.full((D_OUT, n), np.nan)
+    room = np.full((n, D_OUT), np.nan)
     for out in (None, room):
         np.testing.assert_allclose(linear(x, weight, bias, out), expected, atol=1e-12)
 
@@ -25,7 +25,7 @@ def test_it_is_x_times_the_transpose_plus_the_bias(n, biased, generator):
 @pytest.mark.parametrize("n", [3, FEW + 1])
 def test_leading_axes_are_more_tokens(n, generator):
     x, weight = generator.normal(size=(2, 3, n, D_IN)), generator.normal(size=(D_OUT, D_IN))
-    bias, room = generator.normal(size=D_OUT), np.empty((2, 3, D_OUT, n))
+    bias, room = generator.normal(size=D_OUT), np.empty((2, 3, n, D_OUT))
     for out in (None, room):
         y = linear(x, weight, bias, out)
         assert y.shape == (2, 3, n, D_OUT)

@@ -159,3 +159,34 @@ def test_the_error_state_holds_in_all_threads(library, three):
 
     with np.errstate(over="raise"):
         assert threads.in_parallel([task] * 3) == ["raise"] * 3
+
+
+def test_a_team_shares_what_one_made_and_waits_for_all(library, three):
+    made, done, alone = [], [], []
+
+    def make():
+        made.append(threading.get_ident())
+        return len(made)
+
+    def work(number, team):
+        assert team.part(number, 11) == slice(11 * number // 3, 11 * (number + 1) // 3)
+        found = [team.shared(make)]
+        # all cores are free while one acts; tasks of its own do not put it out of step
+        team.alone(lambda: alone.append((len(made), threads.in_parallel([threads.n_worker] * 3))))
+        found.append(team.shared(make, done.append))
+        team.last(lambda: done.append("last"))
+        return number, found
+
+    assert threads.in_team(3, work) == [(number, [1, 2]) for number in range(3)]
+    assert alone == [(1, [1, 1, 1])]
+    assert done == [2, "last"]
+
+
+def test_a_team_whose_thread_fails_ends_with_its_error(library):
+    def work(number, team):
+        if number == 1:
+            raise ZeroDivisionError
+        team.alone(lambda: None)
+
+    with pytest.raises(ZeroDivisionError):
+        threads.in_team(3, work)

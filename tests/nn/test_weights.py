@@ -43,6 +43,7 @@ def test_what_stays_is_made_once(made):
     assert len(asked) == 2
     weight.stay()
     weight.stay()
+    assert np.asarray(weight).T.flags.c_contiguous  # as products read it
     np.testing.assert_array_equal(np.asarray(weight), TABLE)
     np.testing.assert_array_equal(rows(weight, np.array([4])), TABLE[[4]])
     assert len(asked) == 3

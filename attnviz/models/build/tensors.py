@@ -107,10 +107,12 @@ class Tensors:
         rows: Rows | None = None,
         spellings: Mapping[str, str] | None = None,
         transposed: bool = False,
+        table: bool = False,
     ) -> Weight:
         """The matrix `name` of exactly this shape, or some rows of it.
 
-        A large one that the file holds in another type is converted each time it is used.
+        A large one that the file holds in another type is converted each time it is used; and
+        `keep` lays large ones out as products need them, but for one of which a `table` is asked.
         `transposed` gives its transpose, and `rows` are then the file's columns.
         """
         full = self._checked(name, shape, spellings or {})
@@ -126,9 +128,10 @@ class Tensors:
             return self._read(full, np.arange(n_all)[rows][ids])
 
         is_view = self.dtype == np.float32 and not self._file.copies(full)
-        if n_row * n_column <= MAX_EAGER_SIZE or (is_view and not isinstance(rows, np.ndarray)):
+        is_view = is_view and not isinstance(rows, np.ndarray)
+        if n_row * n_column <= MAX_EAGER_SIZE or (is_view and table):
             return make(None)
-        weight = LazyWeight((n_row, n_column), make)
+        weight = LazyWeight((n_row, n_column), make, converts=not is_view)
         self._lazy.append(weight)
         return weight
 
@@ -145,7 +148,7 @@ class Tensors:
             if other == full or self._are_equal(other, full):
                 self._copies |= {full} - {other}
                 return table
-        self._tables[full] = self.weight(name, *shape)
+        self._tables[full] = self.weight(name, *shape, table=True)
         return self._tables[full]
 
     def has(self, name: str) -> bool:
@@ -153,7 +156,8 @@ class Tensors:
         return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
 
     def keep(self, n_byte: int) -> None:
-        """Convert matrices once for all passes, as many as fit into `n_byte` of memory."""
+        """Convert and lay out matrices once for all passes, as many as fit into `n_byte` of
+        memory."""
         for weight in self._lazy:
             n_byte -= weight.size * self.dtype.itemsize
             if n_byte < 0:

@@ -10,7 +10,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.memory import available_memory, in_bytes
 from attnviz.models.model import Model
-from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.feed_forward import ROWS, FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.site import Site
 from attnviz.nn.stages import MATRICES
@@ -143,17 +143,25 @@ def plan_decoding(model: Model, source: Sized, max_tokens: int, cached: bool) ->
 
 def _rows(model: Model, streams: Mapping[str, Sized]) -> int:
     """Bytes of what every token has at a time besides weights: the residual stream, its query, key,
-    value and context, and the hidden units of the widest feed-forward net."""
+    value and context, and of as many as are at work the hidden units of the widest feed-forward
+    net."""
     n_token = max((len(stream) for stream in streams.values()), default=0)
-    attended = streamed = hidden = 0
+    attended = hidden = width = 0
     for part in _parts(model.transformer):
         if isinstance(part, MultiHeadAttention):
             q, k, v, o = (part.query.weight, part.key.weight, part.value.weight, part.output.weight)
             attended = max(attended, len(q) + len(k) + len(v) + 2 * o.shape[1])
-            streamed = max(streamed, N_STREAM * len(o))
+            width = max(width, len(o))
         elif isinstance(part, FeedForward):
             hidden = max(hidden, len(part.up.weight) * (1 if part.gate is None else 2))
-    return n_token * (attended + streamed + hidden) * np.dtype(model.dtype).itemsize
+    stacks = (
+        stack
+        for stack in (model.transformer.encoder, model.transformer.decoder)
+        if stack is not None
+    )
+    at_work = ROWS * max((stack.n_part((n_token, width)) for stack in stacks), default=1)
+    numbers = n_token * (attended + N_STREAM * width) + min(n_token, at_work) * hidden
+    return numbers * np.dtype(model.dtype).itemsize
 
 
 def _is_biased(model: Model) -> bool:
@@ -165,8 +173,8 @@ def _is_biased(model: Model) -> bool:
 def _converted(model: Model) -> int:
     """Bytes of the largest weight of a block that is converted when it is used."""
     stacks = (model.transformer.encoder, model.transformer.decoder)
-    lazy = (part.size for part in _parts(stacks) if isinstance(part, LazyWeight))
-    return max(lazy, default=0) * np.dtype(model.dtype).itemsize
+    lazy = [part for part in _parts(stacks) if isinstance(part, LazyWeight) and part.converts]
+    return max((part.size for part in lazy), default=0) * np.dtype(model.dtype).itemsize
 
 
 def _parts(part: object) -> Iterator[object]:
