@@ -28,7 +28,7 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
-from attnviz.views.matrices import WHOLE, matrix_of
+from attnviz.views.matrices import WHOLE, matrix_of, strongest_links
 from attnviz.views.numbers import short
 from attnviz.views.pooling import pooling_notes
 from attnviz.views.sentences import focus_sentence, look_phrase, look_sentence
@@ -273,6 +273,7 @@ def head_heatmap(
         pooling="mass" if stage == "weights" else "mean",
         what=say(STAGES.get(stage, stage)),
         details=_details(trace, record, head, stage, zoom),
+        strongest=None if zoom else strongest_links(trace, record, head),
     )
     empty = _empty_rows_note(shown) if stage == "weights" else ()
     return shown._replace(notes=(*matrix.notes, *notes, *empty, *pooling_notes(shown)))

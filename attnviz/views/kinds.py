@@ -121,6 +121,17 @@ def around_zero(*arrays: Array) -> Scale:
 Pooling = Literal["mass", "mean", "largest"]
 
 
+class Strongest(NamedTuple):
+    """The largest weights of each query as they are, where the cells of a map stand for several."""
+
+    weights: Array
+    """[n_query, n_link], from the largest on; 0 where a query sees fewer keys."""
+    keys: Array
+    """[n_query, n_link]: which keys they are of; -1 where the weight is 0."""
+    rows: Axis
+    columns: Axis
+
+
 class Heatmap(NamedTuple):
     """A matrix, [n_row, n_column]."""
 
@@ -156,6 +167,8 @@ class Heatmap(NamedTuple):
     """Whether colours say enough without numbers, where there are colours: an overview."""
     details: tuple[tuple[str, Array], ...] = ()
     """Further numbers of each cell, [n_row, n_column], by name: for where one can point at it."""
+    strongest: Strongest | None = None
+    """For where one can read on: what the cells were put together from, as far as it was kept."""
 
     def shades(self) -> Array:
         """Each cell's level on the colour scale, 0 to 1 ([-1, 1] if it diverges); NaN where a

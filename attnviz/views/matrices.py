@@ -15,7 +15,7 @@ from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.spans import Zoom, span_text
 from attnviz.trace.summary import Summary
-from attnviz.views.kinds import Axis
+from attnviz.views.kinds import Axis, Strongest
 from attnviz.views.pooling import pool_axis
 
 WHOLE = Zoom()
@@ -63,6 +63,20 @@ def matrix_of(
     if not zoom:
         return _pooled(record, summary, head, queries, keys)
     return _block(record, summary, head, zoom.block(queries, keys), queries, keys)
+
+
+def strongest_links(trace: Trace, record: Record, head: int) -> Strongest | None:
+    """The largest weights of each query, where only a summary was kept."""
+    summary = record.summary
+    if summary is None or record.weights is not None:
+        return None
+    at = summary.heads.index(head)
+    return Strongest(
+        summary.links[at],
+        summary.link_keys[at],
+        token_axis(say("query"), trace.streams[record.queries]),
+        token_axis(say("key"), trace.streams[record.keys]),
+    )
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:

@@ -20,7 +20,7 @@ from attnviz.views.kinds import View
 
 MODULES = (
     *("dom", "data", "paint", "matrix_data", "matrix_view", "links_view", "text_view"),
-    *("panel", "explorer", "static_views", "main"),
+    *("long_text", "panel", "explorer", "static_views", "main"),
 )
 """The scripts, each after those that it imports from."""
 

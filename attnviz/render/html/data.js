@@ -4,13 +4,15 @@
  * @typedef {{block: string, offset: number, count: number}} ArrayRef
  */
 
-/** @type {Map<string, Promise<Float32Array | Uint8Array>>} */
+/** @typedef {Float32Array | Int32Array | Uint8Array} Numbers */
+
+/** @type {Map<string, Promise<Numbers>>} */
 const blocks = new Map();
 
 /**
  * The numbers that a reference stands for.
  * @param {ArrayRef} ref
- * @returns {Promise<Float32Array | Uint8Array>}
+ * @returns {Promise<Numbers>}
  */
 export async function readArray(ref) {
   let block = blocks.get(ref.block);
@@ -27,18 +29,19 @@ async function readBlock(name) {
   const bytes = await unpack(element?.textContent ?? "");
   const type = element?.dataset.type;
   if (type === "f2") return fromHalves(bytes);
-  if (type === "f4") return fromSingles(bytes);
+  if (type === "f4") return new Float32Array(joined(bytes));
+  if (type === "i4") return new Int32Array(joined(bytes));
   return bytes;
 }
 
-/** @param {Uint8Array} planes all lowest bytes, then the next, … */
-function fromSingles(planes) {
+/** @param {Uint8Array} planes of four bytes each: all lowest bytes, then the next, … */
+function joined(planes) {
   const count = planes.length / 4;
-  const joined = new Uint8Array(planes.length);
+  const bytes = new Uint8Array(planes.length);
   for (let i = 0; i < count; i++) {
-    for (let k = 0; k < 4; k++) joined[4 * i + k] = planes[k * count + i];
+    for (let k = 0; k < 4; k++) bytes[4 * i + k] = planes[k * count + i];
   }
-  return new Float32Array(joined.buffer);
+  return bytes.buffer;
 }
 
 /** @type {Float32Array | null} what each of the 65536 float16 is */

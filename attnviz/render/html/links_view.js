@@ -5,6 +5,7 @@ import { fitted, textWidth } from "./paint.js";
 
 /**
  * @typedef {import("./matrix_data.js").Matrix} Matrix
+ * @typedef {import("./matrix_data.js").HeatmapData} HeatmapData
  * @typedef {import("./matrix_data.js").Colours} Colours
  * @typedef {{rows: number[], columns: number[], row: number, left: number, right: number,
  *   above: number, width: number, height: number, size: number}} LinksLayout
@@ -32,30 +33,30 @@ export function strongest(matrix, rows, columns, share) {
   });
 }
 
-/** @param {Matrix} matrix @param {number[]} rows @param {number[]} columns
+/** @param {HeatmapData} data @param {number[]} rows @param {number[]} columns
  * @param {number} available @returns {LinksLayout} */
-export function layOutLinks(matrix, rows, columns, available) {
+export function layOutLinks(data, rows, columns, available) {
   const count = Math.max(rows.length, columns.length);
   const row = count > 400 ? 12 : count > 120 ? 16 : 22;
   const size = Math.min(13, row - 2);
   const width = Math.min(available, 760);
   const label = (/** @type {import("./matrix_data.js").Axis} */ axis, /** @type {number[]} */ ones) =>
     Math.min(width * 0.34, 16 + Math.max(0, ...ones.map((i) => textWidth(tokenName(axis, i), size))));
-  const [left, right] = [label(matrix.data.rows, rows), width - label(matrix.data.columns, columns)];
+  const [left, right] = [label(data.rows, rows), width - label(data.columns, columns)];
   return { rows, columns, row, left, right, above: 30, width, height: 30 + count * row + 8, size };
 }
 
 /**
  * @param {import("./paint.js").Painter} painter
- * @param {Matrix} matrix
+ * @param {HeatmapData} data
+ * @param {(row: number) => number} topOf the value that has the scale's end
  * @param {LinksLayout} layout
  * @param {Colours} colours
  * @param {{row: number, column: number, weight: number}[]} links
  * @param {Focus} focus
  */
-export function paintLinks(painter, matrix, layout, colours, links, focus) {
+export function paintLinks(painter, data, topOf, layout, colours, links, focus) {
   const { rows, columns, row, left, right, above, size } = layout;
-  const { data } = matrix;
   const y = (/** @type {number} */ place) => above + (place + 0.5) * row;
   const colour = (/** @type {number} */ column) => colours.tokens[column % colours.tokens.length];
   const inFocus = (/** @type {{row: number, column: number}} */ link) =>
@@ -65,7 +66,7 @@ export function paintLinks(painter, matrix, layout, colours, links, focus) {
   painter.text(`${data.columns.name}`, right + 8, 12, colours.ink, { bold: true });
   for (const link of [...links].sort((a, b) => a.weight - b.weight)) {
     const shown = inFocus(link);
-    const top = data.scale.by === "all" ? Math.max(data.scale.high, 1e-9) : Math.max(matrix.top(link.row), 1e-9);
+    const top = data.scale.by === "all" ? Math.max(data.scale.high, 1e-9) : Math.max(topOf(link.row), 1e-9);
     const strength = Math.min(1, link.weight / top);
     painter.curve(
       left, y(rows.indexOf(link.row)), right, y(columns.indexOf(link.column)), colour(link.column),

@@ -9,9 +9,16 @@ import { curvesBlock, pictureBlock, rampLine, tableBlock, textBlock } from "./st
 /** @typedef {import("./matrix_data.js").Colours} Colours */
 
 const page = JSON.parse(document.getElementById("page")?.textContent ?? "{}");
+for (const axis of page.axes) {
+  if (typeof axis.labels === "number") axis.labels = page.axes[axis.labels].labels;
+  axis.indices ??= axis.labels.map((/** @type {string} */ _, /** @type {number} */ i) => String(i));
+}
 for (const heatmap of heatmaps()) {
-  heatmap.rows = page.axes[heatmap.rows];
-  heatmap.columns = page.axes[heatmap.columns];
+  for (const each of [heatmap, heatmap.strongest]) {
+    if (!each) continue;
+    each.rows = page.axes[each.rows];
+    each.columns = page.axes[each.columns];
+  }
 }
 useWords(page.words);
 useDigits(page.digits);
@@ -43,7 +50,7 @@ const drawings = [];
 function remember() {
   const next = new URLSearchParams();
   if (explorer) {
-    const { view, row, column, hide, cover, by, zoom, received } = explorer.state;
+    const { view, row, column, hide, cover, by, zoom, received, query } = explorer.state;
     next.set("head", explorer.head.name);
     if (view !== "matrix") next.set("view", view);
     if (row !== null) next.set("row", String(row));
@@ -53,6 +60,7 @@ function remember() {
     if (by) next.set("colours", by);
     if (zoom !== 1) next.set("zoom", zoom.toFixed(2));
     if (received) next.set("received", "1");
+    if (query !== null) next.set("query", String(query));
   }
   if (theme !== "auto") next.set("theme", theme);
   try {
@@ -78,6 +86,7 @@ function recall(from) {
     by: ["all", "row", "head", "log"].includes(from.get("colours") ?? "") ? from.get("colours") : "",
     zoom: Math.max(0.1, Math.min(40, Number(from.get("zoom") ?? 1) || 1)),
     received: from.get("received") === "1",
+    query: number("query"),
   });
   const head = explorer.find(from.get("head") ?? "") ?? explorer.head;
   const { rows, columns } = head.data;

@@ -10,7 +10,9 @@ import { say } from "./dom.js";
  * @typedef {{low: number, high: number, kind: "sequential" | "diverging", by: By}} Scale
  * @typedef {{title: string, caption: string, rows: Axis, columns: Axis, scale: Scale,
  *   values: ArrayRef, masked: ArrayRef | null, reasons: string[], notes: string[],
- *   details: {name: string, values: ArrayRef}[], relation: boolean, pooling: string}} HeatmapData
+ *   details: {name: string, values: ArrayRef}[], strongest: StrongestData | null,
+ *   relation: boolean, pooling: string}} HeatmapData
+ * @typedef {{weights: ArrayRef, distances: ArrayRef, count: number, rows: Axis, columns: Axis}} StrongestData
  * @typedef {{background: string, ink: string, faint: string, line: string, sequential: string[],
  *   diverging: string[], masked: string, hatch: string, broken: string, tokens: string[]}} Colours
  */

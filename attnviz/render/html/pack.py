@@ -42,6 +42,10 @@ class Packer:
         """A reference to whole numbers from 0 to 255."""
         return self._add(f"{block}-masks", np.ascontiguousarray(values, np.uint8))
 
+    def places(self, block: str, values: Array) -> Ref:
+        """A reference to whole numbers of any sign, below 2³¹."""
+        return self._add(f"{block}-places", np.ascontiguousarray(values, np.int32))
+
     def _add(self, block: str, values: Array) -> Ref:
         key = values.dtype.str, values.tobytes()
         if key not in self._known:
@@ -52,7 +56,7 @@ class Packer:
         return self._known[key]
 
     def blocks(self) -> dict[str, tuple[str, bytes]]:
-        """By name what kind of numbers a block has (`f4`, `f2`, `u1`), and the numbers."""
+        """By name what kind of numbers a block has (`f4`, `f2`, `i4`, `u1`), and the numbers."""
         joined = {name: np.concatenate(arrays) for name, arrays in self._arrays.items()}
         return {
             name: (values.dtype.str[1:], _compressed(_planes(values)))

@@ -27,6 +27,8 @@ from attnviz.views.pooling import pool
 MAX_SIDE = 1024
 """Rows or columns of a matrix that are kept; of more, neighbours are put together."""
 MAX_CELLS = 10_000_000
+MAX_LINKS = 1_500_000
+"""Numbers of strongest links: of more, the weaker ones of each query are left out."""
 BYTES_PER_CELL = 2.0
 """Of a page, measured: two bytes a number, compressed to three quarters, in base64."""
 
@@ -62,10 +64,15 @@ def describe(views: Sequence[View]) -> Described:
             f"a page with {cells:,} cells would have about {size}: expected at most {MAX_CELLS:,}",
             "select fewer layers or heads: -s L0-5",
         )
-    packer = Packer(bits_for(cells))
-    page = _Page(packer)
+    n_link = _links_of_each(shown)
+    packer = Packer(bits_for(cells + n_link * sum(map(_n_query, shown))))
+    page = _Page(packer, n_link)
     page.add(pooled)
     about = _about(views, packer)
+    if n_link == 0 and any(map(_n_query, shown)):
+        about.append(
+            say("the strongest links are left out of a page this large: -s L0 has room for them")
+        )
     if packer.bits < FLOAT32 and any(heatmap.details for heatmap in shown):
         about.append(say("the scores are left out of a page this large: -s L0 has room for them"))
     digits = int(packer.bits * np.log10(2))
@@ -96,14 +103,27 @@ def first_heatmap(views: Sequence[View]) -> Heatmap | None:
     return alone or next((h for view in views for h in heatmaps(view)), None)
 
 
+def _n_query(heatmap: Heatmap) -> int:
+    """Of how many queries the strongest links are known."""
+    return 0 if heatmap.strongest is None else len(heatmap.strongest.weights)
+
+
+def _links_of_each(shown: Sequence[Heatmap]) -> int:
+    """How many links of each query have room."""
+    known = max((h.strongest.weights.shape[1] for h in shown if h.strongest is not None), default=0)
+    return min(known, MAX_LINKS // max(1, sum(map(_n_query, shown))))
+
+
 class _Page:
-    def __init__(self, packer: Packer) -> None:
+    def __init__(self, packer: Packer, n_link: int) -> None:
         self.packer = packer
+        self.n_link = n_link
         self.grids: list[Data] = []
         self.views: list[Data] = []
         self.first = ""
         self.axes: list[Data] = []
         self._axes: dict[Axis, int] = {}
+        self._labels: dict[tuple[str, ...], int] = {}
         self._panels: list[tuple[str, Heatmap, Data]] = []
 
     def add(self, views: Sequence[View]) -> None:
@@ -185,6 +205,7 @@ class _Page:
             "notes": heatmap.notes,
             "pooling": heatmap.pooling,
             "details": self._details(heatmap, block),
+            "strongest": self._strongest(heatmap, block),
             "relation": any(heatmap.rows.labels)
             and any(heatmap.columns.labels)
             and heatmap.scale.kind == "sequential",
@@ -199,15 +220,32 @@ class _Page:
             for name, values in heatmap.details
         ]
 
+    def _strongest(self, heatmap: Heatmap, block: str) -> Data | None:
+        """Of keys how far they are before their query: that is alike for many."""
+        links = heatmap.strongest
+        if links is None or self.n_link == 0:
+            return None
+        keys = links.keys[:, : self.n_link]
+        return {
+            "weights": self.packer.numbers(f"{block}-links", links.weights[:, : self.n_link]),
+            "distances": self.packer.places(block, np.arange(len(keys))[:, None] - keys),
+            "count": keys.shape[1],
+            "rows": self._axis(links.rows),
+            "columns": self._axis(links.columns),
+        }
+
     def _axis(self, axis: Axis) -> int:
-        """Its number: most matrices of a page have the same few."""
+        """Its number: most matrices of a page have the same few, and queries the labels of keys,
+        of which then the other axis's number says what they are."""
         if axis not in self._axes:
             spans = dict(axis.spans) if axis.step == 1 else {}
             self._axes[axis] = len(self.axes)
+            counts = axis.step == 1 and axis.first == 0 and not axis.positions
+            same = self._labels.setdefault(axis.labels, self._axes[axis])
             self.axes.append({
                 "name": axis.name,
-                "labels": axis.labels,
-                "indices": [axis.index(i) for i in range(len(axis))],
+                "labels": axis.labels if same == self._axes[axis] else same,
+                "indices": None if counts else [axis.index(i) for i in range(len(axis))],
                 "spans": spans,
             })  # fmt: skip
         return self._axes[axis]

@@ -1,6 +1,7 @@
 // One matrix in three views, with what one may change about it.
 
 import { download, el, say, tabs } from "./dom.js";
+import { LongText, centreWindows } from "./long_text.js";
 import { layOutLinks, paintLinks, strongest, tokenAt } from "./links_view.js";
 import { Matrix, shown } from "./matrix_data.js";
 import { cellAt, drawMatrix, gradient, layOut, matrixSvg } from "./matrix_view.js";
@@ -12,7 +13,8 @@ import { received, textView } from "./text_view.js";
  * @typedef {import("./matrix_data.js").HeatmapData} HeatmapData
  * @typedef {import("./matrix_data.js").Colours} Colours
  * @typedef {{view: "matrix" | "links" | "text", row: number | null, column: number | null,
- *   hide: string[], cover: number, by: string, zoom: number, received: boolean}} PanelState
+ *   hide: string[], cover: number, by: string, zoom: number, received: boolean,
+ *   query: number | null}} PanelState
  */
 
 /** What a span of tokens is called. @param {string} name */
@@ -27,7 +29,7 @@ function spanName(name) {
 
 /** @returns {PanelState} */
 export function newState() {
-  return { view: "matrix", row: null, column: null, hide: [], cover: 0.7, by: "", zoom: 1, received: false };
+  return { view: "matrix", row: null, column: null, hide: [], cover: 0.7, by: "", zoom: 1, received: false, query: null };
 }
 
 export class Panel {
@@ -48,6 +50,10 @@ export class Panel {
     this.hovered = null;
     /** @type {ArrayLike<number>[]} */
     this.details = [];
+    /** @type {LongText | null} */
+    this.long = null;
+    /** @type {number | null} a key that the window of a long text shows */
+    this.place = null;
     this.readout = el("p", { class: "readout", role: "status", "aria-live": "polite" });
     /** @type {(() => string) | null} */
     this.svg = null;
@@ -57,9 +63,11 @@ export class Panel {
     const data = this.data;
     const matrix = await Matrix.read(data);
     const details = await Promise.all(data.details.map((detail) => readArray(detail.values)));
+    const long = await LongText.read(data);
     if (data !== this.data) return; // another one was chosen in the meantime
     this.matrix = matrix;
     this.details = details;
+    this.long = long;
     if (this.state.by && data.scale.kind === "sequential") {
       matrix.by = /** @type {any} */ (this.state.by);
     }
@@ -92,7 +100,8 @@ export class Panel {
       ...this.data.notes.map((note) => el("p", { class: "note" }, note)),
     );
     ({ matrix: () => this.renderMatrix(body), links: () => this.renderLinks(body), text: () => this.renderText(body) })[view]();
-    this.tell();
+    if (this.long && view === "text") this.readout.textContent = "";
+    else this.tell();
     if (within) /** @type {HTMLElement | null} */ (this.host.querySelector(again))?.focus();
   }
 
@@ -109,6 +118,10 @@ export class Panel {
         el("button", { type: "button", "data-key": "out", "aria-label": say("smaller"), click: () => this.change({ zoom: this.state.zoom / 1.5 }) }, "−"),
         el("button", { type: "button", "data-key": "in", "aria-label": say("larger"), click: () => this.change({ zoom: Math.min(40, this.state.zoom * 1.5) }) }, "+"),
       );
+    }
+    if (this.long && view !== "matrix") {
+      if (view === "links") bar.append(this.saving());
+      return bar;
     }
     if (view === "links") bar.append(this.coverage());
     bar.append(...this.spans(), this.saving());
@@ -229,17 +242,40 @@ export class Panel {
     this.tell();
   }
 
+  /** The query of a long text that is chosen: by itself, or by its cell in the map. */
+  query() {
+    const cell = this.state.row === null ? null : parseInt(this.data.rows.indices[this.state.row], 10);
+    return Math.min(this.state.query ?? cell ?? Infinity, (this.long?.nQuery ?? 1) - 1);
+  }
+
+  /** What the view of links draws. @param {Matrix} matrix */
+  drawnLinks(matrix) {
+    if (this.long) {
+      const of = { ...this.data, rows: this.long.data.rows, columns: this.long.data.columns };
+      const caption = say("the {count} strongest links of each query", { count: this.long.data.count });
+      return { ...this.long.links(this.query()), of, caption };
+    }
+    const { rows, columns } = this.visible();
+    const links = strongest(matrix, rows, columns, this.state.cover);
+    const caption = say("{count} of {all} links: of each row the fewest that cover {share} % of its weight", {
+      count: links.length, all: rows.length * columns.length, share: Math.round(this.state.cover * 100),
+    });
+    return { rows, columns, links, of: this.data, caption };
+  }
+
   /** @param {HTMLElement} body */
   renderLinks(body) {
     const matrix = /** @type {Matrix} */ (this.matrix);
-    const { rows, columns } = this.visible();
-    const layout = layOutLinks(matrix, rows, columns, this.width());
-    const links = strongest(matrix, rows, columns, this.state.cover);
+    const { rows, columns, links, of, caption } = this.drawnLinks(matrix);
+    const layout = layOutLinks(of, rows, columns, this.width());
+    const long = this.long;
+    const top = (/** @type {number} */ row) => (long ? long.from(row)[0]?.weight ?? 0 : matrix.top(row));
     const canvas = el("canvas", { tabindex: 0, role: "img", "data-key": "canvas",
       "aria-label": say("{title}: {count} links; up and down choose a query", { title: this.data.title, count: links.length }) });
-    const pinned = () => (this.state.row === null ? null : /** @type {const} */ ({ side: "row", position: this.state.row }));
+    const chosen = /** @type {const} */ (long ? "query" : "row");
+    const pinned = () => (this.state[chosen] === null ? null : /** @type {const} */ ({ side: "row", position: Number(this.state[chosen]) }));
     const paint = (/** @type {import("./paint.js").Painter} */ painter) =>
-      paintLinks(painter, matrix, layout, this.colours(), links, this.hovered ?? pinned());
+      paintLinks(painter, of, top, layout, this.colours(), links, this.hovered ?? pinned());
     const draw = () => drawOn(canvas, layout.width, layout.height, paint);
     canvas.addEventListener("mousemove", (event) => {
       const focus = tokenAt(layout, event.offsetX, event.offsetY);
@@ -251,19 +287,17 @@ export class Panel {
     canvas.addEventListener("mouseleave", () => { this.hovered = null; draw(); this.tell(); });
     canvas.addEventListener("click", (event) => {
       const focus = tokenAt(layout, event.offsetX, event.offsetY);
-      this.state.row = focus?.side === "row" && focus.position !== this.state.row ? focus.position : null;
+      this.state[chosen] = focus?.side === "row" && focus.position !== this.state[chosen] ? focus.position : null;
       this.changed();
       draw();
     });
     canvas.addEventListener("keydown", (event) => {
-      this.move(event, rows, columns, draw);
+      if (!long) this.move(event, rows, columns, draw);
       this.tellToken(pinned(), links);
     });
-    const all = rows.length * columns.length;
     body.append(
-      el("p", { class: "caption" }, say("{count} of {all} links: of each row the fewest that cover {share} % of its weight", {
-        count: links.length, all, share: Math.round(this.state.cover * 100),
-      })),
+      ...(long ? [long.slider(this.query(), (query) => this.change({ query }))] : []),
+      el("p", { class: "caption" }, caption),
       el("div", { class: "scroll" }, canvas),
     );
     draw();
@@ -277,6 +311,14 @@ export class Panel {
   /** @param {HTMLElement} body */
   renderText(body) {
     const matrix = /** @type {Matrix} */ (this.matrix);
+    if (this.long) {
+      body.append(this.long.view(matrix, this.colours(), { query: this.query(), place: this.place }, {
+        query: (query) => { this.place = null; this.change({ query }); },
+        place: (key) => { this.place = key; this.render(); },
+      }));
+      centreWindows(body);
+      return;
+    }
     const { rows, columns } = this.visible();
     const generated = this.data.rows.spans.generated?.[0];
     const row = this.state.row ?? generated ?? rows[rows.length - 1] ?? 0;
@@ -325,7 +367,7 @@ export class Panel {
    * @param {{row: number, column: number, weight: number}[]} links */
   tellToken(focus, links) {
     if (!focus) return this.tell();
-    const { rows, columns } = this.data;
+    const { rows, columns } = this.long?.data ?? this.data;
     const [axis, other, side] = focus.side === "row" ? [rows, columns, "column"] : [columns, rows, "row"];
     const theirs = links.filter((link) => link[focus.side] === focus.position).sort((a, b) => b.weight - a.weight);
     const arrow = focus.side === "row" ? "→" : "←";
