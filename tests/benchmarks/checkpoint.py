@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.benchmarks.pairs import in_turn, minilm, need, process, smollm2
 from tests.benchmarks.table import Row, run_alone
 
-ROUNDS = 5
+ROUNDS = 3
 TEXT = "I saw a saw"
 PROMPT = "The capital of France is Paris, and it is"
 

@@ -1,33 +1,18 @@
-"""How long a diagnosis takes and how much memory, of (2, 8, 512, 512, 64) by default.
-
-python tests/benchmarks/diagnose.py [N_TOKEN]
-
-Each line is a process of its own; times are also given as multiples of one reference computation
-in NumPy (float32, all weights kept), measured in the same run.
-"""
+"""How long a diagnosis takes, as multiples of one computation in NumPy (float32, weights kept)."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-N_BATCH, N_HEAD, N_TOKEN, WIDTH = 2, 8, 512, 64
+from tests.benchmarks.pairs import apart, process
+from tests.benchmarks.table import Row, run_alone
 
-PROCESS = """
-import resource, sys
-from attnviz.cli import run_cli
-try:
-    run_cli(["diagnose", sys.argv[1], "--causal", "-q", "--json", *sys.argv[2:]])
-finally:
-    import json
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak, file=sys.stderr)
-"""
+N_BATCH, N_HEAD, N_TOKEN, WIDTH = 2, 8, 512, 64
 
 
 def attention(q, k, v, scale, hidden):
@@ -54,37 +39,25 @@ def dumps(n: int) -> dict[str, dict[str, np.ndarray]]:
     return {name: {"q": q, "k": k, "v": v, "out": out} for name, out in outs.items()}
 
 
-def measured(path: Path) -> tuple[float, float, str]:
-    """Seconds, MiB and the causes."""
-    import json
-
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS, str(path)], capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - start
-    found = json.loads(done.stdout)
-    causes = ", ".join(cause["id"] for cause in found["causes"]) or found["verdict"]
-    return seconds, int(done.stderr.split()[-1]) / 1024, f"{causes} ({found['tried']} tried)"
+def reference(n: int) -> Callable[[], object]:
+    """One computation of all weights and the output."""
+    q, k, v, _ = dumps(n)["nothing"].values()
+    later = ~np.tri(n, dtype=bool)
+    return lambda: attention(q, k, v, WIDTH**-0.5, later)
 
 
-def main() -> None:
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else N_TOKEN
-    made = dumps(n)
-    q, k, v, _ = made["nothing"].values()
-    start = time.perf_counter()
-    for _ in range(3):
-        attention(q, k, v, 0.125, ~np.tri(n, dtype=bool))
-    once = (time.perf_counter() - start) / 3
-    print(f"one computation of {list(q.shape)}: {once:.2f} s")
+def rows() -> Iterator[Row]:
+    once = apart(reference, N_TOKEN, repeats=3)()
     with tempfile.TemporaryDirectory() as folder:
-        for name, arrays in made.items():
+        for name, arrays in dumps(N_TOKEN).items():
             path = Path(folder) / "dump.npz"
             np.savez(path, **arrays)
-            seconds, mib, causes = measured(path)
-            ratio = seconds / once
-            print(f"{name:<15} {seconds:6.2f} s  {ratio:5.1f} x  {mib:5.0f} MiB  {causes}")
+            order = ["diagnose", str(path), "--causal", "-q", "--json"]
+            cost = process([sys.executable, "-m", "attnviz", *order], codes=(0, 1))()
+            ratio = cost.seconds / once.seconds
+            what = f"diagnose 2 × 8 × {N_TOKEN}², wrong: {name}"
+            yield Row(what, cost.seconds, once.seconds, "one computation", ratio)
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(rows)

@@ -1,22 +1,22 @@
-"""How large pages are, and how fast they answer in a headless Chromium.
-
-python tests/benchmarks/page.py
-"""
+"""How large pages are, and how fast they answer in a headless Chromium."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 from attnviz.nn.softmax import softmax
 from attnviz.render.html import render
 from attnviz.views.kinds import Axis, Grid, Heatmap
+from tests.benchmarks.pairs import need
+from tests.benchmarks.table import Missing, Row, limit, run_alone
 
-SIZES = ((8, 32), (144, 128), (12, 512), (4, 1024))
+SIZES = ((144, 128),)
 """Heads, and tokens of each."""
 FRAMES = """async (view) => {
     document.querySelector(`.explorer [data-value="${view}"]`).click();
@@ -52,27 +52,34 @@ def page_of(n_head: int, n_token: int) -> bytes:
     return render([grid])[0]
 
 
-def main() -> None:
+def rows() -> Iterator[Row]:
+    need("playwright")
     path = shutil.which("chromium")
+    if path is None:
+        raise Missing("apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver, tempfile.TemporaryDirectory() as folder:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for n_head, n_token in SIZES:
+            start = time.perf_counter()
             content = page_of(n_head, n_token)
+            made = time.perf_counter() - start
             file = Path(folder) / "page.html"
             file.write_bytes(content)
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(file.as_uri())
             page.wait_for_selector("html[data-ready=yes]", timeout=120_000)
-            opening = page.evaluate(OPENING)
-            frames = [page.evaluate(FRAMES, view) for view in ("matrix", "links")]
-            print(
-                f"{n_head:4} heads × {n_token:4} tokens: {len(content) / 1e6:5.2f} MB, another head "
-                f"after {opening:4.0f} ms, pointing: matrix {frames[0]:4.0f} ms, "
-                f"links {frames[1]:4.0f} ms a frame"
-            )
+            what = f"page of {n_head} heads × {n_token} tokens"
+            yield Row(f"{what}: written", made)
+            yield Row(f"{what}: size", len(content) / 1e6, unit="MB")
+            yield limit(f"{what}: another head", page.evaluate(OPENING) / 1000, 0.5)
+            for view in ("matrix", "links"):
+                seconds = page.evaluate(FRAMES, view) / 1000
+                yield limit(f"{what}: a frame, {view}", seconds, 0.05)
             page.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(rows)

@@ -87,14 +87,14 @@ def _pair(pairs: Sequence[tuple[Cost, Cost]]) -> Pair:
     return Pair(middle([x for x, _ in pairs]), middle([y for _, y in pairs]), middle(ratios))
 
 
-def process(command: Sequence[str]) -> Callable[[], Cost]:
-    """A whole process: seconds, and its largest resident memory."""
+def process(command: Sequence[str], codes: Sequence[int] = (0,)) -> Callable[[], Cost]:
+    """A whole process that ends in one of these codes: seconds, and its largest resident memory."""
 
     def call() -> Cost:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         watched = [sys.executable, "-S", "-c", WATCH, *command]
         done = subprocess.run(watched, capture_output=True, text=True, env=environment, check=False)
-        if done.returncode:
+        if done.returncode not in codes:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         seconds, mb = map(float, done.stdout.split())
         return Cost(seconds, mb)

@@ -1,11 +1,8 @@
 """`attnviz scan` on MiniLM, against a straightforward script with transformers.
 
-    pip install torch==2.13.0 transformers==5.23.0
-    python tests/benchmarks/scan.py FOLDER_OF_MINILM
-
 The script computes the same means: eager attention, batches of 32 with padding, two threads. Ours
-is timed as a whole command on two cores, with its start; theirs from its first batch on. Both run
-in turn, and what they find is compared. Memory is that of the largest process.
+is timed as a whole command on two cores, with its start; theirs from its first batch on. What they
+find is compared. Memory is that of the largest process.
 """
 
 from __future__ import annotations
@@ -13,18 +10,20 @@ from __future__ import annotations
 import json
 import random
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROUNDS, BATCH = 2, 32
-SIZES = (2_000, 20_000)
+from tests.benchmarks.pairs import minilm, need, process
+from tests.benchmarks.table import Row, run_alone
+
+BATCH, N_LINE = 32, 1_000
 
 
 def write_corpus(path: Path, folder: str, n_line: int) -> None:
@@ -130,41 +129,10 @@ def theirs(folder: str, corpus: Path) -> None:
                 add("value_norm", number, mean(whole))
                 part = weights[..., 0] * moved[..., :1] / whole.clamp(min=1e-38)
                 add("first_token_moved", number, mean(part))
+    used_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     times = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - used}
     means = {name: (totals[name] / counts[name]).flatten().tolist() for name in totals}
-    print(json.dumps({**times, "mib": _peak(), "means": means}))
-
-
-def ours(folder: str, corpus: Path, output: Path) -> dict[str, float]:
-    """Seconds of the whole command, MiB of its largest process."""
-    command = f"import sys; from attnviz.cli import run_cli; sys.exit(run_cli({_arguments(folder, corpus, output)}))"
-    measured = (
-        f"import resource, subprocess, sys; subprocess.run([sys.executable, '-c', {command!r}], check=True);"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
-        "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)"
-    )
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", measured], check=True, capture_output=True, text=True
-    )
-    seconds = time.perf_counter() - start
-    cpu, mib = map(float, done.stdout.split()[-2:])
-    return {"seconds": seconds, "cpu": cpu, "mib": mib}
-
-
-def _arguments(folder: str, corpus: Path, output: Path) -> list[str]:
-    return ["scan", str(corpus), "-m", folder, "-o", str(output), "--workers", "2"]
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def child(folder: str, corpus: Path) -> dict[str, Any]:
-    command = [sys.executable, __file__, folder, str(corpus)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    print(json.dumps({**times, "mb": used_mb, "means": means}))
 
 
 def largest_difference(output: Path, means: dict[str, list[float]]) -> float:
@@ -178,36 +146,31 @@ def largest_difference(output: Path, means: dict[str, list[float]]) -> float:
         )
 
 
-def _told(found: dict[str, Any]) -> str:
-    return f"{SIZES[0] / found['seconds']:5.1f} sentences/s, {found['mib']:.0f} MiB"
+def of_script(folder: str, corpus: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.benchmarks.scan", folder, str(corpus)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def main() -> None:
-    folder = sys.argv[1]
-    if len(sys.argv) > 2:
-        theirs(folder, Path(sys.argv[2]))
-        return
+def rows() -> Iterator[Row]:
+    need("torch", "transformers")
+    folder = minilm()
     with tempfile.TemporaryDirectory() as place:
-        small, large = (Path(place, f"{size}.txt") for size in SIZES)
-        for path, size in zip((small, large), SIZES, strict=True):
-            write_corpus(path, folder, size)
-        output = Path(place, "stats.npz")
-        ratios = []
-        for number in range(ROUNDS):
-            a, b = ours(folder, small, output), child(folder, small)
-            ratios.append(b["seconds"] / a["seconds"])
-            print(
-                f"round {number}  attnviz {_told(a)}  transformers {_told(b)}  "
-                f"ratio {ratios[-1]:.2f}, of CPU {b['cpu'] / a['cpu']:.2f}  largest difference "
-                f"{largest_difference(output, b['means']):.1e}"
-            )
-        print(f"ratio {statistics.median(ratios):.2f}")
-        for path, size in zip((small, large), SIZES, strict=True):
-            a = ours(folder, path, output)
-            print(
-                f"{size:>6} sentences  {a['seconds']:6.1f} s  {a['cpu']:6.1f} s of CPU  {a['mib']:.0f} MiB"
-            )
+        corpus, output = Path(place, "corpus.txt"), Path(place, "stats.npz")
+        write_corpus(corpus, folder, N_LINE)
+        order = ["scan", str(corpus), "-m", folder, "-o", str(output), "--workers", "2"]
+        ours = process([sys.executable, "-m", "attnviz", *order])()
+        theirs = of_script(folder, corpus)
+        what, than = f"scan of {N_LINE} sentences with MiniLM", "transformers"
+        yield Row(what, ours.seconds, theirs["seconds"], than, ours.seconds / theirs["seconds"])
+        yield Row(f"{what}: memory", ours.mb, theirs["mb"], than, ours.mb / theirs["mb"], unit="MB")
+        largest = largest_difference(output, theirs["means"])
+        yield Row(f"{what}: largest difference", largest, 1e-4, "limit", largest / 1e-4, 1, "")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        theirs(sys.argv[1], Path(sys.argv[2]))
+    else:
+        run_alone(rows)
