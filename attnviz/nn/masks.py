@@ -25,6 +25,9 @@ Reach = Callable[..., tuple[float, float]]
 """The lowest and the highest position of a query, and the rule's options -> the lowest and the
 highest position of a key that any query between them may see."""
 
+Places = slice | Array
+"""Of some rows or columns: which."""
+
 Hatch = Literal[
     "rising", "falling", "dashed", "upright", "dotted", "crossed", "gridded", "ringed", "starred"
 ]
@@ -167,16 +170,13 @@ class Mask:
             return None
         return functools.reduce(np.logical_and, (rule(q_pos, k_pos) for _, rule in self.rules))
 
-    def visible_part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Bool | None:
+    def visible_part(
+        self, q_pos: Array, k_pos: Array, queries: Places, keys: Places
+    ) -> Bool | None:
         """`visible(q_pos, k_pos)[..., queries, keys]`, of which nothing else is computed."""
         if not self.rules:
             return None
-        parts = (
-            rule.part(q_pos, k_pos, queries, keys)
-            if isinstance(rule, ArrayRule)
-            else rule(q_pos[queries], k_pos[keys])
-            for _, rule in self.rules
-        )
+        parts = (_part(rule, q_pos, k_pos, queries, keys) for _, rule in self.rules)
         return functools.reduce(np.logical_and, parts)
 
     def reach(self, q_pos: Array, k_pos: Array) -> Callable[[slice], slice]:
@@ -205,13 +205,13 @@ class Mask:
         """
         return self.reasons_part(q_pos, k_pos, slice(0, len(q_pos)), slice(0, len(k_pos)))
 
-    def reasons_part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Array:
+    def reasons_part(self, q_pos: Array, k_pos: Array, queries: Places, keys: Places) -> Array:
         """`reasons(q_pos, k_pos)[..., queries, keys]`, of which nothing else is computed."""
         numbers = np.min_scalar_type(len(self.rules))
         reason = np.zeros((len(q_pos[queries]), len(k_pos[keys])), numbers)
-        for number, rule in enumerate(self.rules, 1):
-            seen = Mask((rule,)).visible_part(q_pos, k_pos, queries, keys)
-            reason = np.where((reason == 0) & ~np.asarray(seen), numbers.type(number), reason)
+        for number, (_, rule) in enumerate(self.rules, 1):
+            masked = ~_part(rule, q_pos, k_pos, queries, keys)
+            reason = np.where((reason == 0) & masked, numbers.type(number), reason)
         return reason
 
 
@@ -233,11 +233,11 @@ class ArrayRule:
     def __call__(self, q_pos: Array, k_pos: Array) -> Bool:
         return self._of(len(q_pos), len(k_pos))
 
-    def part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Bool:
+    def part(self, q_pos: Array, k_pos: Array, queries: Places, keys: Places) -> Bool:
         """Some rows and columns, [..., n_row, n_key]; an axis of 1 stays one."""
         visible = self._of(len(q_pos), len(k_pos))
-        rows = slice(None) if visible.shape[-2] == 1 else queries
-        return visible[..., rows, slice(None) if visible.shape[-1] == 1 else keys]
+        visible = visible if visible.shape[-2] == 1 else visible[..., queries, :]
+        return visible if visible.shape[-1] == 1 else visible[..., keys]
 
     def seen_by_any(self, n_q: int, n_k: int, queries: slice) -> Bool:
         """[n_k]: which keys some of the queries see, in any head."""
@@ -267,6 +267,12 @@ def custom(visible: Array, name: str = "custom") -> Mask:
             "convert it with .astype(bool), or pass numbers to add to the scores as `bias`",
         )
     return Mask(((name, ArrayRule(visible)),))
+
+
+def _part(rule: Rule, q_pos: Array, k_pos: Array, queries: Places, keys: Places) -> Bool:
+    if isinstance(rule, ArrayRule):
+        return rule.part(q_pos, k_pos, queries, keys)
+    return rule(q_pos[queries], k_pos[keys])
 
 
 def _reach_of(rule: Rule) -> Callable[[float, float], tuple[float, float]] | None:

@@ -56,7 +56,7 @@ class TileSize(NamedTuple):
     """Its weights; four times as many where it would be less than `low` rows high."""
     low: int = 16
     """Rows; matrix products of fewer are slow."""
-    high: int = 128
+    high: int = 256
     """Rows at most: the more, the more masked cells there are beside a diagonal."""
 
     def most(self, n_q: int, n_k: int) -> int:
@@ -137,15 +137,16 @@ class Tile:
     """[n_row, n_key]: ln weights + `log_total`; 0 in masked cells."""
     log_total: Array | None = None
     """[n_row]"""
+    mass: Array | None = None
+    """[n_row]: the sum of the weights, as exactly as they are rounded."""
 
     @cached_property
     def entropies(self) -> Array:
         """-Σ w ln w of each row, [n_row], nats, float64: 0 where a query sees no key, NaN where
         weights are NaN."""
-        if self.logits is None or self.log_total is None:
+        if self.logits is None or self.log_total is None or self.mass is None:
             return _entropies(self.weights)
-        mean = _sums(self.weights, self.logits)
-        found = self.log_total * _sums(self.weights) - mean
+        found = self.log_total * self.mass - _sums(self.weights, self.logits)
         strange = ~np.isfinite(found)  # a visible logit of -inf has no part in it
         if strange.any():
             found[strange] = _entropies(self.weights[strange])
@@ -451,14 +452,14 @@ class _Stream(NamedTuple):
                 x += added[head % len(added)]
             bound = self.scores.bound(head, queries) + self.biases.bound(head, queries, keys)
             sink = None if self.sinks is None else self.sinks[head]
-            log_total = _softmax(x, weights, rows, head, sink, bounded=bound < SAFE)
+            log_total, mass = _softmax(x, weights, rows, head, sink, bounded=bound < SAFE)
             kv = head * len(v) // len(self.context)
             into = self.context[head, queries]
             if finite[kv]:
                 np.matmul(weights, v[kv], out=into)
             else:
                 mix(weights, v[kv], rows.visible_to(head), out=into)
-            reader.read(Tile(head, rows, weights, x, log_total))
+            reader.read(Tile(head, rows, weights, x, log_total, mass))
 
 
 def _without_need(visible: Bool | None, shape: tuple[int, int, int]) -> Bool | None:
@@ -476,9 +477,10 @@ def _without_need(visible: Bool | None, shape: tuple[int, int, int]) -> Bool | N
 
 def _softmax(
     x: Array, weights: Array, rows: Rows, head: int, sink: float | None, *, bounded: bool
-) -> Array:
+) -> tuple[Array, Array]:
     """From logits x [n_row, n_key] to weights, as `softmax_in_place` has them; the logits stay,
-    shifted, and 0 where they are masked. Returns the logarithm of each row's sum, [n_row]."""
+    shifted, and 0 where they are masked. Returns the logarithm of each row's divisor
+    and the sum of its weights, [n_row] each."""
     hidden = rows.hidden(head)
     peak = np.zeros(1, x.dtype)
     if not bounded or sink is not None:
@@ -494,19 +496,20 @@ def _softmax(
     np.exp(x, out=weights)
     for columns, masked in hidden:
         np.copyto(weights[:, columns], 0, where=masked)
-    total = _sums(weights)
-    if sink is not None:
-        total += np.exp(sink - peak)
+    of_keys = _sums(weights)
+    total = of_keys if sink is None else of_keys + np.exp(sink - peak)
     empty = total == 0
     if empty.any():
+        total = total.copy()
         n_visible = rows.n_visible if rows.n_visible.ndim == 1 else rows.n_visible[head]
         # visible keys of which none has a share have overflowed: nobody knows their shares
         total[empty] = np.where(n_visible[empty] > 0, np.nan, 1)
-    weights *= (1 / total).astype(weights.dtype)[:, None]
+    factor = (1 / total).astype(weights.dtype)
+    weights *= factor[:, None]
     if np.isnan(total).any():
         for columns, masked in hidden:
             np.copyto(weights[:, columns], 0, where=masked)
-    return np.log(total)
+    return np.log(total), of_keys * factor
 
 
 def _hidden_parts(visible: Bool) -> Iterator[tuple[slice, Bool]]:
@@ -533,6 +536,6 @@ def _sums(x: Array, y: Array | None = None) -> Array:
 
 
 def _entropies(weights: Array) -> Array:
-    """-Σ w ln w of each row, [n_row, n_key] -> [n_row]."""
+    """-Σ w ln w of each row, [n_row, n_key] -> [n_row], cell by cell."""
     w = weights.astype(np.float64)
     return np.asarray(-(w * np.log(np.where(w == 0, 1, w))).sum(-1))

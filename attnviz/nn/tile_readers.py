@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
@@ -47,11 +48,12 @@ class PooledMaps:
         index = self._index.get(tile.head)
         if index is None:
             return
-        for row, part in self._row_cells(tile.rows):
-            weights = tile.weights[part]
-            for to, ufunc in ((self.total, np.add), (self.largest, np.maximum)):
-                cells, pooled = self._pooled(ufunc.reduce(weights, 0), tile.rows, ufunc)
-                ufunc(to[index, row, cells], pooled, out=to[index, row, cells])
+        for rows, part in self._row_cells(tile.rows):
+            weights = tile.weights[part].reshape(rows.stop - rows.start, -1, tile.weights.shape[-1])
+            for map_, ufunc in ((self.total, np.add), (self.largest, np.maximum)):
+                keys, pooled = self._pooled(ufunc.reduce(weights, 1), tile.rows, ufunc)
+                cells = map_[index, rows, keys]
+                ufunc(cells, pooled, out=cells)
 
     def merge(self, other: Self) -> None:
         self.total += other.total
@@ -59,25 +61,30 @@ class PooledMaps:
         self.visible = self.visible + other.visible
 
     def _count(self, rows: Rows) -> None:
-        n_key = rows.keys.stop - rows.keys.start
-        if rows.visible is not None and rows.visible.ndim > self.visible.ndim:
-            self.visible = np.repeat(self.visible[None], len(self._heads), 0)
-        for row, part in self._row_cells(rows):
-            if rows.visible is None:
-                seen = np.full(n_key, part.stop - part.start)
-            elif rows.visible.ndim > 2:
-                seen = np.count_nonzero(rows.visible[list(self._heads), part], axis=-2)
+        visible = rows.visible
+        if visible is not None and visible.ndim > 2:
+            visible = visible[list(self._heads)]
+            if self.visible.ndim < 3:
+                self.visible = np.repeat(self.visible[None], len(self._heads), 0)
+        for cells, part in self._row_cells(rows):
+            n_cell, n_key = cells.stop - cells.start, rows.keys.stop - rows.keys.start
+            if visible is None:
+                seen = np.full((n_cell, n_key), (part.stop - part.start) // n_cell)
             else:
-                seen = np.count_nonzero(rows.visible[part], axis=-2)
-            cells, pooled = self._pooled(seen, rows, np.add)
-            self.visible[..., row, cells] += pooled
+                grouped = visible[..., part, :].reshape(*visible.shape[:-2], n_cell, -1, n_key)
+                seen = np.count_nonzero(grouped, axis=-2)
+            keys, pooled = self._pooled(seen, rows, np.add)
+            self.visible[..., cells, keys] += pooled
 
-    def _row_cells(self, rows: Rows) -> Iterator[tuple[int, slice]]:
-        """The map's rows that the tile has a part in, and which of its rows they are."""
-        start, stop = rows.queries.start, rows.queries.stop
-        for cell in range(start // self.row_step, (stop - 1) // self.row_step + 1):
-            first, last = cell * self.row_step, (cell + 1) * self.row_step
-            yield cell, slice(max(first, start) - start, min(last, stop) - start)
+    def _row_cells(self, rows: Rows) -> Iterator[tuple[slice, slice]]:
+        """Rows of the map and those of the tile that belong to them, equally many to each: what
+        the tile has of a first one, whole ones, what it has of a last one."""
+        start, stop, step = rows.queries.start, rows.queries.stop, self.row_step
+        first, last = min(-(-start // step) * step, stop), max(stop // step * step, start)
+        edges = [start, first, max(first, last), stop]
+        for begin, end in itertools.pairwise(edges):
+            if end > begin:
+                yield slice(begin // step, -(-end // step)), slice(begin - start, end - start)
 
     def _pooled(self, x: Array, rows: Rows, ufunc: np.ufunc) -> tuple[slice, Array]:
         """x [..., n_key] taken together by cells of the map: which cells, and [..., n_cell]."""
@@ -144,9 +151,9 @@ class ExactBlock:
         self._index = {head: i for i, head in enumerate(heads)}
         self.weights = np.zeros((len(heads), len(block.rows), len(block.keys)), inputs.v.dtype)
         """[n_head, n_row, n_key]"""
-        masked = inputs.mask.reasons(inputs.q_pos[block.rows], inputs.k_pos[block.keys])
+        masked = inputs.mask.reasons_part(inputs.q_pos, inputs.k_pos, block.rows, block.keys)
         if masked.ndim > 2:
-            masked = masked[list(heads)]
+            masked = masked[0] if len(masked) == 1 else masked[list(heads)]
         self.masked = masked if masked.any() else None
         """[n_row, n_key] or [n_head, n_row, n_key]: see `Mask.reasons`."""
 

@@ -20,7 +20,7 @@ from attnviz.archive.safetensors import widen_bfloat16
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.heads import check_broadcast
-from attnviz.nn.masks import NONE, ArrayRule, Mask, custom
+from attnviz.nn.masks import NONE, ArrayRule, Mask, Places, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.streaming import Inputs, read_weights
 from attnviz.nn.types import Array, Bool
@@ -147,9 +147,9 @@ class NanRule(ArrayRule):
     def __init__(self, layer: Array, numbers: Callable[[Array], Array]) -> None:
         self._layer, self._numbers = layer, numbers
 
-    def part(self, q_pos: Array, k_pos: Array, queries: slice, keys: slice) -> Bool:
+    def part(self, q_pos: Array, k_pos: Array, queries: Places, keys: Places) -> Bool:
         """Some rows and columns, [n_head, n_row, n_key]."""
-        return ~np.isnan(self._numbers(self._layer[:, queries, keys]))
+        return ~np.isnan(self._numbers(self._layer[:, queries][..., keys]))
 
     def _of(self, n_q: int, n_k: int) -> Bool:
         return ~np.isnan(self._numbers(self._layer))

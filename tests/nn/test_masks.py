@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,26 @@ def test_zeros_are_a_mask_or_what_is_added():
 def test_numbers_that_are_no_mask(values):
     with pytest.raises(AttnvizError, match="m is no mask: it holds"):
         masks.as_visible("m", np.array(values))
+
+
+@pytest.mark.parametrize("spec", RULES)
+@pytest.mark.parametrize("offset", [0, 2, -3])
+def test_reach_is_from_the_first_to_the_last_key_that_some_query_sees(spec, offset):
+    q_pos, k_pos = np.arange(N_Q) + offset, np.arange(N_K)
+    visible = cells(RULES[spec], q_pos, k_pos)
+    for mask in masks.parse(spec), masks.custom(visible):
+        reach = mask.reach(q_pos, k_pos)
+        for start, stop in itertools.combinations(range(N_Q + 1), 2):
+            seen = np.flatnonzero(visible[start:stop].any(0))
+            found = reach(slice(start, stop))
+            assert (found.start, found.stop) == ((seen[0], seen[-1] + 1) if seen.size else (0, 0))
+
+
+@pytest.mark.parametrize("shape", [(N_Q, N_K), (3, N_Q, N_K), (N_K,), (N_Q, 1), (3, 1, N_K)])
+def test_a_part_of_a_mask_is_a_part_of_its_cells(shape, generator):
+    q_pos, k_pos = np.arange(N_Q), np.arange(N_K)
+    mask = masks.CAUSAL + masks.custom(generator.random(shape) < 0.5)
+    for queries, keys in ((slice(1, 4), slice(2, 5)), (np.array([0, 3]), np.array([1, 2, 6]))):
+        for part, whole in ((mask.visible_part, mask.visible), (mask.reasons_part, mask.reasons)):
+            expected = np.asarray(whole(q_pos, k_pos))[..., queries, :][..., keys]
+            np.testing.assert_array_equal(part(q_pos, k_pos, queries, keys), expected)

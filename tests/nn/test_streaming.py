@@ -163,6 +163,9 @@ def test_what_is_read_of_tiles_is_the_formulas(call, tile, n_thread, size):
         np.testing.assert_allclose(value, wanted, **close, err_msg=name)
     rows, keys = found.block.block
     np.testing.assert_allclose(found.block.weights, weights[:, rows][..., keys], **close)
+    reasons = call[4].reasons(*call[6:])[..., rows, :][..., keys]
+    why = 0 if found.block.masked is None else found.block.masked
+    np.testing.assert_array_equal(np.broadcast_to(why, reasons.shape), reasons)
     logs = np.log(np.where(weights == 0, 1, weights))
     np.testing.assert_allclose(found.rest.entropies, -(weights * logs).sum(-1), **close)
     np.testing.assert_array_equal(found.rest.n_visible, visible.sum(-1))
