@@ -7,8 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.distributions import heads_with_distributions, spread_evenly
-from attnviz.analysis.visibility import looks_causal, row_blocks
+from attnviz.analysis.metrics import MetricContext, MetricEntry
+from attnviz.analysis.metrics.keys import mean_row
+from attnviz.analysis.metrics.measure import is_measurable, measure_record
+from attnviz.analysis.metrics.sums import Measured
+from attnviz.analysis.visibility import looks_causal, visible_to
 from attnviz.language import say
 from attnviz.nn.site import RecordId
 from attnviz.nn.stages import MATRICES
@@ -32,25 +35,102 @@ class Finding(NamedTuple):
     text: str
 
 
+class Facts(NamedTuple):
+    """What was measured of a record."""
+
+    received: Array
+    """[n_head, n_k]: the share of all weights that each key gets; NaN without distributions."""
+    even: Array
+    """[n_head, n_k]: the same of an even spread."""
+    good: Bool
+    """[n_head]: heads whose rows are distributions over the keys they see."""
+    are_sound: bool
+    """Whether nothing but the mask and the sink has to be looked at."""
+
+
+RECEIVED = MetricEntry("received", np.asarray, of=mean_row)
+
+
 def findings(trace: Trace, selection: Selection | None = None) -> list[Finding]:
     """Everything worth saying about the weights of a trace."""
     selection = selection or Selection()
-    records = [r for r in trace if selection.covers(r) and r.weights is not None]
+    records = [r for r in trace if selection.covers(r) and is_measurable(r)]
+    facts = {record.id: _facts(record) for record in records}
     notices: list[Finding] = []
     for record in records:
-        notices += _broken(record)
+        if record.weights is None:
+            notices += _of_summary(record)
+            continue
+        sound = facts[record.id].are_sound
+        notices += _broken(record, but="weights" if sound else "")
         notices += _empty_rows(record)
-        notices += _masked_weights(record)
-    notices += _rows_off_one(records)
-    good = {record.id: heads_with_distributions(record) for record in records}
-    notices += _no_distributions(records, selection, good)
-    sink = _sink(trace, records, selection, good)
+        notices += () if sound else _masked_weights(record)
+    notices += _rows_off_one([record for record in records if not facts[record.id].are_sound])
+    notices += _no_distributions(records, selection, facts)
+    sink = _sink(trace, records, selection, facts)
     return notices + ([sink] if sink else [])
 
 
-def _broken(record: Record) -> Iterable[Finding]:
+def _facts(record: Record) -> Facts:
+    if record.weights is None:
+        assert record.summary is not None
+        named = record.summary.statistics
+        return Facts(named["received"], named["even_received"], named["distributions"] > 0, True)
+    heads = range(record.n_head)
+    visible = visible_to(record, heads)
+    if looks_causal(record):
+        visible = np.tril(visible)
+    measured = measure_record(record, heads, MetricContext(visible, None), [RECEIVED])
+    sums, tolerance = measured.sums, ROW_SUM_TOLERANCE.get(record.weights.dtype.itemsize, 1e-4)
+    far = 0 if record.site.sinks else sums.off_one.max(initial=0)
+    zero = sums.zero.count.any() and record.mask is None
+    are_sound = bool(sums.good.all() and far <= tolerance and not zero)
+    return Facts(*received(measured, visible.shape[-2]), sums.good, are_sound)
+
+
+def received(measured: Measured, n_q: int) -> tuple[Array, Array]:
+    """The share of all weights of n_q queries that each key gets, of heads and of an even spread,
+    [n_head, n_k] each."""
+    rows = measured.rows["received"][:, None] / max(n_q, 1)
+    return measured.value["received"] * rows, measured.null["received"] * rows
+
+
+def _of_summary(record: Record) -> Iterable[Finding]:
+    """What was noticed of weights that were not kept."""
+    assert record.summary is not None
+    named, heads = record.summary.statistics, record.summary.heads
+    if named["broken"].any():
+        rows = [
+            say("head {head} row {row} (all keys)", head=head, row=int(row))
+            for head, its in zip(heads, named["broken_rows"], strict=True)
+            for row in its[its >= 0]
+        ][:LISTED]
+        cells = _joined(rows, int(named["broken"].sum()) - len(rows))
+        text = say(
+            "{id}: NaN or infinity in {stage}: {cells}",
+            id=record.id, stage="weights", cells=cells,
+        )  # fmt: skip
+        yield Finding("warning", text)
+    if named["empty"].any():
+        most = int(named["empty"].argmax())
+        first = named["empty_rows"][most]
+        yield _no_key(record, first[first >= 0].tolist(), int(named["empty"][most]))
+
+
+def _no_key(record: Record, rows: Sequence[int], count: int) -> Finding:
+    named = [str(row) for row in rows[:8]]
+    message = say(
+        "{id}: queries that see no key, so their weights are zero: {rows}",
+        id=record.id,
+        rows=_joined(named, count - len(named)),
+    )
+    return Finding("warning", message)
+
+
+def _broken(record: Record, but: str = "") -> Iterable[Finding]:
+    """In all stages but one, which is known to be sound."""
     for stage, array in record.kept().items():
-        if array.dtype.kind != "f":
+        if array.dtype.kind != "f" or stage == but:
             continue
         bad = ~np.isfinite(array)
         if stage == "logits":
@@ -107,7 +187,7 @@ def _cell(stage: str, index: Array) -> str:
 def _empty_rows(record: Record) -> Iterable[Finding]:
     assert record.weights is not None
     if record.mask is None:
-        zero = (record.weights == 0).all(-1)
+        zero = ~record.weights.any(-1)
         if zero.any():
             heads, rows = np.nonzero(zero)
             text = _listing(
@@ -122,12 +202,7 @@ def _empty_rows(record: Record) -> Iterable[Finding]:
     empty = ~record.mask.any(-1)
     if empty.any():
         rows = np.unique(np.nonzero(empty)[-1])
-        message = say(
-            "{id}: queries that see no key, so their weights are zero: {rows}",
-            id=record.id,
-            rows=_listing([str(row) for row in rows]),
-        )
-        yield Finding("warning", message)
+        yield _no_key(record, rows.tolist(), len(rows))
 
 
 def _masked_weights(record: Record) -> Iterable[Finding]:
@@ -186,14 +261,14 @@ def _not_one(value: float) -> str:
 
 
 def _no_distributions(
-    records: Sequence[Record], selection: Selection, good: Mapping[RecordId, Bool]
+    records: Sequence[Record], selection: Selection, facts: Mapping[RecordId, Facts]
 ) -> Iterable[Finding]:
-    """Of which heads nothing can be measured; `good` are those with distributions, [n_head]."""
+    """Of which heads nothing can be measured."""
     heads = [
         Head(record.id, head)
         for record in records
         for head in selection.heads(record)
-        if not good[record.id][head]
+        if not facts[record.id].good[_at(record, head)]
     ]
     if heads:
         alike = len({head.id.group for head in heads}) == 1
@@ -209,27 +284,20 @@ def _no_distributions(
 
 
 def _sink(
-    trace: Trace, records: Sequence[Record], selection: Selection, good: Mapping[RecordId, Bool]
+    trace: Trace, records: Sequence[Record], selection: Selection, facts: Mapping[RecordId, Facts]
 ) -> Finding | None:
     """A key that takes much of everything, over all selected heads that share its stream and have
     rows that are distributions."""
     left_out = False
     by_stream: dict[str, list[tuple[Array, Array]]] = {}
     for record in records:
-        assert record.weights is not None
-        guessed = looks_causal(record)
         for head in selection.heads(record):
-            if not good[record.id][head]:
+            own = facts[record.id]
+            at = _at(record, head)
+            if own.good[at]:
+                by_stream.setdefault(record.keys, []).append((own.received[at], own.even[at]))
+            else:
                 left_out = True
-                continue
-            got, even = np.zeros((2, record.weights.shape[-1]))
-            row = 0
-            for weights, visible in row_blocks(record, head):
-                got += weights.sum(0, dtype=np.float64)
-                even += spread_evenly(np.tril(visible, row) if guessed else visible).sum(0)
-                row += len(weights)
-            n_q = record.weights.shape[-2]
-            by_stream.setdefault(record.keys, []).append((got / n_q, even / n_q))
     for stream, heads in by_stream.items():
         got, even = (np.mean([pair[i] for pair in heads], axis=0) for i in (0, 1))
         if got.size < 2:
@@ -258,6 +326,11 @@ def _sink(
                 ),
             )
     return None
+
+
+def _at(record: Record, head: int) -> int:
+    """Where the numbers of a head stand."""
+    return head if record.weights is not None else record.summary.heads.index(head)  # type: ignore[union-attr]
 
 
 def _listing(items: list[str]) -> str:

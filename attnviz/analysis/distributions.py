@@ -15,6 +15,10 @@ ROUNDING = 1e-2
 """How far from 1 a row may sum and still be a distribution: half precision rounds every weight."""
 
 
+SUMMED = 1024
+"""Numbers that are summed in their own precision; sums of more in float64."""
+
+
 def are_distributions(weights: Array, partial: bool = False) -> Bool:
     """Whether the rows of a head are distributions over the keys, or zero where a query sees none:
     [..., n_q, n_k] -> [...]. Weights with NaN, infinity or anything below 0 are not.
@@ -45,10 +49,13 @@ def entropy(weights: Array) -> Array:
     """
     if weights.dtype.itemsize < 4:  # the logarithms of half precision are as coarse as the weights
         weights = weights.astype(np.float32)
-    terms = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
-    terms *= np.maximum(weights, 0)
-    total: Array = terms.sum(-1, dtype=np.float64)
-    return -total
+    logarithms = np.maximum(weights, np.finfo(weights.dtype).tiny)
+    np.log(logarithms, out=logarithms)
+    total = np.zeros(weights.shape[:-1])
+    for start in range(0, weights.shape[-1], SUMMED):
+        keys = slice(start, start + SUMMED)
+        total -= np.vecdot(weights[..., keys], logarithms[..., keys])
+    return total
 
 
 def spread_evenly(visible: Bool) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from attnviz.analysis.distributions import entropy
 from attnviz.analysis.metrics import METRICS, Measure, MetricContext, MetricEntry, Pattern
-from attnviz.analysis.metrics.measure import measure_record
+from attnviz.analysis.metrics.measure import is_measurable, measure_record
 from attnviz.analysis.metrics.sums import Measured
 from attnviz.analysis.visibility import visible_to
 from attnviz.nn.site import RecordId
@@ -103,13 +103,6 @@ def information_of_heads(
             progress(done, len(known))
         information += _information(record, list(selection.heads(record)))
     return information
-
-
-def is_measurable(record: Record) -> bool:
-    """Whether its weights are there, or were measured before they were forgotten."""
-    if record.weights is None:
-        return record.summary is not None and bool(record.summary.statistics)
-    return bool(record.weights.size)
 
 
 class ChosenHeads(NamedTuple):

@@ -4,18 +4,17 @@ of these rows."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.table import HeadTable
-from attnviz.analysis.roles import MARGIN, MIN_ROWS, MIXED, ROLES, UNDEFINED, Role, roles
-from attnviz.analysis.visibility import visible_to_any
+from attnviz.analysis.roles import MARGIN, MIXED, ROLES, UNDEFINED, Role, roles
+from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
-from attnviz.trace.record import Record, Trace
-from attnviz.trace.selection import Head
+from attnviz.trace.record import Trace
+from attnviz.trace.selection import Head, Selection, heads_of
 
 KEY = "key"
 """Of a head without a role that gives most to one key."""
@@ -28,9 +27,6 @@ ONE_KEY = 1.3
 
 BROAD = 0.9
 """The share of the most that an entropy can be, from which a row is broad."""
-
-MAX_CELLS = 1 << 18
-"""Weights of a head that are measured; more would take longer than to draw them."""
 
 SINK = "sink_share"
 OFFSET = "positional"
@@ -63,32 +59,20 @@ class Look(NamedTuple):
     """The same of an even spread: how many keys a row sees."""
     spread: float
     """Entropy as a share of what it can be at most, 0 to 1."""
-    last_rows: int | None = None
-    """How many rows were measured, the last ones, if not all."""
 
 
 def head_looks(trace: Trace, heads: Sequence[Head]) -> dict[Head, Look]:
-    """What some heads of a trace look at: only they are measured, and only what roles need; of a
-    long text its last rows alone, which is said."""
-    found = {}
+    """What some heads of a trace look at: only they are measured, and only what roles need."""
+    if not heads:
+        return {}
+    by_record: dict[RecordId, tuple[int, ...]] = {}
     for head in heads:
-        record, n_row = _last_rows(trace[str(head.id)], head.number)
-        table = measure_heads(replace(trace, records=(record,)), metrics=METRICS_NEEDED)
-        found[head] = looks(table)[0]._replace(last_rows=n_row)
-    return found
-
-
-def _last_rows(record: Record, number: int) -> tuple[Record, int | None]:
-    """One head of a record, with as many rows as are quickly measured, and how many these are if
-    not all."""
-    head = record.head(number)
-    weights = head.stage("weights")
-    n_q, n_k = weights.shape[-2:]
-    rows = max(MIN_ROWS, MAX_CELLS // max(1, n_k))
-    visible = visible_to_any(head)
-    if rows >= n_q:
-        return replace(head, weights=weights, mask=visible), None
-    return replace(head, weights=weights[:, -rows:], mask=visible[-rows:]), rows
+        id = trace[str(head.id)].id
+        by_record[id] = (*by_record.get(id, ()), head.number)
+    selection = Selection(tuple(heads_of(id, numbers) for id, numbers in by_record.items()))
+    table = measure_heads(trace, selection, metrics=METRICS_NEEDED)
+    found = dict(zip(zip(table.ids, table.heads.tolist(), strict=True), looks(table), strict=True))
+    return {head: found[head.id, head.number] for head in heads}
 
 
 def looks(table: HeadTable) -> list[Look]:

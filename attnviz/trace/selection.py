@@ -118,6 +118,12 @@ class Selection(NamedTuple):
                 )
 
 
+def heads_of(id: RecordId, heads: Iterable[int]) -> Clause:
+    """Some heads of a record."""
+    layers = range(id.layer, id.layer + 1)
+    return Clause(str(id), layers, id.block, id.kind, tuple(heads))
+
+
 def parse_selection(texts: Iterable[str], option: str = "-s ") -> Selection:
     """Read the arguments of all `-s` options, or of another `option` as it is written before
     them: `--without `, `--with select=`."""

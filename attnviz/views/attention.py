@@ -10,6 +10,7 @@ import numpy as np
 from attnviz.analysis.checks import findings
 from attnviz.analysis.informative import HeadInformation, choose_heads, information_of_heads
 from attnviz.analysis.looks import head_looks
+from attnviz.analysis.metrics.measure import is_measurable
 from attnviz.errors import AttnvizError
 from attnviz.language import say, to_say
 from attnviz.nn.types import Array
@@ -119,8 +120,7 @@ def _with_choice(grids: Sequence[View], n_head: int) -> list[View]:
 
 def head_sentences(trace: Trace, heads: Sequence[Head]) -> list[tuple[str, str]]:
     """What each head looks at, in full and in brief; empty where no weights are kept."""
-    known = [head for head in heads if trace[head.id].weights is not None]
-    looks = head_looks(trace, known)
+    looks = head_looks(trace, [head for head in heads if is_measurable(trace[head.id])])
     sentences = []
     for head in heads:
         look, keys = looks.get(head), trace.streams[trace[head.id].keys]

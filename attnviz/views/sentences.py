@@ -78,8 +78,6 @@ def look_sentence(look: Look, keys: Tokens | None = None) -> str:
         sentence = _offset_sentence(look.offset, rows)
     else:
         sentence = _filled(PATTERNS, look, keys)
-    if look.last_rows is not None:
-        return say("{sentence}, in its last {n} rows", sentence=sentence, n=look.last_rows)
     if _is_of_this_text(look):
         return say("here {sentence}, in {n} rows", sentence=sentence, n=look.n_query)
     return sentence

@@ -94,15 +94,6 @@ def test_offsets_and_effective_keys():
     assert look.max_keys == pytest.approx(np.exp(np.log(np.arange(2, N + 1)).mean()))
 
 
-def test_of_a_long_text_the_last_rows_are_measured(monkeypatch):
-    monkeypatch.setattr(module, "MAX_CELLS", 5 * N)
-    weights = at(N, *[0] * (N - 5), *range(N - 6, N - 1))
-    for mask in (None, np.tri(N, dtype=bool)):
-        look = look_of(weights, mask)
-        assert (look.pattern, look.last_rows, look.n_query) == ("previous-token", 5, 5)
-        assert look.share == 1
-
-
 def test_only_what_roles_need_is_measured(tagged):
     table = measure_heads(tagged, metrics=module.METRICS_NEEDED)
     assert set(table.value) == set(module.METRICS_NEEDED) < set(METRICS)

@@ -55,7 +55,6 @@ def test_every_role_and_every_look_has_its_sentence():
          "no simple pattern: its rows look at 1.5 of 6 keys on average"),
         (look("self", is_role=False, n_query=3),
          "here looks at itself (90% of its weight), in 3 rows"),
-        (look("self", last_rows=64), "looks at itself (90% of its weight), in its last 64 rows"),
         (look("self", share=0.9967), "looks at itself (99.7% of its weight)"),
         (look("self", share=1.0), "looks at itself (100% of its weight)"),
     ],

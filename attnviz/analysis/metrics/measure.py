@@ -10,6 +10,7 @@ import numpy as np
 
 from attnviz.analysis.metrics import METRICS, MetricContext, MetricEntry, Pattern
 from attnviz.analysis.metrics.pattern import BLOCK_CELLS
+from attnviz.analysis.metrics.row_sums import RowSums
 from attnviz.analysis.metrics.sums import Measured, MetricSums
 from attnviz.analysis.metrics.table import NEEDED, HeadTable
 from attnviz.analysis.metrics.tokens import (
@@ -218,7 +219,7 @@ def measured_before(
         AttnvizError: they were not measured.
     """
     assert record.summary is not None
-    summary, measured = record.summary, Measured({}, {}, {}, {}, np.ones(len(heads), bool))
+    summary, measured = record.summary, Measured({}, {}, {}, {}, RowSums(len(heads), False))
     rows = [summary.heads.index(head) for head in heads]
     for metric in metrics:
         for kind, columns in ((kind, getattr(measured, kind)) for kind in NEEDED):
@@ -232,3 +233,10 @@ def measured_before(
         for place in metric.positions:
             measured.positions[place] = summary.statistics[f"positions/{place}"][rows]
     return measured
+
+
+def is_measurable(record: Record) -> bool:
+    """Whether its weights are there, or were measured before they were forgotten."""
+    if record.weights is None:
+        return record.summary is not None and bool(record.summary.statistics)
+    return bool(record.weights.size)

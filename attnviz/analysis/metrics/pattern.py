@@ -369,8 +369,7 @@ class Pattern:
         """How many queries that have a choice look most at each offset, [..., n_head, n_q + n_k -
         1], from the last query on the first key up; of k equal largest weights each counts 1/k."""
         cells = self.weights == self.largest[..., None]
-        count = np.maximum(np.count_nonzero(cells, -1), 1)
-        return self.placed(by_offset(cells, self.context.choosing / count), None)
+        return self.placed(by_offset(cells, self.context.choosing, shared=True), None)
 
     def placed(self, values: Array, axis: int | None) -> Array:
         """Values of the keys of a block, or (None) of its offsets, among those of the whole."""

@@ -78,7 +78,8 @@ class MetricEntry(Entry):
         """The metric [..., n_head] from what was averaged over all queries."""
         with np.errstate(invalid="ignore", divide="ignore"):  # where there are no rows
             value = mean.value if self.of is None else self.function(mean.value)
-        return np.where(mean.rows, value, np.nan)
+        rows = mean.rows.reshape(*mean.rows.shape, *[1] * (np.ndim(value) - mean.rows.ndim))
+        return np.where(rows, value, np.nan)
 
     def __call__(self, pattern: Pattern) -> Measure:
         """The metric of a whole pattern; NaN of a head whose weights are not all finite."""

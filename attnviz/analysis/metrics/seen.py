@@ -161,14 +161,17 @@ class Cells:
         return by_offset(self.visible, np.where(self.count, shares, 0))
 
 
-def by_offset(cells: Bool, shares: Array) -> Array:
+def by_offset(cells: Bool, shares: Array, shared: bool = False) -> Array:
     """Σ shares_i over the cells of each offset j - i, from the last query and the first key up:
-    [..., n_q, n_k], [..., n_q] -> [..., n_q + n_k - 1]."""
+    [..., n_q, n_k], [..., n_q] -> [..., n_q + n_k - 1]; if `shared`, the cells of a query divide
+    its share."""
     *lead, n_row, n_key = cells.shape
     row, key = np.divmod(np.flatnonzero(cells), n_key)
+    weights = np.broadcast_to(shares, cells.shape[:-1]).reshape(-1)[row]
+    if shared:
+        weights = weights / np.bincount(row)[row]
     matrix, query = np.divmod(row, n_row)
     n = n_row + n_key - 1
-    weights = np.broadcast_to(shares, cells.shape[:-1]).reshape(-1)[row]
     n_matrix = int(np.prod(lead))
     summed = np.bincount(matrix * n + key - query + n_row - 1, weights, n_matrix * n)
     return summed.reshape(*lead, n)

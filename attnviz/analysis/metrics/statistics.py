@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from attnviz.analysis.checks import RECEIVED, received
 from attnviz.analysis.informative import INFORMATION, information_of
 from attnviz.analysis.metrics.measure import KeyFacts, key_facts
 from attnviz.analysis.metrics.pattern import MetricContext, Pattern
@@ -31,7 +32,10 @@ def head_statistics(
     `SummaryPlan(statistics=head_statistics(streams))`.
 
     The statistics, [n_head] each: `value/METRIC`, `null/METRIC`, `rows/METRIC` and `positions/NAME`
-    as in a table of heads, `entropy`, `max_entropy`, `mutual_information`.
+    as in a table of heads; `entropy`, `max_entropy`, `mutual_information`; `received` and
+    `even_received` [n_head, n_k], the share of all weights that each key gets, and that it gets of
+    an even spread; `distributions`, whether rows are; `broken` and `empty`, how many hold NaN or
+    see no key, and `broken_rows`, `empty_rows` [n_head, 8], the first of them (-1: no more).
 
     Args:
         outputs: W_O of the attentions by record id, see `output_weights`; with it, what the heads
@@ -72,9 +76,8 @@ class HeadStatistics:
         self._context = MetricContext(every, n_k - n_q if in_row else None, *facts)
         self._metrics, self._norms = tuple(metrics), norms
         self._index = {head: i for i, head in enumerate(heads)}
-        entries = {
-            entry.name: entry for entry in (*(METRICS[name] for name in metrics), *INFORMATION)
-        }
+        wanted = (*(METRICS[name] for name in metrics), *INFORMATION, RECEIVED)
+        entries = {entry.name: entry for entry in wanted}
         self._sums = MetricSums(entries.values(), len(heads), site.sinks)
         self._rows: Rows | None = None
         self._block = self._context
@@ -104,6 +107,13 @@ class HeadStatistics:
         """By name, [n_head] each."""
         measured = self._sums.finish(self._context)
         named = information_of(measured)
+        named["received"], named["even_received"] = (
+            share.astype(np.float32) for share in received(measured, self._context.shape[0])
+        )
+        sums = measured.sums
+        named["distributions"] = sums.good.astype(np.int8)
+        for name, rows in (("broken", sums.broken), ("empty", sums.empty)):
+            named[name], named[f"{name}_rows"] = rows.count, rows.rows
         for kind in ("value", "null", "rows"):
             columns = getattr(measured, kind)
             named |= {f"{kind}/{name}": columns[name] for name in self._metrics}

@@ -8,9 +8,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from attnviz.analysis.distributions import ROUNDING
 from attnviz.analysis.metrics.pattern import Measure, MetricContext, Pattern
 from attnviz.analysis.metrics.registry import MetricEntry
+from attnviz.analysis.metrics.row_sums import RowSums
 from attnviz.nn.types import Array, Bool
 
 EVERY = slice(None)
@@ -25,9 +25,8 @@ class Measured(NamedTuple):
     null: dict[str, Array]
     rows: dict[str, Array]
     positions: dict[str, Array]
-    good: Bool
-    """[n_head]: the heads whose rows are distributions over the keys; of the others nothing is
-    said."""
+    sums: RowSums
+    """Of heads whose rows are no distributions over the keys nothing is said."""
 
 
 class MetricSums:
@@ -40,7 +39,7 @@ class MetricSums:
         self._by_head = {metric.mean for metric in self.metrics if metric.null_by_head}
         self._n_head, self._partial = n_head, partial
         self._own, self._null = _Totals(n_head), _Totals(n_head)
-        self._good = np.ones(n_head, bool)
+        self._sums = RowSums(n_head, partial)
         self._least = self._common = 0
 
     def fork(self) -> Self:
@@ -55,15 +54,14 @@ class MetricSums:
             self._own.add(mean, mean(pattern), heads)
             if mean in self._by_head:
                 self._null.add(mean, mean(null), heads)
-        self._good[heads] &= _sum_to_one(pattern, self._partial)
-        if not softmax:
-            self._good[heads] &= ~(pattern.breaks_mask | pattern.is_negative)
+        self._sums.add(pattern, heads, softmax)
 
     def add_null(self, context: MetricContext, heads: slice = EVERY) -> None:
         """The even spread over a block of rows; once, whatever the number of heads."""
         for mean in self._means:
             if mean not in self._by_head:
                 self._null.add(mean, mean(context.even), heads)
+        self._sums.add_context(context, heads)
         if any(metric.positions for metric in self.metrics):
             self._add_distances(context.copy_distances)
 
@@ -76,24 +74,35 @@ class MetricSums:
         """Those of other rows."""
         self._own.merge(other._own)
         self._null.merge(other._null)
-        self._good &= other._good
+        self._sums.merge(other._sums)
         if other._least:
             self._add_distances(np.array([other._least, other._common]))
 
     def finish(self, context: MetricContext) -> Measured:
         """The metrics of all rows; `context` is the whole one."""
-        measured = Measured({}, {}, {}, {}, self._good)
+        measured = Measured({}, {}, {}, {}, self._sums)
+        good = self._sums.good
         period = self._least if self._least == self._common else None
         context = replace(context, period=period or None)
         for metric in self.metrics:
             own, null = self._own.mean(metric.mean), self._null.mean(metric.mean)
-            measured.value[metric.name] = np.where(self._good, metric.finish(own), np.nan)
-            measured.null[metric.name] = np.resize(metric.finish(null), self._n_head)
+            measured.value[metric.name] = _where(good, metric.finish(own))
+            measured.null[metric.name] = _for_each(metric.finish(null), self._n_head)
             measured.rows[metric.name] = own.rows
             for name, position in metric.positions.items():
                 where = position(own.value, context)
                 measured.positions[name] = np.full(self._n_head, np.nan) if where is None else where
         return measured
+
+
+def _where(good: Bool, values: Array) -> Array:
+    """NaN for heads that are not good: [n_head], [n_head, …] -> [n_head, …]."""
+    return np.where(good.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
+
+
+def _for_each(values: Array, n_head: int) -> Array:
+    """[n_head or 1, …] -> [n_head, …]"""
+    return np.broadcast_to(values, (n_head, *values.shape[1:]))
 
 
 class _Totals:
@@ -126,11 +135,3 @@ class _Totals:
         total, count = self._sums[mean]
         of_each = count.reshape(-1, *[1] * (total.ndim - 1))
         return Measure(total / np.maximum(of_each, 1), count)
-
-
-def _sum_to_one(pattern: Pattern, partial: bool) -> Bool:
-    """[n_head]: as `distributions.are_distributions`."""
-    with np.errstate(invalid="ignore"):
-        sums = pattern.totals
-        fits = (sums <= 1 + ROUNDING) & (partial | (sums >= 1 - ROUNDING) | (sums == 0))
-    return np.asarray(fits.all(-1))
