@@ -142,10 +142,12 @@ class Tokens:
         Args:
             labels: what the tokens stand for, where they do not say it themselves.
         """
+        shown = labels or tokens
+        safe = {text: label(text) for text in set(shown)}  # a long text has few different tokens
         return cls(
             tokens=tuple(tokens),
             ids=tuple(ids) or tuple(range(len(tokens))),
-            labels=tuple(map(label, labels or tokens)),
+            labels=tuple(safe[text] for text in shown),
             segments=tuple(segments),
             special=tuple(special),
             unknown=tuple(unknown),
@@ -245,13 +247,13 @@ def split_words(text: str) -> list[str]:
     >>> split_words("I saw a saw, didn't I? 我看见了")
     ['I', 'saw', 'a', 'saw', ',', "didn't", 'I', '?', '我', '看', '见', '了']
     """
-    words: list[str] = []
+    words: list[list[str]] = []
     for char, number in zip(text, word_numbers(text), strict=True):
         if number == len(words):
-            words.append("")
+            words.append([])
         if number is not None:
-            words[number] += char
-    return words
+            words[number].append(char)
+    return ["".join(chars) for chars in words]
 
 
 def word_numbers(text: str) -> list[int | None]:
@@ -272,7 +274,7 @@ def word_numbers(text: str) -> list[int | None]:
         letter = (char.isalnum() or char == "_") and not _is_cjk(char)
         inside = joins and char in "'’" and text[position + 1 : position + 2].isalnum()
         if word and (_clings(char, word) or inside or (letter and joins)):
-            word, joins = word + char, joins or letter
+            word, joins = (word + char)[-2:], joins or letter  # no more is looked at
         else:
             word, last, joins = char, last + 1, letter
         numbers.append(last)

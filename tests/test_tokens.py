@@ -151,3 +151,9 @@ def test_the_first_tokens(count):
     assert (len(some), some.ids, some.labels) == (count, PIECES.ids[:count], PIECES.labels[:count])
     assert some.word_labels == PIECES.word_labels[: len(set(some.words))]
     assert all(place < count for place in some.special + some.unknown)
+
+
+def test_a_word_of_any_length_is_one_word():
+    """An emoji's joints and flags are told by the characters next to them."""
+    word, family = "a" * 1000, "👨\u200d👩\u200d👧"
+    assert split_words(f"{word} {family}🇩🇪🇫🇷 x") == [word, family, "🇩🇪", "🇫🇷", "x"]

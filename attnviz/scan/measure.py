@@ -8,18 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
+from attnviz.analysis.metrics.statistics import head_statistics
 from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_tokens
 from attnviz.analysis.metrics.values import output_weights, value_norms
+from attnviz.memory import BUDGET
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.site import RecordId, Site
-from attnviz.nn.stages import StageKeeper
+from attnviz.nn.stages import DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, TileReader
 from attnviz.nn.transformer import Stack, Transformer, attentions
 from attnviz.nn.types import Array, Bool
 from attnviz.nn.weights import Weight
-from attnviz.scan.texts import Text, batch_inputs
+from attnviz.scan.texts import Text, batch_inputs, text_inputs
+from attnviz.trace.summary import StatisticsReader
 
 
 class Measures(NamedTuple):
@@ -30,23 +33,49 @@ class Measures(NamedTuple):
     rows: Array
 
 
+STREAMED_CELLS = 1 << 22
+"""Weights of one attention from which a text is measured tile by tile: on one core that is then as
+fast, and no matrix is whole."""
+
+CELL_BYTES = 32
+"""What measuring a weight takes, where the matrix is whole."""
+
+
 class Meter:
     """Measures texts with one model; of its attentions nothing stays but the numbers."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, memory: int = BUDGET) -> None:
+        """memory: bytes that matrices may take."""
         self._model = model
+        self._most_cells = min(STREAMED_CELLS, memory // CELL_BYTES)
+        self._n_head = max((site.n_head for site in model.transformer.sites()), default=0)
         self._transformer = to_last_attention(model.transformer)
         self._outputs = output_weights(model.transformer)
 
     @no_float_warnings
     def __call__(self, texts: Sequence[Text]) -> Measures:
         """Of texts of one length."""
+        if len(texts) == 1 and self._n_head * max(texts[0].lengths) ** 2 > self._most_cells:
+            return self._streamed(texts[0])
         recorder = _Measuring(texts, self._outputs)
         inputs = batch_inputs(self._model, texts)
         self._transformer(inputs["source"], inputs.get("target"), recorder=recorder)
         return Measures(
             *(np.concatenate(parts, -1) for parts in zip(*recorder.measures, strict=True))
         )
+
+    def _streamed(self, text: Text) -> Measures:
+        recorder = _Streaming(text, self._outputs)
+        inputs = text_inputs(self._model, text)
+        self._transformer(inputs["source"], inputs.get("target"), recorder=recorder)
+        found = [reader.statistics() for reader in recorder.readers]
+
+        def column(kind: str) -> Array:
+            """[1, n_metric, n_row]"""
+            by_metric = [[each[f"{kind}/{name}"] for each in found] for name in METRICS]
+            return np.stack([np.concatenate(parts) for parts in by_metric])[None]
+
+        return Measures(column("value"), column("null"), column("rows"))
 
 
 def heads_of(transformer: Transformer) -> tuple[tuple[RecordId, ...], Array]:
@@ -141,6 +170,29 @@ class _Attention:
 
     def reader(self, inputs: Inputs) -> TileReader | None:
         return None
+
+
+class _Streaming:
+    """A recorder that measures each attention while its weights come in tiles."""
+
+    def __init__(self, text: Text, outputs: Mapping[str, Weight]) -> None:
+        self.readers: list[StatisticsReader] = []
+        self._make = head_statistics(text.streams, outputs)
+
+    def open(self, site: Site) -> StageKeeper:
+        return _Streamed(self, site)
+
+    def reader(self, site: Site, inputs: Inputs) -> TileReader:
+        self.readers.append(self._make(site, inputs, range(site.n_head)))
+        return self.readers[-1]
+
+
+class _Streamed(DiscardStages):
+    def __init__(self, streaming: _Streaming, site: Site) -> None:
+        self._streaming, self._site = streaming, site
+
+    def reader(self, inputs: Inputs) -> TileReader:
+        return self._streaming.reader(self._site, inputs)
 
 
 def _by_metric(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.registry import Bins
 from attnviz.errors import AttnvizError
-from attnviz.memory import available_memory
+from attnviz.memory import BUDGET, available_memory
 from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.nn.types import Array
@@ -100,9 +100,9 @@ def check_ranges(values: Array) -> None:
 class Worker:
     """Tallies chunks with one model."""
 
-    def __init__(self, model: Model, max_length: int) -> None:
+    def __init__(self, model: Model, max_length: int, memory: int = BUDGET) -> None:
         self._model, self._max_length = model, max_length
-        self._meter = Meter(model)
+        self._meter = Meter(model, memory)
         self._bins = metric_bins(max_length)
         n_head = max(site.n_head for site in model.transformer.sites())
         self._capacity = 0 if alone(model.transformer) else BATCH_CELLS // n_head
@@ -170,6 +170,9 @@ class Job(NamedTuple):
     """How many processes share the memory of a machine."""
     metrics: tuple[tuple[str, str], ...] = ()
     """What is measured, and the modules in which it is registered."""
+    memory: int = BUDGET
+    """Bytes that the matrices of a machine's processes may take; texts that have larger ones are
+    measured tile by tile."""
     sha256: str | None = None
     """What the model's weights must have, where the file may be another one."""
 
@@ -195,7 +198,7 @@ def _worker(job: Job) -> Worker:
             "put the same files at the same path on every machine",
         )
     model.keep_weights((available_memory() or 0) // (2 * job.sharing))
-    return Worker(model, job.max_length)
+    return Worker(model, job.max_length, job.memory // job.sharing)
 
 
 def registered_metrics() -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ def windows(tokens: Tokens, max_length: int) -> list[Tokens]:
     behind the text is in each."""
     if len(tokens) <= max_length:
         return [tokens]
-    special = set(tokens.special)
+    special, unknown = set(tokens.special), set(tokens.unknown)
     inner = [i for i in range(len(tokens)) if i not in special] or [0]
     before = [i for i in sorted(special) if i < inner[0]]
     behind = [i for i in sorted(special) if i > inner[-1]]
@@ -69,7 +69,7 @@ def windows(tokens: Tokens, max_length: int) -> list[Tokens]:
             f"--longest {len(before) + len(behind) + 1}",
         )
     return [
-        _taken(tokens, [*before, *text[start : start + n_text], *behind])
+        _taken(tokens, special, unknown, [*before, *text[start : start + n_text], *behind])
         for start in range(0, len(text), n_text)
     ]
 
@@ -87,8 +87,9 @@ def batches(texts: Sequence[Text], capacity: int) -> Iterator[list[Text]]:
 def batch_inputs(model: Model, texts: Sequence[Text]) -> dict[str, Input]:
     """What the transformer reads of texts of one length: [n_text, n_token] ids, and so on."""
     batch = {}
+    every = [text_inputs(model, text) for text in texts]
     for name in texts[0].streams:
-        inputs = [as_input(model, text.streams[name], target=name == "target") for text in texts]
+        inputs = [each[name] for each in every]
         batch[name] = Input(
             ids=_stacked([each.ids for each in inputs]),
             segments=_stacked([each.segments for each in inputs]),
@@ -97,13 +98,22 @@ def batch_inputs(model: Model, texts: Sequence[Text]) -> dict[str, Input]:
     return batch
 
 
+def text_inputs(model: Model, text: Text) -> dict[str, Input]:
+    """What the transformer reads of one text: [n_token] ids, and so on."""
+    return {
+        name: as_input(model, tokens, target=name == "target")
+        for name, tokens in text.streams.items()
+    }
+
+
 def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
     present = [array for array in arrays if array is not None]
     return np.stack(present) if present else None
 
 
-def _taken(tokens: Tokens, indices: Sequence[int]) -> Tokens:
-    special, unknown = set(tokens.special), set(tokens.unknown)
+def _taken(
+    tokens: Tokens, special: Collection[int], unknown: Collection[int], indices: Sequence[int]
+) -> Tokens:
     return Tokens(
         tokens=tuple(tokens.tokens[i] for i in indices),
         ids=tuple(tokens.ids[i] for i in indices),

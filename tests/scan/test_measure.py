@@ -50,6 +50,7 @@ def one_by_one(model, text):
     ]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(
     ("name", "line"),
     [
@@ -62,13 +63,13 @@ def one_by_one(model, text):
         ("random:layers=2,norm=batch", "{}"),
     ],
 )
-def test_batches_are_what_traces_are(name, line, generator):
+def test_batches_are_what_traces_are(name, line, generator, streamed):
     model = load_model(name)
     found = {}
     lines = [line.format(text, text) for text in sentences(generator, 23)]
     texts = [text for each in lines for text in read_line(model, each, 512)]
-    meter = Meter(model)
-    for batch in batches(texts, 0 if "norm=batch" in name else 500):
+    meter = Meter(model, 0) if streamed else Meter(model)
+    for batch in batches(texts, 0 if streamed or "norm=batch" in name else 500):
         measures = meter(batch)
         for number, text in enumerate(batch):
             found[id(text)] = [array[number] for array in measures]

@@ -14,7 +14,7 @@ from attnviz.cli.current import current
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.inputs import STDIN, is_piped
 from attnviz.cli.loading import load, model_setting
-from attnviz.cli.options import OutputOptions, StackOptions
+from attnviz.cli.options import LongInputs, OutputOptions, StackOptions
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import spread
 from attnviz.errors import AttnvizError
@@ -50,6 +50,7 @@ SHOWN = 12
 @spread
 def scan(
     stack: StackOptions,
+    long: LongInputs,
     out: OutputOptions,
     corpus: Annotated[
         str | None,
@@ -117,7 +118,7 @@ def scan(
     options = tuple(stack.changes.items())
     setting = None if stack.model else model_setting(stack.changes)
     name = stack.model if setting is None else str(setting.value)
-    job = Job(_absolute(name), options, window, metrics=registered_metrics())
+    job = Job(_absolute(name), options, window, metrics=registered_metrics(), memory=long.budget)
     scanning = Scan(model, describe(model, True, 0), job, state_file)
     with open_corpus(corpus, field) as opened:
         state = scanning.begin(resume, opened)
