@@ -111,7 +111,8 @@ class Tokens:
     def spans(self) -> dict[str, tuple[int, ...]]:
         """Parts of the text that one may want to leave out of a picture, by name: `special`,
         `first` and `second` segment, `prompt` and `generated`."""
-        ordinary = [i for i in range(len(self)) if i not in set(self.special)]
+        added = set(self.special)
+        ordinary = [i for i in range(len(self)) if i not in added]
         spans = {"special": self.special, "generated": self.generated}
         if self.generated:
             written = set(self.generated)

@@ -132,7 +132,7 @@ OFFERS: dict[str, Offer] = {
     "order": _among("like", "layer"),
     "output": _files,
     "positions": _registered("position schemes"),
-    "scale": _among("all", "row", "head", "log"),
+    "scale": _among("auto", "all", "row", "head", "root", "log"),
     "scheme": _registered("position schemes"),
     "score": _registered("scores"),
     "select": _heads,

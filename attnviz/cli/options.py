@@ -49,7 +49,7 @@ Target = Annotated[
 Scale = Annotated[
     str,
     typer.Option(
-        help="Colours: all (0 to 1), row, head, or log",
+        help="Colours: all (0 to 1), row, head, root, log; auto",
         rich_help_panel=SHOW,
     ),
 ]
@@ -449,7 +449,7 @@ class Zoomed:
 class ShowOptions(LookOptions):
     """What of the attention is shown, and how weights become colours."""
 
-    scale: Scale = "all"
+    scale: Scale = "auto"
     stats: Stats = False
 
 

@@ -16,6 +16,21 @@ from attnviz.tokens import Tokens
 MAP_SIZE = 64
 """Rows and columns of a pooled map, at most: about what a screen shows."""
 
+FINER = (256, 128)
+"""The same where the maps take little of the memory: pages and figures show more, and screens that
+pool again fill their width better."""
+MAP_SHARE = 0.1
+"""Of the memory that a record may take, what finer maps may take of it."""
+MAP_BYTES = 8 + 4
+"""Of a cell of a head: its sum, and its largest weight."""
+
+
+def map_size(n_head: int, memory: int) -> int:
+    """How fine the maps of so many heads, of all records together, may be in so many bytes."""
+    fits = (n for n in FINER if n_head * n * n * MAP_BYTES <= MAP_SHARE * memory)
+    return next(fits, MAP_SIZE)
+
+
 N_LINK = 3
 """Links of a query that are kept, its strongest."""
 
@@ -40,7 +55,8 @@ Statistics = Callable[[Site, Inputs, Sequence[int]], StatisticsReader]
 class SummaryPlan:
     """What a summary is to hold."""
 
-    map_size: int = MAP_SIZE
+    map_size: int | None = None
+    """None: as `map_size` of the memory there is, else `MAP_SIZE`."""
     n_link: int = N_LINK
     """How many of each query's strongest links."""
     block: Callable[[Site], Block] | None = None
@@ -157,7 +173,7 @@ class Summariser:
 
     def __init__(self, plan: SummaryPlan, site: Site, inputs: Inputs, heads: Sequence[int]) -> None:
         self._heads, self._shape = tuple(heads), (inputs.n_q, inputs.n_k)
-        self._maps = PooledMaps(inputs, heads, plan.map_size)
+        self._maps = PooledMaps(inputs, heads, plan.map_size or MAP_SIZE)
         self._links = StrongestLinks(inputs, heads, plan.n_link)
         self._block = None if plan.block is None else ExactBlock(inputs, heads, plan.block(site))
         self._statistics = None if plan.statistics is None else plan.statistics(site, inputs, heads)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
 from attnviz.analysis.checks import findings
-from attnviz.analysis.informative import HeadInformation, choose_heads, information_of_heads
+from attnviz.analysis.informative import (
+    ChosenHeads,
+    HeadInformation,
+    choose_heads,
+    information_of_heads,
+)
 from attnviz.analysis.looks import head_looks
 from attnviz.analysis.metrics.measure import is_measurable
 from attnviz.errors import AttnvizError
@@ -29,13 +34,15 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
-from attnviz.views.matrices import WHOLE, matrix_of, strongest_links
+from attnviz.views.matrices import WHOLE, is_pooled, matrix_of, strongest_links
 from attnviz.views.numbers import short
+from attnviz.views.one_row import is_one_row, most_columns, row_views
 from attnviz.views.pooling import pooling_notes
 from attnviz.views.sentences import focus_sentence, look_phrase, look_sentence
 
-By = Literal["all", "row", "head", "log"]
-SCALES: tuple[By, ...] = ("all", "row", "head", "log")
+By = Literal["auto", "all", "row", "head", "root", "log"]
+SCALES: tuple[By, ...] = ("auto", "all", "row", "head", "root", "log")
+"""`auto`: all; of summaries root, as what a row gives is spread over many cells of a map."""
 
 STAGES = {
     "weights": to_say("weights"),
@@ -59,7 +66,7 @@ def attention_views(
     *,
     top: int | None = TOP,
     stage: str = "weights",
-    by: By = "all",
+    by: By = "auto",
     stats: bool = False,
     every_head: bool = False,
     zoom: Zoom = WHOLE,
@@ -69,7 +76,8 @@ def attention_views(
     all selected ones if they are few, else the `top` most informative.
 
     Args:
-        top: with None as many as a screen has room for, `TOP` at least.
+        top: with None as many as a screen has room for, `TOP` at least. Of one row, all heads that
+            are named stand beside one another.
         stats: the numbers behind the sentences, too.
         zoom: the rows and keys that are drawn.
         every_head: an overview has a panel for each head, however many there are: for a page.
@@ -82,31 +90,84 @@ def attention_views(
     records = [record for record in trace if selection.covers(record)]
     for record in records:
         matrix_of(trace, record, selection.heads(record)[0], stage, zoom)
-    scale = stage_scale(records, stage, by)
-    needed = TOP if top is None else top
-    chosen = choose_heads(records, selection, MOST_HEADS if top is None else top, progress)
+    scale = stage_scale(records, stage, by, zoom)
+    one_row = is_one_row(trace, records[0], zoom)
+    most = MOST_HEADS if top is None else top
+    if one_row:
+        most = max(most, most_columns(records, selection))
+    chosen = choose_heads(records, selection, most, progress)
+    heads = [Head(head.id, head.head) for head in chosen.heads]
     views: list[View] = [header(trace)]
-    if len(chosen.heads) > 1 or not chosen.are_all:
+    if any(map(is_pooled, records)) and not zoom:
+        views = [_with_summary(views[0], trace, records, heads)]
+    if not chosen.are_all or (len(heads) > 1 and not one_row):
         grids = overviews(
             trace, records, selection, stage, scale, chosen.information, every_head, zoom
         )
         views += grids if chosen.are_all else _with_choice(grids, len(chosen.heads))
-    sentences = head_sentences(trace, [Head(head.id, head.head) for head in chosen.heads])
+    if one_row:
+        views += row_views(
+            trace, heads, [head_title(trace, head) for head in heads], stage, scale, zoom
+        )
+    else:
+        views += _matrices(trace, chosen, stage, scale, stats, TOP if top is None else top, zoom)
+    if text := findings_text(trace, selection):
+        views.append(text)
+    return views
+
+
+def _matrices(
+    trace: Trace,
+    chosen: ChosenHeads,
+    stage: str,
+    scale: Scale,
+    stats: bool,
+    needed: int,
+    zoom: Zoom,
+) -> Iterator[View]:
+    """Each of the chosen heads, with what it looks at."""
+    heads = [Head(head.id, head.head) for head in chosen.heads]
+    sentences = head_sentences(trace, heads)
     for number, head in enumerate(chosen.heads):
         sentence, brief = sentences[number]
         notes = _information_notes(head) if stats else ()
         drawn = head_heatmap(trace, trace[head.id], head.head, stage, scale, notes, zoom)
-        views.append(
-            drawn._replace(
-                heading=head_title(trace, Head(head.id, head.head), stage),
-                caption=sentence,
-                brief=brief,
-                optional=number >= needed and not chosen.are_all,
-            )
+        yield drawn._replace(
+            heading=head_title(trace, heads[number], stage),
+            caption=sentence,
+            brief=brief,
+            optional=number >= needed and not chosen.are_all,
         )
-    if text := findings_text(trace, selection):
-        views.append(text)
-    return views
+
+
+def _with_summary(
+    header: View, trace: Trace, records: Sequence[Record], heads: Sequence[Head]
+) -> View:
+    """The header, and that what is shown are sums of cells; how to see weights as they are."""
+    assert isinstance(header, Text)
+    record = next(filter(is_pooled, records))
+    summary = record.summary
+    assert summary is not None
+    n_q, n_k = summary.shape
+    head = heads[0] if heads else Head(record.id, summary.heads[0])
+    example = f"-s {head.short}" if len({r.id.group for r in trace}) == 1 else f"-s {head}"
+    about = say(
+        "{n_row} × {n_key}: {n_q} × {n_k} weights a head are too many to keep; kept are exact sums "
+        "of {rows} × {keys} each",
+        n_row=summary.total.shape[1], n_key=summary.total.shape[2],
+        rows=summary.row_step, keys=summary.key_step, n_q=n_q, n_k=n_k,
+    )  # fmt: skip
+    how = say(
+        "{head} --rows -1 shows what the last query looks at, {head} --rows {rows} --keys {keys} "
+        "weights as they are",
+        head=example, rows=f"{max(0, n_q - ZOOM)}-", keys=f"{max(0, n_k - ZOOM)}-",
+    )  # fmt: skip
+    lines = (Line(about, say("pooled"), "note"), Line(how, say("zoom"), "note"))
+    return header._replace(lines=(*header.lines, *lines))
+
+
+ZOOM = 40
+"""Rows and keys of the part that is proposed to be looked at."""
 
 
 def _with_choice(grids: Sequence[View], n_head: int) -> list[View]:
@@ -233,8 +294,13 @@ def unknown_line(tokens: Tokens) -> str:
     return words + (" " + say("and {n} more", n=rest) if rest > 0 else "")
 
 
-def stage_scale(records: Sequence[Record], stage: str, by: By = "all") -> Scale:
+def stage_scale(
+    records: Sequence[Record], stage: str, by: By = "auto", zoom: Zoom = WHOLE
+) -> Scale:
     """0 to 1 for weights, around 0 for scores: the same for all heads that are shown."""
+    if by == "auto":
+        pooled = any(record.weights is None and is_pooled(record) for record in records)
+        by = "root" if pooled and not zoom else "all"
     if stage != "weights":
         return around_zero(*(record.stage(stage) for record in records))
     kept = (record.weights for record in records if record.weights is not None)

@@ -23,7 +23,7 @@ def head_pictures(
     trace: Trace,
     selection: Selection,
     stage: str = "weights",
-    by: By = "all",
+    by: By = "auto",
     zoom: Zoom = WHOLE,
 ) -> Sequence[View]:
     """One head as a matrix; of several a grid for each block and kind of attention.
@@ -40,7 +40,7 @@ def head_pictures(
         return []
     for record in records:
         matrix_of(trace, record, selection.heads(record)[0], stage, zoom)
-    scale = stage_scale(records, stage, by)
+    scale = stage_scale(records, stage, by, zoom)
     if len(heads) == 1:
         return [head_heatmap(trace, *heads[0], stage, scale, zoom=zoom)]
     return overviews(trace, records, selection, stage, scale, zoom=zoom)

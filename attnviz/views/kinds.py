@@ -78,8 +78,9 @@ class Scale(NamedTuple):
     low: float
     high: float
     kind: Literal["sequential", "diverging"] = "sequential"
-    by: Literal["all", "row", "head", "map", "log"] = "all"
-    """`row`: 0 to each row's largest value; `head`, `map`: 0 to each heatmap's; `log`: decades."""
+    by: Literal["all", "row", "head", "map", "root", "log"] = "all"
+    """`row`: 0 to each row's largest value; `head`, `map`: 0 to each heatmap's; `root`: the square
+    root, 0 to 1; `log`: decades."""
 
     @property
     def ends(self) -> tuple[str, str, str]:
@@ -92,6 +93,8 @@ class Scale(NamedTuple):
                 say("largest"),
                 say("of each head") if self.by == "head" else say("of each map"),
             )
+        if self.by == "root":
+            return "0", "1", say("square root")
         if self.by == "log":
             return say("{low:g} and below", low=LOG_FLOOR), "1", say("logarithmic")
         return short(self.low), short(self.high), ""
@@ -187,6 +190,8 @@ class Heatmap(NamedTuple):
             levels = np.maximum(safe, 0) / largest
         elif self.scale.by in ("head", "map"):
             levels = np.maximum(safe, 0) / max(safe.max(initial=0), np.finfo(float).tiny)
+        elif self.scale.by == "root":
+            levels = np.sqrt(np.maximum(safe, 0))
         elif self.scale.by == "log":
             levels = 1 - np.log10(np.clip(safe, LOG_FLOOR, 1)) / np.log10(LOG_FLOOR)
         else:

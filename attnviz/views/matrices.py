@@ -3,6 +3,7 @@ there are too many to be kept, sums of cells."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,12 @@ class Matrix(NamedTuple):
     """[n_row, n_key]: see `Record.reasons`."""
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+def is_pooled(record: Record) -> bool:
+    """Whether there are sums of its weights instead of the weights."""
+    summary = record.summary
+    return summary is not None and max(summary.row_step, summary.key_step) > 1
 
 
 def matrix_of(
@@ -80,12 +87,19 @@ def strongest_links(trace: Trace, record: Record, head: int) -> Strongest | None
 
 
 def token_axis(name: str, tokens: Tokens) -> Axis:
+    return _token_axis(say(name), tokens)
+
+
+@lru_cache(maxsize=8)  # of a long text it takes a while, and every head has the same
+def _token_axis(name: str, tokens: Tokens) -> Axis:
     special = frozenset(tokens.special)
-    return Axis(say(name), tokens.labels, special=special, spans=tuple(tokens.spans.items()))
+    return Axis(name, tokens.labels, special=special, spans=tuple(tokens.spans.items()))
 
 
 def part_of_axis(axis: Axis, positions: Array) -> Axis:
     """The axis of some positions only, which keep their numbers."""
+    if len(positions) == len(axis):
+        return axis
     local = {int(position): i for i, position in enumerate(positions)}
     first = int(positions[0])
     follows = len(positions) == int(positions[-1]) - first + 1

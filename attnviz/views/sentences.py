@@ -74,7 +74,7 @@ def look_sentence(look: Look, keys: Tokens | None = None) -> str:
         keys: the tokens that the head looks at; without them keys are named by position.
     """
     if look.pattern == "positional":
-        rows = say("{percent} of its rows look there most", percent=_percent(look.share))
+        rows = say("{percent} of its rows look there most", percent=share_text(look.share))
         sentence = _offset_sentence(look.offset, rows)
     else:
         sentence = _filled(PATTERNS, look, keys)
@@ -86,7 +86,7 @@ def look_sentence(look: Look, keys: Tokens | None = None) -> str:
 def look_phrase(look: Look, keys: Tokens | None = None) -> str:
     """`looks at the next token (97%)`: the same where there is little room."""
     if look.pattern == "positional":
-        sentence = _offset_sentence(look.offset, _percent(look.share))
+        sentence = _offset_sentence(look.offset, share_text(look.share))
     else:
         sentence = _filled(PHRASES, look, keys)
     return say("here {sentence}", sentence=sentence) if _is_of_this_text(look) else sentence
@@ -99,12 +99,12 @@ def _is_of_this_text(look: Look) -> bool:
 
 
 def _filled(words: Mapping[str, str], look: Look, keys: Tokens | None) -> str:
-    percent = _percent(look.share)
+    percent = share_text(look.share)
     named = look.pattern == "special-token" and look.position_share >= MOST
     return say(
         words["sink" if named else look.pattern],
         share=say("{percent} of its weight", percent=percent),
-        percent=_percent(look.position_share) if named else percent,
+        percent=share_text(look.position_share) if named else percent,
         token=key_name(0 if look.pattern == "sink" else look.position, keys),
         keys=count(look.keys),
         max_keys=count(look.max_keys),
@@ -138,7 +138,7 @@ def count(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def _percent(share: float) -> str:
+def share_text(share: float) -> str:
     """What is less than all, or more than nothing, is not rounded to it."""
     if 0.995 <= share < 0.9995:
         return f"{min(share, 0.999):.1%}"

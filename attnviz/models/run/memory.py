@@ -19,13 +19,10 @@ from attnviz.nn.threads import n_worker
 from attnviz.nn.tiled import BLOCK_BYTES
 from attnviz.nn.weights import LazyWeight
 from attnviz.trace.selection import Selection
-from attnviz.trace.summary import SummaryPlan
+from attnviz.trace.summary import MAP_BYTES, MAP_SIZE, SummaryPlan
 
 BIAS_BYTES = 9
 """Of a position scheme's bias, a cell: its float64, and whether that is -inf."""
-
-MAP_BYTES = 12
-"""Of a cell of a pooled map: the sum of its weights in float64, and the largest of them."""
 
 N_STREAM = 3
 """Vectors of the residual stream that a token has at a time: its own, what is added to it, and
@@ -95,7 +92,7 @@ def plan_summary(
     shapes = [(len(streams[site.queries]), len(streams[site.keys])) for site in sites]
     tile = max((TILE.most(n_q, n_k) for n_q, n_k in shapes), default=0)
     cell = 2 * itemsize + 2 + (BIAS_BYTES if _is_biased(model) else 0)
-    size = summaries.map_size
+    size = summaries.map_size or MAP_SIZE
     kept = [
         len(select.heads(site))
         * (

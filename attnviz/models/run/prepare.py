@@ -37,7 +37,7 @@ from attnviz.nn.tile_readers import Block
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.selection import Selection
-from attnviz.trace.summary import PlanSummaries, SummaryPlan
+from attnviz.trace.summary import MAP_SIZE, PlanSummaries, SummaryPlan, map_size
 
 if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
@@ -159,14 +159,17 @@ def prepare_tokens(
     summary = None
     if memory is not None and summaries is not None and plan.n_byte > memory:
         summary = summaries(streams)
-        known = replace(summary, block=None) if writes else summary
-        plan = plan_summary(model, lengths, known, select)
+        if writes:
+            summary = replace(summary, block=None)
+        summary = _sized(model, lengths, summary, select, memory)
+        plan = plan_summary(model, lengths, summary, select)
         check_budget(plan, memory)
     check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}
         notes = (*notes, WRITTEN_NOTE)
-        summary = None if summary is None or summaries is None else summaries(streams)
+        if summary is not None and summaries is not None:
+            summary = replace(summaries(streams), map_size=summary.map_size)
     return Prepared(
         model=model,
         streams=streams,
@@ -178,6 +181,23 @@ def prepare_tokens(
         pixels=pixels,
         summaries=summary,
     )
+
+
+def _sized(
+    model: Model,
+    lengths: Mapping[str, Sized],
+    summary: SummaryPlan,
+    select: Selection | None,
+    memory: int,
+) -> SummaryPlan:
+    """The plan with the size of its maps: the finest that the memory has room for."""
+    if summary.map_size is not None:
+        return summary
+    chosen = select or Selection()
+    n_head = sum(len(chosen.heads(site)) for site in model.transformer.sites())
+    finer = replace(summary, map_size=map_size(n_head, memory))
+    fits = plan_summary(model, lengths, finer, select).n_byte <= memory
+    return finer if fits else replace(summary, map_size=MAP_SIZE)
 
 
 def prepare_decoding(

@@ -36,6 +36,9 @@ def fill_bar(axes: Axes, scale: Scale) -> None:
 
 def _ticks(scale: Scale) -> tuple[list[float], list[str]]:
     first, last, what = scale.ends
+    if scale.by == "root":
+        values = (0, 0.01, 0.1, 0.25, 0.5, 1)
+        return [value**0.5 for value in values], [f"{value:g}" for value in values]
     if scale.by == "log":
         return [0, 0.25, 0.5, 0.75, 1], ["≤1e-4", "0.001", "0.01", "0.1", "1"]
     if scale.kind == "diverging":

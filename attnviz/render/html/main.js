@@ -83,7 +83,7 @@ function recall(from) {
     view: ["matrix", "links", "text"].includes(view) ? view : "matrix",
     hide: (from.get("hide") ?? "").split(",").filter(Boolean),
     cover: Math.max(0.05, Math.min(1, Number(from.get("cover") ?? 0.7) || 0.7)),
-    by: ["all", "row", "head", "log"].includes(from.get("colours") ?? "") ? from.get("colours") : "",
+    by: ["all", "row", "head", "root", "log"].includes(from.get("colours") ?? "") ? from.get("colours") : "",
     zoom: Math.max(0.1, Math.min(40, Number(from.get("zoom") ?? 1) || 1)),
     received: from.get("received") === "1",
     query: number("query"),

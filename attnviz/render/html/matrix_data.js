@@ -6,7 +6,7 @@ import { say } from "./dom.js";
 /**
  * @typedef {import("./data.js").ArrayRef} ArrayRef
  * @typedef {{name: string, labels: string[], indices: string[], spans: Record<string, number[]>}} Axis
- * @typedef {"all" | "row" | "head" | "map" | "log"} By
+ * @typedef {"all" | "row" | "head" | "map" | "root" | "log"} By
  * @typedef {{low: number, high: number, kind: "sequential" | "diverging", by: By}} Scale
  * @typedef {{title: string, caption: string, rows: Axis, columns: Axis, scale: Scale,
  *   values: ArrayRef, masked: ArrayRef | null, reasons: string[], notes: string[],
@@ -117,6 +117,7 @@ export class Matrix {
     const { low, high, kind } = this.data.scale;
     let level;
     if (kind === "diverging") level = high > 0 ? (Math.max(-1, Math.min(1, value / high)) + 1) / 2 : 0.5;
+    else if (this.by === "root") level = Math.sqrt(Math.max(0, value));
     else if (this.by === "log") level = 1 - Math.log10(Math.max(LOG_FLOOR, Math.min(1, value))) / Math.log10(LOG_FLOOR);
     else if (this.by !== "all") level = top > 0 ? Math.max(0, value) / top : 0;
     else level = high > low ? (value - low) / (high - low) : 0;

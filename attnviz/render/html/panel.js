@@ -129,7 +129,7 @@ export class Panel {
   }
 
   scales() {
-    const names = [["all", say("0 to {high}", { high: shown(this.data.scale.high) })], ["row", say("of each row")], ["head", say("of this head")], ["log", say("logarithmic")]];
+    const names = [["all", say("0 to {high}", { high: shown(this.data.scale.high) })], ["row", say("of each row")], ["head", say("of this head")], ["root", say("square root")], ["log", say("logarithmic")]];
     const current = this.state.by || this.data.scale.by;
     return el("label", {}, `${say("colours")} `, el("select", {
       "data-key": "scale",
@@ -382,6 +382,7 @@ export class Panel {
     const matrix = /** @type {Matrix} */ (this.matrix);
     const { scale, reasons, rows, columns } = this.data;
     const ends = scale.kind === "sequential" && matrix.by === "log" ? ["≤ 0.0001", "1"]
+      : scale.kind === "sequential" && matrix.by === "root" ? ["0", `1 (${say("square root")})`]
       : scale.kind === "sequential" && matrix.by !== "all" ? ["0", matrix.by === "row" ? say("largest of each row") : say("largest of this head")]
         : [shown(scale.low), shown(scale.high)];
     const line = el("p", { class: "legend" }, `${ends[0]} `,

@@ -134,6 +134,9 @@ def _signs(scale: Scale, screen: Screen) -> str:
                    falling=FALLING)  # fmt: skip
     if not screen.unicode:
         return say("signs: tenths of the scale, {last} up to its end", last=DIGITS[-1])
-    steps = [f"{sign} <{short((i + 1) / len(SHADES))}" for i, sign in enumerate(SHADES[:-1])]
+    ends = [(i + 1) / len(SHADES) for i in range(len(SHADES) - 1)]
+    if scale.by == "root":
+        ends = [end * end for end in ends]
+    steps = [f"{sign} <{short(end)}" for sign, end in zip(SHADES, ends, strict=False)]
     return say("signs, in shares of the scale: {steps}, {last} above", steps=" ".join(steps),
                last=SHADES[-1])  # fmt: skip
