@@ -236,9 +236,10 @@ def prepare_text(
 
 def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
     """What is kept of a record that would be too large, where nothing else is asked for."""
+    from attnviz.analysis.metrics.statistics import head_statistics
     from attnviz.trace.summary import SummaryPlan
 
-    return SummaryPlan()
+    return SummaryPlan(statistics=head_statistics(streams))
 
 
 def plan_summary(zoom: Zoom) -> PlanSummaries:

@@ -128,7 +128,7 @@ def _strongest(values: Array, masked: Array) -> Array:
         return np.arange(len(values))
     seen = np.where((masked == 0) & np.isfinite(values), values, -np.inf).max(-1)
     order = np.argsort(-seen, kind="stable")[:MOST_KEYS]
-    return order[np.isfinite(seen[order])]
+    return np.asarray(order[np.isfinite(seen[order])])
 
 
 def _what_is_shown(values: Array, order: Array, stage: str) -> str:
