@@ -49,7 +49,8 @@ Target = Annotated[
 Scale = Annotated[
     str,
     typer.Option(
-        help="Colours: all (0 to 1), row, head, root, log; auto",
+        help="Colours: auto, all (0 to 1), row, head, root, log",
+        show_default=False,
         rich_help_panel=SHOW,
     ),
 ]

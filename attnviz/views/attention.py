@@ -40,7 +40,8 @@ from attnviz.views.one_row import is_one_row, most_columns, row_views
 from attnviz.views.pooling import pooling_notes
 from attnviz.views.sentences import focus_sentence, look_phrase, look_sentence
 
-By = Literal["auto", "all", "row", "head", "root", "log"]
+Fixed = Literal["all", "row", "head", "root", "log"]
+By = Literal["auto"] | Fixed
 SCALES: tuple[By, ...] = ("auto", "all", "row", "head", "root", "log")
 """`auto`: all; of summaries root, as what a row gives is spread over many cells of a map."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from attnviz.analysis.flow import Flow, TraceFlow
 from attnviz.language import say, to_say
 from attnviz.trace.record import Trace
-from attnviz.views.attention import By, header
+from attnviz.views.attention import Fixed, header
 from attnviz.views.heads import CAVEAT
 from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Table, Text, Value, View
 from attnviz.views.matrices import token_axis
@@ -17,7 +17,7 @@ LISTED = 10
 
 
 def flow_views(
-    trace: Trace, found: TraceFlow, *, by: By = "all", token: int | None = None
+    trace: Trace, found: TraceFlow, *, by: Fixed = "all", token: int | None = None
 ) -> list[View]:
     """What the map is and is not; a map for each stream of inputs; the inputs of one output.
 
@@ -58,7 +58,7 @@ def _map(trace: Trace, found: TraceFlow, stream: str) -> Heatmap:
     return map._replace(notes=(*map.notes, *pooling_notes(map)))
 
 
-def _of_output(trace: Trace, found: TraceFlow, token: int, by: By) -> list[View]:
+def _of_output(trace: Trace, found: TraceFlow, token: int, by: Fixed) -> list[View]:
     """The inputs with the largest shares; where the map has no row of this output, all of them."""
     row, exact = found.of_output(token)
     outputs = trace.streams[exact.outputs]

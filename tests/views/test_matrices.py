@@ -13,7 +13,8 @@ from attnviz.models.run.forward import forward
 from attnviz.models.run.prepare import prepare
 from attnviz.trace.spans import Zoom, parse_span
 from attnviz.trace.summary import SummaryPlan
-from attnviz.views.attention import WEIGHTS, head_heatmap
+from attnviz.views.attention import WEIGHTS, head_heatmap, stage_scale
+from attnviz.views.kinds import Scale
 from attnviz.views.matrices import matrix_of
 from attnviz.views.pooling import pool
 
@@ -104,3 +105,15 @@ def test_stages_of_a_summary_say_that_it_is_one(traces):
     for stage in ("weights", "scores", "mask"):
         with pytest.raises(AttnvizError, match=r"53 × 53 .* there is their summary"):
             traces[1].records[0].stage(stage)
+
+
+def test_maps_have_a_scale_that_shows_what_is_spread(traces):
+    """And what is shown as it is the usual one."""
+    whole, summarised = traces
+    assert stage_scale(whole.records, "weights").by == "all"
+    assert stage_scale(summarised.records, "weights").by == "root"
+    assert stage_scale(summarised.records, "weights", "log").by == "log"
+    assert stage_scale(summarised.records, "weights", zoom=zoom("7")).by == "all"
+    drawn = head_heatmap(summarised, summarised.records[0], 0, "weights", Scale(0, 1, by="root"))
+    shades = np.where(drawn.masked == 0, drawn.shades(), np.nan)
+    np.testing.assert_allclose(shades, np.where(drawn.masked == 0, drawn.values**0.5, np.nan))

@@ -215,7 +215,7 @@ def _views(
     if steps:
         walk = step_views(trace, *first_head(trace, look.selection))
         return walk, pictures(walk)
-    by: Any = scale if scale in SCALES else "all"
+    by: Any = scale if scale in SCALES else "auto"
     drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
     views = attention_views(
         trace,

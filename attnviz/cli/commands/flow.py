@@ -87,7 +87,7 @@ def flow(
     from attnviz.views.naming import pictures
 
     one_of("method", method, METHODS)
-    by: Any = one_of("scale", scale, SCALES)
+    by: Any = "all" if scale == "auto" else one_of("scale", scale, SCALES)
     source = one_source(words)
     file = named_file(source)
     if file is not None:
