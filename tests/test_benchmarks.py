@@ -55,6 +55,8 @@ def test_a_row_says_whether_it_is_over_its_bound() -> None:
     assert (within.over, over.over, Row("x", 1).over) == (False, True, False)
     assert within.line().split() == ["x", "500", "ms", "1.00", "s", "y", "0.50", "0.6", "ok"]
     assert over.line().endswith("over")
+    assert over.markdown() == "| x | 500 ms | 1.00 s y | 0.61 | 0.6 | over |"
+    assert Row("x", note="why").markdown() == "| x | not measured: why |  |  |  |  |"
     assert limit("x", 380, 400, "MB").cells()[1:] == ("380 MB", "400 MB limit", "0.95", "1", "ok")
 
 

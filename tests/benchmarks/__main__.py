@@ -3,7 +3,7 @@
     pip install torch==2.13.0 transformers==5.23.0
     python -m tests.benchmarks
     python -m tests.benchmarks startup forward
-    python -m tests.benchmarks --json > figures.json
+    python -m tests.benchmarks --json > figures.json     # or --markdown
 
 A benchmark is a module of this folder with a function `rows() -> Iterator[Row]`; each also runs
 alone, `python -m tests.benchmarks.startup`. The exit code is 1 where a ratio is over its bound.
@@ -21,7 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attnviz
-from tests.benchmarks.table import HEADINGS, Missing, Row, columns, machine, machine_line
+from tests.benchmarks.table import (
+    HEADINGS,
+    Missing,
+    Row,
+    columns,
+    machine,
+    machine_line,
+    markdown_line,
+)
 
 
 def names() -> list[str]:
@@ -45,12 +53,13 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description="Speed, as ratios.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(known)}; all if none")
     parser.add_argument("--json", action="store_true", help="print JSON, when all is done")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table, then too")
     chosen = parser.parse_args()
     if strange := set(chosen.names) - set(known):
         parser.error(f"unknown: {', '.join(sorted(strange))} (there are: {', '.join(known)})")
     compileall.compile_dir(Path(attnviz.__file__).parent, quiet=2)
     start, here, found = time.perf_counter(), machine(), []
-    talk = sys.stderr if chosen.json else sys.stdout
+    talk = sys.stderr if chosen.json or chosen.markdown else sys.stdout
     print(f"{machine_line(here)}\n\n{columns(HEADINGS)}", file=talk, flush=True)
     for name in chosen.names or known:
         for row in measured(name):
@@ -59,6 +68,9 @@ def main() -> int:
     seconds = time.perf_counter() - start
     if chosen.json:
         print(json.dumps({"machine": here, "rows": [row.json() for row in found]}, indent=1))
+    if chosen.markdown:
+        lines = [markdown_line(HEADINGS), markdown_line(("---",) * len(HEADINGS))]
+        print("\n".join([*lines, *(row.markdown() for row in found)]))
     over = sum(row.over for row in found)
     print(f"\n{len(found)} rows in {seconds:.0f} s, {over} over their bound", file=talk)
     return int(over > 0)

@@ -91,8 +91,7 @@ def torch_sdpa(n: int) -> Callable[[], object]:
 
 def one_layer(n: int) -> Callable[[], object]:
     """A model of one layer, as a command runs it."""
-    from attnviz.models.load import load_model
-
+    from attnviz.models import load_model
     from attnviz.models.run.forward import forward
     from attnviz.models.run.prepare import prepare
     from attnviz.trace.summary import SummaryPlan

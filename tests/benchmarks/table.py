@@ -54,6 +54,9 @@ class Row:
     def line(self) -> str:
         return columns(self.cells())
 
+    def markdown(self) -> str:
+        return markdown_line(self.cells())
+
     def json(self) -> dict[str, Any]:
         return asdict(self) | {"over": self.over}
 
@@ -82,6 +85,10 @@ def columns(cells: tuple[str, ...]) -> str:
     return "  ".join(
         f"{cell:{side}{width}}" for cell, side, width in zip(cells, sides, WIDTHS, strict=True)
     ).rstrip()
+
+
+def markdown_line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells + ('',) * (len(HEADINGS) - len(cells)))} |"
 
 
 def machine() -> dict[str, str | int | None]:
