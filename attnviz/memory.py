@@ -60,10 +60,10 @@ def check_available(n_byte: int, what: str, hint: str) -> None:
 
 
 def in_bytes(n_byte: int) -> str:
-    """`0.3 MiB`, `430 MiB`, `1.8 GiB`."""
-    if n_byte >= 1000 << 20:
-        return f"{n_byte / 2**30:.1f} GiB"
-    return f"{n_byte / 2**20:.{0 if n_byte >= 10 << 20 else 1}f} MiB"
+    """`0.3 MB`, `430 MB`, `1.8 GB`: in the units of `--memory`."""
+    if n_byte >= 10**9:
+        return f"{n_byte / 10**9:.1f} GB"
+    return f"{n_byte / 10**6:.{0 if n_byte >= 10**7 else 1}f} MB"
 
 
 def _of_machine() -> int | None:

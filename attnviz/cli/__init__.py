@@ -15,7 +15,7 @@ import typer.core
 from attnviz import __version__
 from attnviz.cli.command import Group
 from attnviz.cli.commands import COMMANDS
-from attnviz.cli.current import current, forget_current
+from attnviz.cli.current import current, forget_current, is_stopped
 from attnviz.cli.failures import fail
 from attnviz.cli.process import discard_unwritable, prepare
 from attnviz.errors import AttnvizError
@@ -159,6 +159,8 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         if result == INTERRUPTED:
             print("interrupted", file=sys.stderr)
+        if is_stopped():
+            return INTERRUPTED
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

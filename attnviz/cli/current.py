@@ -16,6 +16,7 @@ class Current(NamedTuple):
 
 
 _CURRENT: ContextVar[Current | None] = ContextVar("command", default=None)
+_STOPPED: ContextVar[bool] = ContextVar("stopped", default=False)
 
 
 def current() -> Current:
@@ -34,3 +35,14 @@ def set_current(context: Any) -> None:
 def forget_current() -> None:
     """No command runs."""
     _CURRENT.set(None)
+    _STOPPED.set(False)
+
+
+def set_stopped() -> None:
+    """From here on, the command shows what was finished before Ctrl-C, and fails like one that
+    was interrupted."""
+    _STOPPED.set(True)
+
+
+def is_stopped() -> bool:
+    return _STOPPED.get()

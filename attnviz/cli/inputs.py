@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnviz.cli.current import current
+from attnviz.cli.current import current, set_stopped
 from attnviz.cli.emit import talk
 from attnviz.cli.options import FileInput, LookOptions, TextInput
 from attnviz.cli.progress import progress
@@ -355,21 +355,30 @@ def run_prepared(
     logits: bool = False,
     fingerprint: bool,
     recorder: Recorder | None = None,
+    may_stop: bool = False,
 ) -> Trace:
-    """The run, with what the command line owes its user: a word about memory, a bar."""
-    from attnviz.models.run.forward import forward
+    """The run, with what the command line owes its user: a word about memory, a bar. With
+    `may_stop`, Ctrl-C leaves the layers that were finished, and the command goes on with these."""
+    from attnviz.models.run.forward import Interrupted, forward
 
     if prepared.summaries is None:
         announce(prepared.plan, f"{len(prepared.streams['source'])} tokens")
-    with progress("attention") as bar:
-        return forward(
-            prepared,
-            hidden_states=hidden_states,
-            logits=logits,
-            fingerprint=fingerprint,
-            progress=bar,
-            recorder=recorder,
-        )
+    try:
+        with progress("attention") as bar:
+            return forward(
+                prepared,
+                hidden_states=hidden_states,
+                logits=logits,
+                fingerprint=fingerprint,
+                progress=bar,
+                recorder=recorder,
+            )
+    except Interrupted as interrupted:
+        if not may_stop:
+            raise
+        talk(f"warning: {interrupted}")
+        set_stopped()
+        return interrupted.trace
 
 
 def announce(plan: Plan, what: str) -> None:

@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from attnviz.nn.heads import repeat_heads
 from attnviz.nn.masks import Mask
 from attnviz.nn.scores import Score, dot, entry_of, scaled, scaled_dot
-from attnviz.nn.threads import in_parallel
+from attnviz.nn.threads import in_parallel, leave_if_over
 from attnviz.nn.tiled import check_scores, mix
 from attnviz.nn.types import Array, Bool
 
@@ -430,6 +430,7 @@ class _Stream(NamedTuple):
         except IndexError:
             room = np.empty((2, self.n_cell), self.scores.dtype)
         for place in strip:
+            leave_if_over()
             self._read_rows(*place, room[:, : _n_cell(place)], reader)
         self.rooms.append(room)
         done(reader)

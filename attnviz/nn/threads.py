@@ -77,6 +77,8 @@ class Team:
         self._lock = threading.Lock()
         self._action: Callable[[], object] = lambda: None
         self._shared: dict[int, list[Any]] = {}
+        self.over = threading.Event()
+        """Set when a thread has failed or was interrupted: nobody waits for the others."""
 
     def part(self, number: int, n: int) -> slice:
         """Which of `n` things the thread of this number takes."""
@@ -125,7 +127,26 @@ class Team:
 
     def abort(self) -> None:
         """Nobody waits any more: a thread has failed."""
+        self.over.set()
         self._barrier.abort()
+
+
+class Over(Exception):
+    """Another thread failed or was interrupted: nobody waits for this one."""
+
+
+FOLLOWING = (Over, threading.BrokenBarrierError)
+"""What is raised in the threads of a team when another one has failed."""
+
+
+def leave_if_over() -> None:
+    """To be called in long work, now and then.
+
+    Raises:
+        Over: its result is of no use any more.
+    """
+    if any(over.is_set() for over in getattr(_here, "over", ())):
+        raise Over
 
 
 ONE = Team(1)
@@ -141,24 +162,26 @@ def in_team(n: int, work: Callable[[int, Team], T]) -> list[T]:
     """What `work(number, team)` returns for each of `n` threads, the first of them this one, with
     matrix products of one thread inside.
 
-    NumPy's error state holds in all of them. The first exception is raised when all have ended.
+    NumPy's error state holds in all of them. The first exception is raised when all have ended;
+    long work ends where it calls `leave_if_over`.
     """
     if n <= 1:
         return [work(0, ONE)]
     team = Team(n)
     results: dict[int, T] = {}
     errors: list[BaseException] = []
+    around: tuple[threading.Event, ...] = getattr(_here, "over", ())
 
     def run(number: int) -> None:
-        before = getattr(_here, "team", None), getattr(_here, "call", 0)
-        _here.team, _here.call = team, 0
+        before = getattr(_here, "team", None), getattr(_here, "call", 0), around
+        _here.team, _here.call, _here.over = team, 0, (*around, team.over)
         try:
             results[number] = work(number, team)
         except BaseException as error:
             errors.append(error)
             team.abort()
         finally:
-            _here.team, _here.call = before
+            _here.team, _here.call, _here.over = before
 
     with blas_threads(1):
         others = [
@@ -169,11 +192,16 @@ def in_team(n: int, work: Callable[[int, Team], T]) -> list[T]:
             thread.start()
         try:
             run(0)
+            for thread in others:
+                thread.join()
+        except BaseException as error:  # an interrupt while it waited
+            errors.append(error)
+            team.abort()
         finally:
             for thread in others:
                 thread.join()
     if errors:
-        own = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
+        own = [error for error in errors if not isinstance(error, FOLLOWING)]
         raise (own or errors)[0]
     return [results[number] for number in range(n)]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.site import Site
+from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import STAGES, VECTORS, DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, ReadNothing, TileReader
 from attnviz.nn.tile_readers import Block, ExactBlock
@@ -46,8 +46,13 @@ class TraceRecorder:
         self._kept.append((site, stages))
         return stages
 
-    def records(self) -> tuple[Record, ...]:
-        return tuple(Record.of(site, stages.kept, stages.summary()) for site, stages in self._kept)
+    def records(self, ids: Container[RecordId] | None = None) -> tuple[Record, ...]:
+        """What was recorded; of these attentions only, if the others were not finished."""
+        return tuple(
+            Record.of(site, stages.kept, stages.summary())
+            for site, stages in self._kept
+            if ids is None or site.id in ids
+        )
 
 
 class _Stages:

@@ -95,6 +95,11 @@ class Selection(NamedTuple):
                 chosen |= set(range(record.n_head) if clause.heads is None else clause.heads)
         return tuple(head for head in range(record.n_head) if head in chosen)
 
+    def within(self, records: Iterable[Selectable]) -> Selection:
+        """What it asks for of these records, without the clauses that ask for others."""
+        records = list(records)
+        return Selection(tuple(c for c in self.clauses if any(map(c.covers, records))))
+
     def check(self, records: Iterable[Selectable]) -> None:
         """Raise AttnvizError for a clause that selects nothing."""
         records = list(records)

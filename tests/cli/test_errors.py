@@ -155,7 +155,7 @@ def test_more_memory_than_there_is(call, monkeypatch):
 def test_memory_is_announced(call, monkeypatch):
     monkeypatch.setattr("attnviz.cli.inputs.LARGE", 100)
     done = call("run", "-m", "random", "I saw a saw", "-o", "x.txt")
-    assert "4 tokens: this needs about 0.0 MiB of memory" in done.err
+    assert "4 tokens: this needs about 0.0 MB of memory" in done.err
 
 
 def test_a_missing_extra(call, minilm, monkeypatch):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attnviz.cli.command import Command
+from attnviz.cli.current import is_stopped
 from attnviz.cli.emit import OutputFiles, Report, emit, show
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
@@ -169,7 +170,10 @@ def _of_text(
     read = read_input(None if text is None else [text], texts.ids)
     model = load(stack)
     stages = ("scores", "weights", "v") if out.has_page else ("weights", "v")
-    trace = record_source(model, read, texts, stages, selection, fingerprint=out.wants_data)
+    trace = record_source(
+        model, read, texts, stages, selection, fingerprint=out.wants_data, may_stop=True
+    )
+    selection = selection.within(trace) if is_stopped() else selection
     with progress("heads") as bar:
         table = measure_heads(trace, selection, output_weights(model.transformer), bar)
     return Measured(table, trace.model, trace)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnviz.cli.command import Command
+from attnviz.cli.current import is_stopped
 from attnviz.cli.emit import Report, emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
@@ -108,10 +109,16 @@ def run(
         )
         if not show.words:
             check_zoom(prepared, zoomed.zoom)
-        trace = run_prepared(prepared, fingerprint=out.wants_data)
+        trace = run_prepared(
+            prepared, fingerprint=out.wants_data, may_stop=not (steps or mask_effect)
+        )
+        if is_stopped():
+            selection = selection.within(trace)
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         report = _report(trace, selection, show, zoomed.zoom, out, steps, mask_effect)
         reports.append(report._replace(about=content if isinstance(content, str) else "ids"))
+        if is_stopped():
+            break
     said = [content if isinstance(content, str) else None for content in inputs]
     reports[-1] = reports[-1]._replace(next=next_commands(ctx.obj, said))
     emit(reports, out)

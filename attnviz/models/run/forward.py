@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -17,18 +17,14 @@ from attnviz.models.model import Model
 from attnviz.models.run.finite import is_finite, no_float_warnings
 from attnviz.models.run.inputs import Text
 from attnviz.models.run.prepare import Prepared, prepare
+from attnviz.models.run.work import Counted, Progress, count_work
 from attnviz.nn.masks import Mask
 from attnviz.nn.multi_head import Recorder
-from attnviz.nn.site import Site
-from attnviz.nn.stages import StageKeeper
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ModelFacts, Trace, read_only
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Selection
-
-Progress = Callable[[int, int], None]
-"""Called with the number of steps done and of all steps."""
 
 N_EXPECTED = 5
 """How many tokens are named for a masked one."""
@@ -73,11 +69,12 @@ def run(
         extrapolate: read more tokens than the model was trained for, where its positions have a
             value for any number of them; a note says so.
         fingerprint: put the SHA-256 of the weights into the trace (reads the whole file).
-        progress: called as `progress(attentions_done, attentions)`.
+        progress: called as `progress(done, total)`, in about as many weights as are computed.
         changes: fields of the stack, as in `load_model`.
 
     Raises:
         AttnvizError: an unknown model, a text the model cannot read, too little memory.
+        Interrupted: Ctrl-C, when some layers were finished; its `trace` holds them.
     """
     if isinstance(mask, str):
         changes["mask"], mask = mask, None
@@ -126,14 +123,21 @@ def forward(
     masked = _masked_positions(model, source)
     kept = [*stages, "mask"] if stages else []
     own = TraceRecorder(kept, prepared.select, prepared.summaries)
-    reads = recorder or own
-    output = model.transformer(
-        prepared.inputs["source"],
-        prepared.inputs.get("target"),
-        recorder=_Counted(reads, len(prepared.plan.sites), progress) if progress else reads,
-        hidden_states=hidden_states,
-        logits=logits or bool(masked) or model.task in ("tag", "classify"),
-    )
+    work = count_work(model, prepared.streams) if progress else ()
+    counted = Counted(recorder or own, work, progress)
+    try:
+        output = model.transformer(
+            prepared.inputs["source"],
+            prepared.inputs.get("target"),
+            recorder=counted,
+            hidden_states=hidden_states,
+            logits=logits or bool(masked) or model.task in ("tag", "classify"),
+        )
+    except KeyboardInterrupt:
+        stopped = _stopped(prepared, own, counted.finished)
+        if recorder is not None or not stopped.records:
+            raise
+        raise Interrupted(stopped) from None
     notes = prepared.notes
     if output.logits is not None and masked:
         notes = (*notes, *_expectations(model, source, masked, output.logits))
@@ -151,6 +155,28 @@ def forward(
     if not is_finite(trace, output):
         model.check_weights()
     return trace
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, when some layers were finished."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__("; ".join(trace.model.notes[-1:]))
+        self.trace = trace
+        """Of the layers that were finished; a note says how many."""
+
+
+def _stopped(prepared: Prepared, recorder: TraceRecorder, finished: Container[str]) -> Trace:
+    """What there is of a run that was stopped: the layers whose attentions are all finished."""
+    sites = prepared.plan.sites
+    layers = {site.id.place for site in sites}
+    done = layers - {site.id.place for site in sites if site.id not in finished}
+    note = to_say("stopped after {n} of {all} layers", n=len(done), all=len(layers))
+    return Trace(
+        model=describe(prepared.model, False, 0, (*prepared.notes, note)),
+        streams=prepared.streams,
+        records=recorder.records({site.id for site in sites if site.id.place in done}),
+    )
 
 
 def _tagged(
@@ -216,16 +242,3 @@ def describe(
         shape=model.shape,
         notes=tuple(notes),
     )
-
-
-class _Counted:
-    """Passes attentions on to a recorder and counts them."""
-
-    def __init__(self, recorder: Recorder, total: int, progress: Progress) -> None:
-        self._recorder, self._total, self._progress = recorder, total, progress
-        self._done = 0
-
-    def open(self, site: Site) -> StageKeeper:
-        self._progress(self._done, self._total)
-        self._done += 1
-        return self._recorder.open(site)

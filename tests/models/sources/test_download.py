@@ -200,7 +200,7 @@ def test_no_room(attnviz, hub):
     """The hub says how large the files are before one is fetched."""
     hub.sizes["model.safetensors"] = 1 << 60
     done = attnviz(*RUN, "some/bert", "--download")
-    assert "HF_HUB_CACHE" in refused(done, "some/bert needs 1073741824.0 GiB on the disk")
+    assert "HF_HUB_CACHE" in refused(done, "some/bert needs 1152921504.6 GB on the disk")
     assert "model.safetensors" not in hub.fetched
 
 

@@ -183,7 +183,7 @@ def test_a_size_is_checked_before_anything_is_decoded(tmp_path, monkeypatch):
     with pytest.raises(AttnvizError, match="is 8000 × 7999 pixels; the model takes 7 × 11"):
         reader(RAW, MODEL_INPUT._replace(resizes=False)).read(path)
     monkeypatch.setattr("attnviz.models.run.memory.available_memory", lambda: 1 << 30)
-    with pytest.raises(AttnvizError, match=r"needs about 2\.5 GiB of memory; 1\.0 GiB are free"):
+    with pytest.raises(AttnvizError, match=r"needs about 2\.7 GB of memory; 1\.1 GB are free"):
         reader(RAW).read(path)
     monkeypatch.setattr("attnviz.models.run.memory.available_memory", lambda: 1 << 40)
 
