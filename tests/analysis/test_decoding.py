@@ -158,7 +158,7 @@ def test_a_long_prompt_leaves_the_rows_that_wrote_something(decoded, cache, sele
     source = prepared.streams["source"]
     long = generate(model, source, max_tokens=5, last_rows=True, cache=cache)
     assert [step.id for step in long.steps] == [step.id for step in generated.steps]
-    summarised = forward(after_decoding(prepared, long), fingerprint=False)
+    summarised = forward(after_decoding(prepared, long, lambda streams: plan), fingerprint=False)
     assert cache_error(summarised, long.n_given, steps(long)) < 1e-5
     record, whole = summarised.records[-1], trace["decoder.1.self"]
     rows = weights_as_written(generated, whole, 2)
@@ -178,7 +178,7 @@ def test_an_encoder_keeps_no_rows():
     prepared = prepare_decoding(model, "good morning", max_tokens=3, memory=1,
                                 summaries=lambda streams: plan)  # fmt: skip
     generated = generate(model, prepared.streams["source"], max_tokens=3, last_rows=True)
-    trace = forward(after_decoding(prepared, generated), fingerprint=False)
+    trace = forward(after_decoding(prepared, generated, lambda streams: plan), fingerprint=False)
     assert cache_error(trace, generated.n_given, steps(generated)) < 1e-5
     for record in trace:
         n_row = 0 if record.id.block == "encoder" else len(generated.steps)

@@ -108,7 +108,7 @@ def decode(
             cache=caching.factory,
             progress=bar,
         )
-    written = after_decoding(prepared, generated)
+    written = after_decoding(prepared, generated, usual_summary)
     if out.has_page:
         written = replace(written, stages=("scores", *written.stages))
     trace = forward(written, fingerprint=out.wants_data)

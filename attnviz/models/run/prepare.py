@@ -234,17 +234,19 @@ def prepare_decoding(
     return Prepared(model, streams, inputs, plan, select=select, summaries=summary)
 
 
-def after_decoding(prepared: Prepared, generated: Generated) -> Prepared:
-    """All that the decoder has read when it is done, to be run at once."""
+def after_decoding(
+    prepared: Prepared, generated: Generated, summaries: PlanSummaries | None = None
+) -> Prepared:
+    """All that the decoder has read when it is done, to be run at once; `summaries` as for
+    `prepare_decoding`."""
     model = prepared.model
     name = "source" if model.transformer.encoder is None else "target"
     streams = {**prepared.streams, name: generated.read}
     mask = prepared.inputs["source"].mask
-    summary = prepared.summaries
-    if summary is not None:
-        summary = replace(
-            summary, block=partial(_written_rows, streams, name, generated.n_given - 1)
-        )
+    summary = None
+    if prepared.summaries is not None and summaries is not None:
+        rows = partial(_written_rows, streams, name, generated.n_given - 1)
+        summary = replace(summaries(streams), block=rows)
     inputs = _inputs(model, streams, mask)
     return replace(prepared, streams=streams, inputs=inputs, summaries=summary)
 
