@@ -135,8 +135,8 @@ GELU_LOG_ODDS = (
 def _logistic(x: Array, coefficients: tuple[float, ...], out: Array | None) -> Array:
     """x / (1 + exp(-x P(x²))), with the coefficients of P from the highest power down."""
     y = np.empty_like(x) if out is None else out
-    flat_x, flat_y = _flat(x), _flat(y)
-    if not np.may_share_memory(flat_y, y) or y.strides != x.strides:
+    flat_x, flat_y = x.ravel("K"), y.ravel("K")  # in the order of memory
+    if y.strides != x.strides or not np.may_share_memory(flat_y, y):
         y[...] = _logistic(np.ascontiguousarray(x), coefficients, None)
         return y
     scratch = np.empty((2, min(BLOCK, max(1, x.size))), x.dtype)
@@ -158,13 +158,6 @@ def _logistic(x: Array, coefficients: tuple[float, ...], out: Array | None) -> A
             p += 1
             np.divide(block, p, out=flat_y[start : start + BLOCK])
     return y
-
-
-def _flat(x: Array) -> Array:
-    """The elements in the order of memory: the results of `linear` have their features first."""
-    first = np.moveaxis(x, -1, 0) if x.ndim else x
-    transposed = not x.flags.c_contiguous and first.flags.c_contiguous
-    return (first if transposed else x).reshape(-1)
 
 
 def _erf(x: Array) -> Array:

@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnviz.nn.threads import Team, in_team, parts_of
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight
 
 FEW = 64
 """Tokens up to which BLAS is faster with the product the other way round."""
+
+FEWEST = 8
+"""Tokens with which a product takes as long as with one: so long the weight is read."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None = None) -> Array:
@@ -19,12 +23,15 @@ def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None
     Fastest with a weight that lies in memory as [d_in, d_out], as `weights.laid_out` lays it; of
     another one a few tokens are computed as (W xᵀ)ᵀ, in up to half the time. `out` [n_token, d_out]
     is memory for the result. Leading axes are so many more tokens: one large product is faster
-    than several small ones.
+    than several small ones. A very large one is shared by all cores.
     """
     if x.ndim > 2:
         room = None if out is None else out.reshape(-1, len(weight))
         return linear(x.reshape(-1, x.shape[-1]), weight, bias, room).reshape(*x.shape[:-1], -1)
-    if len(x) < FEW and weight.flags.c_contiguous:
+    n_part = parts_of(len(weight), weight.size * max(len(x), FEWEST))
+    if n_part > 1:
+        y = _by_columns(x, weight, n_part, out)
+    elif len(x) < FEW and weight.flags.c_contiguous:
         y = (weight @ x.T).T
         if out is not None:
             out[...] = y
@@ -34,6 +41,19 @@ def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None
     if bias is not None:
         y += bias
     return y
+
+
+def _by_columns(x: Array, weight: Array, n_part: int, out: Array | None) -> Array:
+    """x Wᵀ, some columns on each core."""
+    if out is None:
+        out = np.empty((len(x), len(weight)), np.result_type(x, weight))
+
+    def multiply(number: int, team: Team) -> None:
+        columns = team.part(number, len(weight))
+        np.matmul(x, weight[columns].T, out=out[:, columns])
+
+    in_team(n_part, multiply)
+    return out
 
 
 class Linear(NamedTuple):

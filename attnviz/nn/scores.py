@@ -76,6 +76,9 @@ SCORES: Registry[ScoreEntry] = Registry("score", ScoreEntry)
 def entry_of(score: Score) -> ScoreEntry | None:
     """The entry of a registered function, which may have its arrays and options bound."""
     bare = score.func if isinstance(score, functools.partial) else score
+    name = getattr(bare, "__name__", "")
+    if name in SCORES and SCORES[name].function is bare:
+        return SCORES[name]
     return next((entry for entry in SCORES.values() if entry.function is bare), None)
 
 

@@ -93,6 +93,8 @@ class Tiled:
             keep.keep("mask", np.broadcast_to(mask, np.broadcast_shapes(mask.shape, (n_q, n_k))))
         if bias is not None:
             keep.keep("bias", bias)
+        if visible is not None and visible.all():
+            visible = None
         self.softcap, self.bias, self.visible, self.sinks = softcap, bias, visible, sinks
         entry = entry_of(score)
         # a function of somebody else's may have parameters for each head, so it gets all of them

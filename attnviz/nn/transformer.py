@@ -113,7 +113,8 @@ class Stack(NamedTuple):
 
     def n_part(self, shape: tuple[int, ...]) -> int:
         """Among how many threads the rows of an input [n_token, d_model] are divided."""
-        return parts_of(shape[-2], self._work(shape)) if self._is_by_row else 1
+        n = parts_of(shape[-2], self._work(shape))
+        return n if n > 1 and self._is_by_row else 1
 
     def _work(self, shape: tuple[int, ...]) -> int:
         """About how many numbers are multiplied: by blocks of the usual widths, n·d·4d twice and

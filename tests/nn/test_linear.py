@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attnviz.nn import linear as module
+from attnviz.nn import threads
 from attnviz.nn.linear import FEW, Linear, linear
-from attnviz.nn.weights import LazyWeight
+from attnviz.nn.threads import in_team
+from attnviz.nn.weights import LazyWeight, laid_out
 
 D_IN, D_OUT = 7, 11
 
@@ -30,6 +33,21 @@ def test_leading_axes_are_more_tokens(n, generator):
         y = linear(x, weight, bias, out)
         assert y.shape == (2, 3, n, D_OUT)
         np.testing.assert_allclose(y[1, 2], linear(x[1, 2], weight, bias), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_very_large_product_is_shared_by_all_cores(n, generator, monkeypatch):
+    x, weight = generator.normal(size=(n, D_IN)), generator.normal(size=(D_OUT, D_IN))
+    expected = linear(x, weight)
+    monkeypatch.setattr(threads, "_most", [3])
+    monkeypatch.setattr(threads, "ROWS_OF_PART", 1)
+    used = []
+    for enough, n_thread in ((D_OUT * D_IN * 8, 3), (D_OUT * D_IN * 8 + 1, 1)):
+        monkeypatch.setattr(threads, "ENOUGH", enough)
+        used.clear()
+        monkeypatch.setattr(module, "in_team", lambda n, work: used.append(n) or in_team(n, work))
+        np.testing.assert_allclose(linear(x, laid_out(weight)), expected, atol=1e-12)
+        assert used == [n_thread] * (n_thread > 1)
 
 
 def test_a_weight_may_be_made_when_it_is_used(generator):
