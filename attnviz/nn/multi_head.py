@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,10 @@ class Bias(Protocol):
     """Relative positions: q_pos [n_q], k_pos [n_k] -> what is added to the scores."""
 
     def __call__(self, q_pos: Array, k_pos: Array, /) -> Array: ...
+
+
+ROOM_BYTES = 1 << 23
+"""Queries, keys or values from which fresh memory costs little beside what is made of them."""
 
 
 class Recorder(Protocol):
@@ -226,12 +231,14 @@ class _Run:
 
     def _rooms(self, x: Array, context: SublayerContext) -> dict[str, Array]:
         """Memory for the queries, keys and values of all rows, [n, n_head·d] each. Two layers may
-        be at work, as some threads are ahead of others, and take turns."""
+        be at work, as some threads are ahead of others, and take turns. What is kept must not be
+        written over by a later layer; what is large is not held while there is no use for it."""
         part, rooms = self.attention, {}
         for stage, linear in (("q", part.query), ("k", part.key), ("v", part.value)):
             n = len(self.q_pos if stage == "q" else self.k_pos)
             shape = (*x.shape[:-2], n, len(linear.weight))
-            if self.keep.wants(stage):  # else a later layer would write over what was kept
+            large = math.prod(shape) * x.itemsize > ROOM_BYTES
+            if large or self.keep.wants(stage):
                 rooms[stage] = np.empty(shape, x.dtype)
             else:
                 name = f"{part.kind} {stage} {context.layer % 2}"

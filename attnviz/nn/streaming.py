@@ -54,7 +54,7 @@ class TileSize(NamedTuple):
 
     n_cell: int = 1 << 20
     """Its weights; four times as many where it would be less than `low` rows high."""
-    low: int = 16
+    low: int = 32
     """Rows; matrix products of fewer are slow."""
     high: int = 256
     """Rows at most: the more, the more masked cells there are beside a diagonal."""
@@ -200,7 +200,9 @@ def streamed_attention(
     and the bias are functions of positions q_pos [n_q] and k_pos [n_k]. The result does not depend
     on the number of threads.
     """
-    context = np.zeros((*q.shape[:-1], v.shape[-1]), np.result_type(q, k, v))
+    n_head, n_q = q.shape[:2]
+    # heads side by side, as they are merged afterwards: that is no copy then
+    context = np.zeros((n_q, n_head, v.shape[-1]), np.result_type(q, k, v)).swapaxes(0, 1)
     if not (q.shape[1] and k.shape[1]):
         return context
     scores = _Scores(q, k, score, scale, softcap)

@@ -124,6 +124,7 @@ class Team:
             self._action()
         finally:
             _here.team = team
+            self._action = lambda: None  # what it works on is not held until the next one
 
     def abort(self) -> None:
         """Nobody waits any more: a thread has failed."""
