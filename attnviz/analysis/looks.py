@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.analysis.metrics.measure import measure_heads
 from attnviz.analysis.metrics.table import HeadTable
-from attnviz.analysis.roles import MARGIN, MIXED, ROLES, UNDEFINED, Role, roles
+from attnviz.analysis.roles import MARGIN, METRICS_OF_ROLES, MIXED, ROLES, UNDEFINED, Role, roles
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
@@ -30,7 +30,6 @@ BROAD = 0.9
 
 SINK = "sink_share"
 OFFSET = "positional"
-METRICS_NEEDED = (*(role.metric for role in ROLES), "effective_tokens")
 
 
 class Look(NamedTuple):
@@ -70,7 +69,7 @@ def head_looks(trace: Trace, heads: Sequence[Head]) -> dict[Head, Look]:
         id = trace[str(head.id)].id
         by_record[id] = (*by_record.get(id, ()), head.number)
     selection = Selection(tuple(heads_of(id, numbers) for id, numbers in by_record.items()))
-    table = measure_heads(trace, selection, metrics=METRICS_NEEDED)
+    table = measure_heads(trace, selection, metrics=METRICS_OF_ROLES)
     found = dict(zip(zip(table.ids, table.heads.tolist(), strict=True), looks(table), strict=True))
     return {head: found[head.id, head.number] for head in heads}
 

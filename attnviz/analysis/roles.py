@@ -115,6 +115,10 @@ with 0.5 for a position and 0.6 for special tokens, Voita et al. 2019 call a hea
 0.9; the other thresholds, and all margins and deviations, are this program's own."""
 
 
+METRICS_OF_ROLES = (*(role.metric for role in ROLES), "effective_tokens")
+"""What roles depend on."""
+
+
 def role_names() -> list[str]:
     """All that a head can be called."""
     return [*(role.name for role in ROLES), MIXED, UNDEFINED]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,12 @@ from attnviz.analysis.distributions import (
 )
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.visibility import visible_cells
+from attnviz.nn.site import Site
+from attnviz.nn.tile_readers import Block
 from attnviz.nn.types import Array, Bool, brief
+from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
+from attnviz.trace.selection import Selection
 
 
 class Group(NamedTuple):
@@ -28,10 +32,15 @@ class Group(NamedTuple):
     """[n_head, n_q, n_k]"""
     rows: Bool
     """[n_q]: the queries that see two keys."""
+    sample: tuple[int, int] | None = None
+    """How many of how many queries these are, if not all."""
 
     def __repr__(self) -> str:
         return brief(self)
 
+
+SAMPLE_CELLS = 1 << 25
+"""Weights of all heads that are kept for a comparison of heads of a long text."""
 
 MAX_DISTANCE = float(np.sqrt(MAX_DIVERGENCE))
 """The Jensen-Shannon distance of two rows that share no key."""
@@ -48,6 +57,8 @@ class Similarity(NamedTuple):
     """Their rows in the table of heads."""
     distances: Array
     """[n_head, n_head]; NaN for heads whose rows are no distributions."""
+    sample: tuple[int, int] | None = None
+    """Of how many of how many queries, if not all."""
 
     def __repr__(self) -> str:
         return brief(self)
@@ -73,7 +84,8 @@ def similarities(
             if like
             else np.lexsort((numbers, layers)).tolist()
         )
-        yield Similarity(tuple(group.members[i] for i in order), distances[np.ix_(order, order)])
+        members = tuple(group.members[i] for i in order)
+        yield Similarity(members, distances[np.ix_(order, order)], group.sample)
 
 
 def comparable(trace: Trace, heads: Sequence[tuple[str, int]]) -> list[Group]:
@@ -86,14 +98,52 @@ def comparable(trace: Trace, heads: Sequence[tuple[str, int]]) -> list[Group]:
     for members in by_streams.values():
         chosen = [(trace[heads[i][0]], heads[i][1]) for i in members]
         weights = np.stack([_rows_of(record, head) for record, head in chosen])
-        rows = [visible_cells(record, head).sum(-1) > 1 for record, head in chosen]
-        groups.append(Group(tuple(members), weights, np.any(rows, axis=0)))
+        rows = np.any([_choosing(record, head) for record, head in chosen], axis=0)
+        summary = chosen[0][0].summary
+        n_q = len(rows) if summary is None else summary.shape[0]
+        sample = None if len(rows) == n_q else (len(rows), n_q)
+        groups.append(Group(tuple(members), weights, rows, sample))
     return groups
 
 
+def sampled_rows(
+    streams: Mapping[str, Tokens], sites: Sequence[Site], selection: Selection
+) -> Callable[[Site], Block]:
+    """Queries, evenly spaced, that are kept with all their keys where not all weights can be."""
+    n_row = sum(
+        len(selection.heads(site)) * len(streams[site.keys])
+        for site in sites
+        if selection.covers(site)
+    )
+    n = max(1, SAMPLE_CELLS // max(1, n_row))
+
+    def block(site: Site) -> Block:
+        n_q, n_k = len(streams[site.queries]), len(streams[site.keys])
+        rows = np.linspace(0, n_q - 1, min(n, n_q)).round().astype(np.int64)
+        return Block(rows, np.arange(n_k))
+
+    return block
+
+
+def _choosing(record: Record, head: int) -> Bool:
+    """The queries that see two keys, [n_q], or of a sample [n_row]."""
+    summary = record.summary
+    if record.weights is not None or summary is None or summary.block is None:
+        return np.asarray(visible_cells(record, head).sum(-1) > 1)
+    masked = summary.block_masked
+    if masked is None:
+        return np.full(summary.block.shape[1], summary.block.shape[2] > 1)
+    own = masked[summary.heads.index(head)] if masked.ndim > 2 else masked
+    return np.asarray((own == 0).sum(-1) > 1)
+
+
 def _rows_of(record: Record, head: int) -> Array:
-    """The weights of a head, NaN if its rows are no distributions."""
-    weights = record.stage("weights")[head]
+    """The weights of a head, or a sample of its rows; NaN if they are no distributions."""
+    summary = record.summary
+    if record.weights is None and summary is not None and summary.block is not None:
+        weights = summary.block[summary.heads.index(head)]
+    else:
+        weights = record.stage("weights")[head]
     good = are_distributions(weights, record.site.sinks)
     return weights if good else np.full_like(weights, np.nan)
 

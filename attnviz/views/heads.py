@@ -209,8 +209,10 @@ def map_views(table: HeadTable, metric: str) -> list[View]:
     ]
 
 
-def similarity_view(names: Sequence[str], distances: Array, liked: bool) -> Heatmap:
-    """Head by head: how far apart their rows are."""
+def similarity_view(
+    names: Sequence[str], distances: Array, liked: bool, sample: tuple[int, int] | None = None
+) -> Heatmap:
+    """Head by head: how far apart their rows are; of a sample, of how many rows of all."""
     axis = Axis(say("head"), tuple(names))
     return Heatmap(
         say("Jensen-Shannon distance of the heads"),
@@ -222,6 +224,18 @@ def similarity_view(names: Sequence[str], distances: Array, liked: bool) -> Heat
             say(
                 "mean over the queries of √JSD: 0 the same rows, {most:.3f} no key in common",
                 most=MAX_DISTANCE,
+            ),
+            *(
+                ()
+                if sample is None
+                else (
+                    say(
+                        "of {n} of the {total} queries, evenly spaced: the weights of all would be "
+                        "too many to be kept",
+                        n=sample[0],
+                        total=sample[1],
+                    ),
+                )
             ),
             say("like heads side by side: leaves of average linkage, in their best order")
             if liked

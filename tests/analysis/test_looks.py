@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import attnviz
-from attnviz.analysis import looks as module
 from attnviz.analysis.looks import EVEN, FOCUSED, KEY, SCATTERED, head_looks, looks
 from attnviz.analysis.metrics import METRICS
 from attnviz.analysis.metrics.measure import measure_heads
-from attnviz.analysis.roles import UNDEFINED, roles
+from attnviz.analysis.roles import METRICS_OF_ROLES, UNDEFINED, roles
 from attnviz.trace.selection import Head
 from tests.analysis.plain_trace import trace_of
 
@@ -95,5 +94,5 @@ def test_offsets_and_effective_keys():
 
 
 def test_only_what_roles_need_is_measured(tagged):
-    table = measure_heads(tagged, metrics=module.METRICS_NEEDED)
-    assert set(table.value) == set(module.METRICS_NEEDED) < set(METRICS)
+    table = measure_heads(tagged, metrics=METRICS_OF_ROLES)
+    assert set(table.value) == set(METRICS_OF_ROLES) < set(METRICS)

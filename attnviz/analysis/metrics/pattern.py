@@ -278,14 +278,10 @@ class Pattern:
         context: MetricContext,
         weights: Array,
         norms: Array | None = None,
-        entropies: Array | None = None,
     ) -> None:
         """weights: [..., n_head, n_q, n_k]; 0 where masked. norms: [..., n_head, n_k], the length
-        of what a head moves of each key at weight 1. entropies: [..., n_head, n_q], if they are
-        known."""
+        of what a head moves of each key at weight 1."""
         self.context, self.weights, self.norms = context, weights, norms
-        if entropies is not None:
-            self.entropies = entropies
 
     @cached_property
     def entropies(self) -> Array:

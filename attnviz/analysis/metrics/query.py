@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.metrics.columns import column_title, find_column
+from attnviz.analysis.metrics.registry import METRICS
 from attnviz.analysis.metrics.table import HeadTable
-from attnviz.analysis.roles import role_names, roles
+from attnviz.analysis.roles import METRICS_OF_ROLES, role_names, roles
 from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.types import Array, Bool
@@ -63,10 +64,38 @@ class Answer(NamedTuple):
 
     table: HeadTable
     roles: list[str]
+    """Empty where not all was measured that they depend on."""
     notes: list[str]
     """How they were chosen, a sentence each."""
     columns: list[str]
     """Of numbers, by which they were chosen."""
+
+
+def metrics_for(query: Query, columns: Iterable[tuple[str, str]]) -> list[str]:
+    """The metrics that a query and columns, each with its option, are about.
+
+    Raises:
+        AttnvizError: as `ask`, before anything is measured.
+    """
+    owner = {
+        column: metric.name
+        for metric in METRICS.values()
+        for column in (
+            metric.name, f"{metric.name}_null", f"{metric.name}_rows", *metric.positions,
+        )
+    }  # fmt: skip
+    known = [*METRICS, "layer", "head", *owner]
+    named = [find_column(column, known, option) for option, column in columns]
+    if query.sort is not None:
+        name = query.sort.removeprefix("-")
+        named.append(find_column(name, known, "--sort", "column of numbers"))
+    if query.where is not None:
+        nothing = dict.fromkeys((*known, "role"), np.zeros(0))
+        conditions = parse_conditions(query.where, nothing, {"role": role_names()})
+        named += [condition.column for condition in conditions]
+        if "role" in named:
+            named += METRICS_OF_ROLES
+    return list(dict.fromkeys(owner[name] for name in named if name in owner))
 
 
 def ask(table: HeadTable, query: Query) -> Answer:
@@ -75,7 +104,8 @@ def ask(table: HeadTable, query: Query) -> Answer:
     Raises:
         AttnvizError: a condition that cannot be read, or a column that does not exist.
     """
-    role_of = np.array(roles(table), dtype=object)
+    has_roles = table.value.keys() >= set(METRICS_OF_ROLES)
+    role_of = np.array(roles(table) if has_roles else [""] * len(table), dtype=object)
     columns = table.columns()
     numbers = tuple(dict.fromkeys((*table.value, *columns)))  # metrics first, to be offered
     which = np.arange(len(table))

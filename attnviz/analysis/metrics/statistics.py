@@ -4,6 +4,7 @@ tile by tile and never kept."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from attnviz.analysis.checks import RECEIVED, received
 from attnviz.analysis.informative import INFORMATION, information_of
 from attnviz.analysis.metrics.measure import KeyFacts, key_facts
 from attnviz.analysis.metrics.pattern import MetricContext, Pattern
-from attnviz.analysis.metrics.registry import METRICS
+from attnviz.analysis.metrics.registry import METRICS, MetricEntry
 from attnviz.analysis.metrics.sums import MetricSums
 from attnviz.analysis.metrics.values import value_norms
 from attnviz.nn.site import Site
@@ -27,6 +28,9 @@ def head_statistics(
     streams: Mapping[str, Tokens],
     outputs: Mapping[str, Weight] | None = None,
     metrics: Collection[str] | None = None,
+    *,
+    information: bool = True,
+    findings: bool = True,
 ) -> Statistics:
     """Makes the readers that measure heads while their attention is streamed, for
     `SummaryPlan(statistics=head_statistics(streams))`.
@@ -41,7 +45,9 @@ def head_statistics(
         outputs: W_O of the attentions by record id, see `output_weights`; with it, what the heads
             move is measured too.
         metrics: which; by default all.
+        information, findings: whether also what these need.
     """
+    also = (*(INFORMATION if information else ()), *((RECEIVED,) if findings else ()))
     facts: dict[str, KeyFacts] = {}
     names = METRICS if metrics is None else metrics
 
@@ -52,7 +58,8 @@ def head_statistics(
         norms = None
         if output is not None:
             norms = value_norms(inputs.v, np.asarray(output))[list(heads)]
-        return HeadStatistics(site, inputs, heads, facts[site.keys], names, norms)
+        wanted = (*(METRICS[name] for name in names), *also)
+        return HeadStatistics(site, inputs, heads, facts[site.keys], wanted, norms)
 
     return reader
 
@@ -66,7 +73,7 @@ class HeadStatistics:
         inputs: Inputs,
         heads: Sequence[int],
         facts: KeyFacts,
-        metrics: Collection[str],
+        metrics: Sequence[MetricEntry],
         norms: Array | None = None,
     ) -> None:
         """norms: [n_head, n_k] of these heads."""
@@ -74,11 +81,10 @@ class HeadStatistics:
         in_row = site.queries == site.keys and facts.ids is not None
         every = np.broadcast_to(np.True_, (n_q, n_k))
         self._context = MetricContext(every, n_k - n_q if in_row else None, *facts)
-        self._metrics, self._norms = tuple(metrics), norms
+        self._norms = norms
         self._index = {head: i for i, head in enumerate(heads)}
-        wanted = (*(METRICS[name] for name in metrics), *INFORMATION, RECEIVED)
-        entries = {entry.name: entry for entry in wanted}
-        self._sums = MetricSums(entries.values(), len(heads), site.sinks)
+        self._metrics = {metric.name: metric for metric in metrics}
+        self._sums = MetricSums(self._metrics.values(), len(heads), site.sinks)
         self._rows: Rows | None = None
         self._block = self._context
 
@@ -97,7 +103,7 @@ class HeadStatistics:
             self._block, self._rows = self._block_of(tile), rows
             self._sums.add_null(self._block, some if own_masks else slice(None))
         norms = None if self._norms is None else self._norms[some, rows.keys]
-        pattern = Pattern(self._block, tile.weights[None], norms, tile.entropies[None])
+        pattern = TilePattern(self._block, tile, norms)
         self._sums.add(pattern, some, softmax=True)
 
     def merge(self, other: Self) -> None:
@@ -106,17 +112,20 @@ class HeadStatistics:
     def statistics(self) -> dict[str, Array]:
         """By name, [n_head] each."""
         measured = self._sums.finish(self._context)
-        named = information_of(measured)
-        named["received"], named["even_received"] = (
-            share.astype(np.float32) for share in received(measured, self._context.shape[0])
-        )
+        named: dict[str, Array] = {}
+        if INFORMATION[1].name in measured.value:
+            named |= information_of(measured)
+        if RECEIVED.name in measured.value:
+            named["received"], named["even_received"] = (
+                share.astype(np.float32) for share in received(measured, self._context.shape[0])
+            )
         sums = measured.sums
         named["distributions"] = sums.good.astype(np.int8)
         for name, rows in (("broken", sums.broken), ("empty", sums.empty)):
             named[name], named[f"{name}_rows"] = rows.count, rows.rows
         for kind in ("value", "null", "rows"):
             columns = getattr(measured, kind)
-            named |= {f"{kind}/{name}": columns[name] for name in self._metrics}
+            named |= {f"{kind}/{name}": columns[name] for name in columns if name in METRICS}
         return named | {f"positions/{name}": at for name, at in measured.positions.items()}
 
     def _block_of(self, tile: Tile) -> MetricContext:
@@ -124,3 +133,15 @@ class HeadStatistics:
         if visible is None:
             visible = np.broadcast_to(np.True_, tile.weights.shape)
         return self._context.block(tile.rows.queries, tile.rows.keys, visible)
+
+
+class TilePattern(Pattern):
+    """What one head did in the rows of a tile, of which entropies come cheap."""
+
+    def __init__(self, context: MetricContext, tile: Tile, norms: Array | None) -> None:
+        super().__init__(context, tile.weights[None], norms)
+        self._tile = tile
+
+    @cached_property
+    def entropies(self) -> Array:
+        return self._tile.entropies[None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -11,9 +13,16 @@ from attnviz.cli.command import Command
 from attnviz.cli.current import is_stopped
 from attnviz.cli.emit import OutputFiles, Report, emit, show
 from attnviz.cli.figure_options import FigureOptions
-from attnviz.cli.inputs import load_file, named_file, one_source, read_input, record_source
+from attnviz.cli.inputs import (
+    load_file,
+    named_file,
+    one_source,
+    prepare_source,
+    read_input,
+    run_prepared,
+)
 from attnviz.cli.loading import load
-from attnviz.cli.options import FileInput, Selected, StackOptions, TextInput
+from attnviz.cli.options import FileInput, LongInputs, Selected, StackOptions, TextInput
 from attnviz.cli.progress import progress
 from attnviz.cli.spread import one_of, refuse, set_options, spread
 from attnviz.errors import AttnvizError
@@ -21,11 +30,12 @@ from attnviz.language import say
 from attnviz.trace.selection import Selection
 
 if TYPE_CHECKING:
-    from attnviz.analysis.metrics.query import Answer
+    from attnviz.analysis.metrics.query import Answer, Query
     from attnviz.analysis.metrics.table import HeadTable
     from attnviz.nn.site import RecordId
     from attnviz.tokens import Tokens
     from attnviz.trace.record import ModelFacts, Trace
+    from attnviz.trace.summary import SummaryPlan
     from attnviz.views.kinds import Text, View
 
 ORDER = 100
@@ -36,6 +46,11 @@ DRAWN = "entropy"
 """The metric that is drawn where none is named."""
 
 ORDERS = ("like", "layer")
+
+KEPT = 1 << 26
+"""Bytes from which a record is not kept though there is room: nothing looks at it again."""
+
+PICTURES = (".png", ".svg", ".pdf", ".html", ".md", ".txt")
 
 MANY, SHOWN = 24, 12
 """More heads than `MANY` are too many to look through: so many are shown unasked."""
@@ -49,6 +64,35 @@ class Measured(NamedTuple):
     trace: Trace | None
 
 
+class Asked(NamedTuple):
+    """What is to be shown of the heads."""
+
+    query: Query
+    columns: str | None
+    map: str | None
+    similarity: bool
+
+    @property
+    def is_table(self) -> bool:
+        return self.map is None and not self.similarity
+
+    def metrics(self, out: FigureOptions) -> list[str]:
+        """What has to be measured for it; files of data hold everything."""
+        from attnviz.analysis.metrics import METRICS
+        from attnviz.analysis.metrics.query import metrics_for
+        from attnviz.analysis.roles import METRICS_OF_ROLES
+
+        columns = [] if self.columns in (None, "all") else str(self.columns).split(",")
+        named = [("--columns", column.strip()) for column in columns]
+        if self.map is not None:
+            named.append(("--map", self.map))
+        metrics = metrics_for(self.query, named)
+        is_data = out.json or any(path.suffix.lower() not in PICTURES for path in out.output or ())
+        if is_data or (self.is_table and (not columns or out.is_written)):
+            return list(METRICS)
+        return list(dict.fromkeys([*metrics, *(METRICS_OF_ROLES if self.is_table else ())]))
+
+
 @app.command(cls=Command)
 @spread
 def heads(
@@ -56,6 +100,7 @@ def heads(
     plain: FileInput,
     selected: Selected,
     stack: StackOptions,
+    long: LongInputs,
     out: FigureOptions,
     words: Annotated[
         list[str] | None,
@@ -111,10 +156,11 @@ def heads(
     if explain and source is None and texts.ids is None:
         emit([Report([explain_view()], {"format": "attnviz-explanation", "version": 1}, {})], out)
         return
-    measured = _measured(source, texts, plain, stack, selected.selection, out)
-    answer = ask(measured.table, Query(where, sort, top))
+    asked = Asked(Query(where, sort, top), columns, map_, similarity)
+    is_table = asked.is_table
+    measured = _measured(source, texts, plain, stack, long, selected.selection, out, asked)
+    answer = ask(measured.table, asked.query)
     above = header(measured.trace or Trace(measured.model, {}, ()))
-    is_table = map_ is None and not similarity
     views: list[View] = [] if is_table else [above]
     if answer.notes and (map_ is not None or similarity):
         views.append(chosen_view(answer.notes))
@@ -145,41 +191,65 @@ def _measured(
     texts: TextInput,
     plain: FileInput,
     stack: StackOptions,
+    long: LongInputs,
     selection: Selection,
     out: FigureOptions,
+    asked: Asked,
 ) -> Measured:
     """Every head of a text, or of a file: a table that was saved, a trace, plain weights."""
     file = named_file(source)
     if file is None:
         refuse(set_options(plain), "files")
-        return _of_text(source, texts, stack, selection, out)
+        return _of_text(source, texts, stack, long, selection, out, asked)
     refuse(set_options(texts, stack), "texts")
-    return _of_file(file, selection, plain)
+    return _of_file(file, selection, plain, out, asked)
 
 
 def _of_text(
     text: str | None,
     texts: TextInput,
     stack: StackOptions,
+    long: LongInputs,
     selection: Selection,
     out: FigureOptions,
+    asked: Asked,
 ) -> Measured:
     from attnviz.analysis.metrics.measure import measure_heads
+    from attnviz.analysis.metrics.statistics import head_statistics
     from attnviz.analysis.metrics.values import output_weights
+    from attnviz.analysis.similarity import sampled_rows
+    from attnviz.trace.summary import SummaryPlan
 
+    metrics = asked.metrics(out)
     read = read_input(None if text is None else [text], texts.ids)
     model = load(stack)
     stages = ("scores", "weights", "v") if out.has_page else ("weights", "v")
-    trace = record_source(
-        model, read, texts, stages, selection, fingerprint=out.wants_data, may_stop=True
+    outputs = output_weights(model.transformer)
+
+    def plan(streams: Mapping[str, Tokens]) -> SummaryPlan:
+        statistics = head_statistics(
+            streams, outputs, metrics, information=out.has_page, findings=asked.is_table
+        )
+        if out.has_page:
+            return SummaryPlan(statistics=statistics)
+        block = sampled_rows(streams, model.transformer.sites(), selection)
+        return SummaryPlan(1, 0, block if asked.similarity else None, statistics)
+
+    prepared = prepare_source(
+        model, read, texts, stages, selection, memory=long.budget, summaries=plan
     )
+    if prepared.plan.n_byte > KEPT and not (out.has_page or asked.similarity):
+        prepared = replace(prepared, summaries=plan(prepared.streams))
+    trace = run_prepared(prepared, fingerprint=out.wants_data, may_stop=True)
     selection = selection.within(trace) if is_stopped() else selection
     with progress("heads") as bar:
-        table = measure_heads(trace, selection, output_weights(model.transformer), bar)
+        table = measure_heads(trace, selection, outputs, bar, metrics)
     return Measured(table, trace.model, trace)
 
 
-def _of_file(file: Path, selection: Selection, options: FileInput) -> Measured:
+def _of_file(
+    file: Path, selection: Selection, options: FileInput, out: FigureOptions, asked: Asked
+) -> Measured:
     """A table that was saved, a trace, or plain weights."""
     from attnviz import archive
     from attnviz.analysis.metrics.measure import measure_heads
@@ -197,7 +267,7 @@ def _of_file(file: Path, selection: Selection, options: FileInput) -> Measured:
         return Measured(table.select(selection), model_in(file, manifest), None)
     trace = load_file(file, options)
     with progress("heads") as bar:
-        table = measure_heads(trace, selection, progress=bar)
+        table = measure_heads(trace, selection, progress=bar, metrics=asked.metrics(out))
     return Measured(table, trace.model, trace)
 
 
@@ -277,7 +347,9 @@ def _similarity(trace: Trace | None, table: HeadTable, order: str) -> list[View]
     names, like = head_names(table), order == "like"
     with progress("pairs of heads") as bar:
         return [
-            similarity_view([names[row] for row in each.heads], each.distances, liked=like)
+            similarity_view(
+                [names[row] for row in each.heads], each.distances, liked=like, sample=each.sample
+            )
             for each in similarities(trace, table, like=like, progress=bar)
         ]
 

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from attnviz.analysis.metrics import METRICS
-from attnviz.analysis.roles import ROLES
+from attnviz.analysis.metrics.query import Query
+from attnviz.analysis.roles import METRICS_OF_ROLES, ROLES
+from attnviz.cli.commands.heads import Asked
+from attnviz.cli.figure_options import FigureOptions
 from attnviz.views.numbers import short
 
 IMAGE = Path(__file__).parents[3] / "samples" / "digits" / "3.png"
@@ -346,3 +349,57 @@ def test_an_image(call):
         done = call("heads", IMAGE, "-m", "digits", *wrong)
         assert done.code == 2
         assert "digits reads images" in done.err
+
+
+LONG = "the cat , the dog and the bird saw a cat . " * 12
+SMALL = ("-m", "random:layers=2,heads=3,d_model=12", "--width", "120")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--columns", "entropy,prev"),
+        ("--map", "entropy"),
+        ("--where", "entropy > 4.5", "--sort", "induction"),
+    ],
+)
+def test_what_does_not_fit_is_measured_tile_by_tile(call, more):
+    whole = call("heads", LONG, *SMALL, *more)
+    assert whole.code == 0
+    assert call("heads", LONG, *SMALL, *more, "--memory", "0.1MB") == whole
+
+
+def test_data_of_what_does_not_fit_holds_every_metric(call):
+    whole, streamed = (
+        json.loads(call("heads", LONG, *SMALL, "--columns", "entropy", "--json", *memory).out)
+        for memory in ((), ("--memory", "0.1MB"))
+    )
+    assert streamed["arrays"].keys() == whole["arrays"].keys()
+    for name, values in whole["arrays"].items():
+        found, expected = (np.array(each, float) for each in (streamed["arrays"][name], values))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured"),
+    [
+        (Asked(Query(), None, "self_token", False), ["self_token"]),
+        (Asked(Query("ind > 0.5", "-period"), None, "own", False), ["self_token", "induction"]),
+        (Asked(Query(), None, None, True), []),
+        (Asked(Query(), "entropy_null,conf", None, False),
+         ["entropy", "confidence", *METRICS_OF_ROLES]),
+        (Asked(Query("role = sink"), None, None, True), METRICS_OF_ROLES),
+        (Asked(Query(), "all", None, False), METRICS),
+        (Asked(Query(), None, None, False), METRICS),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_is_what_is_measured(asked, measured):
+    assert asked.metrics(FigureOptions()) == list(dict.fromkeys(measured))
+    assert asked.metrics(FigureOptions(json=True)) == list(METRICS)
+
+
+def test_heads_of_a_long_text_are_compared_over_a_sample(call, monkeypatch):
+    monkeypatch.setattr("attnviz.analysis.similarity.SAMPLE_CELLS", 6 * 144 * 11)
+    found = call("heads", LONG, *SMALL, "--similarity", "--memory", "0.1MB")
+    assert "of 11 of the 144 queries, evenly spaced" in " ".join(found.out.split())
