@@ -101,8 +101,9 @@ class TraceFlow(NamedTuple):
     last_layer: int | None
     notes: tuple[str, ...]
     """How the shares were computed, a sentence each."""
-    output: tuple[int, Flow] | None = None
-    """One output, and its shares of every input, where the map is of groups of tokens."""
+    output: tuple[int, Flow, Flow] | None = None
+    """One output, its shares of every input, and those of even heads, where the map is of groups of
+    tokens."""
 
     def of_output(self, token: int) -> tuple[int, Flow]:
         """A flow with every input's share of this output, and in which of its rows they are."""

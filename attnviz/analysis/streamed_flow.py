@@ -458,5 +458,5 @@ def streamed_flow(
     exact = None
     if output is not None:
         token, (one, one_even) = output
-        exact = token, one if by_group is None else relative(one, one_even)
+        exact = token, one if by_group is None else relative(one, one_even), one_even
     return TraceFlow(shown, even, "rollout", last_layer, tuple(notes), exact)

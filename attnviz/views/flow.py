@@ -7,7 +7,7 @@ import numpy as np
 from attnviz.analysis.flow import Flow, TraceFlow
 from attnviz.language import say, to_say
 from attnviz.trace.record import Trace
-from attnviz.views.attention import Fixed, header
+from attnviz.views.attention import By, Fixed, header
 from attnviz.views.heads import CAVEAT
 from attnviz.views.kinds import WEIGHTS, Axis, Heatmap, Line, Table, Text, Value, View
 from attnviz.views.matrices import token_axis
@@ -15,9 +15,12 @@ from attnviz.views.pooling import pool_axis, pooling_notes
 
 LISTED = 10
 
+FAINT = 0.2
+"""Shares up to it all have about the colour of 0, where 1 has that of the end."""
+
 
 def flow_views(
-    trace: Trace, found: TraceFlow, *, by: Fixed = "all", token: int | None = None
+    trace: Trace, found: TraceFlow, *, by: By = "auto", token: int | None = None
 ) -> list[View]:
     """What the map is and is not; a map for each stream of inputs; the inputs of one output.
 
@@ -25,13 +28,16 @@ def flow_views(
         token: an output whose inputs are listed.
     """
     flow, method = found.flow, found.method
+    if by == "auto":
+        by = "root" if flow.steps else "all"
     lines = [
         Line(say(text), method if i == 0 else "", "note") for i, text in enumerate(found.notes)
     ]
     views: list[View] = [Text((*header(trace).lines, *lines, Line(say(CAVEAT), "", "warning")))]
     for stream in sorted(flow.shares, key=lambda name: name == flow.outputs):
         map = _map(trace, found, stream)
-        views.append(map._replace(scale=map.scale._replace(by=by)))
+        map = map._replace(scale=map.scale._replace(by=by))
+        views.append(map._replace(notes=(*map.notes, *_faint_note(map))))
     if token is not None:
         views += _of_output(trace, found, token, by)
     return views
@@ -58,6 +64,17 @@ def _map(trace: Trace, found: TraceFlow, stream: str) -> Heatmap:
     return map._replace(notes=(*map.notes, *pooling_notes(map)))
 
 
+def _faint_note(map: Heatmap) -> tuple[str, ...]:
+    """How to see what colours from 0 to 1 do not show."""
+    largest = float(np.median(map.values.max(-1, initial=0)))
+    if map.scale.by != "all" or largest > FAINT:
+        return ()
+    return (
+        say("half of the rows have no share above {share:.2g}: --scale root shows more",
+            share=largest),
+    )  # fmt: skip
+
+
 def _of_output(trace: Trace, found: TraceFlow, token: int, by: Fixed) -> list[View]:
     """The inputs with the largest shares; where the map has no row of this output, all of them."""
     row, exact = found.of_output(token)
@@ -65,6 +82,7 @@ def _of_output(trace: Trace, found: TraceFlow, token: int, by: Fixed) -> list[Vi
     views: list[View] = []
     if found.output is not None:
         for stream, shares in exact.shares.items():
+            out_of_reach = found.output[2].unreachable(stream)
             which = f" · {stream}" if len(exact.shares) > 1 else ""
             title = say("what output {position} {token} has of each input", position=token,
                         token=outputs.labels[token])  # fmt: skip
@@ -75,6 +93,8 @@ def _of_output(trace: Trace, found: TraceFlow, token: int, by: Fixed) -> list[Vi
                     Axis(say("output"), (outputs.labels[token],), token),
                     token_axis(to_say("input"), trace.streams[stream]),
                     WEIGHTS._replace(by=by),
+                    out_of_reach.astype(np.uint8) if out_of_reach.any() else None,
+                    (say("out of reach"),),
                     pooling="mass",
                     name=f"output-{token}" + (f"-{stream}" if which else ""),
                 )

@@ -34,6 +34,16 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
     return pooled._replace(notes=(*others, *pooling_notes(pooled)))
 
 
+def steps_within(shape: tuple[int, ...], most: int) -> tuple[int, int]:
+    """How many rows and columns go into one, so that none of both has more than `most` cells; the
+    same of both where a matrix is square."""
+    n_row, n_column = shape
+    rows, columns = -(-n_row // most), -(-n_column // most)
+    if n_row == n_column:
+        rows = columns = max(rows, columns)
+    return max(1, rows), max(1, columns)
+
+
 def pooling_notes(heatmap: Heatmap) -> tuple[str, ...]:
     """What is to be said of a heatmap whose cells stand for several each; else nothing."""
     rows, columns = heatmap.rows, heatmap.columns

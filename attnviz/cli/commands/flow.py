@@ -70,7 +70,7 @@ def flow(
             "--absolute", help="The bare product, also where a causal mask favours early tokens"
         ),
     ] = False,
-    scale: Scale = "all",
+    scale: Scale = "auto",
 ) -> None:
     """Follow the attention of all layers from the outputs back to the inputs.
 
@@ -87,7 +87,7 @@ def flow(
     from attnviz.views.naming import pictures
 
     one_of("method", method, METHODS)
-    by: Any = "all" if scale == "auto" else one_of("scale", scale, SCALES)
+    by: Any = one_of("scale", scale, SCALES)
     source = one_source(words)
     file = named_file(source)
     if file is not None:

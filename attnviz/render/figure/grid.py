@@ -21,6 +21,7 @@ from attnviz.render.figure.heatmap import (
     HEAD,
     LARGEST,
     LINE,
+    LOWEST_ROW,
     PAD,
     SMALLEST_SIDE,
     map_notes,
@@ -40,7 +41,7 @@ from attnviz.render.figure.text_layout import (
 )
 from attnviz.render.style import PLAIN, FigureStyle
 from attnviz.views.kinds import Axis, Grid, Heatmap
-from attnviz.views.pooling import pool, pooling_notes
+from attnviz.views.pooling import pool, pooling_notes, steps_within
 
 GAP = 0.09
 WIDTH = 9.4
@@ -149,8 +150,8 @@ def plan_grid(
 ) -> Plan:
     """The panels at their places, as large as they need, or so that they fill width × height."""
     panels, row_names, column_names = _arranged(grid, style.grid)
-    step = -(-max(_shape(panels)) // MAX_CELLS)
-    panels = [panel._replace(heatmap=_pooled(panel.heatmap, step)) for panel in panels]
+    steps = steps_within(_shape(panels), MAX_CELLS)
+    panels = [panel._replace(heatmap=_pooled(panel.heatmap, *steps)) for panel in panels]
     n_row = 1 + max(panel.row for panel in panels)
     n_column = 1 + max(panel.column for panel in panels)
     if style.grid is not None:
@@ -160,7 +161,8 @@ def plan_grid(
     cells = _shape(panels)
     if width is None:
         side = _side(n_column, max(cells))
-        cell = (side / max(cells), side / max(cells))
+        square = side / max(cells)
+        cell = (square, max(square, min(LOWEST_ROW, side / 4 / cells[0])))
     else:
         across = ((width + GAP) / n_column - GAP) / cells[1]
         down = across if height is None else ((height + gap) / n_row - gap) / cells[0]
@@ -376,8 +378,8 @@ def _shape(panels: list[Panel]) -> tuple[int, int]:
     )
 
 
-def _pooled(panel: Heatmap, step: int) -> Heatmap:
+def _pooled(panel: Heatmap, rows: int, columns: int) -> Heatmap:
     """With fewer cells, and of the notes only how these were put together."""
     n_row, n_column = panel.values.shape
-    smaller = pool(panel, min(step, n_row), min(step, n_column))
+    smaller = pool(panel, min(rows, n_row), min(columns, n_column))
     return smaller._replace(notes=pooling_notes(smaller))

@@ -40,7 +40,7 @@ from attnviz.render.figure.text_layout import (
 from attnviz.render.hatches import HATCHES
 from attnviz.render.style import PLAIN, FigureStyle
 from attnviz.views.kinds import Axis, Heatmap
-from attnviz.views.pooling import pool, pooling_notes
+from attnviz.views.pooling import pool, pooling_notes, steps_within
 
 __all__ = ["BAR_SPACE", "BAR_WIDTH", "HEAD", "LETTER", "LINE", "heatmap_box"]
 
@@ -55,6 +55,8 @@ LETTER = 0.072
 HEAD, LINE, NAME = 0.24, 0.15, 0.17
 """The heights of a title, of a note and of an axis's name."""
 LOWEST_BAR = 0.9
+LOWEST_ROW, FEW_ROWS = 0.16, 1.6
+"""Inches that a row has, and that all have together, before cells need not be square."""
 PAD = 0.04
 MIN_NOTE_WIDTH = 1.2
 
@@ -118,17 +120,20 @@ def plan_heatmap(heatmap: Heatmap, style: FigureStyle, room: Room | None) -> Pla
 
 def _drawable(heatmap: Heatmap) -> Heatmap:
     """With cells that can be seen, fewer and larger where they are very many."""
-    n_row, n_column = heatmap.values.shape
-    step = -(-max(n_row, n_column) // MAX_CELLS)
-    return pool(heatmap, min(step, n_row), min(step, n_column))
+    return pool(heatmap, *steps_within(heatmap.values.shape, MAX_CELLS))
+
+
+def row_height(cell: float, n_row: int) -> float:
+    """Inches of a row whose cells are `cell` wide: a few rows of very many keys are no hairline."""
+    return max(cell, min(LOWEST_ROW, FEW_ROWS / n_row))
 
 
 def _plan(heatmap: Heatmap, style: FigureStyle, room: Room | None, cell: float) -> Plan:
-    """The plan if rows are about `cell` inches high."""
+    """The plan if columns are about `cell` inches wide."""
     n_row, n_column = (max(1, n) for n in heatmap.values.shape)
     bar = not style.bare
     deepest = DEEPEST if room is None else 0.4 * room.width
-    rows = row_labels(heatmap.rows, cell, deepest, style.bare)
+    rows = row_labels(heatmap.rows, row_height(cell, n_row), deepest, style.bare)
     left = PAD + (NAME if heatmap.rows.name else 0) + rows.depth
     if room is None:
         wide = upright_width(heatmap.columns, style.bare)
@@ -143,7 +148,8 @@ def _plan(heatmap: Heatmap, style: FigureStyle, room: Room | None, cell: float) 
     above = HEAD + LINE * (len(title) - 1) if title else 0.0
     above += columns.depth + 0.06 + (NAME if heatmap.columns.name else 0)
     notes, said = _notes(heatmap, rows, columns, total, style)
-    height = n_row * min(cell, CELL) if room is None else _height(room, above, notes, width, n_row)
+    low = row_height(min(cell, CELL), n_row)
+    height = n_row * low if room is None else _height(room, above, notes, width, n_row)
     if room is not None:
         _check_room(n_row, height)
     numbers = _number_size(heatmap, width / n_column, height / n_row) if style.values else 0.0
@@ -170,7 +176,7 @@ def _title_room(title: str) -> float:
 def _height(room: Room, above: float, notes: Sequence[str], width: float, n_row: int) -> float:
     """Of the matrix, in the room that there is; with square cells where any height will do."""
     if room.height is None:
-        return n_row * min(CELL, width / max(n_row, 1))
+        return n_row * row_height(min(CELL, width / max(n_row, 1)), n_row)
     below = 0.1 + LINE * len(notes) if notes else PAD
     return room.height - above - below
 
@@ -250,7 +256,9 @@ def name_axes(axes: Axes, rows: Axis, columns: Axis) -> None:
 def _texts_of_cells(heatmap: Heatmap) -> list[tuple[int, int, str]]:
     finite = heatmap.values[np.isfinite(heatmap.values)]
     largest = float(np.abs(finite).max(initial=0))
-    decimals = 2 if largest < 10 else 1 if largest < 100 else 0
+    decimals = 1 if largest < 100 else 0
+    if largest < 10:  # two digits of small numbers, as far as a cell has room
+        decimals = next((n for n in (2, 3) if largest >= 10.0 ** (1 - n) or not largest), 4)
     if largest > 1 and (finite == np.round(finite)).all():  # counts
         decimals = 0
     return [

@@ -57,7 +57,8 @@ def column_labels(axis: Axis, cell: float, deepest: float = DEEPEST, bare: bool 
         texts = tuple("\n".join(filter(None, part)) for part in parts)
         return Labels(texts, 1, TEXT, TEXT * LEADING / 72 * (2 if two else 1))
     if not any(label for _, label in parts):  # indices alone: fewer of them, upright
-        every = int(_widest(parts, TEXT) / cell) + 1 if cell < _widest(parts, TEXT) + APART else 1
+        wide = _widest(parts, TEXT) + APART
+        every = int(wide / cell) + 1 if cell < wide else 1
         texts = tuple(index for index, _ in parts)
         return Labels(texts, every, TEXT, TEXT * LEADING / 72, are_ticks=axis.step > 1)
     points, every = _fitting(cell)

@@ -66,8 +66,9 @@ export function paintLinks(painter, data, topOf, layout, colours, links, focus) 
   painter.text(`${data.columns.name}`, right + 8, 12, colours.ink, { bold: true });
   for (const link of [...links].sort((a, b) => a.weight - b.weight)) {
     const shown = inFocus(link);
-    const top = data.scale.by === "all" ? Math.max(data.scale.high, 1e-9) : Math.max(topOf(link.row), 1e-9);
-    const strength = Math.min(1, link.weight / top);
+    const isFixed = data.scale.by === "all" || data.scale.by === "root";
+    const share = Math.min(1, link.weight / Math.max(isFixed ? data.scale.high : topOf(link.row), 1e-9));
+    const strength = data.scale.by === "root" ? Math.sqrt(share) : share;
     painter.curve(
       left, y(rows.indexOf(link.row)), right, y(columns.indexOf(link.column)), colour(link.column),
       0.6 + Math.min(8, row * 0.4) * strength, shown ? 0.25 + 0.75 * strength : 0.05,

@@ -8,13 +8,14 @@ import { drawOn, fitted, svgPainter, textWidth } from "./paint.js";
  * @typedef {import("./matrix_data.js").Colours} Colours
  * @typedef {{row: number, column: number}} Cell
  * @typedef {{rows: number[], columns: number[], left: number, above: number, cell: number,
- *   sums: number, width: number, height: number, labelled: boolean,
+ *   high: number, sums: number, width: number, height: number, labelled: boolean,
  *   pixels: HTMLCanvasElement | null}} Layout
  */
 
 const SIZE = 12;
 const LARGEST_CELL = 44;
 const LABEL = 150;
+const [LOW, FEW] = [24, 240]; // pixels of a row, and of all, below which cells need not be square
 
 /**
  * Where everything stands.
@@ -38,11 +39,12 @@ export function layOut(matrix, rows, columns, available, zoom, height) {
   const down = Math.max(320, height - 330) / Math.max(1, rows.length);
   const fit = Math.max(1, Math.floor(Math.min(LARGEST_CELL, across, Math.max(down, Math.min(across, 10)))));
   const cell = Math.max(1, Math.round(fit * zoom));
+  const high = Math.max(cell, Math.min(LOW, Math.floor(FEW / Math.max(1, rows.length))));
   const labelled = cell >= 9;
   const turned = columns.some((i) => textWidth(tokenName(data.columns, i), SIZE) > cell - 4);
   const above = 26 + (labelled ? (turned ? widest(data.columns, columns) + 8 : 18) : 16);
   const width = left + cell * columns.length + sums + 8;
-  return { rows, columns, left, above, cell, sums, width, height: above + cell * rows.length + 6, labelled, pixels: null };
+  return { rows, columns, left, above, cell, high, sums, width, height: above + high * rows.length + 6, labelled, pixels: null };
 }
 
 /**
@@ -53,20 +55,20 @@ export function layOut(matrix, rows, columns, available, zoom, height) {
  * @param {Cell | null} chosen
  */
 export function paintMatrix(painter, matrix, layout, colours, chosen) {
-  const { rows, columns, left, above, cell } = layout;
+  const { rows, columns, left, above, cell, high } = layout;
   layout.pixels ??= matrix.pixels(colours, rows, columns); // a move of the cursor changes none
-  painter.image(layout.pixels, left, above, cell * columns.length, cell * rows.length);
+  painter.image(layout.pixels, left, above, cell * columns.length, high * rows.length);
   paintMasks(painter, matrix, layout, colours);
   if (cell >= 34) paintNumbers(painter, matrix, layout, colours);
-  painter.frame(left, above, cell * columns.length, cell * rows.length, colours.line, 1);
+  painter.frame(left, above, cell * columns.length, high * rows.length, colours.line, 1);
   paintLabels(painter, matrix, layout, colours, chosen);
   if (chosen) {
     const y = rows.indexOf(chosen.row);
     const x = columns.indexOf(chosen.column);
     if (y >= 0 && x >= 0) {
       const line = Math.max(1, Math.min(3, cell / 8));
-      painter.frame(left + x * cell, above + y * cell, cell, cell, colours.background, line + 2);
-      painter.frame(left + x * cell, above + y * cell, cell, cell, colours.ink, line);
+      painter.frame(left + x * cell, above + y * high, cell, high, colours.background, line + 2);
+      painter.frame(left + x * cell, above + y * high, cell, high, colours.ink, line);
     }
   }
 }
@@ -75,14 +77,14 @@ export function paintMatrix(painter, matrix, layout, colours, chosen) {
  * @param {import("./paint.js").Painter} painter @param {Matrix} matrix @param {Layout} layout
  * @param {Colours} colours */
 function paintMasks(painter, matrix, layout, colours) {
-  const { rows, columns, left, above, cell } = layout;
+  const { rows, columns, left, above, cell, high } = layout;
   if (!matrix.masked || cell < 5 || rows.length * columns.length > 40000) return;
   rows.forEach((row, y) => {
     columns.forEach((column, x) => {
       const rule = matrix.rule(row, column);
       if (!rule) return;
-      const [x1, y1] = [left + x * cell, above + y * cell];
-      const [a, b, c, d] = [x1 + 1, y1 + 1, x1 + cell - 1, y1 + cell - 1];
+      const [x1, y1] = [left + x * cell, above + y * high];
+      const [a, b, c, d] = [x1 + 1, y1 + 1, x1 + cell - 1, y1 + high - 1];
       if (rule % 2 === 1) painter.line([a, d, c, b], colours.hatch, 1);
       if (rule % 4 === 2 || rule % 4 === 3) painter.line([a, b, c, d], colours.hatch, 1);
       if (rule % 4 === 0) painter.line([a, (b + d) / 2, c, (b + d) / 2], colours.hatch, 1);
@@ -93,7 +95,7 @@ function paintMasks(painter, matrix, layout, colours) {
 /** @param {import("./paint.js").Painter} painter @param {Matrix} matrix @param {Layout} layout
  * @param {Colours} colours */
 function paintNumbers(painter, matrix, layout, colours) {
-  const { rows, columns, left, above, cell } = layout;
+  const { rows, columns, left, above, cell, high } = layout;
   const ramp = matrix.ramp(colours);
   rows.forEach((row, y) => {
     const top = matrix.top(row);
@@ -102,7 +104,7 @@ function paintNumbers(painter, matrix, layout, colours) {
       if (matrix.rule(row, column)) return;
       const text = Number.isFinite(value) ? short(value) : shown(value);
       const ink = Number.isFinite(value) ? inkOn(ramp[Math.round(matrix.level(value, top) * 255)]) : "#ffffff";
-      painter.text(text, left + (x + 0.5) * cell, above + (y + 0.5) * cell, ink, {
+      painter.text(text, left + (x + 0.5) * cell, above + (y + 0.5) * high, ink, {
         anchor: "middle", size: 11, faint: text === "0",
       });
     });
@@ -119,34 +121,36 @@ function short(value) {
 /** @param {import("./paint.js").Painter} painter @param {Matrix} matrix @param {Layout} layout
  * @param {Colours} colours @param {Cell | null} chosen */
 function paintLabels(painter, matrix, layout, colours, chosen) {
-  const { rows, columns, left, above, cell, labelled } = layout;
+  const { rows, columns, left, above, cell, high, labelled } = layout;
   const { data } = matrix;
   const [asks, asked] = [`${data.rows.name} ↓`, `${data.columns.name} →`];
   painter.text(fitted(asks, left - 8, SIZE), left - 6, above - 10, colours.ink, { anchor: "end", bold: true });
   painter.text(asked, left, 11, colours.ink, { bold: true });
-  const every = labelled ? 1 : stepOf(cell);
+  const widest = Math.max(0, ...columns.map((i) => textWidth(firstOf(data.columns, i), SIZE)));
+  const across = labelled ? 1 : stepOf(cell, widest + 8);
   columns.forEach((column, x) => {
-    if (x % every) return;
+    if (x % across) return;
     const bold = chosen?.column === column;
     const middle = left + (x + 0.5) * cell;
-    const text = labelled ? tokenName(data.columns, column) : data.columns.indices[column];
+    const text = labelled ? tokenName(data.columns, column) : firstOf(data.columns, column);
     const style = { bold, faint: special(data.columns, column) && !bold };
-    if (textWidth(text, SIZE) <= cell * every - 2) {
+    if (textWidth(text, SIZE) <= cell * across - 2) {
       painter.text(text, middle, above - 10, colours.ink, { ...style, anchor: "middle" });
     } else if (labelled) {
       painter.text(fitted(text, above - 32, SIZE), middle, above - 5, colours.ink, { ...style, turned: true });
     }
   });
+  const down = labelled || high > 16 ? 1 : stepOf(high, 34);
   rows.forEach((row, y) => {
-    if (y % every) return;
+    if (y % down) return;
     const bold = chosen?.row === row;
-    const text = labelled ? tokenName(data.rows, row) : data.rows.indices[row];
-    painter.text(fitted(text, left - 8, SIZE), left - 6, above + (y + 0.5) * cell, colours.ink, {
+    const text = down === 1 ? tokenName(data.rows, row) : data.rows.indices[row];
+    painter.text(fitted(text, left - 8, SIZE), left - 6, above + (y + 0.5) * high, colours.ink, {
       anchor: "end", bold, faint: special(data.rows, row) && !bold,
     });
     if (layout.sums && labelled) {
       const sum = shown(matrix.sum(row, columns));
-      painter.text(`Σ ${sum}`, left + cell * columns.length + 6, above + (y + 0.5) * cell, colours.faint, { size: 11 });
+      painter.text(`Σ ${sum}`, left + cell * columns.length + 6, above + (y + 0.5) * high, colours.faint, { size: 11 });
     }
   });
 }
@@ -156,9 +160,15 @@ function special(axis, i) {
   return axis.spans.special?.includes(i) ?? false;
 }
 
-/** @param {number} cell how many cells lie between two indices */
-function stepOf(cell) {
-  return [5, 10, 20, 50, 100, 200, 500].find((step) => step * cell >= 34) ?? 1000;
+/** How many cells lie between two indices. @param {number} cell @param {number} room */
+function stepOf(cell, room) {
+  return [5, 10, 20, 50, 100, 200, 500].find((step) => step * cell >= room) ?? 1000;
+}
+
+/** The index, of several in one that of the first.
+ * @param {import("./matrix_data.js").Axis} axis @param {number} i */
+function firstOf(axis, i) {
+  return axis.indices[i].split("-")[0];
 }
 
 /**
@@ -168,7 +178,7 @@ function stepOf(cell) {
  */
 export function cellAt(layout, x, y) {
   const column = layout.columns[Math.floor((x - layout.left) / layout.cell)];
-  const row = layout.rows[Math.floor((y - layout.above) / layout.cell)];
+  const row = layout.rows[Math.floor((y - layout.above) / layout.high)];
   return row === undefined || column === undefined ? null : { row, column };
 }
 

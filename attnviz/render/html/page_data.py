@@ -22,7 +22,7 @@ from attnviz.views.kinds import (
     View,
 )
 from attnviz.views.numbers import in_bytes
-from attnviz.views.pooling import pool
+from attnviz.views.pooling import pool, steps_within
 
 MAX_SIDE = 1024
 """Rows or columns of a matrix that are kept; of more, neighbours are put together."""
@@ -312,11 +312,7 @@ def _finite(value: Any) -> float | None:
 
 def _pooled(view: View) -> View:
     if isinstance(view, Heatmap):
-        n_row, n_column = view.values.shape
-        steps = -(-n_row // MAX_SIDE), -(-n_column // MAX_SIDE)
-        if n_row == n_column:
-            steps = (max(steps),) * 2
-        return pool(view, *steps) if max(steps) > 1 else view
+        return pool(view, *steps_within(view.values.shape, MAX_SIDE))
     if isinstance(view, Grid):
         panels = tuple(
             tuple(None if panel is None else _pooled(panel) for panel in line)

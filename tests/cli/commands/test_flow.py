@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -164,6 +165,12 @@ class TestLong:
         sums = shares @ (np.arange(n)[:, None] // 2 == np.arange(37))
         np.testing.assert_allclose(arrays["source/shares"], (sums[::2] + sums[1::2]) / 2, atol=1e-6)
         assert content["output"] == n - 2
+        drawn = call("flow", self.TEXT, "-m", "induction", "--memory", "1KB", "--token", "3", "-o",
+                     "x.csv")  # fmt: skip
+        assert drawn.code == 0, drawn.err
+        with open("x.csv", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["view"].startswith("what output 3")]
+        assert [row["masked"] != "" for row in rows] == [False] * 4 + [True] * (n - 4)
         np.testing.assert_allclose(arrays["source/output"], shares[[-2]], atol=1e-6)
 
     def test_what_is_said(self, call):
@@ -173,6 +180,10 @@ class TestLong:
         assert "each group of tokens as a whole" in words
         assert "each cell: 2 × 2 of 74 × 74" in words
         assert "what output 72 " in words
+        assert "square root" in words
+        flat = call("flow", self.TEXT, "-m", "induction", "--memory", "1KB", "--scale", "all").out
+        assert "half of the rows have no share above" in " ".join(flat.split())
+        assert "have no share above" not in call("flow", "I saw a saw").out
         (listed,) = [line for line in long.out.splitlines() if line.startswith("the largest")]
         short = call("flow", self.TEXT, "-m", "induction", "--token", "-2").out
         assert long.out.partition(listed)[2] == short.partition(listed)[2]

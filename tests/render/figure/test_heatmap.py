@@ -12,10 +12,16 @@ from PIL import Image
 from attnviz.render import render
 from attnviz.render.figure.boxes import Page
 from attnviz.render.figure.colours import pixels
-from attnviz.render.figure.heatmap import colour_bar, heatmap_box
+from attnviz.render.figure.grid import plan_grid
+from attnviz.render.figure.heatmap import (
+    _texts_of_cells,
+    colour_bar,
+    heatmap_box,
+    plan_heatmap,
+)
 from attnviz.render.palette import diverging, sequential
-from attnviz.render.style import FigureStyle
-from attnviz.views.kinds import Grid, Scale, around_zero
+from attnviz.render.style import PLAIN, FigureStyle
+from attnviz.views.kinds import Grid, Heatmap, Scale, around_zero, indices
 from tests.render import samples
 from tests.render.figure.drawing import holds, image, square
 
@@ -113,3 +119,21 @@ def test_the_sentence_about_a_head_stands_below_unless_the_caption_says_it():
     for bare in (False, True):
         content, _ = render([said], ".svg", FigureStyle(bare=bare))
         assert (b">looks at the next token<" in content) == (not bare)
+
+
+def test_a_row_of_very_many_keys_is_no_hairline():
+    for n_row, least in ((1, 0.15), (20, 1.5)):
+        heatmap = Heatmap("", np.zeros((n_row, 3000)), indices("q", n_row), indices("k", 3000))
+        plan = plan_heatmap(heatmap, PLAIN, None)
+        assert plan.heatmap.values.shape == (n_row, 1000)
+        assert least <= plan.height < 2
+    grid = plan_grid(Grid("", ((heatmap,),), ("",), ("",)), PLAIN)
+    assert grid.panels[0].heatmap.values.shape[0] == 20
+    assert grid.panel[1] > 0.2 * grid.panel[0]
+
+
+def test_small_numbers_have_digits(generator):
+    for largest, text in ((0.5, "0.50"), (0.034, "0.034"), (0.0012, "0.0012"), (12.0, "12.0")):
+        heatmap = Heatmap("", np.array([[largest, 0.1 * largest]]), indices("q", 1),
+                          indices("k", 2))  # fmt: skip
+        assert _texts_of_cells(heatmap)[0][2] == text
