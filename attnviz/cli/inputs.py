@@ -8,13 +8,14 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnviz.cli.current import current, set_stopped
 from attnviz.cli.emit import talk
 from attnviz.cli.options import FileInput, LookOptions, TextInput
-from attnviz.cli.progress import progress
+from attnviz.cli.progress import estimating, in_words, progress
 from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, MAX_BYTES, read_file
@@ -370,7 +371,7 @@ def run_prepared(
                 hidden_states=hidden_states,
                 logits=logits,
                 fingerprint=fingerprint,
-                progress=bar,
+                progress=estimating(bar, partial(announce_time, prepared)),
                 recorder=recorder,
             )
     except Interrupted as interrupted:
@@ -387,6 +388,23 @@ def announce(plan: Plan, what: str) -> None:
 
     if plan.n_byte > LARGE:
         talk(f"{what}: this needs about {in_bytes(plan.n_byte)} of memory")
+
+
+def announce_time(prepared: Prepared, seconds: float) -> None:
+    """Say how long the run will take, of how much, and what it needs."""
+    from attnviz.memory import in_bytes
+
+    sites = prepared.plan.sites
+    n_head = max(site.n_head for site in sites)
+    n_token = max(len(tokens) for tokens in prepared.streams.values())
+    text = (
+        f"{n_head} heads × {n_token:,} tokens in {len(sites)} layers: about {in_words(seconds)}, "
+        f"{in_bytes(prepared.plan.n_byte)}"
+    )
+    if prepared.summaries is not None:
+        size = prepared.summaries.map_size
+        text += f"; weights are summarised, pooled to {size} × {size}"
+    talk(text)
 
 
 def as_shown(trace: Trace, show: LookOptions) -> Trace:

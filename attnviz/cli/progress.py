@@ -13,6 +13,12 @@ from attnviz.cli.quiet import QUIET
 
 PATIENCE = 1.0
 
+ENOUGH = 0.5
+"""Seconds of work from which it can be told how long the rest takes."""
+
+LONG = 4.0
+"""Seconds of work that are announced."""
+
 
 @contextlib.contextmanager
 def progress(
@@ -61,6 +67,40 @@ def progress(
             ended = True
         if bar is not None:
             bar.stop()
+
+
+def estimating(
+    update: Callable[[int, int], None] | None, say: Callable[[float], None]
+) -> Callable[[int, int], None]:
+    """Passes on to `update`, and once enough is done to tell, says how many seconds all of it will
+    take, if these are many."""
+    start = time.monotonic()
+    first: tuple[float, int] | None = None  # what comes before any step is done tells nothing
+    told = False
+
+    def updated(done: int, total: int) -> None:
+        nonlocal told, first
+        now = time.monotonic()
+        if first is None and done:
+            first = now, done
+        elif first is not None and not told and now - first[0] >= ENOUGH and done > first[1]:
+            told = True
+            seconds = now - start + (total - done) * (now - first[0]) / (done - first[1])
+            if seconds >= LONG:
+                say(seconds)
+        if update is not None:
+            update(done, total)
+
+    return updated
+
+
+def in_words(seconds: float) -> str:
+    """`40 s`, `2 min`, `1.5 h`: no more exact than an estimate is."""
+    if seconds < 55:
+        return f"{max(5, 5 * round(seconds / 5))} s" if seconds >= 10 else f"{seconds:.0f} s"
+    if seconds < 55 * 60:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def _bar(unit: str | None) -> Any:
