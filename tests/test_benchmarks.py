@@ -68,6 +68,7 @@ def test_a_row_says_whether_it_is_over_its_bound() -> None:
         (6410, "MB", "6.41 GB"),
         (136.4, "MB", "136 MB"),
         (1.25, "", "1.25"),
+        (2.3e-6, "", "2.3e-06"),
     ],
 )
 def test_amounts_have_three_digits(number: float, unit: str, text: str) -> None:

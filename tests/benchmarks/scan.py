@@ -23,7 +23,7 @@ import numpy as np
 from tests.benchmarks.pairs import minilm, need, process
 from tests.benchmarks.table import Row, run_alone
 
-BATCH, N_LINE = 32, 1_000
+BATCH, N_LINE = 32, 300
 
 
 def write_corpus(path: Path, folder: str, n_line: int) -> None:

@@ -67,12 +67,14 @@ def limit(what: str, ours: float, most: float, unit: str = "s") -> Row:
 
 
 def amount(number: float, unit: str) -> str:
-    """Three digits: 41.3 ms, 1.2 s, 6.41 GB."""
+    """Three digits: 41.3 ms, 1.21 s, 6.41 GB."""
     for smaller, larger, factor in (("ms", "s", 1000), ("MB", "GB", 1 / 1000)):
         if unit == larger and number < 1:
             return amount(number * factor, smaller)
         if unit == smaller and number >= 1000 and smaller == "MB":
             return amount(number * factor, larger)
+    if not unit and 0 < abs(number) < 0.01:
+        return f"{number:.1e}"
     digits = 0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2
     return f"{number:.{digits}f} {unit}".rstrip()
 
