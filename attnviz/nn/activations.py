@@ -24,7 +24,7 @@ Activation = Callable[..., Array]
 """`activation(x, out=array)`"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ActivationEntry(Entry):
     """An activation, and what it computes."""
 

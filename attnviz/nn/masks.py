@@ -37,7 +37,7 @@ SPARE_HATCHES: tuple[Hatch, ...] = ("gridded", "ringed", "starred")
 """Of entries that name none, in turn."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MaskEntry(Entry):
     """A rule, and how the cells that it masks are drawn."""
 

@@ -38,7 +38,7 @@ class Scheme(NamedTuple):
     """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SchemeEntry(Entry):
     """A position scheme, and where positions enter by it."""
 

@@ -39,7 +39,7 @@ def _per_width(d_k: int) -> float:
     return 1 / math.sqrt(d_k)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreEntry(Entry):
     """A scoring function and what it computes."""
 

@@ -28,7 +28,7 @@ ARRAY = "array"
 """The kind of a model that is not there, only weights in a plain file, and the block of these."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Record:
     """One attention: who asked whom, and the stages that were kept; the others are None."""
 
@@ -250,7 +250,7 @@ REPR_RECORDS, REPR_TOKENS = 4, 24
 """How many of each a trace's `repr` names."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """The record of one run of one model on one text."""
 

@@ -100,7 +100,7 @@ class _AllStatistics:
         return {name: x for reader in self._readers for name, x in reader.statistics().items()}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Summary:
     """Of the weights [n_head, n_q, n_k] of one record, of some heads or all."""
 

@@ -19,6 +19,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from typing import Any
 
 from tests.benchmarks.table import Missing, Row
 
-CACHE = Path(os.environ.get("ATTNVIZ_TEST_CACHE", Path(__file__).parents[2] / ".cache"))
+CACHE = Path(os.environ.get("ATTNVIZ_TEST_CACHE", Path(__file__).parents[2] / ".cache")).absolute()
 WATCH = """
 import os, sys, time
 start = time.perf_counter()
@@ -88,12 +89,20 @@ def _pair(pairs: Sequence[tuple[Cost, Cost]]) -> Pair:
 
 
 def process(command: Sequence[str], codes: Sequence[int] = (0,)) -> Callable[[], Cost]:
-    """A whole process that ends in one of these codes: seconds, and its largest resident memory."""
+    """A whole process that ends in one of these codes: seconds, and its largest resident memory.
+
+    It runs in the temporary folder: in ours, attnviz would read its defaults from pyproject.toml.
+    """
 
     def call() -> Cost:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         watched = [sys.executable, "-S", "-c", WATCH, *command]
-        done = subprocess.run(watched, capture_output=True, text=True, env=environment, check=False)
+        paths = [str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        done = subprocess.run(
+            watched, capture_output=True, text=True, env=environment, check=False,
+            cwd=tempfile.gettempdir(),
+        )  # fmt: skip
         if done.returncode not in codes:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         seconds, mb = map(float, done.stdout.split())

@@ -38,7 +38,7 @@ class Bins(NamedTuple):
         return np.asarray(space(self.low, self.high, N_BIN + 1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MetricEntry(Entry):
     """A function of a pattern, `(Pattern) -> Measure`: a mean over queries, so that blocks of rows
     can be measured one after another. Its null is the same of `pattern.null`.

@@ -36,7 +36,7 @@ STORED = {
 """What a table holds by metric, under the names that it has in a file."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HeadTable:
     """One row a head; every array [n_row], or with a further axis of quantiles."""
 

@@ -49,7 +49,7 @@ WRITTEN_NOTE = to_say("the target is what the model itself writes")
 SHIFTED_NOTE = to_say("the target is the text shifted by one token, as the model's class does it")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prepared:
     """What a model is about to read, and what will be recorded of it."""
 
