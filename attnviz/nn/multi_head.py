@@ -129,7 +129,7 @@ class MultiHeadAttention(NamedTuple):
         run = team.shared(lambda: _Run(self, x, context))
         run.project(x, context)
         team.alone(lambda: run.gather(context.cache))
-        attended = run.attended(context.share.rows)
+        attended = run.attended(context.share)
         if self.gate is not None:
             attended = self.gate(attended)
         y = self.output(merge_heads(attended))
@@ -322,13 +322,14 @@ class _Run:
         k, v = (self.attention.project(x, memory, self.k_pos, scratch) for x in ("k", "v"))
         return k, v
 
-    def attended(self, rows: slice) -> Array:
-        """The context [n_head, n_row, d_v] of some queries: of tiles that were read and forgotten,
-        where somebody reads them, else with the stages that are kept whole."""
+    def attended(self, share: Share) -> Array:
+        """The context [n_head, n_row, d_v] of a thread's queries: of tiles that were read and
+        forgotten, where somebody reads them, else with the stages that are kept whole."""
         if self.streamed is not None:
-            return self.streamed[..., rows, :]
+            return self.streamed[..., share.rows, :]
         assert self.tiled is not None
-        return self.tiled.rows(slice(*rows.indices(len(self.q_pos))[:2]))
+        rows = slice(*share.rows.indices(len(self.q_pos))[:2])
+        return self.tiled.rows_in_team(rows, share.team)
 
     def finish(self) -> None:
         """All rows are done."""

@@ -6,6 +6,7 @@ The same as `attention.attention`, and held equal to it by a test.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from attnviz.nn.heads import check_broadcast, repeat_heads
 from attnviz.nn.scores import Score, entry_of, scaled
 from attnviz.nn.softmax import hide, softmax_in_place
 from attnviz.nn.stages import MATRICES, DiscardStages, StageKeeper
-from attnviz.nn.threads import in_team, parts_of
+from attnviz.nn.threads import Team, in_team, parts_of
 from attnviz.nn.types import Array, Bool
 
 EVERY_CELL = np.array(True)
@@ -61,7 +62,7 @@ def tiled_attention(
     )
     n_q, n_k = whole.shape[-2:]
     n_part = parts_of(n_q, n_k * (q.size + whole.context.size))
-    in_team(n_part, lambda number, team: whole.rows(team.part(number, n_q)))
+    in_team(n_part, lambda number, team: whole.rows_in_team(team.part(number, n_q), team))
     whole.finish()
     return whole.context
 
@@ -111,6 +112,8 @@ class Tiled:
         # keys that no query of a tile sees are left out, where nobody asks for their scores
         self.skips = visible is not None and visible.ndim == 2 and not keep.wants("scores")
         self.skips = self.skips and self.splits_heads
+        ends = range(n_q, 0, -SKIPPING_ROWS)  # the last rows see most keys where a mask is causal
+        self.waiting = deque(slice(max(0, end - SKIPPING_ROWS), end) for end in ends)
         empty = {"logits": -np.inf, "weights": 0.0} if self.skips else {}
         self.kept = {
             stage: _filled(self.shape, self.dtype, empty.get(stage))
@@ -134,6 +137,20 @@ class Tiled:
         with np.errstate(invalid="ignore", over="ignore"):
             for tile in tiles:
                 self._tile(tile, self._reach(tile), spare)
+        return self.context[..., rows, :]
+
+    def rows_in_team(self, rows: slice, team: Team) -> Array:
+        """The same for a thread of a team. Where some rows see more keys than others, each takes
+        the next ones when it is free, and then waits until the rows of all are there."""
+        if team.n == 1 or not self.skips:
+            return self.rows(rows)
+        while self.waiting:
+            try:
+                some = self.waiting.popleft()
+            except IndexError:  # another thread was faster
+                break
+            self.rows(some)
+        team.alone(lambda: None)
         return self.context[..., rows, :]
 
     def finish(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
-from attnviz.nn import threads
+from attnviz.nn import threads, tiled
 from attnviz.nn.activations import relu
 from attnviz.nn.embedding import Embedding, Input
 from attnviz.nn.feed_forward import FeedForward
@@ -219,6 +219,7 @@ def test_rows_on_several_cores_are_the_same_rows(spec, monkeypatch):
 
     monkeypatch.setattr(threads, "ENOUGH", 0)
     monkeypatch.setattr(threads, "ROWS_OF_PART", 1)
+    monkeypatch.setattr(tiled, "SKIPPING_ROWS", 2)
     for stages in (STAGES, ("weights",)):
         whole = passed(1, stages)
         for n in (2, 5):
