@@ -152,6 +152,7 @@ def flow_of(
         last_layer: up to this layer of the last stack.
         absolute: the bare product of a rollout, also behind a causal mask.
     """
+    _check_whole(trace)
     notes = []
     if method == "contributions" and transformer is not None:
         from attnviz.analysis.contributions import contribution_mixes
@@ -172,6 +173,17 @@ def flow_of(
     if any(map(looks_causal, trace.records)):
         notes.append(TAKEN_FOR_CAUSAL)
     return TraceFlow(result, even, method, last_layer, tuple(notes))
+
+
+def _check_whole(trace: Trace) -> None:
+    """Raise AttnvizError for the trace of a long input, of which only summaries were kept."""
+    for record in trace:
+        if record.weights is None and record.summary is not None:
+            raise AttnvizError(
+                f"{record.id}: of this long input only a summary was kept; a flow multiplies all "
+                "weights of all layers",
+                "attnviz flow on the text itself computes them tile by tile",
+            )
 
 
 def rollout_mix(record: Record) -> Mix:

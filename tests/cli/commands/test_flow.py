@@ -188,6 +188,13 @@ class TestLong:
         short = call("flow", self.TEXT, "-m", "induction", "--token", "-2").out
         assert long.out.partition(listed)[2] == short.partition(listed)[2]
 
+    def test_a_trace_of_summaries_has_no_flow(self, call):
+        assert call("run", self.TEXT, "-m", "induction", "--memory", "1KB", "-o", "t.npz").code == 0
+        done = call("flow", "t.npz")
+        assert done.code == 2
+        assert "decoder.0.self: of this long input only a summary was kept" in done.err
+        assert "attnviz flow on the text itself" in done.err
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
