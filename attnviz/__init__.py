@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from attnviz.analysis.diagnose.diagnosis import Diagnosis
     from attnviz.errors import AttnvizError
     from attnviz.models import load_model
-    from attnviz.models.run.forward import run
     from attnviz.nn.attention import Attention, attend
     from attnviz.plotting import plot
+    from attnviz.running import run
     from attnviz.trace.file import load
     from attnviz.trace.record import Record, Trace
 
@@ -52,7 +52,7 @@ _HOMES = {
     "load": "attnviz.trace.file",
     "load_model": "attnviz.models",
     "plot": "attnviz.plotting",
-    "run": "attnviz.models.run.forward",
+    "run": "attnviz.running",
 }
 
 

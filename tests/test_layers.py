@@ -33,8 +33,10 @@ MAY_IMPORT = {
     "plotting": TRACE | {"attnviz.views", "attnviz.render"},
     "models": TRACE | {"attnviz.models"},
     "analysis": TRACE | {"attnviz.models", "attnviz.analysis"},
+    "running": TRACE | {"attnviz.models", "attnviz.analysis"},
     "views": TRACE | {"attnviz.analysis", "attnviz.views"},
-    "lessons": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "views", "lessons")},
+    "lessons": TRACE
+    | {f"attnviz.{part}" for part in ("models", "analysis", "running", "views", "lessons")},
     "render": NN | {"attnviz.tokens", "attnviz.views", "attnviz.render"},
     "scan": TRACE | {f"attnviz.{part}" for part in ("models", "analysis", "scan")},
     "cli": None,

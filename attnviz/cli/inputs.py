@@ -7,7 +7,6 @@ import stat
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from attnviz.tokens import Tokens
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
-    from attnviz.trace.spans import Zoom
     from attnviz.trace.summary import PlanSummaries, SummaryPlan
 
 LARGE = 1 << 30
@@ -237,31 +235,9 @@ def prepare_text(
 
 def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
     """What is kept of a record that would be too large, where nothing else is asked for."""
-    from attnviz.analysis.metrics.statistics import head_statistics
-    from attnviz.trace.summary import SummaryPlan
+    from attnviz.analysis import summaries
 
-    return SummaryPlan(statistics=head_statistics(streams))
-
-
-def plan_summary(zoom: Zoom) -> PlanSummaries:
-    """The same, with the weights of some rows and keys as they are."""
-
-    def plan(streams: Mapping[str, Tokens]) -> SummaryPlan:
-        usual = usual_summary(streams)
-        if not zoom:
-            return usual
-        return replace(
-            usual, block=lambda site: zoom.block(streams[site.queries], streams[site.keys])
-        )
-
-    return plan
-
-
-def check_zoom(prepared: Prepared, zoom: Zoom) -> None:
-    """Raise AttnvizError, before the work, for rows or keys that the text does not have."""
-    for site in prepared.plan.sites:
-        if prepared.select.covers(site):
-            zoom.block(prepared.streams[site.queries], prepared.streams[site.keys])
+    return summaries.usual_summary(streams)
 
 
 def check_known(model: Model, tokens: Tokens) -> None:

@@ -23,12 +23,13 @@ from attnviz.lessons.kit import (
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate
 from attnviz.models.model import Model
-from attnviz.models.run.forward import forward, run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.prepare import prepare
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.site import RecordId
 from attnviz.nn.transformer import Stack, attentions
 from attnviz.nn.types import Array
+from attnviz.running import run
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head
 from attnviz.views.kinds import Axis, Heatmap, Scale, Table, Text, Value

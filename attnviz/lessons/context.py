@@ -10,10 +10,10 @@ import numpy as np
 from attnviz.language import say
 from attnviz.lessons.kit import Claim, Lesson, Try, read_words
 from attnviz.models import PACKAGED
-from attnviz.models.run.forward import run
 from attnviz.models.sources.card import read_card
 from attnviz.nn.softmax import softmax
 from attnviz.nn.types import Array
+from attnviz.running import run
 from attnviz.tokens import label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import parse_selection

@@ -27,7 +27,7 @@ from attnviz.lessons.kit import (
 from attnviz.models import load_model
 from attnviz.models.edit.ablate import ablate, zero
 from attnviz.models.run.evaluator import Evaluator
-from attnviz.models.run.forward import forward, run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.prepare import prepare
 from attnviz.models.run.probe import make_probe
 from attnviz.nn.heads import merge_heads, split_heads
@@ -36,6 +36,7 @@ from attnviz.nn.seeded import normal
 from attnviz.nn.site import RecordId
 from attnviz.nn.transformer import attentions
 from attnviz.nn.types import Array
+from attnviz.running import run
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head

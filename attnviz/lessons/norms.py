@@ -11,10 +11,10 @@ from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.lessons.kit import Claim, Lesson, Try, check_size, prose
 from attnviz.models import load_model
-from attnviz.models.run.forward import run
 from attnviz.nn.norms import batch_norm, layer_norm, rms_norm
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
+from attnviz.running import run
 from attnviz.views.kinds import Curves, Grid, Heatmap, Table, Text, Value, indices
 
 TITLE = "Norms: which numbers share a mean?"

@@ -19,11 +19,11 @@ from attnviz.lessons.kit import (
     prose,
 )
 from attnviz.models import load_model
-from attnviz.models.run.forward import run
 from attnviz.models.run.inputs import read_text
 from attnviz.nn import positions
 from attnviz.nn.seeded import normal
 from attnviz.nn.types import Array
+from attnviz.running import run
 from attnviz.views.kinds import Curves, Heatmap, Scale, Table, indices
 
 TITLE = "Positions: how attention knows the order of words"

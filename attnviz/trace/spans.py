@@ -4,11 +4,13 @@ out what follows it."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.nn.site import Site
 from attnviz.nn.tile_readers import Block
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -120,6 +122,11 @@ class Zoom(NamedTuple):
             np.arange(len(queries)) if self.rows is None else self.rows.positions(queries),
             np.arange(len(keys)) if self.keys is None else self.keys.positions(keys),
         )
+
+    def check(self, sites: Iterable[Site], streams: Mapping[str, Tokens]) -> None:
+        """Raise AttnvizError for rows or keys that these attentions do not have."""
+        for site in sites:
+            self.block(streams[site.queries], streams[site.keys])
 
 
 def span_text(positions: Array) -> str:

@@ -14,10 +14,10 @@ from attnviz.analysis.contributions import (
 )
 from attnviz.analysis.flow import flow
 from attnviz.models import load_model
-from attnviz.models.run.forward import run
 from attnviz.nn.linear import Linear
 from attnviz.nn.norms import LayerNorm, RMSNorm, Scale
 from attnviz.nn.transformer import Sublayer, attentions
+from attnviz.running import run
 
 TEXT = "a saw saw the sawyer once"
 SPECS = {

@@ -15,12 +15,13 @@ from attnviz.analysis.decoding import (
     weights_as_written,
 )
 from attnviz.models import load_model
-from attnviz.models.run.forward import forward, run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.generate import can_cache, generate
 from attnviz.models.run.prepare import after_decoding, prepare_decoding
 from attnviz.nn.blocks import BlockPool
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.paged import PagedCache
+from attnviz.running import run
 from attnviz.trace.selection import parse_selection
 from attnviz.trace.summary import SummaryPlan
 from tests.conftest import GOLDEN

@@ -13,12 +13,12 @@ import pytest
 
 from attnviz.models import PACKAGED, load_model, packaged
 from attnviz.models.edit.ablate import ablate, zero
-from attnviz.models.run.forward import run
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import as_input, read_text
 from attnviz.nn.embedding import Input
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
+from attnviz.running import run
 from attnviz.trace.recorder import TraceRecorder
 from attnviz.trace.selection import Head
 from attnviz.views.models import figure_text

@@ -7,11 +7,12 @@ import pytest
 from attnviz.analysis.decoding import alignment_head
 from attnviz.analysis.informative import head_information
 from attnviz.models import load_model
-from attnviz.models.run.forward import forward, run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_target, read_text
 from attnviz.models.run.prepare import prepare_tokens
 from attnviz.nn.cache import ContiguousCache
+from attnviz.running import run
 from attnviz.trace.selection import Selection, parse_selection
 from attnviz.views.decoding import decoding_views
 from attnviz.views.kinds import Heatmap, Links, Table

@@ -100,7 +100,7 @@ def tokens(
     """
     from attnviz.analysis.encoding import embedded
     from attnviz.cli.inputs import check_known, read_input
-    from attnviz.models.run.forward import run
+    from attnviz.running import run
     from attnviz.views.encoding import token_views
 
     one_of("where", where, ("embedded", "output"))

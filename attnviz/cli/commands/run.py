@@ -15,9 +15,7 @@ from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
 from attnviz.cli.inputs import (
     as_shown,
-    check_zoom,
     first_head,
-    plan_summary,
     prepare_text,
     read_inputs,
     run_prepared,
@@ -86,6 +84,7 @@ def run(
         )
     inputs = read_inputs(text, texts.ids, only_texts=True)
     out.check(len(inputs))
+    from attnviz.analysis.summaries import plan_summary
     from attnviz.nn.stages import STAGES
 
     mask = None if mask_file is None else _mask(mask_file)
@@ -108,7 +107,7 @@ def run(
             summaries=plan_summary(zoomed.zoom),
         )
         if not show.words:
-            check_zoom(prepared, zoomed.zoom)
+            zoomed.zoom.check(filter(selection.covers, prepared.plan.sites), prepared.streams)
         trace = run_prepared(
             prepared, fingerprint=out.wants_data, may_stop=not (steps or mask_effect)
         )

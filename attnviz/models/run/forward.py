@@ -1,110 +1,25 @@
-"""A model's pass over what was prepared, with its record; and `attnviz.run`, from text to trace."""
+"""A model's pass over what was prepared, with its record."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from attnviz.errors import AttnvizError
 from attnviz.language import to_say
-from attnviz.models import load_model
 from attnviz.models.model import Model
 from attnviz.models.run.finite import is_finite, no_float_warnings
-from attnviz.models.run.inputs import Text
-from attnviz.models.run.prepare import Prepared, prepare
+from attnviz.models.run.prepare import Prepared
 from attnviz.models.run.work import Counted, Progress, count_work
-from attnviz.nn.masks import Mask
 from attnviz.nn.multi_head import Recorder
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ModelFacts, Trace, read_only
 from attnviz.trace.recorder import TraceRecorder
-from attnviz.trace.selection import Selection
 
 N_EXPECTED = 5
 """How many tokens are named for a masked one."""
-
-
-def run(
-    text: Text | None = None,
-    *,
-    pair: Text | None = None,
-    target: Text | None = None,
-    image: str | Path | Array | None = None,
-    model: str | PathLike[str] | Model | None = None,
-    stages: Sequence[str] = ("weights",),
-    select: Selection | None = None,
-    hidden_states: bool = False,
-    logits: bool = False,
-    mask: str | Mask | Array | None = None,
-    extrapolate: bool = False,
-    fingerprint: bool = True,
-    progress: Progress | None = None,
-    **changes: Any,
-) -> Trace:
-    """Run a model on a text or an image and record its attention.
-
-    Args:
-        text: a string, or token ids, which are taken as they are.
-        pair: a second text for models that read two; ids follow `text` as the second segment.
-        target: what the decoder of an encoder-decoder has so far; by default what the model
-            writes when it decodes greedily, or the text itself if it has no output.
-        image: instead of a text: a path, or an array [height, width(, channel)], of bytes or of
-            numbers from 0 to 1; or, prepared as a checkpoint wants it, [channel, height, width].
-        model: a name or path as for `-m`, or a loaded model; by default `tagger`.
-        stages: which stages to keep; the mask is kept with any of them.
-        select: keep only these layers.
-        hidden_states: keep the residual stream, as transformers' `output_hidden_states` has it:
-            before the first block and after each; the last is after the stack's final norm, if
-            it has one (a ViT's norm belongs to its output, and is in none of them). All are
-            [n_token, d_model]: an OPT's last too, which transformers gives as it is projected.
-        logits: compute the output, where the model has one.
-        mask: a name replaces the model's own mask: "causal+window:size=3"; a Mask, or a boolean
-            array [n_q, n_k] with True = visible, hides cells besides those that it hides.
-        extrapolate: read more tokens than the model was trained for, where its positions have a
-            value for any number of them; a note says so.
-        fingerprint: put the SHA-256 of the weights into the trace (reads the whole file).
-        progress: called as `progress(done, total)`, in about as many weights as are computed.
-        changes: fields of the stack, as in `load_model`.
-
-    Raises:
-        AttnvizError: an unknown model, a text the model cannot read, too little memory.
-        Interrupted: Ctrl-C, when some layers were finished; its `trace` holds them.
-    """
-    if isinstance(mask, str):
-        changes["mask"], mask = mask, None
-    if not isinstance(model, Model):
-        model = load_model(model, changes)
-    elif changes:
-        raise AttnvizError(
-            "changes are for models given by name: load_model(name, changes)", "give the name"
-        )
-    if extrapolate:
-        from attnviz.models.edit.extrapolate import extrapolate as without_limit
-
-        model = without_limit(model)
-    prepared = prepare(
-        model,
-        text,
-        pair=pair,
-        target=target,
-        image=image,
-        mask=mask,
-        stages=stages,
-        select=select,
-    )
-    return forward(
-        prepared,
-        hidden_states=hidden_states,
-        logits=logits,
-        fingerprint=fingerprint,
-        progress=progress,
-    )
 
 
 @no_float_warnings
@@ -117,7 +32,7 @@ def forward(
     progress: Progress | None = None,
     recorder: Recorder | None = None,
 ) -> Trace:
-    """One pass over what was prepared; for the arguments see `run`. With a recorder of the
+    """One pass over what was prepared; for the arguments see `attnviz.run`. With a recorder of the
     caller's own, the trace has no records."""
     model, source, stages = prepared.model, prepared.streams["source"], prepared.stages
     masked = _masked_positions(model, source)

@@ -8,9 +8,9 @@ import pytest
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.edit.override import CHANGES, hide, override
-from attnviz.models.run.forward import run
 from attnviz.nn.masks import parse
 from attnviz.nn.scores import SCORES
+from attnviz.running import run
 
 TEXT = "I saw a saw"
 

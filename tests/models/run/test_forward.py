@@ -10,9 +10,9 @@ import pytest
 
 import attnviz
 from attnviz.models import load_model
-from attnviz.models.run.forward import run
 from attnviz.models.run.inputs import read_text
 from attnviz.models.run.memory import plan_run
+from attnviz.running import run
 from tests.conftest import GOLDEN
 
 

@@ -9,7 +9,7 @@ import pytest
 from attnviz.errors import AttnvizError
 from attnviz.memory import parse_size
 from attnviz.models import load_model
-from attnviz.models.run.forward import forward, run
+from attnviz.models.run.forward import forward
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
 from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_run
@@ -17,6 +17,7 @@ from attnviz.models.run.prepare import prepare
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.weights import LazyWeight
+from attnviz.running import run
 from attnviz.trace.selection import parse_selection
 from attnviz.trace.summary import SummaryPlan
 from tests.conftest import GOLDEN

@@ -12,7 +12,7 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.models import PACKAGED, load_model
-from attnviz.models.run.forward import run
+from attnviz.running import run
 
 JUNK = [None, -1, 0, 1.5, "x", [], {}, True, [1], "none", 10**9]
 
