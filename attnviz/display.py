@@ -69,7 +69,10 @@ def trace_of(shown: Trace | Record | Attention) -> Trace:
     if isinstance(shown, Trace):
         return shown
     record = shown if isinstance(shown, Record) else _record(shown)
-    n_q, n_k = record.stage("weights").shape[-2:]
+    if record.weights is None and record.summary is not None:
+        n_q, n_k = record.summary.shape
+    else:
+        n_q, n_k = record.stage("weights").shape[-2:]
     streams = {record.queries: _indices(n_q), record.keys: _indices(n_k)}
     if len(streams) == 1 and n_q != n_k:
         streams = {"queries": _indices(n_q), "keys": _indices(n_k)}

@@ -26,6 +26,7 @@ def test_matrices_are_summarised_where_they_would_take_too_much():
         assert record.summary.total.sum() == pytest.approx(2 * 601, rel=1e-5)
         assert record.summary.statistics["value/sink_share"].shape == (2,)
     assert trace["L1.H1"].summary.heads == (0,)
+    assert trace["L1.H1"]._repr_mimebundle_(include=["text/html"])["text/html"]
     assert "looks" in trace.text(["L1.H1"]) or "spreads" in trace.text(["L1.H1"])
 
 

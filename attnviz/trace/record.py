@@ -112,7 +112,8 @@ class Record:
             raise AttnvizError(
                 f"{self.id}: {n_q} × {n_k} {name} a head were too large to be kept; there is "
                 "their summary",
-                "--rows 0-40 --keys 0-40 gives weights as they are, --memory 8GB keeps all",
+                "--rows 0-40 --keys 0-40 gives weights as they are, --memory 8GB keeps all; "
+                "rows=, keys=, memory= in Python",
             )
         if array is None:
             raise AttnvizError(

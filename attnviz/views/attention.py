@@ -163,7 +163,7 @@ def _with_summary(
         "weights as they are",
         head=example, rows=f"{max(0, n_q - ZOOM)}-", keys=f"{max(0, n_k - ZOOM)}-",
     )  # fmt: skip
-    lines = (Line(about, say("pooled"), "note"), Line(how, say("zoom"), "note"))
+    lines = (Line(about, say("pooled"), "note"), Line(how, say("zoom")))
     return header._replace(lines=(*header.lines, *lines))
 
 

@@ -168,6 +168,8 @@ class Heatmap(NamedTuple):
     """Whether it may be left out where it does not fit beside what stands before it."""
     small: bool = False
     """Whether colours say enough without numbers, where there are colours: an overview."""
+    is_relation: bool = True
+    """Whether the rows are tokens that look at those of the columns, if these are tokens at all."""
     details: tuple[tuple[str, Array], ...] = ()
     """Further numbers of each cell, [n_row, n_column], by name: for where one can point at it."""
     strongest: Strongest | None = None

@@ -69,7 +69,7 @@ def matrix_of(
         summary.head(head)
     if not zoom:
         return _pooled(record, summary, head, queries, keys)
-    return _block(record, summary, head, zoom.block(queries, keys), queries, keys)
+    return _block(record, summary, head, zoom, queries, keys)
 
 
 def strongest_links(trace: Trace, record: Record, head: int) -> Strongest | None:
@@ -163,14 +163,20 @@ def _pooled(record: Record, summary: Summary, head: int, queries: Tokens, keys: 
 
 
 def _block(
-    record: Record, summary: Summary, head: int, wanted: Block, queries: Tokens, keys: Tokens
+    record: Record, summary: Summary, head: int, zoom: Zoom, queries: Tokens, keys: Tokens
 ) -> Matrix:
-    """Cells of the block that was kept as it is."""
+    """Cells of the block that was kept as it is; all its rows or keys, where only the others are
+    asked for."""
     if summary.block is None or summary.rows is None or summary.keys is None:
         raise AttnvizError(
             f"{record.id}: of an input this long only a summary was kept, no weights as they are",
             "run the text itself with these --rows and --keys",
         )
+    block = zoom.block(queries, keys)
+    wanted = Block(
+        summary.rows if zoom.rows is None else block.rows,
+        summary.keys if zoom.keys is None else block.keys,
+    )
     for name, asked, kept in (
         ("rows", wanted.rows, summary.rows),
         ("keys", wanted.keys, summary.keys),

@@ -26,6 +26,9 @@ MOST_KEYS = 20
 MOST_HEADS = 12
 """Heads whose columns fit beside one another."""
 
+WHOLE_NAMES = 6
+"""Heads whose columns have room for `L10.H3`."""
+
 NAMED, LEAST = 3, 0.01
 """Keys that a sentence names, and the least weight of those after the first."""
 
@@ -59,7 +62,10 @@ def row_views(
         matrices = [matrix_of(trace, trace[head.id], head.number, stage, zoom)
                     for head, _ in members]  # fmt: skip
         queries, keys = (trace.streams[name] for name in streams)
-        columns = Axis(say("head"), tuple(name for _, name in members),
+        labels = [name for _, name in members]
+        if len(labels) > WHOLE_NAMES:  # the number of the head stands above
+            labels = [label.partition(".H")[0] for label in labels]
+        columns = Axis(say("head"), tuple(labels),
                        positions=tuple(head.number for head, _ in members))  # fmt: skip
         listed = _listed(matrices, columns, queries, stage, scale)
         if stage == "weights":
@@ -107,6 +113,7 @@ def _listed(
         reasons=first.reasons,
         notes=() if len(order) == len(values) else (_what_is_shown(values, order, stage),),
         pooling="mean",
+        is_relation=False,
         what=say("weights") if stage == "weights" else stage,
     )
 

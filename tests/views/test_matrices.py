@@ -101,6 +101,13 @@ def test_what_was_not_kept(traces, rows, keys, message):
     assert message in caught.value.message
 
 
+def test_the_other_axis_is_what_was_kept(traces):
+    found = matrix_of(*_of(traces[1]), zoom=zoom("8"))
+    assert len(found.columns) == 20
+    assert found.notes[0].startswith("shown: queries 8 of 0-52; keys 0-19 of 0-52, which hold ")
+    assert len(matrix_of(*_of(traces[1]), zoom=zoom(None, "3-7")).rows) == 7
+
+
 def test_stages_of_a_summary_say_that_it_is_one(traces):
     for stage in ("weights", "scores", "mask"):
         with pytest.raises(AttnvizError, match=r"53 × 53 .* there is their summary"):

@@ -9,6 +9,7 @@ import attnviz
 from attnviz.trace.selection import parse_selection
 from attnviz.trace.spans import Zoom, parse_span
 from attnviz.views.attention import attention_views
+from attnviz.views.figure import head_pictures
 from attnviz.views.kinds import Grid, Heatmap, Text
 
 TEXT = " ".join("abcdefghijklm"[i % 13] for i in range(29))
@@ -32,6 +33,10 @@ def test_the_strongest_keys_come_first_and_are_named(trace):
     shown = views(trace)
     (heatmap,) = of_kind(shown, Heatmap)
     assert not of_kind(shown, Grid)
+    assert not heatmap.is_relation
+    zoom = Zoom(parse_span("-1", "--rows"))
+    (picture,) = head_pictures(trace, parse_selection(["L1"]), zoom=zoom)
+    np.testing.assert_array_equal(picture.values, heatmap.values)
     weights = trace["encoder.1.self"].weights[:, -1]
     order = np.argsort(-weights.max(0), kind="stable")[:20]
     np.testing.assert_array_equal(heatmap.values, weights[:, order].T)

@@ -206,7 +206,8 @@ class _Page:
             "pooling": heatmap.pooling,
             "details": self._details(heatmap, block),
             "strongest": self._strongest(heatmap, block),
-            "relation": any(heatmap.rows.labels)
+            "relation": heatmap.is_relation
+            and any(heatmap.rows.labels)
             and any(heatmap.columns.labels)
             and heatmap.scale.kind == "sequential",
         }
