@@ -147,7 +147,7 @@ def _rows(model: Model, streams: Mapping[str, Sized]) -> int:
     for part in _parts(model.transformer):
         if isinstance(part, MultiHeadAttention):
             q, k, v, o = (part.query.weight, part.key.weight, part.value.weight, part.output.weight)
-            attended = max(attended, len(q) + len(k) + len(v) + 2 * o.shape[1])
+            attended = max(attended, len(q) + len(k) + len(v) + o.shape[1])
             width = max(width, len(o))
         elif isinstance(part, FeedForward):
             hidden = max(hidden, len(part.up.weight) * (1 if part.gate is None else 2))
@@ -168,10 +168,15 @@ def _is_biased(model: Model) -> bool:
 
 
 def _converted(model: Model) -> int:
-    """Bytes of the largest weight of a block that is converted when it is used."""
+    """Bytes of the weights of a block that are converted when they are used: the largest one, or
+    all of a feed-forward net, which uses its own several times."""
     stacks = (model.transformer.encoder, model.transformer.decoder)
-    lazy = [part for part in _parts(stacks) if isinstance(part, LazyWeight) and part.converts]
-    return max((part.size for part in lazy), default=0) * np.dtype(model.dtype).itemsize
+    together = (part for part in _parts(stacks) if isinstance(part, FeedForward | LazyWeight))
+    sizes = [
+        sum(w.size for w in _parts(each) if isinstance(w, LazyWeight) and w.converts)
+        for each in together
+    ]
+    return max(sizes, default=0) * np.dtype(model.dtype).itemsize
 
 
 def _parts(part: object) -> Iterator[object]:
