@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
+from attnviz.analysis.metrics import METRICS, Measure, MetricContext, Pattern
 from attnviz.analysis.metrics.statistics import head_statistics
 from attnviz.analysis.metrics.tokens import known_ids, punctuation_marks, special_tokens
 from attnviz.analysis.metrics.values import output_weights, value_norms
@@ -118,6 +118,7 @@ class _Measuring:
         self.measures: list[Measures] = []
         self._texts, self._outputs = texts, outputs
         self._contexts: dict[tuple[str, str, bytes], MetricContext] = {}
+        self._shared: dict[MetricContext, dict[str, Measure]] = {}
 
     def open(self, site: Site) -> StageKeeper:
         return _Attention(self, site)
@@ -128,7 +129,7 @@ class _Measuring:
         pattern = Pattern(context, weights, norms)
         shape = weights.shape[:2]
         own = [metric(pattern) for metric in METRICS.values()]
-        even = [metric(pattern.null) for metric in METRICS.values()]
+        even = self._nulls(context, pattern.null)
         self.measures.append(
             Measures(
                 values=_by_metric([measure.value for measure in own], shape),
@@ -136,6 +137,17 @@ class _Measuring:
                 rows=_by_metric([measure.rows for measure in own], shape),
             )
         )
+
+    def _nulls(self, context: MetricContext, null: Pattern) -> list[Measure]:
+        """Of every metric; layers under one mask share those that do not depend on the head."""
+        if context not in self._shared:
+            self._shared[context] = {
+                name: metric(context.even)
+                for name, metric in METRICS.items()
+                if not metric.null_by_head
+            }
+        shared = self._shared[context]
+        return [shared[name] if name in shared else METRICS[name](null) for name in METRICS]
 
     def _context(self, site: Site, visible: Bool) -> MetricContext:
         key = (site.queries, site.keys, visible.tobytes())
