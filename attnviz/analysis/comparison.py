@@ -21,6 +21,9 @@ from attnviz.nn.types import Array, brief
 from attnviz.registry import nearest
 from attnviz.trace.record import Record, Trace
 
+N_MATRIX = 4
+"""Matrices of each that is compared: scores, logits, weights, and what is made of them."""
+
 N_KEY = 10
 N_DRAW = 2000
 SEED = 0

@@ -145,10 +145,20 @@ def named_file(source: str | None) -> Path | None:
 
 
 def load_file(
-    file: Path, options: FileInput, mask: Mask | None = None, memory: int | None = None
+    file: Path,
+    options: FileInput,
+    mask: Mask | None = None,
+    memory: int | None = None,
+    summaries: PlanSummaries | None = None,
+    selection: Selection | None = None,
 ) -> Trace:
-    """A trace, or plain weights under a mask; of weights that take more than `memory` bytes a
-    summary. None for a command that needs the matrices themselves."""
+    """A trace, or plain weights under a mask.
+
+    Args:
+        memory: bytes that weights may take; of more, a summary of the selected heads is made. None
+            for a command that needs the matrices themselves.
+        summaries: what is kept then; by default what the views of `run` are made of.
+    """
     from attnviz.trace.arrays import NAN
     from attnviz.trace.file import load
 
@@ -161,7 +171,8 @@ def load_file(
         nan=None if options.nan is None else one_of("nan", options.nan, NAN),
         mask=mask,
         memory=memory,
-        summaries=usual_summary,
+        summaries=summaries or usual_summary,
+        select=selection,
     )
 
 
@@ -189,6 +200,7 @@ def record(
     mask: Array | None = None,
     memory: int | None = None,
     summaries: PlanSummaries | None = None,
+    times: int = 1,
     **how: Any,
 ) -> Trace:
     """Run a model on a text; `how` is for `run_prepared`.
@@ -197,11 +209,22 @@ def record(
         memory: bytes that the record may take; one that would take more is summarised. None for a
             command that needs the matrices themselves.
         summaries: what is kept then; by default what the views of `run` are made of.
+        times: how much memory the command takes in all, in such records: one of two sides is 2.
     """
     prepared = prepare_text(
         model, text, texts, stages, selection, mask=mask, memory=memory, summaries=summaries
     )
+    _check_times(prepared, times)
     return run_prepared(prepared, **how)
+
+
+def _check_times(prepared: Prepared, times: int) -> None:
+    """Raise AttnvizError, before the work, if so many records are more than there is memory for."""
+    from attnviz.models.run.memory import check_memory
+
+    if times > 1:
+        plan = prepared.plan
+        check_memory(plan._replace(n_byte=plan.n_byte * times))
 
 
 def prepare_text(
@@ -284,6 +307,7 @@ def record_source(
     *,
     memory: int | None = None,
     summaries: PlanSummaries | None = None,
+    times: int = 1,
     **how: Any,
 ) -> Trace:
     """Run a model on a text, or if it reads images on the file of one; for the arguments see
@@ -291,6 +315,7 @@ def record_source(
     prepared = prepare_source(
         model, source, texts, stages, selection, memory=memory, summaries=summaries
     )
+    _check_times(prepared, times)
     return run_prepared(prepared, **how)
 
 

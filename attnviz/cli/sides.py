@@ -26,6 +26,8 @@ G = TypeVar("G", FileInput, TextInput)
 OF_FILES = ("array", "batch", "tokens", "key-tokens", "nan")
 OF_TEXTS = ("model", "ids", "pair", "target")
 SELECT = "select"
+SIDES = 2
+"""Whose records are in memory together."""
 
 
 class Side(NamedTuple):
@@ -116,7 +118,9 @@ def _read(side: Side, stages: tuple[str, ...], stack: StackOptions, fingerprint:
     model = beyond(model, stack.extrapolate)
     if side.without.clauses:
         model = _without(model, side.without)
-    return record_source(model, text, texts, stages, side.select, fingerprint=fingerprint)
+    return record_source(
+        model, text, texts, stages, side.select, times=SIDES, fingerprint=fingerprint
+    )
 
 
 def _group(kind: type[G], options: Mapping[str, str]) -> G:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
@@ -223,6 +223,7 @@ def streamed_attention(
 
 def read_weights(
     part: Callable[[int, slice], Array],
+    heads: Sequence[int],
     inputs: Inputs,
     reader: TileReader,
     done: Callable[[], None] | None = None,
@@ -243,7 +244,7 @@ def read_weights(
         for queries, keys in strip:
             visible = inputs.mask.visible_part(inputs.q_pos, inputs.k_pos, queries, keys)
             rows = Rows(queries, keys, visible)
-            for head in range(inputs.n_head):
+            for head in heads:
                 own.read(Tile(head, rows, np.array(part(head, queries))))  # readers may write
             if done is not None:
                 done()

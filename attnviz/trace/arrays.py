@@ -28,6 +28,7 @@ from attnviz.registry import nearest
 from attnviz.tokens import Tokens
 from attnviz.trace.names import has_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
+from attnviz.trace.selection import Selection
 from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan
 
 MAX_SHAPES = 4
@@ -55,6 +56,7 @@ def trace_of_arrays(
     bits: Collection[str] = (),
     memory: int | None = None,
     summaries: PlanSummaries | None = None,
+    select: Selection | None = None,
 ) -> Trace:
     """The weights among the arrays of a file as a trace, or those that its q, k and v give; for
     the options see `attnviz.load`.
@@ -64,6 +66,7 @@ def trace_of_arrays(
         memory: bytes that the weights may take; of more, which may be in a map of the file, a
             summary is made, some rows at a time.
         summaries: makes the plan of the summaries.
+        select: of which heads summaries are made; by default all.
 
     Raises:
         AttnvizError: no array to take, or several; shapes or numbers of tokens that do not fit.
@@ -72,7 +75,10 @@ def trace_of_arrays(
         raise AttnvizError(f"nan: unknown value {nan!r}", nearest(str(nan), NAN))
     if array is None and not _usual(arrays) and has_projections(arrays):
         return _computed(
-            path, arrays, batch, tokens, key_tokens, mask, memory=memory, summaries=summaries
+            *(path, arrays, batch, tokens, key_tokens, mask),
+            memory=memory,
+            summaries=summaries,
+            select=select,
         )
     chosen = _chosen(path, arrays, array)
     layers = _layers(path, chosen, batch)
@@ -98,7 +104,9 @@ def trace_of_arrays(
         )
         numbers = partial(_numbers, is_bits=is_bits)
         if plan is not None:
-            records.append(_summarised(path, site, layer, numbers, nan, mask, plan))
+            if select is None or select.covers(site):
+                heads = range(len(layer)) if select is None else select.heads(site)
+                records.append(_summarised(path, site, layer, numbers, nan, mask, plan, heads))
             continue
         whole = numbers(layer)
         weights, seen = _split_nan(whole) if nan == "masked" else (whole, None)
@@ -116,6 +124,7 @@ def _summarised(
     nan: str | None,
     mask: Mask,
     plan: SummaryPlan,
+    heads: Sequence[int],
 ) -> Record:
     """A layer [n_head, n_q, n_k] that may be in a map of its file: what is made of it is read some
     rows at a time."""
@@ -126,7 +135,7 @@ def _summarised(
     site = replace(site, mask=hidden.names)
     no_values = np.zeros((n_head, n_k, 0), numbers(layer[:0]).dtype)
     inputs = Inputs(n_head, *places, hidden, no_values)
-    summariser = Summariser(plan, site, inputs, range(n_head))
+    summariser = Summariser(plan, site, inputs, heads)
 
     def rows(head: int, queries: slice) -> Array:
         weights = numbers(layer[head, queries])
@@ -135,7 +144,7 @@ def _summarised(
     try:
         if (seen := hidden.visible_part(*places, slice(0, 1), slice(0, n_k))) is not None:
             check_broadcast("mask", seen, (n_head, 1, n_k))
-        read_weights(rows, inputs, summariser.reader, lambda: forget(layer))
+        read_weights(rows, heads, inputs, summariser.reader, lambda: forget(layer))
     except AttnvizError as error:
         raise AttnvizError(f"{path}: {error.message}", error.hint) from error
     return Record.of(site, {}, summariser.summary())

@@ -26,6 +26,7 @@ from attnviz.tokens import Tokens
 from attnviz.trace.arrays import token_stream
 from attnviz.trace.projections import Axes, Projected, Reading, read_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
+from attnviz.trace.selection import Selection
 from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan
 
 N_MATRIX = 4
@@ -72,6 +73,7 @@ def trace_of_reading(
     *,
     memory: int | None = None,
     summaries: PlanSummaries | None = None,
+    select: Selection | None = None,
 ) -> Trace:
     """All stages of every attention of a file that was read.
 
@@ -79,6 +81,7 @@ def trace_of_reading(
         memory: bytes that the matrices may take; if they would take more, q, k, v and the context
             are kept, and of the weights a summary.
         summaries: makes the plan of the summaries.
+        select: of which heads summaries are made; by default all.
 
     Raises:
         AttnvizError: arrays that do not fit; more memory needed than there is.
@@ -95,7 +98,7 @@ def trace_of_reading(
     if memory is not None and summaries is not None and n_byte > memory:
         plan = summaries(streams)
         records = [
-            summarised(path, layer, how, *names, plan)
+            summarised(path, layer, how, *names, plan, select)
             for layer, names in zip(reading.layers, places, strict=True)
         ]
     else:
@@ -151,7 +154,13 @@ def scores_at(path: Path, layer: Projected, how: How, rows: Array) -> Array:
 
 
 def summarised(
-    path: Path, layer: Projected, how: How, queries: str, keys: str, plan: SummaryPlan
+    path: Path,
+    layer: Projected,
+    how: How,
+    queries: str,
+    keys: str,
+    plan: SummaryPlan,
+    select: Selection | None = None,
 ) -> Record:
     """One attention whose matrices would be too large: q, k, v, the context, and of the weights a
     summary, made in one pass."""
@@ -161,7 +170,8 @@ def summarised(
             floating(arguments.numbers(n, x)) for n, x in zip("qkv", layer[1:4], strict=True)
         )
         inputs = Inputs(len(q), ready.q_pos, ready.k_pos, ready.mask, v)
-        summariser = Summariser(plan, ready.site, inputs, range(len(q)))
+        heads = (select or Selection()).heads(ready.site)
+        summariser = Summariser(plan, ready.site, inputs, heads)
         with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity show in the result
             context = streamed_attention(
                 q, k, v,

@@ -18,6 +18,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
+from attnviz.trace.selection import Selection
 from attnviz.trace.summary import PlanSummaries
 from attnviz.trace.summary_file import check_summary, summary_arrays, summary_in, summary_out
 
@@ -47,6 +48,7 @@ def load(
     mask: Mask | Array | None = None,
     memory: int | None = None,
     summaries: PlanSummaries | None = None,
+    select: Selection | None = None,
 ) -> Trace:
     """Read a trace that `Trace.save` wrote, or a plain file of attention weights; of a file of
     queries, keys and values the weights are computed.
@@ -66,6 +68,7 @@ def load(
             True = visible, 0 and 1, or 0 and -inf.
         memory: of plain arrays, bytes that the weights may take; of more only a summary is made.
         summaries: makes the plan of the summaries.
+        select: of which heads summaries are made.
 
     Raises:
         AttnvizError: a file that cannot be read, shapes or numbers of tokens that do not fit.
@@ -87,6 +90,7 @@ def load(
             bits=bits,
             memory=memory,
             summaries=summaries,
+            select=select,
         )
     if any(option is not None for option in (array, batch, tokens, key_tokens, nan, mask)):
         raise AttnvizError(

@@ -143,7 +143,8 @@ def test_the_strongest_cell_is_found_in_tiles(seed):
     inputs = Inputs(n_head, *places, custom(visible), np.zeros((n_head, n_k, 0)))
     reader = StrongestCells(range(n_head), *special)
     tile = TileSize(2 * n_k, 1, 2)
-    read_weights(lambda head, queries: weights[head, queries], inputs, reader, tile=tile)
+    part = lambda head, queries: weights[head, queries]  # noqa: E731
+    read_weights(part, range(n_head), inputs, reader, tile=tile)
     found = reader.statistics()
     for head in range(n_head):
         place = found["cell/query"][head], found["cell/key"][head]

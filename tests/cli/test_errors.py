@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from attnviz.models import load_model
+from attnviz.models.run.memory import plan_run
 from tests.conftest import GOLDEN
 
 BAD = [
@@ -150,6 +152,21 @@ def test_more_memory_than_there_is(call, monkeypatch):
     assert done.code == 2
     assert "of memory" in done.err
     assert "-s L0" in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("compare", "dot", "scaled_dot", "--text"), ("diff", "--with", "seed=1")],
+)
+def test_what_a_command_takes_in_all_is_checked_before_the_work(call, monkeypatch, command):
+    text = "a b c d e f g " * 20
+    plan = "attnviz.models.run.memory.available_memory"
+    n_byte = plan_run(load_model("random"), {"source": range(140)}, ("weights",)).n_byte
+    monkeypatch.setattr(plan, lambda: int(1.4 * n_byte))
+    assert call("run", text, "-m", "random", "--top", "0").code == 0
+    done = call(*command, text, "-m", "random")
+    assert done.code == 2
+    assert "of memory" in done.err
 
 
 def test_memory_is_announced(call, monkeypatch):

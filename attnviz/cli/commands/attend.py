@@ -12,8 +12,8 @@ import typer
 from attnviz.cli.command import Command
 from attnviz.cli.emit import emit, trace_report
 from attnviz.cli.figure_options import FigureOptions
-from attnviz.cli.inputs import as_shown, first_head, token_words, usual_summary
-from attnviz.cli.options import LongInputs, LookOptions, Stats, group
+from attnviz.cli.inputs import as_shown, first_head, token_words
+from attnviz.cli.options import LongInputs, LookOptions, Stats, Zoomed, group
 from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attnviz.trace.attended import How
     from attnviz.trace.projections import Reading
     from attnviz.trace.record import Trace
+    from attnviz.trace.spans import Zoom
     from attnviz.views.kinds import View
 
 ORDER = 115
@@ -160,6 +161,7 @@ def attend(
     look: AttendLook,
     attention: AttentionOptions,
     arrays: ArrayOptions,
+    zoomed: Zoomed,
     long: LongInputs,
     out: FigureOptions,
     file: Annotated[
@@ -179,6 +181,7 @@ def attend(
     attnviz attend qkv.npz --causal -s L0.H1 --steps
     attnviz attend qkv.npz --layout bnhd -o trace.npz
     """
+    from attnviz.analysis.summaries import plan_summary
     from attnviz.trace.attended import trace_of_reading
     from attnviz.trace.projections import Axes, read_arrays, read_projections
 
@@ -190,11 +193,14 @@ def attend(
     reading = read_projections(file, content, axes, queries=queries, keys=keys)
     how = attention.how(content)
     trace = trace_of_reading(
-        file, reading, how, queries, keys, memory=long.budget, summaries=usual_summary
+        *(file, reading, how, queries, keys),
+        memory=long.budget,
+        summaries=plan_summary(zoomed.zoom),
+        select=look.selection,
     )
     trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), look)
     found, compared = _compared(file, trace, reading, how)
-    views, drawn = _views(trace, look, out, attention.scale, steps)
+    views, drawn = _views(trace, look, zoomed.zoom, out, attention.scale, steps)
     report = trace_report(trace, [*views, *compared], drawn)
     matches = [match.manifest() for match in found]
     manifest = {**report.manifest, **({"compared": matches} if matches else {})}
@@ -204,7 +210,12 @@ def attend(
 
 
 def _views(
-    trace: Trace, look: AttendLook, out: FigureOptions, scale: str | None, steps: bool
+    trace: Trace,
+    look: AttendLook,
+    zoom: Zoom,
+    out: FigureOptions,
+    scale: str | None,
+    steps: bool,
 ) -> tuple[Sequence[View], Sequence[View]]:
     """What is shown, and what is drawn as a figure."""
     from attnviz.views.attention import SCALES, attention_views
@@ -216,7 +227,7 @@ def _views(
         walk = step_views(trace, *first_head(trace, look.selection))
         return walk, pictures(walk)
     by: Any = scale if scale in SCALES else "auto"
-    drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by)
+    drawn = () if out.plot is None else head_pictures(trace, look.selection, look.stage, by, zoom)
     views = attention_views(
         trace,
         look.selection,
@@ -225,6 +236,7 @@ def _views(
         by=by,
         stats=look.stats,
         every_head=out.has_page,
+        zoom=zoom,
     )
     return views, drawn
 

@@ -50,7 +50,7 @@ def compare(
     names, text = _names_and_text(names, text)
     if len(names) < 2:
         raise AttnvizError("there is nothing to compare", "name two or more")
-    from attnviz.analysis.comparison import are_scores
+    from attnviz.analysis.comparison import N_MATRIX, are_scores
     from attnviz.analysis.comparison import compare as compare_names
     from attnviz.cli.inputs import first_head, read_inputs, record
     from attnviz.views.comparison import comparison_views, sharpness_views
@@ -61,7 +61,10 @@ def compare(
     model = load(stack)
     selection = selected.selection
     stages = ("q", "k", "v", "weights")
-    trace = record(model, content, TextInput(), stages, selection, fingerprint=out.wants_data)
+    times = 1 + N_MATRIX * len(names)
+    trace = record(
+        model, content, TextInput(), stages, selection, times=times, fingerprint=out.wants_data
+    )
     chosen, head = first_head(trace, selection)
     result = compare_names(chosen, names, _widths(widths))
     views = comparison_views(trace, chosen, head, result.variants, with_scores=result.of_scores)

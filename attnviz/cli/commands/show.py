@@ -45,12 +45,14 @@ def show(
     attnviz show weights.npy --tokens "I saw a saw" -o weights.png
     attnviz show weights.npy --mask causal
     """
+    from attnviz.analysis.summaries import plan_summary
     from attnviz.cli.masks import mask_of
     from attnviz.views.attention import SCALES, attention_views
     from attnviz.views.figure import head_pictures
 
     rules = None if mask is None else mask_of(mask)
-    trace = as_shown(load_file(file, plain, rules, long.budget), look)
+    kept = plan_summary(zoomed.zoom)
+    trace = as_shown(load_file(file, plain, rules, long.budget, kept, look.selection), look)
     by: Any = one_of("scale", look.scale, SCALES)
     views = attention_views(
         trace,

@@ -143,3 +143,21 @@ def test_show_computes_what_it_cannot_draw(call, qkv):
     assert "attnviz attend" in json.loads(done.out)["model"]["notes"][0]
     arrays = json.loads(done.out)["arrays"]
     assert arrays == json.loads(call("attend", "qkv.npz", "--json").out)["arrays"]
+
+
+@pytest.mark.parametrize("options", [("--causal",), ("--mask", "none")])
+def test_beyond_the_budget_the_verdict_is_the_same(call, tmp_path, generator, options):
+    q, k, v = (generator.normal(size=(2, 83, 5)).astype(np.float32) for _ in range(3))
+    out = attnviz.attend(q, k, v, causal=True).context
+    np.savez(tmp_path / "long.npz", q=q, k=k, v=v, out=out)
+    whole, long = (
+        call("attend", "long.npz", "--json", "--memory", memory, *options)
+        for memory in ("1GB", "100KB")
+    )
+    assert (long.code, whole.code) == (int("none" in options),) * 2
+    found, right = (json.loads(each.out) for each in (long, whole))
+    assert "array.0.self/weights" not in found["arrays"]
+    for mine, theirs in zip(found["compared"], right["compared"], strict=True):
+        assert mine["matches"] == theirs["matches"]
+        assert mine["allowed"] == pytest.approx(theirs["allowed"])
+        assert mine["largest"] == pytest.approx(theirs["largest"], abs=1e-5)

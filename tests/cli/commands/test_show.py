@@ -125,3 +125,15 @@ def test_a_trace_has_its_own_masks(call):
     done = call("show", "trace.npz", "--mask", "causal")
     assert done.code == 2
     assert "it has its own tokens, axes and masks" in done.err
+
+
+def test_weights_beyond_the_budget_are_summarised(call, tmp_path, generator):
+    raw = generator.random((2, 3, 97, 101), np.float32)
+    weights = raw / raw.sum(-1, keepdims=True)
+    np.save(tmp_path / "long.npy", weights)
+    out = call("show", "long.npy", "-s", "L1.H2", "--memory", "50KB").out
+    assert "97 × 101" in out
+    zoomed = ("-s", "L1.H2", "--rows", "3,-1", "--keys", "0-4", "--json")
+    content = json.loads(call("show", "long.npy", "--memory", "50KB", *zoomed).out)
+    block = np.array(content["arrays"]["array.1.cross/summary/block"])
+    np.testing.assert_allclose(block, weights[1, 2:, [3, 96], :5].swapaxes(0, 1), atol=1e-6)
