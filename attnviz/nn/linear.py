@@ -26,8 +26,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None, out: Array | None
     than several small ones. A very large one is shared by all cores.
     """
     if x.ndim > 2:
-        room = None if out is None else out.reshape(-1, len(weight))
-        return linear(x.reshape(-1, x.shape[-1]), weight, bias, room).reshape(*x.shape[:-1], -1)
+        y = linear(x.reshape(-1, x.shape[-1]), weight, bias).reshape(*x.shape[:-1], -1)
+        if out is None:
+            return y
+        out[...] = y
+        return out
     n_part = parts_of(len(weight), weight.size * max(len(x), FEWEST))
     if n_part > 1:
         y = _by_columns(x, weight, n_part, out)

@@ -28,10 +28,11 @@ def test_it_is_x_times_the_transpose_plus_the_bias(n, biased, generator):
 @pytest.mark.parametrize("n", [3, FEW + 1])
 def test_leading_axes_are_more_tokens(n, generator):
     x, weight = generator.normal(size=(2, 3, n, D_IN)), generator.normal(size=(D_OUT, D_IN))
-    bias, room = generator.normal(size=D_OUT), np.empty((2, 3, n, D_OUT))
-    for out in (None, room):
+    bias, room = generator.normal(size=D_OUT), np.full((2, 3, n + 2, D_OUT), np.nan)
+    for out in (None, room[..., 1:-1, :], room[..., :n, :]):
         y = linear(x, weight, bias, out)
         assert y.shape == (2, 3, n, D_OUT)
+        assert out is None or np.shares_memory(y, room)
         np.testing.assert_allclose(y[1, 2], linear(x[1, 2], weight, bias), atol=1e-12)
 
 

@@ -202,11 +202,14 @@ STACKS = (
 )
 
 
+@pytest.mark.parametrize("is_batch", [False, True])
 @pytest.mark.parametrize("spec", STACKS)
-def test_rows_on_several_cores_are_the_same_rows(spec, monkeypatch):
+def test_rows_on_several_cores_are_the_same_rows(spec, is_batch, monkeypatch):
     """Every stage and hidden state, also where a core has one row."""
     transformer = load_model(f"random:layers=3,{spec}").transformer
-    source, target = Input(np.arange(7)), Input(np.arange(3, 8))
+    source, target = (Input(ids) for ids in (np.arange(7), np.arange(3, 8)))
+    if is_batch:
+        source, target = (Input(np.stack([x.ids, x.ids + 1])) for x in (source, target))
     second = (target,) if transformer.encoder and transformer.decoder else ()
 
     def passed(n, stages):
