@@ -12,12 +12,16 @@ import numpy as np
 
 from attnviz.nn.softmax import softmax
 from attnviz.render.html import render
-from attnviz.views.kinds import Axis, Grid, Heatmap
+from attnviz.trace.summary import MAP_SIZE, N_LINK
+from attnviz.views.kinds import Axis, Grid, Heatmap, Strongest
+from attnviz.views.pooling import pool_axis
 from tests.benchmarks.pairs import need
 from tests.benchmarks.table import Missing, Row, limit, run_alone
 
 SIZES = ((144, 128),)
 """Heads, and tokens of each."""
+SUMMARISED = 1024
+"""Of more tokens, pages have maps of groups and the strongest links."""
 FRAMES = """async (view) => {
     document.querySelector(`.explorer [data-value="${view}"]`).click();
     const canvas = document.querySelector('.explorer .panel canvas');
@@ -44,8 +48,20 @@ def page_of(n_head: int, n_token: int) -> bytes:
     """Heads as sharp as those of trained models."""
     random = np.random.default_rng(0)
     axis = Axis("query", tuple(f"token{i}" for i in range(n_token)))
+    shown, strongest = axis, None
+    if n_token > SUMMARISED:
+        shown = pool_axis(axis, n_token // MAP_SIZE)
+        keys = random.integers(0, n_token, (n_token, N_LINK))
+        strongest = Strongest(random.random(keys.shape), keys, axis, axis)
+    n = len(shown)
     panels = tuple(
-        Heatmap(f"H{i}", softmax(1.5 * random.standard_normal((n_token, n_token))), axis, axis)
+        Heatmap(
+            f"H{i}",
+            softmax(1.5 * random.standard_normal((n, n))),
+            shown,
+            shown,
+            strongest=strongest and strongest._replace(weights=random.random(keys.shape)),
+        )
         for i in range(n_head)
     )
     grid = Grid("heads", (panels,), ("L0",), tuple(f"H{i}" for i in range(n_head)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ from attnviz.views.pooling import pool, steps_within
 MAX_SIDE = 1024
 """Rows or columns of a matrix that are kept; of more, neighbours are put together."""
 MAX_CELLS = 10_000_000
+MAX_MAP_CELLS, SMALLEST_MAP = 1_500_000, 64
+"""Of all maps of long texts together, and on a side: finer ones are put together."""
 MAX_LINKS = 1_500_000
 """Numbers of strongest links: of more, the weaker ones of each query are left out."""
 BYTES_PER_CELL = 2.0
@@ -55,7 +58,9 @@ def describe(views: Sequence[View]) -> Described:
     Raises:
         AttnvizError: there are more numbers than a page should hold.
     """
-    pooled = [_pooled(view) for view in views]
+    n_map = sum(heatmap.strongest is not None for view in views for heatmap in heatmaps(view))
+    finest = max(SMALLEST_MAP, math.isqrt(MAX_MAP_CELLS // max(1, n_map)))
+    pooled = [_pooled(view, finest) for view in views]
     shown = [heatmap for view in pooled for heatmap in heatmaps(view)]
     cells = sum(heatmap.values.size for heatmap in shown)
     if cells > MAX_CELLS:
@@ -311,12 +316,13 @@ def _finite(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _pooled(view: View) -> View:
+def _pooled(view: View, finest: int) -> View:
     if isinstance(view, Heatmap):
-        return pool(view, *steps_within(view.values.shape, MAX_SIDE))
+        most = MAX_SIDE if view.strongest is None else min(finest, MAX_SIDE)
+        return pool(view, *steps_within(view.values.shape, most))
     if isinstance(view, Grid):
         panels = tuple(
-            tuple(None if panel is None else _pooled(panel) for panel in line)
+            tuple(None if panel is None else _pooled(panel, finest) for panel in line)
             for line in view.panels
         )
         return view._replace(panels=panels)  # type: ignore[arg-type]

@@ -94,3 +94,16 @@ def test_a_large_page_has_fewer_links_or_none(decoder, monkeypatch):
         assert any("strongest links are left out" in line for line in described.about) == (most < n)
         sizes.append(len(render(views)[0]))
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_many_fine_maps_are_put_together(decoder, monkeypatch):
+    views, _ = decoder
+    monkeypatch.setattr(page_data, "SMALLEST_MAP", 3)
+    n_map = sum(heatmap.strongest is not None for v in views for heatmap in page_data.heatmaps(v))
+    for side in (11, 5):
+        monkeypatch.setattr(page_data, "MAX_MAP_CELLS", n_map * side**2)
+        described = page_data.describe(views)
+        panel = described.grids[0]["panels"][0][0]
+        assert len(described.axes[panel["rows"]]["indices"]) == {11: 11, 5: 4}[side]
+        step = {11: 64, 5: 192}[side]
+        assert any(f"each cell: {step} × {step} of 701 × 701" in note for note in panel["notes"])
