@@ -15,12 +15,14 @@ from attnviz.analysis.distributions import (
 )
 from attnviz.analysis.metrics.table import HeadTable
 from attnviz.analysis.visibility import visible_cells
+from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
 from attnviz.nn.tile_readers import Block
 from attnviz.nn.types import Array, Bool, brief
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
+from attnviz.trace.summary import Summary
 
 
 class Group(NamedTuple):
@@ -119,10 +121,22 @@ def sampled_rows(
 
     def block(site: Site) -> Block:
         n_q, n_k = len(streams[site.queries]), len(streams[site.keys])
-        rows = np.linspace(0, n_q - 1, min(n, n_q)).round().astype(np.int64)
-        return Block(rows, np.arange(n_k))
+        return Block(_spaced(n_q, min(n, n_q)), np.arange(n_k))
 
     return block
+
+
+def _spaced(n_q: int, n: int) -> Array:
+    """n queries of n_q, evenly spaced, [n]."""
+    return np.asarray(np.linspace(0, n_q - 1, n).round().astype(np.int64))
+
+
+def _is_sample(summary: Summary) -> bool:
+    """Whether what is kept as it is are evenly spaced queries with all their keys."""
+    if summary.rows is None or summary.keys is None:
+        return False
+    spaced = _spaced(summary.shape[0], len(summary.rows))
+    return len(summary.keys) == summary.shape[1] and np.array_equal(summary.rows, spaced)
 
 
 def _choosing(record: Record, head: int) -> Bool:
@@ -140,7 +154,12 @@ def _choosing(record: Record, head: int) -> Bool:
 def _rows_of(record: Record, head: int) -> Array:
     """The weights of a head, or a sample of its rows; NaN if they are no distributions."""
     summary = record.summary
-    if record.weights is None and summary is not None and summary.block is not None:
+    if record.weights is None and summary is not None:
+        if summary.block is None or not _is_sample(summary):
+            raise AttnvizError(
+                "--similarity compares weights, and there is only what was measured of them",
+                "give the text: attnviz heads TEXT --similarity",
+            )
         weights = summary.block[summary.heads.index(head)]
     else:
         weights = record.stage("weights")[head]

@@ -63,17 +63,12 @@ def measure_heads(
         if progress is not None:
             progress(done, len(records))
         selected = list(selection.heads(record))
-        parts.append(
-            measured_before(record, selected, entries)
-            if record.weights is None and record.summary is not None
-            else measure_record(
-                record,
-                selected,
-                contexts.of(record, selected),
-                entries,
-                (outputs or {}).get(record.id),
-            )
-        )
+        if record.weights is None and record.summary is not None:
+            contexts.facts(record)
+            parts.append(measured_before(record, selected, entries))
+        else:
+            context, output = contexts.of(record, selected), (outputs or {}).get(record.id)
+            parts.append(measure_record(record, selected, context, entries, output))
         ids += [record.id] * len(selected)
         heads += selected
 
@@ -117,10 +112,15 @@ class Contexts:
         self._made.append((record.queries, record.keys, context))
         return context
 
-    def _context(self, record: Record, visible: Bool) -> MetricContext:
+    def facts(self, record: Record) -> KeyFacts:
+        """What is known of its keys."""
         facts = key_facts(self._trace.streams[record.keys], self._trace.model.is_array)
         if facts.ids is None:
             self.notes[PLANE] = None
+        return facts
+
+    def _context(self, record: Record, visible: Bool) -> MetricContext:
+        facts = self.facts(record)
         n_q, n_k = visible.shape[-2:]
         in_row = record.queries == record.keys and facts.ids is not None
         return MetricContext(visible, n_k - n_q if in_row else None, *facts)

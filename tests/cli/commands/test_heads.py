@@ -403,3 +403,8 @@ def test_heads_of_a_long_text_are_compared_over_a_sample(call, monkeypatch):
     monkeypatch.setattr("attnviz.analysis.similarity.SAMPLE_CELLS", 6 * 144 * 11)
     found = call("heads", LONG, *SMALL, "--similarity", "--memory", "0.1MB")
     assert "of 11 of the 144 queries, evenly spaced" in " ".join(found.out.split())
+    call("run", LONG, *SMALL, "--memory", "0.1MB", "-o", "t.npz")
+    refused = call("heads", "t.npz", "--similarity")
+    assert refused.code == 2
+    assert "give the text" in refused.err
+    assert "duplicate" in call("heads", "t.npz").out
