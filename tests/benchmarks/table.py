@@ -46,7 +46,7 @@ class Row:
         if self.ours is None:
             return (self.what, f"not measured: {self.note}")
         theirs = "" if self.theirs is None else f"{amount(self.theirs, self.unit)} {self.than}"
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        ratio = "" if self.ratio is None else f"{self.ratio:.{2 if self.ratio >= 0.1 else 3}f}"
         bound = "" if self.bound is None else f"{self.bound:g}"
         verdict = "" if not bound else "over" if self.over else "ok"
         return (self.what, amount(self.ours, self.unit), theirs, ratio, bound, verdict)
