@@ -213,7 +213,9 @@ LONG = [How(), How(mask=masks.parse("causal")), How(softcap=3.0, score="gaussian
         How(mask=masks.parse("causal+window:size=3"), alignment="upper_left", scale=0.7)]  # fmt: skip
 
 
-@pytest.mark.parametrize("how", LONG, ids=str)
+@pytest.mark.parametrize(
+    "how", LONG, ids=["plain", "causal", "capped gaussian", "window upper left"]
+)
 @pytest.mark.parametrize("beside", ["", "mask", "bias", "sinks"])
 def test_what_exceeds_the_budget_is_summarised_with_the_same_numbers(qkv, generator, how, beside):
     n_k = 11
