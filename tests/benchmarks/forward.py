@@ -100,7 +100,7 @@ def products_side(path: str) -> Pass:
 
     import attnviz
     from attnviz.nn.feed_forward import FeedForward
-    from attnviz.nn.threads import in_team
+    from attnviz.nn.threads import in_team, n_worker
     from attnviz.nn.transformer import attentions
 
     model = attnviz.load_model(path)
@@ -124,7 +124,7 @@ def products_side(path: str) -> Pass:
     x = {len(w): np.ones((SIZES[-1], len(w)), np.float32) for w in layers[0][1]}
 
     def run(n: int) -> object:
-        n_part = 2 if n >= 32 else 1
+        n_part = n_worker() if n >= 32 else 1
         return in_team(n_part, lambda number, team: rows(n // n_part, n))
 
     return run

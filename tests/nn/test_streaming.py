@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -213,6 +214,26 @@ def test_float32_is_exact_to_a_millionth(long_call):
         wanted = strongest(weights[head, query].astype(np.float32), 3)
         np.testing.assert_allclose(weights[head, query][keys[keys >= 0]],
                                    weights[head, query][wanted][: (keys >= 0).sum()], rtol=1e-5)  # fmt: skip
+
+
+class FarBias(NamedTuple):
+    """Beyond what exp can hold in float32, for every other distance."""
+
+    size: float
+
+    def of_distances(self, distances):
+        return np.where(distances % 2, self.size, -self.size)[None]
+
+    def __call__(self, q_pos, k_pos):
+        return self.of_distances(k_pos - q_pos[:, None])
+
+
+@pytest.mark.parametrize("size", [200.0, -200.0])
+def test_a_large_bias_neither_overflows_nor_vanishes(long_call, size):
+    q, k, v, options, mask, _, *positions = long_call
+    call = q[:, :101], k[:, :101], v[:, :101], options, mask, FarBias(size), *(p[:101] for p in positions)  # fmt: skip
+    _, context, _ = dense(tuple(x.astype(np.float64) for x in call[:3]) + call[3:])
+    np.testing.assert_allclose(streamed(call).context, context, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_thread", [1, 2, 5])
