@@ -404,7 +404,9 @@ def announce_time(prepared: Prepared, seconds: float) -> None:
     )
     if prepared.summaries is not None:
         size = prepared.summaries.map_size
-        text += f"; weights are summarised, pooled to {size} × {size}"
+        text += "; weights are summarised"
+        if size is not None and size > 1:
+            text += f", pooled to {size} × {size}"
     talk(text)
 
 

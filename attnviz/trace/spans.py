@@ -94,10 +94,16 @@ def parse_span(text: str, option: str) -> Span:
     Raises:
         AttnvizError: it is empty, or no list of positions and names.
     """
+    if not isinstance(text, str):
+        raise AttnvizError(f"{option}: expected a string, got {text!r}", f"{option} {EXAMPLE}")
     pieces = text.replace(" ", "").replace("^", ",").split(",")
-    if not any(pieces) or not all(
-        not piece or PLACES.fullmatch(piece) or re.fullmatch(r"[A-Za-z_]+", piece)
-        for piece in pieces
+    if (
+        "^^" in text
+        or not any(pieces)
+        or not all(
+            not piece or PLACES.fullmatch(piece) or re.fullmatch(r"[A-Za-z_]+", piece)
+            for piece in pieces
+        )
     ):
         raise AttnvizError(f"{option}: cannot read {text!r}", f"{option} {EXAMPLE}")
     return Span(option, text)

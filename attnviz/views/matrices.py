@@ -17,6 +17,7 @@ from attnviz.trace.record import Record, Trace
 from attnviz.trace.spans import Zoom, span_text
 from attnviz.trace.summary import Summary
 from attnviz.views.kinds import Axis, Strongest
+from attnviz.views.numbers import share_text
 from attnviz.views.pooling import pool_axis
 
 WHOLE = Zoom()
@@ -141,9 +142,14 @@ def zoom_notes(block: Block, shape: tuple[int, int], weights: Array | None) -> t
         keys = say("keys {some} of 0-{last}", some=span_text(block.keys), last=n_k - 1)
         if weights is not None:
             total = float(np.nansum(weights, dtype=np.float64)) / max(1, n_row)
-            keys += say(", which hold {percent} of the rows' weight", percent=f"{total:.0%}")
+            keys += say(", which hold {percent} of the rows' weight", percent=_percent(total))
         parts.append(keys)
     return (say("shown: {parts}", parts="; ".join(parts)),) if parts else ()
+
+
+def _percent(share: float) -> str:
+    """Whole percents; little is not nothing."""
+    return share_text(share) if share < 0.01 else f"{share:.0%}"
 
 
 def _pooled(record: Record, summary: Summary, head: int, queries: Tokens, keys: Tokens) -> Matrix:

@@ -10,6 +10,7 @@ from attnviz.language import say, to_say
 from attnviz.nn.scores import SCORES
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
+from attnviz.trace.spans import Zoom
 from attnviz.views.attention import head_heatmap, header
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -23,12 +24,13 @@ from attnviz.views.kinds import (
     around_zero,
     indices,
 )
-from attnviz.views.matrices import token_axis
+from attnviz.views.matrices import WHOLE, part_of_axis, token_axis, zoom_notes
 from attnviz.views.numbers import short
 
 
-def step_views(trace: Trace, record: Record, head: int) -> list[View]:
-    """Every stage of one head with its shape and its numbers; needs all of STAGES kept."""
+def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> list[View]:
+    """Every stage of one head with its shape and its numbers, those of the zoom's rows and keys;
+    needs all of STAGES kept."""
     steps = head_steps(record, head)
     shared = (
         " " + say("(key/value head {n})", n=steps.kv_head)
@@ -57,7 +59,7 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
         what = say("weights") if stage == "weights" else say("scores")
         return drawn._replace(title=title, values=values, notes=(note,), what=what)
 
-    return [
+    views: list[View] = [
         header(trace),
         _table(record, head, origin),
         _vectors(names[0], steps.q, queries, vectors, origin or "x W_q"),
@@ -71,10 +73,12 @@ def step_views(trace: Trace, record: Record, head: int) -> list[View]:
         _vectors(say("8 context · H{head}", head=head), steps.context, queries, context,
                  say("weights times v"))._replace(what=say("context")),
     ]  # fmt: skip
+    return _zoomed(views, trace, record, zoom)
 
 
-def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
-    """Weights without the mask, with it, and the difference; needs `scores` kept."""
+def mask_effect_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> list[View]:
+    """Weights without the mask, with it, and the difference, those of the zoom's rows and keys;
+    needs `scores` kept."""
     effect = mask_effect(record, head)
     name, head_name = record.site.mask_name, f"{record.id} H{head}"
     text = say(
@@ -87,7 +91,7 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
     )
     drawn = head_heatmap(trace, record, head, "weights", WEIGHTS)
     open_map = drawn._replace(masked=None, reasons=())
-    return [
+    views: list[View] = [
         header(trace),
         Text((Line(text, say("mask")),)),
         open_map._replace(
@@ -102,6 +106,35 @@ def mask_effect_views(trace: Trace, record: Record, head: int) -> list[View]:
             what=say("difference"),
         ),
     ]
+    return _zoomed(views, trace, record, zoom)
+
+
+def _zoomed(views: list[View], trace: Trace, record: Record, zoom: Zoom) -> list[View]:
+    """The views with those rows and columns of their matrices alone that the zoom has; what is
+    shown of how many is said below the last one."""
+    if not zoom:
+        return views
+    queries, keys = trace.streams[record.queries], trace.streams[record.keys]
+    block = zoom.block(queries, keys)
+    wanted = {say("query"): block.rows, say("key"): block.keys}
+
+    def part(view: View) -> View:
+        if not isinstance(view, Heatmap):
+            return view
+        rows = wanted[view.rows.name]
+        columns = wanted.get(view.columns.name, np.arange(len(view.columns)))
+        cells = np.ix_(rows, columns)
+        return view._replace(
+            values=view.values[cells],
+            masked=None
+            if view.masked is None or not view.masked[cells].any()
+            else view.masked[cells],
+            rows=part_of_axis(view.rows, rows),
+            columns=part_of_axis(view.columns, columns),
+        )
+
+    shown = Text(tuple(Line(note) for note in zoom_notes(block, (len(queries), len(keys)), None)))
+    return [*map(part, views), shown]
 
 
 def _table(record: Record, head: int, origin: str) -> Table:

@@ -36,11 +36,16 @@ def test_positions(text, positions):
     assert parse_span(text, "--rows").positions(TOKENS).tolist() == positions
 
 
-@pytest.mark.parametrize("text", ["", " ", ",", "^", "a b!", "1:3", "1..3", "--", "1--", "0x1"])
+@pytest.mark.parametrize("text", ["", " ", ",", "^", "a b!", "1:3", "1..3", "--", "1--", "^^3"])
 def test_what_cannot_be_read(text):
     with pytest.raises(AttnvizError, match="--keys: cannot read") as caught:
         parse_span(text, "--keys")
     parse_span(caught.value.hint.partition("example ")[2].partition(",")[0], "--keys")
+
+
+def test_a_number_is_no_text():
+    with pytest.raises(AttnvizError, match="rows: expected a string, got -1"):
+        parse_span(-1, "rows")
 
 
 @pytest.mark.parametrize(

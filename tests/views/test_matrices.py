@@ -11,11 +11,12 @@ import attnviz
 from attnviz.errors import AttnvizError
 from attnviz.models.run.forward import forward
 from attnviz.models.run.prepare import prepare
+from attnviz.nn.tile_readers import Block
 from attnviz.trace.spans import Zoom, parse_span
 from attnviz.trace.summary import SummaryPlan
 from attnviz.views.attention import WEIGHTS, head_heatmap, stage_scale
 from attnviz.views.kinds import Scale
-from attnviz.views.matrices import matrix_of
+from attnviz.views.matrices import matrix_of, zoom_notes
 from attnviz.views.pooling import pool
 
 TEXT = " ".join("abcdefg"[i % 7] for i in range(53))
@@ -124,3 +125,12 @@ def test_maps_have_a_scale_that_shows_what_is_spread(traces):
     drawn = head_heatmap(summarised, summarised.records[0], 0, "weights", Scale(0, 1, by="root"))
     shades = np.where(drawn.masked == 0, drawn.shades(), np.nan)
     np.testing.assert_allclose(shades, np.where(drawn.masked == 0, drawn.values**0.5, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0.0%"), (0.003, "0.3%"), (0.0001, "<0.1%"), (0.87, "87%")]
+)
+def test_little_weight_is_not_none(share, text):
+    block = Block(np.arange(2), np.arange(3))
+    (note,) = zoom_notes(block, (2, 5), np.full((2, 3), share / 3))
+    assert note == f"shown: keys 0-2 of 0-4, which hold {text} of the rows' weight"

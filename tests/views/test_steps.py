@@ -6,6 +6,7 @@ import numpy as np
 
 import attnviz
 from attnviz.analysis.steps import STAGES
+from attnviz.trace.spans import Zoom, parse_span
 from attnviz.views.kinds import Heatmap, Table, Text
 from attnviz.views.steps import mask_effect_views, step_views
 
@@ -68,3 +69,25 @@ def test_what_is_equal_looks_equal():
     drawn = maps(step_views(trace, trace["encoder.0.self"], HEAD))
     np.testing.assert_array_equal(drawn[4].shades(), drawn[5].shades())
     assert drawn[4].shades().any()
+
+
+def test_rows_and_keys_of_every_stage():
+    trace = attnviz.run(
+        "I saw a saw and a man", model=GROUPED, mask="causal", stages=(*STAGES, "bias")
+    )
+    record = trace["encoder.0.self"]
+    zoom = Zoom(parse_span("-2-", "--rows"), parse_span("0,2-4", "--keys"))
+    rows, keys = [5, 6], [0, 2, 3, 4]
+    *drawn, shown = step_views(trace, record, HEAD, zoom)
+    q, k, v, _, scores, _, weights, context = maps(drawn)
+    assert np.array_equal(q.values, record.q[HEAD, rows])
+    assert np.array_equal(k.values, record.k[HEAD // 2, keys])
+    assert np.array_equal(v.values, record.v[HEAD // 2, keys])
+    assert np.array_equal(scores.values, record.scores[HEAD][np.ix_(rows, keys)])
+    assert np.array_equal(context.values, record.context[HEAD, rows])
+    assert [weights.columns.index(i) for i in range(4)] == ["0", "2", "3", "4"]
+    assert weights.masked is None
+    assert shown.lines[0].text == "shown: queries 5-6 of 0-6; keys 0, 2-4 of 0-6"
+    *_, with_mask, _, shown = mask_effect_views(trace, record, HEAD, zoom._replace(rows=None))
+    assert np.array_equal(with_mask.values, record.weights[HEAD][:, keys])
+    assert np.array_equal(with_mask.masked == 0, record.mask[:, keys])

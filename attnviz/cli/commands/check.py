@@ -200,6 +200,11 @@ def _content(
     if source is not None:
         trace = trace_in(file, source, arrays)
         parts = list(parts_of_records(trace.records, stated))
+        if not parts and any(record.summary is not None for record in trace.records):
+            raise AttnvizError(
+                f"{file}: of this long input only summaries were kept, and a check reads weights",
+                "attnviz run TEXT --memory 8GB -o FILE keeps them",
+            )
         if not parts:
             raise AttnvizError(
                 f"{file}: the trace kept no weights", "attnviz run TEXT --keep weights -o FILE"

@@ -138,7 +138,7 @@ def _report(
         from attnviz.views.naming import pictures
 
         record, head = first_head(trace, selection, masked=mask_effect)
-        views = _one_head(trace, record, head, steps)
+        views = _one_head(trace, record, head, steps, zoom)
         return trace_report(trace, views, pictures(views))
     by: Any = one_of("scale", show.scale, SCALES)
     with progress("heads") as bar:
@@ -160,17 +160,17 @@ def _report(
     return trace_report(trace, views, head_pictures(trace, selection, show.stage, by, zoom))
 
 
-def _one_head(trace: Trace, record: Record, head: int, steps: bool) -> list[View]:
+def _one_head(trace: Trace, record: Record, head: int, steps: bool, zoom: Zoom) -> list[View]:
     from attnviz.views.steps import mask_effect_views, step_views
 
     if steps:
-        return step_views(trace, record, head)
+        return step_views(trace, record, head, zoom)
     if not record.site.mask:
         raise AttnvizError(
             f"{record.id} has no mask, so --mask-effect has nothing to show",
             "--mask causal, for example",
         )
-    return mask_effect_views(trace, record, head)
+    return mask_effect_views(trace, record, head, zoom)
 
 
 def _stages(

@@ -198,12 +198,11 @@ def check_memory(plan: Plan, hint: str = TEXT_HINT) -> None:
 
 
 def check_budget(plan: Plan, memory: int) -> None:
-    """Raise AttnvizError if a run that keeps only summaries takes more than the budget."""
+    """Raise AttnvizError if the smallest plan for a run takes more than the budget."""
     if plan.n_byte > max(memory, FLOOR):
         least = in_bytes(plan.n_byte)
         enough = in_bytes(plan.n_byte + plan.n_byte // 10)  # whatever rounding takes away
         raise AttnvizError(
-            f"--memory {in_bytes(memory)} is too little: with no matrix kept, this needs about "
-            f"{least}",
+            f"--memory {in_bytes(memory)} is too little: this needs at least about {least}",
             f"--memory {enough.replace(' ', '')}",
         )

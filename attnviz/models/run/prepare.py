@@ -22,6 +22,7 @@ from attnviz.models.run.inputs import (
     read_text,
 )
 from attnviz.models.run.memory import (
+    FLOOR,
     IMAGE_HINT,
     TEXT_HINT,
     Plan,
@@ -162,8 +163,13 @@ def prepare_tokens(
         if writes:
             summary = replace(summary, block=None)
         summary = _sized(model, lengths, summary, select, memory)
-        plan = plan_summary(model, lengths, summary, select)
-        check_budget(plan, memory)
+        smaller = plan_summary(model, lengths, summary, select)
+        check_budget(min(plan, smaller, key=lambda each: each.n_byte), memory)
+        # rows and keys in full may take more than the matrices they are of
+        if smaller.n_byte > max(memory, FLOOR):
+            summary = None
+        else:
+            plan = smaller
     check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}

@@ -47,6 +47,8 @@ NOTE_WIDTH = 36
 NUMBER_SIZE = 4
 SMALL_CELL = 4
 """Columns of a cell of an overview without numbers."""
+FEW = 8
+"""Columns that leave room for more digits."""
 PADDING = 2
 """Spaces in a cell beside its number, one on either side."""
 
@@ -231,6 +233,8 @@ def _decimals(heatmap: Heatmap) -> int:
     finite = heatmap.values[np.isfinite(heatmap.values)]
     largest = float(np.abs(finite).max(initial=0))
     whole = bool((finite == np.round(finite)).all()) and largest >= 2
+    if 0 < largest < 0.01 or (0 < largest < 0.1 and len(heatmap.columns) <= FEW):
+        return 3 if largest >= 0.01 else 4  # small numbers have two digits, as far as there is room
     return 0 if whole or largest >= 1000 else 1 if largest >= 100 else 2
 
 
@@ -245,7 +249,7 @@ def _number(heatmap: Heatmap, value: float, compact: bool) -> str:
         return heatmap.scale.number(value, _decimals(heatmap))
     if not _is_share(heatmap):
         return heatmap.scale.number(value, 1)
-    text = heatmap.scale.number(value, 2)
+    text = heatmap.scale.number(value, _decimals(heatmap))
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     return sign + (digits[1:] if digits.startswith("0.") else digits[:-1])
 

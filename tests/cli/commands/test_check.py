@@ -149,3 +149,11 @@ def test_a_bias_that_the_trace_does_not_keep_is_no_violation(call, family):
     assert done.code == 0
     reasons = " ".join(json.loads(done.out)["not_tested"])
     assert ("a bias of positions" in reasons) == (family == "t5-encoder")
+
+
+def test_a_trace_of_summaries_is_refused_with_what_to_do(call):
+    call("run", "saw " * 997, "-m", "random:layers=1,heads=13", "--memory", "1MB", "-o", "t.npz")
+    done = call("check", "t.npz")
+    assert done.code == 2
+    assert "only summaries were kept" in done.err
+    assert "--memory 8GB" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from attnviz.errors import AttnvizError
@@ -16,6 +17,7 @@ from attnviz.models.run.memory import Plan, check_memory, plan_decoding, plan_ru
 from attnviz.models.run.prepare import prepare
 from attnviz.nn.cache import ContiguousCache
 from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.tile_readers import Block
 from attnviz.nn.weights import LazyWeight
 from attnviz.running import run
 from attnviz.trace.selection import parse_selection
@@ -136,3 +138,21 @@ def test_more_than_there_is():
     with pytest.raises(AttnvizError, match=r"needs about 1099\.5 GB of memory; [\d.]+ GB are") as e:
         check_memory(Plan((), 1 << 40))
     assert "-s L0" in e.value.hint
+
+
+def test_rows_that_take_more_than_the_matrices(monkeypatch):
+    """Then the matrices are kept, if the budget has room for them."""
+    monkeypatch.setattr("attnviz.models.run.prepare.FLOOR", 0)
+    monkeypatch.setattr("attnviz.models.run.memory.FLOOR", 0)
+    model, text = load_model("random:layers=1,heads=3,d_model=12,d_ff=0"), "saw " * 211
+
+    def every_cell(streams):
+        return SummaryPlan(block=lambda site: Block(np.arange(211), np.arange(211)))
+
+    whole = plan_run(model, {"source": range(211)}, ("weights",)).n_byte
+    with pytest.raises(AttnvizError, match="this needs at least about") as caught:
+        prepare(model, text, memory=whole - 1, summaries=every_cell)
+    enough = parse_size(caught.value.hint.removeprefix("--memory "))
+    prepared = prepare(model, text, memory=enough, summaries=every_cell)
+    assert prepared.summaries is None
+    assert prepared.plan.n_byte == whole <= enough

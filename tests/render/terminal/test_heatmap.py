@@ -88,3 +88,21 @@ def test_an_overview_needs_no_numbers_where_there_are_colours():
     assert len(rows) == 15
     assert {line.count("▀") for line in rows} == {9 * 4}
     assert drawn([view], 80).count("0.50") == 30 * 9
+
+
+@pytest.mark.parametrize(
+    ("n_column", "largest", "texts"),
+    [
+        (3, 0.3, "0.30 0.00"),
+        (3, 0.03, "0.030 0.001"),
+        (3, 0.003, "0.0030 0.0012"),
+        (13, 0.03, "0.03 0.00"),
+        (13, 0.003, "0.0030 0.0012"),
+    ],
+)
+def test_small_numbers_have_digits_where_there_is_room(n_column, largest, texts):
+    values = np.full((2, n_column), 0.0012)
+    values[:, 0] = largest
+    text = plain(drawn([Heatmap("t", values, indices("q", 2), indices("k", n_column))], 120))
+    row = next(line for line in text.splitlines() if line.startswith("1 "))
+    assert row.split()[1:] == [texts.split()[0], *[texts.split()[1]] * (n_column - 1)]
