@@ -29,7 +29,10 @@ from attnviz.tokens import Tokens
 from attnviz.trace.names import has_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
 from attnviz.trace.selection import Selection
-from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan
+from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan, measured_as_causal
+
+LATER_ROWS = 256
+"""Rows that are looked at together for weights on later keys."""
 
 MAX_SHAPES = 4
 """How many shapes an error names."""
@@ -135,12 +138,14 @@ def _summarised(
     site = replace(site, mask=hidden.names)
     no_values = np.zeros((n_head, n_k, 0), numbers(layer[:0]).dtype)
     inputs = Inputs(n_head, *places, hidden, no_values)
-    summariser = Summariser(plan, site, inputs, heads)
 
     def rows(head: int, queries: slice) -> Array:
         weights = numbers(layer[head, queries])
         return np.where(np.isnan(weights), 0, weights) if nan == "masked" else weights
 
+    if not hidden.rules and site.queries == site.keys and _looks_causal(rows, n_head, n_k):
+        plan = measured_as_causal(plan)
+    summariser = Summariser(plan, site, inputs, heads)
     try:
         if (seen := hidden.visible_part(*places, slice(0, 1), slice(0, n_k))) is not None:
             check_broadcast("mask", seen, (n_head, 1, n_k))
@@ -148,6 +153,19 @@ def _summarised(
     except AttnvizError as error:
         raise AttnvizError(f"{path}: {error.message}", error.hint) from error
     return Record.of(site, {}, summariser.summary())
+
+
+def _looks_causal(rows: Callable[[int, slice], Array], n_head: int, n_token: int) -> bool:
+    """Whether no query gives any weight to a later key, and there are enough of them not to do so
+    by chance."""
+    if n_token <= 2:
+        return False
+    strips = (slice(i, i + LATER_ROWS) for i in range(0, n_token, LATER_ROWS))
+    return not any(
+        np.triu(rows(head, strip), strip.start + 1).any()
+        for strip in strips
+        for head in range(n_head)
+    )
 
 
 class NanRule(ArrayRule):

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from attnviz.errors import AttnvizError
 from attnviz.nn.site import Site
-from attnviz.nn.streaming import Inputs, Tile, TileReader
+from attnviz.nn.streaming import Inputs, Rows, Tile, TileReader
 from attnviz.nn.tile_readers import Block, ExactBlock, PooledMaps, ReadAll, StrongestLinks
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
@@ -77,6 +79,50 @@ def with_statistics(plan: SummaryPlan, more: Statistics) -> SummaryPlan:
         return readers[0] if len(readers) == 1 else _AllStatistics(readers)
 
     return replace(plan, statistics=both)
+
+
+def measured_as_causal(plan: SummaryPlan) -> SummaryPlan:
+    """The plan with statistics for which no query sees a later key: of weights that look so,
+    though no mask of theirs is known. Maps and blocks show them as they are."""
+    own = plan.statistics
+    if own is None:
+        return plan
+
+    def causal(site: Site, inputs: Inputs, heads: Sequence[int]) -> StatisticsReader:
+        return _CausalStatistics(own(site, inputs, heads), own(site, inputs, heads))
+
+    return replace(plan, statistics=causal)
+
+
+INFORMATION = ("entropy", "max_entropy", "mutual_information")
+"""Statistics that take every key for visible where no mask is known."""
+
+
+class _CausalStatistics:
+    """Of tiles of whole rows, whose later keys are taken for masked, but for `INFORMATION`."""
+
+    def __init__(self, reader: StatisticsReader, as_seen: StatisticsReader) -> None:
+        self._reader, self._as_seen = reader, as_seen
+        self._rows: tuple[Rows, Rows] | None = None
+
+    def fork(self) -> _CausalStatistics:
+        return _CausalStatistics(self._reader.fork(), self._as_seen.fork())
+
+    def read(self, tile: Tile) -> None:
+        if self._rows is None or self._rows[0] is not tile.rows:
+            queries, keys = tile.rows.queries, tile.rows.keys
+            q_pos, k_pos = (np.arange(part.start, part.stop) for part in (queries, keys))
+            self._rows = tile.rows, Rows(queries, keys, k_pos <= q_pos[:, None])
+        self._reader.read(Tile(tile.head, self._rows[1], tile.weights))
+        self._as_seen.read(tile)
+
+    def merge(self, other: _CausalStatistics) -> None:
+        self._reader.merge(other._reader)
+        self._as_seen.merge(other._as_seen)
+
+    def statistics(self) -> Mapping[str, Array]:
+        as_seen = self._as_seen.statistics()
+        return {**self._reader.statistics(), **{x: as_seen[x] for x in INFORMATION if x in as_seen}}
 
 
 class _AllStatistics:

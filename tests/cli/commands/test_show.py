@@ -137,3 +137,31 @@ def test_weights_beyond_the_budget_are_summarised(call, tmp_path, generator):
     content = json.loads(call("show", "long.npy", "--memory", "50KB", *zoomed).out)
     block = np.array(content["arrays"]["array.1.cross/summary/block"])
     np.testing.assert_allclose(block, weights[1, 2:, [3, 96], :5].swapaxes(0, 1), atol=1e-6)
+
+
+def test_weights_that_look_causal_are_measured_alike_however_they_are_kept(
+    call, tmp_path, generator
+):
+    """Without a mask; the sentences, the findings and what they rest on."""
+    raw = np.tril(generator.random((3, 307, 307), np.float32))
+    np.save(tmp_path / "w.npy", raw / raw.sum(-1, keepdims=True))
+    for name, memory in (("kept", "1GB"), ("summarised", "50KB")):
+        call("show", "w.npy", "--memory", memory, "-o", f"{name}.npz")
+    said = [
+        [
+            line
+            for line in call("show", "w.npy", "--stats", "--memory", memory).out.splitlines()
+            if line.startswith(("L0.H", "entropy", "note"))
+        ]
+        for memory in ("1GB", "50KB")
+    ]
+    assert said[0] == said[1]
+    assert any(line.startswith("entropy") for line in said[0])
+    kept, summarised = (
+        json.loads(call("heads", f"{name}.npz", "--json", "--columns", "all").out)["arrays"]
+        for name in ("kept", "summarised")
+    )
+    assert not np.allclose(summarised["null/entropy"], np.log(307), rtol=0.1)
+    for name in (name for name in kept if name.startswith(("value/", "null/"))):
+        both = (np.array(each[name], float) for each in (kept, summarised))
+        np.testing.assert_allclose(*both, rtol=1e-5)
