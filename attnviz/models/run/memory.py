@@ -24,6 +24,10 @@ from attnviz.trace.summary import MAP_BYTES, MAP_SIZE, SummaryPlan
 BIAS_BYTES = 9
 """Of a position scheme's bias, a cell: its float64, and whether that is -inf."""
 
+MEASURING_BYTES = 8
+"""Of what measuring heads makes of a cell of a tile: about, and more of texts that repeat
+themselves."""
+
 N_STREAM = 3
 """Vectors of the residual stream that a token has at a time: its own, what is added to it, and
 what a part makes of it."""
@@ -105,6 +109,15 @@ def plan_summary(
     ]
     at_work = n_worker() * (tile * cell + max(kept, default=0))
     return Plan(sites, sum(kept) + at_work + _rows(model, streams) + _converted(model))
+
+
+def with_measuring(plan: Plan, streams: Mapping[str, Sized], summaries: SummaryPlan) -> Plan:
+    """The plan with what measuring heads takes beside the record, tile by tile."""
+    if summaries.statistics is None:
+        return plan
+    shapes = [(len(streams[site.queries]), len(streams[site.keys])) for site in plan.sites]
+    tile = max((TILE.most(n_q, n_k) for n_q, n_k in shapes), default=0)
+    return plan._replace(n_byte=plan.n_byte + n_worker() * tile * MEASURING_BYTES)
 
 
 def _block(site: Site, streams: Mapping[str, Sized], summaries: SummaryPlan, itemsize: int) -> int:

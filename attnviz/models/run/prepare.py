@@ -31,6 +31,7 @@ from attnviz.models.run.memory import (
     plan_decoding,
     plan_run,
     plan_summary,
+    with_measuring,
 )
 from attnviz.nn.embedding import Input
 from attnviz.nn.masks import NONE, Mask, custom
@@ -169,7 +170,7 @@ def prepare_tokens(
         if smaller.n_byte > max(memory, FLOOR):
             summary = None
         else:
-            plan = smaller
+            plan = with_measuring(smaller, lengths, summary)
     check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
     if writes:
         streams = {**streams, "target": generate(model, streams["source"]).read}

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from attnviz.analysis.summaries import usual_summary
 from attnviz.errors import AttnvizError
 from attnviz.memory import parse_size
 from attnviz.models import load_model
@@ -64,6 +65,19 @@ def test_what_a_run_takes_that_keeps_summaries(name):
     assert trace.records[0].summary is not None
     assert prepared.plan.n_byte < plan_run(model, prepared.streams, ("weights",)).n_byte / 2
     assert 0.4 < peak / prepared.plan.n_byte < 1.25
+
+
+def test_what_measuring_heads_takes():
+    model = load_model("random:layers=1,heads=3,d_model=24,d_ff=0,kind=decoder")
+    forward(prepare(model, "saw " * 307, memory=1, summaries=usual_summary))
+    text = " ".join(f"w{place * place % 997}" for place in range(3001))
+    prepared = prepare(model, text, memory=1 << 20, summaries=usual_summary)
+    tracemalloc.start()
+    trace = forward(prepared)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "value/entropy" in trace.records[0].summary.statistics
+    assert 0.5 < peak / prepared.plan.n_byte < 1
 
 
 def test_a_budget_for_which_even_summaries_are_too_much():
