@@ -167,7 +167,9 @@ def measure_record(
     def read(some: Sequence[slice]) -> MetricSums:
         own = sums.fork()
         for rows in some:
-            _read(own, record, heads, context if len(blocks) == 1 else context.block(rows), norms)
+            part = context if len(blocks) == 1 else context.block(rows)
+            _read(own, record, heads, part, norms)
+            part.forget()
         return own
 
     tasks = [

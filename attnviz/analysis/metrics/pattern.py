@@ -185,6 +185,11 @@ class MetricContext:
         """A head that spreads evenly over the visible keys: the null of every metric."""
         return Even(self)
 
+    def forget(self) -> None:
+        """Let go of the even spread, which holds this context in turn: else all that is known of
+        a block, megabytes where a text repeats itself, stays until cycles are collected."""
+        self.__dict__.pop("even", None)
+
 
 class Target(Protocol):
     """Cells that a metric adds up."""

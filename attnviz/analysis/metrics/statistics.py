@@ -100,6 +100,8 @@ class HeadStatistics:
         some = slice(index, index + 1)
         own_masks = rows.visible is not None and rows.visible.ndim > 2
         if own_masks or rows is not self._rows:
+            if self._block is not self._context:
+                self._block.forget()
             self._block, self._rows = self._block_of(tile), rows
             self._sums.add_null(self._block, some if own_masks else slice(None))
         norms = None if self._norms is None else self._norms[some, rows.keys]
@@ -108,6 +110,7 @@ class HeadStatistics:
 
     def merge(self, other: Self) -> None:
         self._sums.merge(other._sums)
+        other._block.forget()
 
     def statistics(self) -> dict[str, Array]:
         """By name, [n_head] each."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -73,3 +76,20 @@ def test_the_period_of_copies(ids, period):
         sums.merge(part)
     (found,) = sums.finish(context).positions["period"]
     assert found == pytest.approx(period or np.nan, nan_ok=True)
+
+
+def test_what_is_known_of_a_block_can_be_forgotten():
+    """Not when cycles are collected: of texts that repeat themselves it is megabytes a block."""
+    whole = MetricContext(np.tri(N_K, dtype=bool), ids=np.arange(N_K) % 3)
+    block = whole.block(slice(2, N_Q))
+    sums = MetricSums(METRICS.values(), N_HEAD, False)
+    gc.collect()
+    gc.disable()
+    try:
+        sums.add_null(block)
+        block.forget()
+        known = weakref.ref(block)
+        del block
+        assert known() is None
+    finally:
+        gc.enable()

@@ -67,17 +67,18 @@ def test_what_a_run_takes_that_keeps_summaries(name):
     assert 0.4 < peak / prepared.plan.n_byte < 1.25
 
 
-def test_what_measuring_heads_takes():
+@pytest.mark.parametrize("n_word", [19, 997])
+def test_what_measuring_heads_takes(n_word):
     model = load_model("random:layers=1,heads=3,d_model=24,d_ff=0,kind=decoder")
     forward(prepare(model, "saw " * 307, memory=1, summaries=usual_summary))
-    text = " ".join(f"w{place * place % 997}" for place in range(3001))
+    text = " ".join(f"w{place * place % n_word}" for place in range(3001))
     prepared = prepare(model, text, memory=1 << 20, summaries=usual_summary)
     tracemalloc.start()
     trace = forward(prepared)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "value/entropy" in trace.records[0].summary.statistics
-    assert 0.5 < peak / prepared.plan.n_byte < 1
+    assert 0.5 < peak / prepared.plan.n_byte < 1.25
 
 
 def test_a_budget_for_which_even_summaries_are_too_much():
