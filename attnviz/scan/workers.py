@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -75,7 +76,7 @@ def processes(job: Job, n_worker: int) -> Iterator[Crew]:
     with _one_thread_each():
         pool = ProcessPoolExecutor(n_worker, context, _start, (reader,))
         try:
-            yield Crew(lambda chunk: pool.submit(tally, job, chunk), n_worker)
+            yield Crew(lambda chunk: pool.submit(_tally, job, chunk), n_worker)
             pool.shutdown()
         except BrokenProcessPool as error:
             raise AttnvizError(
@@ -110,7 +111,27 @@ def _start(lifeline: Connection) -> None:
     threading.Thread(target=_leave_with, args=(lifeline,), daemon=True).start()
 
 
+_leaving, _computing = threading.Lock(), threading.Event()
+
+GRACE = 0.5
+"""Seconds in which a result that is being sent has surely arrived."""
+
+
+def _tally(job: Job, chunk: Chunk) -> Tally:
+    _computing.set()
+    try:
+        return tally(job, chunk)
+    finally:
+        with _leaving:  # who leaves lets nothing more be sent
+            _computing.clear()
+
+
 def _leave_with(lifeline: Connection) -> None:
+    """End this process when the lifeline breaks, but not with half a result in the pipe: the far
+    end would wait for the other half."""
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv()
-    os._exit(1)
+    with _leaving:
+        if not _computing.is_set():
+            time.sleep(GRACE)
+        os._exit(1)

@@ -92,8 +92,9 @@ def test_attention_and_models_say_how_large_they_are(library, generator, monkeyp
     assert library.seen == [1, 7]
 
 
-def test_the_library_of_this_numpy_is_known():
+def test_the_library_of_this_numpy_is_known(monkeypatch):
     """Its numbers are the same with any number of threads."""
+    monkeypatch.setattr(threads, "_most", [])
     libraries = threads._libraries()
     if not libraries:
         pytest.skip("a library that threadpoolctl does not know")
