@@ -310,7 +310,7 @@ def _sink(
             return Finding(
                 "note",
                 say(
-                    "sink: {which} ({label}) takes {share} of all other weights shown "
+                    "sink: {which} ({label}) takes {share} of all weights of the other heads shown "
                     "({even} if spread evenly)",
                     which=which,
                     label=label,
@@ -318,7 +318,7 @@ def _sink(
                 )
                 if left_out
                 else say(
-                    "sink: {which} ({label}) takes {share} of all weights shown "
+                    "sink: {which} ({label}) takes {share} of all weights of the heads shown "
                     "({even} if spread evenly)",
                     which=which,
                     label=label,

@@ -165,6 +165,8 @@ def parse_name(name: str) -> Name | None:
     >>> parse_name("layer0_key")
     Name(role='k', group=('layer', '0'))
     """
+    if "/summary/" in name:  # of a trace: keys there are positions
+        return None
     spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)  # numHeads
     words = re.findall(r"[a-z]+|\d+", spelled.casefold())
     number = (words.pop(),) if words and words[-1].isdigit() else ()

@@ -160,7 +160,7 @@ def _with_summary(
     )  # fmt: skip
     how = say(
         "{head} --rows -1 shows what the last query looks at, {head} --rows {rows} --keys {keys} "
-        "weights as they are",
+        "--scale root weights as they are",
         head=example, rows=f"{max(0, n_q - ZOOM)}-", keys=f"{max(0, n_k - ZOOM)}-",
     )  # fmt: skip
     lines = (Line(about, say("pooled"), "note"), Line(how, say("zoom")))

@@ -117,7 +117,7 @@ class TestNoDistributions:
         weights[..., 0] = 1
         weights[1] *= scale
         (sink,) = [text for text in texts(weights) if "sink" in text]
-        assert "takes 100% of all other weights shown" in sink
+        assert "takes 100% of all weights of the other heads shown" in sink
         assert not any("sink:" in text for text in texts(weights[1:]))
 
 
@@ -168,7 +168,7 @@ def test_a_sink_is_said(share, said):
     weights = np.full((1, N, N), (1 - share) / (N - 1))
     weights[..., 0] = share
     found = [text for text in texts(weights, ["[CLS]", *"abcde"]) if "sink" in text]
-    expected = "sink: the first token ([CLS]) takes 83% of all weights shown (17% if spread evenly)"
+    expected = "sink: the first token ([CLS]) takes 83% of all weights of the heads shown (17% if spread evenly)"
     assert found == ([expected] if said else [])
 
 

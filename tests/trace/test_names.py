@@ -37,7 +37,10 @@ def test_names(name, role, group):
     assert parse_name(name) == (role, group)
 
 
-@pytest.mark.parametrize("name", ["arr_0", "layer0", "3", "", "q_proj.weight", "embedding", "seq"])
+SAY_NOTHING = ["arr_0", "layer0", "3", "", "q_proj.weight", "embedding", "seq"]
+
+
+@pytest.mark.parametrize("name", [*SAY_NOTHING, "encoder.0.self/summary/keys"])
 def test_names_that_say_nothing(name):
     assert parse_name(name) is None
 
