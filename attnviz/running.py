@@ -105,6 +105,13 @@ def run(
         memory=budget,
         summaries=plan_summary(zoom),
     )
+    whole = [stage for stage in stages if stage in ("scores", "logits")]
+    if prepared.summaries is not None and whole:
+        raise AttnvizError(
+            f"stages: {whole[0]} are kept as whole matrices only; these take more than "
+            f"memory={memory!r}",
+            'memory=None keeps them; stages=("weights",) a summary of the weights',
+        )
     zoom.check(filter(prepared.select.covers, prepared.plan.sites), prepared.streams)
     return forward(
         prepared,

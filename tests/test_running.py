@@ -37,6 +37,7 @@ def test_matrices_are_summarised_where_they_would_take_too_much():
         ({"rows": "0:3"}, "rows: cannot read '0:3'"),
         ({"rows": "601"}, "rows 601: there is no position 601"),
         ({"memory": "5MB", "keys": "700-"}, "keys 700-: there is no position 700"),
+        ({"memory": "5MB", "stages": ("weights", "scores")}, "scores are kept as whole matrices"),
     ],
 )
 def test_what_cannot_be_read(options, message):

@@ -10,7 +10,7 @@ import typer
 
 from attnviz.cli.command import Command
 from attnviz.cli.current import is_stopped
-from attnviz.cli.emit import Report, emit, trace_report
+from attnviz.cli.emit import Report, emit, talk, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
 from attnviz.cli.inputs import (
@@ -106,6 +106,9 @@ def run(
             memory=None if is_whole else long.budget,
             summaries=plan_summary(zoomed.zoom),
         )
+        if is_whole and prepared.plan.n_byte > long.budget:
+            talk("warning: --memory is not kept to: only weights can be summarised, and scores, "
+                 "logits, words and steps need whole matrices")  # fmt: skip
         if not show.words:
             zoomed.zoom.check(filter(selection.covers, prepared.plan.sites), prepared.streams)
         trace = run_prepared(

@@ -273,6 +273,15 @@ def test_one_token(call):
     assert "1.00" in done.out
 
 
+@pytest.mark.parametrize("asked", [("--stage", "scores"), ("--keep", "logits"), ("--steps",)])
+def test_what_needs_whole_matrices_says_that_it_does(call, asked):
+    text, model = "a b c " * 200, "random:layers=1,heads=2,d_model=8"
+    done = call("run", text, "-m", model, "--memory", "2MB", *asked)
+    assert done.code == 0
+    assert "warning: --memory is not kept to" in done.err
+    assert "is not kept to" not in call("run", text, "-m", model, *asked).err
+
+
 class TestMiniLM:
     def test_text_and_pair(self, call, minilm):
         done = call("run", "Where is it?", "--pair", "On the bench.", "-m", minilm, "--top", "1")
