@@ -84,6 +84,7 @@ export class LongText {
     const box = el("div", { class: "text-view" }, this.slider(query, act.query), this.listed(query, links, isOne, act));
     const ramp = matrix.ramp(colours);
     const top = matrix.by === "all" ? 1 : Math.max(links[0]?.weight ?? 0, 1e-12);
+    /** @returns {Record<string, string>} */
     const key = (/** @type {number} */ position) => {
       const weight = weights.get(position);
       if (weight === undefined) return {};

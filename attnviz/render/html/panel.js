@@ -272,7 +272,8 @@ export class Panel {
     const top = (/** @type {number} */ row) => (long ? long.from(row)[0]?.weight ?? 0 : matrix.top(row));
     const canvas = el("canvas", { tabindex: 0, role: "img", "data-key": "canvas",
       "aria-label": say("{title}: {count} links; up and down choose a query", { title: this.data.title, count: links.length }) });
-    const chosen = /** @type {const} */ (long ? "query" : "row");
+    /** @type {"query" | "row"} */
+    const chosen = long ? "query" : "row";
     const pinned = () => (this.state[chosen] === null ? null : /** @type {const} */ ({ side: "row", position: Number(this.state[chosen]) }));
     const paint = (/** @type {import("./paint.js").Painter} */ painter) =>
       paintLinks(painter, of, top, layout, this.colours(), links, this.hovered ?? pinned());
