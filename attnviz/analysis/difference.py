@@ -11,13 +11,16 @@ import numpy as np
 from attnviz.analysis.align import Alignment, align, by_place
 from attnviz.analysis.distributions import are_distributions, jensen_shannon
 from attnviz.analysis.pairing import Pair, Pairing
-from attnviz.analysis.visibility import BLOCK_CELLS, visible_cells
+from attnviz.analysis.visibility import visible_cells
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.nn.types import Array, Bool, brief
 from attnviz.trace.record import Record, Trace
 
 STAGES = ("weights", "scores", "logits")
+
+BLOCK_CELLS = 1 << 20
+"""Weights that are compared at a time."""
 
 REASONS = (
     to_say("in both"),

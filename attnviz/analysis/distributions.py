@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.nn.types import Array, Bool
-from attnviz.trace.record import Record
 
 MAX_DIVERGENCE = float(np.log(2))
 """The Jensen-Shannon divergence of two rows that share no key, in nats."""
@@ -31,15 +30,6 @@ def are_distributions(weights: Array, partial: bool = False) -> Bool:
         fits = (sums <= 1 + ROUNDING) & (partial | (sums >= 1 - ROUNDING) | (sums == 0))
         fits &= weights.min(-1, initial=0) >= 0
     return np.asarray(fits.all(-1))
-
-
-def heads_with_distributions(record: Record) -> Bool:
-    """[n_head]: the heads of a record whose rows are distributions over the keys they see."""
-    weights = record.stage("weights")
-    good = are_distributions(weights, record.site.sinks)
-    if record.mask is not None:
-        good &= ~np.any(weights, axis=(-2, -1), where=~record.mask)
-    return good
 
 
 def entropy(weights: Array) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from attnviz.analysis.metrics.statistics import head_statistics
 from attnviz.tokens import Tokens
 from attnviz.trace.spans import Zoom
 from attnviz.trace.summary import PlanSummaries, SummaryPlan
@@ -13,6 +12,8 @@ from attnviz.trace.summary import PlanSummaries, SummaryPlan
 
 def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
     """Pooled maps, the strongest links, and what is said and measured of heads."""
+    from attnviz.analysis.metrics.statistics import head_statistics
+
     return SummaryPlan(statistics=head_statistics(streams))
 
 

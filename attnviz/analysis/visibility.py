@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from attnviz.nn.types import Array, Bool
+from attnviz.nn.types import Bool
 from attnviz.trace.record import Record
-
-BLOCK_CELLS = 1 << 20
-"""Weights that are copied at a time."""
 
 LATER_ROWS = 256
 """Rows that are looked at together for weights on later keys."""
@@ -71,12 +68,3 @@ def empty_rows(record: Record, head: int) -> list[int]:
 def later_keys(n_token: int) -> Bool:
     """The keys behind each query, [n_token, n_token]."""
     return np.triu(np.ones((n_token, n_token), bool), 1)
-
-
-def row_blocks(record: Record, head: int) -> Iterator[tuple[Array, Bool]]:
-    """Rows of a head's weights and mask, [n_row, n_k] each, a few at a time, so that no copy is
-    ever large."""
-    weights, visible = record.stage("weights")[head], visible_cells(record, head)
-    step = max(1, BLOCK_CELLS // max(1, weights.shape[-1]))
-    for start in range(0, len(weights), step):
-        yield weights[start : start + step], visible[start : start + step]

@@ -112,8 +112,8 @@ class Record:
             raise AttnvizError(
                 f"{self.id}: {n_q} × {n_k} {name} a head were too large to be kept; there is "
                 "their summary",
-                "--rows 0-40 --keys 0-40 gives weights as they are, --memory 8GB keeps all; "
-                "rows=, keys=, memory= in Python",
+                "attnviz run TEXT --memory 8GB -o FILE keeps them, --rows 0-40 --keys 0-40 a part; "
+                "in Python memory=, rows=, keys=",
             )
         if array is None:
             raise AttnvizError(

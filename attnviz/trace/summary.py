@@ -53,7 +53,7 @@ Statistics = Callable[[Site, Inputs, Sequence[int]], StatisticsReader]
 """Makes a reader for some heads of an attention."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SummaryPlan:
     """What a summary is to hold."""
 

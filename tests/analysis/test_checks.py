@@ -189,7 +189,7 @@ def test_a_short_causal_text_is_no_sink():
 @pytest.mark.parametrize("cells", [1, 1 << 20], ids=["row by row", "at once"])
 def test_weights_that_look_causal_are_held_against_a_causal_mask(monkeypatch, cells):
     """The first of five tokens has 0.46 of an even spread behind a causal mask, not 0.2."""
-    monkeypatch.setattr("attnviz.analysis.visibility.BLOCK_CELLS", cells)
+    monkeypatch.setattr("attnviz.analysis.metrics.pattern.BLOCK_CELLS", cells)
     even = np.tril(np.ones((2, 5, 5)))
     assert texts(even / even.sum(-1, keepdims=True)) == []
     sink = np.zeros((2, 5, 5))

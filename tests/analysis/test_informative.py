@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis import visibility
 from attnviz.analysis.distributions import entropy, spread_evenly
 from attnviz.analysis.informative import (
     choose_heads,
@@ -13,7 +12,7 @@ from attnviz.analysis.informative import (
     information_of_heads,
     most_informative,
 )
-from attnviz.analysis.visibility import row_blocks
+from attnviz.analysis.metrics import MetricContext, pattern
 from attnviz.nn.masks import parse
 from attnviz.nn.site import RecordId, Site
 from attnviz.trace.record import Record
@@ -77,10 +76,10 @@ def test_one_token_has_no_facts():
 def test_blocks_change_nothing(monkeypatch, generator):
     weights = generator.random((N, N))
     whole = head_information(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
-    monkeypatch.setattr(visibility, "BLOCK_CELLS", 1)
+    monkeypatch.setattr(pattern, "BLOCK_CELLS", 1)
+    assert len(MetricContext(CAUSAL).blocks()) == N
     cut = head_information(record(weights / weights.sum(-1, keepdims=True), mask=CAUSAL), 0)
     np.testing.assert_allclose(cut[2:], whole[2:])
-    assert len(list(row_blocks(record(UNIFORM), 0))) == N
 
 
 def test_reading_leaves_every_array_as_it_was(saw):

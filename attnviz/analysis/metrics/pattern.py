@@ -203,7 +203,7 @@ class Target(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Keys:
     """Some keys, whoever asks: `special`, `punctuation` or `ordinary` of a context."""
 
@@ -225,7 +225,7 @@ class Keys:
         return which
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FirstKey:
     """The first key of all."""
 
@@ -236,7 +236,7 @@ class FirstKey:
         return weights[..., 0] if context.start[1] == 0 else np.zeros(weights.shape[:-1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Offset:
     """The key at one offset from the query: -1 for the token before."""
 
@@ -255,7 +255,7 @@ class Offset:
         return given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Listed:
     """Cells that are listed: `copies` or `followers` of a context."""
 
