@@ -68,16 +68,23 @@ class ByGrowth:
     Source: bloc97 2023 (dynamic NTK-aware scaling), as transformers has it.
     """
 
-    def __init__(self, frequencies: Array, base: float, factor: float, length: int) -> None:
+    def __init__(
+        self,
+        frequencies: Array,
+        base: float,
+        factor: float,
+        length: int,
+        style: RopeStyle = "half",
+    ) -> None:
         """`frequencies` [d_rotary/2] of `base` hold up to `length`."""
         self._frequencies, self._base, self._factor = frequencies, base, factor
-        self._length = length
-        self._last = length, RotaryEmbedding(frequencies)
+        self._length, self._style = length, style
+        self._last = length, RotaryEmbedding(frequencies, style=style)
 
     def __call__(self, x: Array, positions: Array) -> Array:
         n_token = max(int(np.max(positions, initial=0)) + 1, self._length)
         if self._last[0] != n_token:
-            self._last = n_token, RotaryEmbedding(self.frequencies(n_token))
+            self._last = n_token, RotaryEmbedding(self.frequencies(n_token), style=self._style)
         return self._last[1](x, positions)
 
     def frequencies(self, n_token: int) -> Array:

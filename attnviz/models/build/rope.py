@@ -11,7 +11,7 @@ from attnviz.errors import AttnvizError
 from attnviz.models.build.config import Config
 from attnviz.models.build.read_names import ROPE
 from attnviz.nn.multi_head import Rotary
-from attnviz.nn.positions import frequencies, rotary_width
+from attnviz.nn.positions import RopeStyle, frequencies, rotary_width
 from attnviz.nn.rotary import (
     ByGrowth,
     ByLength,
@@ -48,6 +48,11 @@ class Scaling(NamedTuple):
     frequencies: Array
     """[n_pair]: those of the base, unscaled."""
     base: float
+    style: RopeStyle
+    """Which features make a pair."""
+
+    def rotary(self, frequencies: Array, gain: float = 1.0) -> RotaryEmbedding:
+        return RotaryEmbedding(frequencies, gain, self.style)
 
     def length(self) -> int:
         """The longest text that the model reads."""
@@ -63,15 +68,22 @@ class Scaling(NamedTuple):
 
 
 def read_rope(
-    config: Config, d_head: int, *, base: float = 10000.0, fraction: float | None = None
+    config: Config,
+    d_head: int,
+    *,
+    base: float = 10000.0,
+    fraction: float | None = None,
+    style: RopeStyle = "half",
 ) -> Rope:
     """The rotation of queries and keys.
 
     Reads `rope_parameters`, or `rope_theta`, `rope_scaling` and `partial_rotary_factor`; `base`
     and `fraction` (of the features that are rotated) hold where the config does not say.
-    Without a `fraction`, the family rotates all features.
+    Without a `fraction`, the family rotates all features; `style` says which of them make a pair.
     """
-    return read_rope_section(config, _section(config), d_head, base=base, fraction=fraction)
+    return read_rope_section(
+        config, _section(config), d_head, base=base, fraction=fraction, style=style
+    )
 
 
 def _section(config: Config) -> Config:
@@ -98,6 +110,7 @@ def read_rope_section(
     *,
     base: float = 10000.0,
     fraction: float | None = None,
+    style: RopeStyle = "half",
 ) -> Rope:
     """As `read_rope`, from one section: Gemma 3 has one for each kind of layer."""
     base = section.above(0, "rope_theta", base)
@@ -112,7 +125,7 @@ def read_rope_section(
         )
     kind = _kind(section)
     unscaled = frequencies(rotary_width(d_head, fraction), base)
-    rotary = SCALINGS[kind](Scaling(config, section, unscaled, base))
+    rotary = SCALINGS[kind](Scaling(config, section, unscaled, base, style))
     section.inert("factor", ORIGINAL_LENGTH)
     section.finish(ROPE)
     description = f"rope base {base:g}"
@@ -133,21 +146,21 @@ def _kind(section: Config) -> str:
 
 
 def _default(scaling: Scaling) -> Rotary:
-    return RotaryEmbedding(scaling.frequencies)
+    return scaling.rotary(scaling.frequencies)
 
 
 def _linear(scaling: Scaling) -> Rotary:
-    return RotaryEmbedding(scaling.frequencies / scaling.section.above(0, "factor"))
+    return scaling.rotary(scaling.frequencies / scaling.section.above(0, "factor"))
 
 
 def _dynamic(scaling: Scaling) -> Rotary:
     factor = scaling.section.above(0, "factor")
-    return ByGrowth(scaling.frequencies, scaling.base, factor, scaling.length())
+    return ByGrowth(scaling.frequencies, scaling.base, factor, scaling.length(), scaling.style)
 
 
 def _llama3(scaling: Scaling) -> Rotary:
     section = scaling.section
-    return RotaryEmbedding(
+    return scaling.rotary(
         llama3_frequencies(
             scaling.frequencies,
             section.above(0, "factor"),
@@ -174,7 +187,7 @@ def _yarn(scaling: Scaling) -> Rotary:
     if section.has("mscale") and section.has("mscale_all_dim"):
         gain = yarn_gain(factor, section.above(0, "mscale"))
         gain /= yarn_gain(factor, section.above(0, "mscale_all_dim"))
-    return RotaryEmbedding(scaled, section.above(0, "attention_factor", gain))
+    return scaling.rotary(scaled, section.above(0, "attention_factor", gain))
 
 
 def _longrope(scaling: Scaling) -> Rotary:
@@ -182,7 +195,7 @@ def _longrope(scaling: Scaling) -> Rotary:
     factor = section.above(0, "factor", scaling.length() / original)
     gain = section.above(0, "attention_factor", longrope_gain(factor, original))
     short, long = (
-        RotaryEmbedding(scaling.frequencies / scaling.factors(key), gain)
+        scaling.rotary(scaling.frequencies / scaling.factors(key), gain)
         for key in ("short_factor", "long_factor")
     )
     return ByLength(short, long, int(original))
@@ -190,7 +203,7 @@ def _longrope(scaling: Scaling) -> Rotary:
 
 def _by_factors(scaling: Scaling) -> Rotary:
     """Each frequency has its own divisor: how GGUF files store a scaling."""
-    return RotaryEmbedding(scaling.frequencies / scaling.factors("factors"))
+    return scaling.rotary(scaling.frequencies / scaling.factors("factors"))
 
 
 SCALINGS: Mapping[str, Callable[[Scaling], Rotary]] = {

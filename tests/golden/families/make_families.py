@@ -4,7 +4,7 @@
     python tests/golden/families/make_families.py          # all
     python tests/golden/families/make_families.py gpt2 t5  # those whose names begin so
 
-`variants.py` lists the checkpoints, `cases.py` their inputs. Every weight is random, norms and
+`variants` lists the checkpoints, `cases.py` their inputs. Every weight is random, norms and
 biases as well, so that a dropped bias or a swapped norm shows; attention is neither flat nor
 one-hot, which is checked here. Each folder holds the checkpoint as transformers writes it, and
 `golden.npz`: by case and record (`single/decoder.0.self`) what transformers computes of it.
@@ -23,7 +23,7 @@ import cases
 import numpy as np
 import torch
 import transformers
-from variants import VARIANTS, Variant
+from variants import ENCODERS, VARIANTS, Variant
 
 HERE = Path(__file__).parent
 
@@ -43,7 +43,6 @@ GENERATED = "llama-long", "phi3-long"
 cache keeps the old rotations of a Llama there, and of a Phi-3 computes all anew."""
 
 PROMPT = [7, 9, 21, 33, 12, 40]
-ENCODERS = "albert", "bert", "dinov2", "distilbert", "electra", "roberta", "t5", "vit"
 
 
 def randomise(model: torch.nn.Module, variant: Variant) -> None:
@@ -134,7 +133,8 @@ def is_decoder(model: Any) -> bool:
     """Whether a model of one stack sees only what came before."""
     if getattr(model.config, "use_bidirectional_attention", False):
         return False
-    return getattr(model.config, "is_causal", True) and model.config.model_type not in ENCODERS
+    family = model.config.model_type.replace("-", "_")
+    return getattr(model.config, "is_causal", True) and family not in ENCODERS
 
 
 def clear_padding(case: cases.Case, outputs: dict[str, np.ndarray]) -> None:

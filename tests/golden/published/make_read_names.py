@@ -30,8 +30,12 @@ from variants import VARIANTS
 
 TABLE = Path(__file__).parents[3] / "attnviz" / "models" / "build" / "read_names.json"
 
-FAMILIES = """albert bart bert dinov2 distilbert electra gemma2 gemma3 gpt2 gpt_neox llama marian
-              mistral opt phi3 qwen2 qwen3 roberta t5 vit""".split()  # noqa: SIM905
+FAMILIES = """albert bart bert bloom camembert clip codegen cohere cohere2 deberta_v2 deepseek_v2
+              deepseek_v3 deit dinov2 dinov2_with_registers dinov3_vit distilbert electra esm falcon
+              gemma gemma2 gemma3 gpt2 gpt_neo gpt_neox gpt_oss gptj granite llama m2m_100 marian
+              mbart mistral mixtral modernbert mpnet mpt mt5 nomic_bert olmo2 olmo3 olmoe opt
+              pegasus phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe roberta siglip smollm3 stablelm
+              starcoder2 t5 umt5 vit whisper xlm_roberta""".split()  # noqa: SIM905
 NAMES = {"gemma3": "gemma3_text"}
 """Folders of transformers whose `model_type` is another."""
 
@@ -112,7 +116,8 @@ def names_of(roots: list[Path], *stems: str, keys: bool = False) -> set[str]:
 
 def imported(root: Path, family: str) -> set[str]:
     """The other families whose code a family uses."""
-    text = (root / "models" / family / f"modeling_{family}.py").read_text("utf-8")
+    path = root / "models" / family / f"modeling_{family}.py"
+    text = path.read_text("utf-8") if path.exists() else ""  # an older version lacks some
     return {*re.findall(r"^from \.\.(\w+)\.", text, re.MULTILINE)} - {"auto"}
 
 
@@ -145,7 +150,9 @@ def asked_names() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     plain = PreTrainedConfig.__getattribute__
     for name, variant in VARIANTS.items():
-        family = json.loads((HERE / name / "config.json").read_text())["model_type"]
+        family = json.loads((HERE / name / "config.json").read_text())["model_type"].replace(
+            "-", "_"
+        )
         asked = found.setdefault(family, set())
 
         def spy(self: Any, key: str, asked: set[str] = asked) -> Any:

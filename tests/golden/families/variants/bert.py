@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from .shared import BERT, Variant
+
+ENCODER = True
+VARIANTS = {
+    "bert": Variant("BertForMaskedLM", {**BERT, "type_vocab_size": 2}, "segments", sharpness=1.8),
+    "bert-untied": Variant(
+        "BertForMaskedLM",
+        {**BERT, "num_hidden_layers": 1, "type_vocab_size": 2, "tie_word_embeddings": False},
+        "segments",
+        sharpness=1.8,
+    ),
+    "bert-tagger": Variant(
+        "BertForTokenClassification",
+        {**BERT, "num_hidden_layers": 1, "type_vocab_size": 2, "num_labels": 3},
+        "segments",
+        sharpness=1.8,
+    ),
+}
