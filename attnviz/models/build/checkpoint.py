@@ -8,17 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.models.build.config import Config
-from attnviz.models.build.families import FAMILIES, INTERNAL, family_name
+from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.build.outputs import HEADS, predicts_other, unread_outputs
 from attnviz.models.build.tensors import TensorFile, Tensors
 from attnviz.models.model import Model
 from attnviz.models.run.finite import check_tensors
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.transformer import Transformer
-from attnviz.registry import nearest
 
 
 class Checkpoint(NamedTuple):
@@ -42,14 +40,11 @@ class Checkpoint(NamedTuple):
 
 def build_model(checkpoint: Checkpoint) -> Model:
     """The model that the checkpoint's family makes of it."""
-    config = checkpoint.config
-    family = config.text("model_type", None)
-    name = family_name(family)
+    name = family_name(checkpoint.config.text("model_type", None))
     if name not in FAMILIES:
-        raise AttnvizError(
-            f"{config.where}: the architecture {family!r} is not supported",
-            nearest(family, (each for each in FAMILIES if each != INTERNAL)),
-        )
+        from attnviz.models.build.refused import refusal
+
+        raise refusal(checkpoint.config)
     model: Model = FAMILIES[name].build(checkpoint)
     if model.tokenizer is not checkpoint.tokenizer:
         return model
