@@ -117,7 +117,8 @@ class MultiHeadAttention(NamedTuple):
     bias: Bias | None = None
     sinks: Array | None = None
     query_norm: Norm | None = None
-    """Over the features of each head, before the rotation. Source: Henry et al. 2020 (QKNorm)."""
+    """Before the rotation, over the features of each head (Henry et al. 2020, QKNorm) or of all
+    of them (`AcrossHeads`)."""
     key_norm: Norm | None = None
     gate: Gate | None = None
     """What an ablation makes of each head's context."""

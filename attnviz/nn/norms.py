@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.types import Array
 
 
@@ -111,6 +112,19 @@ class RMSNorm(NamedTuple):
 
     def __call__(self, x: Array) -> Array:
         return rms_norm(x, self.gain, eps=self.eps)
+
+
+class AcrossHeads(NamedTuple):
+    """A norm over the features of all heads together: x [n_head, n, d] -> [n_head, n, d].
+
+    Source: OLMo Team 2025 (OLMo 2), section 3.3.2.
+    """
+
+    norm: Norm
+    """Over n_head·d features."""
+
+    def __call__(self, x: Array) -> Array:
+        return split_heads(self.norm(merge_heads(x)), x.shape[-3])
 
 
 class Scale(NamedTuple):

@@ -51,3 +51,10 @@ def test_memory_order_and_input_stay(order, generator):
     np.testing.assert_array_equal(x, before)
     assert done.flags.f_contiguous == (order == "F")
     np.testing.assert_allclose(done, 2 * norms.layer_norm(before) + 1)
+
+
+def test_across_heads_a_token_has_one_mean(generator):
+    heads, gain = generator.normal(size=(2, 5, 7, 3)), generator.normal(size=15)
+    found = norms.AcrossHeads(norms.RMSNorm(gain, 0.1))(heads)
+    size = np.sqrt((heads**2).mean((1, 3), keepdims=True) + 0.1)
+    np.testing.assert_allclose(found, heads / size * gain.reshape(5, 1, 3), rtol=1e-12)

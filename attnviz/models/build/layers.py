@@ -60,9 +60,11 @@ def linear(
     return Linear(tensors.weight(f"{name}.weight", d_out, d_in, rows=rows), shift)
 
 
-def layer_norm(tensors: Tensors, name: str, d: int, eps: float) -> LayerNorm:
+def layer_norm(tensors: Tensors, name: str, d: int, eps: float, *, bias: bool = True) -> LayerNorm:
     gain = tensors.take(f"{name}.weight", d, spellings=OLD_NORM)
-    return LayerNorm(gain, tensors.take(f"{name}.bias", d, spellings=OLD_NORM), eps)
+    return LayerNorm(
+        gain, tensors.take(f"{name}.bias", d, spellings=OLD_NORM) if bias else None, eps
+    )
 
 
 def rms_norm(tensors: Tensors, name: str, d: int, eps: float, *, offset: float = 0.0) -> RMSNorm:

@@ -18,7 +18,7 @@ from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
-from attnviz.nn.norms import RMSNorm
+from attnviz.nn.norms import Norm
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
@@ -27,6 +27,9 @@ IGNORED = (
     r"|(score|qa_outputs)\..*"
 )
 """Tensors that no attention and no logit depends on."""
+
+MakeNorm = Callable[[Tensors, str, int, float], Norm]
+"""tensors, name, width, ε -> the norm"""
 
 Windows = Callable[[int], int | None]
 """layer -> how many keys a query sees at most; None for all that came before."""
@@ -40,42 +43,49 @@ class LlamaLike(NamedTuple):
     tensors: Tensors
     sizes: Sizes
     activation: Activation
-    gain_offset: float
-    """What is added to the gains of norms that the file holds: 1 for Gemma."""
+    make_norm: MakeNorm
+    """rms_norm, layer_norm, or one of them with something else in it."""
 
 
 def read_llama_like(
     checkpoint: Checkpoint,
     activation_key: str = "hidden_act",
     default_activation: str = "silu",
-    gain_offset: float = 0.0,
+    *,
+    make_norm: MakeNorm = rms_norm,
+    eps_key: str = "rms_norm_eps",
+    eps: float = 1e-6,
+    n_kv_head: int | None = None,
 ) -> LlamaLike:
+    """`eps` and `n_kv_head` hold where the config does not say; None for as many as queries."""
     config = checkpoint.config
     return LlamaLike(
         checkpoint,
         config,
         checkpoint.tensors("model.", "transformer."),
-        _sizes(config),
+        _sizes(config, config.above(0, eps_key, eps), n_kv_head),
         activation(config, activation_key, default_activation),
-        gain_offset,
+        make_norm,
     )
 
 
-def _sizes(config: Config) -> Sizes:
+def _sizes(config: Config, eps: float, n_kv_head: int | None) -> Sizes:
     n_head, d_model = config.count("num_attention_heads"), config.count("hidden_size")
+    if config.is_null("num_key_value_heads", n_kv_head):
+        n_kv_head = n_head
     config.inert("pretraining_tp")
     config.require("rope_interleaved", False)
     config.require("use_mrope", False)
     return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
-        n_kv_head=config.count("num_key_value_heads", n_head),
+        n_kv_head=config.count("num_key_value_heads", n_kv_head),
         d_head=config.count("head_dim", max(1, d_model // n_head)),
         d_model=d_model,
         d_ff=config.count("intermediate_size"),
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
-        eps=config.above(0, "rms_norm_eps", 1e-6),
+        eps=eps,
         is_causal=config.switch("is_causal", True),
     )
 
@@ -150,10 +160,10 @@ def feed_forward(decoder: LlamaLike, layer: int, *, bias: bool = False) -> FeedF
     )
 
 
-def norm(decoder: LlamaLike, name: str, d: int | None = None) -> RMSNorm:
-    """An RMS norm, over the width of the model unless `d` says otherwise."""
+def norm(decoder: LlamaLike, name: str, d: int | None = None) -> Norm:
+    """A norm, over the width of the model unless `d` says otherwise."""
     d = decoder.sizes.d_model if d is None else d
-    return rms_norm(decoder.tensors, name, d, decoder.sizes.eps, offset=decoder.gain_offset)
+    return decoder.make_norm(decoder.tensors, name, d, decoder.sizes.eps)
 
 
 def pre_norm_block(
@@ -175,12 +185,14 @@ def llama_like_model(
     tied: bool = False,
     embedding_scale: float = 1.0,
     softcap: float | None = None,
+    output_scale: float = 1.0,
 ) -> Model:
     """The model, once all that the family reads of the config is read.
 
     Args:
         tied: whether the output shares the embedding's matrix where the config does not say.
         softcap: of the output's logits.
+        output_scale: a factor on them, before that.
     """
     checkpoint, config, tensors, sizes, *_ = decoder
     config.finish()
@@ -192,7 +204,9 @@ def llama_like_model(
         block,
         Embedding(tokens=partial(rows, table), scale=embedding_scale),
         norm(decoder, "norm"),
-        unembedding(config, tensors, table, "lm_head", tied=tied, softcap=softcap),
+        unembedding(
+            config, tensors, table, "lm_head", tied=tied, softcap=softcap, scale=output_scale
+        ),
         positions=positions,
         ignored=IGNORED,
     )

@@ -112,7 +112,7 @@ def read_rope_section(
     fraction: float | None = None,
     style: RopeStyle = "half",
 ) -> Rope:
-    """As `read_rope`, from one section: Gemma 3 has one for each kind of layer."""
+    """As `read_rope`, from one section."""
     base = section.above(0, "rope_theta", base)
     if fraction is None:
         section.require("partial_rotary_factor", 1.0)
@@ -134,6 +134,22 @@ def read_rope_section(
     if kind != "default":
         description += f", {kind} scaling"
     return Rope(rotary, description)
+
+
+def read_nested_ropes(
+    config: Config, d_head: int, *, base: float = 10000.0
+) -> tuple[Rope, Rope] | None:
+    """The rotations of sliding and of full layers, where `rope_parameters` has a section for each;
+    None where it has not."""
+    nested = config.section("rope_parameters") if config.has("rope_parameters") else None
+    if nested is None or not nested.has("full_attention"):
+        return None
+    sliding, full = (
+        read_rope_section(config, nested.section(kind), d_head, base=base)
+        for kind in ("sliding_attention", "full_attention")
+    )
+    nested.finish()
+    return sliding, full
 
 
 def _kind(section: Config) -> str:

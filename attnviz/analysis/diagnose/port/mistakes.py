@@ -20,7 +20,7 @@ from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention, Rotary, SublayerContext
-from attnviz.nn.norms import LayerNorm, RMSNorm
+from attnviz.nn.norms import AcrossHeads, LayerNorm, RMSNorm
 from attnviz.nn.positions import frequencies
 from attnviz.nn.rotary import RotaryEmbedding
 from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer, attentions
@@ -391,6 +391,9 @@ def other_norm(block: Block) -> Iterator[Change]:
 
 def _other_norms(norm: Any) -> Iterator[tuple[str, Any]]:
     yield "left out", None
+    if isinstance(norm, AcrossHeads):
+        for words, made in [*_other_norms(norm.norm)][1:]:
+            yield words, AcrossHeads(made)
     if not isinstance(norm, LayerNorm | RMSNorm):
         return
     if norm.gain is not None:

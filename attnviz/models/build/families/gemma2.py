@@ -4,9 +4,11 @@ Source: Gemma Team 2024, section 2."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
+from attnviz.models.build.layers import rms_norm
 from attnviz.models.build.llama_like import (
     LlamaLike,
     attention,
@@ -51,7 +53,12 @@ def build(checkpoint: Checkpoint) -> Model:
 
 def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
     """What Gemma 2 and 3 share. Their files hold how far a gain is above 1."""
-    return read_llama_like(checkpoint, "hidden_activation", "gelu_pytorch_tanh", gain_offset=1.0)
+    return read_llama_like(
+        checkpoint,
+        "hidden_activation",
+        "gelu_pytorch_tanh",
+        make_norm=partial(rms_norm, offset=1.0),
+    )
 
 
 def sliding_window(config: Config) -> int:

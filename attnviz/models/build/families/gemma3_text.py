@@ -13,7 +13,7 @@ from attnviz.models.build.families.gemma2 import (
     sliding_window,
 )
 from attnviz.models.build.llama_like import attention, head_norms, read_windows
-from attnviz.models.build.rope import Rope, read_rope, read_rope_section
+from attnviz.models.build.rope import Rope, read_nested_ropes, read_rope, read_rope_section
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
 
@@ -54,13 +54,8 @@ def build(checkpoint: Checkpoint) -> Model:
 
 def _ropes(config: Config, d_head: int) -> tuple[Rope, Rope]:
     """The rotations of sliding and of full layers."""
-    nested = config.section("rope_parameters") if config.has("rope_parameters") else None
-    if nested is not None and nested.has("full_attention"):
-        sliding, full = (
-            read_rope_section(config, nested.section(kind), d_head)
-            for kind in ("sliding_attention", "full_attention")
-        )
-        nested.finish()
-        return sliding, full
+    ropes = read_nested_ropes(config, d_head)
+    if ropes is not None:
+        return ropes
     local = config.part({"rope_theta": config.above(0, "rope_local_base_freq", 10000.0)})
     return read_rope_section(config, local, d_head), read_rope(config, d_head, base=1e6)

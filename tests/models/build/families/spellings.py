@@ -74,6 +74,11 @@ def _gemma3(old: Config) -> None:
         old["rope_scaling"]["rope_type"] = old["rope_scaling"].pop("type")
 
 
+def _olmo3(old: Config) -> None:
+    """One base for all layers, and a scaling for those that do not slide."""
+    old["rope_parameters"] = old["rope_parameters"]["full_attention"]
+
+
 def _phi3(old: Config) -> None:
     old["attention_bias"] = False
     old["auto_map"] = {"AutoConfig": "configuration_phi3.Phi3Config"}
@@ -159,6 +164,7 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "qwen3": _qwen,
     "gemma2": _gemma2,
     "gemma3_text": _gemma3,
+    "olmo3": _olmo3,
     "phi3": _phi3,
     "gpt2": _gpt2,
     "opt": _opt,
