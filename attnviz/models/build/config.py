@@ -29,6 +29,10 @@ INERT = frozenset(
     encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores
     return_dict_in_generate forced_bos_token_id forced_eos_token_id remove_invalid_values
     exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
+    max_sequence_length max_seq_length model_max_length matryoshka_dimensions matryoshka_dims
+    bos_token eos_token pad_token unk_token sep_token cls_token mask_token chat_template vocab_file
+    author base_model base_model_name datasets model_name seed optimizer learning_rate best_metric
+    training_args onnx openvino neuron
     """.split()  # noqa: SIM905
 )
 """Keys that change no number of a forward pass without dropout."""
@@ -45,6 +49,9 @@ PLAIN: Mapping[str, Any] = {
 INERT_ENDINGS = ("dropout", "dropout_prob", "pdrop", "layerdrop", "dropout_rate", "init_std",
                  "initializer_range", "initializer_factor")  # fmt: skip
 """Endings of such keys, which only training uses."""
+
+INERT_STARTS = ("unsloth_", "tokenizer_", "wandb_")
+"""Beginnings of what tools note for themselves."""
 
 
 RIGHT = "take the config.json that came with the weights"
@@ -228,7 +235,9 @@ class Config:
             self.require(key, PLAIN[key])
         known = self._read | INERT
         for key, value in self._values.items():
-            if key not in known and not key.endswith(INERT_ENDINGS):
+            if key in known or key.endswith(INERT_ENDINGS) or key.startswith(INERT_STARTS):
+                continue
+            if key != "adapters" or not _is_empty(value):
                 self._check_unread(key, value, reader)
 
     def _check_unread(self, key: str, value: Any, reader: str | None) -> None:
@@ -243,3 +252,10 @@ class Config:
                 "attnviz refuses what it does not understand, so that no picture is wrong; "
                 "if the field changes nothing, leave it out of a copy",
             )
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether nothing but empty objects is in an object: AdapterHub's note that there are none."""
+    return isinstance(value, Mapping) and all(
+        not entry or _is_empty(entry) for entry in value.values()
+    )

@@ -94,6 +94,8 @@ def window_size(config: Config, default: int | None = 4096) -> int | None:
     """How many keys a sliding layer sees; None, as a null, where no layer slides."""
     if config.is_null("sliding_window", default):
         return None
+    if config.get("sliding_window", default) == 0:  # transformers gives every key the same weight
+        raise config.error("sliding_window = 0 leaves every query without a key")
     return config.count("sliding_window", default)
 
 

@@ -44,6 +44,43 @@ def test_what_nothing_reads_changes_nothing(variant, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+TOOLS = {
+    "unsloth_version": "2025.3",
+    "unsloth_fixed": True,
+    "max_sequence_length": 2048,
+    "tokenizer_name": "other",
+    "adapters": {"adapters": {}, "config_map": {}, "fusion_config_map": {}, "fusions": {}},
+    "gradient_checkpointing": True,
+    "matryoshka_dimensions": [256, 128],
+}
+
+
+@pytest.mark.parametrize(
+    "of", [{"auto_map": {"AutoModel": "own.Model"}}, {"transformers_version": "5.99.0"}]
+)
+def test_what_tools_note_is_passed_over_whoever_reads_the_config(of, tmp_path):
+    before = run("llama", goldens.FAMILIES / "llama")
+    after = run("llama", changed(tmp_path, "llama", **TOOLS, **of))
+    np.testing.assert_array_equal(before[0], after[0])
+    with pytest.raises(AttnvizError, match="the field 'adapters'"):
+        run(
+            "llama",
+            changed(tmp_path, "llama", adapters={"adapters": {"ner": {}}, "x": "pfeiffer"}, **of),
+        )
+
+
+def test_no_code_of_transformers_reads_what_tools_note():
+    from attnviz.models.build.config import INERT_STARTS
+
+    names = json.loads(TABLE.read_text())["names"]
+    read = {name for family, found in names.items() if family != "shared" for name in found}
+    assert not [
+        name
+        for name in read
+        if name.startswith(INERT_STARTS) or name in {*TOOLS} - {"gradient_checkpointing"}
+    ]
+
+
 def test_a_rotary_section_has_its_own_reader(tmp_path):
     rope = {"rope_type": "linear", "factor": 2.5, "rope_theta": 300.0}
     variant = "llama-bias"

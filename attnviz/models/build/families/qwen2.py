@@ -44,7 +44,7 @@ def build(checkpoint: Checkpoint) -> Model:
 def upper_windows(decoder: LlamaLike) -> Windows:
     """The window of each layer: those from `max_window_layers` on slide, if any do."""
     config = decoder.config
-    first, size = config.whole("max_window_layers", 28), window_size(config)
-    if not config.switch("use_sliding_window"):
-        size = None
+    first = config.whole("max_window_layers", 28)
+    config.inert("sliding_window")  # unless the next field says that it is used
+    size = window_size(config) if config.switch("use_sliding_window") else None
     return read_windows(decoder, size, lambda layer: layer >= first)

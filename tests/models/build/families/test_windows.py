@@ -56,3 +56,17 @@ def test_a_gemma_slides(variant, drop, tmp_path):
     """transformers fails with a TypeError."""
     with pytest.raises(AttnvizError, match="sliding_window is null, but some layers slide"):
         masks(variant, tmp_path, drop, sliding_window=None)
+
+
+@pytest.mark.parametrize("variant", ["qwen2-window", "qwen3-window"])
+def test_a_window_of_zero_that_is_not_used(variant, tmp_path):
+    full = masks(
+        variant, tmp_path, drop=("layer_types",), use_sliding_window=False, sliding_window=0
+    )
+    assert set(full) == {("causal",)}
+
+
+@pytest.mark.parametrize("variant", ["mistral", "qwen2-window"])
+def test_a_window_of_zero_that_is_used(variant, tmp_path):
+    with pytest.raises(AttnvizError, match="sliding_window = 0 leaves every query without a key"):
+        masks(variant, tmp_path, sliding_window=0)
