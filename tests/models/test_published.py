@@ -10,7 +10,7 @@ import pytest
 
 import attnviz
 from attnviz.errors import AttnvizError
-from attnviz.models.build.families import FAMILIES
+from attnviz.models.build.families import FAMILIES, family_name
 from tests.conftest import GOLDEN
 from tests.golden.families.probe import probe
 from tests.golden.published.shrink import SIZES, inputs, shrunk, weights
@@ -70,8 +70,8 @@ def test_a_published_config(name, tmp_path):
 def test_every_file_is_expected_and_every_family_is_there():
     files = {path.stem for path in FOLDER.glob("*.json")} - {"expected"}
     assert files == {*EXPECTED}
-    families = {config(n)["model_type"] for n, e in EXPECTED.items() if "refused" not in e}
-    assert families == {*FAMILIES} - {"attnviz"}
+    types = {config(n)["model_type"] for n, e in EXPECTED.items() if "refused" not in e}
+    assert {*map(family_name, types)} == {*FAMILIES} - {"attnviz"}
     assert sum("refused" in entry for entry in EXPECTED.values()) < len(EXPECTED) / 8
 
 

@@ -16,6 +16,7 @@ from attnviz.models.model import Model
 from attnviz.nn.activations import Activation
 from attnviz.nn.embedding import Embedding, Transform, Unembedding
 from attnviz.nn.linear import Linear
+from attnviz.nn.norms import Norm
 from attnviz.nn.transformer import Block, Stack, Transformer
 from attnviz.nn.weights import Weight
 
@@ -28,6 +29,9 @@ class LanguageModelHead(NamedTuple):
     output: str
     activation: Activation | None = None
     """None for that of the model."""
+    dense_bias: bool = True
+    norm_bias: bool = True
+    output_bias: bool = True
 
 
 class Sizes(NamedTuple):
@@ -54,12 +58,16 @@ def masked_language_model(
     *,
     ignored: str,
     shared: str = "",
+    positions: str = "",
+    norm: Norm | None = None,
 ) -> Model:
     """An encoder behind an embedding, with an output where the file has one.
 
     Args:
         table: [n_vocabulary, d]: the vectors of the tokens.
         shared: what the screen says of blocks that share their weights.
+        positions: what it says of positions, if they are not learned vectors alone.
+        norm: what follows the last block.
     """
     config, notes = checkpoint.config, {}
     unembed = _unembedding(config, tensors, sizes, table, head)
@@ -69,7 +77,7 @@ def masked_language_model(
         notes = {
             "notes": (to_say("the file has only the bias of the output, so there are no logits"),)
         }
-    encoder = Stack("encoder", tuple(blocks))
+    encoder = Stack("encoder", tuple(blocks), norm)
     return trained_model(
         checkpoint,
         tensors,
@@ -78,7 +86,7 @@ def masked_language_model(
             "n_layer": len(blocks),
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
-            "positions": f"learned, {sizes.n_position}",
+            "positions": positions or f"learned, {sizes.n_position}",
             **({"shared": shared} if shared else {}),
         },
         ignored=ignored,
@@ -102,10 +110,12 @@ def _unembedding(
     if tensors.has(weight) or not config.switch("tie_word_embeddings", True):
         table = tensors.table(weight, n_vocabulary, d)
     transform = Transform(
-        linear(tensors, head.dense, sizes.d_model, d),
+        linear(tensors, head.dense, sizes.d_model, d, bias=head.dense_bias),
         head.activation or sizes.activation,
-        layer_norm(tensors, head.norm, d, sizes.eps),
+        layer_norm(tensors, head.norm, d, sizes.eps, bias=head.norm_bias),
     )
+    if not head.output_bias:
+        return Unembedding(Linear(table), before=transform)
     biases = _biases(head)
     bias = tensors.take(next(filter(tensors.has, biases), biases[-1]), n_vocabulary)
     return Unembedding(Linear(table, bias), before=transform)

@@ -16,17 +16,13 @@ from typing import Any
 
 import transformers
 from safetensors.numpy import load_file
-from variants import VARIANTS
+from variants import ENCODERS, VARIANTS
 
 HERE = Path(__file__).parent
 NAMES = HERE.parents[2] / "attnviz" / "models" / "build" / "read_names.json"
 
-NEEDED = {
-    "BertLMHeadModel": {"is_decoder": True},
-    "ElectraForCausalLM": {"is_decoder": True},
-    "RobertaForCausalLM": {"is_decoder": True},
-}
-"""What a class must be told to do what it is for."""
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+"""Endings of the classes that an encoder must be told to be a decoder for."""
 
 
 def saved(cls: Any, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[int]]]:
@@ -52,8 +48,10 @@ def describe(name: str, variant: str) -> dict[str, Any] | None:
     cls, first = getattr(transformers, name, None), getattr(transformers, VARIANTS[variant].model)
     if not isinstance(cls, type) or getattr(cls, "config_class", None) is not first.config_class:
         return None
+    is_encoder = cls.config_class.model_type.replace("-", "_") in ENCODERS
+    needed = {"is_decoder": True} if is_encoder and name.endswith(CAUSAL) else {}
     try:
-        config, shapes = saved(cls, {**VARIANTS[variant].config, **NEEDED.get(name, {})})
+        config, shapes = saved(cls, {**VARIANTS[variant].config, **needed})
     except (NotImplementedError, StopIteration, AttributeError):
         return None  # a base of classes
     base = json.loads((HERE / variant / "config.json").read_text())
@@ -79,7 +77,7 @@ def main() -> int:
     found = {
         name: entry
         for family, variant in firsts.items()
-        for name in classes[family]
+        for name in classes[family.replace("-", "_")]
         if (entry := describe(name, variant)) is not None
     }
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
@@ -51,17 +52,20 @@ def read_sizes(config: Config, default_activation: str = "gelu") -> Sizes:
     )
 
 
-def embedding(config: Config, tensors: Tensors, d: int) -> Embedding:
+def embedding(config: Config, tensors: Tensors, d: int, *, has_segments: bool = True) -> Embedding:
     """Tokens, positions and segments, [n_token, d], with a norm over their sum."""
     at, eps = "embeddings", config.above(0, "layer_norm_eps", 1e-12)
     config.require("position_embedding_type", "absolute")
     words = tensors.table(f"{at}.word_embeddings.weight", config.count("vocab_size"), d)
-    n_position, n_segment = config.count("max_position_embeddings"), config.whole("type_vocab_size")
-    positions = tensors.take(f"{at}.position_embeddings.weight", n_position, d)
+    n_position = config.count("max_position_embeddings")
+    positions, segments = tensors.take(f"{at}.position_embeddings.weight", n_position, d), None
+    if has_segments:
+        n_segment = config.whole("type_vocab_size")
+        segments = tensors.take(f"{at}.token_type_embeddings.weight", n_segment, d)
     return Embedding(
         tokens=partial(rows, words),
         positions=LearnedPositions(positions),
-        segments=tensors.take(f"{at}.token_type_embeddings.weight", n_segment, d),
+        segments=segments,
         norm=layer_norm(tensors, f"{at}.LayerNorm", d, eps),
     )
 
@@ -80,24 +84,43 @@ def bert_model(
     source: Embedding,
     head: LanguageModelHead,
     ignored: str,
+    *,
+    projections: tuple[str, str, str, str] = PROJECTIONS,
+    norm: str = "attention.output.LayerNorm",
+    positions: str = "",
+    **fields: Any,
 ) -> Model:
-    """The blocks of BERT and of its descendants behind an embedding, and their output."""
+    """The blocks of BERT and of its descendants behind an embedding, and their output.
+
+    Args:
+        projections: the names of query, key, value and output below a layer's `attention`.
+        norm: the name of the norm behind attention, below a layer.
+        positions: what the screen says of positions, if they are not learned vectors alone.
+        fields: of the attention.
+    """
     checkpoint.config.finish()
     d_model, eps = sizes.d_model, sizes.eps
 
     def block(layer: int) -> Block:
         at = f"encoder.layer.{layer}"
-        heads = attention(tensors, f"{at}.attention", PROJECTIONS, d_model, sizes.n_head)
+        heads = attention(tensors, f"{at}.attention", projections, d_model, sizes.n_head)
         names = (f"{at}.intermediate.dense", f"{at}.output.dense")
         net = feed_forward(tensors, names, d_model, sizes.d_ff, sizes.activation)
         return (
             Sublayer(
-                heads, after=layer_norm(tensors, f"{at}.attention.output.LayerNorm", d_model, eps)
+                heads._replace(**fields), after=layer_norm(tensors, f"{at}.{norm}", d_model, eps)
             ),
             Sublayer(net, after=layer_norm(tensors, f"{at}.output.LayerNorm", d_model, eps)),
         )
 
-    blocks = [block(layer) for layer in range(sizes.n_layer)]
     return masked_language_model(
-        checkpoint, tensors, sizes, blocks, source, token_table(source), head, ignored=ignored
+        checkpoint,
+        tensors,
+        sizes,
+        [block(layer) for layer in range(sizes.n_layer)],
+        source,
+        token_table(source),
+        head,
+        ignored=ignored,
+        positions=positions,
     )

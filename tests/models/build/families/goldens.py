@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import attnviz
+from attnviz.models.build.families import family_name
 from attnviz.nn.masks import Mask, padded
 from attnviz.trace.record import Trace
 from tests.conftest import GOLDEN
@@ -65,7 +66,8 @@ def config(variant: str) -> dict[str, Any]:
 
 
 def model_type(variant: str) -> str:
-    return str(config(variant)["model_type"])
+    """As files are named."""
+    return family_name(str(config(variant)["model_type"]))
 
 
 def has_head(variant: str) -> bool:

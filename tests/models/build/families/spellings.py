@@ -171,6 +171,8 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "gpt_neox": _gpt_neox,
     "bert": _bert,
     "roberta": _bert,
+    "xlm-roberta": _bert,
+    "camembert": _bert,
     "electra": _bert,
     "distilbert": _distilbert,
     "albert": _albert,
@@ -256,6 +258,14 @@ def _roberta_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     return copies | tensors | _position_ids("roberta", config)
 
 
+def _mpnet_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """The output's own bias beside its copy, the pooler, and positions that were counted."""
+    d = config["hidden_size"]
+    copy = {"lm_head.decoder.bias": tensors["lm_head.bias"]}
+    pooler = {"mpnet.pooler.dense.weight": np.ones((d, d), np.float32)}
+    return copy | tensors | pooler | _position_ids("mpnet", config)
+
+
 def _distilbert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     table = tensors["distilbert.embeddings.word_embeddings.weight"]
     return {"vocab_projector.weight": table} | tensors
@@ -333,6 +343,9 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "gpt_neox": _gpt_neox_tensors,
     "bert": _bert_tensors,
     "roberta": _roberta_tensors,
+    "xlm-roberta": _roberta_tensors,
+    "camembert": _roberta_tensors,
+    "mpnet": _mpnet_tensors,
     "distilbert": _distilbert_tensors,
     "albert": _albert_tensors,
     "electra": _electra_tensors,

@@ -21,6 +21,7 @@ TIED = {
     "gemma2": ("model.embed_tokens", "lm_head"),
     "qwen3": ("model.embed_tokens", "lm_head"),
     "bert": ("bert.embeddings.word_embeddings", "cls.predictions.decoder"),
+    "mpnet": ("mpnet.embeddings.word_embeddings", "lm_head.decoder"),
     "roberta": ("roberta.embeddings.word_embeddings", "lm_head.decoder"),
     "distilbert": ("distilbert.embeddings.word_embeddings", "vocab_projector"),
     "albert": ("albert.embeddings.word_embeddings", "predictions.decoder"),
@@ -107,7 +108,9 @@ def test_the_output(variant, tmp_path):
     assert differ(run(original, case), run(other, case)) == {"logits"}
 
 
-@pytest.mark.parametrize("variant", ["bert-untied", "roberta-untied", "albert-untied"])
+@pytest.mark.parametrize(
+    "variant", ["bert-untied", "roberta-untied", "mpnet-untied", "albert-untied"]
+)
 def test_the_bias_of_older_files(variant, tmp_path):
     """transformers 4 wrote one bias, which was that of the linear map."""
     config, tensors = checkpoints.read(goldens.FAMILIES / variant)

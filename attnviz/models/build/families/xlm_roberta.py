@@ -1,0 +1,7 @@
+"""XLM-RoBERTa: RoBERTa of a hundred languages. Source: Conneau et al. 2020."""
+
+from __future__ import annotations
+
+from attnviz.models.build.families.roberta import build as build
+
+TOKENIZER = "XLMRobertaTokenizer"
