@@ -19,7 +19,7 @@ from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import Norm
-from attnviz.nn.transformer import Block, Sublayer
+from attnviz.nn.transformer import Block, Parallel, Sublayer
 from attnviz.nn.weights import rows
 
 IGNORED = (
@@ -97,6 +97,14 @@ def window_size(config: Config, default: int | None = 4096) -> int | None:
     if config.get("sliding_window", default) == 0:  # transformers gives every key the same weight
         raise config.error("sliding_window = 0 leaves every query without a key")
     return config.count("sliding_window", default)
+
+
+def sliding_window(config: Config) -> int:
+    """How many keys a sliding layer sees, where some surely slide."""
+    size = window_size(config)
+    if size is None:
+        raise config.error("sliding_window is null, but some layers slide")
+    return size
 
 
 def read_windows(
@@ -177,6 +185,14 @@ def pre_norm_block(
         Sublayer(attention, before=norm(decoder, f"{at}.input_layernorm")),
         Sublayer(net, before=norm(decoder, f"{at}.post_attention_layernorm")),
     )
+
+
+def parallel_block(
+    decoder: LlamaLike, layer: int, attention: MultiHeadAttention, net: FeedForward
+) -> Block:
+    """Both parts side by side behind one norm."""
+    before = norm(decoder, f"layers.{layer}.input_layernorm")
+    return (Sublayer(Parallel((attention, net)), before=before),)
 
 
 def llama_like_model(

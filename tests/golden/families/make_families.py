@@ -65,7 +65,8 @@ def _random(
     tensor: torch.Tensor, module: torch.nn.Module, name: str, variant: Variant
 ) -> torch.Tensor:
     noise = torch.randn(tensor.shape)
-    if tensor.ndim == 1:  # a bias, or the gain or shift of a norm: around what it starts from
+    is_norm = type(module).__name__.endswith("Norm")  # Cohere's may have one gain for each head
+    if tensor.ndim == 1 or is_norm:  # a bias, a gain or a shift: around what it starts from
         return tensor.data.mean().round() + 0.2 * noise
     if isinstance(module, torch.nn.Embedding) or not hasattr(module, "weight"):
         return noise * variant.embedding / getattr(module, "embed_scale", 1.0)

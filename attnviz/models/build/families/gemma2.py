@@ -17,7 +17,7 @@ from attnviz.models.build.llama_like import (
     norm,
     read_llama_like,
     read_windows,
-    window_size,
+    sliding_window,
 )
 from attnviz.models.build.rope import read_rope
 from attnviz.models.model import Model
@@ -59,14 +59,6 @@ def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
         "gelu_pytorch_tanh",
         make_norm=partial(rms_norm, offset=1.0),
     )
-
-
-def sliding_window(config: Config) -> int:
-    """How many keys a sliding layer sees."""
-    size = window_size(config)
-    if size is None:
-        raise config.error("sliding_window is null, but some layers slide")
-    return size
 
 
 def score_scale(config: Config) -> float:

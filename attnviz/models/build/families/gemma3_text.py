@@ -10,9 +10,8 @@ from attnviz.models.build.families.gemma2 import (
     read_gemma,
     sandwich_block,
     score_scale,
-    sliding_window,
 )
-from attnviz.models.build.llama_like import attention, head_norms, read_windows
+from attnviz.models.build.llama_like import attention, head_norms, read_windows, sliding_window
 from attnviz.models.build.rope import Rope, read_nested_ropes, read_rope, read_rope_section
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block

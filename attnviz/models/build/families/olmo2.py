@@ -19,7 +19,7 @@ from attnviz.nn.multi_head import Rotary
 from attnviz.nn.norms import AcrossHeads
 from attnviz.nn.transformer import Block, Sublayer
 
-TOKENIZER = "GPT2Tokenizer"
+TOKENIZER = "TokenizersBackend"
 
 
 def build(checkpoint: Checkpoint) -> Model:

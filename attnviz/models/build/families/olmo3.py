@@ -10,13 +10,13 @@ from attnviz.models.build.llama_like import (
     llama_like_model,
     read_llama_like,
     read_windows,
-    window_size,
+    sliding_window,
 )
 from attnviz.models.build.rope import Rope, read_nested_ropes, read_rope, read_rope_section
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
 
-TOKENIZER = "GPT2Tokenizer"
+TOKENIZER = "TokenizersBackend"
 
 BASE = 500000.0
 """Of the rotation, where the config does not say."""
@@ -26,10 +26,7 @@ def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_llama_like(checkpoint, eps=1e-5), checkpoint.config
     sliding, full = _ropes(config, decoder.sizes.d_head)
     bias = config.switch("attention_bias")
-    size = window_size(config)
-    if size is None:
-        raise config.error("sliding_window is null, but some layers slide")
-    window = read_windows(decoder, size, lambda layer: (layer + 1) % 4 > 0)
+    window = read_windows(decoder, sliding_window(config), lambda layer: (layer + 1) % 4 > 0)
 
     def block(layer: int) -> Block:
         slides = window(layer)

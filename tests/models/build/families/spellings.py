@@ -19,7 +19,7 @@ def old_config(config: Config) -> Config:
     old = dict(config)
     old["torch_dtype"] = old.pop("dtype")
     family = old["model_type"]
-    if "layer_types" in old and family != "gemma3_text":
+    if "layer_types" in old and family not in ("gemma3_text", "cohere2"):
         del old["layer_types"]
     if family in FIELDS:
         FIELDS[family](old)
@@ -77,6 +77,16 @@ def _gemma3(old: Config) -> None:
 def _olmo3(old: Config) -> None:
     """One base for all layers, and a scaling for those that do not slide."""
     old["rope_parameters"] = old["rope_parameters"]["full_attention"]
+
+
+def _cohere2(old: Config) -> None:
+    """How often a layer sees everything, and fields of Cohere's own code."""
+    layers = old.pop("layer_types")
+    old["sliding_window_pattern"] = layers.index("full_attention") + 1
+    old |= {"layer_switch": 4, "order_of_interleaved_layers": "local_attn_first"}
+    old |= {"position_embedding_type": "rope_gptj", "rotary_pct": 1.0, "use_parallel_block": True}
+    old |= {"use_embedding_sharing": True, "use_gated_activation": True}
+    old |= {"use_parallel_embedding": True, "cache_implementation": "hybrid"}
 
 
 def _phi3(old: Config) -> None:
@@ -165,6 +175,7 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "gemma2": _gemma2,
     "gemma3_text": _gemma3,
     "olmo3": _olmo3,
+    "cohere2": _cohere2,
     "phi3": _phi3,
     "gpt2": _gpt2,
     "opt": _opt,
