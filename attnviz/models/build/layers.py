@@ -120,12 +120,13 @@ def unembedding(
     name: str,
     *,
     tied: bool,
+    bias: bool = False,
     **fields: Any,
 ) -> Unembedding | None:
     """The output: NAME.weight where the file has it, else the embedding's table where the two
     are tied; None where the file has none, or the model's class another one.
 
-    `tied` is what the family does if its config does not say.
+    `tied` is what the family does if its config does not say; `bias` that there is a NAME.bias.
     """
     n_vocabulary, d_model = table.shape
     tensors = tensors.outside
@@ -133,5 +134,8 @@ def unembedding(
     if predicts_other(config):
         return None
     if tensors.has(f"{name}.weight"):
-        return Unembedding(Linear(tensors.table(f"{name}.weight", n_vocabulary, d_model)), **fields)
-    return Unembedding(Linear(table), **fields) if shared else None
+        table = tensors.table(f"{name}.weight", n_vocabulary, d_model)
+    elif not shared:
+        return None
+    shift = tensors.take(f"{name}.bias", n_vocabulary) if bias else None
+    return Unembedding(Linear(table, shift), **fields)

@@ -27,7 +27,7 @@ def decoder(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -
 
     mask = np.ones((2, single), np.int64)
     mask[1, SHORTER:] = 0
-    padding = 0 if config.pad_token_id is None else config.pad_token_id
+    padding = getattr(config, "pad_token_id", None) or 0
     return {
         "single": {"ids": ids(1, single)},
         "long": {"ids": ids(1, long)},

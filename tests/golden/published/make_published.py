@@ -39,8 +39,8 @@ REFUSED = {
 }
 """What attnviz does not read, and what it says."""
 
-DEFAULTS = {"scibert_scivocab_uncased": "BertModel"}
-"""The classes of configs that name none."""
+DEFAULTS = {"scibert_scivocab_uncased": "BertModel", "mpt-7b": "MptForCausalLM"}
+"""The classes of configs that name none, or one that transformers spells otherwise."""
 
 
 SAME = {"Phi-3-mini-128k-instruct-2024-04": "Phi-3-mini-128k-instruct"}
@@ -53,7 +53,7 @@ def expected(name: str, config: dict[str, Any]) -> dict[str, Any]:
     if name in SAME:
         return {"same": SAME[name]}
     small = shrunk(config)
-    cls = getattr(transformers, config.get("architectures", [DEFAULTS.get(name)])[0])
+    cls = getattr(transformers, DEFAULTS.get(name) or config["architectures"][0])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "config.json").write_text(json.dumps(small))

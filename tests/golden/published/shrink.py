@@ -21,7 +21,8 @@ SIZES: Mapping[str, int] = {
     "head_dim": 10, "d_kv": 6,
     "vocab_size": 53, "decoder_vocab_size": 53,
     "n_positions": 40, "n_ctx": 40,
-    "sliding_window": 6, "max_window_layers": 1,
+    "sliding_window": 6, "window_size": 6, "max_window_layers": 1,
+    "rotary_dim": 4, "n_embed": 32, "max_seq_len": 40,
     "patch_size": 4, "image_size": 8,
 }  # fmt: skip
 
@@ -42,6 +43,11 @@ def shrunk(config: Mapping[str, Any]) -> Config:
         small["max_position_embeddings"] = LENGTH + extra
     if config.get("layer_types"):
         small["layer_types"] = config["layer_types"][-2:]
+    if config.get("attention_types"):
+        small["attention_layers"] = config["attention_layers"][:2]
+        small["attention_types"] = [[config["attention_layers"][:2], 1]]
+    if config.get("partial_rotary_factor") == 0.4:  # an even number of the 8 features of a head
+        small["partial_rotary_factor"] = 0.5
     if config.get("sliding_window_pattern"):
         small["sliding_window_pattern"] = 2
     if config.get("original_max_position_embeddings"):

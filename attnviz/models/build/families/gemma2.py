@@ -51,11 +51,11 @@ def build(checkpoint: Checkpoint) -> Model:
     return gemma_model(decoder, block, rope.description, default_softcap=30.0)
 
 
-def read_gemma(checkpoint: Checkpoint) -> LlamaLike:
-    """What Gemma 2 and 3 share. Their files hold how far a gain is above 1."""
+def read_gemma(checkpoint: Checkpoint, activation_key: str = "hidden_activation") -> LlamaLike:
+    """What all Gemmas share. Their files hold how far a gain is above 1."""
     return read_llama_like(
         checkpoint,
-        "hidden_activation",
+        activation_key,
         "gelu_pytorch_tanh",
         make_norm=partial(rms_norm, offset=1.0),
     )

@@ -28,13 +28,7 @@ IGNORED = (
 
 def build(checkpoint: Checkpoint) -> Model:
     tensors, config = checkpoint.tensors("transformer."), checkpoint.config
-    config.aliases(
-        hidden_size="n_embd",
-        max_position_embeddings="n_positions",
-        num_attention_heads="n_head",
-        num_hidden_layers="n_layer",
-    )
-    sizes = _sizes(config)
+    sizes = read_sizes(config)
     act = activation(config, "activation_function", "gelu_new")
     scale = sizes.d_head**-0.5 if config.switch("scale_attn_weights", True) else 1.0
     by_layer = config.switch("scale_attn_by_inverse_layer_idx")
@@ -72,7 +66,14 @@ def build(checkpoint: Checkpoint) -> Model:
     )
 
 
-def _sizes(config: Config) -> Sizes:
+def read_sizes(config: Config) -> Sizes:
+    """What GPT-2 and GPT-J call alike."""
+    config.aliases(
+        hidden_size="n_embd",
+        max_position_embeddings="n_positions",
+        num_attention_heads="n_head",
+        num_hidden_layers="n_layer",
+    )
     d_model, n_head = config.count("n_embd"), config.count("n_head")
     return Sizes(
         n_layer=config.count("n_layer"),

@@ -89,6 +89,25 @@ def _cohere2(old: Config) -> None:
     old |= {"use_parallel_embedding": True, "cache_implementation": "hybrid"}
 
 
+def _gemma(old: Config) -> None:
+    """The first files name the other GELU, and the right one in another field or nowhere."""
+    if old["hidden_act"] == "gelu_pytorch_tanh":
+        old |= {"hidden_act": "gelu", "hidden_activation": None}
+    del old["use_bidirectional_attention"]
+
+
+def _gpt_neo(old: Config) -> None:
+    """Only what the layers come of, as transformers 5 reads it of a dictionary."""
+    old |= {"gradient_checkpointing": False, "summary_first_dropout": 0.1}
+    old |= {"summary_type": "cls_index", "summary_use_proj": True}
+    del old["attention_layers"]
+
+
+def _gptj(old: Config) -> None:
+    old |= {"n_ctx": old["n_positions"], "rotary": True, "scale_attn_weights": True}
+    old |= {"summary_first_dropout": 0.1, "summary_type": "cls_index"}
+
+
 def _phi3(old: Config) -> None:
     old["attention_bias"] = False
     old["auto_map"] = {"AutoConfig": "configuration_phi3.Phi3Config"}
@@ -176,6 +195,10 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "gemma3_text": _gemma3,
     "olmo3": _olmo3,
     "cohere2": _cohere2,
+    "gemma": _gemma,
+    "gpt_neo": _gpt_neo,
+    "gptj": _gptj,
+    "codegen": _gptj,
     "phi3": _phi3,
     "gpt2": _gpt2,
     "opt": _opt,
@@ -248,6 +271,21 @@ def _gpt_neox_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
         tensors[f"{at}.masked_bias"] = np.array(-1e9, np.float32)
         tensors[f"{at}.rotary_emb.inv_freq"] = np.ones(2, np.float32)
     return tensors
+
+
+def _with_mask(name: str) -> Callable[[Config, TensorsByName], TensorsByName]:
+    """The causal mask as a tensor NAME of each layer's attention, and what hidden scores were."""
+
+    def add(config: Config, tensors: TensorsByName) -> TensorsByName:
+        n = config.get("n_positions", config.get("max_position_embeddings"))
+        for layer in range(config.get("n_layer", config.get("num_layers"))):
+            at = f"transformer.h.{layer}.attn.{name}"
+            tensors[at] = np.tril(np.ones((1, 1, n, n), bool))
+            if name.endswith("bias"):
+                tensors[at.replace("bias", "masked_bias")] = np.array(-1e9, np.float32)
+        return tensors
+
+    return add
 
 
 def _bert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
@@ -352,6 +390,9 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "gpt2": _gpt2_tensors,
     "opt": _opt_tensors,
     "gpt_neox": _gpt_neox_tensors,
+    "gpt_neo": _with_mask("attention.bias"),
+    "gptj": _with_mask("bias"),
+    "codegen": _with_mask("causal_mask"),
     "bert": _bert_tensors,
     "roberta": _roberta_tensors,
     "xlm-roberta": _roberta_tensors,
