@@ -27,7 +27,7 @@ from attnviz.analysis.flow import (
 )
 from attnviz.errors import AttnvizError
 from attnviz.nn.embedding import Input
-from attnviz.nn.multi_head import Stream, SublayerContext
+from attnviz.nn.multi_head import RecordNothing, Routing, Stream, SublayerContext
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
 from attnviz.nn.stages import DiscardStages, StageKeeper
@@ -170,7 +170,7 @@ def _are_ranges(carried: Carried) -> bool:
     return bool((touch | (empty[1:] & empty[:-1])).all())
 
 
-class FlowRecorder:
+class FlowRecorder(RecordNothing):
     """Follows the groups of inputs through all attentions while a transformer runs.
 
     Args:
@@ -377,6 +377,9 @@ class _Only(NamedTuple):
     def open(self, site: Site) -> StageKeeper:
         wanted = site.kind == self.kind
         return Streaming(lambda inputs: self.make(site, inputs) if wanted else ReadNothing())
+
+    def routed(self, block: str, layer: int, routing: Routing) -> None:
+        pass
 
 
 def output_flows(

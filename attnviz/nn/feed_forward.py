@@ -36,7 +36,7 @@ class FeedForward(NamedTuple):
     def __call__(self, x: Array, context: SublayerContext) -> Array:
         if math.prod(x.shape[:-1]) <= ROWS:
             return self._rows(x, context.scratch)
-        net, flat = self._converted(), x.reshape(-1, x.shape[-1])
+        net, flat = self.converted(), x.reshape(-1, x.shape[-1])
         y = np.empty((len(flat), len(self.down.weight)), x.dtype)
         for start in range(0, len(flat), ROWS):
             rows = slice(start, start + ROWS)
@@ -52,7 +52,7 @@ class FeedForward(NamedTuple):
         hidden *= self.activation(gate, out=gate)
         return self.down(hidden, out)
 
-    def _converted(self) -> FeedForward:
+    def converted(self) -> FeedForward:
         """The same net, for several uses: its weights are not converted at each of them."""
         up, down = (x._replace(weight=np.asarray(x.weight)) for x in (self.up, self.down))
         gate = self.gate and self.gate._replace(weight=np.asarray(self.gate.weight))

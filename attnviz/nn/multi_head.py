@@ -38,15 +38,30 @@ ROOM_BYTES = 1 << 23
 """Queries, keys or values from which fresh memory costs little beside what is made of them."""
 
 
+class Routing(NamedTuple):
+    """To which experts of a mixture the tokens of a text were sent."""
+
+    experts: Array
+    """[n_token, top_k]: their numbers, the one with the largest score first."""
+    weights: Array
+    """[n_token, top_k]: what their results were multiplied by."""
+    n_expert: int
+
+
 class Recorder(Protocol):
-    """Decides, attention by attention, which stages are kept."""
+    """Decides, attention by attention, which stages are kept; is told what routers chose."""
 
     def open(self, site: Site) -> StageKeeper: ...
+
+    def routed(self, block: str, layer: int, routing: Routing) -> None: ...
 
 
 class RecordNothing:
     def open(self, site: Site) -> StageKeeper:
         return DiscardStages()
+
+    def routed(self, block: str, layer: int, routing: Routing) -> None:
+        pass
 
 
 class Stream(NamedTuple):

@@ -17,6 +17,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache
 from attnviz.nn.embedding import Embed, Input, Unembed
 from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.mixture import Mixture
 from attnviz.nn.multi_head import (
     MultiHeadAttention,
     Recorder,
@@ -168,7 +169,7 @@ def _is_by_row(part: object) -> bool:
     return part is None or isinstance(part, BY_ROW)
 
 
-BY_ROW = (MultiHeadAttention, FeedForward, LayerNorm, RMSNorm, Scale)
+BY_ROW = (MultiHeadAttention, FeedForward, Mixture, LayerNorm, RMSNorm, Scale)
 """Parts that give a row of their input a row of their output, whatever the others hold: but
 attention, which looks at the keys and values of all rows together."""
 

@@ -14,6 +14,7 @@ from attnviz.analysis.metrics.values import output_weights, value_norms
 from attnviz.memory import BUDGET
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
+from attnviz.nn.multi_head import RecordNothing
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import DiscardStages, StageKeeper
@@ -111,7 +112,7 @@ def _shortened(stack: Stack) -> Stack:
     return stack._replace(blocks=(*blocks, last[: max(looking, default=-1) + 1]), norm=None)
 
 
-class _Measuring:
+class _Measuring(RecordNothing):
     """A recorder that measures each attention as soon as its weights are there."""
 
     def __init__(self, texts: Sequence[Text], outputs: Mapping[str, Weight]) -> None:
@@ -184,7 +185,7 @@ class _Attention:
         return None
 
 
-class _Streaming:
+class _Streaming(RecordNothing):
     """A recorder that measures each attention while its weights come in tiles."""
 
     def __init__(self, text: Text, outputs: Mapping[str, Weight]) -> None:

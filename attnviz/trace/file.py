@@ -18,6 +18,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
+from attnviz.trace.routing_file import check_routing, routing_arrays, routing_in, routing_out
 from attnviz.trace.selection import Selection
 from attnviz.trace.summary import PlanSummaries
 from attnviz.trace.summary_file import check_summary, summary_arrays, summary_in, summary_out
@@ -128,6 +129,7 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
         "records": [_record_out(record) for record in trace],
+        **({"routing": routing_out(trace)} if trace.routing else {}),
     }
 
 
@@ -140,6 +142,7 @@ def trace_in(path: Path, manifest: archive.Manifest, arrays: Mapping[str, Array]
             streams={name: _stream_in(each) for name, each in manifest.get("streams", {}).items()},
             records=tuple(_record_in(path, entry, arrays) for entry in manifest["records"]),
             command=_texts(manifest, "command"),
+            routing=routing_in(manifest, arrays),
             **_outputs_in(arrays),
         )
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
@@ -148,6 +151,7 @@ def trace_in(path: Path, manifest: archive.Manifest, arrays: Mapping[str, Array]
         raise AttnvizError(f"{path}: the trace has no records", "write the file again")
     for record in trace.records:
         _check_record(path, trace, record)
+    check_routing(path, trace)
     return trace
 
 
@@ -242,6 +246,7 @@ def arrays_out(trace: Trace) -> dict[str, Array]:
         named |= summary_arrays(record)
     for stack, states in trace.hidden_states.items():
         named[f"{stack}/hidden_states"] = np.stack(list(states))
+    named |= routing_arrays(trace)
     if trace.logits is not None:
         named["output/logits"] = trace.logits
     return named

@@ -15,6 +15,7 @@ import numpy as np
 from attnviz import archive
 from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
+from attnviz.nn.multi_head import Routing
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import MATRICES, STAGES
 from attnviz.nn.types import Array
@@ -264,6 +265,8 @@ class Trace:
     """By stack, if asked for: the embeddings, then each block's output, [n_token, d_model]."""
     logits: Array | None = None
     """[n_token, n_vocabulary], where the model has an output and it was asked for."""
+    routing: Mapping[str, Routing] = field(default_factory=dict)
+    """By layer, `decoder.3`: to which experts its mixture sent the tokens."""
 
     def __repr__(self) -> str:
         """The model, the tokens and the shapes of what was kept, in a few lines."""

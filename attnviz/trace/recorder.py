@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.nn.multi_head import RecordNothing, Routing
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import STAGES, VECTORS, DiscardStages, StageKeeper
 from attnviz.nn.streaming import Inputs, ReadNothing, TileReader
@@ -34,6 +35,7 @@ class TraceRecorder:
         self._selection = selection or Selection()
         self._summaries = summaries
         self._kept: list[tuple[Site, _Stages]] = []
+        self._routings: dict[str, Routing] = {}
 
     def open(self, site: Site) -> StageKeeper:
         if not self._selection.covers(site):
@@ -45,6 +47,17 @@ class TraceRecorder:
             stages = _Summarised(self._stages, site, self._summaries, heads)
         self._kept.append((site, stages))
         return stages
+
+    def routed(self, block: str, layer: int, routing: Routing) -> None:
+        if self._kept and self._kept[-1][0].id.place == (block, layer):
+            experts, weights, n_expert = routing
+            self._routings[f"{block}.{layer}"] = Routing(
+                read_only(experts), read_only(weights), n_expert
+            )
+
+    def routings(self) -> dict[str, Routing]:
+        """What the routers of the recorded layers chose, by layer: `decoder.3`."""
+        return dict(self._routings)
 
     def records(self, ids: Container[RecordId] | None = None) -> tuple[Record, ...]:
         """What was recorded; of these attentions only, if the others were not finished."""
@@ -97,7 +110,7 @@ class _Summarised(_Stages):
         return None if self._summariser is None else self._summariser.summary()
 
 
-class LastRowRecorder:
+class LastRowRecorder(RecordNothing):
     """Keeps of each attention the weights of its last query, [n_head, 1, n_k], and what hides its
     keys: all that a step of decoding adds."""
 

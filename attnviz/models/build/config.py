@@ -133,6 +133,14 @@ class Config:
             raise self._wrong(key, f"a list of {n} numbers", value)
         return tuple(map(float, value))
 
+    def wholes(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers of at least 0; empty by default."""
+        value = self.get(key, [])
+        fits = isinstance(value, list) and all(type(x) is int and x >= 0 for x in value)
+        if not fits:
+            raise self._wrong(key, "a list of whole numbers", value)
+        return tuple(value)
+
     def text(self, key: str, default: str | None = "") -> str:
         value = self.get(key, default)
         if not isinstance(value, str):

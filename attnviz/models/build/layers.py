@@ -113,6 +113,30 @@ def feed_forward(
     )
 
 
+GATED = ("gate_proj", "up_proj", "down_proj")
+"""The usual names of the maps of a gated net."""
+
+
+def gated_feed_forward(
+    tensors: Tensors,
+    at: str,
+    d_model: int,
+    d_ff: int,
+    activation: Activation,
+    names: tuple[str, str, str] = GATED,
+    *,
+    bias: bool = False,
+) -> FeedForward:
+    """down(activation(gate(x)) · up(x)); `names` are those of gate, up and down below `at`."""
+    gate, up, down = (f"{at}.{name}" for name in names)
+    return FeedForward(
+        up=linear(tensors, up, d_model, d_ff, bias=bias),
+        down=linear(tensors, down, d_ff, d_model, bias=bias),
+        activation=activation,
+        gate=linear(tensors, gate, d_model, d_ff, bias=bias),
+    )
+
+
 def unembedding(
     config: Config,
     tensors: Tensors,

@@ -10,16 +10,21 @@ from typing import Any, NamedTuple
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
 from attnviz.models.build.decoder import Sizes, language_model, with_heads
-from attnviz.models.build.layers import activation, linear, rms_norm, unembedding
+from attnviz.models.build.layers import (
+    activation,
+    gated_feed_forward,
+    linear,
+    rms_norm,
+    unembedding,
+)
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn.activations import Activation
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
-from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import Norm
-from attnviz.nn.transformer import Block, Parallel, Sublayer
+from attnviz.nn.transformer import Block, Parallel, Part, Sublayer
 from attnviz.nn.weights import rows
 
 IGNORED = (
@@ -157,16 +162,9 @@ def head_norms(decoder: LlamaLike, layer: int) -> dict[str, Any]:
 
 def feed_forward(decoder: LlamaLike, layer: int, *, bias: bool = False) -> FeedForward:
     """down(activation(gate(x)) · up(x))"""
-    d_model, d_ff = decoder.sizes.d_model, decoder.sizes.d_ff
-
-    def part(name: str, d_in: int, d_out: int) -> Linear:
-        return linear(decoder.tensors, f"layers.{layer}.mlp.{name}", d_in, d_out, bias=bias)
-
-    return FeedForward(
-        up=part("up_proj", d_model, d_ff),
-        down=part("down_proj", d_ff, d_model),
-        activation=decoder.activation,
-        gate=part("gate_proj", d_model, d_ff),
+    sizes, at = decoder.sizes, f"layers.{layer}.mlp"
+    return gated_feed_forward(
+        decoder.tensors, at, sizes.d_model, sizes.d_ff, decoder.activation, bias=bias
     )
 
 
@@ -177,7 +175,7 @@ def norm(decoder: LlamaLike, name: str, d: int | None = None) -> Norm:
 
 
 def pre_norm_block(
-    decoder: LlamaLike, layer: int, attention: MultiHeadAttention, net: FeedForward
+    decoder: LlamaLike, layer: int, attention: MultiHeadAttention, net: Part
 ) -> Block:
     """Each part behind a norm."""
     at = f"layers.{layer}"

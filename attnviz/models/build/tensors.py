@@ -135,6 +135,31 @@ class Tensors:
         self._lazy.append(weight)
         return weight
 
+    def matrices(
+        self, name: str, *shape: int, rows: slice = slice(None), transposed: bool = False
+    ) -> list[Weight]:
+        """The matrices of a tensor [n, d_out, d_in], or some `rows` of each: those of the experts
+        of a mixture. Each is read by itself; one that is `transposed` has its rows as columns.
+        """
+        full = self._checked(name, shape, {})
+        d_out, d_in = shape[:0:-1] if transposed else shape[1:]
+        n_row = len(range(d_out)[rows])
+
+        def matrix(number: int) -> Weight:
+            def make(ids: Array | None) -> Array:
+                whole = self._read(full, slice(number, number + 1))[0]
+                mine = (whole.T if transposed else whole)[rows]
+                return mine if ids is None else mine[ids]
+
+            if n_row * d_in <= MAX_EAGER_SIZE:
+                return make(None)
+            is_view = self.dtype == np.float32 and not self._file.copies(full)
+            weight = LazyWeight((n_row, d_in), make, converts=not is_view)
+            self._lazy.append(weight)
+            return weight
+
+        return [matrix(number) for number in range(shape[0])]
+
     def table(self, name: str, *shape: int, shared: Sequence[str] = ()) -> Weight:
         """The matrix `name` of exactly this shape, or where the file lacks it the one that its
         user shares with others: the first of `shared` that is there.

@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.nn.embedding import Input
 from attnviz.nn.gate import Gate
-from attnviz.nn.multi_head import Bias, MultiHeadAttention
+from attnviz.nn.multi_head import Bias, MultiHeadAttention, RecordNothing
 from attnviz.nn.scores import Score
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import DiscardStages, StageKeeper
@@ -124,7 +124,7 @@ class _ZeroedBias(NamedTuple):
         return bias
 
 
-class _Means:
+class _Means(RecordNothing):
     """A recorder that sums contexts and keeps none."""
 
     def __init__(self) -> None:

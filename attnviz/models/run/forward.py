@@ -61,6 +61,7 @@ def forward(
         model=describe(model, fingerprint, n_token, notes),
         streams=_tagged(model, prepared.streams, output.logits),
         records=own.records(),
+        routing=own.routings(),
         hidden_states={
             name: [read_only(state) for state in states]
             for name, states in output.hidden_states.items()

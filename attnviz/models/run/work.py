@@ -10,7 +10,7 @@ import numpy as np
 
 from attnviz.models.model import Model
 from attnviz.nn.masks import Mask
-from attnviz.nn.multi_head import Recorder
+from attnviz.nn.multi_head import Recorder, Routing
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import StageKeeper
 from attnviz.nn.streaming import TILE, Inputs, Tile, TileReader
@@ -81,6 +81,9 @@ class Counted:
         self._n_opened += 1
         self.add(0, at_least=self._n_opened - 1)
         return _CountedStages(site.id, keeper, self)
+
+    def routed(self, block: str, layer: int, routing: Routing) -> None:
+        self._recorder.routed(block, layer, routing)
 
     def add(self, n: int, at_least: int = 0) -> None:
         """So many more weights of the attention that computes; so many attentions are done."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import transformers
-from make_families import HERE, record
+from make_families import EAGER, HERE, record
 from probe import probe
 from variants import VARIANTS
 
@@ -125,9 +125,7 @@ def longest(folder: Path) -> dict[str, np.ndarray]:
 def outcome(folder: Path, cls: Any, case: dict[str, np.ndarray], heads: bool) -> np.ndarray | None:
     """The probe of what transformers computes, or None if it cannot."""
     with contextlib.suppress(Exception):
-        model, report = cls.from_pretrained(
-            folder, attn_implementation="eager", output_loading_info=True
-        )
+        model, report = cls.from_pretrained(folder, output_loading_info=True, **EAGER)
         if any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")):
             return None
         outputs = record(model.eval(), case)

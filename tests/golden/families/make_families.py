@@ -27,6 +27,9 @@ from variants import ENCODERS, VARIANTS, Variant
 
 HERE = Path(__file__).parent
 
+EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
+"""transformers' plainest code."""
+
 SOFTNESS = 0.25, 0.97
 """The mean entropy of a layer's rows, as a part of that of even weights, must lie between."""
 
@@ -68,6 +71,9 @@ def _random(
     is_norm = type(module).__name__.endswith("Norm")  # Cohere's may have one gain for each head
     if tensor.ndim == 1 or is_norm:  # a bias, a gain or a shift: around what it starts from
         return tensor.data.mean().round() + 0.2 * noise
+    if ".experts." in name and tensor.ndim == 3:  # all experts of a mixture
+        n_in = tensor.shape[1 if getattr(module, "is_transposed", False) else 2]
+        return noise / n_in**0.5
     if isinstance(module, torch.nn.Embedding) or not hasattr(module, "weight"):
         return noise * variant.embedding / getattr(module, "embed_scale", 1.0)
     n_in = tensor.shape[0] if type(module).__name__ == "Conv1D" else tensor[0].numel()
@@ -89,7 +95,7 @@ def make(folder: Path, variant: Variant) -> None:
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
-    loaded = cls.from_pretrained(folder, attn_implementation="eager").eval()
+    loaded = cls.from_pretrained(folder, **EAGER).eval()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     given = getattr(cases, variant.cases)(loaded.config, generator, variant.tokens)
@@ -163,7 +169,7 @@ def check_softness(name: str, outputs: dict[str, np.ndarray]) -> None:
 def generate(name: str) -> dict[str, list[int]]:
     """What a decoder writes greedily if nothing is cached."""
     cls = getattr(transformers, VARIANTS[name].model)
-    model = cls.from_pretrained(HERE / name, attn_implementation="eager").eval()
+    model = cls.from_pretrained(HERE / name, **EAGER).eval()
     model.generation_config.eos_token_id = None
     ids = torch.tensor([PROMPT])
     written = model.generate(ids, max_new_tokens=20, do_sample=False, use_cache=False)

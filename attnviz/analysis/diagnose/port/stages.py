@@ -12,7 +12,7 @@ from attnviz.models.model import Model
 from attnviz.nn.embedding import Input
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear
-from attnviz.nn.multi_head import MultiHeadAttention, Stream, SublayerContext
+from attnviz.nn.multi_head import MultiHeadAttention, RecordNothing, Stream, SublayerContext
 from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
@@ -61,7 +61,7 @@ class At(NamedTuple):
 Stages = dict[At, Array]
 
 
-class _Collect:
+class _Collect(RecordNothing):
     """Keeps stages of every attention, by its kind; of matrices only those that are asked for."""
 
     def __init__(self, matrices: frozenset[str]) -> None:

@@ -3,12 +3,14 @@ names of tensors, and tensors that are there twice or for nothing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from attnviz.models.build.families.marian import halved_sinusoidal
+from attnviz.models.build.layers import GATED
 
 Config = dict[str, Any]
 TensorsByName = dict[str, np.ndarray]
@@ -191,6 +193,8 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "llama": _llama,
     "qwen2": _qwen,
     "qwen3": _qwen,
+    "qwen2_moe": _qwen,
+    "qwen3_moe": _qwen,
     "gemma2": _gemma2,
     "gemma3_text": _gemma3,
     "olmo3": _olmo3,
@@ -241,6 +245,25 @@ def _with_inverse_frequencies(config: Config, tensors: TensorsByName) -> Tensors
     layers = range(config["num_hidden_layers"])
     names = (f"model.layers.{layer}.self_attn.rotary_emb.inv_freq" for layer in layers)
     return tensors | dict.fromkeys(names, frequencies)
+
+
+def _fused(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """All experts of a layer in one tensor, as transformers 5 holds them."""
+    found: TensorsByName = {}
+    experts: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for name, tensor in tensors.items():
+        new = name.replace(".block_sparse_moe.", ".mlp.")
+        match = re.fullmatch(r"(.+\.experts)\.(\d+)\.(\w+)\.weight", new)
+        if match is None:
+            found[new] = tensor
+        else:
+            experts.setdefault((match[1], match[3]), {})[int(match[2])] = tensor
+    stacked = {key: np.stack([each[i] for i in range(len(each))]) for key, each in experts.items()}
+    for at in {at for at, _ in stacked}:
+        gate, up, down = ("w1", "w3", "w2") if (at, "w1") in stacked else GATED
+        found[f"{at}.gate_up_proj"] = np.concatenate([stacked[at, gate], stacked[at, up]], 1)
+        found[f"{at}.down_proj"] = stacked[at, down]
+    return found
 
 
 def _gpt2_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
@@ -385,6 +408,9 @@ def _dinov2_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
 
 
 TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
+    "mixtral": _fused,
+    "qwen2_moe": _fused,
+    "qwen3_moe": _fused,
     "llama": _with_inverse_frequencies,
     "mistral": _with_inverse_frequencies,
     "gpt2": _gpt2_tensors,
