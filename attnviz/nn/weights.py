@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from attnviz.nn.threads import team_here
+from attnviz.nn.threads import ONE, team_here
 from attnviz.nn.types import Array
 
 
@@ -27,6 +27,7 @@ class LazyWeight:
         self.converts = converts
         self._make = make
         self._whole: Array | None = None
+        self._stays = False
 
     @property
     def size(self) -> int:
@@ -38,8 +39,11 @@ class LazyWeight:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         whole = self._whole
         if whole is None:
-            make = self._make
-            whole = team_here().shared(lambda: make(None)) if self.converts else make(None)
+            make, team = self._make, team_here()
+            if self._stays and team is ONE:  # threads of a team must all make the same calls
+                whole = self._whole = laid_out(make(None))
+            else:
+                whole = team.shared(lambda: make(None)) if self.converts else make(None)
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def rows(self, ids: Array) -> Array:
@@ -49,9 +53,9 @@ class LazyWeight:
         return self._make(ids.reshape(-1)).reshape(*ids.shape, *self.shape[1:])
 
     def stay(self) -> None:
-        """Keep the matrix from now on: for many passes with few tokens each."""
-        if self._whole is None:
-            self._whole = laid_out(self._make(None))
+        """Keep the matrix from when it is first used: for many passes with few tokens each. The
+        experts of a mixture that no token is sent to are never made."""
+        self._stays = True
 
 
 def laid_out(weight: Array) -> Array:

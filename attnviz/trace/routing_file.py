@@ -41,7 +41,9 @@ def routing_in(manifest: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict
     for place, entry in manifest.get("routing", {}).items():
         experts, weights = arrays[f"{place}/{EXPERTS}"], arrays[f"{place}/{WEIGHTS}"]
         n_expert = int(entry["n_expert"])
-        if not np.all((experts >= 0) & (experts < n_expert) & (experts == np.floor(experts))):
+        if experts.dtype.kind not in "iu" or weights.dtype.kind != "f":
+            raise TypeError(f"'{place}/{EXPERTS}'")
+        if not np.all((experts >= 0) & (experts < n_expert)):
             raise ValueError(f"'{place}/{EXPERTS}'")
         whole = experts.astype(np.uint16)
         routing[str(place)] = Routing(read_only(whole), read_only(weights), n_expert)

@@ -148,7 +148,7 @@ class Tensors:
         def matrix(number: int) -> Weight:
             def make(ids: Array | None) -> Array:
                 whole = self._read(full, slice(number, number + 1))[0]
-                mine = (whole.T if transposed else whole)[rows]
+                mine: Array = (whole.T if transposed else whole)[rows]
                 return mine if ids is None else mine[ids]
 
             if n_row * d_in <= MAX_EAGER_SIZE:

@@ -9,7 +9,10 @@ import pytest
 
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
+from attnviz.models.build import tensors as build_tensors
 from attnviz.models.build.tensors import Tensors
+from attnviz.models.formats.safetensors import open_weights
+from attnviz.nn.weights import LazyWeight
 from attnviz.nn.weights import rows as table_rows
 from tests.models.build.families import checkpoints, goldens
 
@@ -155,9 +158,11 @@ def test_a_large_matrix_is_converted_when_it_is_used_until_there_is_memory_to_ke
     table_rows(first, np.array([3]))
     assert [list(rows) for _, rows in file.asked] == [[3]]
     tensors.keep(LARGE.nbytes)
+    assert len(file.asked) == 1  # not before it is used
     file.asked.clear()
-    np.asarray(first), np.asarray(second), np.asarray(second)
-    assert file.asked == [("b", None), ("b", None)]
+    for weight in (first, first, second, second):
+        np.asarray(weight)
+    assert file.asked == [("a", None), ("b", None), ("b", None)]
 
 
 def test_what_nothing_took_is_named_unless_it_may_be_left():
@@ -215,3 +220,26 @@ def test_whole_numbers_are_no_weights(complaint):
     name = "model.layers.0.self_attn.q_proj.weight"
     said = complaint(config, tensors | {name: (tensors[name] * 100).astype(np.int8)})
     assert f"the tensor {name} holds whole numbers (int8)" in said
+
+
+@pytest.mark.parametrize("largest", [0, 1 << 16])
+def test_the_matrices_of_one_tensor(largest, generator, tmp_path, monkeypatch):
+    """Each by itself, whether read at once or when it is used."""
+    monkeypatch.setattr(build_tensors, "MAX_EAGER_SIZE", largest)
+    stored = generator.normal(size=(3, 7, 5)).astype(np.float16)
+    folder = checkpoints.write(tmp_path / "m", {}, {"experts": stored})
+    file = Tensors(open_weights(folder / "model.safetensors"), (), np.dtype("f4"))
+    for rows in (slice(None), slice(2, None), slice(1, None, 2)):
+        plain = file.matrices("experts", 3, 7, 5, rows=rows)
+        turned = file.matrices("experts", 3, 7, 5, rows=rows, transposed=True)
+        for number, (one, other) in enumerate(zip(plain, turned, strict=True)):
+            assert isinstance(one, LazyWeight) == (largest == 0)
+            matrix = stored[number].astype(np.float32)
+            assert (one.shape, other.shape) == (matrix[rows].shape, matrix.T[rows].shape)
+            np.testing.assert_array_equal(np.asarray(one), matrix[rows])
+            np.testing.assert_array_equal(np.asarray(other), matrix.T[rows])
+            np.testing.assert_array_equal(table_rows(one, np.array([1])), matrix[rows][[1]])
+    with pytest.raises(
+        AttnvizError, match=r"the shape \[3, 7, 5\]; the config asks for \[3, 5, 7\]"
+    ):
+        file.matrices("experts", 3, 5, 7)

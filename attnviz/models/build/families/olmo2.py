@@ -3,6 +3,8 @@ are normalised over all heads together. Source: OLMo Team 2025, sections 2 and 3
 
 from __future__ import annotations
 
+from typing import Any
+
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.llama_like import (
     LlamaLike,
@@ -33,24 +35,22 @@ def build(checkpoint: Checkpoint) -> Model:
     return llama_like_model(decoder, block, rope.description)
 
 
+def norms_across_heads(decoder: LlamaLike, layer: int) -> dict[str, Any]:
+    """The norms of queries and keys, all heads together, as fields of the attention."""
+    sizes, at = decoder.sizes, f"layers.{layer}.self_attn"
+    return {
+        "query_norm": AcrossHeads(norm(decoder, f"{at}.q_norm", sizes.n_head * sizes.d_head)),
+        "key_norm": AcrossHeads(norm(decoder, f"{at}.k_norm", sizes.n_kv_head * sizes.d_head)),
+    }
+
+
 def inner_norm_block(
     decoder: LlamaLike, layer: int, mask: Mask, rotary: Rotary, *, bias: bool
 ) -> Block:
     """A norm on the result of each part, before it is added."""
-    sizes, at = decoder.sizes, f"layers.{layer}"
-    heads = attention(
-        decoder,
-        layer,
-        bias=bias,
-        mask=mask,
-        rotary=rotary,
-        query_norm=AcrossHeads(
-            norm(decoder, f"{at}.self_attn.q_norm", sizes.n_head * sizes.d_head)
-        ),
-        key_norm=AcrossHeads(
-            norm(decoder, f"{at}.self_attn.k_norm", sizes.n_kv_head * sizes.d_head)
-        ),
-    )
+    at = f"layers.{layer}"
+    norms = norms_across_heads(decoder, layer)
+    heads = attention(decoder, layer, bias=bias, mask=mask, rotary=rotary, **norms)
     return (
         Sublayer(heads, within=norm(decoder, f"{at}.post_attention_layernorm")),
         Sublayer(

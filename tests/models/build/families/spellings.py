@@ -411,6 +411,7 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "mixtral": _fused,
     "qwen2_moe": _fused,
     "qwen3_moe": _fused,
+    "olmoe": _fused,
     "llama": _with_inverse_frequencies,
     "mistral": _with_inverse_frequencies,
     "gpt2": _gpt2_tensors,
