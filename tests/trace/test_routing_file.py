@@ -29,7 +29,9 @@ def test_each_recorded_mixture_is_there(trace):
         assert not routing.experts.flags.writeable
         np.testing.assert_allclose(routing.weights.sum(-1), 1, rtol=1e-6)
     assert list(attnviz.run(IDS, model=MIXTURE, select=parse_selection(["L1"])).routing) == []
-    assert list(attnviz.run(IDS, model=MIXTURE, select=parse_selection(["L2.H1"])).routing) == ["decoder.2"]
+    assert list(attnviz.run(IDS, model=MIXTURE, select=parse_selection(["L2.H1"])).routing) == [
+        "decoder.2"
+    ]
     assert attnviz.run("a").routing == {}
 
 
