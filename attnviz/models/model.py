@@ -44,6 +44,9 @@ class Model(NamedTuple):
     that gave NaN or infinity."""
     target_tokenizer: Tokenizer | None = None
     """Of what the decoder of an encoder-decoder writes, where that is not `tokenizer`."""
+    wraps: int | None = None
+    """The padding's id, where the decoder of an encoder-decoder that predicts no tokens reads the
+    text behind its last token that is no padding, not behind the first one of targets (mBART)."""
     task: str = ""
     """What the output is: `tag` (of every token), `classify` (at the first), `continue` (the
     next token), `fill` (masked tokens); empty where nothing is known."""

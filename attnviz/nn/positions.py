@@ -41,6 +41,24 @@ def sinusoidal(positions: Array, d_model: int, base: float = 10000.0) -> Array:
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(angles), d_model)
 
 
+def sines_then_cosines(positions: Array, d_model: int, base: float = 10000.0) -> Array:
+    """All sin(p ω_i), then all cos(p ω_i), with ω from 1 down to 1 / base; the last of an odd
+    number of features is 0: [n] -> [n, d_model], float64.
+
+    ω_i = base^(-i/(n - 1)) for i < n = d_model // 2, so that both ends belong to it.
+    Source: tensor2tensor and fairseq, which differ in this from Vaswani et al. 2017.
+    """
+    n = d_model // 2
+    if n < 2:
+        raise AttnvizError(
+            f"wavelengths between two ends need at least 4 features, got {d_model}", "take 4"
+        )
+    angles = np.asarray(positions)[:, None] * base ** (-np.arange(n) / (n - 1))
+    return np.concatenate(
+        [np.sin(angles), np.cos(angles), np.zeros((len(angles), d_model % 2))], axis=-1
+    )
+
+
 def shift_matrix(k: int, d_model: int, base: float = 10000.0) -> Array:
     """The rotation R [d_model, d_model] with R PE(p) = PE(p + k) for every position p.
 

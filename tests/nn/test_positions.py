@@ -25,6 +25,14 @@ def test_sinusoidal_published_values():
     np.testing.assert_allclose(of_32, [0.1769, 0.9842, 0.0998, 0.9950], atol=5e-5)
 
 
+def test_sines_then_cosines():
+    """fairseq's loop: both ends of the wavelengths belong to them, and an odd width ends in 0."""
+    table = positions.sines_then_cosines(np.array([0, 3, 41]), 7)
+    for row, p in zip(table, (0, 3, 41), strict=True):
+        angles = [p * 10000 ** (-i / 2) for i in range(3)]
+        np.testing.assert_allclose(row, [*np.sin(angles), *np.cos(angles), 0], atol=1e-12)
+
+
 @given(st.integers(-50, 50), st.integers(0, 2000), st.sampled_from([2, 6, 64, 512]))
 def test_a_shift_is_a_rotation(k, p, d):
     here, there = positions.sinusoidal(np.array([p, p + k]), d)
@@ -119,6 +127,7 @@ def test_t5_buckets_of_an_encoder():
     ("call", "message"),
     [
         (lambda: positions.sinusoidal(np.arange(2), 3), "an even width, got 3"),
+        (lambda: positions.sines_then_cosines(np.arange(2), 3), "at least 4 features, got 3"),
         (
             lambda: positions.rope(np.ones((2, 4)), np.arange(2), style="gptj"),
             "unknown rotary style",

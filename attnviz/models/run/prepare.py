@@ -289,10 +289,14 @@ def _read(
 
 def _default_target(model: Model, text: Text, source: Tokens) -> Tokens:
     """What the decoder of a model reads that predicts no tokens. The class of a trained one moves
-    the text by one, behind the first token of targets."""
+    the text by one, behind the first token of targets or its own last one."""
     if not model.trained:
         return read_target(model, text)
-    return read_target(model, [first_token(model), *source.ids[:-1]])
+    if model.wraps is None:
+        first = first_token(model)
+    else:
+        first = source.ids[sum(id != model.wraps for id in source.ids) - 1]
+    return read_target(model, [first, *source.ids[:-1]])
 
 
 def _inputs(

@@ -67,6 +67,16 @@ def seq2seq(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -
     return cases
 
 
+def padded_inside(
+    config: Any, generator: np.random.Generator, n: Mapping[str, int]
+) -> dict[str, Case]:
+    """The same, and both texts with the padding's id inside, where it is no padding."""
+    cases = seq2seq(config, generator, n)
+    ids, target = (cases["single"][key].copy() for key in ("ids", "target"))
+    ids[0, [3, 5]] = target[0, 2] = config.pad_token_id
+    return cases | {"inside": {"ids": ids, "target": target}}
+
+
 def classified(
     config: Any, generator: np.random.Generator, n: Mapping[str, int]
 ) -> dict[str, Case]:

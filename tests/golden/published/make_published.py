@@ -35,7 +35,6 @@ REFUSED = {
     "mistral-7b-v0.3-bnb-4bit": "the weights are quantised (bitsandbytes)",
     "gemma-3-4b-it": "the architecture 'gemma3' is not supported",
     "ModernBERT-base": "the architecture 'modernbert' is not supported",
-    "mt5-small": "the architecture 'mt5' is not supported",
 }
 """What attnviz does not read, and what it says."""
 

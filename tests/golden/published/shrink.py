@@ -98,6 +98,6 @@ def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     if model_type in ("vit", "dinov2"):
         return {"pixels": np.random.default_rng(3).standard_normal((3, 8, 8)).astype(np.float32)}
     ids = np.array([5, 17, 9, 30, 11, 41, 8, 23, 50, 7, 12, 33, 28])
-    if model_type in ("t5", "bart", "marian") and "T5EncoderModel" not in config["architectures"]:
+    if config.get("is_encoder_decoder") and "T5EncoderModel" not in config["architectures"]:
         return {"ids": ids, "target": np.array([2, 14, 6, 39, 21])}
     return {"ids": ids}

@@ -51,16 +51,23 @@ class Tables(NamedTuple):
 
 
 def build(checkpoint: Checkpoint) -> Model:
+    return bart_model(checkpoint, is_pre_norm=False)
+
+
+def bart_model(checkpoint: Checkpoint, *, is_pre_norm: bool, **fields: Any) -> Model:
+    """BART, or mBART, whose norms stand before the sublayers and at the end of both stacks.
+
+    `fields` are those of `Model`.
+    """
     tensors, config = checkpoint.tensors("model."), checkpoint.config
-    config.require("normalize_before", False)
     config.require("normalize_embedding", True)
     config.require("static_position_embeddings", False)
     config.require("extra_pos_embeddings", OFFSET)
     halves = read_halves(config)
     n_position, n_vocabulary = config.count("max_position_embeddings"), config.count("vocab_size")
     d_model = halves[0].d_model
-    scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
-    finish_config(config)
+    scale = embedding_scale(config, d_model)
+    finish_config(config, is_pre_norm=is_pre_norm)
     tables = read_tables(config, tensors, n_vocabulary, n_vocabulary, d_model)
 
     def embedding(half: Half, table: Weight) -> Embedding:
@@ -81,15 +88,22 @@ def build(checkpoint: Checkpoint) -> Model:
         embedding(halves[1], tables.target),
         tables,
         positions=f"learned, {n_position}",
-        n_position=n_position,
+        max_tokens=n_position,
         ignored=IGNORED,
+        is_pre_norm=is_pre_norm,
+        **fields,
     )
 
 
-def read_halves(config: Config) -> tuple[Half, Half]:
-    """Encoder and decoder."""
+def embedding_scale(config: Config, d_model: int, default: bool = False) -> float:
+    """The factor of the tokens' vectors."""
+    return d_model**0.5 if config.switch("scale_embedding", default) else 1.0
+
+
+def read_halves(config: Config, default: str = "gelu") -> tuple[Half, Half]:
+    """Encoder and decoder; `default` is the activation of a config that names none."""
     config.aliases(hidden_size="d_model", num_attention_heads="encoder_attention_heads")
-    d_model, act = config.count("d_model"), activation(config, "activation_function", "gelu")
+    d_model, act = config.count("d_model"), activation(config, "activation_function", default)
     config.inert("num_hidden_layers")  # a copy of encoder_layers in old files
     encoder, decoder = (
         Half(
@@ -105,9 +119,10 @@ def read_halves(config: Config) -> tuple[Half, Half]:
     return encoder, decoder
 
 
-def finish_config(config: Config) -> None:
-    """Refuse what neither BART nor Marian does."""
-    config.require("add_final_layer_norm", False)
+def finish_config(config: Config, *, is_pre_norm: bool = False) -> None:
+    """Refuse what none of BART's relatives does."""
+    config.require("normalize_before", is_pre_norm)
+    config.require("add_final_layer_norm", is_pre_norm)
     config.require("add_bias_logits", False)
     config.require("is_encoder_decoder", True)
     config.inert("force_bos_token_to_be_generated")
@@ -147,15 +162,14 @@ def encoder_decoder(
     tables: Tables,
     *,
     positions: str,
-    n_position: int,
     ignored: str,
+    is_pre_norm: bool = False,
+    **fields: Any,
 ) -> Model:
-    """Both stacks and the output."""
+    """Both stacks and the output. With `is_pre_norm`, norms stand before the sublayers, and at the
+    end of the stacks; `fields` are those of `Model`."""
     n_vocabulary, d_model = tables.target.shape
-    encoder, decoder = (
-        Stack(half.name, tuple(_block(tensors, half, layer) for layer in range(half.n_layer)))
-        for half in halves
-    )
+    encoder, decoder = (_stack(tensors, half, is_pre_norm) for half in halves)
     unembed = bias = None
     if tables.output is not None:
         if tensors.has("final_logits_bias"):
@@ -172,25 +186,33 @@ def encoder_decoder(
             "positions": positions,
         },
         ignored=ignored,
-        max_tokens=n_position,
         n_vocabulary=len(tables.source),
         n_target=n_vocabulary,
         task="" if unembed is None else "continue",
+        **fields,
     )
 
 
-def _block(tensors: Tensors, half: Half, layer: int) -> Block:
+def _stack(tensors: Tensors, half: Half, is_pre_norm: bool) -> Stack:
+    blocks = tuple(_block(tensors, half, layer, is_pre_norm) for layer in range(half.n_layer))
+    name = f"{half.name}.layer_norm"
+    last = layer_norm(tensors, name, half.d_model, EPS) if is_pre_norm else None
+    return Stack(half.name, blocks, last)
+
+
+def _block(tensors: Tensors, half: Half, layer: int, is_pre_norm: bool) -> Block:
     at, d_model = f"{half.name}.layers.{layer}", half.d_model
+    place = "before" if is_pre_norm else "after"
 
     def norm(name: str) -> LayerNorm:
         return layer_norm(tensors, f"{at}.{name}", d_model, EPS)
 
     def heads(name: str, **fields: Any) -> Sublayer:
         part = attention(tensors, f"{at}.{name}", PROJECTIONS, d_model, half.n_head, **fields)
-        return Sublayer(part, after=norm(f"{name}_layer_norm"))
+        return Sublayer(part, **{place: norm(f"{name}_layer_norm")})
 
     net = feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, half.d_ff, half.activation)
-    last = Sublayer(net, after=norm("final_layer_norm"))
+    last = Sublayer(net, **{place: norm("final_layer_norm")})
     if half.name == "encoder":
         return (heads("self_attn"), last)
     return (

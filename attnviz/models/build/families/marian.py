@@ -11,6 +11,7 @@ from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.families.bart import (
     IGNORED,
     Half,
+    embedding_scale,
     encoder_decoder,
     finish_config,
     read_halves,
@@ -29,8 +30,12 @@ ROUNDING = 1e-6
 
 
 def build(checkpoint: Checkpoint) -> Model:
+    return marian_model(checkpoint, is_pre_norm=False)
+
+
+def marian_model(checkpoint: Checkpoint, *, is_pre_norm: bool) -> Model:
+    """Marian, or Pegasus, whose norms stand before the sublayers and at the end of both stacks."""
     tensors, config = checkpoint.tensors("model."), checkpoint.config
-    config.require("normalize_before", False)
     config.require("normalize_embedding", False)
     config.require("static_position_embeddings", True)
     config.inert("extra_pos_embeddings")
@@ -40,8 +45,8 @@ def build(checkpoint: Checkpoint) -> Model:
     n_target = config.count("decoder_vocab_size", n_source)
     is_shared = config.switch("share_encoder_decoder_embeddings", True)
     d_model = halves[0].d_model
-    scale = d_model**0.5 if config.switch("scale_embedding") else 1.0
-    finish_config(config)
+    scale = embedding_scale(config, d_model)
+    finish_config(config, is_pre_norm=is_pre_norm)
     n_target = n_source if is_shared else n_target
     tables = read_tables(config, tensors, n_source, n_target, d_model, is_shared=is_shared)
 
@@ -62,8 +67,9 @@ def build(checkpoint: Checkpoint) -> Model:
         embedding(halves[1], tables.target),
         tables,
         positions="sinusoidal",
-        n_position=n_position,
+        max_tokens=n_position,
         ignored=IGNORED,
+        is_pre_norm=is_pre_norm,
     )
 
 

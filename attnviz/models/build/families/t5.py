@@ -3,6 +3,7 @@ the gates; tensor names as in Hugging Face's checkpoints."""
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,7 +35,9 @@ IGNORED = (
 DECODER = r"|(transformer\.)?decoder\..*|lm_head\..*"
 """What an encoder alone does not need."""
 
-ENCODERS = {"T5EncoderModel", "T5ForTokenClassification"}
+NETS = "relu", "gated-gelu", "gated-silu", "gated-relu", "gelu", "silu"
+
+ENCODERS = re.compile(r".+(EncoderModel|ForTokenClassification)")
 """Classes that have no decoder, even if the file has one."""
 
 
@@ -51,9 +54,26 @@ class Sizes(NamedTuple):
     max_distance: int
     activation: Activation
     is_gated: bool
+    bias_by_layer: bool
 
 
 def build(checkpoint: Checkpoint) -> Model:
+    config = checkpoint.config
+    is_tied = config.switch("tie_word_embeddings", True)
+    is_scaled = config.switch("scale_decoder_outputs", is_tied)
+    return t5_model(checkpoint, net="relu", is_scaled=is_scaled)
+
+
+def t5_model(
+    checkpoint: Checkpoint, *, net: str, is_scaled: bool, bias_by_layer: bool = False
+) -> Model:
+    """T5 and the families that change a little of it.
+
+    Args:
+        net: the feed-forward net of a config that names none.
+        is_scaled: whether what goes into the output is divided by √d_model.
+        bias_by_layer: whether each layer has a bias of its own, not all that of the first.
+    """
     tensors, config = checkpoint.tensors("transformer."), checkpoint.config
     config.aliases(
         hidden_size="d_model",
@@ -61,13 +81,11 @@ def build(checkpoint: Checkpoint) -> Model:
         num_hidden_layers="num_layers",
         head_dim="d_kv",
     )
-    sizes = _sizes(config)
+    sizes = _sizes(config, net, bias_by_layer)
     n_encoder = config.count("num_layers")
     n_decoder = config.count("num_decoder_layers", n_encoder)
-    is_tied = config.switch("tie_word_embeddings", True)
-    is_scaled = config.switch("scale_decoder_outputs", is_tied)
     n_position = config.count("n_positions") if config.has("n_positions") else None
-    has_decoder = ENCODERS.isdisjoint(config.texts("architectures"))
+    has_decoder = not any(map(ENCODERS.fullmatch, config.texts("architectures")))
     config.require("is_encoder_decoder", True, *(() if has_decoder else (False,)))
     config.finish()
 
@@ -109,7 +127,8 @@ def _model(
             "n_layer": len(transformer.encoder.blocks),
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
-            "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}",
+            "positions": f"bias in {sizes.n_bucket} buckets, to a distance of {sizes.max_distance}"
+            + ", for each layer" * sizes.bias_by_layer,
         },
         ignored=ignored,
         max_tokens=n_position,
@@ -127,10 +146,8 @@ def _table(tensors: Tensors, sizes: Sizes, user: str) -> Weight:
     return tensors.table(f"{user}.weight", sizes.n_vocabulary, sizes.d_model, shared=shared)
 
 
-def _sizes(config: Config) -> Sizes:
-    net = config.choice(
-        "feed_forward_proj", "relu", "gated-gelu", "gated-silu", "gated-relu", "gelu", "silu"
-    )
+def _sizes(config: Config, net: str, bias_by_layer: bool) -> Sizes:
+    net = config.choice("feed_forward_proj", net, *(each for each in NETS if each != net))
     is_gated, name = net.startswith("gated-"), net.removeprefix("gated-")
     name = "gelu_new" if net == "gated-gelu" else name
     config.require("dense_act_fn", name)
@@ -146,17 +163,19 @@ def _sizes(config: Config) -> Sizes:
         max_distance=config.count("relative_attention_max_distance", 128),
         activation=ACTIVATIONS[name],
         is_gated=is_gated,
+        bias_by_layer=bias_by_layer,
     )
 
 
 def _stack(tensors: Tensors, sizes: Sizes, name: str, n_layer: int) -> Stack:
-    first = f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-    bias = RelativeBias(
-        tensors.take(first, sizes.n_bucket, sizes.n_head),
-        sizes.max_distance,
-        bidirectional=name == "encoder",
-    )
-    blocks = tuple(_block(tensors, sizes, name, layer, bias) for layer in range(n_layer))
+    def bias(layer: int) -> RelativeBias:
+        at = f"{name}.block.{layer}.layer.0.SelfAttention.relative_attention_bias.weight"
+        table = tensors.take(at, sizes.n_bucket, sizes.n_head)
+        return RelativeBias(table, sizes.max_distance, bidirectional=name == "encoder")
+
+    n_bias = n_layer if sizes.bias_by_layer else 1
+    biases = [bias(layer) for layer in range(n_bias)] * (n_layer // n_bias)
+    blocks = tuple(_block(tensors, sizes, name, layer, each) for layer, each in enumerate(biases))
     return Stack(name, blocks, _norm(tensors, sizes, f"{name}.final_layer_norm"))
 
 

@@ -165,6 +165,34 @@ def _t5(old: Config) -> None:
     del old["dense_act_fn"], old["is_gated_act"]
 
 
+def _mt5(old: Config) -> None:
+    """It never scales its output, and says that it is not tied."""
+    old |= {"n_positions": 512, "output_past": True, "tie_word_embeddings": False}
+    del old["dense_act_fn"], old["is_gated_act"]
+
+
+def _umt5(old: Config) -> None:
+    old |= {"output_past": True, "scalable_attention": True}
+    del old["dense_act_fn"], old["is_gated_act"], old["tie_word_embeddings"]
+
+
+def _mbart(old: Config) -> None:
+    _bart(old)
+    old |= {"normalize_before": True, "add_final_layer_norm": True}
+
+
+def _m2m_100(old: Config) -> None:
+    old |= {"num_hidden_layers": old["encoder_layers"], "gradient_checkpointing": False}
+    old |= {"max_length": 200, "num_beams": 5, "tokenizer_class": "NllbTokenizer"}
+
+
+def _pegasus(old: Config) -> None:
+    old |= {"normalize_before": True, "normalize_embedding": False, "extra_pos_embeddings": 0}
+    old |= {"static_position_embeddings": True, "force_bos_token_to_be_generated": False}
+    _fairseq(old)
+    old["add_final_layer_norm"] = True
+
+
 def _bart(old: Config) -> None:
     old |= {"normalize_before": False, "normalize_embedding": True}
     old |= {"static_position_embeddings": False, "extra_pos_embeddings": 2}
@@ -215,8 +243,13 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "distilbert": _distilbert,
     "albert": _albert,
     "t5": _t5,
+    "mt5": _mt5,
+    "umt5": _umt5,
     "bart": _bart,
+    "mbart": _mbart,
+    "m2m_100": _m2m_100,
     "marian": _marian,
+    "pegasus": _pegasus,
     "dinov2": _dinov2,
 }
 """What changes in the config of a family, besides `dtype`, `layer_types` and the rotary fields."""
@@ -370,7 +403,7 @@ def _t5_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """The table three times, and a bias of the cross-attention that nothing ever used."""
     prefix = "transformer." if "transformer.shared.weight" in tensors else ""
     table = tensors[f"{prefix}shared.weight"]
-    if config["architectures"] == ["T5EncoderModel"]:
+    if config["architectures"][0].endswith("EncoderModel"):
         return tensors | {"encoder.embed_tokens.weight": table}
     block, bias = f"{prefix}decoder.block.0.layer", "relative_attention_bias.weight"
     unused = tensors[f"{block}.0.SelfAttention.{bias}"] + 1
@@ -394,6 +427,14 @@ def _marian_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     positions = halved_sinusoidal(np.arange(n), d).astype(np.float32)
     for stack in ("encoder", "decoder"):
         tensors[f"model.{stack}.embed_positions.weight"] = positions
+    return _bart_tensors(config, tensors)
+
+
+def _m2m_100_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """The computed positions were stored once."""
+    stored = np.ones((config["max_position_embeddings"] + 2, config["d_model"]), np.float32)
+    for stack in ("encoder", "decoder"):
+        tensors[f"model.{stack}.embed_positions.weights"] = stored
     return _bart_tensors(config, tensors)
 
 
@@ -429,8 +470,13 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "albert": _albert_tensors,
     "electra": _electra_tensors,
     "t5": _t5_tensors,
+    "mt5": _t5_tensors,
+    "umt5": _t5_tensors,
     "bart": _bart_tensors,
+    "mbart": _bart_tensors,
+    "m2m_100": _m2m_100_tensors,
     "marian": _marian_tensors,
+    "pegasus": _marian_tensors,
     "vit": _vit_tensors,
     "dinov2": _dinov2_tensors,
 }

@@ -50,7 +50,7 @@ def test_its_output_is_not_computed(variant, ending, tmp_path):
     name = CLASSES[variant] + ending
     folder = other_class(tmp_path / "other", variant, name, HEADS[ending])
     case = goldens.cases(variant)["single"]
-    if name == "T5ForTokenClassification":  # without its decoder
+    if name.endswith("T5ForTokenClassification"):  # without its decoder
         case = case._replace(arrays={k: v for k, v in case.arrays.items() if k != "target"})
     trace = goldens.run(case, 0, folder)
     assert trace.logits is None
@@ -67,6 +67,11 @@ def test_it_writes_nothing(variant):
     model = load_model(str(goldens.FAMILIES / variant))
     with pytest.raises(AttnvizError, match="no output for the next token"):
         generate(model, read_text(model, [7, 9, 2]))
+
+
+def test_the_decoder_of_mbart_reads_the_last_token_first():
+    trace = attnviz.run([7, 9, 2], model=str(goldens.FAMILIES / "mbart-classifier"))
+    assert trace.streams["target"].ids == (2, 7, 9)
 
 
 @pytest.mark.parametrize("variant", ["bart-classifier", "t5-classifier"])

@@ -13,7 +13,8 @@ USERS = {
     "bart": ("model.shared", "model.encoder.embed_tokens", "model.decoder.embed_tokens", "lm_head"),
     "t5": ("shared", "encoder.embed_tokens", "decoder.embed_tokens", "lm_head"),
 }
-USERS["marian"] = USERS["bart"]
+USERS |= dict.fromkeys(("marian", "mbart", "m2m_100", "pegasus"), USERS["bart"])
+USERS |= dict.fromkeys(("mt5", "umt5"), USERS["t5"])
 
 TIED = {
     "gpt2": ("transformer.wte", "lm_head"),
@@ -80,7 +81,7 @@ class TestEncoderDecoders:
         assert not differ(run(goldens.FAMILIES / variant, case), run(folder, case))
 
 
-@pytest.mark.parametrize("variant", ["bart", "marian"])
+@pytest.mark.parametrize("variant", ["bart", "marian", "mbart", "m2m_100", "pegasus"])
 def test_untied_files_of_transformers_4(variant, tmp_path):
     """They share what both stacks read, whatever the config says, and hold the output's table."""
     config, tensors = checkpoints.read(goldens.FAMILIES / variant)
@@ -137,3 +138,13 @@ def test_stored_positions_of_marian_count(tmp_path):
         words = tensors["model.shared.weight"][read] * config["d_model"] ** 0.5
         places = tensors[f"model.{stack}.embed_positions.weight"][: len(read)]
         np.testing.assert_allclose(trace.hidden_states[stack][0], words + places, rtol=1e-5)
+
+
+def test_the_output_of_an_untied_umt5_is_not_scaled(tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "umt5")
+    config["tie_word_embeddings"] = False
+    folder = checkpoints.write(tmp_path / "untied", config, tensors)
+    case = goldens.cases("umt5")["single"]
+    untied, tied = (goldens.run(case, 0, each) for each in (folder, goldens.FAMILIES / "umt5"))
+    np.testing.assert_allclose(untied.logits, tied.logits * config["d_model"] ** 0.5, rtol=1e-4)
+    assert any("not scaled" in note for note in untied.model.notes)
