@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.archive.float8 import FLOAT8, widen_float8
 from attnviz.files import file_size
 from attnviz.memory import check_available
 from attnviz.nn.types import Array
@@ -34,9 +35,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U16": np.dtype("<u2"),
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
+    **dict.fromkeys(FLOAT8, np.dtype("u1")),  # nor these
 }
 
-UNSUPPORTED = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2",
+UNSUPPORTED = ("F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2",
                "F4", "C64")  # fmt: skip
 """Types of the format that attnviz does not read."""
 
@@ -78,7 +80,7 @@ class Header(NamedTuple):
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Array], Mapping[str, str]]:
-    """All tensors by name, bfloat16 as float32, and the metadata.
+    """All tensors by name, bfloat16 and float8 as float32, and the metadata.
 
     Raises:
         ValueError: the file is damaged, or not a safetensors file.
@@ -87,16 +89,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], Mapping[str, str]]:
     check_available(n_byte, str(path), "save fewer arrays in a file")
     data = path.read_bytes()
     header = read_header(data, len(data))
-    tensors = {name: tensor(data, header.start, e) for name, e in header.entries.items()}
-    for name, entry in header.entries.items():
-        if entry.dtype == "BF16":
-            tensors[name] = widen_bfloat16(tensors[name])
+    tensors = {
+        name: widened(tensor(data, header.start, entry), entry.dtype)
+        for name, entry in header.entries.items()
+    }
     return tensors, header.metadata
 
 
 def map_tensors(path: Path) -> tuple[dict[str, Array], frozenset[str], Mapping[str, str]]:
-    """All tensors by name in a map of the file, which of them are the bits of bfloat16, and the
-    metadata.
+    """All tensors by name in a map of the file, float8 as float32, which of them are the bits of
+    bfloat16, and the metadata.
 
     Raises:
         ValueError: the file is damaged, or not a safetensors file.
@@ -108,6 +110,9 @@ def map_tensors(path: Path) -> tuple[dict[str, Array], frozenset[str], Mapping[s
     start = LENGTH_BYTES + length
     entries, metadata = read_entries(bytes(data[LENGTH_BYTES:start]), n_byte - start)
     tensors = {name: tensor(data, start, entry) for name, entry in entries.items()}
+    for name, entry in entries.items():
+        if entry.dtype in FLOAT8:
+            tensors[name] = widened(tensors[name], entry.dtype)
     bfloat16 = frozenset(name for name, entry in entries.items() if entry.dtype == "BF16")
     return tensors, bfloat16, metadata
 
@@ -124,10 +129,19 @@ def read_header(data: Any, n_byte: int) -> Header:
 
 
 def tensor(data: Any, start: int, entry: Entry) -> Array:
-    """A tensor of a file whose data begin at `start`, in its memory; of bfloat16 the bits."""
+    """A tensor of a file whose data begin at `start`, in its memory; of types that NumPy does not
+    have the bits."""
     dtype = DTYPES[entry.dtype]
     n_item = (entry.last - entry.first) // dtype.itemsize
     return np.frombuffer(data, dtype, n_item, start + entry.first).reshape(entry.shape)
+
+
+def widened(array: Array, dtype: str) -> Array:
+    """The numbers of a tensor [...] of the type that its header names: float32 for bfloat16 and
+    float8."""
+    if dtype == "BF16":
+        return widen_bfloat16(array)
+    return widen_float8(array, dtype) if dtype in FLOAT8 else array
 
 
 def widen_bfloat16(bits: Array) -> Array:

@@ -26,9 +26,11 @@ from attnviz.nn.streaming import Inputs, read_weights
 from attnviz.nn.types import Array, Bool
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens
+from attnviz.trace.dtypes import bits_note, type_name
 from attnviz.trace.names import has_projections
 from attnviz.trace.record import ARRAY, ModelFacts, Record, Trace, read_only
 from attnviz.trace.selection import Selection
+from attnviz.trace.steps import joined
 from attnviz.trace.summary import PlanSummaries, Summariser, SummaryPlan, measured_as_causal
 
 LATER_ROWS = 256
@@ -42,6 +44,9 @@ MAX_NAMES = 8
 
 NAN = ("broken", "masked")
 """What NaN among the weights means: that they are broken, or that the cell is masked."""
+
+BITS = np.dtype("V2")
+"""What NumPy writes of bfloat16, a type that it does not know."""
 
 USUAL_NAMES = ("weights", "attn", "attention", "attentions", "attn_weights", "probs", "pattern")
 
@@ -84,6 +89,13 @@ def trace_of_arrays(
             select=select,
         )
     chosen = _chosen(path, arrays, array)
+    guessed = [name for name, each in chosen.items() if name not in bits and each.dtype == BITS]
+    bits = {*bits, *guessed}
+    notes = [bits_note(name, "bfloat16") for name in guessed]
+    steps = joined(path, chosen, lambda name, each: _numbers(each, name in bits))
+    if steps is not None:
+        chosen, mask = steps.layers, steps.mask + mask
+        notes.append(say("{n_step} steps of a decoder are put together", n_step=steps.n_step))
     layers = _layers(path, chosen, batch)
     of_bits = [name in bits for name in chosen] * (len(layers) if len(chosen) == 1 else 1)
     n_q, n_k = _common_size(path, layers)
@@ -116,7 +128,8 @@ def trace_of_arrays(
         hidden = (NONE if seen is None else custom(seen, "nan")) + mask
         stages = {"weights": read_only(weights), **_masks(path, weights, hidden)}
         records.append(Record.of(replace(site, mask=hidden.names), stages))
-    return Trace(model=ModelFacts(path.name, ARRAY), streams=streams, records=tuple(records))
+    model = ModelFacts(path.name, ARRAY, notes=tuple(notes))
+    return Trace(model=model, streams=streams, records=tuple(records))
 
 
 def _summarised(
@@ -185,7 +198,7 @@ class NanRule(ArrayRule):
 def _numbers(weights: Array, is_bits: bool) -> Array:
     """Weights [...] as they are computed with: floating point of this machine."""
     if is_bits:
-        return widen_bfloat16(np.asarray(weights))
+        return widen_bfloat16(np.asarray(weights).view(np.uint16))
     if weights.dtype.kind != "f":
         return weights.astype(np.float32)
     dtype = weights.dtype.newbyteorder("=") if weights.dtype.itemsize <= 8 else np.dtype(float)
@@ -274,9 +287,10 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> dict
         names = sorted(arrays, key=_natural)
     chosen = [arrays[name] for name in names]
     for name, each in zip(names, chosen, strict=True):
-        if each.dtype.kind not in "fiub":
+        if each.dtype.kind not in "fiub" and each.dtype != BITS:
             raise AttnvizError(
-                f"{path}: {name} holds {each.dtype}; expected numbers", "convert them to float32"
+                f"{path}: {name} holds {type_name(each)}; expected numbers",
+                "convert them to float32",
             )
         if each.ndim == 0 or each.size == 0:
             raise AttnvizError(

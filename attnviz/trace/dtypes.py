@@ -75,6 +75,13 @@ def reinterpreted(name: str, x: Array, dtype: str) -> Array:
     return _bits(x).view(dtype)
 
 
+def type_name(x: Array) -> str:
+    """The type of an array [...] that cannot be read, for errors."""
+    if x.dtype.kind == "V" and x.dtype.itemsize == 1:
+        return "bytes, as NumPy writes float8 without saying which (save .astype(np.float32)):"
+    return str(x.dtype)
+
+
 def _bits(x: Array) -> Array:
     """The bits of an array as whole numbers of its width."""
     unsigned = np.dtype(f"u{x.dtype.itemsize}")

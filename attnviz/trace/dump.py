@@ -24,6 +24,7 @@ from attnviz.trace.dtypes import (
     reinterpreted,
     sample,
     true_type,
+    type_name,
 )
 from attnviz.trace.names import parse_name
 from attnviz.trace.projections import PYTORCH, _listed
@@ -308,11 +309,11 @@ class _Types:
     def _check_whole(where: str, name: str, x: Array) -> None:
         if x.dtype.kind not in "iub":
             raise AttnvizError(
-                f"{where}: {name} holds {x.dtype} {list(x.shape)}; expected numbers", SAVE
+                f"{where}: {name} holds {type_name(x)} {list(x.shape)}; expected numbers", SAVE
             )
         if x.dtype == np.uint16:
             raise AttnvizError(
-                f"{where}: {name} holds {x.dtype}, which are bits of some other type",
+                f"{where}: {name} holds {type_name(x)}, which are bits of some other type",
                 f"say of which: --dtype {name}=bf16, or --dtype {name}=fp16",
             )
 
@@ -339,7 +340,7 @@ def _dump(
             x = reinterpreted(f"{where}: {name}", x, said)
         elif x.dtype.kind not in "fiub":
             raise AttnvizError(
-                f"{where}: {name} holds {x.dtype} {list(x.shape)}; expected numbers", SAVE
+                f"{where}: {name} holds {type_name(x)} {list(x.shape)}; expected numbers", SAVE
             )
         if not x.size:
             raise AttnvizError(f"{where}: {name} is empty, {list(x.shape)}", "save what it held")

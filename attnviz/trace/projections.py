@@ -13,7 +13,7 @@ from attnviz.errors import AttnvizError
 from attnviz.language import say
 from attnviz.nn.site import RecordId
 from attnviz.nn.types import Array
-from attnviz.trace.dtypes import EPS, bits_note, guessed_bits, reinterpreted, true_type
+from attnviz.trace.dtypes import EPS, bits_note, guessed_bits, reinterpreted, true_type, type_name
 from attnviz.trace.layout import (
     Batch,
     Known,
@@ -130,7 +130,7 @@ def read_projections(
     for name, each in arrays.items():
         if parse_name(name) is not None and (each.dtype.kind not in "fiub" or not each.size):
             raise AttnvizError(
-                f"{path}: {name} holds {each.dtype} {list(each.shape)}; expected numbers", SAVE
+                f"{path}: {name} holds {type_name(each)} {list(each.shape)}; expected numbers", SAVE
             )
     groups, shared, notes = _groups(path, arrays, axes.arrays)
     notes = [*bits, *notes]

@@ -10,7 +10,7 @@ from attnviz.archive.safetensors import (
     UnknownDtype,
     read_header,
     tensor,
-    widen_bfloat16,
+    widened,
 )
 from attnviz.errors import AttnvizError
 from attnviz.models.build.tensors import Rows
@@ -43,12 +43,12 @@ class SafetensorsFile:
         return self._entries[name].dtype != "F32"
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
-        """The tensor, or some of its rows, in the file's memory; bfloat16 comes as float32."""
+        """The tensor, or some of its rows, in the file's memory; bfloat16 and float8 as float32."""
         entry = self._entries[name]
         array = tensor(self._map, self._start, entry)
         if rows is not None:
             array = array[rows]
-        return widen_bfloat16(array) if entry.dtype == "BF16" else array
+        return widened(array, entry.dtype)
 
     def sha256(self) -> str:
         """The hash of the file."""
