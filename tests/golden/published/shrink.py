@@ -41,8 +41,9 @@ def shrunk(config: Mapping[str, Any]) -> Config:
     if "max_position_embeddings" in config:
         extra = ROBERTA_ROWS if config["max_position_embeddings"] == 514 else 0
         small["max_position_embeddings"] = LENGTH + extra
-    if config.get("layer_types"):
-        small["layer_types"] = config["layer_types"][-2:]
+    for key in ("layer_types", "no_rope_layers"):
+        if config.get(key):
+            small[key] = config[key][-2:]
     if config.get("attention_types"):
         small["attention_layers"] = config["attention_layers"][:2]
         small["attention_types"] = [[config["attention_layers"][:2], 1]]
