@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from attnviz.trace.spans import Zoom, parse_span
 
 
 def run(
-    text: Text | None = None,
+    text: Text | Sequence[Mapping[str, Any]] | None = None,
     *,
+    chat: bool = False,
+    system: str | None = None,
     pair: Text | None = None,
     target: Text | None = None,
     image: str | Path | Array | None = None,
@@ -46,7 +48,10 @@ def run(
     """Run a model on a text or an image and record its attention.
 
     Args:
-        text: a string, or token ids, which are taken as they are.
+        text: a string; token ids, which are taken as they are; or the messages of a conversation,
+            [{"role": "user", "content": "Who are you?"}], in the model's own chat template.
+        chat: read a string as what a user says in a conversation.
+        system: what the system says first in it.
         pair: a second text for models that read two; ids follow `text` as the second segment.
         target: what the decoder of an encoder-decoder has so far; by default what the model
             writes when it decodes greedily, or the text itself if it has no output.
@@ -95,7 +100,7 @@ def run(
         model = without_limit(model)
     prepared = prepare(
         model,
-        text,
+        _as_chat(text, chat, system),
         pair=pair,
         target=target,
         image=image,
@@ -120,3 +125,19 @@ def run(
         fingerprint=fingerprint,
         progress=progress,
     )
+
+
+def _as_chat(
+    text: Text | Sequence[Mapping[str, Any]] | None, chat: bool, system: str | None
+) -> Text | None:
+    """The conversation that a text or messages are; anything else as it is."""
+    from attnviz.models.chat.messages import as_chat, make_chat
+
+    is_chat = chat or system is not None
+    if isinstance(text, str) and is_chat:
+        return as_chat(text, system)
+    if isinstance(text, Sequence) and not isinstance(text, str) and text:
+        messages = [each for each in text if isinstance(each, Mapping)]
+        if messages or is_chat:
+            return make_chat(list(text), system=system)
+    return text  # type: ignore[return-value]

@@ -15,6 +15,9 @@ SKIN_TONES = range(0x1F3FB, 0x1F400)
 REGIONAL = range(0x1F1E6, 0x1F200)
 WITHOUT_VARIATIONS = dict.fromkeys(range(0xFE00, 0xFE10))
 
+RESERVED = ("special", "generated", "prompt", "first", "second", "last", "template")
+"""Names of spans that are nobody's role."""
+
 ASCII = str.maketrans(
     {
         "·": ".",
@@ -70,6 +73,9 @@ class Tokens:
     """What the marks in the labels mean."""
     generated: tuple[int, ...] = ()
     """Positions of tokens that the model wrote itself."""
+    roles: tuple[str, ...] = ()
+    """Of a conversation, who says each token: `system`, `user`, `assistant`, …, `template` where
+    it is the chat template's; empty of what was written later."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -88,6 +94,9 @@ class Tokens:
             word_labels=self.word_labels + other.word_labels if spelled else (),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
             generated=self.generated + tuple(n + position for position in other.generated),
+            roles=(self.roles or ("",) * n) + (other.roles or ("",) * len(other))
+            if self.roles or other.roles
+            else (),
         )
 
     def first(self, count: int) -> Tokens:
@@ -105,12 +114,14 @@ class Tokens:
             word_labels=self.word_labels[: max(words, default=-1) + 1],
             notes=self.notes,
             generated=tuple(position for position in self.generated if position < count),
+            roles=self.roles[:count],
         )
 
     @property
     def spans(self) -> dict[str, tuple[int, ...]]:
         """Parts of the text that one may want to leave out of a picture, by name: `special`,
-        `first` and `second` segment, `prompt` and `generated`."""
+        `first` and `second` segment, `prompt` and `generated`, and who says what in a
+        conversation: `system`, `user`, `assistant`, `template`."""
         added = set(self.special)
         ordinary = [i for i in range(len(self)) if i not in added]
         spans = {"special": self.special, "generated": self.generated}
@@ -120,6 +131,8 @@ class Tokens:
         if len(set(self.segments)) > 1:
             for name, number in (("first", 0), ("second", 1)):
                 spans[name] = tuple(i for i in ordinary if self.segments[i] == number)
+        for role in filter(None, dict.fromkeys(self.roles)):
+            spans[role] = tuple(i for i in ordinary if self.roles[i] == role)
         return {name: positions for name, positions in spans.items() if positions}
 
     @classmethod
@@ -137,6 +150,7 @@ class Tokens:
         word_labels: Iterable[str] = (),
         notes: Iterable[str] = (),
         generated: Iterable[int] = (),
+        roles: Iterable[str] = (),
     ) -> Tokens:
         """Tokens with everything that is shown of them made safe.
 
@@ -157,6 +171,7 @@ class Tokens:
             word_labels=tuple(map(label, word_labels)),
             notes=tuple(map(label, notes)),
             generated=tuple(generated),
+            roles=tuple(label(role) if role else "" for role in roles),
         )
 
 

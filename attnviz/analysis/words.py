@@ -71,6 +71,8 @@ def merge_tokens(tokens: Tokens) -> Tokens:
         special=_word_positions(tokens, tokens.special),
         unknown=_word_positions(tokens, tokens.unknown),
         tags=first(tokens.tags),
+        generated=_word_positions(tokens, tokens.generated),
+        roles=first(tokens.roles),
     )
 
 

@@ -13,6 +13,15 @@ class Current(NamedTuple):
     """`attnviz heads`, `attnviz encode tokens`."""
     example: str = 'attnviz run "I saw a saw"'
     """The first of its help."""
+    arguments: tuple[str, ...] = ()
+    """What it was called with."""
+
+    @property
+    def again(self) -> str:
+        """The command as it was called."""
+        import shlex
+
+        return shlex.join(["attnviz", *self.arguments]) if self.arguments else self.path
 
 
 _CURRENT: ContextVar[Current | None] = ContextVar("command", default=None)
@@ -29,7 +38,9 @@ def set_current(context: Any) -> None:
     path = context.command_path
     lines = [line.strip() for line in (context.command.help or "").splitlines()]
     examples = [line for line in lines if line.startswith(f"{path} ")]
-    _CURRENT.set(Current(path, examples[0] if examples else f"{path} --help"))
+    example = examples[0] if examples else f"{path} --help"
+    arguments = context.obj if isinstance(context.obj, list | tuple) else ()
+    _CURRENT.set(Current(path, example, tuple(arguments)))
 
 
 def forget_current() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnviz.cli.current import current, set_stopped
 from attnviz.cli.emit import talk
-from attnviz.cli.options import FileInput, LookOptions, TextInput
+from attnviz.cli.options import ChatInput, FileInput, LookOptions, TextInput
 from attnviz.cli.progress import estimating, in_words, progress
 from attnviz.cli.spread import one_of, whole_numbers
 from attnviz.errors import AttnvizError
@@ -21,6 +21,7 @@ from attnviz.files import DATA_FORMATS, MAX_BYTES, read_file
 from attnviz.parse import decoded
 
 if TYPE_CHECKING:
+    from attnviz.models.chat.messages import Chat
     from attnviz.models.model import Model
     from attnviz.models.run.memory import Plan
     from attnviz.models.run.prepare import Prepared
@@ -48,15 +49,22 @@ PATIENCE = 1.0
 
 
 def read_inputs(
-    texts: Sequence[str] | None, ids: str | None, *, only_texts: bool = False
-) -> list[str | list[int]]:
+    texts: Sequence[str] | None,
+    ids: str | None,
+    chat: ChatInput | None = None,
+    *,
+    only_texts: bool = False,
+) -> list[str | list[int] | Chat]:
     """The texts of the command line, with - read from stdin, or the one list of ids.
 
     Several bare words are one text; without a text, what is piped in.
 
     Args:
+        chat: with --chat, a text is what a user says, and a JSON file holds messages.
         only_texts: the command reads no files: the name of one is a slip.
     """
+    if chat is not None and chat.is_chat:
+        return _read_chats(texts, ids, chat)
     if ids is not None:
         if texts:
             raise AttnvizError("give a text or --ids, not both", f"{current().path} --ids 1,2,3")
@@ -68,6 +76,25 @@ def read_inputs(
     if only_texts and len(texts) == 1:
         _check_no_file(texts[0])
     return [read_stdin() if text == STDIN else _checked(text) for text in joined(texts)]
+
+
+def _read_chats(
+    texts: Sequence[str] | None, ids: str | None, options: ChatInput
+) -> list[str | list[int] | Chat]:
+    from attnviz.models.chat.messages import as_chat, read_chat
+
+    if ids is not None:
+        raise AttnvizError("--chat is for texts, not for --ids", "leave out --chat, or --ids")
+    chats: list[str | list[int] | Chat] = []
+    said: list[str | None] = [*joined(texts or ())]
+    for text in said or [None]:
+        file = None if text is None else named_file(text)
+        if file is not None and file.suffix.lower() == ".json":
+            chats.append(read_chat(file, options.system))
+        else:
+            (words,) = read_inputs(None if text is None else [text], None, only_texts=True)
+            chats.append(as_chat(str(words), options.system))
+    return chats
 
 
 def _check_no_file(text: str) -> None:
@@ -84,10 +111,14 @@ def _check_no_file(text: str) -> None:
 
 
 def read_input(
-    texts: Sequence[str] | None, ids: str | None, *, only_texts: bool = False
-) -> str | list[int]:
+    texts: Sequence[str] | None,
+    ids: str | None,
+    chat: ChatInput | None = None,
+    *,
+    only_texts: bool = False,
+) -> str | list[int] | Chat:
     """The one text, of a command that reads one."""
-    inputs = read_inputs(texts, ids, only_texts=only_texts)
+    inputs = read_inputs(texts, ids, chat, only_texts=only_texts)
     if len(inputs) > 1:
         raise AttnvizError(
             f"expected one text, got {len(inputs)}",
@@ -192,7 +223,7 @@ def token_words(option: str, text: str | None) -> list[str] | None:
 
 def record(
     model: Model,
-    text: str | list[int],
+    text: str | list[int] | Chat,
     texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
@@ -229,7 +260,7 @@ def _check_times(prepared: Prepared, times: int) -> None:
 
 def prepare_text(
     model: Model,
-    text: str | list[int],
+    text: str | list[int] | Chat,
     texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
@@ -253,7 +284,18 @@ def prepare_text(
         summaries=summaries or usual_summary,
     )
     check_known(model, prepared.streams["source"])
+    suggest_chat(model, text)
     return prepared
+
+
+def suggest_chat(model: Model, text: str | list[int] | Chat) -> None:
+    """Say of a text without its chat template, which a model for conversations reads, how it gets
+    one."""
+    if model.chat is not None and isinstance(text, str):
+        talk(
+            f"hint: {model.name} has a chat template, and this text is read without it: "
+            f"{current().again} --chat"
+        )
 
 
 def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
@@ -261,6 +303,11 @@ def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:
     from attnviz.analysis import summaries
 
     return summaries.usual_summary(streams)
+
+
+def about(content: str | list[int] | Chat) -> str:
+    """What tells one of several inputs from the others."""
+    return content if isinstance(content, str) else getattr(content, "about", "ids")
 
 
 def check_known(model: Model, tokens: Tokens) -> None:
@@ -300,7 +347,7 @@ def reads_of(model: Model) -> str:
 
 def record_source(
     model: Model,
-    source: str | list[int],
+    source: str | list[int] | Chat,
     texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,
@@ -321,7 +368,7 @@ def record_source(
 
 def prepare_source(
     model: Model,
-    source: str | list[int],
+    source: str | list[int] | Chat,
     texts: TextInput,
     stages: tuple[str, ...],
     selection: Selection,

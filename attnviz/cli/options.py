@@ -71,6 +71,7 @@ Download = Annotated[
     typer.Option(
         "--download",
         help="Use the network: fetch -m org/name from Hugging Face",
+        rich_help_panel=SCREEN,
     ),
 ]
 
@@ -147,7 +148,29 @@ def _check_destination(path: Path) -> None:
 
 
 @group
-class TextInput:
+class ChatInput:
+    """Whether a text is what somebody says in a conversation."""
+
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat",
+            help="In the model's chat template; or a .json of messages",
+            show_default=False,
+        ),
+    ] = None
+    system: Annotated[
+        str | None,
+        typer.Option(help="What the system says first, in a --chat", rich_help_panel=SCREEN),
+    ] = None
+
+    @property
+    def is_chat(self) -> bool:
+        return bool(self.chat or self.system is not None)
+
+
+@group
+class TextInput(ChatInput):
     """What a model reads beside the text."""
 
     pair: Annotated[str | None, typer.Option(help="A second text, for models that read two")] = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 G = TypeVar("G", FileInput, TextInput)
 
 OF_FILES = ("array", "batch", "tokens", "key-tokens", "nan")
-OF_TEXTS = ("model", "ids", "pair", "target")
+OF_TEXTS = ("model", "ids", "pair", "target", "chat", "system")
 SELECT = "select"
 SIDES = 2
 """Whose records are in memory together."""
@@ -37,7 +37,7 @@ class Side(NamedTuple):
     """A or B."""
     source: str | None
     """A file or a text; None for token ids."""
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
     """By the names in OF_FILES and OF_TEXTS."""
     changes: Mapping[str, Any]
     """Fields of the stack."""
@@ -47,8 +47,9 @@ class Side(NamedTuple):
 
     @property
     def file(self) -> Path | None:
-        """The file that the source names, if it names one."""
-        return named_file(self.source)
+        """The file that the source names, if it names one; messages of a chat are a text."""
+        is_chat = self.options.get("chat") or "system" in self.options
+        return None if is_chat else named_file(self.source)
 
     @property
     def uses(self) -> Sequence[str]:
@@ -73,7 +74,11 @@ def side_b(a: Side, source: str | None, changed: Sequence[str], without: Sequenc
         for key, value in pairs.items()
         if key in FIELDS
     }
-    options = {key: value for key, value in pairs.items() if key in (*OF_FILES, *OF_TEXTS)}
+    options: dict[str, Any] = {
+        key: value for key, value in pairs.items() if key in (*OF_FILES, *OF_TEXTS)
+    }
+    if "chat" in options:
+        options["chat"] = convert(options["chat"], "bool", "--with chat")
     return b._replace(
         options={**a.options, **options},
         changes={**a.changes, **changes},
@@ -113,7 +118,7 @@ def _read(side: Side, stages: tuple[str, ...], stack: StackOptions, fingerprint:
     if side.file is not None:
         return load_file(side.file, _group(FileInput, options))
     texts = _group(TextInput, options)
-    (text,) = read_inputs(None if side.source is None else [side.source], texts.ids)
+    (text,) = read_inputs(None if side.source is None else [side.source], texts.ids, texts)
     model = load_named(options.get("model"), stack.download, side.changes)
     model = beyond(model, stack.extrapolate)
     if side.without.clauses:
@@ -123,7 +128,7 @@ def _read(side: Side, stages: tuple[str, ...], stack: StackOptions, fingerprint:
     )
 
 
-def _group(kind: type[G], options: Mapping[str, str]) -> G:
+def _group(kind: type[G], options: Mapping[str, Any]) -> G:
     """The options as a group of them."""
     names = {f.name: f.name.replace("_", "-") for f in fields(kind)}
     return kind(**{field: options[name] for field, name in names.items() if name in options})

@@ -9,6 +9,7 @@ from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.transformer import Transformer
 
 if TYPE_CHECKING:
+    from attnviz.models.chat.template import ChatTemplate
     from attnviz.models.vision.images import ImageReader
 
 
@@ -54,6 +55,8 @@ class Model(NamedTuple):
     """The names of the outputs, for `tag` and `classify`."""
     image: ImageReader | None = None
     """What reads images; None for a model of texts."""
+    chat: ChatTemplate | None = None
+    """How it reads conversations; None for a model that has no template of its own."""
     notes: tuple[str, ...] = ()
     """What a user has to know about it, a sentence each."""
 

@@ -16,7 +16,7 @@ from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.masks import NONE, Mask, as_visible, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
-from attnviz.tokens import Tokens, label
+from attnviz.tokens import RESERVED, Tokens, label
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
 from attnviz.trace.routing_file import check_routing, routing_arrays, routing_in, routing_out
 from attnviz.trace.selection import Selection
@@ -289,11 +289,13 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
     for key in ("special", "unknown", "generated"):
         if any(not 0 <= position < n_token for position in numbers(key)):
             raise ValueError(f"'{key}'")
-    lengths = {key: len(texts(key)) for key in ("labels", "tags")}
+    lengths = {key: len(texts(key)) for key in ("labels", "tags", "roles")}
     lengths |= {key: len(numbers(key)) for key in ("ids", "segments")}
     for key, length in lengths.items():
         if length not in (0, n_token):
             raise ValueError(f"'{key}'")
+    if {"template", *texts("roles")} & set(RESERVED) != {"template"}:
+        raise ValueError("'roles'")
     words, word_labels = numbers("words"), texts("word_labels")
     if words and not _are_words(words, n_token, len(word_labels)):
         raise ValueError("'words'")
@@ -309,6 +311,7 @@ def _stream_in(stream: Mapping[str, Any]) -> Tokens:
         word_labels=word_labels,
         notes=texts("notes"),
         generated=numbers("generated"),
+        roles=texts("roles"),
     )
 
 

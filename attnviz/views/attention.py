@@ -22,7 +22,7 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head, Selection
-from attnviz.trace.spans import Zoom
+from attnviz.trace.spans import Zoom, span_text
 from attnviz.views.head_map import information_maps
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -208,6 +208,8 @@ def header(trace: Trace) -> Text:
         lines.append(tokens_line(tokens, term))
         if tokens.unknown:
             lines.append(Line(unknown_line(tokens), "", "warning"))
+        if tokens.roles:
+            lines.append(roles_line(tokens))
     lines += marks_lines(*trace.streams.values())
     if not trace.records and not trace.model.has_attention:
         lines.append(
@@ -270,6 +272,14 @@ def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
         shown.insert(FIRST, -1)
     faint = frozenset(2 * place for place, i in enumerate(shown) if i in tokens.special)
     return Line("  ".join(words), term, faint=faint)
+
+
+def roles_line(tokens: Tokens) -> Line:
+    """`user 24-30 · system 3-18 · …`: who says what, by the names that --rows and --keys take."""
+    spans = {name: places for name, places in tokens.spans.items() if name != "prompt"}
+    order = sorted(spans, key=lambda name: (name in ("template", "special"), spans[name][0]))
+    parts = [f"{name}\u00a0{span_text(np.array(spans[name]))}" for name in order]
+    return Line(" · ".join(parts), say("spans"), "note")
 
 
 def _tag(tokens: Tokens, position: int) -> str:

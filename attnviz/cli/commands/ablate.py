@@ -168,13 +168,13 @@ def _probes(model: Model, text: str | None, texts: TextInput, options: TrialOpti
     from attnviz.models.run.probe import make_probe
 
     token = options.token
-    if (file := named_file(text)) is not None:
+    if not texts.is_chat and (file := named_file(text)) is not None:
         raise AttnvizError(
             f"{file} holds arrays: heads can only be taken out of a model that runs",
             "give the text itself, and -m MODEL",
         )
     if options.data is None:
-        read = read_input(None if text is None else [text], texts.ids)
+        read = read_input(None if text is None else [text], texts.ids, texts)
         probe = make_probe(model, read, pair=texts.second, target=texts.target, token=token)
         check_known(model, probe.prepared.streams["source"])
         return [probe]

@@ -14,6 +14,7 @@ from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load, load_named, model_setting
 from attnviz.cli.options import (
     MODEL,
+    ChatInput,
     Ids,
     LongInputs,
     ModelInput,
@@ -53,6 +54,7 @@ class DecoderInput(ModelInput):
 def decode(
     ctx: typer.Context,
     decoder: DecoderInput,
+    chat: ChatInput,
     selected: Selected,
     caching: CacheOptions,
     long: LongInputs,
@@ -62,7 +64,9 @@ def decode(
     ids: Ids = None,
     count: Annotated[
         int | None,
-        typer.Option("-n", help="At most so many tokens (default: 64; 20 for a decoder alone)"),
+        typer.Option(
+            "-n", help="At most so many tokens (default: 64; 20 without encoder or --chat)"
+        ),
     ] = None,
     top: Annotated[int, typer.Option(help="How many heads are shown as matrices")] = 2,
     steps: Annotated[
@@ -74,15 +78,17 @@ def decode(
     attnviz decode "早上好！" -m phrases
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
-    from attnviz.cli.inputs import announce, check_known, read_input, usual_summary
+    from attnviz.cli.inputs import announce, check_known, read_input, suggest_chat, usual_summary
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
     from attnviz.views.decoding import decoding_views, plotted_views
 
-    content = read_input(text, ids, only_texts=True)
+    content = read_input(text, ids, chat, only_texts=True)
+    if not isinstance(content, str | list):
+        content = replace(content, continues=True)
     model = _model(decoder)
-    max_tokens = _max_tokens(model, count, target)
+    max_tokens = _max_tokens(model, count, target, chat.is_chat)
     cached = caching.cache != "none"
     prepared = prepare_decoding(
         model,
@@ -95,6 +101,7 @@ def decode(
     )
     source = prepared.streams["source"]
     check_known(model, source)
+    suggest_chat(model, content)
     if prepared.summaries is None:
         announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
     with progress("tokens") as bar:
@@ -138,7 +145,7 @@ def _model(decoder: DecoderInput) -> Model:
     return load_named(DEFAULT)
 
 
-def _max_tokens(model: Model, count: int | None, target: str | None) -> int:
+def _max_tokens(model: Model, count: int | None, target: str | None, is_chat: bool) -> int:
     """How many tokens are written at most."""
     from attnviz.models.run.generate import MAX_TOKENS
 
@@ -148,7 +155,7 @@ def _max_tokens(model: Model, count: int | None, target: str | None) -> int:
             f"{model.name} has no encoder: it does not read a target", "leave out --target"
         )
     if count is None:
-        return ALONE if alone else MAX_TOKENS
+        return ALONE if alone and not is_chat else MAX_TOKENS
     if count < 1:
         raise AttnvizError(f"-n: expected at least 1, got {count}", "-n 20")
     return count

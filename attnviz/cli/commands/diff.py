@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,8 +46,8 @@ def diff(
             "--with",
             metavar="KEY=VALUE",
             help="In what B differs: model=, select= (its heads), any field of the stack (mask=, "
-            "temperature=, seed=, …), ids=, pair=, target=; of files array=, batch=, tokens=, "
-            "key-tokens=, nan=. Repeatable.",
+            "temperature=, seed=, …), ids=, pair=, target=, chat=, system=; of files array=, "
+            "batch=, tokens=, key-tokens=, nan=. Repeatable.",
         ),
     ] = None,
     without: Annotated[
@@ -105,7 +105,7 @@ def diff(
 
 def _sides(
     sources: list[str],
-    options: dict[str, str],
+    options: dict[str, Any],
     stack: StackOptions,
     look: LookOptions,
     changed: Sequence[str],

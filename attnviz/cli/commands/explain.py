@@ -60,7 +60,7 @@ def explain(
     from attnviz.views.cell import cell_views, choice_text
     from attnviz.views.figure import head_pictures
 
-    content = read_input(text, texts.ids, only_texts=True)
+    content = read_input(text, texts.ids, texts, only_texts=True)
     model = load(stack)
     selection = selected.selection
     prepared = prepare(

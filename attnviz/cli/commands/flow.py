@@ -89,7 +89,7 @@ def flow(
     one_of("method", method, METHODS)
     by: Any = one_of("scale", scale, SCALES)
     source = one_source(words)
-    file = named_file(source)
+    file = None if texts.is_chat else named_file(source)
     if file is not None:
         if set_options(texts, stack):
             raise AttnvizError(
@@ -133,7 +133,7 @@ def _run(
     from attnviz.analysis.contributions import STAGES
     from attnviz.analysis.flow import flow_of
 
-    content = read_input(None if text is None else [text], texts.ids)
+    content = read_input(None if text is None else [text], texts.ids, texts)
     model = load(stack)
     weighted = ask.method == "contributions"
     stages = STAGES if weighted else ("weights",)

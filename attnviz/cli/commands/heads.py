@@ -197,7 +197,7 @@ def _measured(
     asked: Asked,
 ) -> Measured:
     """Every head of a text, or of a file: a table that was saved, a trace, plain weights."""
-    file = named_file(source)
+    file = None if texts.is_chat else named_file(source)
     if file is None:
         refuse(set_options(plain), "files")
         return _of_text(source, texts, stack, long, selection, out, asked)
@@ -221,7 +221,7 @@ def _of_text(
     from attnviz.trace.summary import SummaryPlan
 
     metrics = asked.metrics(out)
-    read = read_input(None if text is None else [text], texts.ids)
+    read = read_input(None if text is None else [text], texts.ids, texts)
     model = load(stack)
     stages = ("scores", "weights", "v") if out.has_page else ("weights", "v")
     outputs = output_weights(model.transformer)

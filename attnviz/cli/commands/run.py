@@ -14,6 +14,7 @@ from attnviz.cli.emit import Report, emit, talk, trace_report
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.hints import next_commands
 from attnviz.cli.inputs import (
+    about,
     as_shown,
     first_head,
     prepare_text,
@@ -82,7 +83,7 @@ def run(
         raise AttnvizError(
             f"--words: only weights can be merged; {other} is about tokens", f"leave out {other}"
         )
-    inputs = read_inputs(text, texts.ids, only_texts=True)
+    inputs = read_inputs(text, texts.ids, texts, only_texts=True)
     out.check(len(inputs))
     from attnviz.analysis.summaries import plan_summary
     from attnviz.nn.stages import STAGES
@@ -118,7 +119,7 @@ def run(
             selection = selection.within(trace)
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         report = _report(trace, selection, show, zoomed.zoom, out, steps, mask_effect)
-        reports.append(report._replace(about=content if isinstance(content, str) else "ids"))
+        reports.append(report._replace(about=about(content)))
         if is_stopped():
             break
     said = [content if isinstance(content, str) else None for content in inputs]

@@ -16,6 +16,7 @@ MAGIC = b"GGUF"
 def load(path: Path, dtype: str = "float32") -> Model:
     """The model in a GGUF file."""
     from attnviz.models.build.checkpoint import Checkpoint, build_model
+    from attnviz.models.chat.files import gguf_template
     from attnviz.models.gguf.architectures import translate
     from attnviz.models.gguf.file import GGUFFile
     from attnviz.models.gguf.tokenizer import read_tokenizer
@@ -23,9 +24,10 @@ def load(path: Path, dtype: str = "float32") -> Model:
     file = GGUFFile(path)
     config, tensors = translate(file.metadata, file)
     tokenizer = read_tokenizer(file.metadata, path)
-    return build_model(
+    model = build_model(
         Checkpoint(_name(path, file.metadata), config, tensors, tokenizer, dtype=dtype)
     )
+    return model._replace(chat=gguf_template(file.metadata, path))
 
 
 def _name(path: Path, metadata: Mapping[str, Any]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
+from attnviz.models.chat.messages import Chat
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.embedding import Embedding, Input
@@ -20,7 +23,7 @@ from attnviz.tokens import Tokens
 if TYPE_CHECKING:
     from attnviz.models.vision.images import Pixels
 
-Text = str | Sequence[int]
+Text = str | Sequence[int] | Chat
 
 
 def read_text(model: Model, text: Text, pair: Text | None = None) -> Tokens:
@@ -83,7 +86,7 @@ def _segments(model: Model, tokens: Tokens, target: bool) -> Array | None:
 
 def _checked(text: Text) -> Text:
     """A text, or ids as plain whole numbers."""
-    if isinstance(text, str):
+    if isinstance(text, str | Chat):
         return text
     try:
         return [operator.index(id) for id in text]
@@ -93,12 +96,50 @@ def _checked(text: Text) -> Text:
         ) from None
 
 
+def _read_chat(model: Model, tokenizer: Tokenizer, chat: Chat) -> Tokens:
+    """The tokens of a conversation as the model's template writes it, and who says each."""
+    from attnviz.models.chat.template import roles_of
+
+    if model.chat is None:
+        raise AttnvizError(
+            f"{model.name} has no chat template: it does not say how it reads a conversation",
+            "without --chat, the text is read as it is",
+        )
+    text = model.chat.apply(chat)
+    tokens, spans = tokenizer.encode_as_is(text.text)
+    roles = tuple(roles_of(spans, text))
+    notes = list(tokens.notes)
+    spelled = [i for i in tokens.special if roles[i] != "template"]
+    if spelled:
+        notes.append(
+            to_say(
+                "a message spells {token}, which is read as the special token",
+                token=tokens.labels[spelled[0]],
+            )
+        )
+    if text.own_system:
+        notes.append(to_say("the system message is the chat template's own"))
+    if text.date:
+        notes.append(
+            to_say(
+                "the chat template asks for today's date and is told {date}, so that the same "
+                "command gives the same numbers",
+                date=text.date,
+            )
+        )
+    return replace(tokens, roles=roles, segments=(), notes=tuple(notes))
+
+
 def _read_tokens(
     model: Model, tokenizer: Tokenizer, n_vocabulary: int | None, text: Text, pair: Text | None
 ) -> Tokens:
     text, pair = _checked(text), None if pair is None else _checked(pair)
     pair = pair or None  # as in transformers: an empty second text is none
-    if isinstance(text, str):
+    if isinstance(text, Chat) or isinstance(pair, Chat):
+        if pair is not None or not isinstance(text, Chat):
+            raise AttnvizError("a conversation has no second text", "leave out --pair")
+        tokens = _read_chat(model, tokenizer, text)
+    elif isinstance(text, str):
         if pair is not None and not isinstance(pair, str):
             raise AttnvizError("text and pair are both texts or both token ids", "give both as ids")
         tokens = tokenizer.encode(text, pair)
@@ -116,7 +157,7 @@ def _read_tokens(
             f"the text has {len(tokens)} tokens; {model.name} reads at most {model.max_tokens}",
             "shorten the text" + ("; --extrapolate goes beyond what was trained" * goes_on),
         )
-    _check_ids(model, tokenizer, n_vocabulary, tokens, from_text=isinstance(text, str))
+    _check_ids(model, tokenizer, n_vocabulary, tokens, from_text=isinstance(text, str | Chat))
     return tokens
 
 

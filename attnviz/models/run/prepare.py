@@ -12,6 +12,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
+from attnviz.models.chat.messages import Chat
 from attnviz.models.model import Model
 from attnviz.models.run.inputs import (
     Text,
@@ -271,7 +272,7 @@ def _read(
     if text is None:
         raise AttnvizError("there is no text", 'run("I saw a saw")')
     streams = {"source": read_text(model, text, pair)}
-    by_id = not isinstance(text, str) and bool(model.tokenizer.n_piece)
+    by_id = not isinstance(text, str | Chat) and bool(model.tokenizer.n_piece)
     notes = (SPELLING_NOTE,) if by_id else ()
     if model.kind == "encoder-decoder":
         if target is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attnviz.models.build.checkpoint import Checkpoint, build_model
 from attnviz.models.build.config import Config
+from attnviz.models.chat.files import read_template
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Model
 from attnviz.models.sources.card import check_card
@@ -44,7 +45,7 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
     file_name = Path(weights.path).name
     if file_name not in (WEIGHTS, INDEX):
         notes = (*notes, f"its weights are those in {label(file_name)}")
-    return model._replace(notes=notes)
+    return model._replace(notes=notes, chat=read_template(folder))
 
 
 def _read_preprocessor(path: Path) -> Config | None:

@@ -78,6 +78,19 @@ class HFTokenizer(Tokenizer):
         )
         return replace(tokens, notes=(*tokens.notes, *notes)) if notes else tokens
 
+    def encode_as_is(self, text: str) -> tuple[Tokens, list[tuple[int, int]]]:
+        clean = text.encode("utf-8", "replace").decode()
+        with package_errors(f"{self.where} cannot read this text", IDS_HINT):
+            encoding = self._backend.encode(clean, add_special_tokens=False)
+        added = self._special - {self._unknown}
+        tokens = self._tokens(
+            encoding.tokens,
+            encoding.ids,
+            segments=[0] * len(encoding.ids),
+            special=[i for i, id in enumerate(encoding.ids) if id in added],
+        )
+        return tokens, encoding.offsets
+
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]
         special = self._special - {self._unknown}

@@ -38,6 +38,13 @@ class Tokenizer(Protocol):
         """Token ids as they are: nothing is added; a pair becomes the second segment."""
         ...
 
+    def encode_as_is(self, text: str) -> tuple[Tokens, list[tuple[int, int]]]:
+        """A text that spells its special tokens itself: nothing is added. And of each token, its
+        first character and the one behind its last."""
+        raise AttnvizError(
+            f"{self.where} does not read conversations", "without --chat it reads a text"
+        )
+
     def stops_at(self, id: int) -> bool:
         """Whether nothing is written after this id."""
         return id == self.end or id in self.other_ends
@@ -66,6 +73,9 @@ class NoTokenizer(Tokenizer):
         self.begin, self.end, self.other_ends = begin, end, frozenset(other_ends)
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
+        raise AttnvizError(self._problem, self._hint)
+
+    def encode_as_is(self, text: str) -> tuple[Tokens, list[tuple[int, int]]]:
         raise AttnvizError(self._problem, self._hint)
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:

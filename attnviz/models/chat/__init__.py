@@ -1,0 +1,1 @@
+"""Conversations, as a checkpoint's own template writes them."""
