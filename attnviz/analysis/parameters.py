@@ -11,6 +11,7 @@ import numpy as np
 from attnviz.analysis.layers import ranges
 from attnviz.nn.embedding import PatchEmbedding
 from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.mixture import Mixture
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import Branch, Parallel, Stack, Sublayer, Transformer
 from attnviz.nn.weights import LazyWeight
@@ -110,6 +111,11 @@ def _what(f: Any, sublayer: Sublayer) -> str:
         return f"{f.n_head} heads of width {d_k}{shared}{mask}{about}"
     if isinstance(f, Parallel):
         return " + ".join(_inside(each) for each in f.parts)
+    if isinstance(f, Mixture):
+        d_ff, d_in = f.experts[0].up.weight.shape
+        shared = "" if f.shared is None else f" and one of {len(f.shared.up.weight)} for all"
+        sizes = f"{d_in} → {d_ff} → {len(f.experts[0].down.weight)}"
+        return f"{f.router.top_k} of {len(f.experts)} experts {sizes}{shared}{about}"
     if isinstance(f, FeedForward | WindowNet):
         d_ff, d_in = f.up.weight.shape
         return f"{d_in} → {d_ff} → {len(f.down.weight)}{about}"

@@ -47,6 +47,7 @@ def merge_words(trace: Trace) -> Trace:
         records=tuple(_merged(r, words[r.queries], words[r.keys]) for r in trace),
         hidden_states={},
         logits=None,
+        routing={},
     )
 
 

@@ -38,6 +38,7 @@ from attnviz.views.matrices import WHOLE, is_pooled, matrix_of, strongest_links
 from attnviz.views.numbers import short
 from attnviz.views.one_row import is_one_row, most_columns, row_views
 from attnviz.views.pooling import pooling_notes
+from attnviz.views.routing import routing_views
 from attnviz.views.sentences import focus_sentence, look_phrase, look_sentence
 
 Fixed = Literal["all", "row", "head", "root", "log"]
@@ -112,6 +113,7 @@ def attention_views(
         )
     else:
         views += _matrices(trace, chosen, stage, scale, stats, TOP if top is None else top, zoom)
+    views += routing_views(trace, (trace[head.id] for head in heads), zoom)
     if text := findings_text(trace, selection):
         views.append(text)
     return views
