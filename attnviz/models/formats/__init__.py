@@ -18,7 +18,7 @@ from attnviz.registry import ModuleRegistry
 MODEL_FORMATS = ModuleRegistry(
     "file format of models",
     "attnviz.models.formats",
-    helpers=("content",),
+    helpers=("content", "mlx"),
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attnviz.models.build.checkpoint import Checkpoint, build_model
 from attnviz.models.build.config import Config
@@ -13,6 +15,7 @@ from attnviz.models.sources.card import check_card
 from attnviz.models.sources.folder import (
     CONFIG,
     INDEX,
+    QUANTISED,
     WEIGHTS,
     adapter_note,
     open_weights,
@@ -32,7 +35,7 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
     tokenizers = read_tokenizers(folder, config)
     checkpoint = Checkpoint(
         name or folder_name(folder, config),
-        Config(config, str(folder / CONFIG)),
+        Config(_plain(config), str(folder / CONFIG)),
         weights,
         tokenizers.source,
         tokenizers.target,
@@ -46,6 +49,11 @@ def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = Non
     if file_name not in (WEIGHTS, INDEX):
         notes = (*notes, f"its weights are those in {label(file_name)}")
     return model._replace(notes=notes, chat=read_template(folder))
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of the model itself, whose weights are read as if they were not quantised."""
+    return {key: value for key, value in config.items() if key not in QUANTISED}
 
 
 def _read_preprocessor(path: Path) -> Config | None:

@@ -11,6 +11,7 @@ from typing import Any
 from attnviz.errors import AttnvizError
 from attnviz.models.build.tensors import UNQUANTISED, TensorFile
 from attnviz.models.formats import weight_format, weight_formats, whole_formats
+from attnviz.models.formats.mlx import MLXWeights, is_affine
 from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
 from attnviz.tokens import label
@@ -44,12 +45,12 @@ MERGE = (
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What config.json says, unless the weights are quantised, which attnviz cannot read."""
+    """What config.json says, unless the weights are quantised in a way that attnviz cannot read."""
     path = folder / CONFIG
     if not path.exists():
         raise _no_config(folder)
     config = read_object(path)
-    for key, method in QUANTISED.items():
+    for key, method in QUANTISED.items() if not is_affine(config) else ():
         if quantised := config.get(key):
             named = quantised.get("quant_method") if isinstance(quantised, dict) else None
             raise AttnvizError(
@@ -66,7 +67,7 @@ def open_weights(folder: Path, config: Mapping[str, Any]) -> TensorFile:
     file_format = weight_format(name)
     assert file_format is not None, name
     weights: TensorFile = file_format.open_weights(folder / name)
-    return weights
+    return MLXWeights(weights, config) if is_affine(config) else weights
 
 
 def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]) -> str:

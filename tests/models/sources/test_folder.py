@@ -140,10 +140,11 @@ class TestConfig:
         assert "GGUF" in error.hint
 
     @pytest.mark.parametrize(
-        ("key", "name"), [("quantization", "MLX"), ("compression_config", "compressed-tensors")]
+        ("key", "name", "mode"),
+        [("quantization", "MLX", "mxfp4"), ("compression_config", "compressed-tensors", "affine")],
     )
-    def test_other_fields_that_say_so(self, folder, key, name):
-        edit_config(folder, **{key: {"bits": 4, "group_size": 64}})
+    def test_other_fields_that_say_so(self, folder, key, name, mode):
+        edit_config(folder, **{key: {"bits": 4, "group_size": 64, "mode": mode}})
         refused(folder, rf"config.json: the weights are quantised \({name}\)")
 
     def test_null_is_not_quantised(self, folder):
@@ -157,12 +158,18 @@ class TestConfig:
         refused(folder, "config.json is damaged or not a JSON file")
 
 
-@pytest.mark.parametrize("family", ["mpnet", "xlnet", "openai-gpt", "mamba", "deberta-v2"])
+@pytest.mark.parametrize("family", ["xlnet", "openai-gpt", "mamba", "reformer"])
 def test_another_architecture_is_not_taken_for_one_of_ours(folder, family):
-    """No guess, and nothing internal in the list of those that are supported."""
     shutil.copy(WEIGHTS, folder)
     edit_config(folder, model_type=family)
-    error = refused(folder, f"the architecture '{family}' is not supported")
+    refused(folder, f"the architecture '{family}' is not supported: ")
+
+
+def test_an_architecture_that_nobody_has_is_not_taken_for_one_of_ours(folder):
+    """No guess, and nothing internal in the list of those that are supported."""
+    shutil.copy(WEIGHTS, folder)
+    edit_config(folder, model_type="attentive")
+    error = refused(folder, "neither attnviz nor transformers has it")
     assert error.hint.startswith("known: albert, bart, bert, ")
     assert "attnviz" not in error.hint
 
