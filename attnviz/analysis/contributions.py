@@ -62,16 +62,16 @@ def contribution_mix(
     weights = np.asarray(record.stage("weights"), np.float64)
     values = projected_values(record, attention)
     bias = 0.0 if attention.output.bias is None else np.asarray(attention.output.bias, np.float64)
-    x = np.asarray(x, np.float64)
+    residual = sublayer.residual(np.asarray(x, np.float64))
     _, n_q, n_k = weights.shape
     keys, own = np.empty((n_q, n_k)), np.zeros(n_q)
     for i in range(n_q):
         parts = np.einsum("hj,hjd->jd", weights[:, i], values)
         parts = _linear_part(sublayer.within, parts, parts.sum(0) + bias)
         if record.kind == "self":
-            parts[i] += x[i]
+            parts[i] += residual[i]
         else:
-            parts = np.concatenate([parts, x[i][None]])
+            parts = np.concatenate([parts, residual[i][None]])
         # behind the residual, the statistics of a norm divide all parts alike: any will do
         shares = _shares(_linear_part(sublayer.after, parts, parts.sum(0)))
         keys[i], own[i] = shares[:n_k], shares[n_k:].sum()
@@ -147,5 +147,5 @@ def _behind(name: str, sublayer: Sublayer, x: Array, records: Mapping[str, Recor
         )
     context = np.asarray(records[attention.kind].stage("context"), np.float64)
     y = attention.output(merge_heads(context))
-    y = (y if sublayer.within is None else sublayer.within(y)) + x
+    y = (y if sublayer.within is None else sublayer.within(y)) + sublayer.residual(x)
     return y if sublayer.after is None else sublayer.after(y)

@@ -67,3 +67,30 @@ class Linear(NamedTuple):
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         return linear(x, np.asarray(self.weight), self.bias, out)
+
+
+class Clipped(NamedTuple):
+    """A linear map whose results stay within ±limit (`clip_qkv` of MPT).
+    Source: MosaicML 2023, `llm-foundry`."""
+
+    linear: Linear
+    limit: float
+
+    @property
+    def weight(self) -> Weight:
+        """[d_out, d_in]"""
+        return self.linear.weight
+
+    @property
+    def bias(self) -> Array | None:
+        """[d_out]"""
+        return self.linear.bias
+
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
+        y = self.linear(x, out)
+        clipped: Array = np.clip(y, -self.limit, self.limit, out=y)
+        return clipped
+
+
+Projection = Linear | Clipped
+"""What makes queries, keys or values."""

@@ -12,7 +12,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache, Pair
 from attnviz.nn.gate import Gate
 from attnviz.nn.heads import merge_heads, split_heads
-from attnviz.nn.linear import Linear
+from attnviz.nn.linear import Linear, Projection
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.norms import Norm
 from attnviz.nn.scores import Score, scaled_dot
@@ -112,11 +112,11 @@ class SublayerContext(NamedTuple):
 class MultiHeadAttention(NamedTuple):
     """[n_token, d_model] -> [n_token, d_model]. Source: Vaswani et al. 2017, section 3.2.2."""
 
-    query: Linear
+    query: Projection
     """[n_head·d_q, d_model]"""
-    key: Linear
+    key: Projection
     """[n_kv_head·d_k, d_model of the keys' stream]"""
-    value: Linear
+    value: Projection
     """[n_kv_head·d_v, d_model of the keys' stream]"""
     output: Linear
     """[d_model, n_head·d_v]"""

@@ -14,7 +14,7 @@ from attnviz.errors import AttnvizError
 from attnviz.nn import positions as numbers
 from attnviz.nn.embedding import PositionVectors
 from attnviz.nn.multi_head import Bias, Rotary
-from attnviz.nn.types import Array
+from attnviz.nn.types import Array, to_bfloat16
 from attnviz.registry import Entry, Position, Positive, Registry, Size
 
 
@@ -112,6 +112,29 @@ class Alibi(NamedTuple):
     def of_distances(self, distances: Array) -> Array:
         """distances k_pos - q_pos [n] -> [n_head, n]."""
         return self(np.zeros(1), distances)[:, 0]
+
+
+class RoundedAlibi(NamedTuple):
+    """q_pos [n_q], k_pos [n_k] -> [n_head, n_q, n_k]: ALiBi as Falcon computes it in any precision.
+
+    Slopes, positions and their products are rounded to bfloat16, so that a bias depends on more
+    than the distance; and it is scaled as the scores are. Source: Almazrouei et al. 2023, and the
+    code of Falcon RW.
+    """
+
+    n_head: int
+    scale: float
+
+    def __call__(self, q_pos: Array, k_pos: Array) -> Array:
+        of_keys, of_queries = self._heights(k_pos), self._heights(q_pos)
+        bias: Array = self.scale * (of_keys[:, None] - of_queries[..., None])
+        return bias
+
+    def _heights(self, positions: Array) -> Array:
+        """m_h · p, [n_head, n]: only how they differ along a row changes its softmax."""
+        slopes = to_bfloat16(numbers.alibi_slopes(self.n_head))
+        heights = to_bfloat16(slopes[:, None] * to_bfloat16(positions))
+        return heights.astype(np.float64)
 
 
 class RelativeBias(NamedTuple):

@@ -73,8 +73,20 @@ class Sublayer(NamedTuple):
         y = self.f(x if self.before is None else self.before(x), context)
         if self.within is not None:
             y = self.within(y)
-        y += x
+        y += self.residual(x)
         return y if self.after is None else self.after(y)
+
+    def residual(self, x: Array) -> Array:
+        """What is added to the part's output."""
+        return x
+
+
+class ResidualOfNorm(Sublayer):
+    """x -> after(before(x) + within(f(before(x)))): the residual is taken from behind the norm.
+    Source: Megatron-LM's `apply_residual_connection_post_layernorm`."""
+
+    def residual(self, x: Array) -> Array:
+        return x if self.before is None else self.before(x)
 
 
 Block = tuple[Sublayer, ...]

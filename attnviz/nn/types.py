@@ -31,6 +31,17 @@ def floating(x: Array) -> Array:
         return x.astype(np.float32)
 
 
+def to_bfloat16(x: Array) -> Array:
+    """Finite numbers rounded to the nearest of bfloat16, ties to even, as float32.
+
+    x [...] -> [...].
+    """
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    rounded = (bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)
+    return np.asarray(rounded.view(np.float32))
+
+
 def brief(result: Any) -> str:
     """The `repr` of a result: its fields, arrays by their shapes and never by their numbers."""
     fields = result._asdict() if hasattr(result, "_asdict") else vars(result)

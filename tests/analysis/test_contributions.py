@@ -16,7 +16,7 @@ from attnviz.analysis.flow import flow
 from attnviz.models import load_model
 from attnviz.nn.linear import Linear
 from attnviz.nn.norms import LayerNorm, RMSNorm, Scale
-from attnviz.nn.transformer import Sublayer, attentions
+from attnviz.nn.transformer import ResidualOfNorm, Sublayer, attentions
 from attnviz.running import run
 
 TEXT = "a saw saw the sawyer once"
@@ -108,6 +108,19 @@ def test_what_moves_nothing_contributes_nothing():
     x = np.array(trace.hidden_states["encoder"][0])
     mix = contribution_mix(trace.records[0], mute, Sublayer(mute), x)
     np.testing.assert_allclose(mix.keys, np.eye(len(x)))
+
+
+def test_a_residual_from_behind_the_norm_is_what_a_token_keeps():
+    """The shares are those of a plain residual of the normalised vectors."""
+    transformer, trace = traced(SPECS["post"])
+    (attention,) = attentions(transformer.encoder.blocks[0])
+    x = np.array(trace.hidden_states["encoder"][0])
+    norm = LayerNorm(np.linspace(0.1, 3, 30))
+    found = contribution_mix(trace.records[0], attention, ResidualOfNorm(attention, norm), x)
+    plain = contribution_mix(trace.records[0], attention, Sublayer(attention), norm(x))
+    np.testing.assert_allclose(found.keys, plain.keys)
+    other = contribution_mix(trace.records[0], attention, Sublayer(attention, norm), x)
+    assert np.abs(found.keys - other.keys).max() > 0.01
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from attnviz.nn import linear as module
 from attnviz.nn import threads
-from attnviz.nn.linear import FEW, Linear, linear
+from attnviz.nn.linear import FEW, Clipped, Linear, linear
 from attnviz.nn.threads import in_team
 from attnviz.nn.weights import LazyWeight, laid_out
 
@@ -55,3 +55,16 @@ def test_a_weight_may_be_made_when_it_is_used(generator):
     x, weight = generator.normal(size=(5, D_IN)), generator.normal(size=(D_OUT, D_IN))
     lazy = LazyWeight(weight.shape, lambda rows: weight if rows is None else weight[rows])
     np.testing.assert_array_equal(Linear(lazy)(x), Linear(weight)(x))
+
+
+def test_a_clipped_map_stays_within_its_limit(generator):
+    plain = Linear(generator.normal(size=(D_OUT, D_IN)), generator.normal(size=D_OUT))
+    clipped, x = Clipped(plain, 0.7), generator.normal(size=(5, D_IN))
+    expected = [[max(-0.7, min(0.7, y)) for y in row] for row in plain(x)]
+    room = np.full((5, D_OUT), np.nan)
+    for out in (None, room):
+        np.testing.assert_array_equal(clipped(x, out), expected)
+    np.testing.assert_array_equal(room, expected)
+    assert (np.abs(expected) == 0.7).any()
+    assert clipped.weight is plain.weight
+    assert clipped.bias is plain.bias

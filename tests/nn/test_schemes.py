@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.nn.schemes import SCHEMES, LearnedPositions, RelativeBias, SchemeContext
+from attnviz.nn.positions import alibi, alibi_slopes
+from attnviz.nn.schemes import (
+    SCHEMES,
+    LearnedPositions,
+    RelativeBias,
+    RoundedAlibi,
+    SchemeContext,
+)
 
 
 def test_learned_positions_end():
@@ -84,3 +93,22 @@ def test_t5_shares_a_number_for_each_bucket_and_head(causal):
     here = bias(np.array([2]), np.array([2, 1, 3]))
     before, after = table[1], table[0 if causal else 4 + 1]
     np.testing.assert_array_equal(here[:, 0], np.stack([table[0], before, after], axis=1))
+
+
+def nearest_bfloat16(x):
+    """8 bits behind the leading one's place, a tie to the even one, as Python rounds."""
+    mantissa, exponent = math.frexp(x)
+    return math.ldexp(round(math.ldexp(mantissa, 8)), exponent - 8)
+
+
+def test_rounded_alibi_is_that_of_bfloat16():
+    """Row by row up to a constant: q · k + m k is scaled, whatever the query."""
+    n_head, scale, q_pos, k_pos = 9, 0.3, np.array([5, 401]), np.arange(389, 402)
+    bias = RoundedAlibi(n_head, scale)(q_pos, k_pos)
+    slopes = [nearest_bfloat16(m) for m in alibi_slopes(n_head)]
+    for h, m in enumerate(slopes):
+        heights = [scale * nearest_bfloat16(m * nearest_bfloat16(k)) for k in k_pos]
+        for row in bias[h]:
+            np.testing.assert_allclose(row - row[0], np.array(heights) - heights[0], atol=1e-12)
+    assert (bias[:, 1, -1] == 0).all()
+    assert np.abs(bias[:, 1] - scale * alibi(q_pos, k_pos, n_head)[:, 1]).max() > 0.1

@@ -92,7 +92,7 @@ def calls(draw):
     table[generator.random(table.shape) < 0.2] = -np.inf
     bias = draw(
         st.sampled_from([
-            None, None, schemes.Alibi(n_head), schemes.RelativeBias(normal(8, n_head), 9, True),
+            None, None, schemes.Alibi(n_head), schemes.RoundedAlibi(n_head, 0.3), schemes.RelativeBias(normal(8, n_head), 9, True),
             lambda a, b: np.sin(a[:, None] * b), lambda a, b: table[a % n_q][:, b],
         ])
     )  # fmt: skip

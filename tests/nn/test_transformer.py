@@ -18,7 +18,7 @@ from attnviz.nn.masks import CAUSAL, NONE, parse
 from attnviz.nn.multi_head import MultiHeadAttention, RecordNothing
 from attnviz.nn.norms import LayerNorm
 from attnviz.nn.stages import STAGES
-from attnviz.nn.transformer import Parallel, Stack, Sublayer, Transformer
+from attnviz.nn.transformer import Parallel, ResidualOfNorm, Stack, Sublayer, Transformer
 from attnviz.trace.recorder import TraceRecorder
 from tests.conftest import GOLDEN
 
@@ -246,3 +246,16 @@ def test_an_error_of_one_core_ends_the_pass(monkeypatch):
 
     with pytest.raises(AttnvizError, match="full"):
         transformer(Input(np.arange(7)), recorder=Failing())
+
+
+def test_a_residual_from_behind_the_norm(generator):
+    """norm(x) + f(norm(x)), also where another part stands in its place."""
+    x, norm = generator.normal(size=(5, 7)), LayerNorm(generator.normal(size=7))
+
+    def double(y, context):
+        return 2 * y
+
+    sublayer = ResidualOfNorm(None, before=norm)._replace(f=double)
+    np.testing.assert_allclose(sublayer(x, None), 3 * norm(x))
+    np.testing.assert_array_equal(sublayer.residual(x), norm(x))
+    np.testing.assert_allclose(Sublayer(*sublayer)(x, None), x + 2 * norm(x))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
+from attnviz.models.build.layers import linear
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.nn import masks
 from attnviz.nn.embedding import Embed, Unembedding
-from attnviz.nn.linear import Linear
+from attnviz.nn.linear import Linear, Projection
 from attnviz.nn.masks import Mask
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import Norm
@@ -41,10 +44,30 @@ class Sizes(NamedTuple):
 
 
 def with_heads(
-    sizes: Sizes, query: Linear, key: Linear, value: Linear, output: Linear, **fields: Any
+    sizes: Sizes,
+    query: Projection,
+    key: Projection,
+    value: Projection,
+    output: Linear,
+    **fields: Any,
 ) -> MultiHeadAttention:
     heads = {"n_head": sizes.n_head, "n_kv_head": sizes.n_kv_head, "scale": sizes.d_head**-0.5}
     return MultiHeadAttention(query, key, value, output, **(heads | fields))
+
+
+def side_by_side(
+    tensors: Tensors, name: str, sizes: Sizes, *, bias: bool = True
+) -> tuple[Linear, Linear, Linear]:
+    """Those of query, key and value out of one map NAME, in which each key/value head stands behind
+    the query heads that share it: [n_kv_head, n_head/n_kv_head + 2, d_head, d_model]."""
+    n_kv, group = sizes.n_kv_head, sizes.n_head // sizes.n_kv_head
+    n_row = n_kv * (group + 2) * sizes.d_head
+    rows = np.arange(n_row).reshape(n_kv, group + 2, sizes.d_head)
+    query, key, value = (
+        linear(tensors, name, sizes.d_model, n_row, bias=bias, rows=part.ravel())
+        for part in (rows[:, :-2], rows[:, -2], rows[:, -1])
+    )
+    return query, key, value
 
 
 def language_model(

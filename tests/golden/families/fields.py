@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import transformers
+from corrections import correct
 from make_families import EAGER, HERE, record
 from probe import probe
 from variants import VARIANTS
@@ -128,7 +129,7 @@ def outcome(folder: Path, cls: Any, case: dict[str, np.ndarray], heads: bool) ->
         model, report = cls.from_pretrained(folder, output_loading_info=True, **EAGER)
         if any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")):
             return None
-        outputs = record(model.eval(), case)
+        outputs = record(correct(model.eval()), case)
         kept = {key: value[0] for key, value in outputs.items() if heads or key != "logits"}
         if "pixels" in case:
             kept["logits"] = kept["logits"][None]

@@ -23,6 +23,7 @@ import cases
 import numpy as np
 import torch
 import transformers
+from corrections import check_correction, correct
 from variants import ENCODERS, VARIANTS, Variant
 
 HERE = Path(__file__).parent
@@ -95,13 +96,14 @@ def make(folder: Path, variant: Variant) -> None:
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
-    loaded = cls.from_pretrained(folder, **EAGER).eval()
+    loaded = correct(cls.from_pretrained(folder, **EAGER).eval())
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     given = getattr(cases, variant.cases)(loaded.config, generator, variant.tokens)
     arrays: dict[str, np.ndarray] = {}
     for name, case in given.items():
         outputs = record(loaded, case)
+        check_correction(loaded, lambda: cls.from_pretrained(folder), case, outputs)
         clear_padding(case, outputs)
         if name == "single":
             check_softness(folder.name, outputs)

@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "families")]
+from corrections import correct  # noqa: E402
 from probe import probe  # noqa: E402
 from shrink import SIZES, inputs, shrunk, weights  # noqa: E402
 
@@ -65,7 +66,11 @@ def expected(name: str, config: dict[str, Any]) -> dict[str, Any]:
             path, attn_implementation="eager", dtype="float32", output_loading_info=True
         )
         assert not any(report[key] for key in ("missing_keys", "unexpected_keys")), report
-    return {"class": cls.__name__, "tensors": shapes, "probe": numbers(model.eval(), small)}
+    return {
+        "class": cls.__name__,
+        "tensors": shapes,
+        "probe": numbers(correct(model.eval()), small),
+    }
 
 
 def numbers(model: Any, config: dict[str, Any]) -> list[float]:

@@ -18,12 +18,19 @@ from attnviz.nn.activations import gelu, gelu_tanh, relu, silu
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.heads import merge_heads, split_heads
-from attnviz.nn.linear import Linear
+from attnviz.nn.linear import Linear, Projection
 from attnviz.nn.multi_head import MultiHeadAttention, Rotary, SublayerContext
 from attnviz.nn.norms import AcrossHeads, LayerNorm, RMSNorm
 from attnviz.nn.positions import frequencies
 from attnviz.nn.rotary import RotaryEmbedding
-from attnviz.nn.transformer import Block, Stack, Sublayer, Transformer, attentions
+from attnviz.nn.transformer import (
+    Block,
+    ResidualOfNorm,
+    Stack,
+    Sublayer,
+    Transformer,
+    attentions,
+)
 from attnviz.nn.types import Array
 from attnviz.registry import Entry, Registry
 
@@ -297,7 +304,7 @@ def tiled_heads(block: Block) -> Iterator[Change]:
     )
 
 
-def _heads_of(linear: Linear, n_head: int, which: Array) -> Linear:
+def _heads_of(linear: Projection, n_head: int, which: Array) -> Linear:
     weight = np.asarray(linear.weight)
     heads = weight.reshape(n_head, -1, weight.shape[1])[which]
     bias = None if linear.bias is None else linear.bias.reshape(n_head, -1)[which].reshape(-1)
@@ -438,14 +445,6 @@ class WithoutResidual(Sublayer):
         y = self.f(x if self.before is None else self.before(x), context)
         y = y if self.within is None else self.within(y)
         return y if self.after is None else self.after(y)
-
-
-class ResidualOfNorm(Sublayer):
-    """The residual is taken from behind the norm: before(x) + f(before(x))."""
-
-    def __call__(self, x: Array, context: SublayerContext) -> Array:
-        x = x if self.before is None else self.before(x)
-        return Sublayer(self.f, None, self.within, self.after)(x, context)
 
 
 @PORT_MISTAKES.add(id="port", title=to_say("another residual"))

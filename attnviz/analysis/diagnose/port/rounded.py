@@ -47,7 +47,7 @@ def in_half(part: P, rounds: Round) -> P:
         if isinstance(x, Sublayer):
             after = _Rounded(_rebuilt(x.after, change) if x.after else _same, rounds)
             f, before, within, _ = (_rebuilt(each, change) for each in x)
-            return Sublayer(f, before, within, after)
+            return type(x)(f, before, within, after)
         return x
 
     changed: P = _rebuilt(part, change)

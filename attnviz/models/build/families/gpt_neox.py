@@ -5,11 +5,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import Sizes, language_model, with_heads
+from attnviz.models.build.decoder import Sizes, language_model, side_by_side, with_heads
 from attnviz.models.build.layers import (
     activation,
     feed_forward,
@@ -41,14 +39,11 @@ def build(checkpoint: Checkpoint) -> Model:
     config.require("is_decoder", False, True)
     config.finish()
     d_model, eps = sizes.d_model, sizes.eps
-    side_by_side = np.arange(3 * d_model).reshape(sizes.n_head, 3, sizes.d_head)
 
     def block(layer: int) -> Block:
         at = f"layers.{layer}"
-        fused = partial(linear, tensors, f"{at}.attention.query_key_value", d_model, 3 * d_model)
-        query, key, value = (
-            fused(bias=bias, rows=side_by_side[:, part].ravel()) for part in range(3)
-        )
+        fused = f"{at}.attention.query_key_value"
+        query, key, value = side_by_side(tensors, fused, sizes, bias=bias)
         output = linear(tensors, f"{at}.attention.dense", d_model, d_model, bias=bias)
         heads = with_heads(sizes, query, key, value, output, mask=sizes.mask(), rotary=rope.rotary)
         names = (f"{at}.mlp.dense_h_to_4h", f"{at}.mlp.dense_4h_to_h")

@@ -110,6 +110,32 @@ def _gptj(old: Config) -> None:
     old |= {"summary_first_dropout": 0.1, "summary_type": "cls_index"}
 
 
+def _bloom(old: Config) -> None:
+    old |= {"n_embed": old.pop("hidden_size"), "num_attention_heads": old.pop("n_head")}
+    old |= {"offset_alibi": 100, "seq_length": 2048, "n_inner": None, "skip_bias_add": True}
+    old |= {"masked_softmax_fusion": True, "bias_dropout_fusion": True}
+    old |= {"attention_softmax_in_fp32": True, "skip_bias_add_qkv": False}
+
+
+def _falcon(old: Config) -> None:
+    """Most fields have the values that hold without them."""
+    auto = {"AutoConfig": "configuration_falcon.FalconConfig"}
+    old |= {"apply_residual_connection_post_layernorm": False, "auto_map": auto}
+    if old["alibi"]:
+        del old["rope_parameters"]
+    del old["max_position_embeddings"]
+    if not old["new_decoder_architecture"]:
+        for key in ("num_kv_heads", "num_ln_in_parallel_attn", "ffn_hidden_size"):
+            del old[key]
+
+
+def _mpt(old: Config) -> None:
+    """As llm-foundry wrote it."""
+    old |= {"architectures": ["MPTForCausalLM"], "tokenizer_name": "EleutherAI/gpt-neox-20b"}
+    old |= {"auto_map": {"AutoConfig": "configuration_mpt.MPTConfig"}, "verbose": 0}
+    old |= {"init_config": {"name": "kaiming_normal_", "fan_mode": "fan_in", "verbose": 0}}
+
+
 def _phi3(old: Config) -> None:
     old["attention_bias"] = False
     old["auto_map"] = {"AutoConfig": "configuration_phi3.Phi3Config"}
@@ -227,6 +253,9 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "gemma3_text": _gemma3,
     "olmo3": _olmo3,
     "cohere2": _cohere2,
+    "bloom": _bloom,
+    "falcon": _falcon,
+    "mpt": _mpt,
     "gemma": _gemma,
     "gpt_neo": _gpt_neo,
     "gptj": _gptj,
@@ -327,6 +356,19 @@ def _gpt_neox_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
         tensors[f"{at}.masked_bias"] = np.array(-1e9, np.float32)
         tensors[f"{at}.rotary_emb.inv_freq"] = np.ones(2, np.float32)
     return tensors
+
+
+def _bloom_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """Written by BloomModel, with the output beside it where that is not the embedding's table."""
+    return _renamed(tensors, ("^transformer.", ""))
+
+
+def _falcon_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """A copy of the shared table, and the frequencies of rotations."""
+    for layer in range(config["num_hidden_layers"]):
+        at = f"transformer.h.{layer}.self_attention.rotary_emb"
+        tensors[f"{at}.inv_freq"] = np.ones(2, np.float32)
+    return {"lm_head.weight": tensors["transformer.word_embeddings.weight"]} | tensors
 
 
 def _with_mask(name: str) -> Callable[[Config, TensorsByName], TensorsByName]:
@@ -458,6 +500,8 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "gpt2": _gpt2_tensors,
     "opt": _opt_tensors,
     "gpt_neox": _gpt_neox_tensors,
+    "bloom": _bloom_tensors,
+    "falcon": _falcon_tensors,
     "gpt_neo": _with_mask("attention.bias"),
     "gptj": _with_mask("bias"),
     "codegen": _with_mask("causal_mask"),

@@ -30,12 +30,14 @@ UNUSED = {
     "eos_token_id": "of a head that is not computed",
     "classifier_dropout": "a probability, which only training uses",
     "pad_token_id": "outside of the vocabulary, which only matters to training",
+    "attn_config": "a whole number where MPT's config wants a decimal point",
 }
 """Fields whose other values transformers cannot load, while the numbers do not depend on them."""
 
 CAUTIOUS = {
     "activation_function", "hidden_act", "feed_forward_proj",  # a name that attnviz does not know
     "is_decoder", "is_encoder_decoder", "use_bidirectional_attention",
+    "attn_config", "logit_scale",  # of MPT, whose own code reads more of it than transformers
     "attn_logit_softcapping",  # of Gemma 3, which has it in its config and not in its code
 }  # fmt: skip
 """Fields that attnviz may refuse although these models of transformers do not read them."""
