@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-KINDS = ("commands", "files", "configs")
+KINDS = ("commands", "files", "configs", "tokenizers")
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files: samples whose path holds this pattern")
     given = parser.parse_args()
     findings = 0
-    options = {"only": given.only} if given.kind == "files" else {}
+    options = {"only": given.only} if given.kind in ("files", "tokenizers") else {}
     for finding in importlib.import_module(f"tests.fuzz.{given.kind}").run(
         given.seconds, given.seed, **options
     ):

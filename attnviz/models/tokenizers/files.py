@@ -18,6 +18,10 @@ CONVERT = (
 )
 
 
+VOCABULARIES = ((SERIALIZED,), (WORDS,), (PIECES, MERGES), *((name,) for name in SENTENCE_PIECE))
+"""Files that hold one."""
+
+
 class Tokenizers(NamedTuple):
     """What reads the text for a checkpoint."""
 
@@ -43,54 +47,49 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
 def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int]]) -> Tokenizer:
     begin, end = _first(ids, "bos_token_id"), _first(ids, "eos_token_id")
     ends = ids.get("eos_token_id", ())
-    path = folder / SERIALIZED
-    if not (path.exists() or _holds(folder, WORDS) or _holds(folder, PIECES, MERGES)):
+    if not any(_holds(folder, *names) for names in VOCABULARIES):
         return NoTokenizer(*_missing(folder), begin, end, ends)
     from attnviz.models.tokenizers.hugging_face import HFTokenizer
-    from attnviz.models.tokenizers.loading import load_serialized, load_vocabulary
+    from attnviz.models.tokenizers.loading import Loaded, load
 
-    if path.exists():
-        loaded = load_serialized(path, config)
-    else:
-        path = folder / (WORDS if _holds(folder, WORDS) else PIECES)
-        older = load_vocabulary(folder, config)
-        if older is None:
-            return NoTokenizer(
-                f"{folder} has {path.name} and no {SERIALIZED}, and how the tokenizer of "
-                f"{config.get('model_type')} reads it is not known",
-                f"{CONVERT}; or give token ids: --ids 101,1045,102",
-                begin,
-                end,
-                ends,
-            )
-        loaded = older
+    loaded = load(folder, config)
+    if loaded is None:
+        return NoTokenizer(*_unread(folder, config), begin, end, ends)
+    if not isinstance(loaded, Loaded):
+        return loaded
     if end is None:
         token = loaded.settings.special.get("eos_token")
         end = loaded.backend.token_to_id(token.content) if token else None
-    return HFTokenizer(loaded.backend, begin, end, str(path), ends, loaded)
+    return HFTokenizer(loaded.backend, begin, end, str(loaded.path), ends, loaded)
 
 
 def _marian(folder: Path, begin: int | None) -> Tokenizers:
-    from attnviz.models.tokenizers.marian import MarianTokenizer, unread_settings
+    from attnviz.models.tokenizers.python_backend import read_marian
     from attnviz.models.tokenizers.settings import read_settings
 
     settings = read_settings(folder)
-    notes = unread_settings(settings)
-    source = MarianTokenizer(folder / "source.spm", folder / PIECES, notes)
+    source = read_marian(folder / "source.spm", folder / PIECES, settings)
     separate = settings.switch("separate_vocabs", False)
     vocabulary = folder / ("target_vocab.json" if separate else PIECES)
-    target = MarianTokenizer(folder / "target.spm", vocabulary, notes)
+    target = read_marian(folder / "target.spm", vocabulary, settings)
     return Tokenizers(source, DecoderTokenizer(target, begin, target.end))
 
 
 def _missing(folder: Path) -> tuple[str, str]:
     """That there is no tokenizer to read, and what to do."""
-    for name in SENTENCE_PIECE:
-        if _holds(folder, name):
-            return f"{folder} has {name} and no tokenizer.json", CONVERT
     return (
         f"{folder} has no tokenizer.json, so it cannot read text",
         "put tokenizer.json there, or give token ids: --ids 101,1045,102",
+    )
+
+
+def _unread(folder: Path, config: Mapping[str, Any]) -> tuple[str, str]:
+    """That what there is is not known to be a tokenizer's, and what to do."""
+    name = next(names[0] for names in VOCABULARIES if _holds(folder, *names))
+    return (
+        f"{folder} has {name} and no {SERIALIZED}, and how the tokenizer of "
+        f"{config.get('model_type')} reads it is not known",
+        f"{CONVERT}; or give token ids: --ids 101,1045,102",
     )
 
 

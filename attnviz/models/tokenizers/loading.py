@@ -10,9 +10,13 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.models.json_object import other_kind, read_bytes
-from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, Source, build, class_name
+from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, build, class_name
+from attnviz.models.tokenizers.classes.parts import Source
+from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
+from attnviz.models.tokenizers.python_backend import read_python_tokenizer
 from attnviz.models.tokenizers.settings import FLAGS, Settings, Token, read_settings
+from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.models.tokenizers.vocabulary import read_vocabulary
 from attnviz.tokens import label
 
@@ -22,19 +26,34 @@ class Loaded(NamedTuple):
 
     backend: Any
     settings: Settings
+    path: Path
+    """The file that it was read from."""
     notes: tuple[str, ...] = ()
     alone: Callable[[], Any] | None = None
     """Loads the same `tokenizer.json` without the files beside it, if that is another
     tokenizer."""
 
 
-def load_serialized(path: Path, config: Mapping[str, Any]) -> Loaded:
-    """The tokenizer of a folder that has a `tokenizer.json`, as transformers reads it."""
-    backend = read_serialized(path)
-    settings = read_settings(path.parent, _added_tokens(backend))
-    name = class_name(settings, config, _is_byte_level(backend))
+def load(folder: Path, config: Mapping[str, Any]) -> Loaded | Tokenizer | None:
+    """The tokenizer of a folder, as transformers reads it; None where it has no file that its
+    class is known to read."""
+    path = folder / SERIALIZED
+    backend = read_serialized(path) if path.exists() else None
+    settings = read_settings(folder, None if backend is None else _added_tokens(backend))
+    name = class_name(settings, config, backend is not None and _is_byte_level(backend))
+    in_python = read_python_tokenizer(folder, name, settings)
+    if in_python is not None:
+        return in_python
+    if backend is None or (name in CLASSES and CLASSES[name].prefers_older):
+        source = read_vocabulary(folder, name, settings)
+        if source is not None or backend is None:
+            return source and _load_older(name, source, settings)
+    return _load_serialized(path, name, backend, settings)
+
+
+def _load_serialized(path: Path, name: str, backend: Any, settings: Settings) -> Loaded:
     before, notes = _state(backend), []
-    if name == AS_IT_IS and getattr(backend.model, "dropout", None):
+    if getattr(backend.model, "dropout", None):
         notes.append(to_say("the dropout of tokenizer.json is ignored: it is only for training"))
     with package_errors(f"{path} cannot be read as {name:.60}", "download it again"):
         built = build(name, Source(backend.model, backend), settings)
@@ -51,27 +70,21 @@ def load_serialized(path: Path, config: Mapping[str, Any]) -> Loaded:
     if moved:
         notes.append(to_say("{moved}, as in transformers", moved=moved))
     alone = None if after == before else cache(lambda: make_plain(read_serialized(path)))
-    return Loaded(built, settings, tuple(notes), alone)
+    return Loaded(built, settings, path, tuple(notes), alone)
 
 
-def load_vocabulary(folder: Path, config: Mapping[str, Any]) -> Loaded | None:
-    """The tokenizer of a folder that has older files; None if their class is not known."""
-    settings = read_settings(folder)
-    name = class_name(settings, config)
-    if name not in CLASSES or not CLASSES[name].reads_older:
-        return None
-    model = read_vocabulary(folder, CLASSES[name].kind)
-    if model is None:
-        return None
-    problem = f"{folder}: its vocabulary cannot be read as {name:.60}"
-    with package_errors(problem, "download it again"):
-        backend = build(name, Source(model), settings)
+def _load_older(name: str, source: Source, settings: Settings) -> Loaded:
+    path = source.path or Path(settings.where)
+    with package_errors(f"{path} cannot be read as {name:.60}", "download it again"):
+        backend = build(name, source, settings)
+        if backend is None:
+            raise AttnvizError(f"{path} has no vocabulary of {name:.60}", "download it again")
         moved = _moved(backend, settings)
     if moved:
         raise AttnvizError(
-            f"{folder}: {moved}", "the vocabulary belongs to another model: download it again"
+            f"{path}: {moved}", "the vocabulary belongs to another model: download it again"
         )
-    return Loaded(backend, settings)
+    return Loaded(backend, settings, path)
 
 
 def read_serialized(path: Path) -> Any:

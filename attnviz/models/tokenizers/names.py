@@ -2,7 +2,7 @@
 
 SERIALIZED = "tokenizer.json"
 WORDS, PIECES, MERGES = "vocab.txt", "vocab.json", "merges.txt"
-SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 
 CONFIG = "tokenizer_config.json"
 SPECIAL = "special_tokens_map.json"

@@ -30,12 +30,12 @@ class Token(NamedTuple):
     """A special or added token; `flags` is None where a file has only its text."""
 
     content: str
-    flags: tuple[bool, ...] | None = None
-    """In the order of FLAGS."""
+    flags: tuple[bool | None, ...] | None = None
+    """In the order of FLAGS; what is not said of `normalized` is what a special token is not."""
 
     @property
     def is_special(self) -> bool:
-        return self.flags is None or self.flags[-1]
+        return self.flags is None or bool(self.flags[-1])
 
     def as_special(self) -> Token:
         return self if self.is_special else self._replace(flags=(*(self.flags or ())[:-1], True))
@@ -51,6 +51,8 @@ class Settings:
     """By name, `bos_token` or a model's own `image_token`; None where a file says `null`."""
     extra: tuple[Token, ...] | None = None
     """Special tokens without a name; None where no file has such a list."""
+    additional: tuple[Token, ...] | None = None
+    """What `special_tokens_map.json` lists by the older name, which a class may add to."""
     added: Mapping[int, Token] = field(default_factory=dict)
     """By the id that the file gives it."""
 
@@ -96,8 +98,6 @@ def read_settings(folder: Path, serialized: Mapping[int, Token] | None = None) -
     else:
         values |= _special_map(folder / SPECIAL)
         of_the_model |= _named_extra(values)
-        if "extra_special_tokens" not in values:
-            _rename_additional(values)
         added = {**_encoder(folder / ADDED, _contents(where, values)), **(serialized or {})}
     by_content = {token.content: token for token in added.values()}
     special, extra = _special(where, values, of_the_model)
@@ -106,7 +106,9 @@ def read_settings(folder: Path, serialized: Mapping[int, Token] | None = None) -
         key: by_content.get(token.content, token) if token and key in known else token
         for key, token in special.items()
     }
-    return Settings(values, where, special, extra, dict(sorted(added.items())))
+    older = values.get("additional_special_tokens")
+    additional = None if older is None else _tokens(where, "additional_special_tokens", older)
+    return Settings(values, where, special, extra, additional, dict(sorted(added.items())))
 
 
 def read_token(where: str, key: str, value: Any, *, special: bool = False) -> Token:
@@ -116,14 +118,11 @@ def read_token(where: str, key: str, value: Any, *, special: bool = False) -> To
     if not isinstance(value, dict) or not isinstance(value.get("content"), str):
         raise wrong(where, key, value, "a token: a text, or an object with its content")
     is_special = value.get("special", False) or special
-    flags = {**dict.fromkeys(FLAGS, False), "normalized": not is_special, **value}
-    flags["special"] = is_special
+    flags = {**dict.fromkeys(FLAGS, False), "normalized": None, **value, "special": is_special}
     for name in FLAGS:
-        if not isinstance(flags[name], bool):
+        if not isinstance(flags[name], bool) and (name in value or name != "normalized"):
             raise wrong(where, f"{key}.{name}", flags[name], "true or false")
-    return Token(
-        _writable(where, key, value["content"]), tuple(bool(flags[name]) for name in FLAGS)
-    )
+    return Token(_writable(where, key, value["content"]), tuple(flags[name] for name in FLAGS))
 
 
 def wrong(where: str | Path, key: str, value: Any, expected: str) -> AttnvizError:
@@ -221,8 +220,10 @@ def _special(
         special[key] = read_token(where, key, value)
     if extra is None:
         return special, None
-    if not isinstance(extra, list):
-        raise wrong(where, "extra_special_tokens", extra, "a list of tokens")
-    return special, tuple(
-        read_token(where, "a token of extra_special_tokens", token) for token in extra
-    )
+    return special, _tokens(where, "extra_special_tokens", extra)
+
+
+def _tokens(where: str, key: str, value: Any) -> tuple[Token, ...]:
+    if not isinstance(value, list):
+        raise wrong(where, key, value, "a list of tokens")
+    return tuple(read_token(where, f"a token of {key}", token) for token in value)

@@ -16,8 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import kinds
 import variants
 from nasty import NASTY, PAIRS
+from texts import random_texts
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 HERE = Path(__file__).parent
@@ -68,6 +70,20 @@ def make_byte_level(folder: Path, settings: dict[str, Any], special: list[str]) 
     write(folder / "tokenizer_config.json", settings)
 
 
+def make_clip() -> None:
+    """Byte-level pieces, of which the last of a word has `</w>`."""
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, end_of_word_suffix="</w>", special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator([line.replace(" ", "") for line in CORPUS], trainer)
+    (HERE / "clip").mkdir(exist_ok=True)
+    tokenizer.model.save(str(HERE / "clip"))
+
+
 def make_marian(folder: Path) -> None:
     import sentencepiece
 
@@ -90,6 +106,64 @@ def make_marian(folder: Path) -> None:
     pieces |= {">>fra<<": len(pieces), "<pad>": len(pieces) + 1}
     write(folder / "vocab.json", pieces)
     write(folder / "tokenizer_config.json", {"source_lang": "eng", "target_lang": "fra"})
+
+
+SENTENCE_PIECE: dict[str, dict[str, Any]] = {
+    "unigram": {"model_type": "unigram", "vocab_size": 105},
+    "t5": {"model_type": "unigram", "vocab_size": 105, "pad_id": 0, "eos_id": 1, "unk_id": 2,
+           "bos_id": -1},
+    "albert": {"model_type": "unigram", "vocab_size": 105, "pad_id": 0, "unk_id": 1, "bos_id": -1,
+               "eos_id": -1, "control_symbols": ["[CLS]", "[SEP]", "[MASK]"]},
+    "deberta": {"model_type": "unigram", "vocab_size": 105, "pad_id": 0, "bos_id": 1, "eos_id": 2,
+                "unk_id": 3, "pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]",
+                "unk_piece": "[UNK]"},
+    "llama": {"model_type": "bpe", "vocab_size": 450, "byte_fallback": True,
+              "user_defined_symbols": ["<user>"]},
+    "gemma": {"model_type": "bpe", "vocab_size": 450, "byte_fallback": True, "pad_id": 0,
+              "eos_id": 1, "bos_id": 2, "unk_id": 3, "bos_piece": "<bos>", "eos_piece": "<eos>",
+              "user_defined_symbols": ["<mask>", "\n", "\n\n"]},
+    "bpe": {"model_type": "bpe", "vocab_size": 190},
+}  # fmt: skip
+"""How SentencePiece's models are trained."""
+
+NORMAL = (
+    ("\ufb01", "fi"), ("\u00bd", "1/2"), ("\u2167", "VIII"), ("\u2460", "1"), ("\u00a0", " "),
+    ("\u3000", " "), ("\t", " "), ("\n", " "), ("\r", " "), ("\u200b", ""), ("e\u0301", "\u00e9"),
+    ("\uff01", "!"), ("\ufeff", ""), ("\uff0e", "."),
+)  # fmt: skip
+"""What their normaliser writes for what."""
+
+
+def make_sentence_piece() -> None:
+    import sentencepiece
+
+    folder = HERE / "sentencepiece"
+    folder.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
+        for pair in NORMAL:
+            rules.write("\t".join(" ".join(f"{ord(c):X}" for c in text) for text in pair) + "\n")
+        rules.flush()
+        for name, options in SENTENCE_PIECE.items():
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(CORPUS),
+                model_prefix=str(folder / name),
+                normalization_rule_tsv=rules.name,
+                num_threads=1,
+                minloglevel=2,
+                **options,
+            )
+            (folder / f"{name}.vocab").unlink()
+            _without_paths(folder / f"{name}.model")
+
+
+def _without_paths(path: Path) -> None:
+    """Leave out where a model was trained."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+    model.trainer_spec.ClearField("model_prefix")
+    model.normalizer_spec.ClearField("normalization_rule_tsv")
+    path.write_bytes(model.SerializeToString())
 
 
 def make_serialized() -> None:
@@ -157,6 +231,8 @@ def make_all() -> None:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     make_byte_level(HERE / "roberta", roberta, special)
     make_marian(HERE / "marian")
+    make_sentence_piece()
+    make_clip()
     make_serialized()
 
 
@@ -191,9 +267,33 @@ def reference_of_variant(variant: variants.Variant) -> dict[str, list[list[int]]
     }
 
 
+def reference_of_kind(name: str, settings: dict[str, Any], given: list[str]) -> list[list[int]]:
+    """Texts, and the first two as a pair."""
+    import transformers
+
+    kind = kinds.KINDS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        kinds.write(Path(folder), kind, kinds.settings_of(kind, settings))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    pair = [tokenizer(given[0], given[1])["input_ids"]] if len(given) > 1 else []
+    return [*tokenizer(given)["input_ids"], *pair]
+
+
 def references() -> dict[str, Any]:
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
     older = {name: reference(name) for name in CLASSES}
-    return {**older, "variants": {n: reference_of_variant(v) for n, v in variants.VARIANTS.items()}}
+    given = [kinds.SENTENCE, *random_texts(7, 5)]
+    return {
+        **older,
+        "variants": {n: reference_of_variant(v) for n, v in variants.VARIANTS.items()},
+        "kinds": {n: [reference_of_kind(n, s, given) for s in kinds.SAMPLES] for n in kinds.KINDS},
+        "cases": {
+            n: [reference_of_kind(n, s, [kinds.SENTENCE])[0] for s in kinds.CASES]
+            for n in kinds.BERTS
+        },
+        "classes": dict(TOKENIZER_MAPPING_NAMES),
+    }
 
 
 def write(path: Path, content: Any) -> None:

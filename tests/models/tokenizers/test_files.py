@@ -76,13 +76,15 @@ def test_the_settings_of_marian(copy):
     )
     (folder / "target_vocab.json").write_text('{"</s>": 3, "<unk>": 4}')
     assert read_tokenizers(folder, config).target.end == 0
-    settings = {"separate_vocabs": True, "eos_token": "<e>", "extra_special_tokens": ["<n>"]}
+    settings = {"separate_vocabs": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     readers = read_tokenizers(folder, config)
     assert readers.target.end == 3
-    assert "eos_token, extra_special_tokens of Marian are not read" in str(
-        readers.source.encode("a")
-    )
+    settings = {"extra_special_tokens": ["<n>"], "sp_model_kwargs": {"alpha": 0.1}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokens = read_tokenizers(folder, config).source.encode("saw<n>")
+    assert tokens.ids[-2] == len(json.loads((folder / "vocab.json").read_text("utf-8")))
+    assert "sp_model_kwargs are not read" in str(tokens.notes)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -188,7 +190,7 @@ DAMAGED = {
 def test_a_class_that_cuts_in_another_way(copy):
     """Its texts cannot be read, its ids can."""
     folder, config = copy("gpt2")
-    write("tokenizer_config.json", '{"tokenizer_class": "CLIPTokenizer"}')(folder)
+    write("tokenizer_config.json", '{"tokenizer_class": "HerbertTokenizer"}')(folder)
     tokenizer = read_tokenizers(folder, config).source
     with pytest.raises(AttnvizError, match="how the tokenizer of gpt2 reads it is not known"):
         tokenizer.encode("I saw")
@@ -250,9 +252,9 @@ def test_a_missing_package_is_named(copy, monkeypatch, package, name):
     assert "pip install 'attnviz[" in caught.value.hint
 
 
-def test_a_sentencepiece_model_alone_says_how_to_convert_it(tmp_path):
+def test_a_sentencepiece_model_of_an_unknown_class_says_how_to_convert_it(tmp_path):
     (tmp_path / "spiece.model").write_bytes(b"")
-    reader = read_tokenizers(tmp_path, {"model_type": "t5"}).source
+    reader = read_tokenizers(tmp_path, {"model_type": "xglm"}).source
     with pytest.raises(AttnvizError, match=r"has spiece\.model and no tokenizer\.json") as caught:
         reader.encode("I saw")
     assert "save_pretrained" in caught.value.hint

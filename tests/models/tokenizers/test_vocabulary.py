@@ -7,9 +7,12 @@ import json
 import pytest
 
 from attnviz.errors import AttnvizError
+from attnviz.models.tokenizers.settings import Settings
 from attnviz.models.tokenizers.vocabulary import read_pieces, read_vocabulary
 
 pytest.importorskip("tokenizers")
+
+SETTINGS = Settings({}, "settings")
 
 WORDS = ["[UNK]", "saw", "##s", "a", "\u2028x"]
 
@@ -29,9 +32,8 @@ def folder(tmp_path):
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_words_are_numbered_by_their_lines(folder, end):
     """A separator of lines within a piece is part of it; white space behind it is not."""
-    model = read_vocabulary(
-        folder(vocab_txt="\n".join(WORDS).replace("saw", "saw \t") + end), "WordPiece"
-    )
+    words = folder(vocab_txt="\n".join(WORDS).replace("saw", "saw \t") + end)
+    model = read_vocabulary(words, "BertTokenizer", SETTINGS).model
     assert {word: model.token_to_id(word) for word in WORDS} == {
         word: i for i, word in enumerate(WORDS)
     }
@@ -41,17 +43,20 @@ def test_words_are_numbered_by_their_lines(folder, end):
 def test_merges_hold_in_their_order(folder):
     pieces = {piece: i for i, piece in enumerate(["s", "a", "w", "sa", "aw", "saw", "#"])}
     files = {"vocab_json": json.dumps(pieces)}
-    model = read_vocabulary(folder(**files, merges_txt="#version: 0.2\ns a\na w\nsa w\n"), "BPE")
+    merges = folder(**files, merges_txt="#version: 0.2\ns a\na w\nsa w\n")
+    model = read_vocabulary(merges, "GPT2Tokenizer", SETTINGS).model
     assert [token.value for token in model.tokenize("saw")] == ["saw"]
-    model = read_vocabulary(folder(**files, merges_txt="a w\ns a\nsa w\n"), "BPE")
+    merges = folder(**files, merges_txt="a w\ns a\nsa w\n")
+    model = read_vocabulary(merges, "GPT2Tokenizer", SETTINGS).model
     assert [token.value for token in model.tokenize("saw")] == ["s", "aw"]
 
 
 def test_only_the_files_of_its_kind_are_read(folder):
     words = folder(vocab_txt="a\n")
-    assert read_vocabulary(words, "BPE") is None
-    assert read_vocabulary(words, "Unigram") is None
-    assert read_vocabulary(folder(vocab_json='{"a": 0}'), "BPE") is None  # no merges
+    for name in ("GPT2Tokenizer", "T5Tokenizer", "TokenizersBackend", "NotAClass"):
+        assert read_vocabulary(words, name, SETTINGS) is None
+    no_merges = folder(vocab_json='{"a": 0}')
+    assert read_vocabulary(no_merges, "GPT2Tokenizer", SETTINGS) is None
 
 
 @pytest.mark.parametrize(
@@ -74,11 +79,12 @@ def test_pieces_that_are_none(folder, content):
 
 
 def test_merges_of_another_vocabulary(folder):
+    files = folder(vocab_json='{"a": 0, "b": 1}', merges_txt="a b\n")
     with pytest.raises(AttnvizError, match=r"merges\.txt does not fit vocab\.json"):
-        read_vocabulary(folder(vocab_json='{"a": 0, "b": 1}', merges_txt="a b\n"), "BPE")
+        read_vocabulary(files, "GPT2Tokenizer", SETTINGS)
 
 
 def test_words_that_are_not_utf_8(tmp_path):
     (tmp_path / "vocab.txt").write_bytes(b"a\n\xff\n")
     with pytest.raises(AttnvizError, match=r"vocab\.txt cannot be read"):
-        read_vocabulary(tmp_path, "WordPiece")
+        read_vocabulary(tmp_path, "BertTokenizer", SETTINGS)

@@ -18,7 +18,7 @@ from attnviz.models.model import Model
 from attnviz.nn.mixture import Mixture
 from attnviz.nn.transformer import Block
 
-TOKENIZER = "LlamaTokenizer"
+TOKENIZER = "TokenizersBackend"
 
 
 def build(checkpoint: Checkpoint) -> Model:

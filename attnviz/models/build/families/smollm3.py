@@ -20,8 +20,6 @@ from attnviz.models.build.rope import read_rope
 from attnviz.models.model import Model
 from attnviz.nn.transformer import Block
 
-TOKENIZER = "TokenizersBackend"
-
 
 def build(checkpoint: Checkpoint) -> Model:
     decoder, config = read_llama_like(checkpoint, n_kv_head=4), checkpoint.config

@@ -8,7 +8,7 @@ from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.families.t5 import t5_model
 from attnviz.models.model import Model
 
-TOKENIZER = "T5Tokenizer"
+TOKENIZER = "TokenizersBackend"
 
 
 def build(checkpoint: Checkpoint) -> Model:

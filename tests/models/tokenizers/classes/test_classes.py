@@ -1,0 +1,142 @@
+"""Every class of tokenizers, from every kind of file, against what transformers reads."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from attnviz.errors import AttnvizError
+from attnviz.models.build.families import FAMILIES
+from attnviz.models.tokenizers.classes import CLASSES, class_name
+from attnviz.models.tokenizers.classes.languages import WHISPER
+from attnviz.models.tokenizers.files import read_tokenizers
+from attnviz.models.tokenizers.settings import Settings
+from tests.conftest import GOLDEN
+from tests.golden.tokenizers.kinds import (
+    BERTS,
+    CASES,
+    KINDS,
+    SAMPLES,
+    SENTENCE,
+    settings_of,
+    write,
+)
+from tests.golden.tokenizers.texts import random_texts
+
+pytest.importorskip("tokenizers")
+
+GOLDENS = json.loads((GOLDEN / "tokenizers" / "ids.json").read_text("utf-8"))
+TEXTS = [SENTENCE, *random_texts(7, 5)]
+IN_PYTHON = ("MarianTokenizer", "M2M100Tokenizer", "SiglipTokenizer")
+
+
+@pytest.fixture
+def reader(tmp_path):
+    """The tokenizer of a kind with settings."""
+
+    def read(name, settings=None):
+        kind = KINDS[name]
+        if kind.classes[0] in IN_PYTHON and not find_spec("sentencepiece"):
+            pytest.skip("needs sentencepiece")
+        write(tmp_path, kind, settings_of(kind, settings or {}))
+        return read_tokenizers(tmp_path, {"model_type": kind.family}).source
+
+    return read
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+@pytest.mark.parametrize("name", KINDS)
+def test_ids_are_those_of_transformers(reader, name, number):
+    tokenizer = reader(name, SAMPLES[number])
+    *texts, pair = GOLDENS["kinds"][name][number]
+    assert [list(tokenizer.encode(text).ids) for text in TEXTS] == texts
+    assert list(tokenizer.encode(*TEXTS[:2]).ids) == pair
+
+
+@pytest.mark.parametrize("name", BERTS)
+def test_case_accents_and_chinese_in_every_combination(reader, name):
+    found = [list(reader(name, case).encode(SENTENCE).ids) for case in CASES]
+    assert found == GOLDENS["cases"][name]
+    assert len({tuple(ids) for ids in found}) > 3
+
+
+def test_every_family_has_the_class_of_transformers():
+    for name, family in FAMILIES.items():
+        classes = GOLDENS["classes"]
+        usual = classes.get(name, classes.get(name.replace("_", "-")))
+        # what mistral-common would read, transformers reads as it is without that package
+        usual = "TokenizersBackend" if usual == "MistralCommonBackend" else usual
+        assert getattr(family, "TOKENIZER", None) == usual, name
+
+
+def test_a_class_is_chosen_as_transformers_chooses_it():
+    def chosen(family, named=None, of_model=None, is_byte_level=False):
+        settings = Settings({"tokenizer_class": named} if named else {}, "settings")
+        config = {"model_type": family, "tokenizer_class": of_model}
+        return class_name(settings, config, is_byte_level)
+
+    assert chosen("bert") == "BertTokenizer"
+    assert chosen("bert", "MPNetTokenizerFast") == "MPNetTokenizer"
+    assert chosen("bert", of_model="ElectraTokenizer") == "ElectraTokenizer"
+    assert chosen("bert", "PreTrainedTokenizerFast") == "TokenizersBackend"
+    assert chosen("qwen2", "LlamaTokenizerFast") == "Qwen2Tokenizer"
+    assert chosen("llama", "LlamaTokenizerFast") == "LlamaTokenizer"
+    assert chosen("llama", "LlamaTokenizer", is_byte_level=True) == "TokenizersBackend"
+    assert chosen("mistral", "LlamaTokenizer") == "TokenizersBackend"
+    assert chosen("m2m_100", "NllbTokenizer") == "NllbTokenizer"
+    assert chosen("m2m_100") == "M2M100Tokenizer"
+
+
+def test_sizes_of_reserved_tokens(reader):
+    assert reader("t5 spiece.model", {"extra_ids": 3}).n_entry == 105 + 3
+    with pytest.raises(AttnvizError, match="extra_ids = -1"):
+        reader("t5 spiece.model", {"extra_ids": -1})
+    with pytest.raises(AttnvizError, match="offset = '103'"):
+        reader("pegasus spiece.model", {"offset": "103"})
+
+
+def test_the_language_of_a_text(reader):
+    for name, code, others in (
+        ("mbart sentencepiece.bpe.model", "ro_RO", "en_XX"),
+        ("mbart50 sentencepiece.bpe.model", "sl_SI", "en_XX"),
+        ("m2m100 vocab.json", "fr", "en"),
+    ):
+        spoken = reader(name, {"src_lang": code}).encode("saw")
+        usual = reader(name).encode("saw")
+        assert any(code in token for token in spoken.tokens)
+        assert any(others in token for token in usual.tokens)
+        assert len(set(spoken.ids) ^ set(usual.ids)) == 2
+
+
+def test_an_unknown_language_of_m2m100(reader):
+    with pytest.raises(AttnvizError, match="src_lang = 'xx'") as caught:
+        reader("m2m100 vocab.json", {"src_lang": "xx"})
+    assert "zu" in caught.value.hint
+
+
+def test_languages_of_whisper_have_codes(reader):
+    assert WHISPER["haitian creole"] == "ht"
+    tokens = reader("whisper vocab.json", {
+        "language": "French",
+        "task": "translate",
+        "additional_special_tokens": ["<|startoftranscript|>", "<|fr|>", "<|translate|>", "<|notimestamps|>"],
+    }).encode("saw")  # fmt: skip
+    assert tokens.tokens[:4] == (
+        "<|startoftranscript|>",
+        "<|fr|>",
+        "<|translate|>",
+        "<|notimestamps|>",
+    )
+
+
+def test_amino_acids_are_letters(reader):
+    tokens = reader("esm vocab.txt").encode("MKTj AY")
+    assert tokens.tokens == ("<cls>", "M", "K", "T", "<unk>", "A", "Y", "<eos>")
+    assert tokens.unknown == (4,)
+
+
+def test_all_classes_name_their_files():
+    for name, cls in CLASSES.items():
+        assert cls.older, name
