@@ -44,6 +44,27 @@ class PositionVectors(Protocol):
     def __call__(self, positions: Array, /) -> Array: ...
 
 
+class TokenDropout(NamedTuple):
+    """x [n_token, d_model] with 0 for masked tokens, as if they were dropped, the rest scaled by
+    (1 - the share masked in training) / (1 - the share masked here); padding counts for neither.
+
+    Source: Rives et al. 2021 (ESM-1b), and its code.
+    """
+
+    masked: int
+    """The id of masked tokens."""
+    in_training: float = 0.15 * 0.8
+
+    def __call__(self, x: Array, inputs: Input) -> Array:
+        assert inputs.ids is not None, "this embedding reads tokens"
+        n, is_masked = len(inputs.ids), inputs.ids == self.masked
+        visible = inputs.mask.visible_part(np.arange(n), np.arange(n), slice(0, 1), slice(0, n))
+        n_token = n if visible is None else np.count_nonzero(visible)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of a text that is masked all over
+            factor = np.float32(1 - self.in_training) / (1 - np.count_nonzero(is_masked) / n_token)
+            return np.asarray(np.where(is_masked[:, None], 0, x) * x.dtype.type(factor), x.dtype)
+
+
 class Embedding(NamedTuple):
     """Token ids [n_token] -> [n_token, d_model]: look up, scale, add positions, normalise."""
 
@@ -63,6 +84,8 @@ class Embedding(NamedTuple):
     Source: Lan et al. 2020 (ALBERT), section 3.1."""
     place: Callable[[Array, int], Array] | None = None
     """ids [n_token], first position -> positions [n_token], where they depend on the ids."""
+    dropout: TokenDropout | None = None
+    """What becomes of masked tokens."""
 
     def __call__(self, inputs: Input) -> Array:
         ids = inputs.ids
@@ -72,6 +95,8 @@ class Embedding(NamedTuple):
             x = x + self.pieces[inputs.pieces].sum(-2)
         if self.scale != 1:
             x = x * x.dtype.type(self.scale)
+        if self.dropout is not None:
+            x = self.dropout(x, inputs)
         if self.segments is not None:
             x = (
                 x

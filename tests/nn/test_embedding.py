@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from attnviz.nn.embedding import Embedding, Input, PatchEmbedding
+from attnviz.nn.embedding import Embedding, Input, PatchEmbedding, TokenDropout
 from attnviz.nn.linear import Linear
+from attnviz.nn.masks import padded
 from attnviz.nn.patches import GridPositions, cut
 
 
@@ -40,3 +41,15 @@ def test_patches(generator):
     np.testing.assert_allclose(both[0], expected, atol=1e-12)
     larger = embed(Input(pixels=np.zeros((3, 7, 10))))
     np.testing.assert_allclose(larger[1:], bias + positions(3, 5)[1:], atol=1e-12)
+
+
+def test_masked_tokens_count_as_dropped(generator):
+    """Token by token; of 7 tokens 2 are padding, and of the other 5 one is masked."""
+    table = generator.standard_normal((11, 3))
+    ids = np.array([4, 9, 2, 2, 10, 1, 1])
+    embed = Embedding(partial(np.take, table, axis=0), dropout=TokenDropout(9, in_training=0.25))
+    found = embed(Input(ids, mask=padded((5,))))
+    for row, token in zip(found, ids, strict=True):
+        expected = np.zeros(3) if token == 9 else table[token] * 0.75 / (4 / 5)
+        np.testing.assert_allclose(row, expected, rtol=1e-6)
+    np.testing.assert_allclose(embed(Input(ids))[0], table[4] * 0.75 / (6 / 7), rtol=1e-6)

@@ -95,7 +95,7 @@ class Config:
             raise self._wrong(key, f"a whole number up to {maximum}", value)
         return value
 
-    def whole(self, key: str, default: int = 0) -> int:
+    def whole(self, key: str, default: int | None = 0) -> int:
         """A whole number of at least 0."""
         value = self.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:

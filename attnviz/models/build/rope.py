@@ -137,16 +137,16 @@ def read_rope_section(
 
 
 def read_nested_ropes(
-    config: Config, d_head: int, *, base: float = 10000.0
+    config: Config, d_head: int, *, base: float = 10000.0, full_base: float | None = None
 ) -> tuple[Rope, Rope] | None:
     """The rotations of sliding and of full layers, where `rope_parameters` has a section for each;
-    None where it has not."""
+    None where it has not. `full_base`, where it is another one, holds for full layers."""
     nested = config.section("rope_parameters") if config.has("rope_parameters") else None
     if nested is None or not nested.has("full_attention"):
         return None
     sliding, full = (
-        read_rope_section(config, nested.section(kind), d_head, base=base)
-        for kind in ("sliding_attention", "full_attention")
+        read_rope_section(config, nested.section(kind), d_head, base=default)
+        for kind, default in (("sliding_attention", base), ("full_attention", full_base or base))
     )
     nested.finish()
     return sliding, full

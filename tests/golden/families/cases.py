@@ -55,6 +55,16 @@ def roberta(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -
     return cases | {"inside": {"ids": ids}}
 
 
+def esm(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """The same, and a text of which some tokens are masked, alone and beside padding."""
+    cases = roberta(config, generator, n)
+    ids = generator.integers(FIRST + 2, config.vocab_size - 2, (2, 12))
+    ids[:, 2] = ids[0, 7] = config.mask_token_id
+    mask = np.ones((2, 12), np.int64)
+    mask[1, 9:] = 0
+    return cases | {"masked": {"ids": np.where(mask == 1, ids, config.pad_token_id), "mask": mask}}
+
+
 def seq2seq(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
     """The same as for an encoder, each with what the decoder has so far."""
     cases = encoder(config, generator, n)

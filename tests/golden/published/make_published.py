@@ -35,7 +35,6 @@ REFUSED = {
     "roberta-base-2019": "has no 'model_type'",
     "mistral-7b-v0.3-bnb-4bit": "the weights are quantised (bitsandbytes)",
     "gemma-3-4b-it": "the architecture 'gemma3' is not supported",
-    "ModernBERT-base": "the architecture 'modernbert' is not supported",
 }
 """What attnviz does not read, and what it says."""
 
@@ -43,8 +42,11 @@ DEFAULTS = {"scibert_scivocab_uncased": "BertModel", "mpt-7b": "MptForCausalLM"}
 """The classes of configs that name none, or one that transformers spells otherwise."""
 
 
-SAME = {"Phi-3-mini-128k-instruct-2024-04": "Phi-3-mini-128k-instruct"}
-"""An older spelling, which transformers 5.23 does not load, of another config."""
+SAME = {
+    "Phi-3-mini-128k-instruct-2024-04": "Phi-3-mini-128k-instruct",
+    "nomic-embed-text-v1.5": "nomic-embed-text-v1.5-resaved",
+}
+"""Older spellings, which transformers 5.23 does not load, of other configs."""
 
 
 def expected(name: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ Config = dict[str, Any]
 SIZES: Mapping[str, int] = {
     "hidden_size": 32, "d_model": 32, "n_embd": 32, "dim": 32,
     "intermediate_size": 29, "d_ff": 29, "ffn_dim": 29, "hidden_dim": 29,
+    "n_inner": 29,
     "encoder_ffn_dim": 29, "decoder_ffn_dim": 31,
     "num_hidden_layers": 2, "n_layer": 2, "n_layers": 2, "num_layers": 2, "num_decoder_layers": 2,
     "encoder_layers": 2, "decoder_layers": 2,
@@ -21,7 +22,7 @@ SIZES: Mapping[str, int] = {
     "head_dim": 10, "d_kv": 6,
     "vocab_size": 53, "decoder_vocab_size": 53,
     "n_positions": 40, "n_ctx": 40,
-    "sliding_window": 6, "window_size": 6, "max_window_layers": 1,
+    "sliding_window": 6, "window_size": 6, "local_attention": 8, "max_window_layers": 1,
     "rotary_dim": 4, "n_embed": 32, "max_seq_len": 40,
     "patch_size": 4, "image_size": 8,
 }  # fmt: skip

@@ -25,7 +25,7 @@ def old_config(config: Config) -> Config:
         del old["layer_types"]
     if family in FIELDS:
         FIELDS[family](old)
-    if "rope_parameters" in old:
+    if "rope_theta" in old.get("rope_parameters", ()):
         _old_rope(old, old.pop("rope_parameters"))
     return old
 
@@ -174,6 +174,35 @@ def _bert(old: Config) -> None:
     old |= {"position_embedding_type": "absolute", "gradient_checkpointing": False}
 
 
+def _modernbert(old: Config) -> None:
+    """How often a layer sees everything, and two rotary bases instead of two sections."""
+    sections = old["rope_parameters"]
+    if all(section["rope_type"] == "default" for section in sections.values()):
+        old["local_rope_theta"] = sections["sliding_attention"]["rope_theta"]
+        old["global_rope_theta"] = sections["full_attention"]["rope_theta"]
+        del old["rope_parameters"]
+        old["global_attn_every_n_layers"] = 3
+    else:
+        old["layer_types"] = ["sliding_attention", "full_attention"]
+    old |= {"reference_compile": False, "repad_logits_with_grad": False}
+    old |= {"layer_norm_eps": 1e-5, "position_embedding_type": "absolute"}
+
+
+def _nomic_bert(old: Config) -> None:
+    """As its own code has it."""
+    if old["head_dim"] * old["num_attention_heads"] != old["hidden_size"]:
+        return  # which has no such models
+    names = {"hidden_size": "n_embd", "num_attention_heads": "n_head"}
+    names |= {"num_hidden_layers": "n_layer", "intermediate_size": "n_inner"}
+    names |= {"max_position_embeddings": "n_positions", "layer_norm_eps": "layer_norm_epsilon"}
+    for name, old_name in names.items():
+        old[old_name] = old.pop(name)
+    del old["head_dim"], old["hidden_act"]
+    rope = old.pop("rope_parameters")
+    old |= {"activation_function": "swiglu", "rotary_emb_base": rope["rope_theta"]}
+    old |= {"rotary_scaling_factor": 2, "max_trained_positions": 37, "use_rms_norm": None}
+
+
 def _distilbert(old: Config) -> None:
     old["tie_weights_"] = True
 
@@ -269,6 +298,8 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "xlm-roberta": _bert,
     "camembert": _bert,
     "electra": _bert,
+    "modernbert": _modernbert,
+    "nomic_bert": _nomic_bert,
     "distilbert": _distilbert,
     "albert": _albert,
     "t5": _t5,
@@ -413,6 +444,22 @@ def _mpnet_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     return copy | tensors | pooler | _position_ids("mpnet", config)
 
 
+def _esm_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """Each layer has the frequencies of its rotation, and there is a table that nothing uses."""
+    at, d = "attention.self.rotary_embeddings.inv_freq", config["hidden_size"]
+    tensors |= _position_ids("esm", config)
+    stored = tensors.pop(f"esm.encoder.layer.*.{at}", None)
+    if stored is not None:
+        layers = range(config["num_hidden_layers"])
+        tensors |= {f"esm.encoder.layer.{layer}.{at}": stored for layer in layers}
+        tensors["esm.embeddings.position_embeddings.weight"] = np.ones((3, d), np.float32)
+    return tensors
+
+
+def _nomic_bert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    return _renamed(tensors, ("^nomic_bert.", "^bert."))
+
+
 def _distilbert_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     table = tensors["distilbert.embeddings.word_embeddings.weight"]
     return {"vocab_projector.weight": table} | tensors
@@ -510,6 +557,8 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "xlm-roberta": _roberta_tensors,
     "camembert": _roberta_tensors,
     "mpnet": _mpnet_tensors,
+    "esm": _esm_tensors,
+    "nomic_bert": _nomic_bert_tensors,
     "distilbert": _distilbert_tensors,
     "albert": _albert_tensors,
     "electra": _electra_tensors,

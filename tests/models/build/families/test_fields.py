@@ -29,6 +29,7 @@ UNUSED = {
     "share_encoder_decoder_embeddings": "no difference where all have tables of their own",
     "eos_token_id": "of a head that is not computed",
     "classifier_dropout": "a probability, which only training uses",
+    "vocab_list": "of models that fold proteins",
     "pad_token_id": "outside of the vocabulary, which only matters to training",
     "attn_config": "a whole number where MPT's config wants a decimal point",
 }
@@ -36,7 +37,7 @@ UNUSED = {
 
 CAUTIOUS = {
     "activation_function", "hidden_act", "feed_forward_proj",  # a name that attnviz does not know
-    "is_decoder", "is_encoder_decoder", "use_bidirectional_attention",
+    "is_decoder", "is_encoder_decoder", "is_folding_model", "use_bidirectional_attention",
     "attn_config", "logit_scale",  # of MPT, whose own code reads more of it than transformers
     "attn_logit_softcapping",  # of Gemma 3, which has it in its config and not in its code
 }  # fmt: skip
