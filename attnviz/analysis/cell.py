@@ -37,7 +37,8 @@ class Cell:
     score: float
     softcap: float | None
     capped: float
-    bias: float
+    bias: float | None
+    """What is added to the score, be it 0; None where nothing is."""
     reason: str | None
     """The mask's rule that hides the key, if one does."""
     logit: float
@@ -273,9 +274,9 @@ def _products(name: str, q: Array, k: Array) -> Array | None:
     return np.asarray(q * k)
 
 
-def _bias(record: Record, head: int, query: int, key: int) -> float:
+def _bias(record: Record, head: int, query: int, key: int) -> float | None:
     if record.bias is None:
-        return 0.0
+        return None
     shape = record.stage("weights").shape
     return float(np.broadcast_to(record.bias, shape)[head, query, key])
 

@@ -74,7 +74,7 @@ def _steps(cell: Cell) -> Table:
         rows.append(
             (say("capped"), cell.capped, f"{cell.softcap:g} · tanh(score / {cell.softcap:g})")
         )
-    rows.append((say("bias"), cell.bias, "" if cell.bias else say("none is added")))
+    rows.append((say("bias"), cell.bias or 0.0, say("none is added") if cell.bias is None else ""))
     hidden = say("visible") if cell.reason is None else say("masked by {mask}", mask=cell.reason)
     largest = say("subtracted before exp, so that exp cannot overflow")
     how = say("exp / sum") if cell.row_sum else say("the query sees no key")

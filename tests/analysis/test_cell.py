@@ -45,7 +45,9 @@ def test_every_cell_adds_up(settings):
                 cell.score if cap is None else cap * np.tanh(cell.score / cap)
             )
             visible = cell.reason is None
-            assert cell.logit == (pytest.approx(cell.capped + cell.bias) if visible else -np.inf)
+            sum_ = cell.capped + (cell.bias or 0)
+            assert cell.logit == (pytest.approx(sum_) if visible else -np.inf)
+            assert (cell.bias is None) == (settings.get("positions") not in ("alibi", "t5"))
             assert cell.weight == pytest.approx(np.exp(cell.logit - cell.row_max) / cell.row_sum)
             assert cell.row_exp.sum() == pytest.approx(cell.row_sum)
             assert cell.n_visible == (cell.row_weights > 0).sum()

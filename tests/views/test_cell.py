@@ -52,6 +52,19 @@ def test_a_masked_cell_says_by_what(saw):
     assert (steps["mask"], steps["weight"]) == ("masked by causal", 0)
 
 
+@pytest.mark.parametrize("positions", ["alibi", "rope"])
+@pytest.mark.parametrize("key", [0, 1])
+def test_no_bias_is_another_thing_than_a_bias_of_zero(positions, key):
+    """ALiBi takes nothing away where a token looks at itself."""
+    settings = {"model": "random", "positions": positions, "stages": STAGES}
+    trace = attnviz.run("I saw", **settings)
+    record = trace["encoder.0.self"]
+    views = cell_views(trace, record, explain_cell(record, 0, 1, key))
+    (_, value, how) = next(row for row in table(views, "from similarity").rows if row[0] == "bias")
+    assert (value == 0) == (positions == "rope" or key == 1)
+    assert how == ("" if positions == "alibi" else "none is added")
+
+
 def test_of_many_features_the_rest_is_added_up_and_a_cap_is_said():
     trace = attnviz.run(
         "I saw", model="random:layers=1,heads=1,d_model=34,softcap=0.5", stages=STAGES
