@@ -17,9 +17,9 @@ def load(path: Path, dtype: str = "float32") -> Model:
     """The model in a GGUF file."""
     from attnviz.models.build.checkpoint import Checkpoint, build_model
     from attnviz.models.chat.files import gguf_template
-    from attnviz.models.gguf.architectures import translate
     from attnviz.models.gguf.file import GGUFFile
     from attnviz.models.gguf.tokenizer import read_tokenizer
+    from attnviz.models.gguf.translate import translate
 
     file = GGUFFile(path)
     config, tensors = translate(file.metadata, file)
@@ -44,8 +44,8 @@ def _name(path: Path, metadata: Mapping[str, Any]) -> str:
 def identify(path: Path) -> tuple[str, bool]:
     """The architecture that the file's header names, and whether it is supported."""
     from attnviz.models.formats.content import map_file
-    from attnviz.models.gguf.architectures import ARCHITECTURES
+    from attnviz.models.gguf.architectures import ARCHITECTURES, module_name
     from attnviz.models.gguf.header import read_architecture
 
     architecture = str(read_architecture(map_file(path), str(path)))
-    return architecture, architecture in ARCHITECTURES
+    return architecture, module_name(architecture) in ARCHITECTURES

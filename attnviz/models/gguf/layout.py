@@ -11,7 +11,7 @@ import numpy as np
 from attnviz.models.build.tensors import Rows, TensorFile
 from attnviz.nn.types import Array
 
-BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+BLOCK = re.compile(r"((?:enc|dec)\.)?blk\.(\d+)\.(.+)")
 
 
 class Change(NamedTuple):
@@ -23,9 +23,21 @@ class Change(NamedTuple):
     """What was added to every number."""
     transposed: bool = False
     """Whether a matrix was transposed."""
+    is_row: bool = False
+    """Whether a matrix of one row was stored as a vector."""
 
 
 UNCHANGED = Change()
+
+
+class Place(NamedTuple):
+    """Where a tensor lies."""
+
+    stored: str
+    """The file's name."""
+    change: Change
+    number: int | None = None
+    """Which entry of the stored tensor's first axis it is; None for all of it."""
 
 
 class Renamed:
@@ -40,7 +52,9 @@ class Renamed:
     ) -> None:
         """
         Args:
-            names: file's name -> new name, without `.weight`, `.bias` and the block: `attn_q`.
+            names: file's name -> new name, without `.weight`, `.bias` and the block: `attn_q`, or
+                `enc.attn_q` where there are two stacks. In the new one {0} stands for the block,
+                and {1}, if it is there, for the first axis, which becomes as many tensors.
             changes: by the file's names, spelled likewise.
             hidden: tensors that are read elsewhere.
         """
@@ -48,26 +62,45 @@ class Renamed:
         self.n_byte = file.n_byte
         self.sha256 = file.sha256
         self._file = file
-        self._stored: dict[str, tuple[str, Change]] = {}
+        self._places: dict[str, Place] = {}
         for stored in file.shapes.keys() - hidden:
             stem, dot, ending = stored.rpartition(".")
             block = BLOCK.fullmatch(stem)
-            part = block[2] if block else stem
-            name = names.get(part, "").format(*block.groups() if block else ())
-            change = changes.get(part, UNCHANGED)
-            self._stored[name + dot + ending if name else stored] = (stored, change)
+            part = (block[1] or "") + block[3] if block else stem
+            name, change = names.get(part, ""), changes.get(part, UNCHANGED)
+            layer = block[2] if block else ""
+            if "{1}" in name:
+                for number in range(file.shapes[stored][0]):
+                    place = Place(stored, change, number)
+                    self._places[name.format(layer, number) + dot + ending] = place
+            else:
+                full = name.format(layer) + dot + ending if name else stored
+                self._places[full] = Place(stored, change)
         self.shapes: Mapping[str, tuple[int, ...]] = {
-            name: file.shapes[stored][:: -1 if change.transposed else 1]
-            for name, (stored, change) in self._stored.items()
+            name: self._shape(place) for name, place in self._places.items()
         }
 
+    def _shape(self, place: Place) -> tuple[int, ...]:
+        shape = self._file.shapes[place.stored]
+        if place.number is not None:
+            return shape[1:]
+        if place.change.is_row and len(shape) == 1:
+            return (1, *shape)
+        return shape[::-1] if place.change.transposed else shape
+
     def copies(self, name: str) -> bool:
-        stored, change = self._stored[name]
+        stored, change, _ = self._places[name]
         return change is not UNCHANGED or self._file.copies(stored)
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
         """The tensor or some of its rows, as float32."""
-        stored, change = self._stored[name]
+        stored, change, number = self._places[name]
+        if number is not None:
+            entry: Array = self._file.read(stored, slice(number, number + 1))[0]
+            return entry if rows is None else entry[rows]
+        if change.is_row and len(self._file.shapes[stored]) == 1:
+            row = self._file.read(stored)[None]
+            return row if rows is None else row[rows]
         if change.order is not None:
             order = change.order(self.shapes[name][0])
             rows = order if rows is None else order[rows]

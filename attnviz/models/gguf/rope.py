@@ -39,7 +39,10 @@ def rope_parameters(fields: Config, file: TensorFile) -> dict[str, Any]:
         return rope
     if kind == "linear":
         return rope | {"rope_type": "linear", "factor": factor}
+    fields.require("rope.scaling.yarn_ext_factor", 1.0)
+    gain = fields.number("rope.scaling.yarn_attn_factor", 0.0)
     return rope | {
+        **({"attention_factor": gain} if gain else {}),
         "rope_type": "yarn",
         "factor": factor,
         "original_max_position_embeddings": original or fields.count("context_length"),

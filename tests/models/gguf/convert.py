@@ -6,41 +6,78 @@ Names of tensors and fields are those of the gguf package, not of what is tested
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
-from gguf import GGUFWriter, RopeScalingType
+from gguf import MODEL_ARCH, GGUFWriter, RopeScalingType
 
+Config = Mapping[str, Any]
 Tensors = Mapping[str, np.ndarray]
 
 ARCHITECTURES = {
-    "llama": gguf.MODEL_ARCH.LLAMA,
-    "mistral": gguf.MODEL_ARCH.LLAMA,
-    "qwen2": gguf.MODEL_ARCH.QWEN2,
-    "qwen3": gguf.MODEL_ARCH.QWEN3,
-    "gemma2": gguf.MODEL_ARCH.GEMMA2,
-    "gemma3_text": gguf.MODEL_ARCH.GEMMA3,
-    "phi3": gguf.MODEL_ARCH.PHI3,
-    "gpt2": gguf.MODEL_ARCH.GPT2,
-    "gpt_neox": gguf.MODEL_ARCH.GPTNEOX,
+    "llama": MODEL_ARCH.LLAMA,
+    "mistral": MODEL_ARCH.LLAMA,
+    "mixtral": MODEL_ARCH.LLAMA,
+    "qwen2": MODEL_ARCH.QWEN2,
+    "qwen3": MODEL_ARCH.QWEN3,
+    "qwen2_moe": MODEL_ARCH.QWEN2MOE,
+    "qwen3_moe": MODEL_ARCH.QWEN3MOE,
+    "olmoe": MODEL_ARCH.OLMOE,
+    "olmo2": MODEL_ARCH.OLMO2,
+    "olmo3": MODEL_ARCH.OLMO2,
+    "cohere": MODEL_ARCH.COMMAND_R,
+    "cohere2": MODEL_ARCH.COHERE2,
+    "granite": MODEL_ARCH.GRANITE,
+    "stablelm": MODEL_ARCH.STABLELM,
+    "starcoder2": MODEL_ARCH.STARCODER2,
+    "smollm3": MODEL_ARCH.SMOLLM3,
+    "gemma": MODEL_ARCH.GEMMA,
+    "gemma2": MODEL_ARCH.GEMMA2,
+    "gemma3_text": MODEL_ARCH.GEMMA3,
+    "phi": MODEL_ARCH.PHI2,
+    "phi3": MODEL_ARCH.PHI3,
+    "gpt2": MODEL_ARCH.GPT2,
+    "gpt_neox": MODEL_ARCH.GPTNEOX,
+    "bert": MODEL_ARCH.BERT,
+    "roberta": MODEL_ARCH.BERT,
+    "xlm-roberta": MODEL_ARCH.BERT,
+    "camembert": MODEL_ARCH.BERT,
+    "t5": MODEL_ARCH.T5,
+    "mt5": MODEL_ARCH.T5,
+    "umt5": MODEL_ARCH.T5,
 }
+CLASSES = {
+    "T5EncoderModel": MODEL_ARCH.T5ENCODER,
+    "Gemma3TextModel": MODEL_ARCH.GEMMA_EMBEDDING,
+}
+"""Classes that have an architecture of their own."""
+
+BERTS = ("bert", "roberta", "xlm-roberta", "camembert")
+PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
+"""Families whose converter is a LlamaModel."""
 
 
 def convert(
-    config: Mapping[str, Any], tensors: Tensors, path: Path, added: Mapping[str, Any] | None = None
+    config: Config, tensors: Tensors, path: Path, added: Mapping[str, Any] | None = None
 ) -> Path:
     """A GGUF file in float32, without a tokenizer; `added` is metadata that goes over the other."""
     family = config["model_type"]
-    architecture = ARCHITECTURES[family]
+    architecture = CLASSES.get(config["architectures"][0], ARCHITECTURES[family])
     writer = GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
-    n_layer = config.get("num_hidden_layers") or config["n_layer"]
-    _sizes(writer, config, n_layer)
+    n_layer = _first(config, "num_hidden_layers", "n_layer", "num_layers")
+    assert n_layer is not None
+    writer.add_block_count(n_layer)
+    _sizes(writer, config)
     _rope(writer, config)
-    names = gguf.get_tensor_name_map(architecture, n_layer)
-    for name, array in tensors.items():
+    if family in OWN:
+        OWN[family](writer, config)
+    names = gguf.get_tensor_name_map(
+        architecture, max(n_layer, config.get("num_decoder_layers", 0))
+    )
+    for name, array in _stored(config, tensors):
         stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert stored, name
         writer.add_tensor(stored, np.ascontiguousarray(_laid_out(config, name, array)))
@@ -55,38 +92,107 @@ def convert(
     return path
 
 
-def _sizes(writer: GGUFWriter, config: Mapping[str, Any], n_layer: int) -> None:
-    family = config["model_type"]
-    writer.add_block_count(n_layer)
-    if family == "gpt2":
-        writer.add_context_length(config["n_positions"])
-        writer.add_embedding_length(config["n_embd"])
-        writer.add_feed_forward_length(config["n_inner"] or 4 * config["n_embd"])
-        writer.add_head_count(config["n_head"])
-        writer.add_layer_norm_eps(config["layer_norm_epsilon"])
-        return
-    n_head = config["num_attention_heads"]
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(n_head)
-    if family == "gpt_neox":
-        writer.add_layer_norm_eps(config["layer_norm_eps"])
-        writer.add_parallel_residual(config["use_parallel_residual"])
-    else:
-        writer.add_head_count_kv(config["num_key_value_heads"])
-        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    if config.get("head_dim"):
-        writer.add_key_length(config["head_dim"])
-        writer.add_value_length(config["head_dim"])
-    if family != "qwen2" and config.get("sliding_window"):
+def _first(config: Config, *keys: str) -> Any:
+    """The value of the first of the fields that is there."""
+    return next((config[key] for key in keys if config.get(key) is not None), None)
+
+
+def _sizes(writer: GGUFWriter, config: Config) -> None:
+    """As `TextModel.set_gguf_parameters`."""
+    written: dict[Callable[[Any], None], tuple[str, ...]] = {
+        writer.add_context_length: ("max_position_embeddings", "n_positions"),
+        writer.add_embedding_length: ("hidden_size", "n_embd", "d_model"),
+        writer.add_feed_forward_length: ("intermediate_size", "n_inner", "d_ff"),
+        writer.add_head_count: ("num_attention_heads", "n_head", "num_heads"),
+        writer.add_head_count_kv: ("num_key_value_heads",),
+        writer.add_layer_norm_rms_eps: ("rms_norm_eps",),
+        writer.add_layer_norm_eps: ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"),
+        writer.add_expert_count: ("num_local_experts", "num_experts"),
+        writer.add_expert_used_count: ("num_experts_per_tok",),
+        writer.add_key_length: ("head_dim",),
+        writer.add_value_length: ("head_dim",),
+        writer.add_logit_scale: ("logit_scale", "logits_scaling"),
+    }
+    for add, keys in written.items():
+        if (value := _first(config, *keys)) is not None:
+            add(value)
+    if config["model_type"] in ("mistral", "mixtral", "phi3", "gemma2", "gemma3_text", "olmo3",
+                                "cohere2") and config.get("sliding_window"):  # fmt: skip
         writer.add_sliding_window(config["sliding_window"])
-    if family == "gemma2":
-        writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
-        writer.add_final_logit_softcapping(config["final_logit_softcapping"])
-    if family == "gemma3_text":
-        kinds = config["layer_types"]
-        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in kinds])
+    if config.get("is_causal") is False:
+        writer.add_causal_attention(False)
+
+
+def _gpt2(writer: GGUFWriter, config: Config) -> None:
+    writer.add_feed_forward_length(config["n_inner"] or 4 * config["n_embd"])
+
+
+def _gpt_neox(writer: GGUFWriter, config: Config) -> None:
+    writer.add_parallel_residual(config["use_parallel_residual"])
+
+
+def _gemma2(writer: GGUFWriter, config: Config) -> None:
+    writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
+    writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+
+
+def _pattern(writer: GGUFWriter, config: Config) -> None:
+    slides = [kind == "sliding_attention" for kind in config["layer_types"]]
+    writer.add_sliding_window_pattern(slides)
+    if config.get("use_bidirectional_attention"):
+        writer.add_causal_attention(False)
+
+
+def _granite(writer: GGUFWriter, config: Config) -> None:
+    writer.add_attention_scale(config["attention_multiplier"])
+    writer.add_embedding_scale(config["embedding_multiplier"])
+    writer.add_residual_scale(config["residual_multiplier"])
+
+
+def _moe(writer: GGUFWriter, config: Config) -> None:
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    if "shared_expert_intermediate_size" in config:
+        width = config["shared_expert_intermediate_size"]
+        writer.add_expert_shared_feed_forward_length(width)
+
+
+def _bert(writer: GGUFWriter, config: Config) -> None:
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    if config["model_type"] != "bert":
+        n_position = config["max_position_embeddings"] - config["pad_token_id"] - 1
+        writer.add_context_length(n_position)
+
+
+def _t5(writer: GGUFWriter, config: Config) -> None:
+    writer.add_context_length(512)
+    writer.add_decoder_block_count(config["num_decoder_layers"])
+    writer.add_key_length(config["d_kv"])
+    writer.add_value_length(config["d_kv"])
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+    writer.add_relative_attn_buckets_count(config["relative_attention_num_buckets"])
+    writer.add_decoder_start_token_id(config.get("decoder_start_token_id") or 0)
+
+
+def _stablelm(writer: GGUFWriter, config: Config) -> None:
+    writer.add_parallel_residual(True)  # what the converter says where a config does not
+
+
+OWN: dict[str, Callable[[GGUFWriter, Config], None]] = {
+    "gpt2": _gpt2,
+    "gpt_neox": _gpt_neox,
+    "gemma2": _gemma2,
+    "gemma3_text": _pattern,
+    "olmo3": _pattern,
+    "cohere2": _pattern,
+    "granite": _granite,
+    "qwen2_moe": _moe,
+    "qwen3_moe": _moe,
+    "stablelm": _stablelm,
+    **dict.fromkeys(BERTS, _bert),
+    **dict.fromkeys(("t5", "mt5", "umt5"), _t5),
+}
+"""What the converter of a family writes besides."""
 
 
 def _rope(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
@@ -138,10 +244,33 @@ def _llama3_factors(rope: Mapping[str, Any], n_turning: int) -> np.ndarray:
     return np.array(factors, np.float32)
 
 
-def _laid_out(config: Mapping[str, Any], name: str, array: np.ndarray) -> np.ndarray:
+def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
+    """The tensors that the converter writes; of experts, and of norms of single heads, one for
+    all."""
+    family = config["model_type"]
+    numbered: dict[str, dict[int, np.ndarray]] = {}
+    for name, array in tensors.items():
+        if family in BERTS:
+            name = name.removeprefix("bert.").removeprefix("roberta.")
+            if not name.startswith(("embeddings.", "encoder.")):
+                continue
+        if name == "lm_head.weight" and "gemma" in family:
+            continue
+        before, dot, rest = name.partition(".experts." if ".experts." in name else ".norms.")
+        if not dot:
+            yield name, array
+        else:
+            number, _, ending = rest.partition(".")
+            whole = f"{before}{dot}" if dot == ".experts." else f"{before}."
+            numbered.setdefault(whole + ending, {})[int(number)] = array
+    for name, entries in numbered.items():
+        yield name, np.stack([entries[number] for number in sorted(entries)])
+
+
+def _laid_out(config: Config, name: str, array: np.ndarray) -> np.ndarray:
     """A tensor as the converter stores it."""
     family = config["model_type"]
-    if family in ("llama", "mistral"):
+    if family in PERMUTED:
         for part, n in (("q_proj", "num_attention_heads"), ("k_proj", "num_key_value_heads")):
             if part in name:
                 n_head = config[n]
@@ -151,8 +280,10 @@ def _laid_out(config: Mapping[str, Any], name: str, array: np.ndarray) -> np.nda
         return array + 1
     if family == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
         return array.T
+    if family in BERTS[1:] and "position_embeddings" in name:
+        return array[config["pad_token_id"] + 1 :]
     if "query_key_value" in name:
         n_head = config["num_attention_heads"]
         cut = array.reshape(n_head, 3, len(array) // n_head // 3, *array.shape[1:])
         return np.concatenate([cut[:, part].reshape(-1, *array.shape[1:]) for part in range(3)])
-    return array
+    return array.squeeze() if "shared_expert_gate" in name else array

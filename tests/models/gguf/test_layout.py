@@ -71,6 +71,33 @@ def test_a_matrix_that_was_transposed():
     np.testing.assert_array_equal(named.read("b.weight", np.array([2, 0])), MATRIX.T[[2, 0]])
 
 
+def test_blocks_of_two_stacks():
+    file = Stored(enc__blk__3__attn_q__weight=MATRIX, dec__blk__1__attn_q__weight=MATRIX + 1)
+    names = {"enc.attn_q": "encoder.{0}.q", "dec.attn_q": "decoder.{0}.q"}
+    renamed = Renamed(file, names, {}, frozenset())
+    assert set(renamed.shapes) == {"encoder.3.q.weight", "decoder.1.q.weight"}
+    np.testing.assert_array_equal(renamed.read("decoder.1.q.weight"), MATRIX + 1)
+
+
+@pytest.mark.parametrize("rows", [None, slice(1, 3), np.array([2, 0])])
+def test_the_first_axis_becomes_as_many_tensors(rows):
+    """Experts, and norms of single heads."""
+    experts = np.arange(5 * 3 * 7, dtype=np.float32).reshape(5, 3, 7)
+    names = {"ffn_up_exps": "layers.{0}.experts.{1}.up"}
+    renamed = Renamed(Stored(blk__2__ffn_up_exps__weight=experts), names, {}, frozenset())
+    assert renamed.shapes == {f"layers.2.experts.{n}.up.weight": (3, 7) for n in range(5)}
+    found = renamed.read("layers.2.experts.4.up.weight", rows)
+    np.testing.assert_array_equal(found, experts[4] if rows is None else experts[4][rows])
+
+
+@pytest.mark.parametrize("stored", [MATRIX[0], MATRIX[:1]])
+def test_a_row_may_be_a_vector(stored):
+    named = Renamed(Stored(a__weight=stored), {"a": "b"}, {"a": Change(is_row=True)}, frozenset())
+    assert named.shapes == {"b.weight": (1, 3)}
+    for rows in (None, slice(0, 1)):
+        np.testing.assert_array_equal(named.read("b.weight", rows), MATRIX[:1])
+
+
 def test_halves_pairs_a_feature_with_the_one_after_it():
     """Meta's pair (2i, 2i + 1) of a head stands at i and i + d/2."""
     stored = [f"h{head} pair {i} {part}" for head in range(3) for i in range(4) for part in "ab"]

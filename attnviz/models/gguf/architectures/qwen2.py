@@ -1,0 +1,14 @@
+"""Qwen2."""
+
+from __future__ import annotations
+
+from attnviz.models.build.config import Config
+from attnviz.models.build.tensors import TensorFile
+from attnviz.models.gguf.architecture import LLAMA_NAMES, Architecture, Values, llama_like
+
+
+def _config(fields: Config, file: TensorFile) -> Values:
+    return llama_like(fields, file, "qwen2")
+
+
+ARCHITECTURE = Architecture(_config, LLAMA_NAMES)
