@@ -25,6 +25,9 @@ G = TypeVar("G", FileInput, TextInput)
 
 OF_FILES = ("array", "batch", "tokens", "key-tokens", "nan")
 OF_TEXTS = ("model", "ids", "pair", "target", "chat", "system")
+ADAPTER = "adapter"
+"""Of a model: `none`, or the folder of one."""
+
 SELECT = "select"
 SIDES = 2
 """Whose records are in memory together."""
@@ -40,7 +43,7 @@ class Side(NamedTuple):
     options: Mapping[str, Any]
     """By the names in OF_FILES and OF_TEXTS."""
     changes: Mapping[str, Any]
-    """Fields of the stack."""
+    """Fields of the stack, and the adapter."""
     select: Selection
     without: Selection = Selection()
     """Heads whose contexts are 0."""
@@ -54,7 +57,7 @@ class Side(NamedTuple):
     @property
     def uses(self) -> Sequence[str]:
         """The options that this kind of side has."""
-        return OF_FILES if self.file else (*OF_TEXTS, *FIELDS, "without")
+        return OF_FILES if self.file else (*OF_TEXTS, *FIELDS, ADAPTER, "without")
 
 
 def side_b(a: Side, source: str | None, changed: Sequence[str], without: Sequence[str]) -> Side:
@@ -74,6 +77,8 @@ def side_b(a: Side, source: str | None, changed: Sequence[str], without: Sequenc
         for key, value in pairs.items()
         if key in FIELDS
     }
+    if ADAPTER in pairs:
+        changes[ADAPTER] = pairs[ADAPTER]
     options: dict[str, Any] = {
         key: value for key, value in pairs.items() if key in (*OF_FILES, *OF_TEXTS)
     }

@@ -75,7 +75,8 @@ def load_model(
         name: the name or path; None for `tagger`, or for `random` if the changes ask for other
             weights.
         changes: fields of the stack by name. A trained model takes only those that need no other
-            weights: mask, score (without learned arrays), temperature, softcap, dtype.
+            weights: mask, score (without learned arrays), temperature, softcap, dtype; and
+            adapter, `none` or the folder of a LoRA adapter to merge into it.
 
     Raises:
         AttnvizError: no such model, a damaged one, or changes that it cannot take.
@@ -97,7 +98,7 @@ def load_model(
     from attnviz.models.build import stack
 
     dtype = stack.from_values({"dtype": changes.pop("dtype", "float32")}, "the flags").dtype
-    model = _trained(name, dtype)
+    model = _trained(name, dtype, changes.pop("adapter", None))
     if not changes:
         return model
     from attnviz.models.edit.override import override
@@ -132,17 +133,21 @@ def _width(stack: ModuleType, given: Mapping[str, Any]) -> dict[str, int]:
     return {"d_model": stack.width_for(int(heads))}
 
 
-def _trained(name: str, dtype: str) -> Model:
+def _trained(name: str, dtype: str, adapter: str | None = None) -> Model:
     from attnviz.models.sources.checkpoint import load_checkpoint
 
-    base = name.partition(":")[0]
+    base, path = name.partition(":")[0], Path(name)
+    if adapter not in (None, "none") and (is_packaged(base) or os.path.isfile(path)):
+        raise AttnvizError(
+            f"{name} takes no adapter: one is merged into the weights of a folder",
+            "-m FOLDER, with config.json and safetensors",
+        )
     if is_packaged(base):  # ./tagger is a folder of the user's
         if parse_spec(name)[1]:
             raise AttnvizError(f"{base} is trained: it has no options", f"-m {base}")
         return load_checkpoint(PACKAGED / base, dtype, base)
-    path = Path(name)
     if os.path.isdir(path):  # which no name is too long for
-        return load_checkpoint(path, dtype)
+        return load_checkpoint(path, dtype, adapter=adapter)
     from attnviz.models.formats import whole_format
 
     file_format = whole_format(path)
@@ -163,7 +168,7 @@ def _trained(name: str, dtype: str) -> Model:
 
         snapshot = find(on_hub)
         if snapshot is not None:
-            return load_checkpoint(snapshot, dtype, str(on_hub))
+            return load_checkpoint(snapshot, dtype, str(on_hub), adapter)
     raise _unknown(name, on_hub)
 
 

@@ -2,53 +2,101 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.models.build.checkpoint import Checkpoint, build_model
 from attnviz.models.build.config import Config
-from attnviz.models.chat.files import read_template
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Model
+from attnviz.models.sources.adapter import NONE as NO_ADAPTER
+from attnviz.models.sources.adapter import Adapter, Merged, read_adapter
 from attnviz.models.sources.card import check_card
 from attnviz.models.sources.folder import (
     CONFIG,
     INDEX,
     QUANTISED,
     WEIGHTS,
-    adapter_note,
+    base_of,
+    is_adapter,
+    is_adapter_alone,
     open_weights,
     read_config,
 )
 from attnviz.models.sources.naming import folder_name
 from attnviz.models.tokenizers.files import read_tokenizers
+from attnviz.models.tokenizers.names import PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
 from attnviz.tokens import label
 
 PREPROCESSOR = "preprocessor_config.json"
 
 
-def load_checkpoint(folder: Path, dtype: str = "float32", name: str | None = None) -> Model:
-    """The model in a folder, called what it is unless `name` says otherwise."""
-    config = read_config(folder)
-    weights = open_weights(folder, config)
-    tokenizers = read_tokenizers(folder, config)
+def load_checkpoint(
+    folder: Path, dtype: str = "float32", name: str | None = None, adapter: str | None = None
+) -> Model:
+    """The model in a folder, called what it is unless `name` says otherwise.
+
+    Args:
+        adapter: the folder of a LoRA adapter, or `none` for none; by default the one that is in
+            the folder.
+    """
+    base, merged_in, notes = _parts(folder, adapter)
+    config = read_config(base)
+    weights = open_weights(base, config)
+    if merged_in is not None:
+        weights = Merged(weights, merged_in)
+        notes = (*notes, weights.note)
+    tokenizers = read_tokenizers(folder if _has_tokenizer(folder) else base, config)
     checkpoint = Checkpoint(
         name or folder_name(folder, config),
-        Config(_plain(config), str(folder / CONFIG)),
+        Config(_plain(config), str(base / CONFIG)),
         weights,
         tokenizers.source,
         tokenizers.target,
-        _read_preprocessor(folder / PREPROCESSOR),
+        _read_preprocessor(base / PREPROCESSOR),
         dtype,
     )
     model = build_model(checkpoint)
-    check_card(folder, weights)
-    notes = (*model.notes, *adapter_note(folder))
+    check_card(base, weights)
     file_name = Path(weights.path).name
     if file_name not in (WEIGHTS, INDEX):
         notes = (*notes, f"its weights are those in {label(file_name)}")
-    return model._replace(notes=notes, chat=read_template(folder))
+    return model._replace(notes=(*model.notes, *notes))
+
+
+def _parts(folder: Path, adapter: str | None) -> tuple[Path, Adapter | None, tuple[str, ...]]:
+    """The folder of the base, the adapter that is merged into it, and what is to be said."""
+    if adapter == NO_ADAPTER:
+        notes = (to_say("without its adapter"),) if is_adapter(folder) else ()
+        return base_of(folder) if is_adapter_alone(folder) else folder, None, notes
+    if adapter is not None:
+        return folder, read_adapter(Path(adapter)), ()
+    if is_adapter_alone(folder):
+        base = base_of(folder)
+        return (
+            base,
+            read_adapter(folder),
+            (to_say("its base is {base}", base=label(os.path.normpath(base))),),
+        )
+    if not is_adapter(folder):
+        return folder, None, ()
+    try:
+        return folder, read_adapter(folder), ()
+    except AttnvizError as error:
+        note = to_say(
+            "the adapter beside its weights is not applied, this is the base model: {why}",
+            why=error.message,
+        )
+        return folder, None, (note,)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has a vocabulary of its own: an adapter may lack one."""
+    return any((folder / name).exists() for name in (SERIALIZED, *SENTENCE_PIECE, WORDS, PIECES))
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from attnviz.errors import AttnvizError
 from attnviz.memory import in_bytes
 from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
-from attnviz.models.sources.folder import ADAPTER, CONFIG, INDEX, choose_weights
+from attnviz.models.sources.adapter import CONFIG as ADAPTER
+from attnviz.models.sources.folder import CONFIG, INDEX, choose_weights
 from attnviz.models.sources.hub import HubName, cache_folder
 from attnviz.tokens import label
 

@@ -14,10 +14,11 @@ from attnviz.models.formats import weight_format, weight_formats, whole_formats
 from attnviz.models.formats.mlx import MLXWeights, is_affine
 from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
+from attnviz.models.sources.adapter import CONFIG as ADAPTER
+from attnviz.models.sources.adapter import MERGE, holds_adapter
 from attnviz.tokens import label
 
 CONFIG = "config.json"
-ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model."
 """How the names of PEFT's files of weights begin."""
 WEIGHTS = "model.safetensors"
@@ -37,11 +38,6 @@ PICKLE = re.compile(r"(?!training_args|optimizer|scheduler|scaler|rng_state).+\.
 """Weights that PyTorch pickled, but not what training leaves beside them."""
 
 OTHERS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX"}
-
-MERGE = (
-    "merge it into its base model where PyTorch is installed: "
-    "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(new_folder)"
-)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -80,7 +76,7 @@ def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]
         return WEIGHTS
     if INDEX in names:
         return INDEX
-    if is_adapter(names):
+    if holds_adapter(names):
         raise AttnvizError(f"{where} holds an adapter (LoRA or another), not a whole model", MERGE)
     others = [name for name in sorted(names) if weight_format(name) is not None]
     shards = [name for name in others if SHARD.fullmatch(name)]
@@ -100,19 +96,42 @@ def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]
     raise _no_weights(names, where, config)
 
 
-def is_adapter(names: Collection[str]) -> bool:
-    """Whether there is an adapter of PEFT, beside its base or alone."""
-    return any(name == ADAPTER or name.startswith(ADAPTER_WEIGHTS) for name in names)
+def is_adapter(folder: Path) -> bool:
+    """Whether there is an adapter of PEFT in a folder, beside its base or alone."""
+    return holds_adapter(_names(folder))
 
 
-def adapter_note(folder: Path) -> tuple[str, ...]:
-    """That the model in a folder is drawn without the adapter that lies beside it."""
-    if not is_adapter(_names(folder)):
-        return ()
-    return (
-        "an adapter (LoRA or another) lies beside its weights and is not applied: "
-        "this is the base model",
-    )
+def is_adapter_alone(folder: Path) -> bool:
+    """Whether a folder holds an adapter of PEFT, and no weights of its base."""
+    names = _names(folder)
+    base = {name for name in names if _is_weights(name) and not name.startswith(ADAPTER_WEIGHTS)}
+    return ADAPTER in names and not base
+
+
+def base_of(folder: Path) -> Path:
+    """The folder of the model that the adapter in a folder was made for: a path, from here or from
+    beside the adapter, or a model of Hugging Face's cache.
+
+    Raises:
+        AttnvizError: it is not here.
+    """
+    from attnviz.models.sources.hub import find, parse_name
+
+    base = read_object(folder / ADAPTER).get("base_model_name_or_path")
+    base = base if isinstance(base, str) else ""
+    named = label(base) if base else "a model that it does not name"
+    for path in (Path(base), folder / base, folder.parent / base, folder.parent / Path(base).name):
+        if base and path != folder and path.is_dir() and (path / CONFIG).exists():
+            return path
+    on_hub = parse_name(base)
+    snapshot = None if on_hub is None else find(on_hub)
+    if snapshot is not None:
+        return snapshot
+    raise AttnvizError(
+        f"{folder} holds an adapter of {named}, which is not here",
+        f"attnviz models {base} --download fetches it" if on_hub else
+        f"put its base into {folder.parent / (Path(base).name or 'base')}",
+    )  # fmt: skip
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -137,12 +156,8 @@ def _names(folder: Path) -> set[str]:
 
 def _no_config(folder: Path) -> AttnvizError:
     names = _names(folder)
-    if is_adapter(names):
-        fields = read_object(folder / ADAPTER) if ADAPTER in names else {}
-        base = label(str(fields.get("base_model_name_or_path") or "another model"))
-        return AttnvizError(
-            f"{folder} holds an adapter (LoRA or another) of {base}, not a whole model", MERGE
-        )
+    if holds_adapter(names):
+        return AttnvizError(f"{folder} holds an adapter without its {ADAPTER}", MERGE)
     models = sorted(name for name in names if name.endswith(_suffixes(whole_formats())))
     return AttnvizError(
         f"{folder} is not a checkpoint: it has no {CONFIG}",
