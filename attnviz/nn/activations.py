@@ -112,6 +112,23 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+def clamped_swish(x: Array, out: Array | None = None, *, slope: float, limit: float) -> Array:
+    """y σ(slope · y) with y = min(x, limit). Source: OpenAI 2025, gpt-oss.
+
+    x [...] -> [...].
+    """
+    y = np.minimum(x, x.dtype.type(limit), out=out)
+    return np.multiply(y, sigmoid(x.dtype.type(slope) * y), out=out)
+
+
+def clamped_plus_one(x: Array, out: Array | None = None, *, limit: float) -> Array:
+    """x between ±limit, plus 1: a gate that is closed still lets something through.
+
+    x [...] -> [...]. Source: OpenAI 2025, gpt-oss.
+    """
+    return np.add(np.clip(x, -limit, limit, out=out), x.dtype.type(1), out=out)
+
+
 @ACTIVATIONS.add(formula="x")
 def identity(x: Array, out: Array | None = None) -> Array:
     """No activation: the net stays linear.

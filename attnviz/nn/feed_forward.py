@@ -32,6 +32,8 @@ class FeedForward(NamedTuple):
     activation: Activation
     gate: Linear | None = None
     """[d_ff, d_model]"""
+    up_activation: Activation | None = None
+    """Of what comes out of `up`, where there is a gate. Source: OpenAI 2025, gpt-oss."""
 
     def __call__(self, x: Array, context: SublayerContext) -> Array:
         if math.prod(x.shape[:-1]) <= ROWS:
@@ -48,6 +50,8 @@ class FeedForward(NamedTuple):
         hidden = self.up(x, scratch.array("hidden", shape, x.dtype))
         if self.gate is None:
             return self.down(self.activation(hidden, out=hidden), out)
+        if self.up_activation is not None:
+            hidden = self.up_activation(hidden, out=hidden)
         gate = self.gate(x, scratch.array("gate", shape, x.dtype))
         hidden *= self.activation(gate, out=gate)
         return self.down(hidden, out)
@@ -56,4 +60,4 @@ class FeedForward(NamedTuple):
         """The same net, for several uses: its weights are not converted at each of them."""
         up, down = (x._replace(weight=np.asarray(x.weight)) for x in (self.up, self.down))
         gate = self.gate and self.gate._replace(weight=np.asarray(self.gate.weight))
-        return FeedForward(up, down, self.activation, gate)
+        return self._replace(up=up, down=down, gate=gate)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 
-from attnviz.nn.activations import relu, silu
+from attnviz.nn.activations import clamped_plus_one, clamped_swish, relu, silu
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import RecordNothing, Stream, SublayerContext
@@ -44,3 +47,25 @@ def test_each_token_by_itself(n, gated, generator):
         expected.append(down @ hidden + down_b)
     for _ in range(2):  # the second time in memory that was used
         np.testing.assert_allclose(net(x, context), expected, rtol=1e-9)
+
+
+def test_the_gate_of_gpt_oss(generator):
+    """Both maps are clamped; what comes out of `up` is raised by 1."""
+    up, gate = generator.normal(size=(2, D_FF, D_MODEL))
+    down, limit, slope = generator.normal(size=(D_MODEL, D_FF)), 0.7, 1.3
+    net = FeedForward(
+        Linear(up),
+        Linear(down),
+        partial(clamped_swish, slope=slope, limit=limit),
+        Linear(gate),
+        partial(clamped_plus_one, limit=limit),
+    )
+    x = generator.normal(size=(3, D_MODEL))
+    stream = Stream("s", x, np.arange(3))
+    context = SublayerContext("decoder", 0, stream, None, RecordNothing(), Scratch())
+    for row, found in zip(x, net(x, context), strict=True):
+        hidden = []
+        for a, b in zip(gate @ row, up @ row, strict=True):
+            g = min(a, limit)
+            hidden.append((max(-limit, min(b, limit)) + 1) * g / (1 + math.exp(-slope * g)))
+        np.testing.assert_allclose(found, down @ hidden, rtol=1e-12)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.mxfp4 import PER_BLOCK, unpacked
 from attnviz.nn.types import Array
 from attnviz.nn.weights import LazyWeight, Weight
 
@@ -73,6 +74,8 @@ class Tensors:
         self._taken: set[str] = set()
         self._copies: set[str] = set()
         self._tables: dict[str, Weight] = {}
+        self._packed: dict[str, int] = {}
+        """How many numbers a tensor stands for, where each is less than an element of it."""
         self._lazy: list[LazyWeight] = []
         self._prefix = next(
             (p for p in prefixes if any(name.startswith(p) for name in file.shapes)), ""
@@ -89,7 +92,8 @@ class Tensors:
     def n_parameter(self) -> int:
         """The numbers in all tensors that were taken, those of copies once."""
         names = self._taken - self._copies
-        return sum(math.prod(self._file.shapes[name]) for name in names)
+        shapes = self._file.shapes
+        return sum(self._packed.get(name, math.prod(shapes[name])) for name in names)
 
     def take(self, name: str, *shape: int, spellings: Mapping[str, str] | None = None) -> Array:
         """The tensor `name` of exactly this shape, in the dtype of the run.
@@ -142,23 +146,48 @@ class Tensors:
         of a mixture. Each is read by itself; one that is `transposed` has its rows as columns.
         """
         full = self._checked(name, shape, {})
-        d_out, d_in = shape[:0:-1] if transposed else shape[1:]
+        is_view = self.dtype == np.float32 and not self._file.copies(full)
+
+        def read(one: slice) -> Array:
+            whole = self._read(full, one)[0]
+            return whole.T if transposed else whole
+
+        plain = (shape[0], *shape[:0:-1]) if transposed else shape
+        return self._matrices(read, plain, rows, is_view)
+
+    def packed_matrices(self, name: str, *shape: int, rows: slice = slice(None)) -> list[Weight]:
+        """The same of a tensor that is stored as NAME_blocks and NAME_scales, in MXFP4."""
+        n, d_out, d_in = shape
+        n_block = d_in // PER_BLOCK
+        blocks = self._checked(f"{name}_blocks", (n, d_out, n_block, PER_BLOCK // 2), {})
+        scales = self._checked(f"{name}_scales", (n, d_out, n_block), {})
+        self._packed[blocks], self._packed[scales] = n * d_out * d_in, 0
+
+        def read(one: slice) -> Array:
+            parts = (self._file.read(full, one)[0] for full in (blocks, scales))
+            return unpacked(*parts).astype(self.dtype, copy=False)
+
+        return self._matrices(read, shape, rows, is_view=False)
+
+    def _matrices(
+        self, read: Callable[[slice], Array], shape: tuple[int, ...], rows: slice, is_view: bool
+    ) -> list[Weight]:
+        """Some rows of each of the matrices of a tensor; `read` gives that of a number."""
+        n, d_out, d_in = shape
         n_row = len(range(d_out)[rows])
 
         def matrix(number: int) -> Weight:
             def make(ids: Array | None) -> Array:
-                whole = self._read(full, slice(number, number + 1))[0]
-                mine: Array = (whole.T if transposed else whole)[rows]
+                mine: Array = read(slice(number, number + 1))[rows]
                 return mine if ids is None else mine[ids]
 
             if n_row * d_in <= MAX_EAGER_SIZE:
                 return make(None)
-            is_view = self.dtype == np.float32 and not self._file.copies(full)
             weight = LazyWeight((n_row, d_in), make, converts=not is_view)
             self._lazy.append(weight)
             return weight
 
-        return [matrix(number) for number in range(shape[0])]
+        return [matrix(number) for number in range(n)]
 
     def table(self, name: str, *shape: int, shared: Sequence[str] = ()) -> Weight:
         """The matrix `name` of exactly this shape, or where the file lacks it the one that its

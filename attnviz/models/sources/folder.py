@@ -31,6 +31,9 @@ QUANTISED = {
 }
 """Fields of configs that say that the weights are, and how if the field itself does not say."""
 
+READ = ("mxfp4",)
+"""Ways of quantising that some family reads; the others refuse the config's field."""
+
 SHARD = re.compile(r".+-\d+-of-(?!0*1\.)\d+\.safetensors")
 """One of several files; `-00001-of-00001` is the only one."""
 
@@ -49,6 +52,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key, method in QUANTISED.items() if not is_affine(config) else ():
         if quantised := config.get(key):
             named = quantised.get("quant_method") if isinstance(quantised, dict) else None
+            if named in READ:
+                continue
             raise AttnvizError(
                 f"{path}: the weights are quantised ({label(str(named or method))}), "
                 "which is not supported",

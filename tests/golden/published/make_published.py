@@ -27,6 +27,7 @@ from safetensors.numpy import load_file, save_file
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "families")]
 from corrections import correct  # noqa: E402
+from make_families import EAGER  # noqa: E402
 from probe import probe  # noqa: E402
 from shrink import SIZES, inputs, shrunk, weights  # noqa: E402
 
@@ -65,7 +66,7 @@ def expected(name: str, config: dict[str, Any]) -> dict[str, Any]:
         save_file(weights(shapes), path / "model.safetensors", {"format": "pt"})
         (path / "config.json").write_text(json.dumps(small))
         model, report = cls.from_pretrained(
-            path, attn_implementation="eager", dtype="float32", output_loading_info=True
+            path, **EAGER, dtype="float32", output_loading_info=True
         )
         assert not any(report[key] for key in ("missing_keys", "unexpected_keys")), report
     return {

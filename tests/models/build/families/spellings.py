@@ -21,7 +21,7 @@ def old_config(config: Config) -> Config:
     old = dict(config)
     old["torch_dtype"] = old.pop("dtype")
     family = old["model_type"]
-    if "layer_types" in old and family not in ("gemma3_text", "cohere2"):
+    if "layer_types" in old and family not in ("gemma3_text", "cohere2", "gpt_oss"):
         del old["layer_types"]
     if family in FIELDS:
         FIELDS[family](old)
