@@ -118,7 +118,8 @@ def clamped_swish(x: Array, out: Array | None = None, *, slope: float, limit: fl
     x [...] -> [...].
     """
     y = np.minimum(x, x.dtype.type(limit), out=out)
-    return np.multiply(y, sigmoid(x.dtype.type(slope) * y), out=out)
+    z: Array = np.multiply(y, sigmoid(x.dtype.type(slope) * y), out=out)
+    return z
 
 
 def clamped_plus_one(x: Array, out: Array | None = None, *, limit: float) -> Array:
@@ -126,7 +127,8 @@ def clamped_plus_one(x: Array, out: Array | None = None, *, limit: float) -> Arr
 
     x [...] -> [...]. Source: OpenAI 2025, gpt-oss.
     """
-    return np.add(np.clip(x, -limit, limit, out=out), x.dtype.type(1), out=out)
+    y: Array = np.add(np.clip(x, -limit, limit, out=out), x.dtype.type(1), out=out)
+    return y
 
 
 @ACTIVATIONS.add(formula="x")

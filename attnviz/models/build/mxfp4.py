@@ -22,5 +22,5 @@ def unpacked(blocks: Array, scales: Array) -> Array:
     """
     pairs = np.stack([VALUES[blocks & 15], VALUES[blocks >> 4]], -1)
     exponents = scales.astype(np.int32)[..., None] - BIAS
-    numbers = np.ldexp(pairs.reshape(*blocks.shape[:-1], PER_BLOCK), exponents)
-    return numbers.reshape(*blocks.shape[:-2], -1)
+    numbers: Array = np.ldexp(pairs.reshape(*blocks.shape[:-1], PER_BLOCK), exponents)
+    return np.asarray(numbers.reshape(*blocks.shape[:-2], -1))

@@ -150,7 +150,7 @@ class Tensors:
 
         def read(one: slice) -> Array:
             whole = self._read(full, one)[0]
-            return whole.T if transposed else whole
+            return np.asarray(whole.T if transposed else whole)
 
         plain = (shape[0], *shape[:0:-1]) if transposed else shape
         return self._matrices(read, plain, rows, is_view)
