@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from attnviz.errors import AttnvizError
+from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.build.tensors import UNQUANTISED, TensorFile
 from attnviz.models.formats import weight_format, weight_formats, whole_formats
 from attnviz.models.formats.mlx import MLXWeights, is_affine
@@ -31,9 +32,6 @@ QUANTISED = {
 }
 """Fields of configs that say that the weights are, and how if the field itself does not say."""
 
-READ = ("mxfp4",)
-"""Ways of quantising that some family reads; the others refuse the config's field."""
-
 SHARD = re.compile(r".+-\d+-of-(?!0*1\.)\d+\.safetensors")
 """One of several files; `-00001-of-00001` is the only one."""
 
@@ -52,7 +50,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key, method in QUANTISED.items() if not is_affine(config) else ():
         if quantised := config.get(key):
             named = quantised.get("quant_method") if isinstance(quantised, dict) else None
-            if named in READ:
+            if named in _read_by_family(config):
                 continue
             raise AttnvizError(
                 f"{path}: the weights are quantised ({label(str(named or method))}), "
@@ -60,6 +58,12 @@ def read_config(folder: Path) -> dict[str, Any]:
                 UNQUANTISED,
             )
     return config
+
+
+def _read_by_family(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ways of quantising of which the family reads the tensors itself."""
+    name = family_name(str(config.get("model_type")))
+    return getattr(FAMILIES[name], "QUANTISED", ()) if name in FAMILIES else ()
 
 
 def open_weights(folder: Path, config: Mapping[str, Any]) -> TensorFile:

@@ -28,6 +28,9 @@ from attnviz.nn.mixture import Mixture
 from attnviz.nn.transformer import Block
 from attnviz.nn.weights import Weight
 
+QUANTISED = ("mxfp4",)
+"""How its weights may be quantised."""
+
 BASE = 150000.0
 YARN = {
     "rope_type": "yarn",
