@@ -31,6 +31,7 @@ def run(
     pair: Text | None = None,
     target: Text | None = None,
     image: str | Path | Array | None = None,
+    sound: str | Path | Array | None = None,
     model: str | PathLike[str] | Model | None = None,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
@@ -45,7 +46,7 @@ def run(
     progress: Progress | None = None,
     **changes: Any,
 ) -> Trace:
-    """Run a model on a text or an image and record its attention.
+    """Run a model on a text, an image or a sound and record its attention.
 
     Args:
         text: a string; token ids, which are taken as they are; or the messages of a conversation,
@@ -57,6 +58,8 @@ def run(
             writes when it decodes greedily, or the text itself if it has no output.
         image: instead of a text: a path, or an array [height, width(, channel)], of bytes or of
             numbers from 0 to 1; or, prepared as a checkpoint wants it, [channel, height, width].
+        sound: instead of a text: a WAV file, a `.npy`, or an array: samples from -1 to 1 at the
+            model's rate, [n], or its spectrogram, [n_mel, n_frame].
         model: a name or path as for `-m`, or a loaded model; by default `tagger`.
         stages: which stages to keep; the mask is kept with any of them.
         select: keep only these layers.
@@ -104,6 +107,7 @@ def run(
         pair=pair,
         target=target,
         image=image,
+        sound=sound,
         mask=mask,
         stages=stages,
         select=select,

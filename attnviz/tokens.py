@@ -117,6 +117,31 @@ class Tokens:
             roles=self.roles[:count],
         )
 
+    def after(self, count: int) -> Tokens:
+        """These tokens without the first so many, as a text of its own."""
+        if not count:
+            return self
+
+        def moved(positions: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(position - count for position in positions if position >= count)
+
+        words = self.words[count:]
+        first = min(words, default=0)
+        return Tokens(
+            tokens=self.tokens[count:],
+            ids=self.ids[count:],
+            labels=self.labels[count:],
+            segments=self.segments[count:],
+            special=moved(self.special),
+            unknown=moved(self.unknown),
+            tags=self.tags[count:],
+            words=tuple(word - first for word in words),
+            word_labels=self.word_labels[first:],
+            notes=self.notes,
+            generated=moved(self.generated),
+            roles=self.roles[count:],
+        )
+
     @property
     def spans(self) -> dict[str, tuple[int, ...]]:
         """Parts of the text that one may want to leave out of a picture, by name: `special`,

@@ -153,6 +153,17 @@ def test_the_first_tokens(count):
     assert all(place < count for place in some.special + some.unknown)
 
 
+@pytest.mark.parametrize("count", range(5))
+def test_the_other_tokens(count):
+    rest, n = PIECES.after(count), len(PIECES) - count
+    assert (len(rest), rest.ids, rest.labels) == (n, PIECES.ids[count:], PIECES.labels[count:])
+    words = [PIECES.word_labels[word] for word in PIECES.words[count:]]
+    assert [rest.word_labels[word] for word in rest.words] == words
+    for name in ("special", "unknown"):
+        places = [place for place in getattr(PIECES, name) if place >= count]
+        assert getattr(rest, name) == tuple(place - count for place in places)
+
+
 def test_a_word_of_any_length_is_one_word():
     """An emoji's joints and flags are told by the characters next to them."""
     word, family = "a" * 1000, "👨\u200d👩\u200d👧"

@@ -20,8 +20,9 @@ NOT_READ = "not read yet"
 
 
 def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | None:
-    """The head of cross-attention that the model was trained to align with, or the sharpest
-    one: that of the lowest entropy; None if none is selected."""
+    """The head of cross-attention that the model was trained to align with, or the sharpest one,
+    that of the lowest entropy, of those that the checkpoint names for it, or of all; None if none
+    is selected."""
     heads = [
         (record, head)
         for record in trace
@@ -31,11 +32,17 @@ def alignment_head(trace: Trace, selection: Selection) -> tuple[Record, int] | N
     for record, head in heads:
         if is_trained_to_align(trace, record, head):
             return record, head
+    heads = [pair for pair in heads if is_named_to_align(trace, *pair)] or heads
     return min(heads, key=lambda pair: head_information(*pair).entropy, default=None)
 
 
 def is_trained_to_align(trace: Trace, record: Record, head: int) -> bool:
     return trace.model.alignment_head == str(Head(record.id, head))
+
+
+def is_named_to_align(trace: Trace, record: Record, head: int) -> bool:
+    """Whether the checkpoint names the head as one that aligns."""
+    return str(Head(record.id, head)) in trace.model.alignment_heads
 
 
 def most_informative_of_last_layer(trace: Trace, selection: Selection) -> tuple[Record, int] | None:

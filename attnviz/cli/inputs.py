@@ -39,6 +39,8 @@ LARGE = 1 << 30
 STDIN = "-"
 """What stands for the text on stdin."""
 
+SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".npy")
+
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".avif")
 
 MANY, LONGEST_SHOWN = 4, 60
@@ -61,7 +63,8 @@ def read_inputs(
 
     Args:
         chat: with --chat, a text is what a user says, and a JSON file holds messages.
-        only_texts: the command reads no files: the name of one is a slip.
+        only_texts: the command reads no files: the name of one is a slip, unless it may be that
+            of a sound.
     """
     if chat is not None and chat.is_chat:
         return _read_chats(texts, ids, chat)
@@ -73,7 +76,7 @@ def read_inputs(
         texts = [STDIN] if is_piped() else []
     if not texts:
         raise AttnvizError("there is no text", current().example)
-    if only_texts and len(texts) == 1:
+    if only_texts and len(texts) == 1 and not texts[0].lower().endswith(SOUNDS):
         _check_no_file(texts[0])
     return [read_stdin() if text == STDIN else _checked(text) for text in joined(texts)]
 
@@ -101,7 +104,9 @@ def _check_no_file(text: str) -> None:
     """Raise AttnvizError for the name of a file: its letters are not the text that was meant."""
     if _has_space(text) or not os.path.splitext(text)[1] or not os.path.isfile(text):
         return
-    if text.lower().endswith((*DATA_FORMATS, ".npy")):
+    if text.lower().endswith(SOUNDS) and not text.lower().endswith(".npy"):
+        hint = "a model of speech hears it: -m WHISPER_FOLDER"
+    elif text.lower().endswith((*DATA_FORMATS, ".npy")):
         hint = f"attnviz show {text}"
     elif text.lower().endswith(IMAGES):
         hint = f"attnviz image {text}"
@@ -272,9 +277,11 @@ def prepare_text(
     """What `record` runs."""
     from attnviz.models.run.prepare import prepare
 
+    sound = sound_file(model, text, texts.pair)
     prepared = prepare(
         model,
-        text,
+        text if sound is None else None,
+        sound=sound,
         pair=texts.second,
         target=texts.target,
         mask=mask,
@@ -296,6 +303,23 @@ def suggest_chat(model: Model, text: str | list[int] | Chat) -> None:
             f"hint: {model.name} has a chat template, and this text is read without it: "
             f"{current().again} --chat"
         )
+
+
+def sound_file(model: Model, text: str | list[int] | Chat, pair: str | None = None) -> str | None:
+    """The file that a model of speech hears; None for a model of texts.
+
+    Raises:
+        AttnvizError: it hears no ids and no second text; or a model of texts is given a sound.
+    """
+    if model.sound is None:
+        if isinstance(text, str) and text.lower().endswith(SOUNDS):
+            _check_no_file(text)
+        return None
+    if not isinstance(text, str) or pair is not None:
+        raise AttnvizError(
+            f"{model.name} hears sounds, not ids or a second text", "give a WAV file"
+        )
+    return text
 
 
 def usual_summary(streams: Mapping[str, Tokens]) -> SummaryPlan:

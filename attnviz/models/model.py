@@ -10,6 +10,7 @@ from attnviz.nn.transformer import Transformer
 
 if TYPE_CHECKING:
     from attnviz.models.chat.template import ChatTemplate
+    from attnviz.models.sound.reader import SoundReader
     from attnviz.models.vision.images import ImageReader
 
 
@@ -54,7 +55,9 @@ class Model(NamedTuple):
     labels: tuple[str, ...] = ()
     """The names of the outputs, for `tag` and `classify`."""
     image: ImageReader | None = None
-    """What reads images; None for a model of texts."""
+    """What reads images; None for a model that reads none."""
+    sound: SoundReader | None = None
+    """What reads sounds; None for a model that reads none."""
     chat: ChatTemplate | None = None
     """How it reads conversations; None for a model that has no template of its own."""
     notes: tuple[str, ...] = ()

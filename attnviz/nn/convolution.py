@@ -15,7 +15,8 @@ Product = Callable[[Array, Array], Array]
 
 
 class Convolution(NamedTuple):
-    """[n_token, d_in] -> [n_token, d_out]: y_i = b + Σ_j W_j x_{i + (j - (k - 1)/2)·dilation}.
+    """[n_token, d_in] -> [⌈n_token / stride⌉, d_out]: y_i = b + Σ_j W_j x_{i·stride + (j -
+    (k - 1)/2)·dilation}.
 
     Beyond the ends there are zeros. Any leading axes. Source: LeCun et al. 1989; dilated:
     Yu & Koltun 2016.
@@ -26,12 +27,14 @@ class Convolution(NamedTuple):
     bias: Array
     """[d_out]"""
     dilation: int = 1
+    stride: int = 1
 
     def __call__(self, x: Array, matmul: Product = np.matmul) -> Array:
-        y = np.zeros((*x.shape[:-1], len(self.bias)), x.dtype) + self.bias
+        n_out = -(-x.shape[-2] // self.stride)
+        y = np.zeros((*x.shape[:-2], n_out, len(self.bias)), x.dtype) + self.bias
         for part, shifted in zip(self.weight, _shifted(x, len(self.weight), self.dilation),
                                  strict=True):  # fmt: skip
-            y += matmul(shifted, part.T)
+            y += matmul(shifted[..., :: self.stride, :], part.T)
         return y
 
 

@@ -1,4 +1,4 @@
-"""What a transformer reads, as vectors: tokens, parts of words, patches of an image."""
+"""What a transformer reads, as vectors: tokens, parts of words, patches of an image, sounds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attnviz.nn.activations import Activation
+from attnviz.nn.convolution import Convolution
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.norms import Norm
@@ -16,7 +17,7 @@ from attnviz.nn.types import Array
 
 
 class Input(NamedTuple):
-    """What a stack reads: ids, or the pixels of an image."""
+    """What a stack reads: ids, the pixels of an image, or a sound."""
 
     ids: Array | None = None
     """[n_token]"""
@@ -26,6 +27,8 @@ class Input(NamedTuple):
     """[n_token, n_piece]: parts of each word, for models that read them besides the word."""
     pixels: Array | None = None
     """[channel, height, width]: an image."""
+    sound: Array | None = None
+    """[n_mel, n_frame]: a spectrogram."""
     mask: Mask = NONE
     """What the text itself hides: its padding, say."""
     first: int = 0
@@ -171,3 +174,23 @@ class PatchEmbedding(NamedTuple):
         first = np.broadcast_to(self.first, (*patches.shape[:-2], 1, len(self.first)))
         x = np.concatenate([first, patches], -2)
         return np.asarray(x + self.positions(height // down, width // across))
+
+
+class SoundEmbedding(NamedTuple):
+    """A spectrogram [n_mel, n_frame] -> [n_frame / 2, d_model].
+
+    Source: Radford et al. 2023, section 2.2 (Whisper).
+    """
+
+    first: Convolution
+    """[n_frame, n_mel] -> [n_frame, d_model]"""
+    second: Convolution
+    """[n_frame, d_model] -> [n_frame / 2, d_model]"""
+    activation: Activation
+    positions: Array
+    """[n_position, d_model]: there are as many frames, whatever the sound."""
+
+    def __call__(self, inputs: Input) -> Array:
+        assert inputs.sound is not None, "this embedding reads a sound"
+        x = self.activation(self.first(np.ascontiguousarray(inputs.sound.T)))
+        return np.asarray(self.activation(self.second(x)) + self.positions)

@@ -204,6 +204,12 @@ class ModelFacts:
         """The head that was trained to align with the source, `decoder.0.cross.H2`, if one was."""
         return str(self.shape.get("alignment_head", ""))
 
+    @property
+    def alignment_heads(self) -> tuple[str, ...]:
+        """Heads of which the checkpoint says that they align what is written with what is read."""
+        named = self.shape.get("alignment_heads", ())
+        return tuple(map(str, named)) if isinstance(named, list | tuple) else ()
+
     def with_notes(self, *notes: str) -> ModelFacts:
         return replace(self, notes=(*self.notes, *notes))
 

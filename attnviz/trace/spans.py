@@ -29,6 +29,8 @@ class Span(NamedTuple):
     option: str
     """`--rows`"""
     text: str
+    is_optional: bool = False
+    """Whether a text may lack a part that is named."""
 
     def positions(self, tokens: Tokens) -> Array:
         """Increasing, [n_position].
@@ -80,6 +82,8 @@ class Span(NamedTuple):
         if name == LAST:
             return [len(tokens) - 1]
         spans = tokens.spans
+        if name not in spans and self.is_optional:
+            return []
         if name not in spans:
             raise AttnvizError(
                 f"{self.option} {self.text}: this text has no part {name!r}",
@@ -133,6 +137,10 @@ class Zoom(NamedTuple):
         """Raise AttnvizError for rows or keys that these attentions do not have."""
         for site in sites:
             self.block(streams[site.queries], streams[site.keys])
+
+
+HEARD = Zoom(Span("--rows", "^silence", True), Span("--keys", "^silence", True))
+"""All but the silence that fills a window behind a sound."""
 
 
 def span_text(positions: Array) -> str:

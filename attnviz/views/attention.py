@@ -34,7 +34,7 @@ from attnviz.views.kinds import (
     View,
     around_zero,
 )
-from attnviz.views.matrices import WHOLE, is_pooled, matrix_of, strongest_links
+from attnviz.views.matrices import WHOLE, heard, is_pooled, matrix_of, strongest_links
 from attnviz.views.numbers import short
 from attnviz.views.one_row import is_one_row, most_columns, row_views
 from attnviz.views.pooling import pooling_notes
@@ -89,6 +89,7 @@ def attention_views(
     selection.check(list(trace))
     if not trace.records:
         return [header(trace)]
+    zoom = heard(trace, zoom)
     records = [record for record in trace if selection.covers(record)]
     for record in records:
         matrix_of(trace, record, selection.heads(record)[0], stage, zoom)
@@ -198,6 +199,8 @@ def head_title(trace: Trace, head: Head, stage: str = "weights") -> str:
     """`L1.H3`, with its block and kind where the trace has several; the stage if not weights."""
     alike = len({record.id.group for record in trace}) == 1
     name = head.short if alike else str(head)
+    if str(head) in trace.model.alignment_heads:
+        name = f"{name} · {say('alignment head')}"
     return name if stage == "weights" else f"{name} · {say(STAGES.get(stage, stage))}"
 
 
@@ -205,6 +208,12 @@ def header(trace: Trace) -> Text:
     """The model, what is to be known of it, and the tokens."""
     lines = [Line(model_line(trace), say("model"), "head")]
     lines += [Line(label(say(note)), "", "note") for note in trace.model.notes]
+    if named := trace.model.alignment_heads:
+        text = say(
+            "{heads}: heads that look where a token is spoken, says the checkpoint",
+            heads=label(_by_record(named)),
+        )
+        lines.append(Line(text, say("alignment")))
     for name, tokens in trace.streams.items():
         term = say("tokens") if len(trace.streams) == 1 else say(STREAMS.get(name, name))
         lines.append(tokens_line(tokens, term))
@@ -218,6 +227,15 @@ def header(trace: Trace) -> Text:
             Line(say("this model has no attention: there are no weights to show"), "", "note")
         )
     return Text(tuple(lines))
+
+
+def _by_record(heads: Sequence[str]) -> str:
+    """`decoder.2.cross.H0,H5 · decoder.3.cross.H1`"""
+    found: dict[str, list[str]] = {}
+    for name in heads:
+        record, _, head = name.rpartition(".")
+        found.setdefault(record, []).append(head)
+    return " · ".join(f"{record}.{','.join(each)}" for record, each in found.items())
 
 
 STREAMS = {"source": to_say("source"), "target": to_say("target")}
@@ -260,18 +278,21 @@ def _size(n_layer: int, n_head: int) -> str:
 MAX_TOKENS = 200
 FIRST, LAST = 40, 8
 """Tokens that are named of a longer text."""
+FRAMES = 3, 1
+"""The same of a sound."""
 
 
 def tokens_line(tokens: Tokens, term: str = "tokens") -> Line:
     """`0 [CLS]  1 I/PRON  2 saw/VERB  3 [SEP]`; of a long text the beginning and the end, and how
     many lie between. `?` behind a tag where the word itself is unknown."""
     n = len(tokens)
-    shown = [*range(n)] if n <= MAX_TOKENS else [*range(FIRST), *range(n - LAST, n)]
+    first, last = FRAMES if "sound" in tokens.roles else (FIRST, LAST)
+    shown = [*range(n)] if n <= MAX_TOKENS else [*range(first), *range(n - last, n)]
     words = [f"{i}\u00a0{tokens.labels[i]}{_tag(tokens, i)}" for i in shown]
     if n > MAX_TOKENS:
-        left_out = say("… {n} more …", n=n - FIRST - LAST).replace(" ", "\u00a0")
-        words.insert(FIRST, left_out)
-        shown.insert(FIRST, -1)
+        left_out = say("… {n} more …", n=n - first - last).replace(" ", "\u00a0")
+        words.insert(first, left_out)
+        shown.insert(first, -1)
     faint = frozenset(2 * place for place, i in enumerate(shown) if i in tokens.special)
     return Line("  ".join(words), term, faint=faint)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from attnviz.analysis.decoding import (
     CACHE_TOLERANCE,
     alignment_head,
     cache_error,
+    is_named_to_align,
     is_trained_to_align,
     most_informative_of_last_layer,
     strongest_key,
@@ -18,6 +21,7 @@ from attnviz.analysis.decoding import (
 from attnviz.errors import AttnvizError
 from attnviz.language import say, to_say
 from attnviz.nn.paged import PagedCache
+from attnviz.nn.tile_readers import Block
 from attnviz.tokens import label
 from attnviz.trace.generation import Generated
 from attnviz.trace.record import Record, Trace
@@ -31,7 +35,7 @@ from attnviz.views.attention import (
 )
 from attnviz.views.figure import head_pictures
 from attnviz.views.kinds import WEIGHTS, Axis, Grid, Heatmap, Line, Links, Table, Text, Value, View
-from attnviz.views.matrices import token_axis
+from attnviz.views.matrices import heard, part_of_axis, token_axis, zoom_notes
 from attnviz.views.naming import pictures
 from attnviz.views.numbers import probability_text
 
@@ -71,7 +75,9 @@ def decoding_views(
     views.append(_table(trace, generated, head))
     records = [record for record in trace if selection.covers(record)]
     scale = stage_scale(records, "weights")
-    views += overviews(trace, records, selection, "weights", scale, every_head=every_head)
+    views += overviews(
+        trace, records, selection, "weights", scale, every_head=every_head, zoom=heard(trace)
+    )
     if findings := findings_text(trace, selection):
         views.append(findings)
     return views
@@ -100,12 +106,19 @@ def alignment_views(
         special=frozenset(),
         first=generated.n_given,
     )
+    keys = heard(trace).block(trace.streams[record.queries], trace.streams[record.keys]).keys
+    block = Block(np.arange(len(weights)), keys)
+    shape, weights = weights.shape, weights[:, keys]
+    source = part_of_axis(source, keys)
+    part = zoom_notes(block, shape, weights)
     note = say("each row: where the model looked when it wrote that token")
     why = (
         say("the sharpest of the selected heads: the one with the lowest entropy")
         if selection.clauses
         else say("the sharpest head of cross-attention: the one with the lowest entropy")
     )
+    if is_named_to_align(trace, record, head):
+        why = say("the sharpest of the heads that the checkpoint names for alignment")
     if is_trained_to_align(trace, record, head):
         why = say("this head was trained to look at the word that is being translated")
     return [
@@ -114,7 +127,7 @@ def alignment_views(
             weights,
             target,
             source,
-            notes=(why,),
+            notes=(why, *part),
             name="alignment-links",
         ),
         Heatmap(
@@ -122,7 +135,7 @@ def alignment_views(
             weights,
             target,
             source,
-            notes=(note,),
+            notes=(note, *part),
             pooling="mass",
             name="alignment",
         ),

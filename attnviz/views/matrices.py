@@ -14,13 +14,21 @@ from attnviz.nn.tile_readers import Block
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.record import Record, Trace
-from attnviz.trace.spans import Zoom, span_text
+from attnviz.trace.spans import HEARD, Zoom, span_text
 from attnviz.trace.summary import Summary
 from attnviz.views.kinds import Axis, Strongest
 from attnviz.views.numbers import share_text
 from attnviz.views.pooling import pool_axis
 
 WHOLE = Zoom()
+
+
+def heard(trace: Trace, zoom: Zoom = WHOLE) -> Zoom:
+    """What was asked for, or else of a sound all but the silence behind it, where the weights
+    themselves are there; `0-` asks for all."""
+    is_whole = all(record.summary is None for record in trace)
+    is_padded = any("silence" in tokens.roles for tokens in trace.streams.values())
+    return HEARD if is_whole and is_padded and not zoom else zoom
 
 
 class Matrix(NamedTuple):

@@ -46,6 +46,15 @@ def test_as_numpy_convolves(generator):
     np.testing.assert_allclose(ours, np.convolve(x, kernel[::-1], "same"), atol=1e-14)
 
 
+@pytest.mark.parametrize("n", [1, 6, 7])
+def test_a_stride_takes_some_of_the_places(n, generator):
+    whole = Convolution(generator.normal(size=(3, 5, 2)), generator.normal(size=5))
+    x = generator.normal(size=(n, 2))
+    for stride in (2, 3):
+        found = whole._replace(stride=stride)(x)
+        np.testing.assert_allclose(found, whole(x)[::stride], atol=1e-14)
+
+
 @pytest.mark.parametrize(("k", "dilation"), [(2, 1), (3, 0)])
 def test_a_kernel_without_a_middle(k, dilation):
     layer = Convolution(np.ones((k, 1, 1)), np.zeros(1), dilation)

@@ -1,4 +1,4 @@
-"""Pieces of words and patches of images."""
+"""Pieces of words, patches of images, frames of sounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from attnviz.nn.embedding import Embedding, Input, PatchEmbedding, TokenDropout
+from attnviz.nn.activations import relu
+from attnviz.nn.convolution import Convolution
+from attnviz.nn.embedding import Embedding, Input, PatchEmbedding, SoundEmbedding, TokenDropout
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import padded
 from attnviz.nn.patches import GridPositions, cut
@@ -53,3 +55,25 @@ def test_masked_tokens_count_as_dropped(generator):
         expected = np.zeros(3) if token == 9 else table[token] * 0.75 / (4 / 5)
         np.testing.assert_allclose(row, expected, rtol=1e-6)
     np.testing.assert_allclose(embed(Input(ids))[0], table[4] * 0.75 / (6 / 7), rtol=1e-6)
+
+
+def test_a_sound_by_a_loop(generator):
+    """As PyTorch's Conv1d with padding 1, twice, the second with stride 2."""
+    n_mel, d, n_frame = 3, 5, 14
+    kernels = generator.normal(size=(3, d, n_mel)), generator.normal(size=(3, d, d))
+    biases = generator.normal(size=(2, d))
+    positions, sound = generator.normal(size=(7, d)), generator.normal(size=(n_mel, n_frame))
+    embed = SoundEmbedding(
+        Convolution(kernels[0], biases[0]), Convolution(kernels[1], biases[1], stride=2), relu,
+        positions,
+    )  # fmt: skip
+    x = sound.T
+    for kernel, bias, stride in zip(kernels, biases, (1, 2), strict=True):
+        wide = np.pad(x, ((1, 1), (0, 0)))
+        x = np.array(
+            [
+                np.maximum(0, bias + sum(kernel[tap] @ wide[i + tap] for tap in range(3)))
+                for i in range(0, len(x), stride)
+            ]
+        )
+    np.testing.assert_allclose(embed(Input(sound=sound)), x + positions, atol=1e-12)

@@ -78,7 +78,14 @@ def decode(
     attnviz decode "早上好！" -m phrases
     attnviz decode "abcdefgabc" -m induction -n 6 --cache paged --block-size 4
     """
-    from attnviz.cli.inputs import announce, check_known, read_input, suggest_chat, usual_summary
+    from attnviz.cli.inputs import (
+        announce,
+        check_known,
+        read_input,
+        sound_file,
+        suggest_chat,
+        usual_summary,
+    )
     from attnviz.models.run.forward import forward
     from attnviz.models.run.generate import generate
     from attnviz.models.run.prepare import after_decoding, prepare_decoding
@@ -90,9 +97,11 @@ def decode(
     model = _model(decoder)
     max_tokens = _max_tokens(model, count, target, chat.is_chat)
     cached = caching.cache != "none"
+    sound = sound_file(model, content)
     prepared = prepare_decoding(
         model,
-        content,
+        content if sound is None else None,
+        sound=sound,
         max_tokens=max_tokens,
         cached=cached,
         select=selected.selection,
@@ -108,6 +117,7 @@ def decode(
         generated = generate(
             model,
             source,
+            source_input=None if sound is None else prepared.inputs["source"],
             target=target,
             max_tokens=max_tokens,
             stages=("weights",),

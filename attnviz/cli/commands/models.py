@@ -135,6 +135,8 @@ def _commands(model: Model) -> list[str]:
     """What a model can be asked."""
     if model.image is not None:
         return ["image FILE.png"]
+    if model.sound is not None:
+        return ["decode FILE.wav", "run FILE.wav", "heads FILE.wav"]
     if not model.transformer.sites():
         return ["run TEXT"]
     first = "decode" if model.transformer.decoder is not None and model.trained else "run"

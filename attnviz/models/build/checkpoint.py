@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,9 @@ class Checkpoint(NamedTuple):
     target_tokenizer: Tokenizer | None = None
     """Of the decoder of an encoder-decoder."""
     preprocessor: Config | None = None
-    """How images are prepared, where a file says so."""
+    """How images or sounds are prepared, where a file says so."""
+    generation: Mapping[str, Any] = MappingProxyType({})
+    """What generation_config.json says."""
     dtype: str = "float32"
     """What the model computes in."""
 

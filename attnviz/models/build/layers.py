@@ -81,14 +81,18 @@ def attention(
     n_head: int,
     *,
     bias: bool = True,
+    key_bias: bool | None = None,
     **fields: Any,
 ) -> MultiHeadAttention:
     """Multi-head attention whose heads share the width of the model evenly.
 
-    `names` are those of the projections of query, key, value and output below `at`.
+    `names` are those of the projections of query, key, value and output below `at`; that of the
+    key may lack the `bias` that the others have.
     """
+    of_key = bias if key_bias is None else key_bias
     query, key, value, output = (
-        linear(tensors, f"{at}.{name}", d_model, d_model, bias=bias) for name in names
+        linear(tensors, f"{at}.{name}", d_model, d_model, bias=has_bias)
+        for name, has_bias in zip(names, (bias, of_key, bias, bias), strict=True)
     )
     scale = (d_model / n_head) ** -0.5  # an odd width is refused where heads are split
     settings = {"n_head": n_head, "n_kv_head": n_head, "scale": scale} | fields

@@ -11,7 +11,7 @@ from attnviz.tokens import label
 
 OTHER = re.compile(
     r".+For((Sequence|Token)Classification|QuestionAnswering\w*|MultipleChoice"
-    r"|NextSentencePrediction|MaskedImageModeling)"
+    r"|NextSentencePrediction|MaskedImageModeling|AudioClassification)"
 )
 """Classes of transformers with an output that is not computed, and none that predicts tokens."""
 

@@ -11,8 +11,9 @@ from attnviz.errors import AttnvizError
 from attnviz.memory import available_memory
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
-from attnviz.models.run.inputs import Text, as_input, first_token, read_target
+from attnviz.models.run.inputs import Text, as_input, first_tokens, read_target
 from attnviz.nn.cache import Cache, ContiguousCache
+from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import RecordNothing, Stream
 from attnviz.nn.norms import BatchNorm
 from attnviz.nn.rotary import ByGrowth, ByLength
@@ -30,6 +31,7 @@ def generate(
     model: Model,
     source: Tokens,
     *,
+    source_input: Input | None = None,
     target: Text | None = None,
     max_tokens: int = MAX_TOKENS,
     stages: tuple[str, ...] = (),
@@ -41,6 +43,7 @@ def generate(
 
     Args:
         source: what the encoder reads; of a decoder alone, what is continued.
+        source_input: what the encoder reads where that is no text: a sound.
         target: what the decoder of an encoder-decoder is given (default: its first token).
         max_tokens: stop after so many tokens.
         stages: stages of the decoder to record at every step.
@@ -68,8 +71,8 @@ def generate(
     reader = model.output_tokenizer
     memory, prompt = None, source
     if transformer.encoder is not None:
-        memory = transformer.encode(as_input(model, source), RecordNothing())
-        prompt = _first_target(model, target)
+        memory = transformer.encode(source_input or as_input(model, source), RecordNothing())
+        prompt = _first_target(model, memory, target)
     if model.max_tokens is not None:
         max_tokens = min(max_tokens, model.max_tokens - len(prompt) + 1)
     keys_values = cache() if cache is not None and can_cache(transformer.decoder) else None
@@ -147,10 +150,23 @@ def _changes_between(decoder: Stack, n_before: int, n_after: int) -> bool:
     )
 
 
-def _first_target(model: Model, target: Text | None) -> Tokens:
+def _first_target(model: Model, memory: Stream, target: Text | None) -> Tokens:
     if target is not None:
         return read_target(model, target)
-    return read_target(model, [first_token(model)])
+    ids: list[int] = []
+    for id in first_tokens(model):
+        ids.append(_language(model, memory, ids) if id is None else id)
+    return read_target(model, ids)
+
+
+def _language(model: Model, memory: Stream, ids: list[int]) -> int:
+    """The most probable of the languages that may follow these ids."""
+    known = np.array(sorted(model.output_tokenizer.languages.values()))
+    assert model.transformer.unembed is not None
+    read = as_input(model, model.output_tokenizer.take(ids), target=True)
+    x = model.transformer.decode(read, memory, RecordNothing())
+    logits = model.transformer.unembed(x[-1:])[0]
+    return int(known[logits[known].argmax()])
 
 
 def _best(logits: Array) -> tuple[int, float]:

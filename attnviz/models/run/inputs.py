@@ -21,6 +21,7 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
 if TYPE_CHECKING:
+    from attnviz.models.sound.reader import Sound
     from attnviz.models.vision.images import Pixels
 
 Text = str | Sequence[int] | Chat
@@ -46,6 +47,12 @@ def first_token(model: Model) -> int:
     return begin
 
 
+def first_tokens(model: Model) -> tuple[int | None, ...]:
+    """All that the decoder of an encoder-decoder is given before it writes: `Tokenizer.prompt`."""
+    first_token(model)
+    return model.output_tokenizer.prompt
+
+
 def read_image(
     model: Model, image: str | Path | Array, check: Callable[[int], None] | None = None
 ) -> Pixels:
@@ -53,6 +60,13 @@ def read_image(
     if model.image is None:
         raise AttnvizError(f"{model.name} reads text, not images", "attnviz image FILE -m digits")
     return model.image.read(image, check)
+
+
+def read_sound(model: Model, sound: str | Path | Array) -> Sound:
+    """A sound as the model hears it."""
+    if model.sound is None:
+        raise AttnvizError(f"{model.name} does not read sounds", "Whisper does: -m MODEL_FOLDER")
+    return model.sound.read(sound)
 
 
 def as_input(model: Model, tokens: Tokens, mask: Mask = NONE, *, target: bool = False) -> Input:

@@ -19,6 +19,7 @@ from attnviz.models.run.inputs import (
     as_input,
     first_token,
     read_image,
+    read_sound,
     read_target,
     read_text,
 )
@@ -43,6 +44,7 @@ from attnviz.trace.selection import Selection
 from attnviz.trace.summary import MAP_SIZE, PlanSummaries, SummaryPlan, map_size
 
 if TYPE_CHECKING:
+    from attnviz.models.sound.reader import Sound
     from attnviz.models.vision.images import Pixels
     from attnviz.nn.site import Site
     from attnviz.trace.generation import Generated
@@ -70,6 +72,8 @@ class Prepared:
     """What the reader has to know about how the input was read, a sentence each."""
     pixels: Pixels | None = None
     """The image that `inputs` is made of, if it is one."""
+    sound: Sound | None = None
+    """The same of a sound."""
 
 
 def prepare(
@@ -79,13 +83,15 @@ def prepare(
     pair: Text | None = None,
     target: Text | None = None,
     image: str | Path | Array | Pixels | None = None,
+    sound: str | Path | Array | None = None,
     mask: Mask | Array | None = None,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
     memory: int | None = None,
     summaries: PlanSummaries | None = None,
 ) -> Prepared:
-    """Read a text or an image for a model, and plan the run; see `attnviz.run` for the arguments.
+    """Read a text, an image or a sound for a model, and plan the run; for the arguments see
+    `attnviz.run`.
 
     Raises:
         AttnvizError: the model cannot read this, has no such layers, or needs more memory than
@@ -95,19 +101,29 @@ def prepare(
         from attnviz.models.edit.override import hide
 
         model, mask = hide(model, custom(mask)), NONE
-    if image is None:
+    pixels = heard = None
+    if sound is not None and text is pair is image is None:
+        heard = read_sound(model, sound)
+        streams = {"source": heard.tokens}
+        if target is not None:
+            _check_reads_target(model)
+            streams["target"] = read_target(model, target)
+        notes = heard.notes
+    elif image is None and sound is None:
         streams, notes = _read(model, text, pair, target)
-        pixels = None
-    elif text is pair is target is None:
+    elif text is pair is target is sound is None:
+        assert image is not None
         may_stream = memory is not None and summaries is not None
         pixels = _pixels(model, image, () if may_stream else stages, select)
         streams, notes = {"source": pixels.tokens}, pixels.notes
     else:
-        raise AttnvizError("give a text or an image, not both", "run(image=PATH, model=…)")
+        raise AttnvizError("give a text, an image or a sound, not two of them",
+                           "run(image=PATH, model=…)")  # fmt: skip
     return prepare_tokens(
         model,
         streams,
         pixels=pixels,
+        sound=heard,
         mask=NONE if mask is None else mask,
         stages=stages,
         select=select,
@@ -138,6 +154,7 @@ def prepare_tokens(
     streams: Mapping[str, Tokens],
     *,
     pixels: Pixels | None = None,
+    sound: Sound | None = None,
     mask: Mask = NONE,
     stages: Sequence[str] = ("weights",),
     select: Selection | None = None,
@@ -173,20 +190,23 @@ def prepare_tokens(
         else:
             plan = with_measuring(smaller, lengths, summary)
     check_memory(plan, TEXT_HINT if pixels is None else IMAGE_HINT)
+    heard = None if sound is None else as_heard(model, sound)
     if writes:
-        streams = {**streams, "target": generate(model, streams["source"]).read}
+        written = generate(model, streams["source"], source_input=heard)
+        streams = {**streams, "target": written.read}
         notes = (*notes, WRITTEN_NOTE)
         if summary is not None and summaries is not None:
             summary = replace(summaries(streams), map_size=summary.map_size)
     return Prepared(
         model=model,
         streams=streams,
-        inputs=_inputs(model, streams, mask, pixels),
+        inputs=_inputs(model, streams, mask, pixels, heard),
         plan=plan,
         stages=tuple(stages),
         select=select or Selection(),
         notes=tuple(notes),
         pixels=pixels,
+        sound=sound,
         summaries=summary,
     )
 
@@ -210,8 +230,9 @@ def _sized(
 
 def prepare_decoding(
     model: Model,
-    text: Text,
+    text: Text | None,
     *,
+    sound: str | Path | Array | None = None,
     max_tokens: int,
     cached: bool = True,
     select: Selection | None = None,
@@ -221,6 +242,7 @@ def prepare_decoding(
     """What a decoder continues or answers, planned for as many tokens as it may write.
 
     Args:
+        sound: instead of a text, for a model of speech.
         memory: bytes that the records of the steps and of the whole text may take; if they would
             take more, `summaries` is set: to be kept are the rows of what is written, and of the
             rest a summary.
@@ -230,7 +252,12 @@ def prepare_decoding(
     """
     select = select or Selection()
     select.check(model.transformer.sites())
-    source = read_text(model, text)
+    heard = None if sound is None else read_sound(model, sound)
+    if heard is None:
+        assert text is not None
+        source = read_text(model, text)
+    else:
+        source = heard.tokens
     plan = plan_decoding(model, source, max_tokens, cached)
     streams = {"source": source}
     summary = None
@@ -238,8 +265,11 @@ def prepare_decoding(
         summary = summaries(streams)
     else:
         check_memory(plan, "shorten the text, or write fewer tokens: -n 10")
-    inputs = _inputs(model, streams, NONE)
-    return Prepared(model, streams, inputs, plan, select=select, summaries=summary)
+    inputs = _inputs(model, streams, NONE, heard=heard and as_heard(model, heard))
+    notes = () if heard is None else heard.notes
+    return Prepared(
+        model, streams, inputs, plan, select=select, summaries=summary, notes=notes, sound=heard
+    )
 
 
 def after_decoding(
@@ -255,7 +285,8 @@ def after_decoding(
     if prepared.summaries is not None and summaries is not None:
         rows = partial(_written_rows, streams, name, generated.n_given - 1)
         summary = replace(summaries(streams), block=rows)
-    inputs = _inputs(model, streams, mask)
+    heard = None if prepared.sound is None else prepared.inputs["source"]
+    inputs = _inputs(model, streams, mask, heard=heard)
     return replace(prepared, streams=streams, inputs=inputs, summaries=summary)
 
 
@@ -281,11 +312,16 @@ def _read(
             streams["target"] = _default_target(model, text, streams["source"])
             notes = (*notes, SHIFTED_NOTE) if model.trained else notes
     elif target is not None:
+        _check_reads_target(model)
+    return streams, notes
+
+
+def _check_reads_target(model: Model) -> None:
+    if model.kind != "encoder-decoder":
         raise AttnvizError(
             f"{model.name} is not an encoder-decoder: it does not read a target",
             "leave out --target" if model.trained else "--kind encoder-decoder",
         )
-    return streams, notes
 
 
 def _default_target(model: Model, text: Text, source: Tokens) -> Tokens:
@@ -301,11 +337,22 @@ def _default_target(model: Model, text: Text, source: Tokens) -> Tokens:
 
 
 def _inputs(
-    model: Model, streams: Mapping[str, Tokens], mask: Mask, pixels: Pixels | None = None
+    model: Model,
+    streams: Mapping[str, Tokens],
+    mask: Mask,
+    pixels: Pixels | None = None,
+    heard: Input | None = None,
 ) -> dict[str, Input]:
     if pixels is not None:
         return {"source": Input(pixels=pixels.values.astype(model.dtype), mask=mask)}
-    return {
+    given = {} if heard is None else {"source": heard._replace(mask=mask)}
+    return given | {
         name: as_input(model, tokens, mask, target=name == "target")
         for name, tokens in streams.items()
+        if name not in given
     }
+
+
+def as_heard(model: Model, sound: Sound) -> Input:
+    """What the transformer reads of a sound."""
+    return Input(sound=sound.values.astype(model.dtype))

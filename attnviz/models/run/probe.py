@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.models.run.generate import generate
-from attnviz.models.run.inputs import Text, read_target, read_text
-from attnviz.models.run.prepare import Prepared, prepare, prepare_tokens
+from attnviz.models.run.inputs import Text, read_sound, read_target, read_text
+from attnviz.models.run.prepare import Prepared, as_heard, prepare, prepare_tokens
 from attnviz.nn.embedding import Input
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens, label
+
+if TYPE_CHECKING:
+    from attnviz.models.sound.reader import Sound
 
 UNKNOWN = -1
 """Where nobody knows what would be right."""
@@ -68,6 +71,8 @@ def make_probe(
     choice = None if token is None else output_id(model, token)
     if model.image is not None:
         return _image_probe(model, text)._replace(choice=choice)
+    if model.sound is not None:
+        return _sound_probe(model, text, target, choice)
     if model.kind == "encoder-decoder":
         return _target_probe(model, read_text(model, text, pair), text, target, choice)
     prepared = prepare(model, text, pair=pair, target=target, stages=())
@@ -129,6 +134,16 @@ def _image_probe(model: Model, path: Text) -> Probe:
     return Probe(prepared, np.arange(len(prepared.streams["source"])))
 
 
+def _sound_probe(model: Model, path: Text, target: Text | None, choice: int | None) -> Probe:
+    if not isinstance(path, str):
+        raise AttnvizError(f"{model.name} hears sounds, not ids", "attnviz ablate FILE.wav")
+    if model.kind == "encoder-decoder":
+        sound = read_sound(model, path)
+        return _target_probe(model, sound.tokens, path, target, choice, sound)
+    prepared = prepare(model, sound=path, stages=())
+    return Probe(prepared, np.arange(len(prepared.streams["source"])))
+
+
 def _next_token_probe(probe: Probe, tokens: Tokens) -> Probe:
     """At each token, which comes next? Watched is the last, after which nobody knows."""
     last = probe.positions == len(tokens) - 1
@@ -143,19 +158,25 @@ def _next_token_probe(probe: Probe, tokens: Tokens) -> Probe:
 
 
 def _target_probe(
-    model: Model, source: Tokens, text: Text, target: Text | None, choice: int | None
+    model: Model,
+    source: Tokens,
+    text: Text,
+    target: Text | None,
+    choice: int | None,
+    sound: Sound | None = None,
 ) -> Probe:
     """What does the decoder write next: at each position of what it was given, or wrote itself?"""
     if model.task != "continue":
         read = read_target(model, text if target is None else target)
-        return pair_probe(model, source, read)._replace(choice=choice)
+        return pair_probe(model, source, read, sound)._replace(choice=choice)
     if target is not None:
         read = without_end(model, read_target(model, target))
-        return _next_token_probe(pair_probe(model, source, read)._replace(choice=choice), read)
-    generated = generate(model, source)
+        probe = pair_probe(model, source, read, sound)._replace(choice=choice)
+        return _next_token_probe(probe, read)
+    generated = generate(model, source, source_input=sound and as_heard(model, sound))
     positions = np.arange(generated.n_given - 1, len(generated.read))
     only_last = positions == positions[-1]
-    return pair_probe(model, source, generated.read)._replace(
+    return pair_probe(model, source, generated.read, sound)._replace(
         positions=positions,
         right=np.array(generated.written.ids),
         watched=np.ones(len(positions), bool) if choice is None else only_last,
@@ -165,9 +186,10 @@ def _target_probe(
     )
 
 
-def pair_probe(model: Model, source: Tokens, target: Tokens) -> Probe:
+def pair_probe(model: Model, source: Tokens, target: Tokens, sound: Sound | None = None) -> Probe:
     """About the decoder's output at every token that it reads."""
-    prepared = prepare_tokens(model, {"source": source, "target": target}, stages=())
+    streams = {"source": source, "target": target}
+    prepared = prepare_tokens(model, streams, sound=sound, stages=())
     return Probe(prepared, np.arange(len(target)))
 
 

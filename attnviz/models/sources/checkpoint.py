@@ -32,7 +32,11 @@ from attnviz.models.tokenizers.files import read_tokenizers
 from attnviz.models.tokenizers.names import PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
 from attnviz.tokens import label
 
-PREPROCESSOR = "preprocessor_config.json"
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
+PARTS = ("image_processor", "feature_extractor")
+"""Of the latter, which transformers 5 writes: what is done to images, or to sounds."""
+
+GENERATION = "generation_config.json"
 
 
 def load_checkpoint(
@@ -57,7 +61,8 @@ def load_checkpoint(
         weights,
         tokenizers.source,
         tokenizers.target,
-        _read_preprocessor(base / PREPROCESSOR),
+        _read_preprocessor(base),
+        read_object(base / GENERATION) if (base / GENERATION).exists() else {},
         dtype,
     )
     model = build_model(checkpoint)
@@ -104,10 +109,13 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in QUANTISED}
 
 
-def _read_preprocessor(path: Path) -> Config | None:
-    """What is done to images before a model sees them, if the folder says."""
-    if not path.exists():
+def _read_preprocessor(folder: Path) -> Config | None:
+    """What is done to images or sounds before a model sees them, if the folder says."""
+    path = next((p for name in (PREPROCESSOR, PROCESSOR) if (p := folder / name).exists()), None)
+    if path is None:
         return None
-    from attnviz.models.vision.preprocessor import HINT
-
-    return Config(read_object(path), str(path), HINT)
+    hint = f"take the {path.name} that came with the weights"
+    config = Config(read_object(path), str(path), hint)
+    if path.name == PREPROCESSOR:
+        return config
+    return next((config.section(part) for part in PARTS if config.has(part)), None)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
+from attnviz.models.tokenizers.decoder_prompt import read_prompt
 from attnviz.models.tokenizers.names import MERGES, PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
 from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, NoTokenizer, Tokenizer
 
@@ -41,7 +42,8 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
     source = _of_text(folder, config, ids)
     if begin is None and not config.get("is_encoder_decoder"):
         return Tokenizers(source)
-    return Tokenizers(source, DecoderTokenizer(source, begin, end))
+    more, languages = read_prompt(folder, config)
+    return Tokenizers(source, DecoderTokenizer(source, begin, end, more, languages))
 
 
 def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int]]) -> Tokenizer:

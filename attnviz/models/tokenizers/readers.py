@@ -101,10 +101,15 @@ class Reader(Tokenizer):
 
 
 class NoText(Tokenizer):
-    """The tokenizer of a model that reads images."""
+    """The tokenizer of a model that reads images or sounds."""
+
+    def __init__(self, reads: str = "image") -> None:
+        """`reads`: image or sound."""
+        self._reads = reads
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
-        raise AttnvizError("this model reads images, not text", "attnviz image FILE -m MODEL")
+        hint = {"image": "attnviz image FILE -m MODEL", "sound": "attnviz run FILE.wav -m MODEL"}
+        raise AttnvizError(f"this model reads {self._reads}s, not text", hint[self._reads])
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         return self.encode("")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,17 @@ class Tokenizer(Protocol):
     """The file that it was read from."""
     n_piece: int = 0
     """How many parts of words there are, for models that read them besides the words."""
+
+    @property
+    def prompt(self) -> tuple[int | None, ...]:
+        """What a decoder is given before it writes: its first id, and those that say in which
+        language and for what purpose. None stands for a language that the model has to detect."""
+        return () if self.begin is None else (self.begin,)
+
+    @property
+    def languages(self) -> Mapping[str, int]:
+        """Tokens of the languages that may be detected, with their ids."""
+        return {}
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
         """A text, or two as the model takes a pair of them."""
@@ -85,20 +97,51 @@ class NoTokenizer(Tokenizer):
 
 
 class DecoderTokenizer(Tokenizer):
-    """What the decoder of an encoder-decoder reads while it writes: a first token, then the text
+    """What the decoder of an encoder-decoder reads while it writes: its first tokens, then the text
     without its end."""
 
-    def __init__(self, inner: Tokenizer, begin: int | None, end: int | None) -> None:
+    def __init__(
+        self,
+        inner: Tokenizer,
+        begin: int | None,
+        end: int | None,
+        more: Sequence[int | None] = (),
+        languages: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """
+        Args:
+            more: ids that follow `begin` in what the decoder is given; for None see `prompt`.
+        """
         self._inner = inner
         self.begin, self.end, self.where = begin, end, inner.where
         self.other_ends = inner.other_ends
+        self.n_entry = inner.n_entry
+        self._prompt = (*super().prompt, *more)
+        self._languages = languages
+
+    @property
+    def prompt(self) -> tuple[int | None, ...]:
+        return self._prompt
+
+    @property
+    def languages(self) -> Mapping[str, int]:
+        return self._languages
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
+        prompt = [id for id in self.prompt if id is not None]
+        if len(prompt) < len(self.prompt):
+            raise AttnvizError(
+                f"{self.where}: a target does not say its language", "--target-lang en"
+            )
         tokens = self._inner.encode(text, pair)
         last = len(tokens) - 1
         if last in tokens.special and tokens.ids[last] == self.end:
             tokens = tokens.first(last)
-        return tokens if self.begin is None else self.take([self.begin]).followed_by(tokens)
+        first = 0  # some tokenizers begin a text as its decoder does
+        while first in tokens.special and tokens.ids[first] in prompt:
+            first += 1
+        tokens = tokens.after(first)
+        return self.take(prompt).followed_by(tokens) if prompt else tokens
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         return self._inner.take(ids, pair)

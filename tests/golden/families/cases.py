@@ -115,6 +115,25 @@ def dinov2(config: Any, generator: np.random.Generator, n: Mapping[str, int]) ->
     }
 
 
+def whisper(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """Spectrograms, and what the decoder has so far."""
+    shape = (1, config.num_mel_bins, 2 * config.max_source_positions)
+
+    def case(n_target: int) -> Case:
+        target = generator.integers(FIRST, config.vocab_size - 2, (1, n_target))
+        target[:, 0] = config.decoder_start_token_id
+        sound = generator.standard_normal(shape).astype(np.float32)
+        return {"sound": sound, "target": target}
+
+    return {"single": case(TARGET), "long": case(13)}
+
+
+def sound(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """The same for an encoder alone."""
+    cases = whisper(config, generator, n)
+    return {name: {"sound": case["sound"]} for name, case in cases.items()}
+
+
 def _pixels(generator: np.random.Generator, height: int, width: int) -> np.ndarray:
     """[1, channel, height, width]"""
     return generator.standard_normal((1, 3, height, width)).astype(np.float32)

@@ -118,8 +118,8 @@ def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any,
 def longest(folder: Path) -> dict[str, np.ndarray]:
     """The inputs of the variant's longest case."""
     with np.load(folder / "golden.npz") as file:
-        name = "long" if "long/ids" in file else "single"
-        keys = ("ids", "target", "pixels")
+        name = "long" if any(key.startswith("long/") for key in file) else "single"
+        keys = ("ids", "target", "pixels", "sound")
         return {key: file[f"{name}/{key}"] for key in keys if f"{name}/{key}" in file}
 
 

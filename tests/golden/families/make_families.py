@@ -40,6 +40,7 @@ INPUTS = {
     "segments": "token_type_ids",
     "target": "decoder_input_ids",
     "pixels": "pixel_values",
+    "sound": "input_features",
 }
 
 GENERATED = "llama-long", "phi3-long"

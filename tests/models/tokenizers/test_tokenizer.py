@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from attnviz.errors import AttnvizError
 from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, Tokenizer
 from attnviz.tokens import Tokens
 
@@ -46,6 +47,28 @@ def test_a_decoder_reads_its_first_token_and_no_end(closes, begin, first):
     decoder = DecoderTokenizer(Words(closes), begin, END)
     assert list(decoder.encode("saw saw").ids) == [*first, SAW, SAW]
     assert (decoder.where, decoder.other_ends) == ("words", {9})
+
+
+def test_a_decoder_is_given_all_of_its_first_tokens():
+    decoder = DecoderTokenizer(Words(), 5, END, [11, 8])
+    assert decoder.prompt == (5, 11, 8)
+    assert list(decoder.encode("saw").ids) == [5, 11, 8, SAW]
+
+
+def test_first_tokens_that_the_text_begins_with_stand_there_once():
+    class Begins(Words):
+        def encode(self, text, pair=None):
+            return Tokens.of(["<s>", "fr", "saw"], [5, 11, SAW], special=[0, 1])
+
+    assert list(DecoderTokenizer(Begins(), 5, END, [11]).encode("saw").ids) == [5, 11, SAW]
+    assert list(DecoderTokenizer(Begins(), 5, END).encode("saw").ids) == [5, 11, SAW]
+
+
+def test_a_target_in_a_language_that_nobody_named():
+    decoder = DecoderTokenizer(Words(), 5, END, [None, 8], {"fr": 11})
+    assert decoder.languages == {"fr": 11}
+    with pytest.raises(AttnvizError, match="does not say its language"):
+        decoder.encode("saw")
 
 
 def test_ids_are_taken_as_they_are():

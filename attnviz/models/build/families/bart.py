@@ -169,7 +169,7 @@ def encoder_decoder(
     """Both stacks and the output. With `is_pre_norm`, norms stand before the sublayers, and at the
     end of the stacks; `fields` are those of `Model`."""
     n_vocabulary, d_model = tables.target.shape
-    encoder, decoder = (_stack(tensors, half, is_pre_norm) for half in halves)
+    encoder, decoder = (stack(tensors, half, is_pre_norm) for half in halves)
     unembed = bias = None
     if tables.output is not None:
         if tensors.has("final_logits_bias"):
@@ -193,14 +193,17 @@ def encoder_decoder(
     )
 
 
-def _stack(tensors: Tensors, half: Half, is_pre_norm: bool) -> Stack:
-    blocks = tuple(_block(tensors, half, layer, is_pre_norm) for layer in range(half.n_layer))
+def stack(tensors: Tensors, half: Half, is_pre_norm: bool, key_bias: bool = True) -> Stack:
+    """An encoder or a decoder; for the arguments see `encoder_decoder` and `layers.attention`."""
+    blocks = tuple(
+        _block(tensors, half, layer, is_pre_norm, key_bias) for layer in range(half.n_layer)
+    )
     name = f"{half.name}.layer_norm"
     last = layer_norm(tensors, name, half.d_model, EPS) if is_pre_norm else None
     return Stack(half.name, blocks, last)
 
 
-def _block(tensors: Tensors, half: Half, layer: int, is_pre_norm: bool) -> Block:
+def _block(tensors: Tensors, half: Half, layer: int, is_pre_norm: bool, key_bias: bool) -> Block:
     at, d_model = f"{half.name}.layers.{layer}", half.d_model
     place = "before" if is_pre_norm else "after"
 
@@ -208,7 +211,9 @@ def _block(tensors: Tensors, half: Half, layer: int, is_pre_norm: bool) -> Block
         return layer_norm(tensors, f"{at}.{name}", d_model, EPS)
 
     def heads(name: str, **fields: Any) -> Sublayer:
-        part = attention(tensors, f"{at}.{name}", PROJECTIONS, d_model, half.n_head, **fields)
+        at_attention = f"{at}.{name}"
+        fields |= {"key_bias": key_bias}
+        part = attention(tensors, at_attention, PROJECTIONS, d_model, half.n_head, **fields)
         return Sublayer(part, **{place: norm(f"{name}_layer_norm")})
 
     net = feed_forward(tensors, (f"{at}.fc1", f"{at}.fc2"), d_model, half.d_ff, half.activation)

@@ -20,6 +20,10 @@ FAMILIES = GOLDEN / "families"
 VARIANTS = sorted(path.parent.name for path in FAMILIES.glob("*/golden.npz"))
 
 
+READ = "ids", "pixels", "sound"
+"""What a model reads, one of them."""
+
+
 class Case(NamedTuple):
     """One input of one variant, and what transformers computes of it; arrays keep the batch axis."""
 
@@ -29,7 +33,7 @@ class Case(NamedTuple):
 
     @property
     def n_row(self) -> int:
-        return len(self.arrays["pixels" if "pixels" in self.arrays else "ids"])
+        return len(next(self.arrays[key] for key in READ if key in self.arrays))
 
     def length(self, row: int) -> int:
         """How many tokens of a row are no padding."""
@@ -107,11 +111,13 @@ def run(case: Case, row: int, folder: Path | None = None, **options: Any) -> Tra
     }
     if "pixels" in case.arrays:
         return attnviz.run(image=case.arrays["pixels"][row], **settings)
+    if "target" in case.arrays:
+        settings["target"] = case.arrays["target"][row].tolist()
+    if "sound" in case.arrays:
+        return attnviz.run(sound=case.arrays["sound"][row], **settings)
     ids, pair = _segments(case, row)
     if "mask" in case.arrays:
         settings["mask"] = padding(case, row)
-    if "target" in case.arrays:
-        settings["target"] = case.arrays["target"][row].tolist()
     return attnviz.run(ids, pair=pair, **settings)
 
 

@@ -1,0 +1,1 @@
+"""Sounds in, what a model of speech reads out."""
