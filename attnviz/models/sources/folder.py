@@ -17,6 +17,7 @@ from attnviz.models.formats.shards import read_index
 from attnviz.models.json_object import read_object
 from attnviz.models.sources.adapter import CONFIG as ADAPTER
 from attnviz.models.sources.adapter import MERGE, holds_adapter
+from attnviz.models.sources.naming import card_base
 from attnviz.tokens import label
 
 CONFIG = "config.json"
@@ -38,7 +39,30 @@ SHARD = re.compile(r".+-\d+-of-(?!0*1\.)\d+\.safetensors")
 PICKLE = re.compile(r"(?!training_args|optimizer|scheduler|scaler|rng_state).+\.(bin|pt|pth|ckpt)")
 """Weights that PyTorch pickled, but not what training leaves beside them."""
 
-OTHERS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX"}
+EXPORTED = "take the checkpoint that it was exported from"
+OLDER = (
+    "convert it with transformers 4 and {}: "
+    "{{}}.from_pretrained(folder, {}=True).save_pretrained(folder)"
+)
+OTHERS = {
+    ".h5": ("a file of TensorFlow", OLDER.format("TensorFlow", "from_tf")),
+    ".msgpack": ("a file of Flax", OLDER.format("Flax", "from_flax")),
+    ".onnx": ("a file of ONNX", EXPORTED),
+}
+"""By suffix: what a file of weights is, and what to do with it where it is the only one; {} stands
+for the class of transformers."""
+PICKLED = (
+    "a pickle, which is never loaded",
+    "convert it where transformers is installed: "
+    "{}.from_pretrained(folder).save_pretrained(folder)",
+)
+
+DEQUANTISED = {
+    "bitsandbytes": "{}.from_pretrained(folder).dequantize().save_pretrained(new_folder)",
+    "fp8": "{}.from_pretrained(folder, quantization_config=FineGrainedFP8Config(dequantize=True))"
+    ".save_pretrained(new_folder)",
+}
+"""By the method of quantisation: how transformers undoes it."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -55,7 +79,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             raise AttnvizError(
                 f"{path}: the weights are quantised ({label(str(named or method))}), "
                 "which is not supported",
-                UNQUANTISED,
+                _original(folder, config, str(named)),
             )
     return config
 
@@ -64,6 +88,15 @@ def _read_by_family(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Ways of quantising of which the family reads the tensors itself."""
     name = family_name(str(config.get("model_type")))
     return getattr(FAMILIES[name], "QUANTISED", ()) if name in FAMILIES else ()
+
+
+def _original(folder: Path, config: Mapping[str, Any], method: str) -> str:
+    """What to take instead of weights that were quantised by a method."""
+    base = card_base(folder)
+    hint = f"take the checkpoint that they were made of, {base}" if base else UNQUANTISED
+    if method not in DEQUANTISED:
+        return hint
+    return f"{hint}; or, with transformers: {DEQUANTISED[method].format(_class(config))}"
 
 
 def open_weights(folder: Path, config: Mapping[str, Any]) -> TensorFile:
@@ -178,20 +211,21 @@ def _no_config(folder: Path) -> AttnvizError:
 
 
 def _no_weights(names: Collection[str], where: str, config: Mapping[str, Any]) -> AttnvizError:
-    kinds = config.get("architectures") or ["AutoModel"]
-    kind = kinds[0] if isinstance(kinds, list) and isinstance(kinds[0], str) else "AutoModel"
-    convert = (
-        "convert it where transformers is installed: "
-        f"{label(kind)}.from_pretrained(folder).save_pretrained(folder)"
-    )
     name = min(filter(_is_weights, names), default="")
     if not name:
         return AttnvizError(f"{where} has no {WEIGHTS}", "name the folder that holds the weights")
     if name.endswith(_suffixes(whole_formats())):
         return AttnvizError(f"{where} has no {WEIGHTS}", f"name the file: {label(name)}")
-    other = OTHERS.get(Path(name).suffix)
-    what = f"a file of {other}" if other else "a pickle, which is never loaded"
-    return AttnvizError(f"{where} has its weights in {label(name)} only, {what}", convert)
+    what, hint = OTHERS.get(Path(name).suffix, PICKLED)
+    return AttnvizError(
+        f"{where} has its weights in {label(name)} only, {what}", hint.format(_class(config))
+    )
+
+
+def _class(config: Mapping[str, Any]) -> str:
+    """The class of transformers that a checkpoint is of."""
+    kinds = config.get("architectures") or ["AutoModel"]
+    return label(kinds[0]) if isinstance(kinds, list) and isinstance(kinds[0], str) else "AutoModel"
 
 
 def _is_weights(name: str) -> bool:

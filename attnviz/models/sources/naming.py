@@ -41,6 +41,7 @@ FRONT = re.compile(r"\A---\s*\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
 FRONT_NAME = re.compile(
     r"^(?:model_name:|model-index:\s*\n-?\s*-\s*name:)[ \t]*([^\n]+)$", re.MULTILINE
 )
+FRONT_BASE = re.compile(r"^base_model:[ \t]*(?:\n[ \t]*-[ \t]*)?([^\s\[]+)", re.MULTILINE)
 HEADING = re.compile(r"^#[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 PREAMBLE = re.compile(r"model\s+card\s*(?:for|of|:|-)?\s*", re.IGNORECASE)
 NO_NAME = frozenset(("", "model id", "model", "readme", "model name", "description", "untitled"))
@@ -71,14 +72,28 @@ def is_generic(name: str) -> bool:
     return name.casefold() in GENERIC or MODULE.fullmatch(name) is not None
 
 
-def _card_name(path: Path) -> str | None:
-    """What a model card calls its model: in its front matter, or in its first heading."""
+def card_base(folder: Path) -> str:
+    """The model that the card in a folder says that this one was made of; empty if it says none."""
+    front = FRONT.match(_card_text(folder / CARD) or "")
+    named = FRONT_BASE.search(front[1]) if front else None
+    return label(named[1].strip("\"' ")) if named else ""
+
+
+def _card_text(path: Path) -> str | None:
+    """How a model card begins."""
     if not path.is_file():
         return None
     try:
         with path.open("rb") as file:
-            text = file.read(CARD_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+            return file.read(CARD_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
     except OSError:
+        return None
+
+
+def _card_name(path: Path) -> str | None:
+    """What a model card calls its model: in its front matter, or in its first heading."""
+    text = _card_text(path)
+    if text is None:
         return None
     front = FRONT.match(text)
     named = FRONT_NAME.search(front[1]) if front else None

@@ -76,7 +76,13 @@ class TestWeights:
             (folder / name).write_bytes(b"\x80\x02")
         edit_config(folder, architectures=["BertForMaskedLM"])
         hint = refused(folder, message).hint
-        assert "BertForMaskedLM.from_pretrained(folder).save_pretrained(folder)" in hint
+        given = {
+            "tf_model.h5": "folder, from_tf=True",
+            "flax_model.msgpack": "folder, from_flax=True",
+        }
+        options = given.get(names[0], "folder")
+        convert = f"BertForMaskedLM.from_pretrained({options}).save_pretrained(folder)"
+        assert hint.endswith("exported from" if "onnx" in names[0] else convert)
 
     @pytest.mark.parametrize("kinds", [None, [], [3], "Bert", {}])
     def test_a_config_that_names_no_class(self, folder, kinds):
@@ -146,6 +152,19 @@ class TestConfig:
     def test_other_fields_that_say_so(self, folder, key, name, mode):
         edit_config(folder, **{key: {"bits": 4, "group_size": 64, "mode": mode}})
         refused(folder, rf"config.json: the weights are quantised \({name}\)")
+
+    @pytest.mark.parametrize(
+        "card",
+        ["base_model: org/whole", "base_model:\n- org/whole\nbase_model_relation: quantized"],
+    )
+    def test_quantised_weights_whose_card_names_the_original(self, folder, card):
+        edit_config(folder, quantization_config={"quant_method": "awq"})
+        (folder / "README.md").write_text(f"---\nlicense: mit\n{card}\n---\n# Whole AWQ\n")
+        assert refused(folder, "quantised").hint.endswith("made of, org/whole")
+
+    def test_quantised_weights_that_transformers_can_dequantise(self, folder):
+        edit_config(folder, quantization_config={"quant_method": "bitsandbytes"})
+        assert ".dequantize().save_pretrained(new_folder)" in refused(folder, "bitsandbytes").hint
 
     def test_null_is_not_quantised(self, folder):
         shutil.copy(WEIGHTS, folder)
