@@ -19,7 +19,8 @@ from attnviz.models.formats.content import map_file
 from attnviz.models.gguf.header import Header, TensorInfo, read_header
 from attnviz.nn.types import Array
 
-PLAIN = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+PLAIN = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8", "I8": "<i1", "I16": "<i2",
+         "I32": "<i4", "I64": "<i8"}  # fmt: skip
 """Types without blocks; NumPy has no bfloat16: widened on reading."""
 
 CHUNK = 1 << 16
@@ -63,7 +64,7 @@ class GGUFFile:
         return self._tensors[name].packing.name != "F32"
 
     def read(self, name: str, rows: Rows | None = None) -> Array:
-        """The tensor, or some of its rows, as float32; what is float32 is not copied."""
+        """The tensor, or some of its rows, as float32; what is float32 or float64 is not copied."""
         shape, packing, first, last = self._tensors[name]
         data = np.frombuffer(self._map, np.uint8, last - first, first)
         rows = slice(None) if rows is None else rows
@@ -71,7 +72,7 @@ class GGUFFile:
             array = data.view(PLAIN[packing.name]).reshape(shape)[rows]
             if packing.name == "BF16":
                 return widen_bfloat16(array)
-            return array.astype(np.float32, copy=False)
+            return array.astype(np.float64 if packing.name == "F64" else np.float32, copy=False)
         if len(shape) < 2:  # its rows are single numbers
             return _dequantised(data, packing).reshape(shape)[rows]
         data = data.reshape(shape[0], -1)[rows]
@@ -152,7 +153,8 @@ def _packing(number: int) -> Packing | None:
     try:
         kind = gguf.GGMLQuantizationType(number)
         n_number, n_byte = gguf.GGML_QUANT_SIZES[kind]
-        gguf.dequantize(np.zeros((1, n_byte), np.uint8), kind)
+        if kind.name not in PLAIN:
+            gguf.dequantize(np.zeros((1, n_byte), np.uint8), kind)
     except (ValueError, KeyError, NotImplementedError):
         return None
     return Packing(kind, kind.name, n_number, n_byte)

@@ -117,6 +117,11 @@ def halves(n_head: int, n_row: int) -> Array:
     return np.arange(n_row).reshape(n_head, -1, 2).swapaxes(1, 2).reshape(-1)
 
 
-def side_by_side(n_head: int, n_row: int) -> Array:
-    """[n_row]: undoes query | key | value of all heads; GPT-NeoX keeps those of a head together."""
-    return np.arange(n_row).reshape(3, n_head, -1).swapaxes(0, 1).reshape(-1)
+def side_by_side(n_head: int, n_kv_head: int, n_row: int) -> Array:
+    """[n_row]: undoes query | key | value of all heads. GPT-NeoX keeps those of a head together,
+    Falcon those of each group of heads: its queries, their key and their value."""
+    heads = np.arange(n_head + 2 * n_kv_head)
+    queries, keys, values = np.split(heads, [n_head, n_head + n_kv_head])
+    groups = [queries.reshape(n_kv_head, -1), keys[:, None], values[:, None]]
+    order = np.concatenate(groups, axis=1).reshape(-1)
+    return np.arange(n_row).reshape(len(heads), -1)[order].reshape(-1)

@@ -14,6 +14,12 @@ TENSORS = frozenset({FACTORS, LONG, SHORT})
 """Tensors of divisors, one for each frequency."""
 
 
+def whole_rope(fields: Config, file: TensorFile, d_head: int) -> dict[str, Any]:
+    """As `rope_parameters`, where all features of a head are rotated."""
+    fields.require("rope.dimension_count", d_head)
+    return rope_parameters(fields, file)
+
+
 def rope_parameters(fields: Config, file: TensorFile) -> dict[str, Any]:
     """The section, with the base; the architecture says which fraction of a head is rotated."""
     rope: dict[str, Any] = {

@@ -45,6 +45,11 @@ ARCHITECTURES = {
     "roberta": MODEL_ARCH.BERT,
     "xlm-roberta": MODEL_ARCH.BERT,
     "camembert": MODEL_ARCH.BERT,
+    "nomic_bert": MODEL_ARCH.NOMIC_BERT,
+    "modernbert": MODEL_ARCH.MODERN_BERT,
+    "bloom": MODEL_ARCH.BLOOM,
+    "falcon": MODEL_ARCH.FALCON,
+    "mpt": MODEL_ARCH.MPT,
     "t5": MODEL_ARCH.T5,
     "mt5": MODEL_ARCH.T5,
     "umt5": MODEL_ARCH.T5,
@@ -56,6 +61,7 @@ CLASSES = {
 """Classes that have an architecture of their own."""
 
 BERTS = ("bert", "roberta", "xlm-roberta", "camembert")
+ENCODERS = (*BERTS, "nomic_bert", "modernbert")
 PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
 """Families whose converter is a LlamaModel."""
 
@@ -67,7 +73,7 @@ def convert(
     family = config["model_type"]
     architecture = CLASSES.get(config["architectures"][0], ARCHITECTURES[family])
     writer = GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
-    n_layer = _first(config, "num_hidden_layers", "n_layer", "num_layers")
+    n_layer = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     assert n_layer is not None
     writer.add_block_count(n_layer)
     _sizes(writer, config)
@@ -100,17 +106,22 @@ def _first(config: Config, *keys: str) -> Any:
 def _sizes(writer: GGUFWriter, config: Config) -> None:
     """As `TextModel.set_gguf_parameters`."""
     written: dict[Callable[[Any], None], tuple[str, ...]] = {
-        writer.add_context_length: ("max_position_embeddings", "n_positions"),
+        writer.add_context_length: ("max_position_embeddings", "n_positions", "max_seq_len"),
         writer.add_embedding_length: ("hidden_size", "n_embd", "d_model"),
         writer.add_feed_forward_length: ("intermediate_size", "n_inner", "d_ff"),
-        writer.add_head_count: ("num_attention_heads", "n_head", "num_heads"),
-        writer.add_head_count_kv: ("num_key_value_heads",),
+        writer.add_head_count: ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+        writer.add_head_count_kv: ("num_key_value_heads", "num_kv_heads"),
         writer.add_layer_norm_rms_eps: ("rms_norm_eps",),
-        writer.add_layer_norm_eps: ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"),
+        writer.add_layer_norm_eps: (
+            "layer_norm_eps",
+            "layer_norm_epsilon",
+            "norm_epsilon",
+            "norm_eps",
+        ),
         writer.add_expert_count: ("num_local_experts", "num_experts"),
         writer.add_expert_used_count: ("num_experts_per_tok",),
-        writer.add_key_length: ("head_dim",),
-        writer.add_value_length: ("head_dim",),
+        writer.add_key_length: () if config["model_type"] == "nomic_bert" else ("head_dim",),
+        writer.add_value_length: () if config["model_type"] == "nomic_bert" else ("head_dim",),
         writer.add_logit_scale: ("logit_scale", "logits_scaling"),
     }
     for add, keys in written.items():
@@ -156,10 +167,32 @@ def _moe(writer: GGUFWriter, config: Config) -> None:
         writer.add_expert_shared_feed_forward_length(width)
 
 
+def _four_times(writer: GGUFWriter, config: Config) -> None:
+    d_model = _first(config, "hidden_size", "d_model")
+    writer.add_feed_forward_length(4 * d_model)
+    if config["model_type"] == "falcon":
+        writer.add_tensor_data_layout("jploski")
+        writer.add_context_length(2048)
+        n_kv_head = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
+        writer.add_head_count_kv(n_kv_head)
+    elif config["model_type"] == "bloom":
+        writer.add_context_length(config.get("seq_length", d_model))
+        writer.add_head_count_kv(config["n_head"])
+    else:
+        writer.add_max_alibi_bias(8.0)
+        if (limit := config["attn_config"].get("clip_qkv")) is not None:
+            writer.add_clamp_kqv(limit)
+
+
 def _bert(writer: GGUFWriter, config: Config) -> None:
     writer.add_causal_attention(False)
     writer.add_pooling_type(gguf.PoolingType.MEAN)
-    if config["model_type"] != "bert":
+    if config["model_type"] == "modernbert":
+        writer.add_sliding_window(config["local_attention"])
+        writer.add_sliding_window_pattern(3)
+        writer.add_rope_scaling_type(RopeScalingType.NONE)
+        writer.add_vocab_size(config["vocab_size"])
+    elif config["model_type"] in BERTS[1:]:
         n_position = config["max_position_embeddings"] - config["pad_token_id"] - 1
         writer.add_context_length(n_position)
 
@@ -189,7 +222,8 @@ OWN: dict[str, Callable[[GGUFWriter, Config], None]] = {
     "qwen2_moe": _moe,
     "qwen3_moe": _moe,
     "stablelm": _stablelm,
-    **dict.fromkeys(BERTS, _bert),
+    **dict.fromkeys(ENCODERS, _bert),
+    **dict.fromkeys(("bloom", "falcon", "mpt"), _four_times),
     **dict.fromkeys(("t5", "mt5", "umt5"), _t5),
 }
 """What the converter of a family writes besides."""
@@ -250,10 +284,15 @@ def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]
     family = config["model_type"]
     numbered: dict[str, dict[int, np.ndarray]] = {}
     for name, array in tensors.items():
-        if family in BERTS:
-            name = name.removeprefix("bert.").removeprefix("roberta.")
-            if not name.startswith(("embeddings.", "encoder.")):
+        if family in ENCODERS:
+            name = name.removeprefix("nomic_bert.").removeprefix("bert.").removeprefix("roberta.")
+            name = name.removeprefix("model.")
+            if not name.startswith(
+                ("embeddings.", "emb_ln.", "encoder.", "layers.", "final_norm.")
+            ):
                 continue
+        if family == "bloom":
+            name = name.removeprefix("transformer.")
         if name == "lm_head.weight" and "gemma" in family:
             continue
         before, dot, rest = name.partition(".experts." if ".experts." in name else ".norms.")
@@ -283,7 +322,13 @@ def _laid_out(config: Config, name: str, array: np.ndarray) -> np.ndarray:
     if family in BERTS[1:] and "position_embeddings" in name:
         return array[config["pad_token_id"] + 1 :]
     if "query_key_value" in name:
-        n_head = config["num_attention_heads"]
-        cut = array.reshape(n_head, 3, len(array) // n_head // 3, *array.shape[1:])
-        return np.concatenate([cut[:, part].reshape(-1, *array.shape[1:]) for part in range(3)])
+        n_head = _first(config, "num_attention_heads", "n_head")
+        n_group = n_head
+        if family == "falcon":
+            n_group = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
+        cut = array.reshape(n_group, n_head // n_group + 2, -1, *array.shape[1:])
+        parts = cut[:, :-2], cut[:, -2], cut[:, -1]
+        d_head = cut.shape[2]
+        flat = [part.reshape(-1, d_head, *array.shape[1:]) for part in parts]
+        return np.concatenate(flat).reshape(array.shape)
     return array.squeeze() if "shared_expert_gate" in name else array

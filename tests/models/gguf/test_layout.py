@@ -109,7 +109,15 @@ def test_halves_pairs_a_feature_with_the_one_after_it():
 
 def test_side_by_side_gives_each_head_its_query_key_and_value():
     stored = [f"{part}{head}.{i}" for part in "qkv" for head in range(5) for i in range(2)]
-    restored = [stored[row] for row in side_by_side(5, len(stored))]
+    restored = [stored[row] for row in side_by_side(5, 5, len(stored))]
     assert restored == [
         f"{part}{head}.{i}" for head in range(5) for part in "qkv" for i in range(2)
     ]
+
+
+def test_side_by_side_gives_each_group_its_queries_its_key_and_its_value():
+    sizes = {"q": 6, "k": 2, "v": 2}
+    stored = [f"{part}{head}.{i}" for part, n in sizes.items() for head in range(n) for i in "ab"]
+    restored = [stored[row] for row in side_by_side(6, 2, len(stored))]
+    heads = ["q0", "q1", "q2", "k0", "v0", "q3", "q4", "q5", "k1", "v1"]
+    assert restored == [f"{head}.{i}" for head in heads for i in "ab"]

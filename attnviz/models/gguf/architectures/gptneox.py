@@ -44,7 +44,8 @@ def _config(fields: Config, file: TensorFile) -> Values:
 
 
 def _changes(values: Values) -> Mapping[str, Change]:
-    return {"attn_qkv": Change(order=partial(side_by_side, values["num_attention_heads"]))}
+    n_head = values["num_attention_heads"]
+    return {"attn_qkv": Change(order=partial(side_by_side, n_head, n_head))}
 
 
 ARCHITECTURE = Architecture(_config, NAMES, _changes)
