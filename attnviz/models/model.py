@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from attnviz.models.generation import Generation
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.nn.transformer import Transformer
 
@@ -60,6 +61,8 @@ class Model(NamedTuple):
     """What reads sounds; None for a model that reads none."""
     chat: ChatTemplate | None = None
     """How it reads conversations; None for a model that has no template of its own."""
+    generation: Callable[[], Generation] = Generation
+    """How its checkpoint wants it to write, read when asked for."""
     notes: tuple[str, ...] = ()
     """What a user has to know about it, a sentence each."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,14 @@ def decoding_views(
         every_head: as for `attention_views`.
     """
     first, *rest = header(trace).lines
-    lines = (first, _wrote(generated, text), *rest, *_paged(generated), *_checked(trace, generated))
+    lines = (
+        first,
+        _wrote(generated, text),
+        *_rules(generated),
+        *rest,
+        *_paged(generated),
+        *_checked(trace, generated),
+    )
     views: list[View] = [Text(lines)]
     head = alignment_head(trace, selection)
     if steps:
@@ -149,6 +157,41 @@ def _wrote(generated: Generated, text: str) -> Line:
     return Line(f"{text}{how}", say("wrote"), "head")
 
 
+MANY_IDS = 4
+"""More ids than so many are counted, not named."""
+
+
+def _rules(generated: Generated) -> tuple[Line, ...]:
+    """By which rules of the checkpoint it wrote, and what else it asks for."""
+    lines = []
+    if generated.rules:
+        rules = ", ".join(f"{name} {_value(value)}" for name, value in generated.rules.items())
+        changed = sum(step.instead_of is not None for step in generated.steps)
+        text = say("{rules}, from {file}", rules=rules, file=generated.rules_file) + "; "
+        if changed == 1:
+            text += say("1 token is not the most probable one")
+        elif changed:
+            text += say("{n} tokens are not the most probable ones", n=changed)
+        else:
+            text += say("every token is still the most probable one")
+        lines.append(Line(text, say("rules")))
+    if generated.not_done:
+        asks = ", ".join(generated.not_done)
+        text = say("{file} asks for {asks}; decoding here is greedy",
+                   file=generated.rules_file, asks=asks)  # fmt: skip
+        lines.append(Line(text, "" if generated.rules else say("rules"), "note"))
+    return tuple(lines)
+
+
+def _value(value: Any) -> str:
+    """The value of a rule; of many ids how many there are."""
+    if not isinstance(value, list):
+        return str(value)
+    if len(value) > MANY_IDS:
+        return f"({len(value)})"
+    return f"[{', '.join(map(_value, value))}]"
+
+
 def _paged(generated: Generated) -> tuple[Line, ...]:
     cache = generated.cache
     if not isinstance(cache, PagedCache):
@@ -197,6 +240,7 @@ def _table(trace: Trace, generated: Generated, head: tuple[Record, int] | None) 
     """A line a step: what was read, what was written, how sure, and where it looked."""
     stream = trace.streams["target" if "target" in trace.streams else "source"]
     rows: list[tuple[Value, ...]] = []
+    best = generated.most_probable
     for number, step in enumerate(generated.steps):
         position = generated.n_given - 1 + number
         row: tuple[Value, ...] = (
@@ -205,15 +249,18 @@ def _table(trace: Trace, generated: Generated, head: tuple[Record, int] | None) 
             generated.written.labels[number],
             probability_text(step.probability),
         )
+        if best is not None:
+            row = (*row, "" if step.instead_of is None else best.labels[number])
         if head is not None:
             key, weight = strongest_key(*head, position)
             row = (*row, f"{key} {trace.streams[head[0].keys].labels[key]} ({weight:.2f})")
         rows.append(row)
-    columns = (say("step"), say("reads"), say("writes"), say("probability"))
-    looks: tuple[str, ...] = ()
+    columns: tuple[str, ...] = (say("step"), say("reads"), say("writes"), say("probability"))
+    if best is not None:
+        columns = (*columns, say("ruled out"))
     if head is not None:
-        looks = (say("{head} looks at", head=f"{head[0].id} H{head[1]}"),)
-    return Table(say("step by step"), (*columns, *looks), tuple(rows))
+        columns = (*columns, say("{head} looks at", head=f"{head[0].id} H{head[1]}"))
+    return Table(say("step by step"), columns, tuple(rows))
 
 
 def _steps(trace: Trace, generated: Generated, record: Record, head: int) -> list[View]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.analysis.metrics import METRICS, MetricContext, MetricEntry, Pattern
+from attnviz.analysis.metrics.conversation import spans_of_keys
 from attnviz.analysis.metrics.pattern import BLOCK_CELLS
 from attnviz.analysis.metrics.row_sums import RowSums
 from attnviz.analysis.metrics.sums import Measured, MetricSums
@@ -137,6 +139,7 @@ class KeyFacts(NamedTuple):
     ids: Array | None
     special: Bool | None
     punctuation: Bool | None
+    spans: Mapping[str, Bool] = MappingProxyType({})
 
 
 def key_facts(keys: Tokens, named: bool = False) -> KeyFacts:
@@ -146,7 +149,7 @@ def key_facts(keys: Tokens, named: bool = False) -> KeyFacts:
     if are_patches(keys):
         return KeyFacts(None, special_or_none, None)
     ids = same_tokens(keys) if named else known_ids(keys)
-    return KeyFacts(ids, special_or_none, punctuation_marks(keys))
+    return KeyFacts(ids, special_or_none, punctuation_marks(keys), spans_of_keys(keys))
 
 
 def measure_record(

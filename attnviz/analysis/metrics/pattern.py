@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -56,6 +57,8 @@ class MetricContext:
     """[..., n_k]: which keys the tokenizer added."""
     punctuation: Bool | None = None
     """[..., n_k]: which keys are punctuation marks."""
+    spans: Mapping[str, Bool] = field(default_factory=dict)
+    """By name, [..., n_k]: what the system, the user, the model itself says."""
     period: int | None = None
     """The distance of which those of all visible copies are multiples, once all rows have been
     read; None if there are others, or no copies."""
@@ -75,6 +78,7 @@ class MetricContext:
             first=None if self.first is None else self.first + rows.start - keys.start,
             special=None if self.special is None else self.special[..., keys],
             punctuation=None if self.punctuation is None else self.punctuation[..., keys],
+            spans={name: each[..., keys] for name, each in self.spans.items()},
             part=Part(self, rows, keys),
         )
 
@@ -223,6 +227,14 @@ class Keys:
     def _of(self, context: MetricContext) -> Bool | None:
         which: Bool | None = getattr(context, self.name)
         return which
+
+
+@dataclass(frozen=True, repr=False)
+class Span(Keys):
+    """The keys of one of the spans of a context."""
+
+    def _of(self, context: MetricContext) -> Bool | None:
+        return context.spans.get(self.name)
 
 
 @dataclass(frozen=True, repr=False)

@@ -72,6 +72,12 @@ def decode(
     steps: Annotated[
         bool, typer.Option("--steps", help="The attention after each token, row by row")
     ] = False,
+    no_rules: Annotated[
+        bool,
+        typer.Option(
+            "--no-rules", help="Not as generation_config.json says: always the most probable"
+        ),
+    ] = False,
 ) -> None:
     """Decode greedily and show every attention: encoder, masked decoder, cross, alignment.
 
@@ -119,7 +125,9 @@ def decode(
             source,
             source_input=None if sound is None else prepared.inputs["source"],
             target=target,
-            max_tokens=max_tokens,
+            max_tokens=count,
+            at_most=max_tokens,
+            rules=not no_rules,
             stages=("weights",),
             last_rows=prepared.summaries is not None,
             cache=caching.factory,

@@ -1,17 +1,21 @@
-"""Greedy decoding with a key/value cache: a token at a time, each the most probable."""
+"""Greedy decoding with a key/value cache: a token at a time, each the most probable that the rules
+of the checkpoint allow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.memory import available_memory
+from attnviz.models.generation import Generation
 from attnviz.models.model import Model
 from attnviz.models.run.finite import no_float_warnings
 from attnviz.models.run.inputs import Text, as_input, first_tokens, read_target
+from attnviz.models.run.rules import SoFar, apply_rules
 from attnviz.nn.cache import Cache, ContiguousCache
 from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import RecordNothing, Stream
@@ -33,7 +37,9 @@ def generate(
     *,
     source_input: Input | None = None,
     target: Text | None = None,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | None = None,
+    at_most: int = MAX_TOKENS,
+    rules: bool = True,
     stages: tuple[str, ...] = (),
     last_rows: bool = False,
     cache: Callable[[], Cache] | None = ContiguousCache,
@@ -45,7 +51,11 @@ def generate(
         source: what the encoder reads; of a decoder alone, what is continued.
         source_input: what the encoder reads where that is no text: a sound.
         target: what the decoder of an encoder-decoder is given (default: its first token).
-        max_tokens: stop after so many tokens.
+        max_tokens: write so many tokens, unless the text ends before; by default as many as the
+            checkpoint says.
+        at_most: stop after so many all the same.
+        rules: keep to the rules of the checkpoint's generation_config.json; without, each token is
+            the most probable.
         stages: stages of the decoder to record at every step.
         last_rows: record of every step the weights of its last query instead, so that a long
             prompt leaves no matrix.
@@ -73,8 +83,9 @@ def generate(
     if transformer.encoder is not None:
         memory = transformer.encode(source_input or as_input(model, source), RecordNothing())
         prompt = _first_target(model, memory, target)
-    if model.max_tokens is not None:
-        max_tokens = min(max_tokens, model.max_tokens - len(prompt) + 1)
+    read_ids = source.ids if source_input is None else ()
+    limits = _limits(model, read_ids, prompt, max_tokens, at_most, rules)
+    max_tokens = limits.n_new
     keys_values = cache() if cache is not None and can_cache(transformer.decoder) else None
     read = new = prompt
     steps: list[Step] = []
@@ -85,7 +96,7 @@ def generate(
             if keys_values is not None:
                 keys_values.free()
         recorder = _recorder(stages, last_rows)
-        step = _step(model, memory, read, new, keys_values, recorder)
+        step = _step(model, memory, read, new, keys_values, recorder, limits)
         steps.append(step)
         ended = reader.stops_at(step.id)
         new = reader.take([step.id])
@@ -94,7 +105,46 @@ def generate(
             progress(len(steps), max_tokens)
     written = _generated(reader.take([step.id for step in steps]))
     read = prompt.followed_by(written.first(len(steps) - 1))
-    return Generated(read, written, len(prompt), tuple(steps), ended, keys_values, first)
+    done = Generated(read, written, len(prompt), tuple(steps), ended, keys_values, first)
+    asked = limits.asked
+    best = [step.id if step.instead_of is None else step.instead_of for step in steps]
+    if best != list(written.ids):
+        done = done._replace(most_probable=reader.take(best))
+    return done._replace(rules=asked.rules, rules_file=asked.where, not_done=asked.asks)
+
+
+class _Limits(NamedTuple):
+    """What may be written: how many tokens, and by which rules."""
+
+    n_new: int
+    asked: Generation
+    start: SoFar
+    """With the ids that were given."""
+
+
+def _limits(
+    model: Model,
+    source: Sequence[int],
+    prompt: Tokens,
+    max_tokens: int | None,
+    at_most: int,
+    with_rules: bool,
+) -> _Limits:
+    """What the checkpoint allows of so many tokens; `source`: the ids that the encoder, or a
+    decoder alone, was given.
+
+    Raises:
+        AttnvizError: its rules name tokens that it does not have.
+    """
+    asked = model.generation() if with_rules else Generation()
+    n_given, reader = len(prompt), model.output_tokenizer
+    wanted = max_tokens or asked.most(n_given) or at_most
+    n_new = min(wanted, max_tokens or at_most)
+    if model.max_tokens is not None:
+        n_new = min(n_new, model.max_tokens - n_given + 1)
+    ends = sorted({*reader.other_ends, *([] if reader.end is None else [reader.end])})
+    start = SoFar(np.array(prompt.ids), n_given, np.array(source, int), ends, n_given + wanted)
+    return _Limits(n_new, asked, start)
 
 
 def _recorder(stages: tuple[str, ...], last_rows: bool) -> TraceRecorder | LastRowRecorder | None:
@@ -114,17 +164,36 @@ def _step(
     new: Tokens,
     cache: Cache | None,
     recorder: TraceRecorder | LastRowRecorder | None,
+    limits: _Limits,
 ) -> Step:
-    """The most probable token after `read`, of which a cache has all but `new`."""
+    """The most probable token after `read` that the rules allow; a cache has all of `read` but
+    `new`."""
     step_input = as_input(model, read if cache is None else new, target=memory is not None)
     if cache is not None:
         step_input = step_input._replace(first=len(read) - len(new))
     x = model.transformer.decode(step_input, memory, recorder or RecordNothing(), cache=cache)
     assert model.transformer.unembed is not None
-    id, probability = _best(model.transformer.unembed(x[-1:])[0])
+    logits = model.transformer.unembed(x[-1:])[0]
+    best = id = int(logits.argmax())
+    if limits.asked.rules:
+        so_far = limits.start._replace(ids=np.array(read.ids))
+        id = int(_allowed(model, limits.asked, logits, so_far).argmax())
+    probability = float(np.exp(logits[id] - logits[best]) / np.exp(logits - logits[best]).sum())
     if not np.isfinite(probability):
         model.check_weights()
-    return Step(id, probability, recorder.records() if recorder else ())
+    records = recorder.records() if recorder else ()
+    return Step(id, probability, records, None if id == best else best)
+
+
+def _allowed(model: Model, asked: Generation, logits: Array, so_far: SoFar) -> Array:
+    """The logits after the rules, [n_vocabulary]."""
+    try:
+        return apply_rules(asked.rules, logits, so_far)
+    except IndexError as error:
+        raise AttnvizError(
+            f"{model.name}: {asked.where} names a token that the model does not have: {error}",
+            "take all files from one model; --no-rules does without",
+        ) from error
 
 
 def can_cache(decoder: Stack) -> bool:
@@ -167,9 +236,3 @@ def _language(model: Model, memory: Stream, ids: list[int]) -> int:
     x = model.transformer.decode(read, memory, RecordNothing())
     logits = model.transformer.unembed(x[-1:])[0]
     return int(known[logits[known].argmax()])
-
-
-def _best(logits: Array) -> tuple[int, float]:
-    """The most probable token of [n_vocabulary] logits, and its probability."""
-    id = int(logits.argmax())
-    return id, float(1 / np.exp(logits - logits[id]).sum())

@@ -175,10 +175,14 @@ def _target_probe(
         return _next_token_probe(probe, read)
     generated = generate(model, source, source_input=sound and as_heard(model, sound))
     positions = np.arange(generated.n_given - 1, len(generated.read))
+    right = np.array(generated.written.ids)
+    own = np.array([step.instead_of is None for step in generated.steps])
+    if own.any():  # what a rule made it write, the model itself would not
+        positions, right = positions[own], right[own]
     only_last = positions == positions[-1]
     return pair_probe(model, source, generated.read, sound)._replace(
         positions=positions,
-        right=np.array(generated.written.ids),
+        right=right,
         watched=np.ones(len(positions), bool) if choice is None else only_last,
         choice=choice,
         all_or_nothing=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.models.build.checkpoint import Checkpoint, build_model
 from attnviz.models.build.config import Config
+from attnviz.models.chat.files import read_template
+from attnviz.models.generation import read_generation
 from attnviz.models.json_object import read_object
 from attnviz.models.model import Model
 from attnviz.models.sources.adapter import NONE as NO_ADAPTER
@@ -70,7 +73,11 @@ def load_checkpoint(
     file_name = Path(weights.path).name
     if file_name not in (WEIGHTS, INDEX):
         notes = (*notes, f"its weights are those in {label(file_name)}")
-    return model._replace(notes=(*model.notes, *notes))
+    return model._replace(
+        notes=(*model.notes, *notes),
+        chat=read_template(folder) or read_template(base),
+        generation=partial(read_generation, base, config),
+    )
 
 
 def _parts(folder: Path, adapter: str | None) -> tuple[Path, Adapter | None, tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -15,6 +16,7 @@ from attnviz.models import load_model
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
 from attnviz.nn.cache import ContiguousCache
+from tests.conftest import GOLDEN
 
 PHRASES = [
     ("早上好！", "Good morning!"),
@@ -229,3 +231,43 @@ def test_bad_input(call, arguments, message):
     assert done.code == 2
     assert re.search(message, done.err)
     assert done.err.count("\n") == 2
+
+
+@pytest.fixture
+def ruled(tmp_path):
+    folder = tmp_path / "ruled"
+    shutil.copytree(GOLDEN / "families" / "bart", folder)
+    settings = {
+        "forced_bos_token_id": 17, "suppress_tokens": [1, 3, 4, 5, 6], "num_beams": 4,
+        "decoder_start_token_id": 2, "eos_token_id": 2,
+    }  # fmt: skip
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_the_rules_of_the_checkpoint_are_said(call, ruled):
+    done = call("decode", "--ids", "7,9,21", "-m", ruled, "-n", "3")
+    text = " ".join(done.out.split())
+    assert (
+        "rules forced_bos_token_id 17, suppress_tokens (5), from generation_config.json; 1 token "
+        "is not the most probable one generation_config.json asks for num_beams 4; decoding here "
+        "is greedy"
+    ) in text
+    assert "ruled out" in text
+
+
+def test_no_rules(call, ruled):
+    done = call("decode", "--ids", "7,9,21", "-m", ruled, "-n", "3", "--no-rules")
+    assert done.code == 0
+    assert "rules" not in done.out
+    assert "greedy" not in done.out
+
+
+def test_rules_in_data(call, ruled):
+    decoded = json.loads(call("decode", "--ids", "7,9,21", "-m", ruled, "-n", "3", "--json").out)
+    assert decoded["decoded"]["rules"] == {
+        "forced_bos_token_id": 17,
+        "suppress_tokens": [1, 3, 4, 5, 6],
+    }
+    assert decoded["decoded"]["ids"][0] == 17
+    assert [id is None for id in decoded["decoded"]["instead_of"]] == [False, True, True]
