@@ -12,7 +12,7 @@ are fastest.
 
 from __future__ import annotations
 
-from attnviz.analysis.metrics import breadth, distance, keys, repeats, values
+from attnviz.analysis.metrics import breadth, conversation, distance, keys, repeats, values
 from attnviz.analysis.metrics.pattern import Measure, MetricContext, Pattern
 from attnviz.analysis.metrics.registry import METRICS, MetricEntry
 
@@ -23,6 +23,7 @@ __all__ = [
     "MetricEntry",
     "Pattern",
     "breadth",
+    "conversation",
     "distance",
     "keys",
     "repeats",

@@ -15,7 +15,8 @@ from attnviz.analysis.metrics import METRICS, MetricContext, Pattern
 class Loops:
     """One head, in plain Python: what the vectors have to agree with."""
 
-    def __init__(self, w, visible, first, ids, special, marks, norms):
+    def __init__(self, w, visible, first, ids, special, marks, norms, spans):
+        self.spans = spans
         self.w, self.visible, self.first = w, visible, first
         self.ids, self.special, self.marks, self.norms = ids, special, marks, norms
         self.keys = [[j for j, seen in enumerate(row) if seen] for row in visible]
@@ -104,6 +105,31 @@ class Loops:
     def punctuation(self):
         return self.mass(lambda i, j: self.marks[j])
 
+    def system_tokens(self):
+        return self.mass(lambda i, j: self.spans["system"][j])
+
+    def user_tokens(self):
+        return self.mass(lambda i, j: self.spans["user"][j])
+
+    def assistant_tokens(self):
+        return self.mass(lambda i, j: self.spans["assistant"][j])
+
+    def template_tokens(self):
+        return self.mass(lambda i, j: self.spans["template"][j])
+
+    def generated_tokens(self):
+        return self.mass(lambda i, j: self.spans["generated"][j])
+
+    def lookback_ratio(self):
+        ratios = []
+        for i, keys in enumerate(self.keys):
+            answer = self.spans["answer"]
+            old = [self.w[i][j] for j in keys if not answer[j]]
+            new = [self.w[i][j] for j in keys if answer[j]]
+            if answer[i + self.first] and old and new and sum(old + new):
+                ratios.append(mean(old) / (mean(old) + mean(new)))
+        return mean(ratios)
+
     def duplicate_token(self):
         return self.mass(self.copies)
 
@@ -132,6 +158,13 @@ def mean(values):
     return sum(values) / len(values) if values else float("nan")
 
 
+def spans(seed, n_k):
+    """Any, as the metrics take them."""
+    names = ("system", "user", "assistant", "template", "generated", "answer")
+    made = {name: seed.random(n_k) < 0.4 for name in names}
+    return {**made, "context": ~made["answer"]}
+
+
 @st.composite
 def patterns(draw):
     """Any mask, lone and empty rows too; few different tokens, so that they come again."""
@@ -144,7 +177,7 @@ def patterns(draw):
     weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-300)
     ids = seed.integers(1, 4, n_k)
     special, marks = seed.random(n_k) < 0.3, seed.random(n_k) < 0.3
-    context = MetricContext(visible, n_k - n_q, ids, special, marks)
+    context = MetricContext(visible, n_k - n_q, ids, special, marks, spans(seed, n_k))
     return Pattern(context, weights, seed.random((n_head, n_k)) + 0.1)
 
 
@@ -155,7 +188,7 @@ def loops(pattern, head):
     )
     visible = np.broadcast_to(context.visible, weights.shape)
     return Loops(weights[head].tolist(), visible[head].tolist(), context.first, context.ids.tolist(),
-                 context.special.tolist(), context.punctuation.tolist(), pattern.norms[head].tolist())  # fmt: skip
+                 context.special.tolist(), context.punctuation.tolist(), pattern.norms[head].tolist(), context.spans)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(METRICS))
@@ -179,7 +212,8 @@ def test_texts_together_are_as_each_alone(pattern, shift):
         return
     others = np.roll(context.ids, shift), np.roll(context.special, shift)
     marks = context.punctuation
-    second = Pattern(MetricContext(context.visible, context.first, *others, marks),
+    rolled = {name: np.roll(each, shift) for name, each in context.spans.items()}
+    second = Pattern(MetricContext(context.visible, context.first, *others, marks, rolled),
                      pattern.weights[::-1], pattern.norms)  # fmt: skip
     both = Pattern(
         MetricContext(
@@ -188,6 +222,7 @@ def test_texts_together_are_as_each_alone(pattern, shift):
             np.stack([context.ids, others[0]]),
             np.stack([context.special, others[1]]),
             np.stack([marks, marks]),
+            {name: np.stack([each, rolled[name]]) for name, each in context.spans.items()},
         ),
         np.stack([pattern.weights, second.weights]),
         np.stack([pattern.norms, second.norms]),
@@ -215,6 +250,7 @@ def test_padding_that_sees_nothing_changes_nothing(pattern):
             np.pad(context.visible, [*lead, (0, 2), (0, 2)]),
             0,
             *(np.pad(each, (0, 2)) for each in (context.ids, context.special, context.punctuation)),
+            {name: np.pad(each, (0, 2)) for name, each in context.spans.items()},
         ),
         wide,
         np.pad(pattern.norms, ((0, 0), (0, 2))),
