@@ -26,7 +26,7 @@ from attnviz.memory import available_memory
 from attnviz.models.edit.ablate import Ablation, Mean, Scaled, ablate, mean_contexts, uniform, zero
 from attnviz.models.model import Model
 from attnviz.models.run.evaluator import Evaluator
-from attnviz.models.run.probe import Probe, output_name
+from attnviz.models.run.probe import Probe, answer_name, chooses, output_name
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
@@ -202,7 +202,7 @@ def intact_case(model: Model, probe: Probe, evaluate: Evaluator) -> Case:
             "look at the input: attnviz run",
         )
     intact = Outcome(output)
-    if not model.task:
+    if not chooses(model):
         return Case(intact, has_logits=False)
     watched = None
     if probe.watched is not None:
@@ -216,7 +216,7 @@ def changed_answers(
 ) -> dict[Head, list[str]]:
     """What the model says of one text without each head, where it is something else:
     `saw VERB→NOUN`; of models that write, what comes next, without the token before it."""
-    if not model.task:
+    if not chooses(model):
         return {}
     evaluate = Evaluator(model, probe)
     watched = probe.watched
@@ -235,19 +235,24 @@ def changed_answers(
 
 def watched_output(model: Model, probe: Probe) -> str:
     """The output whose probability is reported, where it is one; else empty."""
-    if not model.task or probe.watched is None:
+    if not chooses(model) or probe.watched is None:
         return ""
     if probe.choice is not None:
-        return output_name(model, probe.choice)
+        return answer_name(model, probe, probe.choice)
     positions = np.flatnonzero(probe.watched)
     if len(positions) != 1:
         return ""
     answer = Evaluator(model, probe)(model.transformer)[positions[0]]
-    return output_name(model, int(answer.argmax()))
+    return answer_name(model, probe, int(answer.argmax()))
 
 
 def _change(model: Model, probe: Probe, position: int, before: int, after: int) -> str:
-    change = f"{output_name(model, before)}→{output_name(model, after)}"
+    names = (answer_name(model, probe, output) for output in (before, after))
+    change = "→".join(names)
+    if model.task == "span":
+        return f"{('start', 'end')[position]} {change}"
+    if model.problem == "several":
+        return f"{output_name(model, position)} {change}"
     if model.task != "tag":
         return change
     return f"{probe.streams['source'].labels[probe.positions[position]]} {change}"

@@ -51,10 +51,14 @@ class Model(NamedTuple):
     """The padding's id, where the decoder of an encoder-decoder that predicts no tokens reads the
     text behind its last token that is no padding, not behind the first one of targets (mBART)."""
     task: str = ""
-    """What the output is: `tag` (of every token), `classify` (at the first), `continue` (the
-    next token), `fill` (masked tokens); empty where nothing is known."""
+    """What the output is: `tag` (of every token), `classify` (of the whole), `span` (where an
+    answer starts and ends), `continue` (the next token), `fill` (masked tokens), `embed` (a vector
+    of the whole text); empty where nothing is known."""
     labels: tuple[str, ...] = ()
-    """The names of the outputs, for `tag` and `classify`."""
+    """The names of the outputs, for `tag`, `classify` and `span`."""
+    problem: str = ""
+    """Of `classify`: empty where one label is right, `several` where any number of them may be,
+    `number` where the outputs are numbers and no labels."""
     image: ImageReader | None = None
     """What reads images; None for a model that reads none."""
     sound: SoundReader | None = None

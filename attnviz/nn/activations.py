@@ -156,7 +156,7 @@ def _logistic(x: Array, coefficients: tuple[float, ...], out: Array | None) -> A
     y = np.empty_like(x) if out is None else out
     flat_x, flat_y = x.ravel("K"), y.ravel("K")  # in the order of memory
     if y.strides != x.strides or not np.may_share_memory(flat_y, y):
-        y[...] = _logistic(np.ascontiguousarray(x), coefficients, None)
+        y[...] = _logistic(x.copy("C"), coefficients, None)
         return y
     scratch = np.empty((2, min(BLOCK, max(1, x.size))), x.dtype)
     with np.errstate(over="ignore"):  # exp may reach infinity: x / infinity is the right zero

@@ -27,6 +27,7 @@ from attnviz.nn.multi_head import (
     SublayerContext,
 )
 from attnviz.nn.norms import LayerNorm, Norm, RMSNorm, Scale
+from attnviz.nn.pooling import TextHead
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
 from attnviz.nn.threads import Team, in_team, parts_of, suited_to
@@ -194,7 +195,8 @@ class Output(NamedTuple):
     last: Array
     """[n_token, d_model]: what comes out of the last stack."""
     logits: Array | None
-    """[n_token, n_vocabulary], where there is an output projection and it was asked for."""
+    """[n_token, n_vocabulary], or what a head gives that answers; where there is an output and it
+    was asked for."""
 
 
 class Transformer(NamedTuple):
@@ -239,8 +241,14 @@ class Transformer(NamedTuple):
                 )
             states = hidden.setdefault("decoder", []) if hidden_states else None
             x = self.decode(source if target is None else target, memory, recorder, states)
-        unembed = self.unembed if logits else None
-        return Output(hidden, x, None if unembed is None else unembed(x))
+        return Output(hidden, x, self.output(x, source) if logits else None)
+
+    def output(self, x: Array, source: Input) -> Array | None:
+        """[n_token, d_model] of the last stack -> the logits, [n_token, n_vocabulary] or those of
+        a head that answers; None where there is none. `source` is what the first stack read."""
+        if isinstance(self.unembed, TextHead):
+            return self.unembed(x, source)
+        return None if self.unembed is None else self.unembed(x)
 
     def encode(
         self, source: Input, recorder: Recorder, hidden: list[Array] | None = None

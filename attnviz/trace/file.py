@@ -16,7 +16,12 @@ from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.masks import NONE, Mask, as_visible, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
+<<<<<<< HEAD
 from attnviz.tokens import RESERVED, Tokens, label
+=======
+from attnviz.tokens import Tokens, label
+from attnviz.trace.answer import Answer
+>>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
 from attnviz.trace.routing_file import check_routing, routing_arrays, routing_in, routing_out
 from attnviz.trace.selection import Selection
@@ -129,7 +134,11 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
         "records": [_record_out(record) for record in trace],
+<<<<<<< HEAD
         **({"routing": routing_out(trace)} if trace.routing else {}),
+=======
+        **({} if trace.answer is None else {"answer": trace.answer.to_manifest()}),
+>>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
     }
 
 
@@ -144,6 +153,7 @@ def trace_in(path: Path, manifest: archive.Manifest, arrays: Mapping[str, Array]
             command=_texts(manifest, "command"),
             routing=routing_in(manifest, arrays),
             **_outputs_in(arrays),
+            answer=_answer_in(manifest, arrays),
         )
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise _malformed(path, error) from error
@@ -249,7 +259,21 @@ def arrays_out(trace: Trace) -> dict[str, Array]:
     named |= routing_arrays(trace)
     if trace.logits is not None:
         named["output/logits"] = trace.logits
+    if trace.answer is not None and trace.answer.embedding is not None:
+        named["output/embedding"] = trace.answer.embedding
     return named
+
+
+def _answer_in(manifest: archive.Manifest, arrays: Mapping[str, Array]) -> Answer | None:
+    """What the model made of the text, where the file says so."""
+    if "answer" not in manifest:
+        return None
+    embedding = arrays.get("output/embedding")
+    if embedding is not None and (embedding.ndim != 1 or embedding.dtype.kind != "f"):
+        raise ValueError("'output/embedding'")
+    return Answer.from_manifest(
+        manifest["answer"], None if embedding is None else read_only(embedding)
+    )
 
 
 def _outputs_in(arrays: Mapping[str, Array]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.stages import MATRICES, STAGES
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
+from attnviz.trace.answer import Answer
 from attnviz.trace.selection import parse_selection
 from attnviz.trace.summary import Summary
 
@@ -171,9 +172,9 @@ class ModelFacts:
     """Of the weights; None if they are seeded, or were not read for it."""
     n_parameter: int | None = None
     task: str = ""
-    """What the output is: `tag`, `classify`, `continue`, `fill`."""
+    """What the output is: `tag`, `classify`, `span`, `continue`, `fill`, `embed`."""
     outputs: tuple[str, ...] = ()
-    """The names of the outputs, for `tag` and `classify`."""
+    """The names of the outputs, for `tag`, `classify` and `span`."""
     shape: Mapping[str, Any] = field(default_factory=dict)
     """n_layer, n_head, d_model, …: what else the screen and the manifest say about it."""
     notes: tuple[str, ...] = ()
@@ -270,9 +271,16 @@ class Trace:
     hidden_states: Mapping[str, Sequence[Array]] = field(default_factory=dict)
     """By stack, if asked for: the embeddings, then each block's output, [n_token, d_model]."""
     logits: Array | None = None
+<<<<<<< HEAD
     """[n_token, n_vocabulary], where the model has an output and it was asked for."""
     routing: Mapping[str, Routing] = field(default_factory=dict)
     """By layer, `decoder.3`: to which experts its mixture sent the tokens."""
+=======
+    """[n_token, n_vocabulary], where the model has an output and it was asked for; of a head that
+    answers [n_token, n_label], or [1, n_label] of the whole text."""
+    answer: Answer | None = None
+    """What the model makes of the text; None where it has no known output."""
+>>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
 
     def __repr__(self) -> str:
         """The model, the tokens and the shapes of what was kept, in a few lines."""

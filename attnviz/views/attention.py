@@ -22,7 +22,12 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head, Selection
+<<<<<<< HEAD
 from attnviz.trace.spans import Zoom, span_text
+=======
+from attnviz.trace.spans import Zoom
+from attnviz.views.answer import answer_lines
+>>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
 from attnviz.views.head_map import information_maps
 from attnviz.views.kinds import (
     WEIGHTS,
@@ -222,6 +227,7 @@ def header(trace: Trace) -> Text:
         if tokens.roles:
             lines.append(roles_line(tokens))
     lines += marks_lines(*trace.streams.values())
+    lines += answer_lines(trace)
     if not trace.records and not trace.model.has_attention:
         lines.append(
             Line(say("this model has no attention: there are no weights to show"), "", "note")

@@ -10,9 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnviz.language import to_say
+from attnviz.models.build.answers import (
+    BERT_LIKE,
+    Answers,
+    HeadOptions,
+    lacking_note,
+    read_answers,
+)
 from attnviz.models.build.config import Config
 from attnviz.models.build.families import FAMILIES, family_name
-from attnviz.models.build.outputs import HEADS, predicts_other, unread_outputs
+from attnviz.models.build.outputs import added_parts, ignorable, predicts_other, unread_outputs
 from attnviz.models.build.tensors import TensorFile, Tensors
 from attnviz.models.model import Model
 from attnviz.models.run.finite import check_tensors
@@ -61,6 +68,7 @@ def trained_model(
     shape: Mapping[str, Any],
     *,
     ignored: str = "",
+    answering: HeadOptions = BERT_LIKE,
     **fields: Any,
 ) -> Model:
     """What a family returns.
@@ -69,14 +77,20 @@ def trained_model(
         tensors: those that the transformer was made of.
         shape: what the screen says of the model, besides its family.
         ignored: a pattern of the tensors that the model does not need.
+        answering: what the family's heads do differently, where the class answers about texts.
         fields: of `Model`.
 
     Raises:
         AttnvizError: a tensor that was not taken and is not ignored.
     """
-    config = checkpoint.config
-    tensors.finish(f"{ignored}|{HEADS}" if predicts_other(config) else ignored)
-    is_one_read = transformer.unembed is not None
+    config, answers = checkpoint.config, None
+    if predicts_other(config) and "image" not in fields:
+        d_model = int(shape["d_model"])
+        answers = read_answers(config, tensors, d_model, transformer.kind, answering)
+    if answers is not None and answers.head is not None:
+        transformer = transformer._replace(unembed=answers.head)
+        fields |= {"task": answers.task, "labels": answers.labels, "problem": answers.problem}
+    tensors.finish(f"{ignored}|{ignorable(config)}" if ignored else ignorable(config))
     model = Model(
         name=checkpoint.name,
         transformer=transformer,
@@ -90,9 +104,27 @@ def trained_model(
         fingerprint=checkpoint.weights.sha256,
         keep_weights=tensors.keep,
         check_weights=partial(check_tensors, checkpoint.weights),
-        notes=unread_outputs(config, tensors.unread, is_one_read=is_one_read),
     )
-    return model._replace(**fields)
+    own = fields.pop("notes", None) or _output_notes(config, tensors, transformer, answers)
+    notes = (*_wrapper_note(tensors), *own, *added_parts(tensors.unread))
+    return model._replace(**fields, notes=notes)
+
+
+def _output_notes(
+    config: Config, tensors: Tensors, transformer: Transformer, answers: Answers | None
+) -> tuple[str, ...]:
+    """What there is to know of outputs that are not computed."""
+    if answers is not None:
+        return (lacking_note(answers.lacks),) if answers.lacks else ()
+    is_one_read = transformer.unembed is not None
+    return unread_outputs(config, tensors.unread, is_one_read=is_one_read)
+
+
+def _wrapper_note(tensors: Tensors) -> tuple[str, ...]:
+    """That the names of tensors were read without what training put before them."""
+    if not tensors.wrapper:
+        return ()
+    return (to_say("the names of its tensors are read without {wrapper}", wrapper=tensors.wrapper),)
 
 
 def _doubts(model: Model) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.layers import linear
 from attnviz.models.build.tensors import Tensors
@@ -81,11 +82,13 @@ def language_model(
     *,
     positions: str,
     ignored: str,
+    answering: HeadOptions = BERT_LIKE,
 ) -> Model:
     """A decoder of `block(0)`, `block(1)`, … between an embedding and an output; an encoder, if
     it sees both sides.
 
-    `positions` says on the screen how the model knows positions.
+    `positions` says on the screen how the model knows positions; `answering` what the heads of
+    the family do differently.
     """
     name = "decoder" if sizes.is_causal else "encoder"
     stack = Stack(name, tuple(block(layer) for layer in range(sizes.n_layer)), norm)
@@ -103,6 +106,7 @@ def language_model(
             "positions": positions,
         },
         ignored=ignored,
+        answering=answering,
         max_tokens=sizes.n_position,
         n_vocabulary=sizes.n_vocabulary,
         task="continue" if unembed is not None and sizes.is_causal else "",

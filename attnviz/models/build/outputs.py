@@ -1,4 +1,4 @@
-"""Which output the class of a checkpoint has, and whether attnviz computes it."""
+"""Which output the class of a checkpoint has, and what else its file holds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from attnviz.tokens import label
 
 OTHER = re.compile(
     r".+For((Sequence|Token)Classification|QuestionAnswering\w*|MultipleChoice"
-    r"|NextSentencePrediction|MaskedImageModeling|AudioClassification)"
+    r"|NextSentencePrediction|MaskedImageModeling|AudioClassification)|.*ElectraForPreTraining"
 )
-"""Classes of transformers with an output that is not computed, and none that predicts tokens."""
+"""Classes of transformers with another output than one that predicts tokens."""
 
 PARTLY = re.compile(r".+(ForPreTraining|DoubleHeadsModel)")
 """Classes with several outputs, of which at most the one that predicts tokens is computed."""
@@ -23,6 +23,24 @@ HEADS = (
     r"|cls|predictions|(discriminator|generator)_\w+|vocab_\w+)\..+|final_logits_bias"
 )
 """The tensors of outputs, as transformers names them."""
+
+OTHER_HEADS = r"(score|\w*classifier|classification_head|qa_outputs|multiple_choice_head)\..+"
+"""Those of them that predict no tokens."""
+
+BUFFERS = (
+    r"(.+\.)?(embeddings\.(position_ids|token_type_ids)|rotary_emb\.\w*(inv_freq|_cached)"
+    r"|masked_bias|num_batches_tracked|pooler(_activation)?\.(.+\.)?(weight|bias))"
+)
+"""What is computed anew, or read by no attention: fixed numbers that PyTorch saves, poolers."""
+
+ADDED = {
+    r"(v_head|value_head|reward_head|q_head)\..+": to_say("a value head"),
+    r"crf\..+": to_say("a CRF, so the labels are those of single tokens"),
+    r"linear\.(weight|bias)": to_say("a projection for search"),
+}
+"""What others put behind a model (TRL, pytorch-crf, ColBERT), and what it is."""
+
+MAX_LABELS = 1 << 20
 
 
 def architecture(config: Config) -> str:
@@ -40,6 +58,36 @@ def predicts_tokens(config: Config) -> bool:
 def predicts_other(config: Config) -> bool:
     """Whether it certainly has another output instead."""
     return OTHER.fullmatch(architecture(config)) is not None
+
+
+def read_labels(config: Config) -> tuple[str, ...]:
+    """The names of the classes; without names there are two, as transformers has it."""
+    n_label = config.count("num_labels", 2, maximum=MAX_LABELS)
+    names = config.get("id2label", {str(i): f"LABEL_{i}" for i in range(n_label)})
+    if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
+        raise config.error("id2label: expected a name for every class, counted from 0")
+    return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def ignorable(config: Config) -> str:
+    """A pattern of the tensors that no attention depends on, whatever the family."""
+    heads = HEADS if predicts_other(config) else OTHER_HEADS
+    return "|".join((heads, BUFFERS, *ADDED))
+
+
+def added_parts(unread: Iterable[str]) -> tuple[str, ...]:
+    """What others put behind the model, a sentence of all of it."""
+    unread = tuple(unread)
+    found = [
+        (what, sorted({name.split(".")[0] for name in unread if re.fullmatch(pattern, name)}))
+        for pattern, what in ADDED.items()
+    ]
+    return tuple(
+        to_say("its file also has {what} ({names}), which is not computed",
+               what=what, names=", ".join(names))
+        for what, names in found
+        if names
+    )  # fmt: skip
 
 
 def unread_outputs(config: Config, unread: Iterable[str], *, is_one_read: bool) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.models.build.mxfp4 import PER_BLOCK, unpacked
+from attnviz.models.build.wrapped import MOST, unwrap
 from attnviz.nn.types import Array
 from attnviz.nn.weights import LazyWeight, Weight
 
@@ -31,9 +32,6 @@ QUANTISED = re.compile(
 )
 """What lies beside the numbers of quantised weights: MLX, GPTQ and AWQ, compressed-tensors, FP8,
 bitsandbytes."""
-
-MOST = 0.75
-"""The share of a file's tensors that have a prefix in common, if it is one of all of them."""
 
 UNQUANTISED = "take the original checkpoint, or a GGUF file of the model"
 
@@ -69,6 +67,8 @@ class Tensors:
     """A file's tensors by name, in the dtype of the run; knows which were never taken."""
 
     def __init__(self, file: TensorFile, prefixes: tuple[str, ...], dtype: np.dtype[Any]) -> None:
+        file, self.wrapper = unwrap(file, prefixes)
+        """`wrapper`: what training put before the model's own names, empty for nothing."""
         self._file = file
         self.dtype = dtype
         self._taken: set[str] = set()
@@ -207,7 +207,12 @@ class Tensors:
 
     def has(self, name: str) -> bool:
         """Whether the file holds the tensor, with or without the model's prefix."""
-        return any(prefix + name in self._file.shapes for prefix in (self._prefix, ""))
+        return self.shape(name) is not None
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of the tensor, with or without the model's prefix; None if it is not there."""
+        shapes = self._file.shapes
+        return shapes.get(self._prefix + name, shapes.get(name))
 
     def keep(self, n_byte: int) -> None:
         """Convert and lay out matrices once for all passes, as many as fit into `n_byte` of
@@ -279,12 +284,9 @@ class Tensors:
                     if older in self._file.shapes:
                         return older
         self._check_plain()
-        if (before := self._unknown_prefix(name)) is not None:
-            raise AttnvizError(
-                f"{self._file.path}: the tensor {self._prefix}{name} is there as "
-                f"{before}{name}: the names in this file begin with {before}, which is not known",
-                f"save the model that lies in it by itself, or its tensors without {before}",
-            )
+        if not self._prefix and (before := self._unknown_prefix(name)) is not None:
+            self._prefix = self.wrapper = before
+            return before + name
         raise AttnvizError(
             f"{self._file.path}: the tensor {self._prefix}{name} is missing",
             "the file is incomplete, or belongs to a different architecture than the config",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
 from attnviz.models.build.layers import head_width, layer_norm, linear
-from attnviz.models.build.outputs import predicts_other
+from attnviz.models.build.outputs import predicts_other, read_labels
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText
@@ -24,7 +24,6 @@ from attnviz.nn.transformer import Block, Stack, Transformer
 from attnviz.nn.types import Array
 
 MAX_SIDE = 1 << 14
-MAX_LABELS = 1 << 20
 
 
 class Sizes(NamedTuple):
@@ -52,7 +51,7 @@ def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resize
         d_model=d_model,
         eps=config.above(0, "layer_norm_eps", eps),
         qkv_bias=config.switch("qkv_bias", True),
-        labels=_labels(config),
+        labels=read_labels(config),
         model_input=VisionInput(config.count("num_channels", 3), *size, shape, resizes, processor),
     )
 
@@ -151,12 +150,3 @@ def _sides(config: Config, key: str, default: int) -> tuple[int, int]:
                 f"got {str(value)[:40]}"
             )
     return height, width
-
-
-def _labels(config: Config) -> tuple[str, ...]:
-    """The names of the classes; without names there are two, as transformers has it."""
-    n_label = config.count("num_labels", 2, maximum=MAX_LABELS)
-    names = config.get("id2label", {str(i): f"LABEL_{i}" for i in range(n_label)})
-    if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
-        raise config.error("id2label: expected a name for every class, counted from 0")
-    return tuple(str(names[str(i)]) for i in range(len(names)))

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from attnviz.models.model import Model
-from attnviz.models.run.probe import Probe
+from attnviz.models.run.probe import Probe, chooses
 from attnviz.nn.embedding import Input
 from attnviz.nn.multi_head import RecordNothing, Stream
+from attnviz.nn.pooling import against_zero
 from attnviz.nn.transformer import Stack, Transformer
 from attnviz.nn.types import Array
 
@@ -23,11 +24,17 @@ class Evaluator:
 
     def __call__(self, transformer: Transformer) -> Array:
         """The logits [n_position, n_output] at the probe's positions, or where the model has no
-        known output the states [n_position, d_model]."""
-        states, unembed = self._resume(transformer), transformer.unembed
-        if unembed is None or not self._model.task:
+        output that is a choice the states [n_position, d_model]."""
+        states = self._resume(transformer)
+        if not chooses(self._model):
             return states[self._probe.positions]
-        return unembed(states)[self._probe.positions]
+        logits = transformer.output(states, self._probe.inputs["source"])
+        assert logits is not None
+        if self._model.task == "span":  # where it starts and ends, each among all tokens
+            logits = logits.T
+        if self._model.problem == "several":  # each label by itself: no or yes
+            logits = against_zero(logits.T)
+        return logits[self._probe.positions]
 
 
 class ResumableForward:

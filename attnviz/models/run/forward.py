@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from attnviz.language import to_say
 from attnviz.models.model import Model
+from attnviz.models.run.answer import answer_of, needs_logits, unanswered
 from attnviz.models.run.finite import is_finite, no_float_warnings
 from attnviz.models.run.prepare import Prepared
 from attnviz.models.run.work import Counted, Progress, count_work
@@ -17,9 +16,6 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import ModelFacts, Trace, read_only
 from attnviz.trace.recorder import TraceRecorder
-
-N_EXPECTED = 5
-"""How many tokens are named for a masked one."""
 
 
 @no_float_warnings
@@ -35,7 +31,6 @@ def forward(
     """One pass over what was prepared; for the arguments see `attnviz.run`. With a recorder of the
     caller's own, the trace has no records."""
     model, source, stages = prepared.model, prepared.streams["source"], prepared.stages
-    masked = _masked_positions(model, source)
     kept = [*stages, "mask"] if stages else []
     own = TraceRecorder(kept, prepared.select, prepared.summaries)
     work = count_work(model, prepared.streams) if progress else ()
@@ -46,16 +41,17 @@ def forward(
             prepared.inputs.get("target"),
             recorder=counted,
             hidden_states=hidden_states,
-            logits=logits or bool(masked) or model.task in ("tag", "classify"),
+            logits=logits or needs_logits(model, source),
         )
     except KeyboardInterrupt:
         stopped = _stopped(prepared, own, counted.finished)
         if recorder is not None or not stopped.records:
             raise
         raise Interrupted(stopped) from None
-    notes = prepared.notes
-    if output.logits is not None and masked:
-        notes = (*notes, *_expectations(model, source, masked, output.logits))
+    notes, answer = prepared.notes, None
+    if recorder is None:
+        answer = answer_of(prepared, output)
+        notes = (*notes, *unanswered(prepared, output))
     n_token = max(len(tokens) for tokens in prepared.streams.values())
     trace = Trace(
         model=describe(model, fingerprint, n_token, notes),
@@ -67,6 +63,7 @@ def forward(
             for name, states in output.hidden_states.items()
         },
         logits=read_only(output.logits) if logits and output.logits is not None else None,
+        answer=answer,
     )
     if not is_finite(trace, output):
         model.check_weights()
@@ -107,30 +104,6 @@ def _tagged(
         for position, best in enumerate(logits.argmax(-1))
     )
     return {**streams, "source": replace(source, tags=tags)}
-
-
-def _masked_positions(model: Model, source: Tokens) -> list[int]:
-    """Where the text has the mask's token, for a model that fills it."""
-    mask = model.tokenizer.mask if model.task == "fill" else None
-    return [i for i, id in enumerate(source.ids) if id == mask and mask is not None]
-
-
-def _expectations(
-    model: Model, source: Tokens, positions: Sequence[int], logits: Array
-) -> list[str]:
-    """The most probable tokens at these positions, a sentence each.
-
-    `logits` is [n_token, n_vocabulary].
-    """
-    sentences = []
-    for position in positions:
-        row = logits[position].astype(np.float64)
-        exp = np.exp(row - row.max())
-        best = np.argsort(-exp, kind="stable")[:N_EXPECTED]
-        labels = model.tokenizer.take(best.tolist()).labels
-        words = (f"{name} {p:.3f}" for name, p in zip(labels, exp[best] / exp.sum(), strict=True))
-        sentences.append(f"at {position} {source.labels[position]} it expects {', '.join(words)}")
-    return sentences
 
 
 def describe(

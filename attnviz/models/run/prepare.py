@@ -74,6 +74,8 @@ class Prepared:
     """The image that `inputs` is made of, if it is one."""
     sound: Sound | None = None
     """The same of a sound."""
+    apart: tuple[Tokens, Tokens] | None = None
+    """Both texts of a pair by themselves, for a model that compares texts."""
 
 
 def prepare(
@@ -119,7 +121,7 @@ def prepare(
     else:
         raise AttnvizError("give a text, an image or a sound, not two of them",
                            "run(image=PATH, model=…)")  # fmt: skip
-    return prepare_tokens(
+    prepared = prepare_tokens(
         model,
         streams,
         pixels=pixels,
@@ -131,6 +133,9 @@ def prepare(
         memory=memory,
         summaries=summaries,
     )
+    if model.task != "embed" or text is None or not pair:
+        return prepared
+    return replace(prepared, apart=(read_text(model, text), read_text(model, pair)))
 
 
 def _pixels(

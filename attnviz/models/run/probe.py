@@ -13,6 +13,7 @@ from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import Text, read_sound, read_target, read_text
 from attnviz.models.run.prepare import Prepared, as_heard, prepare, prepare_tokens
 from attnviz.nn.embedding import Input
+from attnviz.nn.pooling import TextHead
 from attnviz.nn.types import Array
 from attnviz.registry import nearest
 from attnviz.tokens import Tokens, label
@@ -73,19 +74,52 @@ def make_probe(
         return _image_probe(model, text)._replace(choice=choice)
     if model.sound is not None:
         return _sound_probe(model, text, target, choice)
-    if model.kind == "encoder-decoder":
+    if model.kind == "encoder-decoder" and model.task == "continue":
         return _target_probe(model, read_text(model, text, pair), text, target, choice)
     prepared = prepare(model, text, pair=pair, target=target, stages=())
     source = prepared.streams["source"]
-    probe = Probe(prepared, np.arange(len(source)), choice=choice)
+    read = prepared.streams.get("target", source)
+    probe = Probe(prepared, np.arange(len(read)), choice=choice)
     if model.task == "tag":
         ordinary = np.array([i for i in range(len(source)) if i not in source.special], int)
         return watch_all(probe._replace(positions=ordinary))
-    if model.task == "classify":
-        return watch_all(probe._replace(positions=np.arange(1)))
+    if model.task in ("classify", "span") and chooses(model):
+        return _answer_probe(model, probe)
     if model.task == "continue":
         return _next_token_probe(probe, source)
     return probe
+
+
+def _answer_probe(model: Model, probe: Probe) -> Probe:
+    """What is the label, which labels are there, where does the answer start and end?"""
+    n = len(model.labels) if model.problem == "several" or model.task == "span" else 1
+    head, streams = model.transformer.unembed, probe.streams
+    if isinstance(head, TextHead) and head.pool is not None:
+        read = np.empty((len(streams.get("target", streams["source"])), 1))
+        if not len(head.pool(read, np.array(streams["source"].ids))):
+            raise AttnvizError(
+                f"{model.name} answers at the token that ends a text, which is not there",
+                "end the ids with it" if model.tokenizer.end is None else "give a text, not ids",
+            )
+    if model.problem == "several" and probe.choice is not None:  # that label: no or yes
+        return watch_all(probe._replace(positions=np.array([probe.choice]), choice=1))
+    return watch_all(probe._replace(positions=np.arange(n)))
+
+
+def chooses(model: Model) -> bool:
+    """Whether the output is a choice among options, and neither a number nor a vector."""
+    is_known = bool(model.task) and model.transformer.unembed is not None
+    return is_known and model.task != "embed" and model.problem != "number"
+
+
+def answer_name(model: Model, probe: Probe, output: int) -> str:
+    """What an output of a probe stands for, safe to show."""
+    if model.task == "span":
+        source = probe.streams["source"]
+        return f"{output} {source.labels[output]}"
+    if model.problem == "several":
+        return ("no", "yes")[output]
+    return output_name(model, output)
 
 
 def watch_all(probe: Probe) -> Probe:
@@ -95,13 +129,13 @@ def watch_all(probe: Probe) -> Probe:
 
 def output_id(model: Model, token: str) -> int:
     """The number of an output: of a label, or of a token by its text or as `#ID`."""
-    if model.labels:
+    if model.labels and chooses(model) and model.task != "span":
         if token not in model.labels:
             raise AttnvizError(
                 f"--token: {model.name} has no output {token!r}", nearest(token, model.labels)
             )
         return model.labels.index(token)
-    if not model.task:
+    if not chooses(model) or model.task == "span":
         raise AttnvizError(
             f"--token: {model.name} has no output whose probability could be reported",
             "leave out --token",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
 from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model
@@ -88,6 +89,7 @@ def bert_model(
     projections: tuple[str, str, str, str] = PROJECTIONS,
     norm: str = "attention.output.LayerNorm",
     positions: str = "",
+    answering: HeadOptions = BERT_LIKE,
     **fields: Any,
 ) -> Model:
     """The blocks of BERT and of its descendants behind an embedding, and their output.
@@ -96,6 +98,7 @@ def bert_model(
         projections: the names of query, key, value and output below a layer's `attention`.
         norm: the name of the norm behind attention, below a layer.
         positions: what the screen says of positions, if they are not learned vectors alone.
+        answering: what the heads of the family do differently.
         fields: of the attention.
     """
     checkpoint.config.finish()
@@ -123,4 +126,5 @@ def bert_model(
         head,
         ignored=ignored,
         positions=positions,
+        answering=answering,
     )

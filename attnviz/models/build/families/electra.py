@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnviz.models.build.answers import HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.encoder import LanguageModelHead
 from attnviz.models.build.families.bert import IGNORED, bert_model, embedding, read_sizes
@@ -13,6 +14,7 @@ TOKENIZER = "BertTokenizer"
 HEAD = LanguageModelHead(
     "generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head", gelu
 )
+ANSWERING = HeadOptions(activation=gelu)
 DISCRIMINATOR = r"|(discriminator_predictions|sequence_summary)\..*"
 
 
@@ -23,4 +25,6 @@ def build(checkpoint: Checkpoint) -> Model:
     source = embedding(config, tensors, d)
     if d != sizes.d_model:
         source = source._replace(widen=linear(tensors, "embeddings_project", d, sizes.d_model))
-    return bert_model(checkpoint, tensors, sizes, source, HEAD, IGNORED + DISCRIMINATOR)
+    return bert_model(
+        checkpoint, tensors, sizes, source, HEAD, IGNORED + DISCRIMINATOR, answering=ANSWERING
+    )

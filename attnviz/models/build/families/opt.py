@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
 from attnviz.models.build.decoder import Sizes, language_model
@@ -75,8 +76,11 @@ def build(checkpoint: Checkpoint) -> Model:
 
     table = tensors.table("embed_tokens.weight", sizes.n_vocabulary, d)
     unembed = unembedding(config, tensors, table, "lm_head", tied=True)
-    if unembed is not None and d != d_model:
-        unembed = unembed._replace(before=linear(tensors, "project_out", d_model, d, bias=False))
+    answering = BERT_LIKE
+    if d != d_model and (unembed is not None or tensors.has("project_out.weight")):
+        project = linear(tensors, "project_out", d_model, d, bias=False)
+        unembed = unembed and unembed._replace(before=project)
+        answering = HeadOptions(steps=(project,))
     return language_model(
         checkpoint,
         tensors,
@@ -87,6 +91,7 @@ def build(checkpoint: Checkpoint) -> Model:
         unembed,
         positions=f"learned, {sizes.n_position}",
         ignored=IGNORED,
+        answering=answering,
     )
 
 
