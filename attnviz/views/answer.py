@@ -41,7 +41,7 @@ def _label_text(answer: Answer) -> str:
     if len(options) > 1:
         return _options(options)
     chance = 1 / (1 + math.exp(-max(-700.0, min(700.0, first.value))))
-    return say("{name} {value}, as a probability {chance}", name=first.text,
+    return say("{name} {value} ({chance} by the logistic function)", name=first.text,
                value=f"{first.value:.3f}", chance=f"{chance:.3f}")  # fmt: skip
 
 
@@ -77,4 +77,4 @@ def _filled(answer: Answer, source: Tokens) -> Iterator[Line]:
         options = tuple(each for each in answer.options if each.positions[:1] == place)
         names = " ".join(f"{i} {source.labels[i]}" for i in place if i < len(source))
         text = say("at {token}: {options}", token=names, options=_options(options))
-        yield Line(text, "" if number else say("expected"), "head")
+        yield Line(text, "" if number else say("masked"), "head")

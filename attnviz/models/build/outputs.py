@@ -34,11 +34,17 @@ BUFFERS = (
 """What is computed anew, or read by no attention: fixed numbers that PyTorch saves, poolers."""
 
 ADDED = {
-    r"(v_head|value_head|reward_head|q_head)\..+": to_say("a value head"),
-    r"crf\..+": to_say("a CRF, so the labels are those of single tokens"),
-    r"linear\.(weight|bias)": to_say("a projection for search"),
+    r"(v_head|value_head|reward_head|q_head)\..+": to_say(
+        "its file also has a value head ({names}), which is not computed"
+    ),
+    r"crf\..+": to_say(
+        "its file also has a CRF ({names}), which is not applied: labels are those of single tokens"
+    ),
+    r"linear\.(weight|bias)": to_say(
+        "its file also has a projection for search ({names}), which is not applied"
+    ),
 }
-"""What others put behind a model (TRL, pytorch-crf, ColBERT), and what it is."""
+"""What others put behind a model (TRL, pytorch-crf, ColBERT), and what is said of it."""
 
 MAX_LABELS = 1 << 20
 
@@ -76,18 +82,12 @@ def ignorable(config: Config) -> str:
 
 
 def added_parts(unread: Iterable[str]) -> tuple[str, ...]:
-    """What others put behind the model, a sentence of all of it."""
-    unread = tuple(unread)
-    found = [
-        (what, sorted({name.split(".")[0] for name in unread if re.fullmatch(pattern, name)}))
-        for pattern, what in ADDED.items()
-    ]
-    return tuple(
-        to_say("its file also has {what} ({names}), which is not computed",
-               what=what, names=", ".join(names))
-        for what, names in found
-        if names
-    )  # fmt: skip
+    """What others put behind the model, a sentence each."""
+    unread, notes = tuple(unread), []
+    for pattern, sentence in ADDED.items():
+        if names := {name.split(".")[0] for name in unread if re.fullmatch(pattern, name)}:
+            notes.append(to_say(sentence, names=", ".join(sorted(names))))
+    return tuple(notes)
 
 
 def unread_outputs(config: Config, unread: Iterable[str], *, is_one_read: bool) -> tuple[str, ...]:

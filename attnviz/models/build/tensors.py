@@ -285,7 +285,8 @@ class Tensors:
                         return older
         self._check_plain()
         if not self._prefix and (before := self._unknown_prefix(name)) is not None:
-            self._prefix = self.wrapper = before
+            self._prefix = before
+            self.wrapper = ", ".join(filter(None, (self.wrapper, before)))
             return before + name
         raise AttnvizError(
             f"{self._file.path}: the tensor {self._prefix}{name} is missing",

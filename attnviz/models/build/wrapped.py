@@ -55,7 +55,7 @@ def unwrap(file: TensorFile, prefixes: Sequence[str]) -> tuple[TensorFile, str]:
         left_out.append(outer)
     if not left_out or len(names) < len(file.shapes):  # two would have the same name
         return file, ""
-    return Unwrapped(file, names), " ".join(dict.fromkeys(left_out))
+    return Unwrapped(file, names), ", ".join(dict.fromkeys(left_out))
 
 
 def _without_wrappers(stored: Iterable[str]) -> tuple[dict[str, str], list[str]]:

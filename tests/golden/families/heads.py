@@ -14,11 +14,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import transformers
 from safetensors.numpy import load_file
 from variants import ENCODERS, VARIANTS
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[2]))
+
+from attnviz.models.build.outputs import OTHER  # noqa: E402
+from tests.models.build.families.checkpoints import of_class  # noqa: E402
+
 NAMES = HERE.parents[2] / "attnviz" / "models" / "build" / "read_names.json"
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -59,13 +66,37 @@ def describe(name: str, variant: str) -> dict[str, Any] | None:
     other, mine = prefixes({*shapes}, {*golden}, first.base_model_prefix)
     renamed = {(mine if n.startswith(other) else "") + n.removeprefix(other): n for n in golden}
     keys = (config.keys() | base.keys()) - {"architectures", "transformers_version"}
-    return {
+    entry = {
         "variant": variant,
         "prefix": [other, mine],
         "extra": {n: shape for n, shape in shapes.items() if n not in renamed},
         "lacks": sorted(n for n in renamed if n not in shapes),
         "config": {k: config.get(k) for k in sorted(keys) if config.get(k) != base.get(k)},
     }
+    answers = OTHER.fullmatch(name) and "Image" not in name
+    return entry | ({"answer": answer(cls, name, entry)} if answers else {})
+
+
+def answer(cls: Any, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Ids with what ends a text inside and at their end, and with padding behind; the logits."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = of_class(Path(parent) / "model", name, entry)
+        model = cls.from_pretrained(folder, attn_implementation="eager").eval()
+    config = model.config
+    ids = np.random.default_rng(1).integers(5, config.vocab_size - 2, 11).tolist()
+    padding, end = (getattr(config, f"{key}_token_id", None) for key in ("pad", "eos"))
+    if config.is_encoder_decoder:
+        ids[3] = ids[8] = end
+    elif isinstance(padding, int) and 0 <= padding < config.vocab_size and hasattr(model, "score"):
+        ids[9:] = [padding] * 2
+    batch = torch.tensor([[ids]] if name.endswith("MultipleChoice") else [ids])
+    with torch.no_grad():
+        output = model(input_ids=batch)
+    if "start_logits" in output:
+        logits = torch.stack([output.start_logits, output.end_logits], -1)[0]
+    else:
+        logits = output.logits[0] if output.logits.ndim == 3 else output.logits
+    return {"ids": ids, "logits": [[float(f"{x:.7g}") for x in row] for row in logits.tolist()]}
 
 
 def main() -> int:

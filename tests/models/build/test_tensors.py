@@ -23,7 +23,8 @@ UNNEEDED = re.compile(
 """Tensors of a head that is not computed, of training, and what leads to no output."""
 
 OUTPUT = re.compile(
-    r"lm_head\.weight|embed_out\.weight|final_logits_bias|classifier\..*|.*\.decoder\.bias"
+    r"embed_out\.weight|final_logits_bias|classifier\..*|.*\.decoder\.bias"
+    r"|(cls|predictions|lm_head|vocab_\w+|generator_\w+)\..*"
 )
 """Without them a checkpoint is that of a model without an output, or an older one."""
 
@@ -175,14 +176,61 @@ def test_what_nothing_took_is_named_unless_it_may_be_left():
 
 
 @pytest.mark.parametrize(
-    "before", ["module.", "_orig_mod.", "model.language_model.", "0.auto_model."]
-)
+    "before",
+    ["module.", "_orig_mod.", "model._orig_mod.", "model.language_model.", "0.auto_model.",
+     "module.model."],
+)  # fmt: skip
 @pytest.mark.parametrize("variant", ["llama", "bert", "t5", "gpt2"])
-def test_names_that_begin_in_an_unknown_way_are_not_missing(variant, before, complaint):
+def test_what_training_puts_before_names_is_left_out(variant, before, tmp_path):
     config, tensors = checkpoints.read(goldens.FAMILIES / variant)
-    said = complaint(config, {before + name: tensor for name, tensor in tensors.items()})
-    assert f"the names in this file begin with {before}" in said
-    assert "incomplete" not in said
+    wrapped = {before + name: tensor for name, tensor in tensors.items()}
+    case = goldens.cases(variant)["single"]
+    folder = checkpoints.write(tmp_path, config, wrapped)
+    trace, expected = goldens.run(case, 0, folder), goldens.run(case, 0)
+    np.testing.assert_array_equal(trace.logits, expected.logits)
+    (note,) = trace.model.notes
+    left_out = note.removeprefix("the names of its tensors are read without ").split(", ")
+    assert sorted(before.replace(".", " ").split()) == sorted(
+        " ".join(left_out).replace(".", " ").split()
+    )
+
+
+def test_a_part_that_was_compiled_is_read_without_a_word_of_it(tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "bert-tagger")
+    wrapped = {name.replace("bert.", "bert._orig_mod."): t for name, t in tensors.items()}
+    model = load_model(str(checkpoints.write(tmp_path, config, wrapped)))
+    assert model.task == "tag"
+    assert model.notes == ("the names of its tensors are read without _orig_mod.",)
+
+
+@pytest.mark.parametrize(
+    ("variant", "before"), [("llama", "encoder."), ("bert", "bi.encoder."), ("gpt2", "policy.")]
+)
+def test_a_body_in_an_unknown_model_is_found(variant, before, tmp_path):
+    """Without the prefix of its class, and with tensors beside it."""
+    config, tensors = checkpoints.read(goldens.FAMILIES / variant)
+    own = {"llama": "model.", "bert": "bert.", "gpt2": "transformer."}[variant]
+    body = {
+        before + name.removeprefix(own): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(own)
+    }
+    extra = {"v_head.summary.weight": np.ones((1, 3), np.float32)}
+    config["architectures"] = [config["architectures"][0].split("For")[0].split("LM")[0] + "Model"]
+    case = goldens.cases(variant)["single"]
+    trace = goldens.run(case, 0, checkpoints.write(tmp_path, config, body | extra))
+    for record, expected in zip(trace, goldens.run(case, 0), strict=True):
+        np.testing.assert_array_equal(record.weights, expected.weights)
+    assert any(before in note for note in trace.model.notes)
+    assert any("a value head (v_head)" in note for note in trace.model.notes)
+
+
+def test_names_that_would_be_the_same_are_left_as_they_are(tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "bert")
+    name = "bert.embeddings.LayerNorm.bias"
+    twice = tensors | {f"bert._orig_mod.{name.removeprefix('bert.')}": tensors[name]}
+    with pytest.raises(AttnvizError, match=r"no place for the tensor bert\._orig_mod"):
+        load_model(str(checkpoints.write(tmp_path, config, twice)))
 
 
 def test_one_missing_tensor_is_not_looked_for_in_the_layers():

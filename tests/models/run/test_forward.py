@@ -70,20 +70,21 @@ def test_the_most_probable_tokens_are_named(bert):
         "[MASK]",
         "[SEP]",
     )
-    notes = [note for note in trace.model.notes if "expects" in note]
-    assert len(notes) == 2
-    for note, position in zip(notes, (2, 4), strict=True):
+    assert trace.answer.task == "fill"
+    for position in (2, 4):
         p = np.exp(trace.logits[position].astype(float))
         p /= p.sum()
         best = sorted(range(len(p)), key=lambda id: -p[id])[:5]
-        expected = ", ".join(f"{words[id]} {p[id]:.3f}" for id in best)
-        assert note == f"at {position} [MASK] it expects {expected}"
+        options = [each for each in trace.answer.options if each.positions == (position,)]
+        assert [each.text for each in options] == [words[id] for id in best]
+        np.testing.assert_allclose([each.probability for each in options], p[best])
 
 
 def test_no_mask_no_output(bert):
     folder, _ = bert
     trace = attnviz.run("word3 word5", model=str(folder))
     assert trace.logits is None
-    assert not any("expects" in note for note in trace.model.notes)
+    assert trace.answer is None
     masked = attnviz.run("word3 [MASK]", model=str(folder))
-    assert masked.logits is None  # computed for the note, not asked for
+    assert masked.logits is None  # computed for the answer, not asked for
+    assert masked.answer is not None

@@ -11,6 +11,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from attnviz.archive.safetensors import DTYPES
+from attnviz.models.build.families.marian import halved_sinusoidal
+
+FAMILIES = Path(__file__).parents[3] / "golden" / "families"
 
 Stored = tuple[str, np.ndarray]
 """The name of a number format in a safetensors header, and its bits."""
@@ -53,3 +56,25 @@ def with_config(folder: Path, config: Mapping[str, Any], original: Path) -> Path
     if not weights.exists():
         weights.write_bytes((original / "model.safetensors").read_bytes())
     return folder
+
+
+def of_class(folder: Path, name: str, head: Mapping[str, Any]) -> Path:
+    """A golden's weights under the names that a class of transformers has, with random ones for the
+    rest; `head` is an entry of heads.json."""
+    config, tensors = read(FAMILIES / head["variant"])
+    config |= head["config"] | {"architectures": [name]}
+    before, after = head["prefix"]
+    renamed = {
+        (after if key.startswith(before) else "") + key.removeprefix(before): tensor
+        for key, tensor in tensors.items()
+    }
+    generator = np.random.default_rng(1)
+    extra = {
+        key: generator.standard_normal(shape).astype(np.float32)
+        for key, shape in head["extra"].items()
+    }
+    for key, table in extra.items():
+        if key.endswith("embed_positions.weight"):  # of Marian: what it would compute
+            extra[key] = halved_sinusoidal(np.arange(len(table)), table.shape[1]).astype("f4")
+    there = {key: tensor for key, tensor in renamed.items() if key not in head["lacks"]}
+    return write(folder, config, there | extra)

@@ -75,9 +75,9 @@ def model_type(variant: str) -> str:
 
 
 def has_head(variant: str) -> bool:
-    """Whether attnviz computes its output: the prediction of tokens, or what an image shows."""
-    endings = ("LM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "ForImageClassification")
-    return config(variant)["architectures"][0].endswith(endings)
+    """Whether its class has an output: the prediction of tokens, or an answer."""
+    name = config(variant)["architectures"][0]
+    return not name.endswith("Model") or name.endswith(("LMHeadModel", "MTModel"))
 
 
 def left_out(variant: str) -> int:
@@ -148,21 +148,24 @@ def _differences(case: Case, row: int, trace: Trace) -> Errors:
         hidden.append(_distance(case, row, f"{stack}.hidden", kept, axis=1))
     logits = None
     if has_head(case.variant):
-        assert trace.logits is not None
-        logits = _distance(case, row, "logits", trace.logits, axis=0)
-    elif not config(case.variant)["architectures"][0].endswith("Model"):
-        assert trace.logits is None
-        assert trace.model.task == ""
+        logits = _distance(case, row, "logits", _as_logits(case, row, trace), axis=0)
     return Errors(max(attentions), max(hidden), logits)
+
+
+def _as_logits(case: Case, row: int, trace: Trace) -> np.ndarray:
+    """The logits of a trace as transformers' class has them."""
+    assert trace.logits is not None
+    expected = case.arrays["logits"][row]
+    if config(case.variant)["architectures"][0] == "ElectraForPreTraining":
+        return trace.logits[:, 1]  # the other one is 0
+    return trace.logits.reshape(expected.shape)  # of a whole text or image there is one row
 
 
 def _distance(case: Case, row: int, key: str, found: np.ndarray, *, axis: int) -> float:
     """The largest difference from the golden, in its rows along `axis` that are no padding."""
     expected = case.arrays[key][row]
-    if "pixels" in case.arrays:
-        expected = np.atleast_2d(expected)  # the logits of an image are one row
     assert found.shape == expected.shape, f"{key}: {found.shape} and {expected.shape}"
-    if case.is_padded(key):
+    if case.is_padded(key) and found.shape[axis] == case.arrays["ids"].shape[1]:
         rows = np.arange(case.length(row))
         expected, found = expected.take(rows, axis), found.take(rows, axis)
     return float(np.abs(found - expected).max())

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.models.build.families.marian import halved_sinusoidal
 from tests.models.build.families import checkpoints, goldens
 
 HEADS = json.loads((goldens.FAMILIES / "heads.json").read_text())
@@ -19,32 +18,11 @@ REFUSED = {"is_encoder_decoder", "is_decoder"}
 """What a class changes that is a decoder out of an encoder-decoder or of an encoder."""
 
 
-def checkpoint(folder, name, head):
-    """The golden's weights under the names that the class has, with random ones for the rest."""
-    config, tensors = checkpoints.read(goldens.FAMILIES / head["variant"])
-    config |= head["config"] | {"architectures": [name]}
-    before, after = head["prefix"]
-    renamed = {
-        (after if key.startswith(before) else "") + key.removeprefix(before): tensor
-        for key, tensor in tensors.items()
-    }
-    generator = np.random.default_rng(1)
-    extra = {
-        key: generator.standard_normal(shape).astype(np.float32)
-        for key, shape in head["extra"].items()
-    }
-    for key, table in extra.items():
-        if key.endswith("embed_positions.weight"):  # of Marian: what it would compute
-            extra[key] = halved_sinusoidal(np.arange(len(table)), table.shape[1]).astype("f4")
-    there = {key: tensor for key, tensor in renamed.items() if key not in head["lacks"]}
-    return checkpoints.write(folder, config, there | extra)
-
-
 @pytest.mark.parametrize("name", HEADS)
 def test_attention_does_not_depend_on_the_head(name, tmp_path):
     head = HEADS[name]
     case = goldens.cases(head["variant"])["single"]
-    folder = checkpoint(tmp_path / name, name, head)
+    folder = checkpoints.of_class(tmp_path / name, name, head)
     if name.endswith(("ForCausalLM", "LMHeadModel")) and REFUSED & head["config"].keys():
         with pytest.raises(AttnvizError, match=r"is_decoder = True|is_encoder_decoder = False"):
             goldens.run(case, 0, folder)

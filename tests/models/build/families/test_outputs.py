@@ -1,5 +1,5 @@
-"""A checkpoint whose class has another output than the prediction of tokens: its attention is
-that of its class, no output is made up, and it is said that the output is not computed."""
+"""A checkpoint whose class has another output than the prediction of tokens, and lacks it or has
+more: its attention is that of its class, no output is made up, and it is said what is missing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def other_class(folder, variant, name, *heads):
 
 @pytest.mark.parametrize("ending", HEADS)
 @pytest.mark.parametrize("variant", CLASSES)
-def test_its_output_is_not_computed(variant, ending, tmp_path):
+def test_a_head_that_does_not_fit_is_named(variant, ending, tmp_path):
     name = CLASSES[variant] + ending
     folder = other_class(tmp_path / "other", variant, name, HEADS[ending])
     case = goldens.cases(variant)["single"]
@@ -56,7 +56,7 @@ def test_its_output_is_not_computed(variant, ending, tmp_path):
     assert trace.logits is None
     assert trace.model.task == ""
     (note,) = trace.model.notes
-    assert note.startswith(f"the output of {name} is not computed")
+    assert re.fullmatch(r"its file has no \S+\.weight.*, so its answers cannot be computed", note)
     for record in trace:
         expected = case.arrays[record.id][0]
         np.testing.assert_allclose(record.weights, expected, atol=2e-5)
@@ -98,7 +98,7 @@ def test_without_a_first_token_it_must_be_given(tmp_path):
         ("bert", "BertForPreTraining", "cls.seq_relationship.weight", "not the others of BertFor"),
         ("albert", "AlbertForPreTraining", "sop_classifier.classifier.weight", "not the others of"),
         ("gpt2", "GPT2DoubleHeadsModel", "multiple_choice_head.summary.weight", "not the others"),
-        ("electra", "ElectraForPreTraining", "discriminator_predictions.dense.weight", "not comp"),
+        ("electra", "ElectraForPreTraining", "discriminator_predictions.dense.weight", None),
         ("vit", "ViTForMaskedImageModeling", "decoder.0.weight", "not computed"),
         ("bert", None, "classifier.weight", "not the others made of classifier"),
         ("gpt2", None, "score.weight", "not the others made of score"),
@@ -117,3 +117,40 @@ def test_others(variant, name, head, said, tmp_path):
         assert not notes
     else:
         assert said in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("v_head.summary.weight", "a value head (v_head), which is not computed"),
+        ("crf.transitions", "a CRF (crf), which is not applied: labels"),
+        ("linear.weight", "a projection for search (linear)"),
+        ("classifier.weight", None),
+        ("bert.pooler.dense.weight", None),
+        ("bert.embeddings.position_ids", None),
+    ],
+)
+def test_known_tensors_beside_a_model_are_no_reason_to_refuse(name, said, tmp_path):
+    notes = load_model(str(other_class(tmp_path / "other", "bert", "BertForMaskedLM", name))).notes
+    assert [said in note for note in notes] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize("name", ["lstm.weight", "bert.encoder.layer.2.output.dense.bias"])
+def test_unknown_tensors_are_refused_by_name(name, tmp_path):
+    with pytest.raises(AttnvizError, match=f"no place for the tensor {re.escape(name)}"):
+        load_model(str(other_class(tmp_path / "other", "bert", "BertForMaskedLM", name)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cls.predictions.transform.dense.bias", "cls.predictions.transform.LayerNorm.weight",
+     "cls.predictions.decoder.bias"],
+)  # fmt: skip
+def test_what_the_prediction_of_masked_tokens_lacks_is_named(name, tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "bert")
+    lacking = {k: v for k, v in tensors.items() if k not in (name, "cls.predictions.bias")}
+    case = goldens.cases("bert")["single"]
+    trace = goldens.run(case, 0, checkpoints.write(tmp_path / "bert", config, lacking))
+    assert trace.logits is None
+    missing = name if name in tensors else "cls.predictions.decoder.bias"
+    assert any(f"has no {missing}, so there are no logits" in note for note in trace.model.notes)
