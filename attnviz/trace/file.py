@@ -16,12 +16,8 @@ from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.masks import NONE, Mask, as_visible, custom
 from attnviz.nn.site import RecordId, Site
 from attnviz.nn.types import Array
-<<<<<<< HEAD
 from attnviz.tokens import RESERVED, Tokens, label
-=======
-from attnviz.tokens import Tokens, label
 from attnviz.trace.answer import Answer
->>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
 from attnviz.trace.record import ARRAYS, ModelFacts, Record, Trace, read_only
 from attnviz.trace.routing_file import check_routing, routing_arrays, routing_in, routing_out
 from attnviz.trace.selection import Selection
@@ -134,11 +130,8 @@ def manifest_out(trace: Trace) -> archive.Manifest:
         "command": list(trace.command),
         "streams": {name: _stream_out(tokens) for name, tokens in trace.streams.items()},
         "records": [_record_out(record) for record in trace],
-<<<<<<< HEAD
         **({"routing": routing_out(trace)} if trace.routing else {}),
-=======
         **({} if trace.answer is None else {"answer": trace.answer.to_manifest()}),
->>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
     }
 
 

@@ -271,16 +271,12 @@ class Trace:
     hidden_states: Mapping[str, Sequence[Array]] = field(default_factory=dict)
     """By stack, if asked for: the embeddings, then each block's output, [n_token, d_model]."""
     logits: Array | None = None
-<<<<<<< HEAD
-    """[n_token, n_vocabulary], where the model has an output and it was asked for."""
-    routing: Mapping[str, Routing] = field(default_factory=dict)
-    """By layer, `decoder.3`: to which experts its mixture sent the tokens."""
-=======
     """[n_token, n_vocabulary], where the model has an output and it was asked for; of a head that
     answers [n_token, n_label], or [1, n_label] of the whole text."""
+    routing: Mapping[str, Routing] = field(default_factory=dict)
+    """By layer, `decoder.3`: to which experts its mixture sent the tokens."""
     answer: Answer | None = None
     """What the model makes of the text; None where it has no known output."""
->>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
 
     def __repr__(self) -> str:
         """The model, the tokens and the shapes of what was kept, in a few lines."""

@@ -22,12 +22,8 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Head, Selection
-<<<<<<< HEAD
 from attnviz.trace.spans import Zoom, span_text
-=======
-from attnviz.trace.spans import Zoom
 from attnviz.views.answer import answer_lines
->>>>>>> 42eb5b2 (Heads answer: labels, spans, tags, next and masked tokens stand in the header)
 from attnviz.views.head_map import information_maps
 from attnviz.views.kinds import (
     WEIGHTS,

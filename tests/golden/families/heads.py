@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from make_families import EAGER
 from safetensors.numpy import load_file
 from variants import ENCODERS, VARIANTS
 
@@ -81,7 +82,7 @@ def answer(cls: Any, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Ids with what ends a text inside and at their end, and with padding behind; the logits."""
     with tempfile.TemporaryDirectory() as parent:
         folder = of_class(Path(parent) / "model", name, entry)
-        model = cls.from_pretrained(folder, attn_implementation="eager").eval()
+        model = cls.from_pretrained(folder, **EAGER).eval()
     config = model.config
     ids = np.random.default_rng(1).integers(5, config.vocab_size - 2, 11).tolist()
     padding, end = (getattr(config, f"{key}_token_id", None) for key in ("pad", "eos"))
