@@ -112,13 +112,18 @@ def _unembedding(
         return None
     if tensors.has(weight) or not is_tied:
         table = tensors.table(weight, n_vocabulary, d)
-    transform = Transform(
+    before = transform(tensors, sizes, head, d)
+    bias = tensors.take(there[-1], n_vocabulary) if head.output_bias else None
+    return Unembedding(Linear(table, bias), before=before)
+
+
+def transform(tensors: Tensors, sizes: Sizes, head: LanguageModelHead, d: int) -> Transform:
+    """What precedes the output, [n_token, d_model] -> [n_token, d]."""
+    return Transform(
         linear(tensors, head.dense, sizes.d_model, d, bias=head.dense_bias),
         head.activation or sizes.activation,
         layer_norm(tensors, head.norm, d, sizes.eps, bias=head.norm_bias),
     )
-    bias = tensors.take(there[-1], n_vocabulary) if head.output_bias else None
-    return Unembedding(Linear(table, bias), before=transform)
 
 
 def _parts(head: LanguageModelHead, tensors: Tensors) -> list[str]:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model
+from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model, transform
 from attnviz.models.build.layers import activation, head_width, layer_norm, linear
 from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.rope import Rope, read_nested_ropes, read_rope_section
@@ -19,6 +20,7 @@ from attnviz.nn.embedding import Embedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import LayerNorm
+from attnviz.nn.pooling import first_token, mean
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
@@ -82,7 +84,19 @@ def build(checkpoint: Checkpoint) -> Model:
         ignored=IGNORED + (CLASSIFIER if predicts_other(config) else ""),
         positions=f"{sliding.description} where the window slides, {full.description} elsewhere",
         norm=norm("final_norm"),
+        answering=_answering(config, tensors, sizes, head),
     )
+
+
+def _answering(
+    config: Config, tensors: Tensors, sizes: Sizes, head: LanguageModelHead
+) -> HeadOptions:
+    """Classifiers read what masked tokens are predicted of."""
+    if not predicts_other(config) or not tensors.has(f"{head.dense}.weight"):
+        return BERT_LIKE
+    pool = mean if config.text("classifier_pooling", "cls") == "mean" else first_token
+    step = transform(tensors.outside, sizes, head, sizes.d_model)
+    return HeadOptions(pool=pool, steps=(step,))
 
 
 def _sizes(config: Config) -> Sizes:
