@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def load(options: ModelInput | StackOptions, default: str | None = None, **changes: Any) -> Model:
     """The model of a command's options, with further changes of the stack; without `-m`, the one
     that is set as the default (see `settings`), else the command's own."""
-    stack = getattr(options, "changes", {})
-    model = load_named(options.model, options.download, {**stack, **changes}, default)
+    model = load_named(options.model, options.download, {**options.changes, **changes}, default)
     return beyond(model, options.extrapolate)
 
 

@@ -5,6 +5,7 @@ Annotations are not postponed here: they are the options, and every command woul
 """
 
 import os
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import FrozenInstanceError, dataclass, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from attnviz.files import DATA_FORMATS, check_writable
 from attnviz.language import SOURCE, language_of, speak
 from attnviz.memory import BUDGET, parse_size
 from attnviz.models.build.stack import FIELDS
+from attnviz.models.tokenizers.names import LANGUAGES
 from attnviz.render import FORMATS, is_picture
 from attnviz.trace.selection import Selection, parse_selection
 
@@ -82,6 +84,27 @@ Extrapolate = Annotated[
         "--extrapolate",
         help="Read more tokens than the model was trained for",
         rich_help_panel=SCREEN,
+    ),
+]
+SourceLang = Annotated[
+    str | None,
+    typer.Option(
+        "--source-lang",
+        metavar="CODE",
+        help="What a text is in, for translators of many languages: fr_XX, fra_Latn, fr",
+        rich_help_panel=SCREEN,
+        show_default=False,
+    ),
+]
+
+TargetLang = Annotated[
+    str | None,
+    typer.Option(
+        "--target-lang",
+        metavar="CODE",
+        help="What they are to write",
+        rich_help_panel=SCREEN,
+        show_default=False,
     ),
 ]
 
@@ -217,6 +240,13 @@ class ModelInput:
     model: Model = None
     download: Download = False
     extrapolate: Extrapolate = False
+    source_lang: SourceLang = None
+    target_lang: TargetLang = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The languages that were set as flags."""
+        return _set(self, LANGUAGES)
 
 
 @group
@@ -499,8 +529,12 @@ def _spelled(value: object) -> str:
 
 
 def _changes(options: Any) -> dict[str, Any]:
-    """The fields of the stack that were set as flags."""
-    return {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
+    """The fields of the stack and the languages that were set as flags."""
+    return _set(options, (*FIELDS, *LANGUAGES))
+
+
+def _set(options: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 if TYPE_CHECKING:
@@ -512,10 +546,12 @@ if TYPE_CHECKING:
         model: str | None
         download: bool
         extrapolate: bool
+        source_lang: str | None
+        target_lang: str | None
 
         @property
         def changes(self) -> dict[str, Any]:
-            """The fields of the stack that were set as flags."""
+            """The fields of the stack and the languages that were set as flags."""
 
 else:
     _MODEL = typer.Option(
@@ -527,6 +563,8 @@ else:
         "model": Annotated[str | None, _MODEL],
         "download": Download,
         "extrapolate": Extrapolate,
+        "source_lang": SourceLang,
+        "target_lang": TargetLang,
         **{name: _stack_option(name) for name in FIELDS},
     }
     StackOptions = group(

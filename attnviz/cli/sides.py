@@ -13,6 +13,7 @@ from attnviz.cli.options import FileInput, TextInput
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.models.build.stack import FIELDS
+from attnviz.models.tokenizers.names import LANGUAGES
 from attnviz.registry import convert, nearest
 from attnviz.trace.selection import Head, Selection, parse_selection
 
@@ -25,8 +26,8 @@ G = TypeVar("G", FileInput, TextInput)
 
 OF_FILES = ("array", "batch", "tokens", "key-tokens", "nan")
 OF_TEXTS = ("model", "ids", "pair", "target", "chat", "system")
-ADAPTER = "adapter"
-"""Of a model: `none`, or the folder of one."""
+BESIDES = ("adapter", *LANGUAGES)
+"""Of a model: `none` or the folder of an adapter; what it reads, and what it is to write."""
 
 SELECT = "select"
 SIDES = 2
@@ -57,7 +58,7 @@ class Side(NamedTuple):
     @property
     def uses(self) -> Sequence[str]:
         """The options that this kind of side has."""
-        return OF_FILES if self.file else (*OF_TEXTS, *FIELDS, ADAPTER, "without")
+        return OF_FILES if self.file else (*OF_TEXTS, *FIELDS, *BESIDES, "without")
 
 
 def side_b(a: Side, source: str | None, changed: Sequence[str], without: Sequence[str]) -> Side:
@@ -77,8 +78,7 @@ def side_b(a: Side, source: str | None, changed: Sequence[str], without: Sequenc
         for key, value in pairs.items()
         if key in FIELDS
     }
-    if ADAPTER in pairs:
-        changes[ADAPTER] = pairs[ADAPTER]
+    changes |= {key: value for key, value in pairs.items() if key in BESIDES}
     options: dict[str, Any] = {
         key: value for key, value in pairs.items() if key in (*OF_FILES, *OF_TEXTS)
     }

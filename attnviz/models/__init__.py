@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attnviz.errors import AttnvizError
 from attnviz.files import shortened, why_unreachable
 from attnviz.language import to_say
+from attnviz.models.tokenizers.names import LANGUAGES
 from attnviz.registry import nearest, parse_spec
 
 if TYPE_CHECKING:
@@ -75,13 +76,19 @@ def load_model(
         name: the name or path; None for `tagger`, or for `random` if the changes ask for other
             weights.
         changes: fields of the stack by name. A trained model takes only those that need no other
-            weights: mask, score (without learned arrays), temperature, softcap, dtype; and
-            adapter, `none` or the folder of a LoRA adapter to merge into it.
+            weights: mask, score (without learned arrays), temperature, softcap, dtype;
+            `adapter`, `none` or the folder of a LoRA adapter to merge into it; `source_lang` and
+            `target_lang`, of translators that are told what they read and write.
 
     Raises:
         AttnvizError: no such model, a damaged one, or changes that it cannot take.
     """
     changes = dict(changes or {})
+    languages = {side: changes.pop(side) for side in LANGUAGES if side in changes}
+    if languages:
+        from attnviz.models.edit.languages import in_languages
+
+        return in_languages(load_model(name, changes), **languages)
     name = None if name is None else os.fspath(name)
     if name == "":  # a path would be the folder one is in
         raise AttnvizError("there is no name of a model", f"-m {DEFAULT}")
@@ -209,7 +216,7 @@ def needs_other_weights(changes: Mapping[str, Any]) -> bool:
     """Whether a change asks for a stack that no trained model has."""
     from attnviz.models.edit.override import CHANGES
 
-    if set(changes) - {*CHANGES, "dtype"}:
+    if set(changes) - {*CHANGES, *LANGUAGES, "dtype"}:
         return True
     if "score" not in changes:
         return False

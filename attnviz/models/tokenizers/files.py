@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,11 +43,37 @@ def read_tokenizers(folder: Path, config: Mapping[str, Any]) -> Tokenizers:
     source = _of_text(folder, config, ids)
     if begin is None and not config.get("is_encoder_decoder"):
         return Tokenizers(source)
-    more, languages = read_prompt(folder, config)
-    return Tokenizers(source, DecoderTokenizer(source, begin, end, more, languages))
+    return Tokenizers(source, _of_targets(folder, config, source, begin, end))
 
 
-def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int]]) -> Tokenizer:
+def _of_targets(
+    folder: Path,
+    config: Mapping[str, Any],
+    source: Tokenizer,
+    begin: int | None,
+    end: int | None,
+    language: str | None = None,
+) -> DecoderTokenizer:
+    """What a decoder reads; in a language, if one is given, which its first tokens then name."""
+    if language is None or source.spoken is None:
+        more, languages = read_prompt(folder, config, language)
+        target = DecoderTokenizer(source, begin, end, more, languages)
+    else:
+        inner, languages = source.in_language(language), {}
+        ends_with_it = inner.encode("").ids[-1] == inner.language  # targets of mBART begin with it
+        first = (inner.language,) if ends_with_it else (begin, inner.language)
+        target = DecoderTokenizer(inner, first[0], end, first[1:])
+    if source.spoken is not None or languages:
+        target.spoken = partial(_of_targets, folder, config, source, begin, end)
+    return target
+
+
+def _of_text(
+    folder: Path,
+    config: Mapping[str, Any],
+    ids: Mapping[str, list[int]],
+    language: str | None = None,
+) -> Tokenizer:
     begin, end = _first(ids, "bos_token_id"), _first(ids, "eos_token_id")
     ends = ids.get("eos_token_id", ())
     if not any(_holds(folder, *names) for names in VOCABULARIES):
@@ -54,15 +81,22 @@ def _of_text(folder: Path, config: Mapping[str, Any], ids: Mapping[str, list[int
     from attnviz.models.tokenizers.hugging_face import HFTokenizer
     from attnviz.models.tokenizers.loading import Loaded, load
 
-    loaded = load(folder, config)
+    loaded = load(folder, config, language)
     if loaded is None:
         return NoTokenizer(*_unread(folder, config), begin, end, ends)
+    spoken = partial(_of_text, folder, config, ids)
     if not isinstance(loaded, Loaded):
+        if loaded.language is not None:
+            loaded.spoken = spoken
         return loaded
     if end is None:
         token = loaded.settings.special.get("eos_token")
         end = loaded.backend.token_to_id(token.content) if token else None
-    return HFTokenizer(loaded.backend, begin, end, str(loaded.path), ends, loaded)
+    tokenizer = HFTokenizer(loaded.backend, begin, end, str(loaded.path), ends, loaded)
+    if loaded.language:
+        tokenizer.spoken = spoken
+        tokenizer.language = loaded.backend.token_to_id(loaded.language)
+    return tokenizer
 
 
 def _marian(folder: Path, begin: int | None) -> Tokenizers:

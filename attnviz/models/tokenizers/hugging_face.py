@@ -12,7 +12,7 @@ from attnviz.models.tokenizers.loading import Loaded, make_plain
 from attnviz.models.tokenizers.package import package_errors
 from attnviz.models.tokenizers.settings import MAX_ID
 from attnviz.models.tokenizers.spelling import show, spelling_of
-from attnviz.models.tokenizers.tokenizer import Tokenizer
+from attnviz.models.tokenizers.tokenizer import Tokenizer, spelled_twice
 from attnviz.tokens import Tokens
 
 UNASSIGNED = "\U0010fffd"
@@ -76,6 +76,7 @@ class HFTokenizer(Tokenizer):
         tokens = self._tokens(
             pieces, ids, segments=segments, special=[i for i, added in enumerate(special) if added]
         )
+        notes = (*notes, *spelled_twice(tokens))
         return replace(tokens, notes=(*tokens.notes, *notes)) if notes else tokens
 
     def encode_as_is(self, text: str) -> tuple[Tokens, list[tuple[int, int]]]:

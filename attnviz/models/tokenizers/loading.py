@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.models.json_object import other_kind, read_bytes
 from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, build, class_name
+from attnviz.models.tokenizers.classes.languages import no_language
 from attnviz.models.tokenizers.classes.parts import Source
 from attnviz.models.tokenizers.names import SERIALIZED
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
@@ -32,23 +34,49 @@ class Loaded(NamedTuple):
     alone: Callable[[], Any] | None = None
     """Loads the same `tokenizer.json` without the files beside it, if that is another
     tokenizer."""
+    language: str = ""
+    """What its texts begin or end with; empty where they name no language."""
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> Loaded | Tokenizer | None:
+def load(
+    folder: Path, config: Mapping[str, Any], language: str | None = None
+) -> Loaded | Tokenizer | None:
     """The tokenizer of a folder, as transformers reads it; None where it has no file that its
-    class is known to read."""
+    class is known to read.
+
+    Args:
+        language: what its texts are in; None for what the settings say.
+    """
     path = folder / SERIALIZED
     backend = read_serialized(path) if path.exists() else None
     settings = read_settings(folder, None if backend is None else _added_tokens(backend))
     name = class_name(settings, config, backend is not None and _is_byte_level(backend))
+    if language is not None:
+        settings = replace(settings, values={**settings.values, "src_lang": language})
     in_python = read_python_tokenizer(folder, name, settings)
     if in_python is not None:
         return in_python
     if backend is None or (name in CLASSES and CLASSES[name].prefers_older):
         source = read_vocabulary(folder, name, settings)
         if source is not None or backend is None:
-            return source and _load_older(name, source, settings)
-    return _load_serialized(path, name, backend, settings)
+            return source and _speaking(_load_older(name, source, settings), name, language)
+    return _speaking(_load_serialized(path, name, backend, settings), name, language)
+
+
+def _speaking(loaded: Loaded, name: str, asked: str | None) -> Loaded:
+    """With the language of its texts; raises an error for one that was asked for and is not in
+    the vocabulary, and says it of one that nobody asked for."""
+    cls = CLASSES.get(name)
+    if cls is None or not cls.languages:
+        return loaded
+    has, path = loaded.backend.token_to_id, loaded.path
+    code = loaded.settings.text("src_lang") or cls.speaks
+    if has(code) is not None:
+        return loaded._replace(language=code)
+    if asked is not None:
+        raise no_language(path, asked, [each for each in cls.languages if has(each) is not None])
+    note = to_say("{file} has no language {code}: it is read as unknown", file=path.name, code=code)
+    return loaded._replace(language=code, notes=(*loaded.notes, note))
 
 
 def _load_serialized(path: Path, name: str, backend: Any, settings: Settings) -> Loaded:

@@ -1,4 +1,4 @@
-"""The files of tokenizers in a folder, as transformers names them."""
+"""The files of tokenizers in a folder, as transformers names them; and what may be asked of one."""
 
 SERIALIZED = "tokenizer.json"
 WORDS, PIECES, MERGES = "vocab.txt", "vocab.json", "merges.txt"
@@ -7,3 +7,6 @@ SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", 
 CONFIG = "tokenizer_config.json"
 SPECIAL = "special_tokens_map.json"
 ADDED = "added_tokens.json"
+
+LANGUAGES = ("source_lang", "target_lang")
+"""What a translator of many languages may be told: what a text is in, and what it is to write."""

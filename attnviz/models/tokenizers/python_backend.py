@@ -16,11 +16,11 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
-from attnviz.models.tokenizers.classes.languages import M2M100
+from attnviz.models.tokenizers.classes.languages import M2M100, no_language
 from attnviz.models.tokenizers.names import PIECES, SENTENCE_PIECE, SERIALIZED
 from attnviz.models.tokenizers.settings import FLAGS, NAMES, Settings, Token, wrong
 from attnviz.models.tokenizers.spelling import SPACE, Spelling, sentence_piece, show
-from attnviz.models.tokenizers.tokenizer import Tokenizer
+from attnviz.models.tokenizers.tokenizer import Tokenizer, spelled_twice
 from attnviz.models.tokenizers.vocabulary import read_pieces
 from attnviz.tokens import Tokens
 
@@ -74,7 +74,7 @@ class PythonTokenizer(Tokenizer):
         clean = [t.encode("utf-8", "replace").decode() for t in (text, pair) if t is not None]
         pieces, special = self._around([self._read(each) for each in clean])
         tokens = self._tokens(pieces, [self._id(piece) for piece in pieces], special)
-        return replace(tokens, notes=(*tokens.notes, *self._notes))
+        return replace(tokens, notes=(*tokens.notes, *self._notes, *spelled_twice(tokens)))
 
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]
@@ -163,12 +163,11 @@ class M2M100Tokenizer(PythonTokenizer):
         codes = M2M100.get(settings.text("language_codes") or "m2m100", ())
         code = settings.text("src_lang") or "en"
         if code not in codes:
-            known = ", ".join(codes)
-            raise AttnvizError(f"{settings.where}: src_lang = {code!r:.60}", f"one of {known}")
+            raise no_language(where, code, codes)
         languages = {f"__{each}__": len(entries) + i for i, each in enumerate(codes)}
         super().__init__(model, entries, settings, M2M100_TOKENS, where)
         self._id_of = {**languages, **self._id_of}
-        self._language, self._language_id = f"__{code}__", languages[f"__{code}__"]
+        self._language, self.language = f"__{code}__", languages[f"__{code}__"]
         self._entry |= {id: text for text, id in languages.items()}
         self._added = {**{id: Token(text) for text, id in languages.items()}, **self._added}
 

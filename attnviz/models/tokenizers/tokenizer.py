@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
 from attnviz.errors import AttnvizError
+from attnviz.language import to_say
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 
@@ -28,6 +29,10 @@ class Tokenizer(Protocol):
     """How many ids there are, if it knows."""
     where: str = "the tokenizer"
     """The file that it was read from."""
+    spoken: Callable[[str], Tokenizer] | None = None
+    """Reads the same files for texts in another language; None where no text names its own."""
+    language: int | None = None
+    """The id of the language that its texts name."""
     n_piece: int = 0
     """How many parts of words there are, for models that read them besides the words."""
 
@@ -56,6 +61,12 @@ class Tokenizer(Protocol):
         raise AttnvizError(
             f"{self.where} does not read conversations", "without --chat it reads a text"
         )
+
+    def in_language(self, code: str) -> Tokenizer:
+        """The same for texts in another language, by the tokenizer's own name of it."""
+        if self.spoken is None:
+            raise AttnvizError(f"{self.where}: its texts name no language", "give no language")
+        return self.spoken(code)
 
     def stops_at(self, id: int) -> bool:
         """Whether nothing is written after this id."""
@@ -118,6 +129,7 @@ class DecoderTokenizer(Tokenizer):
         self.n_entry = inner.n_entry
         self._prompt = (*super().prompt, *more)
         self._languages = languages
+        self._ends = {end, inner.language}
 
     @property
     def prompt(self) -> tuple[int | None, ...]:
@@ -134,9 +146,10 @@ class DecoderTokenizer(Tokenizer):
                 f"{self.where}: a target does not say its language", "--target-lang en"
             )
         tokens = self._inner.encode(text, pair)
-        last = len(tokens) - 1
-        if last in tokens.special and tokens.ids[last] == self.end:
-            tokens = tokens.first(last)
+        kept = len(tokens)
+        while kept and kept - 1 in tokens.special and tokens.ids[kept - 1] in self._ends:
+            kept -= 1
+        tokens = tokens.first(kept)
         first = 0  # some tokenizers begin a text as its decoder does
         while first in tokens.special and tokens.ids[first] in prompt:
             first += 1
@@ -149,3 +162,20 @@ class DecoderTokenizer(Tokenizer):
     def join(self, ids: Sequence[int]) -> str:
         """The text of ids, without what marks its beginning and end."""
         return self._inner.join(ids)
+
+
+def spelled_twice(tokens: Tokens) -> tuple[str, ...]:
+    """That a text spells a token which is added to it as well, a sentence; empty if none is."""
+    added = {tokens.ids[position] for position in tokens.special}
+    own = set(range(len(tokens))) - {*tokens.special, *tokens.unknown}
+    twice = [position for position in sorted(own) if tokens.ids[position] in added]
+    if not twice:
+        return ()
+    first = twice[0]
+    return (
+        to_say(
+            "{token} is read {n} times: the text spells it, and the tokenizer adds it too",
+            token=tokens.labels[first],
+            n=tokens.ids.count(tokens.ids[first]),
+        ),
+    )

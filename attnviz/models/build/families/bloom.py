@@ -16,7 +16,6 @@ from attnviz.nn.schemes import Alibi
 from attnviz.nn.transformer import Block, ResidualOfNorm, Sublayer
 from attnviz.nn.weights import rows
 
-TOKENIZER = "TokenizersBackend"
 IGNORED = r"(score|classifier|qa_outputs)\..*"
 
 

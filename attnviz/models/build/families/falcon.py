@@ -26,7 +26,6 @@ from attnviz.nn.schemes import RoundedAlibi
 from attnviz.nn.transformer import Block, Branch, Parallel, Sublayer
 from attnviz.nn.weights import rows
 
-TOKENIZER = "TokenizersBackend"
 IGNORED = (
     r"(transformer\.)?h\.\d+\.self_attention\.rotary_emb\.inv_freq"
     r"|(score|classifier|qa_outputs)\..*"

@@ -36,6 +36,8 @@ INERT = ("layer_norm_eps", "position_embedding_type", "initializer_cutoff_factor
          "repad_logits_with_grad", "sparse_prediction", "sparse_pred_ignore_index")  # fmt: skip
 """Other spellings that nothing reads, training, classes, and how flash-attention is called."""
 
+TOKENIZER = "TokenizersBackend"
+
 
 class Biases(NamedTuple):
     """Which parts have one."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from attnviz.errors import AttnvizError
 from attnviz.models.tokenizers.settings import Settings, Token
+
+MANY = 12
+"""Languages that a hint lists."""
 
 
 def _codes(text: str) -> tuple[str, ...]:
@@ -96,3 +101,15 @@ def language_of(
     if id is None and unknown is not None:
         id = backend.token_to_id(unknown.content)
     return code, 0 if id is None else id
+
+
+def no_language(where: str | Path, code: str, codes: Sequence[str]) -> AttnvizError:
+    """That a language is not one of a tokenizer's, with those that it may be."""
+    if not codes:
+        return AttnvizError(
+            f"{where} has no language {code!r:.60}, nor any other",
+            "tokenizer_config.json lists them as additional_special_tokens: download it again",
+        )
+    alike = [each for each in codes if each[:2] == code[:2].lower()] or list(codes)
+    hint = " ".join(alike[:MANY]) + (f" … ({len(codes)} languages)" if len(alike) > MANY else "")
+    return AttnvizError(f"{where} has no language {code!r:.60}", hint)

@@ -69,8 +69,9 @@ class Class(NamedTuple):
     """The vocabulary of the pieces in a file of SentencePiece; None for the pieces themselves."""
     prefers_older: bool = False
     """Whether transformers reads the older file where there is a `tokenizer.json` too."""
-    speaks: bool = False
-    """Whether a text begins or ends with its language."""
+    languages: tuple[str, ...] = ()
+    """Of which each text begins or ends with its own, the usual one being `speaks`."""
+    speaks: str = ""
 
 
 def named_tokens(settings: Settings, default: Default) -> dict[str, Token | None]:

@@ -94,5 +94,7 @@ def _fairseq(found: Pieces, settings: Settings) -> Pieces:
 CLASSES = {
     "LlamaTokenizer": Class("BPE", _llama, SENTENCE_PIECE[:1]),
     "GemmaTokenizer": Class("BPE", _gemma, SENTENCE_PIECE[:1]),
-    "NllbTokenizer": Class("BPE", _nllb, SENTENCE_PIECE[2:3], _fairseq, speaks=True),
+    "NllbTokenizer": Class(
+        "BPE", _nllb, SENTENCE_PIECE[2:3], _fairseq, languages=NLLB, speaks="eng_Latn"
+    ),
 }

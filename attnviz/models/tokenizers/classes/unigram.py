@@ -296,9 +296,16 @@ CLASSES = {
     ),
     "CamembertTokenizer": Class("Unigram", _camembert, (BPE_MODEL,), _fairseq(_CAMEMBERT_FIRST, 1)),
     "MBartTokenizer": Class(
-        "Unigram", _mbart, (BPE_MODEL,), _fairseq(_ROBERTA_FIRST, 3, MBART), speaks=True
+        "Unigram",
+        _mbart,
+        (BPE_MODEL,),
+        _fairseq(_ROBERTA_FIRST, 3, MBART),
+        languages=MBART,
+        speaks="en_XX",
     ),
-    "MBart50Tokenizer": Class("Unigram", _mbart50, (BPE_MODEL,), _pieces_of_mbart50, speaks=True),
+    "MBart50Tokenizer": Class(
+        "Unigram", _mbart50, (BPE_MODEL,), _pieces_of_mbart50, languages=MBART50, speaks="en_XX"
+    ),
     "PegasusTokenizer": Class("Unigram", _pegasus, (SPIECE,), _with_reserved),
     "DebertaV2Tokenizer": Class("Unigram", _deberta_v2, (SPM,)),
 }

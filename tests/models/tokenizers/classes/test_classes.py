@@ -33,17 +33,23 @@ IN_PYTHON = ("MarianTokenizer", "M2M100Tokenizer", "SiglipTokenizer")
 
 
 @pytest.fixture
-def reader(tmp_path):
-    """The tokenizer of a kind with settings."""
+def folder_of(tmp_path):
+    """The folder of a kind with settings, and its config."""
 
-    def read(name, settings=None):
+    def make(name, settings=None):
         kind = KINDS[name]
         if kind.classes[0] in IN_PYTHON and not find_spec("sentencepiece"):
             pytest.skip("needs sentencepiece")
         write(tmp_path, kind, settings_of(kind, settings or {}))
-        return read_tokenizers(tmp_path, {"model_type": kind.family}).source
+        return tmp_path, {"model_type": kind.family}
 
-    return read
+    return make
+
+
+@pytest.fixture
+def reader(folder_of):
+    """The tokenizer of a kind with settings."""
+    return lambda name, settings=None: read_tokenizers(*folder_of(name, settings)).source
 
 
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
@@ -111,9 +117,68 @@ def test_the_language_of_a_text(reader):
 
 
 def test_an_unknown_language_of_m2m100(reader):
-    with pytest.raises(AttnvizError, match="src_lang = 'xx'") as caught:
+    with pytest.raises(AttnvizError, match="has no language 'xx'") as caught:
         reader("m2m100 vocab.json", {"src_lang": "xx"})
-    assert "zu" in caught.value.hint
+    assert "(100 languages)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "first", "last"),
+    [
+        ("mbart sentencepiece.bpe.model", "ro_RO", [], ["</s>", "ro_RO"]),
+        ("mbart50 sentencepiece.bpe.model", "sl_SI", ["sl_SI"], ["</s>"]),
+        ("m2m100 vocab.json", "zh", ["__zh__"], ["</s>"]),
+        ("nllb sentencepiece.bpe.model", "fra_Latn", ["fra_Latn"], ["</s>"]),
+    ],
+)
+def test_it_reads_another_language(reader, name, code, first, last):
+    tokenizer = reader(name, {"extra_special_tokens": ["fra_Latn", "zho_Hans"]})
+    spoken = tokenizer.in_language(code)
+    tokens = spoken.encode("saw").tokens
+    middle = tokens[len(first) : len(tokens) - len(last)]
+    assert tokens == (*first, *middle, *last)
+    assert [spoken.language] == list(spoken.encode("").ids)[:: 1 if first else -1][:1]
+    assert set(middle) <= set(tokenizer.encode("saw").tokens)
+    with pytest.raises(AttnvizError, match="has no language 'fro'") as caught:
+        tokenizer.in_language("fro")
+    assert caught.value.hint.startswith("fr")
+
+
+def test_a_language_that_the_vocabulary_lacks_is_said(reader):
+    tokenizer = reader("nllb sentencepiece.bpe.model")
+    assert "has no language eng_Latn: it is read as unknown" in str(tokenizer.encode("saw").notes)
+    with pytest.raises(AttnvizError, match="has no language 'fra_Latn', nor any other"):
+        tokenizer.in_language("fra_Latn")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "names"),
+    [
+        ("mbart sentencepiece.bpe.model", "ro_RO", ["ro_RO", "▁saw"]),
+        ("mbart50 sentencepiece.bpe.model", "ro_RO", ["</s>", "ro_RO", "▁saw"]),
+        ("m2m100 vocab.json", "zh", ["</s>", "__zh__", "▁saw"]),
+    ],
+)
+def test_what_a_decoder_reads_in_a_language(folder_of, name, code, names):
+    """And what it is given before it writes."""
+    folder, config = folder_of(name)
+    config |= {"decoder_start_token_id": 2, "eos_token_id": 2}
+    decoder = read_tokenizers(folder, config).target.in_language(code)
+    assert list(decoder.encode("saw").tokens) == names
+    assert list(decoder.prompt) == list(decoder.encode("saw").ids[:-1])
+    assert list(decoder.in_language(code).encode("saw").tokens) == names
+
+
+def test_texts_without_a_language(reader):
+    with pytest.raises(AttnvizError, match="its texts name no language"):
+        reader("t5 spiece.model").in_language("fr")
+
+
+@pytest.mark.parametrize("name", ["xlm-roberta sentencepiece.bpe.model", "m2m100 vocab.json"])
+def test_a_text_that_spells_what_is_added_is_remarked_on(reader, name):
+    tokenizer = reader(name)
+    assert "</s> is read 2 times: the text spells it" in str(tokenizer.encode("saw</s>").notes)
+    assert "the text spells it" not in str(tokenizer.encode("saw <pad> <unk>", "saw").notes)
 
 
 def test_languages_of_whisper_have_codes(reader):
