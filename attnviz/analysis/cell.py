@@ -11,6 +11,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.nn.masks import Mask
 from attnviz.nn.multi_head import MultiHeadAttention
+from attnviz.nn.stages import TERMS
 from attnviz.nn.streaming import Tile
 from attnviz.nn.types import Array, Bool, brief
 from attnviz.trace.record import Record, Trace
@@ -37,8 +38,10 @@ class Cell:
     score: float
     softcap: float | None
     capped: float
+    terms: Mapping[str, float]
+    """What is added to it that takes the query or the key, by name."""
     bias: float | None
-    """What is added to the score, be it 0; None where nothing is."""
+    """All that is added to the score, be it 0; None where nothing is."""
     reason: str | None
     """The mask's rule that hides the key, if one does."""
     logit: float
@@ -127,6 +130,11 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
         score=score,
         softcap=softcap,
         capped=capped,
+        terms={
+            name: float(record.stage(name)[head, query, key])
+            for name in TERMS
+            if name in record.kept()
+        },
         bias=_bias(record, head, query, key),
         reason=_reason(record, head, query, key),
         logit=float(logits[key]),

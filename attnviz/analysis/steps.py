@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from attnviz.nn.stages import TERMS
 from attnviz.nn.types import Array, brief
 from attnviz.trace.record import Record
 
-STAGES = ("q", "k", "v", "scores", "logits", "weights", "context", "bias")
+SHOWN = ("q", "k", "v", "scores", "logits", "weights", "context")
+STAGES = (*SHOWN, "bias", *TERMS)
+"""Those, and what not every attention has."""
 
 
 class HeadSteps(NamedTuple):
@@ -24,6 +28,8 @@ class HeadSteps(NamedTuple):
     """[n_q, n_k]: the scores before they were scaled."""
     scores: Array
     """[n_q, n_k]"""
+    terms: Mapping[str, Array]
+    """[n_q, n_k] by name: what is added to the scores that takes a query or a key."""
     logits: Array
     """[n_q, n_k]; -inf where masked."""
     weights: Array
@@ -38,7 +44,7 @@ class HeadSteps(NamedTuple):
 
 
 def head_steps(record: Record, head: int) -> HeadSteps:
-    """Needs all of STAGES kept, but for the bias, which not every attention has."""
+    """Needs all of STAGES kept that the attention has."""
     kv_head = head * record.n_kv_head // record.n_head
     scores, weights = record.stage("scores")[head], record.stage("weights")[head]
     _, scale = record.site.score_and_scale
@@ -49,6 +55,7 @@ def head_steps(record: Record, head: int) -> HeadSteps:
         v=record.stage("v")[kv_head],
         similarity=scores / scale,
         scores=scores,
+        terms={name: record.stage(name)[head] for name in TERMS if name in record.kept()},
         logits=record.stage("logits")[head],
         weights=weights,
         row_sums=weights.sum(-1),

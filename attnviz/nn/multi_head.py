@@ -10,6 +10,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache, Pair
+from attnviz.nn.content_positions import ContentPositions
 from attnviz.nn.gate import Gate
 from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear, Projection
@@ -130,6 +131,8 @@ class MultiHeadAttention(NamedTuple):
     mask: Mask = NONE
     rotary: Rotary | None = None
     bias: Bias | None = None
+    relative: ContentPositions | None = None
+    """Further terms of the score, of a query or a key and their distance."""
     sinks: Array | None = None
     query_norm: Norm | None = None
     """Before the rotation, over the features of each head (Henry et al. 2020, QKNorm) or of all
@@ -194,7 +197,7 @@ class MultiHeadAttention(NamedTuple):
             score=self.score,
             scale=self.scale,
             softcap=self.softcap,
-            bias=None if self.bias is None else self.bias(q_pos[rows], k_pos),
+            bias=self.added(q[:, rows], k, q_pos[rows], k_pos, stages),
             visible=mask.visible_part(q_pos, k_pos, rows, every),
             sinks=self.sinks,
             keep=stages,
@@ -202,6 +205,23 @@ class MultiHeadAttention(NamedTuple):
         if len(mask.rules) > 1:
             stages.keep("masked_by", mask.reasons_part(q_pos, k_pos, rows, every))
         return stages.stages
+
+    def added(
+        self, q: Array, k: Array, q_pos: Array, k_pos: Array, keep: StageKeeper
+    ) -> Array | None:
+        """What is added to the scores, broadcast to [n_head, n_q, n_k]; None for nothing. Its
+        terms that take a query or a key are kept one by one, where they are wanted."""
+        bias = None if self.bias is None else self.bias(q_pos, k_pos)
+        if self.relative is None:
+            return bias
+        terms = self.relative.of(q, k, q_pos, k_pos)
+        if not any(map(keep.wants, terms.names)):
+            return terms.total() if bias is None else terms.total() + bias
+        for name in terms.names:
+            term = terms.whole(name)
+            keep.keep(name, term)
+            bias = term if bias is None else bias + term
+        return bias
 
     def site(
         self, block: str, layer: int, queries: str, keys: str, mask: Mask | None = None
@@ -311,6 +331,7 @@ class _Run:
                 scale=part.scale,
                 softcap=part.softcap,
                 bias=part.bias,
+                terms=None if part.relative is None else part.relative.of(q, k, q_pos, k_pos),
                 sinks=part.sinks,
                 reader=reader,
             )
@@ -325,7 +346,7 @@ class _Run:
             score=part.score,
             scale=part.scale,
             softcap=part.softcap,
-            bias=None if part.bias is None else part.bias(q_pos, k_pos),
+            bias=part.added(q, k, q_pos, k_pos, self.keep),
             visible=mask.visible(q_pos, k_pos),
             sinks=part.sinks,
             keep=self.keep,

@@ -225,3 +225,20 @@ def t5_buckets(
 def t5_bias(table: Array, buckets: Array) -> Array:
     """Learned biases by bucket: table [n_bucket, n_head], buckets [n_q, n_k] -> [n_head, …]."""
     return np.moveaxis(table[buckets], -1, 0)
+
+
+def log_buckets(distances: Array, n_bucket: int, max_distance: int) -> Array:
+    """The bucket of each distance q_pos - k_pos, whole numbers [n] of the distances' sign: those up
+    to n_bucket/2 have a bucket each, farther ones share buckets that grow with their logarithm, up
+    to n_bucket - 1 at max_distance - 1 and on from there.
+
+    Source: He et al. 2021 (DeBERTaV3's code; float32, which decides the edges).
+    """
+    middle = n_bucket // 2
+    far = np.maximum(np.abs(distances), max(middle, 1)).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth = np.log(far / np.float32(middle))
+        growth /= np.log(np.float32((max_distance - 1) / middle))
+        shared = np.ceil(growth * np.float32(middle - 1)) + np.float32(middle)
+    bucket = np.where(np.abs(distances) <= middle, distances, shared * np.sign(distances))
+    return np.asarray(bucket.astype(np.int64))

@@ -13,12 +13,15 @@ STAGES = ("q", "k", "v", "scores", "logits", "mask", "weights", "context")
 MATRICES = ("scores", "logits", "weights")
 """Those of every head, query and key."""
 
+TERMS = ("content_to_position", "position_to_content")
+"""Parts of the bias that take a query or a key: of the few attentions that have them."""
+
 VECTORS = ("q", "k", "v", "context")
 """Those of every head and token."""
 
 
 class StageKeeper(Protocol):
-    """Is handed the stages of one attention; besides STAGES `bias` and `masked_by`."""
+    """Is handed the stages of one attention; besides STAGES `bias`, TERMS and `masked_by`."""
 
     def wants(self, stage: str) -> bool:
         """Whether it will keep this stage: what it does not want need not be computed whole."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from attnviz.nn.content_positions import Terms
 from attnviz.nn.heads import repeat_heads
 from attnviz.nn.masks import Mask
 from attnviz.nn.scores import Score, dot, entry_of, scaled, scaled_dot
@@ -190,6 +191,7 @@ def streamed_attention(
     scale: float | None = None,
     softcap: float | None = None,
     bias: Bias | None = None,
+    terms: Terms | None = None,
     sinks: Array | None = None,
     reader: TileReader | None = None,
     tile: TileSize = TILE,
@@ -197,7 +199,8 @@ def streamed_attention(
     """The context [n_head, n_q, d_v] of `attention`; every tile of weights goes to `reader`.
 
     q [n_head, n_q, d_k], k [n_kv_head, n_k, d_k], v [n_kv_head, n_k, d_v]; sinks [n_head]; the mask
-    and the bias are functions of positions q_pos [n_q] and k_pos [n_k]. The result does not depend
+    and the bias are functions of positions q_pos [n_q] and k_pos [n_k]; `terms` are added to the
+    scores as well. The result does not depend
     on the number of threads.
     """
     n_head, n_q = q.shape[:2]
@@ -212,7 +215,7 @@ def streamed_attention(
     tiles = list(_tiles(mask.reach(q_pos, k_pos), q.shape[1], tile))
     room = max(_n_cell(each) for each in tiles)
     places = partial(mask.visible_part, q_pos, k_pos)
-    stream = _Stream(scores, biases, places, v, sinks, context, room, deque())
+    stream = _Stream(scores, biases, terms, places, v, sinks, context, room, deque())
     merged = _InOrder(reader or ReadNothing())
     in_parallel(
         partial(stream.read, strip, partial(merged.put, number), merged.reader.fork)
@@ -411,6 +414,7 @@ class _Stream(NamedTuple):
 
     scores: _Scores
     biases: _Biases
+    terms: Terms | None
     places: Callable[[slice, slice], Bool | None]
     v: Array
     sinks: Array | None
@@ -442,6 +446,7 @@ class _Stream(NamedTuple):
         n_row, n_key = queries.stop - queries.start, keys.stop - keys.start
         x, weights = room.reshape(2, n_row, n_key)
         fill, added = self.scores.over(queries, keys), self.biases.over(queries, keys)
+        term = None if self.terms is None else self.terms.over(queries, keys)
         visible = self.places(queries, keys)
         if added is not None and self.biases.of_all_heads:
             barred = np.isneginf(added)
@@ -454,7 +459,10 @@ class _Stream(NamedTuple):
             fill(head, x)
             if added is not None:
                 x += added[head % len(added)]
+            if term is not None:
+                x += term(head)
             bound = self.scores.bound(head, queries) + self.biases.bound(head, queries, keys)
+            bound = bound if term is None else np.inf
             sink = None if self.sinks is None else self.sinks[head]
             log_total, mass = _softmax(x, weights, rows, head, sink, bounded=bound < SAFE)
             kv = head * len(v) // len(self.context)

@@ -15,6 +15,7 @@ from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS, whole_file
 from attnviz.nn.masks import NONE, Mask, as_visible, custom
 from attnviz.nn.site import RecordId, Site
+from attnviz.nn.stages import TERMS
 from attnviz.nn.types import Array
 from attnviz.tokens import RESERVED, Tokens, label
 from attnviz.trace.answer import Answer
@@ -229,14 +230,20 @@ def _check_vectors(path: Path, record: Record, n_q: int, n_k: int) -> None:
                 f"{list(array.shape)}; expected numbers [{leading[0]}, {leading[1]}, width]",
                 "write the file again",
             )
-    bias, shape = record.bias, (record.n_head, n_q, n_k)
+    shape = (record.n_head, n_q, n_k)
+    for stage in ("bias", *TERMS):
+        _check_added(path, record, stage, shape)
+
+
+def _check_added(path: Path, record: Record, stage: str, shape: tuple[int, int, int]) -> None:
+    bias = getattr(record, stage)
     if bias is not None and (
         bias.ndim > 3
         or bias.dtype.kind != "f"
         or any(a not in (1, b) for a, b in zip(bias.shape[::-1], shape[::-1], strict=False))
     ):
         raise AttnvizError(
-            f"{path}: {record.id}/bias holds {bias.dtype} of the shape {list(bias.shape)}; "
+            f"{path}: {record.id}/{stage} holds {bias.dtype} of the shape {list(bias.shape)}; "
             f"expected numbers that fit [n_head, n_q, n_k] = {list(shape)}",
             "write the file again",
         )

@@ -17,14 +17,14 @@ from attnviz.errors import AttnvizError
 from attnviz.files import DATA_FORMATS
 from attnviz.nn.multi_head import Routing
 from attnviz.nn.site import RecordId, Site
-from attnviz.nn.stages import MATRICES, STAGES
+from attnviz.nn.stages import MATRICES, STAGES, TERMS
 from attnviz.nn.types import Array
 from attnviz.tokens import Tokens
 from attnviz.trace.answer import Answer
 from attnviz.trace.selection import parse_selection
 from attnviz.trace.summary import Summary
 
-ARRAYS = (*STAGES, "bias", "masked_by")
+ARRAYS = (*STAGES, "bias", *TERMS, "masked_by")
 
 ARRAY = "array"
 """The kind of a model that is not there, only weights in a plain file, and the block of these."""
@@ -53,6 +53,10 @@ class Record:
     """[n_head, n_q, d_v]: weights times v."""
     bias: Array | None = None
     """What was added to the capped scores, if anything was."""
+    content_to_position: Array | None = None
+    """[n_head, n_q, n_k]: the part of that which takes the query and the distance."""
+    position_to_content: Array | None = None
+    """[n_head, n_q, n_k]: the part which takes the key and the distance."""
     masked_by: Array | None = None
     """[n_q, n_k]: which of several rules masks a cell; 0 = none, counted from 1."""
     summary: Summary | None = None

@@ -9,6 +9,7 @@ from attnviz.language import say
 from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, matrix_numbers
 from attnviz.views.kinds import Line, Table, Text, Value, View
+from attnviz.views.steps import term_formula, term_name
 
 MAX_PRODUCTS = 16
 
@@ -68,13 +69,18 @@ def _steps(cell: Cell) -> Table:
     rows: list[tuple[Value, ...]] = [
         (say("similarity ({score})", score=cell.score_name), cell.product, ""),
         (say("scale"), cell.scale, ""),
-        (say("score"), cell.score, say("similarity × scale")),
+        (_score_name(cell), cell.score, say("similarity × scale")),
     ]
     if cell.softcap is not None:
         rows.append(
             (say("capped"), cell.capped, f"{cell.softcap:g} · tanh(score / {cell.softcap:g})")
         )
-    rows.append((say("bias"), cell.bias or 0.0, say("none is added") if cell.bias is None else ""))
+    bias = cell.bias or 0.0
+    rows += [(term_name(name), x, term_formula(name)) for name, x in cell.terms.items()]
+    if cell.terms:
+        rows.append((say("score"), cell.capped + bias, say("the sum of these terms")))
+    else:
+        rows.append((say("bias"), bias, say("none is added") if cell.bias is None else ""))
     hidden = say("visible") if cell.reason is None else say("masked by {mask}", mask=cell.reason)
     largest = say("subtracted before exp, so that exp cannot overflow")
     how = say("exp / sum") if cell.row_sum else say("the query sees no key")
@@ -88,6 +94,11 @@ def _steps(cell: Cell) -> Table:
     ]
     columns = (say("step"), say("value"), say("how"))
     return Table(say("from similarity to weight"), columns, tuple(rows))
+
+
+def _score_name(cell: Cell) -> str:
+    """Where positions have terms of their own, the product of query and key is the first one."""
+    return say("content · content") if cell.terms else say("score")
 
 
 def _row(trace: Trace, record: Record, cell: Cell) -> Table:

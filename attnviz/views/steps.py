@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from attnviz.analysis.comparison import mask_effect
-from attnviz.analysis.steps import STAGES, head_steps
+from attnviz.analysis.steps import SHOWN, head_steps
 from attnviz.language import say, to_say
 from attnviz.nn.scores import SCORES
+from attnviz.nn.stages import TERMS
 from attnviz.nn.types import Array
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.spans import Zoom
@@ -41,7 +42,7 @@ def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> l
     keys = token_axis(to_say("key"), trace.streams[record.keys])
     vectors, context = around_zero(steps.q, steps.k, steps.v), around_zero(steps.context)
     name, scale = record.site.score_and_scale
-    similarity = around_zero(steps.similarity, steps.scores)
+    similarity = around_zero(steps.similarity, steps.scores, *steps.terms.values())
     times = say("times {scale}", scale=_scale_text(name, scale, steps.q))
     origin = say("as in the file") if trace.model.is_array else ""
     sums = say("softmax: exp(logit) over its row's sum; the rows sum to {sums}",
@@ -67,7 +68,10 @@ def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> l
         _vectors(names[2] + shared, steps.v, keys, vectors, origin or "x W_v"),
         cells("scores", f"4 {_formula(name)}", steps.similarity, similarity,
               say("every query with every key")),
-        cells("scores", say("5 scores"), steps.scores, similarity, times),
+        cells("scores", "5 " + say("content · content") if steps.terms else say("5 scores"),
+              steps.scores, similarity, times),
+        *(cells("scores", f"5 + {term_name(term)}", x, similarity, term_formula(term))
+          for term, x in steps.terms.items()),
         cells("logits", say("6 logits"), steps.logits, similarity, _logits_note(record)),
         cells("weights", say("7 weights"), steps.weights, WEIGHTS, sums),
         _vectors(say("8 context · H{head}", head=head), steps.context, queries, context,
@@ -139,7 +143,7 @@ def _zoomed(views: list[View], trace: Trace, record: Record, zoom: Zoom) -> list
 
 def _table(record: Record, head: int, origin: str) -> Table:
     """The shapes at each step, of all heads; `origin` says where q, k, v of no model are from."""
-    kept = {stage: record.stage(stage).shape for stage in STAGES if stage != "bias"}
+    kept = {stage: record.stage(stage).shape for stage in SHOWN}
     name, _ = record.site.score_and_scale
     cap = record.site.softcap
     what = {
@@ -149,7 +153,7 @@ def _table(record: Record, head: int, origin: str) -> Table:
         "scores": say("{formula} × scale", formula=_formula(name)),
         "logits": say("scores")
         + (" ± " + short(cap) if cap else "")
-        + (" + " + say("bias") if record.bias is not None else "")
+        + "".join(f" + {term}" for term in _added(record, say("bias")))
         + (", " + say("masked by {mask}", mask=record.site.mask_name) if record.site.mask else ""),
         "weights": say("softmax of each row"),
         "context": say("weights times v"),
@@ -181,10 +185,38 @@ def _logits_note(record: Record) -> str:
     cap = record.site.softcap
     parts = [
         "" if cap is None else say("capped at ±{cap}", cap=short(cap)),
-        say("plus a bias") if record.bias is not None else "",
+        " + ".join(["", *_terms(record)]).strip() or ", ".join(_added(record, say("plus a bias"))),
         say("masked by {mask}", mask=record.site.mask_name) if record.site.mask else say("no mask"),
     ]
     return ", ".join(filter(None, parts))
+
+
+def term_name(term: str) -> str:
+    """What a part of the score is called that takes a position, and a query or a key."""
+    names = {
+        "content_to_position": say("content → position"),
+        "position_to_content": say("position → content"),
+    }
+    return names[term]
+
+
+def term_formula(term: str) -> str:
+    formulas = {
+        "content_to_position": say("q · vector of the distance × scale"),
+        "position_to_content": say("k · vector of the distance × scale"),
+    }
+    return formulas[term]
+
+
+def _terms(record: Record) -> list[str]:
+    return [term_name(name) for name in TERMS if name in record.kept()]
+
+
+def _added(record: Record, bias: str) -> list[str]:
+    """What is added to the scores: these terms, or else a bias."""
+    if record.bias is None:
+        return []
+    return _terms(record) or [bias]
 
 
 def _formula(score: str) -> str:

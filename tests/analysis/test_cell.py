@@ -22,6 +22,7 @@ from attnviz.nn.site import RecordId, Site
 from attnviz.nn.streaming import Inputs, TileSize, read_weights
 from attnviz.trace.record import Record
 from attnviz.trace.summary import SummaryPlan, with_statistics
+from tests.conftest import GOLDEN
 
 SETTINGS = [
     {}, {"mask": "causal"}, {"mask": "causal+window:size=2"}, {"softcap": 0.5}, {"kv_heads": 2},
@@ -121,12 +122,30 @@ def test_a_summarised_record_has_the_same_cells(settings):
             expected = explain_cell(record, head, query, 2)
             found = explain_cell_of_summary(attention, NONE, summarised, head, query, 2)
             for name, value in vars(expected).items():
-                if isinstance(value, str | None):
+                if isinstance(value, str | dict | None):
                     assert getattr(found, name) == value
                 else:
                     np.testing.assert_allclose(getattr(found, name), value, atol=1e-5)
             place = strongest_cell(summarised, head, (), ())
             assert place == strongest_cell(record, head, (), ())
+
+
+def test_terms_of_positions_add_up():
+    """DeBERTa's; of a record that was summarised as well."""
+    model = load_model(str(GOLDEN / "families" / "deberta-v2"))
+    ids = [7, 9, 21, 33, 12]
+    whole = attnviz.run(ids, model=model, stages=STAGES)
+    plan = with_statistics(SummaryPlan(map_size=2), lambda *site: StrongestCells(site[2], (), ()))
+    prepared = prepare(model, ids, stages=STAGES, memory=1, summaries=lambda streams: plan)
+    for record, summarised in zip(whole, forward(prepared), strict=True):
+        cell = explain_cell(record, 1, 2, 3)
+        attention = model.transformer.attention(record.id)
+        found = explain_cell_of_summary(attention, NONE, summarised, 1, 2, 3)
+        assert cell.terms.keys() == {"content_to_position", "position_to_content"}
+        assert min(map(abs, cell.terms.values())) > 1e-3
+        for each in (cell, found):
+            assert each.score + sum(each.terms.values()) == pytest.approx(each.logit, abs=1e-5)
+            assert each.terms == pytest.approx(cell.terms, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(7))

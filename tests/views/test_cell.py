@@ -10,6 +10,7 @@ from attnviz.analysis.cell import explain_cell
 from attnviz.analysis.steps import STAGES
 from attnviz.views.cell import cell_views
 from attnviz.views.kinds import Table, Text
+from tests.conftest import GOLDEN
 
 QUERY, KEY, HEAD = 3, 1, 2
 
@@ -32,6 +33,19 @@ def test_products_add_up_to_the_similarity(drawn):
     assert rows[-1][0] == "sum = q · k"
     assert rows[-1][1] == pytest.approx(float(q @ k), rel=1e-5)
     assert [value for _, value in rows[:-1]] == pytest.approx(list(q * k), rel=1e-5)
+
+
+def test_terms_of_positions_add_up():
+    """DeBERTa's."""
+    model = str(GOLDEN / "families" / "deberta-v2")
+    trace = attnviz.run([7, 9, 21, 33], model=model, stages=STAGES)
+    record = trace["encoder.1.self"]
+    views = cell_views(trace, record, explain_cell(record, HEAD, QUERY, KEY))
+    names, values, _ = zip(*table(views, "from similarity").rows, strict=True)
+    assert names[2:6] == ("content · content", "content → position", "position → content", "score")
+    assert sum(values[2:5]) == pytest.approx(values[5], abs=1e-5)
+    assert values[5] == pytest.approx(record.logits[HEAD, QUERY, KEY], abs=1e-5)
+    assert "bias" not in names
 
 
 def test_the_steps_end_at_the_weight(drawn):

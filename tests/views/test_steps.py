@@ -9,6 +9,7 @@ from attnviz.analysis.steps import STAGES
 from attnviz.trace.spans import Zoom, parse_span
 from attnviz.views.kinds import Heatmap, Table, Text
 from attnviz.views.steps import mask_effect_views, step_views
+from tests.conftest import GOLDEN
 
 HEAD = 3
 GROUPED = "random:heads=4,kv_heads=2,d_model=16"
@@ -35,6 +36,23 @@ def test_every_stage_in_its_place():
     assert "key/value head 1" in drawn[1].title
     assert drawn[4].notes == (f"times 0.5 = 1/√{d_k}",)
     assert drawn[6].notes[0].endswith("sum to 1")
+
+
+def test_terms_of_positions_stand_beside_the_scores():
+    """DeBERTa's: the three maps add up to the logits."""
+    model = str(GOLDEN / "families" / "deberta-v2")
+    trace = attnviz.run([7, 9, 21, 33], model=model, stages=STAGES)
+    views = step_views(trace, trace["encoder.0.self"], HEAD)
+    drawn = maps(views)
+    assert [heatmap.title.split(" · H")[0] for heatmap in drawn[4:8]] == [
+        "5 content · content", "5 + content → position", "5 + position → content", "6 logits",
+    ]  # fmt: skip
+    total = sum(heatmap.values for heatmap in drawn[4:7])
+    np.testing.assert_allclose(drawn[7].values, total, atol=1e-5)
+    assert len({heatmap.scale for heatmap in drawn[4:8]}) == 1
+    (shapes,) = (view for view in views if isinstance(view, Table))
+    said = {row[0]: row[1] for row in shapes.rows}
+    assert said["logits"] == "scores + content → position + position → content"
 
 
 def test_the_table_says_every_shape():

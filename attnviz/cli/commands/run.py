@@ -86,12 +86,12 @@ def run(
     inputs = read_inputs(text, texts.ids, texts, only_texts=True)
     out.check(len(inputs))
     from attnviz.analysis.summaries import plan_summary
-    from attnviz.nn.stages import STAGES
+    from attnviz.nn.stages import STAGES, TERMS
 
     mask = None if mask_file is None else _mask(mask_file)
     model = load(stack)
     selection = show.selection
-    stages = _stages(show.stage, steps, mask_effect, keep, STAGES)
+    stages = _stages(show.stage, steps, mask_effect, keep, STAGES, ("bias", *TERMS))
     is_whole = steps or mask_effect or show.words or bool({"scores", "logits"} & set(stages))
     if out.has_page and "scores" not in stages:
         stages = ("scores", *stages)
@@ -178,17 +178,22 @@ def _one_head(trace: Trace, record: Record, head: int, steps: bool, zoom: Zoom) 
 
 
 def _stages(
-    stage: str, steps: bool, mask_effect: bool, keep: str, known: tuple[str, ...]
+    stage: str,
+    steps: bool,
+    mask_effect: bool,
+    keep: str,
+    known: tuple[str, ...],
+    added: tuple[str, ...],
 ) -> tuple[str, ...]:
-    """What has to be kept for what is asked for."""
+    """What has to be kept for what is asked for; `added` is what not every attention has."""
     stages = {"weights", one_of("stage", stage, ("weights", "scores", "logits"))}
     if steps:
-        stages |= {*known, "bias"}
+        stages |= {*known, *added}
     if mask_effect:
         stages |= {"scores", "bias"}
     for name in filter(None, keep.replace(" ", "").split(",")):
         stages |= set(known) if name == "all" else {one_of("keep", name, (*known, "all"))}
-    return tuple(name for name in (*known, "bias") if name in stages)
+    return tuple(name for name in (*known, *added) if name in stages)
 
 
 def _mask(path: Path) -> Array:

@@ -33,6 +33,8 @@ class LanguageModelHead(NamedTuple):
     dense_bias: bool = True
     norm_bias: bool = True
     output_bias: bool = True
+    tied: bool = False
+    """Whether the output is the table of the tokens, whatever the config says."""
 
 
 class Sizes(NamedTuple):
@@ -110,7 +112,7 @@ def _unembedding(
     weight, is_tied = f"{head.output}.weight", config.switch("tie_word_embeddings", True)
     if predicts_other(config) or not all(there):
         return None
-    if tensors.has(weight) or not is_tied:
+    if not head.tied and (tensors.has(weight) or not is_tied):
         table = tensors.table(weight, n_vocabulary, d)
     before = transform(tensors, sizes, head, d)
     bias = tensors.take(there[-1], n_vocabulary) if head.output_bias else None

@@ -84,8 +84,12 @@ def uniform(id: RecordId, attention: MultiHeadAttention, heads: list[int]) -> Mu
         sinks = np.array(sinks, np.result_type(sinks, np.float32))
         sinks[heads] = -np.inf
     bias = None if attention.bias is None else _ZeroedBias(attention.bias, heads, attention.n_head)
+    relative = attention.relative
     return attention._replace(
-        score=partial(_zeroed_scores, heads, attention.score), bias=bias, sinks=sinks
+        score=partial(_zeroed_scores, heads, attention.score),
+        bias=bias,
+        relative=None if relative is None else relative._replace(silent=tuple(heads)),
+        sinks=sinks,
     )
 
 

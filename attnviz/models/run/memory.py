@@ -175,9 +175,9 @@ def _rows(model: Model, streams: Mapping[str, Sized]) -> int:
 
 
 def _is_biased(model: Model) -> bool:
-    """Whether positions enter as a bias of the scores."""
-    parts = _parts(model.transformer)
-    return any(isinstance(part, MultiHeadAttention) and part.bias is not None for part in parts)
+    """Whether positions enter as something that is added to the scores."""
+    parts = (part for part in _parts(model.transformer) if isinstance(part, MultiHeadAttention))
+    return any(part.bias is not None or part.relative is not None for part in parts)
 
 
 def _converted(model: Model) -> int:

@@ -170,7 +170,8 @@ def make(name: str) -> list[dict[str, Any]]:
 def main() -> int:
     asked = tuple(sys.argv[1:]) or ("",)
     for name in VARIANTS:
-        if name.startswith(asked):
+        version = VARIANTS[name].transformers
+        if name.startswith(asked) and transformers.__version__.startswith(version):
             found = make(name)
             lines = ",\n".join(json.dumps(entry) for entry in found)
             (HERE / name / "fields.json").write_text(f"[\n{lines}\n]\n")

@@ -39,7 +39,11 @@ REFUSED = {
 }
 """What attnviz does not read, and what it says."""
 
-DEFAULTS = {"scibert_scivocab_uncased": "BertModel", "mpt-7b": "MptForCausalLM"}
+DEFAULTS = {
+    "scibert_scivocab_uncased": "BertModel",
+    "deberta-v3-base": "DebertaV2Model",
+    "mpt-7b": "MptForCausalLM",
+}
 """The classes of configs that name none, or one that transformers spells otherwise."""
 
 

@@ -22,7 +22,7 @@ SIZES: Mapping[str, int] = {
     "head_dim": 10, "d_kv": 6,
     "vocab_size": 53, "decoder_vocab_size": 53,
     "n_positions": 40, "n_ctx": 40,
-    "sliding_window": 6, "window_size": 6, "local_attention": 8, "max_window_layers": 1,
+    "sliding_window": 6, "window_size": 6, "local_attention": 8, "position_buckets": 8, "max_window_layers": 1,
     "rotary_dim": 4, "n_embed": 32, "max_seq_len": 40,
     "patch_size": 4, "image_size": 8,
     "moe_intermediate_size": 11, "shared_expert_intermediate_size": 13,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
 from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model
-from attnviz.models.build.layers import activation, attention, feed_forward, layer_norm
+from attnviz.models.build.layers import (
+    activation,
+    attention,
+    feed_forward,
+    head_width,
+    layer_norm,
+)
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
+from attnviz.nn.content_positions import ContentPositions, PositionTable
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
@@ -33,14 +43,45 @@ IGNORED = (
 """Tensors that no attention and no hidden state depends on."""
 
 
+UNUSED_TABLE = r"|(\w+\.)?embeddings\.position_embeddings\.weight"
+"""Where positions enter the scores instead."""
+
+
 def build(checkpoint: Checkpoint) -> Model:
-    tensors = checkpoint.tensors("bert.")
-    sizes = read_sizes(checkpoint.config)
-    source = embedding(checkpoint.config, tensors, sizes.d_model)
-    return bert_model(checkpoint, tensors, sizes, source, HEAD, IGNORED)
+    tensors, config = checkpoint.tensors("bert."), checkpoint.config
+    sizes = read_sizes(config)
+    kind = config.choice(
+        "position_embedding_type", "absolute", "relative_key", "relative_key_query"
+    )
+    if kind == "absolute":
+        source = embedding(config, tensors, sizes.d_model)
+        return bert_model(checkpoint, tensors, sizes, source, HEAD, IGNORED)
+    return bert_model(
+        checkpoint,
+        tensors,
+        sizes,
+        embedding(config, tensors, sizes.d_model, has_positions=False),
+        HEAD,
+        IGNORED + UNUSED_TABLE,
+        positions=f"relative, to a distance of {sizes.n_position - 1}",
+        relative=partial(_relative, config, tensors, sizes, kind == "relative_key_query"),
+    )
 
 
-def read_sizes(config: Config, default_activation: str = "gelu") -> Sizes:
+def _relative(
+    config: Config, tensors: Tensors, sizes: Sizes, of_keys: bool, layer: int
+) -> ContentPositions:
+    """A vector of each distance, for queries and perhaps keys. Source: Shaw et al. 2018; Huang et
+    al. 2020, methods 3 and 4; transformers had it before version 5."""
+    n, d_head = sizes.n_position, head_width(config, sizes.d_model, sizes.n_head)
+    name = f"encoder.layer.{layer}.attention.self.distance_embedding.weight"
+    table = PositionTable(tensors.take(name, 2 * n - 1, d_head))
+    return ContentPositions(
+        partial(np.add, n - 1), table, table if of_keys else None, scale=d_head**-0.5
+    )
+
+
+def read_sizes(config: Config, default_activation: str = "gelu", *, eps: float = 1e-12) -> Sizes:
     return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=config.count("num_attention_heads"),
@@ -48,24 +89,34 @@ def read_sizes(config: Config, default_activation: str = "gelu") -> Sizes:
         d_ff=config.count("intermediate_size"),
         n_vocabulary=config.count("vocab_size"),
         n_position=config.count("max_position_embeddings"),
-        eps=config.above(0, "layer_norm_eps", 1e-12),
+        eps=config.above(0, "layer_norm_eps", eps),
         activation=activation(config, "hidden_act", default_activation),
     )
 
 
-def embedding(config: Config, tensors: Tensors, d: int, *, has_segments: bool = True) -> Embedding:
+def embedding(
+    config: Config,
+    tensors: Tensors,
+    d: int,
+    *,
+    has_positions: bool = True,
+    has_segments: bool = True,
+) -> Embedding:
     """Tokens, positions and segments, [n_token, d], with a norm over their sum."""
     at, eps = "embeddings", config.above(0, "layer_norm_eps", 1e-12)
-    config.require("position_embedding_type", "absolute")
     words = tensors.table(f"{at}.word_embeddings.weight", config.count("vocab_size"), d)
-    n_position = config.count("max_position_embeddings")
-    positions, segments = tensors.take(f"{at}.position_embeddings.weight", n_position, d), None
+    positions = segments = None
+    if has_positions:
+        config.require("position_embedding_type", "absolute")
+        n_position = config.count("max_position_embeddings")
+        table = tensors.take(f"{at}.position_embeddings.weight", n_position, d)
+        positions = LearnedPositions(table)
     if has_segments:
         n_segment = config.whole("type_vocab_size")
         segments = tensors.take(f"{at}.token_type_embeddings.weight", n_segment, d)
     return Embedding(
         tokens=partial(rows, words),
-        positions=LearnedPositions(positions),
+        positions=positions,
         segments=segments,
         norm=layer_norm(tensors, f"{at}.LayerNorm", d, eps),
     )
@@ -89,6 +140,7 @@ def bert_model(
     projections: tuple[str, str, str, str] = PROJECTIONS,
     norm: str = "attention.output.LayerNorm",
     positions: str = "",
+    relative: Callable[[int], ContentPositions] | None = None,
     answering: HeadOptions = BERT_LIKE,
     **fields: Any,
 ) -> Model:
@@ -98,6 +150,7 @@ def bert_model(
         projections: the names of query, key, value and output below a layer's `attention`.
         norm: the name of the norm behind attention, below a layer.
         positions: what the screen says of positions, if they are not learned vectors alone.
+        relative: further terms of a layer's scores.
         answering: what the heads of the family do differently.
         fields: of the attention.
     """
@@ -107,6 +160,8 @@ def bert_model(
     def block(layer: int) -> Block:
         at = f"encoder.layer.{layer}"
         heads = attention(tensors, f"{at}.attention", projections, d_model, sizes.n_head)
+        if relative is not None:
+            heads = heads._replace(relative=relative(layer))
         names = (f"{at}.intermediate.dense", f"{at}.output.dense")
         net = feed_forward(tensors, names, d_model, sizes.d_ff, sizes.activation)
         return (

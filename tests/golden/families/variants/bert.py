@@ -17,4 +17,19 @@ VARIANTS = {
         "segments",
         sharpness=1.8,
     ),
+    **{
+        f"bert-{kind}": Variant(
+            "BertForMaskedLM",
+            {
+                **BERT,
+                "num_hidden_layers": n_layer,
+                "type_vocab_size": 2,
+                "position_embedding_type": kind,
+            },
+            "segments",
+            sharpness=1.2,
+            transformers="4.",
+        )
+        for kind, n_layer in (("relative_key", 1), ("relative_key_query", 2))
+    },
 }

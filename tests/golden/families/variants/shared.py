@@ -21,6 +21,8 @@ class Variant:
     """Standard deviation of the embeddings."""
     untied: bool = False
     """Give the output a matrix of its own where transformers ties it whatever the config says."""
+    transformers: str = "5."
+    """How the version begins that has it."""
     tokens: dict[str, int] = field(default_factory=dict)
     """Lengths of the cases, where they are not the usual ones."""
 

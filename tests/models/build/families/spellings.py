@@ -171,7 +171,8 @@ def _gpt_neox(old: Config) -> None:
 
 
 def _bert(old: Config) -> None:
-    old |= {"position_embedding_type": "absolute", "gradient_checkpointing": False}
+    old.setdefault("position_embedding_type", "absolute")
+    old["gradient_checkpointing"] = False
 
 
 def _modernbert(old: Config) -> None:
@@ -201,6 +202,13 @@ def _nomic_bert(old: Config) -> None:
     rope = old.pop("rope_parameters")
     old |= {"activation_function": "swiglu", "rotary_emb_base": rope["rope_theta"]}
     old |= {"rotary_scaling_factor": 2, "max_trained_positions": 37, "use_rms_norm": None}
+
+
+def _deberta_v2(old: Config) -> None:
+    """Terms in a string; fields of the pooler."""
+    if isinstance(old.get("pos_att_type"), list):
+        old["pos_att_type"] = "|".join(old["pos_att_type"])
+    old |= {"pooler_dropout": 0, "pooler_hidden_act": "gelu", "pooler_hidden_size": 20}
 
 
 def _distilbert(old: Config) -> None:
@@ -299,6 +307,7 @@ FIELDS: dict[str, Callable[[Config], None]] = {
     "camembert": _bert,
     "electra": _bert,
     "modernbert": _modernbert,
+    "deberta-v2": _deberta_v2,
     "nomic_bert": _nomic_bert,
     "distilbert": _distilbert,
     "albert": _albert,
@@ -444,6 +453,16 @@ def _mpnet_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     return copy | tensors | pooler | _position_ids("mpnet", config)
 
 
+def _deberta_v2_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
+    """The head that tells replaced tokens apart, and positions that nothing uses."""
+    d = config["hidden_size"]
+    tensors["mask_predictions.dense.weight"] = np.ones((d, d), np.float32)
+    if not config["position_biased_input"]:
+        unused = np.ones((3, d), np.float32)
+        tensors["deberta.embeddings.position_embeddings.weight"] = unused
+    return tensors | _position_ids("deberta", config)
+
+
 def _esm_tensors(config: Config, tensors: TensorsByName) -> TensorsByName:
     """Each layer has the frequencies of its rotation, and there is a table that nothing uses."""
     at, d = "attention.self.rotary_embeddings.inv_freq", config["hidden_size"]
@@ -558,6 +577,7 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "camembert": _roberta_tensors,
     "mpnet": _mpnet_tensors,
     "esm": _esm_tensors,
+    "deberta-v2": _deberta_v2_tensors,
     "nomic_bert": _nomic_bert_tensors,
     "distilbert": _distilbert_tensors,
     "albert": _albert_tensors,

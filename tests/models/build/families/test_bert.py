@@ -106,8 +106,8 @@ class TestRefusals:
         ("change", "message"),
         [
             (
-                {"position_embedding_type": "relative_key"},
-                "position_embedding_type = 'relative_key' changes",
+                {"position_embedding_type": "alibi"},
+                "position_embedding_type = 'alibi' changes",
             ),
             ({"hidden_act": "gelu_10"}, "hidden_act = 'gelu_10' changes the numbers"),
             ({"is_decoder": True}, "is_decoder = True changes the numbers"),
