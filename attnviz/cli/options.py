@@ -476,7 +476,7 @@ class Zoomed:
     rows: Annotated[
         str | None,
         typer.Option(
-            help="Some queries: -1, 4-9, 120-, last; ^special leaves out",
+            help="Some queries: -1, 4-9, last, user; ^special leaves out",
             rich_help_panel=SHOW,
         ),
     ] = None

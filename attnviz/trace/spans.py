@@ -1,5 +1,5 @@
-"""Which rows and keys: `3`, `-1`, `4-9`, `120-`, `last`, `special`, joined by commas; `^` leaves
-out what follows it."""
+"""Which rows and keys: `3`, `-1`, `4-9`, `120-`, `last`, `special`, `user`, joined by commas; `^`
+leaves out what follows it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def explain(
         check_cell(cell)
     from attnviz.analysis.cell import explain_cell, explain_cell_of_summary, strongest_cell
     from attnviz.analysis.steps import STAGES
-    from attnviz.cli.inputs import best_head, check_known, read_input, run_prepared
+    from attnviz.cli.inputs import best_head, check_known, read_input, run_prepared, suggest_chat
     from attnviz.models.run.prepare import prepare
     from attnviz.trace.selection import parse_selection
     from attnviz.views.cell import cell_views, choice_text
@@ -74,6 +74,7 @@ def explain(
         summaries=_with_strongest_cells,
     )
     check_known(model, prepared.streams["source"])
+    suggest_chat(model, content)
     trace = run_prepared(prepared, fingerprint=out.wants_data)
     chosen, head, is_best = best_head(trace, selection)
     queries, keys = trace.streams[chosen.queries], trace.streams[chosen.keys]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnviz.errors import AttnvizError
-from attnviz.models.chat.template import DEFAULT, ChatTemplate, make_template
 from attnviz.models.json_object import read_bytes
 from attnviz.models.tokenizers.names import CONFIG
-from attnviz.models.tokenizers.settings import NAMES, read_settings
 from attnviz.parse import decoded
+
+if TYPE_CHECKING:
+    from attnviz.models.chat.template import ChatTemplate
+
+DEFAULT = "default"
 
 JINJA = "chat_template.jinja"
 MORE = "additional_chat_templates"
@@ -27,6 +30,9 @@ def read_template(folder: Path) -> ChatTemplate | None:
     files |= {path.stem: path for path in sorted((folder / MORE).glob("*.jinja"))}
     if not files and not (folder / CONFIG).exists():
         return None
+    from attnviz.models.chat.template import ChatTemplate, make_template
+    from attnviz.models.tokenizers.settings import NAMES, read_settings
+
     settings = read_settings(folder)
     special = {
         key: token.content
@@ -59,6 +65,8 @@ def gguf_template(metadata: Mapping[str, Any], path: Path) -> ChatTemplate | Non
     }
     if not sources:
         return None
+    from attnviz.models.chat.template import ChatTemplate
+
     tokens = metadata.get("tokenizer.ggml.tokens", [])
     special = {}
     for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("sep", "seperator"),

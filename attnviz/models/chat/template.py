@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
+from attnviz.models.chat.files import DEFAULT
 from attnviz.models.chat.messages import ASSISTANT, SYSTEM, Chat, texts_of
 from attnviz.models.chat.rendering import MAX_SECONDS
 from attnviz.registry import nearest
 from attnviz.tokens import label
 
-DEFAULT, TOOLS = "default", "tool_use"
-"""The names of the templates that are taken unasked, of several."""
+TOOLS = "tool_use"
+"""The name of the template that is taken unasked where there are tools."""
 
 TODAY = "2025-01-01"
 """The date that templates are told which ask for today's, so that a command gives the same bytes
