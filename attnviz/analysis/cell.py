@@ -60,6 +60,8 @@ class Cell:
     """weight · v, [d_v]: what this cell adds to the query's context."""
     context: Array
     """The query's context, [d_v]: the sum of what all its cells move."""
+    sink: float | None = None
+    """The logit of the head's sink, which only enters the sum, if it has one."""
 
     def __repr__(self) -> str:
         return brief(self)
@@ -70,6 +72,16 @@ class Cell:
         if not np.isfinite(self.row_max):
             return np.zeros(len(self.row_logits))
         return np.exp(np.asarray(self.row_logits, np.float64) - self.row_max)
+
+    @property
+    def sink_exp(self) -> float | None:
+        """exp(sink - row_max)"""
+        return None if self.sink is None else float(np.exp(self.sink - self.row_max))
+
+    @property
+    def sink_weight(self) -> float | None:
+        """What the sink takes of the row."""
+        return None if self.sink_exp is None else self.sink_exp / self.row_sum
 
     @property
     def n_visible(self) -> int:
@@ -114,9 +126,11 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
     logits = record.stage("logits")[head, query]
     weights = record.stage("weights")[head, query]
     weight = float(weights[key])
-    row_max = float(logits.max())
+    sink = None if record.sinks is None else float(record.sinks[head])
+    row_max = float(logits.max() if sink is None else max(logits.max(), sink))
     with np.errstate(invalid="ignore"):
         row_sum = float(np.exp(logits.astype(np.float64) - row_max).sum())
+        row_sum += 0.0 if sink is None else float(np.exp(sink - row_max))
     return Cell(
         id=record.id,
         head=head,
@@ -141,6 +155,7 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
         row_logits=logits,
         row_max=row_max,
         row_sum=row_sum if np.isfinite(row_max) else 0.0,
+        sink=sink,
         weight=weight,
         row_weights=weights,
         value=v,
@@ -172,7 +187,8 @@ def explain_cell_of_summary(
     row = slice(query, query + 1)
     stages = attention.rows_in_full(q, k, v, attention.mask + mask, row)
     context = record.stage("context")[:, row]
-    whole = Record.of(record.site, {**stages, "q": q[:, row], "context": context})
+    given = {} if record.sinks is None else {"sinks": record.sinks}
+    whole = Record.of(record.site, {**stages, **given, "q": q[:, row], "context": context})
     return replace(explain_cell(whole, head, 0, key), query=query)
 
 

@@ -255,7 +255,7 @@ def mask_effect(record: Record, head: int) -> MaskEffect:
     if record.bias is not None:
         logits = logits + record.bias
     visible = visible_cells(record, head)
-    without = masked_softmax(logits, None)[head]
+    without = masked_softmax(logits, None, record.sinks)[head]
     return MaskEffect(
         without=without,
         with_mask=record.stage("weights")[head],

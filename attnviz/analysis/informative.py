@@ -25,7 +25,7 @@ class HeadInformation(NamedTuple):
     id: RecordId
     head: int
     entropy: float
-    """Mean over the rows of -Σ w ln w."""
+    """Mean over the rows of -Σ w ln w; where a sink takes some of each, of what the keys get."""
     max_entropy: float
     """The same for a head that spreads evenly over the visible keys."""
     mutual_information: float
@@ -47,7 +47,16 @@ def _chosen_row(pattern: Pattern) -> Measure:
     return Measure(sums / np.maximum(count, 1)[..., None], count)
 
 
-INFORMATION = (METRICS["entropy"], MetricEntry("entropy_of_mean", entropy, of=_chosen_row))
+def _row_entropy(pattern: Pattern) -> Measure:
+    """That of the rows as they are, also where a sink takes some of each."""
+    return pattern.over_rows(pattern.row_entropies)
+
+
+INFORMATION = (
+    METRICS["entropy"],
+    MetricEntry("entropy_of_mean", entropy, of=_chosen_row),
+    MetricEntry("row_entropy", _row_entropy),
+)
 """What is measured of heads."""
 
 
@@ -56,13 +65,13 @@ def information_of(measured: Measured) -> dict[str, Array]:
 
     I(query; key) = H(mean row) - mean H(row): Cover & Thomas 2006, section 2.4.
     """
-    own, even = ({name: kind[name] for name in ("entropy", "entropy_of_mean")}
+    own, even = ({name: kind[name] for name in ("entropy", "row_entropy", "entropy_of_mean")}
                  for kind in (measured.value, measured.null))  # fmt: skip
-    gained = own["entropy_of_mean"] - own["entropy"]
+    gained = own["entropy_of_mean"] - own["row_entropy"]
     return {
         "entropy": own["entropy"],
         "max_entropy": even["entropy"],
-        "mutual_information": gained - (even["entropy_of_mean"] - even["entropy"]),
+        "mutual_information": gained - (even["entropy_of_mean"] - even["row_entropy"]),
     }
 
 
@@ -82,7 +91,7 @@ def _information(record: Record, heads: Sequence[int]) -> list[HeadInformation]:
             name: record.summary.statistics[name][rows] for name in HeadInformation._fields[2:]
         }
     else:
-        context = MetricContext(visible_to(record, heads), None)
+        context = MetricContext(visible_to(record, heads), None, partial=record.site.sinks)
         named = information_of(measure_record(record, heads, context, INFORMATION))
     return [
         HeadInformation(record.id, head, **{name: float(named[name][i]) for name in named})

@@ -315,6 +315,8 @@ class _Run:
         else:
             k, v = self.projected["k"], self.projected["v"]
         part, q, mask = self.attention, self.projected["q"], self.mask
+        if part.sinks is not None:
+            self.keep.keep("sinks", part.sinks)
         q_pos, k_pos = self.q_pos, self.k_pos
         reader = self.keep.reader(Inputs(part.n_head, q_pos, k_pos, mask, v))
         if reader is not None:

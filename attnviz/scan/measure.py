@@ -118,7 +118,7 @@ class _Measuring(RecordNothing):
     def __init__(self, texts: Sequence[Text], outputs: Mapping[str, Weight]) -> None:
         self.measures: list[Measures] = []
         self._texts, self._outputs = texts, outputs
-        self._contexts: dict[tuple[str, str, bytes], MetricContext] = {}
+        self._contexts: dict[tuple[str, str, bool, bytes], MetricContext] = {}
         self._shared: dict[MetricContext, dict[str, Measure]] = {}
 
     def open(self, site: Site) -> StageKeeper:
@@ -151,7 +151,7 @@ class _Measuring(RecordNothing):
         return [shared[name] if name in shared else METRICS[name](null) for name in METRICS]
 
     def _context(self, site: Site, visible: Bool) -> MetricContext:
-        key = (site.queries, site.keys, visible.tobytes())
+        key = (site.queries, site.keys, site.sinks, visible.tobytes())
         if key not in self._contexts:
             keys = [text.streams[site.keys] for text in self._texts]
             self._contexts[key] = MetricContext(
@@ -160,6 +160,7 @@ class _Measuring(RecordNothing):
                 ids=np.stack([known_ids(tokens) for tokens in keys]),
                 special=np.stack([special_tokens(tokens) for tokens in keys]),
                 punctuation=np.stack([punctuation_marks(tokens) for tokens in keys]),
+                partial=site.sinks,
             )
         return self._contexts[key]
 

@@ -138,6 +138,8 @@ def attended(
     stages["mask"] = read_only(_by_head(done.mask, n_q, n_k))
     if bias is not None:
         stages["bias"] = read_only(floating(bias))
+    if ready.sinks is not None:
+        stages["sinks"] = _kept_sinks(ready.sinks, len(q))
     if len(ready.mask.rules) > 1 and rows is None:
         stages["masked_by"] = read_only(_by_head(ready.mask.reasons(q_pos, ready.k_pos), n_q, n_k))
     return Record.of(ready.site, stages)
@@ -183,9 +185,17 @@ def summarised(
                 mask=ready.mask, q_pos=ready.q_pos, k_pos=ready.k_pos, reader=summariser.reader,
             )  # fmt: skip
     stages = {"q": q, "k": k, "v": v, "context": context}
+    if ready.sinks is not None:
+        stages["sinks"] = _kept_sinks(ready.sinks, len(q))
     return Record.of(
         ready.site, {name: read_only(x) for name, x in stages.items()}, summariser.summary()
     )
+
+
+def _kept_sinks(sinks: Array, n_head: int) -> Array:
+    logits = arguments.sink_logits(sinks, n_head)
+    assert logits is not None
+    return read_only(floating(logits))
 
 
 class _Ready(NamedTuple):

@@ -197,6 +197,13 @@ def _check_record(path: Path, trace: Trace, record: Record) -> None:
             )
     n_q, n_k = len(trace.streams[record.queries]), len(trace.streams[record.keys])
     shape = (record.n_head, n_q, n_k)
+    sinks = record.sinks
+    if sinks is not None and (sinks.shape != (record.n_head,) or sinks.dtype.kind != "f"):
+        raise AttnvizError(
+            f"{path}: {record.id}/sinks holds {sinks.dtype} of the shape {list(sinks.shape)}; "
+            f"expected numbers [n_head] = [{record.n_head}]",
+            "write the file again",
+        )
     kinds = {"scores": "f", "logits": "f", "weights": "f", "mask": "b", "masked_by": "u"}
     for stage, kind in kinds.items():
         array = getattr(record, stage)

@@ -24,7 +24,7 @@ from attnviz.trace.answer import Answer
 from attnviz.trace.selection import parse_selection
 from attnviz.trace.summary import Summary
 
-ARRAYS = (*STAGES, "bias", *TERMS, "masked_by")
+ARRAYS = (*STAGES, "bias", *TERMS, "masked_by", "sinks")
 
 ARRAY = "array"
 """The kind of a model that is not there, only weights in a plain file, and the block of these."""
@@ -59,6 +59,8 @@ class Record:
     """[n_head, n_q, n_k]: the part which takes the key and the distance."""
     masked_by: Array | None = None
     """[n_q, n_k]: which of several rules masks a cell; 0 = none, counted from 1."""
+    sinks: Array | None = None
+    """[n_head]: logits that only enter the softmax's denominator, if the heads have such."""
     summary: Summary | None = None
     """Instead of matrices, where these would be too large."""
 
@@ -142,6 +144,8 @@ class Record:
             )
 
         def part(name: str, array: Array) -> Array:
+            if name == "sinks":
+                return array[number : number + 1]
             if name in ("mask", "masked_by", "bias") and array.ndim < 3:
                 return array  # one for all heads
             group = max(1, self.n_head // array.shape[-3])  # 1, or the heads that share a k and v

@@ -77,7 +77,11 @@ class _Stages:
         return stage in self._wanted
 
     def keep(self, stage: str, array: Array) -> None:
-        if stage in self._wanted or (stage == "masked_by" and "mask" in self._wanted):
+        if (
+            stage in self._wanted
+            or stage == "sinks"
+            or (stage == "masked_by" and "mask" in self._wanted)
+        ):
             self.kept[stage] = read_only(array)
 
     def reader(self, inputs: Inputs) -> TileReader | None:

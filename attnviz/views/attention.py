@@ -387,7 +387,9 @@ def _details(
     """The scores behind weights, where they were kept."""
     if stage != "weights" or record.scores is None:
         return ()
-    return ((say("score"), matrix_of(trace, record, head, "scores", zoom).values),)
+    scores = matrix_of(trace, record, head, "scores", zoom).values
+    beside = ((0, 0), (0, int(record.site.sinks)))  # a sink has a logit, but no score
+    return ((say("score"), np.pad(scores, beside, constant_values=np.nan)),)
 
 
 def _short(trace: Trace, record: Record) -> str:

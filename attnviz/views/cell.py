@@ -83,13 +83,19 @@ def _steps(cell: Cell) -> Table:
         rows.append((say("bias"), bias, say("none is added") if cell.bias is None else ""))
     hidden = say("visible") if cell.reason is None else say("masked by {mask}", mask=cell.reason)
     largest = say("subtracted before exp, so that exp cannot overflow")
+    over = (
+        say("over {n} visible keys", n=cell.n_visible)
+        if cell.sink is None
+        else say("over {n} visible keys and the sink", n=cell.n_visible)
+    )
     how = say("exp / sum") if cell.row_sum else say("the query sees no key")
     rows += [
         (say("mask"), hidden, ""),
         (say("logit"), cell.logit, say("what enters the softmax")),
         (say("largest logit of the row"), cell.row_max, largest),
         (say("exp(logit - largest)"), float(row_exp[cell.key]), ""),
-        (say("sum over the row"), cell.row_sum, say("over {n} visible keys", n=cell.n_visible)),
+        *_sink(cell),
+        (say("sum over the row"), cell.row_sum, over),
         (say("weight"), cell.weight, how),
     ]
     columns = (say("step"), say("value"), say("how"))
@@ -99,6 +105,15 @@ def _steps(cell: Cell) -> Table:
 def _score_name(cell: Cell) -> str:
     """Where positions have terms of their own, the product of query and key is the first one."""
     return say("content · content") if cell.terms else say("score")
+
+
+def _sink(cell: Cell) -> list[tuple[Value, ...]]:
+    """The term of the sum that is of no key."""
+    if cell.sink_exp is None or cell.sink is None:
+        return []
+    logit = f"{cell.sink:.4g}"
+    how = say("the head's sink, a learned logit of {logit} that is no key", logit=logit)
+    return [(say("exp(sink - largest)"), cell.sink_exp, how)]
 
 
 def _row(trace: Trace, record: Record, cell: Cell) -> Table:
@@ -115,6 +130,8 @@ def _row(trace: Trace, record: Record, cell: Cell) -> Table:
         )
         for key in chosen
     )
+    if cell.sink is not None:
+        rows = (*rows, ("", say("sink"), cell.sink, cell.sink_exp, cell.sink_weight))
     left = len(cell.row_weights) - len(chosen)
     rest = float(cell.row_weights.sum() - cell.row_weights[order].sum())
     notes = (say("the {n} keys left out share {rest:.4g}", n=left, rest=rest),) if left else ()

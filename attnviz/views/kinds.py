@@ -6,7 +6,7 @@ A view carries its values, labels, colour scale, mask and notes; a renderer deci
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +39,8 @@ class Axis:
     """Of each label before pooling, where they are not all that follow the first."""
     spans: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Parts that may be left out of a picture, by name: see `Tokens.spans`."""
+    outside: int = 0
+    """How many of the last labels are no positions, and never pooled: a sink outside the keys."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,7 +50,9 @@ class Axis:
         return self.step == 1 and position in self.special
 
     def index(self, position: int) -> str:
-        """`3`, or `12-15` after pooling."""
+        """`3`, or `12-15` after pooling; nothing for what is no position."""
+        if position >= len(self) - self.outside:
+            return ""
         start = position * self.step
         last = start + self.step - 1
         if self.end is not None:
@@ -61,10 +65,24 @@ class Axis:
     @property
     def sizes(self) -> Array:
         """How many positions of the original each label stands for, [n_label]."""
+        inside = len(self) - self.outside
         sizes = np.full(len(self), self.step)
-        if self.end is not None and len(self):
-            sizes[-1] = self.end - self.step * (len(self) - 1)
+        sizes[inside:] = 1
+        if self.end is not None and inside:
+            sizes[inside - 1] = self.end - self.step * (inside - 1)
         return sizes
+
+    @property
+    def n_position(self) -> int:
+        """How many positions there were before pooling."""
+        return len(self) - self.outside if self.end is None else self.end
+
+    def without_outside(self) -> Axis:
+        return replace(self, labels=self.labels[: len(self) - self.outside], outside=0)
+
+    def with_outside(self, *labels: str) -> Axis:
+        """With labels behind the last position that are none."""
+        return replace(self, labels=(*self.labels, *labels), outside=len(labels))
 
 
 def indices(name: str, count: int, first: int = 0) -> Axis:

@@ -58,6 +58,15 @@ def matrix_of(
     Raises:
         AttnvizError: the stage, or these cells, were not kept; there are no such positions.
     """
+    matrix = _matrix_of_keys(trace, record, head, stage, zoom)
+    if not record.site.sinks or stage == "scores":
+        return matrix
+    queries, keys = trace.streams[record.queries], trace.streams[record.keys]
+    rows = zoom.block(queries, keys).rows if zoom.rows is not None else None
+    return with_sink(matrix, sink_column(record, head, stage, rows), stage)
+
+
+def _matrix_of_keys(trace: Trace, record: Record, head: int, stage: str, zoom: Zoom) -> Matrix:
     queries, keys = trace.streams[record.queries], trace.streams[record.keys]
     summary = record.summary
     if getattr(record, stage) is not None or summary is None:
@@ -79,6 +88,58 @@ def matrix_of(
     if not zoom:
         return _pooled(record, summary, head, queries, keys)
     return _block(record, summary, head, zoom, queries, keys)
+
+
+def sink_column(
+    record: Record, head: int, stage: str = "weights", rows: Array | None = None
+) -> Array | None:
+    """What a learned sink takes of each row, or of these `rows`, [n_row]; of "logits" its logit,
+    the same for all. None where it was not kept."""
+    summary = record.summary
+    if stage == "logits":
+        n_row = len(record.stage(stage)[head]) if rows is None else len(rows)
+        return None if record.sinks is None else np.full(n_row, record.sinks[head])
+    if record.weights is not None:
+        mass = record.weights[head].sum(-1, dtype=np.float64)
+        return _rest(mass if rows is None else mass[rows])
+    assert summary is not None
+    at = summary.heads.index(head)
+    if rows is None and summary.rows is None:
+        sizes = pool_axis(Axis("", ("",) * summary.shape[0]), summary.row_step).sizes
+        return _rest(summary.total[at].sum(-1, dtype=np.float64) / sizes)
+    if summary.block is None or summary.keys is None or len(summary.keys) < summary.shape[1]:
+        return None
+    assert summary.rows is not None
+    mass = summary.block[at].sum(-1, dtype=np.float64)
+    return _rest(mass if rows is None else mass[np.searchsorted(summary.rows, rows)])
+
+
+def _rest(mass: Array) -> Array:
+    """What is left of each row; rounding leaves no less than nothing."""
+    return np.asarray(np.maximum(0.0, 1 - mass))
+
+
+def with_sink(matrix: Matrix, column: Array | None, stage: str = "weights") -> Matrix:
+    """The matrix with a column for the sink behind those of the keys, and what it is."""
+    if column is None:
+        note = say("the rows' sink, a learned logit that is no key, was not kept")
+        return matrix._replace(notes=(*matrix.notes, note))
+    masked = matrix.masked
+    beside = column[:, None].astype(matrix.values.dtype)
+    note = (
+        say(
+            "sink, at the end: no key; a learned logit that takes this share of each row and moves "
+            "nothing"
+        )
+        if stage == "weights"
+        else say("sink, at the end: no key; a learned logit, the same in all rows")
+    )
+    return matrix._replace(
+        values=np.concatenate([matrix.values, beside], -1),
+        columns=matrix.columns.with_outside(say("sink")),
+        masked=None if masked is None else np.pad(masked, ((0, 0), (0, 1))),
+        notes=(*matrix.notes, note),
+    )
 
 
 def strongest_links(trace: Trace, record: Record, head: int) -> Strongest | None:
@@ -106,7 +167,10 @@ def _token_axis(name: str, tokens: Tokens) -> Axis:
 
 
 def part_of_axis(axis: Axis, positions: Array) -> Axis:
-    """The axis of some positions only, which keep their numbers."""
+    """The axis of some positions only, which keep their numbers; what is none stays."""
+    if axis.outside:
+        beside = axis.labels[len(axis) - axis.outside :]
+        return part_of_axis(axis.without_outside(), positions).with_outside(*beside)
     if len(positions) == len(axis):
         return axis
     local = {int(position): i for i, position in enumerate(positions)}

@@ -92,14 +92,21 @@ def _listed(
     first = matrices[0]
     values = np.stack([matrix.values[0] for matrix in matrices], axis=-1)
     masked = np.stack([_masked(matrix) for matrix in matrices], axis=-1)
-    order = _strongest(values, masked)
+    n_key = len(first.columns) - first.columns.outside
+    order = _strongest(values[:n_key], masked[:n_key])
     name = _query_name(first, queries)
     places = [int(first.columns.index(int(key))) for key in order]
+    order = np.append(order, np.arange(n_key, len(first.columns)))  # the sink, if there is one
+    n_beside = first.columns.outside
+    notes = first.notes[-1:] if n_beside else ()
+    if len(places) < n_key:
+        notes = (_what_is_shown(values[:n_key], order[: len(places)], stage), *notes)
     rows = Axis(
         say("key"),
         tuple(first.columns.labels[key] for key in order),
         special=frozenset(i for i, key in enumerate(order) if key in first.columns.special),
         positions=tuple(places),
+        outside=n_beside,
     )
     return Heatmap(
         title=say("query {query} and its keys", query=name),
@@ -111,7 +118,7 @@ def _listed(
         scale=scale,
         masked=masked[order] if stage != "scores" and masked[order].any() else None,
         reasons=first.reasons,
-        notes=() if len(order) == len(values) else (_what_is_shown(values, order, stage),),
+        notes=notes,
         pooling="mean",
         is_relation=False,
         what=say("weights") if stage == "weights" else stage,
@@ -149,10 +156,22 @@ def _what_is_shown(values: Array, order: Array, stage: str) -> str:
     return shown + say("; they hold {share} of the row's weight", share=share)
 
 
+def _without_sink(matrix: Matrix) -> Matrix:
+    masked = None if matrix.masked is None else matrix.masked[:, :-1]
+    return matrix._replace(
+        values=matrix.values[:, :-1], columns=matrix.columns.without_outside(), masked=masked
+    )
+
+
 def row_sentence(matrix: Matrix, keys: Tokens) -> str:
     """`looks at [BOS] (41%), “king” (12%) and “of” at 15998 (7%)`: the strongest keys of one row of
     weights."""
     row = np.where(_masked(matrix) == 0, np.nan_to_num(matrix.values[0], nan=0.0), 0.0)
+    if matrix.columns.outside:
+        row, sink = row[:-1], float(row[-1])
+        looks = row_sentence(_without_sink(matrix), keys) if row.any() else ""
+        taken = say("the sink takes {share}", share=share_text(sink))
+        return f"{looks}; {taken}" if looks else taken
     if not row.any():
         return say("looks at no key that is shown")
     best = np.argsort(-row, kind="stable")[:NAMED]

@@ -20,6 +20,8 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
     """
     if rows == columns == 1:
         return heatmap
+    if heatmap.columns.outside:
+        return _pool_beside(heatmap, rows, columns)
     masked = heatmap.masked
     sizes = heatmap.rows.sizes, heatmap.columns.sizes
     said = pooling_notes(heatmap)
@@ -34,12 +36,35 @@ def pool(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
     return pooled._replace(notes=(*others, *pooling_notes(pooled)))
 
 
+def _pool_beside(heatmap: Heatmap, rows: int, columns: int) -> Heatmap:
+    """The same where some columns are no positions: of these the rows alone are pooled."""
+    inside, masked = heatmap.columns.without_outside(), heatmap.masked
+    n = len(inside)
+    labels = heatmap.columns.labels[n:]
+
+    def part(cells: slice, axis: Axis, step: int) -> Heatmap:
+        own = None if masked is None else masked[:, cells]
+        return pool(
+            heatmap._replace(values=heatmap.values[:, cells], masked=own, columns=axis), rows, step
+        )
+
+    pooled = part(slice(0, n), inside, columns)
+    beside = part(slice(n, None), Axis(inside.name, labels), 1)
+    return pooled._replace(
+        values=np.concatenate([pooled.values, beside.values], -1),
+        masked=None
+        if pooled.masked is None or beside.masked is None
+        else np.concatenate([pooled.masked, beside.masked], -1),
+        columns=pooled.columns.with_outside(*labels),
+    )
+
+
 def steps_within(shape: tuple[int, ...], most: int) -> tuple[int, int]:
     """How many rows and columns go into one, so that none of both has more than `most` cells; the
     same of both where a matrix is square."""
     n_row, n_column = shape
     rows, columns = -(-n_row // most), -(-n_column // most)
-    if n_row == n_column:
+    if abs(n_row - n_column) <= 1:  # a sink may stand beside the keys
         rows = columns = max(rows, columns)
     return max(1, rows), max(1, columns)
 
@@ -49,7 +74,7 @@ def pooling_notes(heatmap: Heatmap) -> tuple[str, ...]:
     rows, columns = heatmap.rows, heatmap.columns
     if rows.step == columns.step == 1:
         return ()
-    n_row, n_column = (axis.end if axis.end is not None else len(axis) for axis in (rows, columns))
+    n_row, n_column = rows.n_position, columns.n_position
     how = _POOLINGS[heatmap.pooling][1]
     return (f"each cell: {rows.step} × {columns.step} of {n_row} × {n_column}, {how}",)
 

@@ -32,7 +32,7 @@ def routing_views(trace: Trace, records: Iterable[Record], zoom: Zoom) -> list[T
             tokens = trace.streams[record.queries]
             rows = np.arange(len(tokens)) if zoom.rows is None else zoom.block(tokens, tokens).rows
             tables[place] = _table(trace.routing[place], tokens, rows, f"L{record.layer}")
-    return list(tables.values())
+    return [tables[place] for place in trace.routing if place in tables]
 
 
 def _table(routing: Routing, tokens: Tokens, rows: Array, layer: str) -> Table:
@@ -54,9 +54,9 @@ def _table(routing: Routing, tokens: Tokens, rows: Array, layer: str) -> Table:
 
 
 def _choices(experts: Array, weights: Array) -> str:
-    """`3 .41  0 .22`: an expert and its weight stay in one line."""
+    """`3 .41, 0 .22`: an expert and its weight stay in one line."""
     pairs = zip(experts, weights, strict=True)
-    return "  ".join(f"{expert}\u00a0{weight:.2f}".replace("\u00a00.", "\u00a0.")
+    return ", ".join(f"{expert}\u00a0{weight:.2f}".replace("\u00a00.", "\u00a0.")
                      for expert, weight in pairs)  # fmt: skip
 
 

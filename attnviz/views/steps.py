@@ -45,8 +45,11 @@ def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> l
     similarity = around_zero(steps.similarity, steps.scores, *steps.terms.values())
     times = say("times {scale}", scale=_scale_text(name, scale, steps.q))
     origin = say("as in the file") if trace.model.is_array else ""
-    sums = say("softmax: exp(logit) over its row's sum; the rows sum to {sums}",
-               sums=_range(steps.row_sums))  # fmt: skip
+    row_sums = _range(steps.row_sums)
+    sums = say("softmax: exp(logit) over its row's sum; the rows sum to {sums}", sums=row_sums)
+    if record.site.sinks:
+        sums = say("softmax: exp(logit) over its row's sum and exp(sink); without the sink the "
+                   "rows sum to {sums}", sums=row_sums)  # fmt: skip
 
     names = (
         say("1 q · queries, H{head}", head=head),
@@ -58,7 +61,10 @@ def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> l
         title = f"{title} · H{head} · {list(values.shape)}"
         drawn = head_heatmap(trace, record, head, stage, colours)
         what = say("weights") if stage == "weights" else say("scores")
-        return drawn._replace(title=title, values=values, notes=(note,), what=what)
+        notes: tuple[str, ...] = (note,)
+        if drawn.columns.outside:  # the sink's column beside those of the keys
+            values, notes = drawn.values, (note, *drawn.notes)
+        return drawn._replace(title=title, values=values, notes=notes, what=what)
 
     views: list[View] = [
         header(trace),
@@ -94,18 +100,21 @@ def mask_effect_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOL
         share=effect.hidden_share,
     )
     drawn = head_heatmap(trace, record, head, "weights", WEIGHTS)
+    without, change = effect.without, effect.change
+    if drawn.columns.outside:
+        sink = np.maximum(0, 1 - without.sum(-1, keepdims=True))
+        without = np.append(without, sink, -1)
+        change = np.append(change, drawn.values[:, -1:] - sink, -1)
     open_map = drawn._replace(masked=None, reasons=())
     views: list[View] = [
         header(trace),
         Text((Line(text, say("mask")),)),
-        open_map._replace(
-            title=say("{head} · without the mask", head=head_name), values=effect.without
-        ),
+        open_map._replace(title=say("{head} · without the mask", head=head_name), values=without),
         drawn._replace(title=say("{head} · with {mask}", head=head_name, mask=name)),
         open_map._replace(
             title=say("{head} · with {mask} - without", head=head_name, mask=name),
-            values=effect.change,
-            scale=around_zero(effect.change),
+            values=change,
+            scale=around_zero(change),
             pooling="largest",
             what=say("difference"),
         ),
@@ -127,6 +136,9 @@ def _zoomed(views: list[View], trace: Trace, record: Record, zoom: Zoom) -> list
             return view
         rows = wanted[view.rows.name]
         columns = wanted.get(view.columns.name, np.arange(len(view.columns)))
+        keys, n = columns, len(view.columns)
+        if view.columns.outside and len(columns) < n:
+            columns = np.append(columns, np.arange(n - view.columns.outside, n))
         cells = np.ix_(rows, columns)
         return view._replace(
             values=view.values[cells],
@@ -134,7 +146,7 @@ def _zoomed(views: list[View], trace: Trace, record: Record, zoom: Zoom) -> list
             if view.masked is None or not view.masked[cells].any()
             else view.masked[cells],
             rows=part_of_axis(view.rows, rows),
-            columns=part_of_axis(view.columns, columns),
+            columns=part_of_axis(view.columns, keys),
         )
 
     shown = Text(tuple(Line(note) for note in zoom_notes(block, (len(queries), len(keys)), None)))

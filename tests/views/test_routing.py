@@ -37,7 +37,7 @@ def test_every_choice_with_its_weight(trace):
     routing = trace.routing["decoder.2"]
     assert table.title == "experts of L2: each token was sent to 2 of 5"
     for token, row in enumerate(table.rows):
-        found = [pair.split("\u00a0") for pair in row[2].split("  ")]
+        found = [pair.split("\u00a0") for pair in row[2].split(", ")]
         assert row[:2] == (token, f"#{IDS[token]}")
         assert [int(expert) for expert, _ in found] == routing.experts[token].tolist()
         shown = [float(weight) for _, weight in found]

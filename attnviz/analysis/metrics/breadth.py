@@ -16,7 +16,8 @@ from attnviz.nn.types import Array
 def entropy(pattern: Pattern) -> Measure:
     """-Σ_j w_ij ln w_ij, mean over the queries i that see two keys.
 
-    From 0 (one key) to the mean of ln m_i (all m_i visible keys equally); in nats.
+    From 0 (one key) to the mean of ln m_i (all m_i visible keys equally); in nats. Where a learned
+    sink takes some of each row, w_ij is divided by what the keys get together.
     Source: Clark et al. 2019
     """
     return pattern.over_rows(pattern.entropies)

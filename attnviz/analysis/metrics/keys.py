@@ -60,6 +60,19 @@ def verticality(columns: Array) -> Array:
     return -entropy(columns)
 
 
+@METRICS.add(range=SHARE, heading=to_say("learned sink"), priority=2)
+def learned_sink(pattern: Pattern) -> Measure:
+    """What a learned logit outside the keys takes of each row: 1 - Σ_j w_ij, mean over the
+    queries that see a key.
+
+    From 0 to 1. Not defined where the heads have no such sink. Source: OpenAI 2025 (gpt-oss).
+    """
+    context = pattern.context
+    if not context.partial:
+        return pattern.undefined()
+    return pattern.over_rows(np.maximum(0, 1 - pattern.totals), context.queries)
+
+
 @METRICS.add(range=SHARE, heading=to_say("special tokens"), priority=7)
 def special_tokens(pattern: Pattern) -> Measure:
     """The weight on all tokens that the tokenizer added ([CLS], [SEP], …) together; mean over the

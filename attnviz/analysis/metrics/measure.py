@@ -125,7 +125,9 @@ class Contexts:
         facts = self.facts(record)
         n_q, n_k = visible.shape[-2:]
         in_row = record.queries == record.keys and facts.ids is not None
-        return MetricContext(visible, n_k - n_q if in_row else None, *facts)
+        return MetricContext(
+            visible, n_k - n_q if in_row else None, *facts, partial=record.site.sinks
+        )
 
 
 PLANE = (

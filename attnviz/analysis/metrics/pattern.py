@@ -62,6 +62,8 @@ class MetricContext:
     period: int | None = None
     """The distance of which those of all visible copies are multiples, once all rows have been
     read; None if there are others, or no copies."""
+    partial: bool = False
+    """Whether a sink outside the keys takes some of each row."""
     part: Part | None = None
     """Of a block of rows, where it lies: `first`, `visible` and what is known of the keys are then
     those of the block."""
@@ -79,6 +81,7 @@ class MetricContext:
             special=None if self.special is None else self.special[..., keys],
             punctuation=None if self.punctuation is None else self.punctuation[..., keys],
             spans={name: each[..., keys] for name, each in self.spans.items()},
+            partial=self.partial,
             part=Part(self, rows, keys),
         )
 
@@ -301,9 +304,19 @@ class Pattern:
         self.context, self.weights, self.norms = context, weights, norms
 
     @cached_property
-    def entropies(self) -> Array:
+    def row_entropies(self) -> Array:
         """-Σ_j w_ij ln w_ij in nats, [..., n_head, n_q]."""
         return entropy(self.weights)
+
+    @cached_property
+    def entropies(self) -> Array:
+        """The entropy of what the keys get, in nats, [..., n_head, n_q]: where a sink takes some
+        of each row, of the rows divided by their sums."""
+        if not self.context.partial:
+            return self.row_entropies
+        sums = self.totals
+        safe = np.where(sums > 0, sums, 1)
+        return np.where(sums > 0, np.maximum(self.row_entropies / safe + np.log(safe), 0), 0)
 
     @cached_property
     def _wide(self) -> Array:
@@ -472,8 +485,12 @@ class Even(Pattern):
         return spread_evenly(self.context.cells)
 
     @cached_property
-    def entropies(self) -> Array:
+    def row_entropies(self) -> Array:
         return np.asarray(np.log(np.maximum(self.context.n_visible, 1)))
+
+    @cached_property
+    def entropies(self) -> Array:
+        return self.row_entropies
 
     @cached_property
     def totals(self) -> Array:

@@ -80,7 +80,9 @@ class HeadStatistics:
         n_q, n_k = inputs.n_q, inputs.n_k
         in_row = site.queries == site.keys and facts.ids is not None
         every = np.broadcast_to(np.True_, (n_q, n_k))
-        self._context = MetricContext(every, n_k - n_q if in_row else None, *facts)
+        self._context = MetricContext(
+            every, n_k - n_q if in_row else None, *facts, partial=site.sinks
+        )
         self._norms = norms
         self._index = {head: i for i, head in enumerate(heads)}
         self._metrics = {metric.name: metric for metric in metrics}
@@ -146,5 +148,5 @@ class TilePattern(Pattern):
         self._tile = tile
 
     @cached_property
-    def entropies(self) -> Array:
+    def row_entropies(self) -> Array:
         return self._tile.entropies[None]

@@ -246,7 +246,7 @@ class _Page:
         if axis not in self._axes:
             spans = dict(axis.spans) if axis.step == 1 else {}
             self._axes[axis] = len(self.axes)
-            counts = axis.step == 1 and axis.first == 0 and not axis.positions
+            counts = axis.step == 1 and not (axis.first or axis.positions or axis.outside)
             same = self._labels.setdefault(axis.labels, self._axes[axis])
             self.axes.append({
                 "name": axis.name,

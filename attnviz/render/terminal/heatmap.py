@@ -321,11 +321,16 @@ def _cell_labels(axis: Axis, cell: int, screen: Screen) -> list[Segment]:
 def _ruler(axis: Axis, cell: int) -> str:
     """Indices of every so many columns, each above the first character of its column."""
     width = len(axis) * cell
-    max_length = len(axis.index(len(axis) - 1).partition("-")[0]) + 1
+    max_length = len(axis.index(len(axis) - axis.outside - 1).partition("-")[0]) + 1
     step = next(s for s in (1, 2, 5, 10, 20, 50, 100) if s * cell >= max_length or s == 100)
     marks = [" "] * width
+    beside = " ".join(axis.labels[len(axis) - axis.outside :])  # ends above its column
+    free = width - len(beside) - bool(beside)
     for position in range(0, len(axis), step):
-        for offset, char in enumerate(axis.index(position).partition("-")[0]):
+        index = axis.index(position).partition("-")[0]
+        if beside and position * cell + len(index) > free:
+            break
+        for offset, char in enumerate(index):
             if position * cell + offset < width:
                 marks[position * cell + offset] = char
-    return "".join(marks).rstrip()
+    return ("".join(marks)[: width - len(beside)] + beside).rstrip()
