@@ -99,6 +99,9 @@ class Loops:
         means = [self.column(j) for j in range(len(self.ids))]
         return sum(x * log(x) for x in means if x > 0) if self.seeing else float("nan")
 
+    def learned_sink(self):
+        return math.nan  # these heads have none
+
     def special_tokens(self):
         return self.mass(lambda i, j: self.special[j])
 
