@@ -100,7 +100,7 @@ class Loops:
         return sum(x * log(x) for x in means if x > 0) if self.seeing else float("nan")
 
     def learned_sink(self):
-        return math.nan  # these heads have none
+        return float("nan")  # these heads have none
 
     def special_tokens(self):
         return self.mass(lambda i, j: self.special[j])
