@@ -20,13 +20,15 @@ def load(path: Path, dtype: str = "float32") -> Model:
     from attnviz.models.gguf.file import GGUFFile
     from attnviz.models.gguf.tokenizer import read_tokenizer
     from attnviz.models.gguf.translate import translate
+    from attnviz.models.tokenizers.tokenizer import DecoderTokenizer
 
     file = GGUFFile(path)
     config, tensors = translate(file.metadata, file)
-    tokenizer = read_tokenizer(file.metadata, path)
-    model = build_model(
-        Checkpoint(_name(path, file.metadata), config, tensors, tokenizer, dtype=dtype)
-    )
+    tokenizer, target = read_tokenizer(file.metadata, path), None
+    if config.has("decoder_start_token_id"):
+        target = DecoderTokenizer(tokenizer, config.whole("decoder_start_token_id"), tokenizer.end)
+    name = _name(path, file.metadata)
+    model = build_model(Checkpoint(name, config, tensors, tokenizer, target, dtype=dtype))
     return model._replace(chat=gguf_template(file.metadata, path))
 
 

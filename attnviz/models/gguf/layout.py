@@ -54,7 +54,8 @@ class Renamed:
         Args:
             names: file's name -> new name, without `.weight`, `.bias` and the block: `attn_q`, or
                 `enc.attn_q` where there are two stacks. In the new one {0} stands for the block,
-                and {1}, if it is there, for the first axis, which becomes as many tensors.
+                and {1}, if it is there, for the first axis, which becomes as many tensors. One
+                that ends in a dot is that of the tensor itself, without `.weight`.
             changes: by the file's names, spelled likewise.
             hidden: tensors that are read elsewhere.
         """
@@ -69,6 +70,8 @@ class Renamed:
             part = (block[1] or "") + block[3] if block else stem
             name, change = names.get(part, ""), changes.get(part, UNCHANGED)
             layer = block[2] if block else ""
+            if name.endswith("."):
+                name, dot, ending = name[:-1], "", ""
             if "{1}" in name:
                 for number in range(file.shapes[stored][0]):
                     place = Place(stored, change, number)

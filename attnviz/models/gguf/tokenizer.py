@@ -6,9 +6,9 @@ the digits of SmolLM2, for example, which transformers does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attnviz.models.build.config import Config
 from attnviz.models.gguf.splits import SPLITS
@@ -49,18 +49,18 @@ def read_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
     longest = max(map(len, tokens), default=0)
     if longest > MAX_LENGTH:
         raise fields.error(f"a token has {longest} characters, more than {MAX_LENGTH}")
-    tokenizers = tokenizers_package(path)
-    read, bos, eos = (_byte_level, None, None) if kind == "gpt2" else (_sentence_piece, 1, 2)
+    tokenizers, reader = tokenizers_package(path), READERS[kind]
     with package_errors(f"{path}: its tokenizer is damaged", "download it again"):
-        backend, begins = read(tokenizers, fields, tokens)
+        backend, begins = reader.read(tokenizers, fields, tokens)
         _add_special(tokenizers, backend, fields, tokens)
-        begin = _id(fields, "bos_token_id", tokens, bos)
-        end = _id(fields, "eos_token_id", tokens, eos)
+        begin = _first_id(fields, tokens, reader.begin)
+        end = _first_id(fields, tokens, reader.end)
         _surround(
             tokenizers,
             backend,
             begin if fields.switch("add_bos_token", begins) else None,
-            end if fields.switch("add_eos_token") else None,
+            end if fields.switch("add_eos_token", reader.ends) else None,
+            begins_again=kind != "bert",
         )
     end_of_turn = _id(fields, "eot_token_id", tokens)
     other_ends = [] if end_of_turn is None else [end_of_turn]
@@ -71,7 +71,7 @@ def _problem(kind: str, pre: str) -> str:
     """Why such a tokenizer cannot read text; empty if it can."""
     if kind in ("none", "no_vocab"):
         return "holds no tokenizer, so it cannot read text"
-    if kind not in ("gpt2", "llama"):
+    if kind not in READERS:
         return f"has the tokenizer {kind!r:.60}, which is not supported, so it cannot read text"
     if kind == "gpt2" and pre not in SPLITS:
         return (
@@ -130,6 +130,94 @@ def _sentence_piece(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> t
     return backend, True
 
 
+def _word_piece(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> tuple[Any, bool]:
+    """BERT's pieces of words, in files spelled with ▁ before a word's first one. Whether case
+    matters no file says, but a vocabulary without capitals does."""
+    kinds = _list(fields, "token_type", int, len(tokens)) if fields.has("token_type") else []
+    special = {id for id, kind in enumerate(kinds) if kind == CONTROL}
+
+    def spelled(id: int, token: str) -> str:
+        if id in special or not token:
+            return token
+        return token[1:] if token.startswith(SPACE) else f"##{token}"
+
+    unknown = _id(fields, "unknown_token_id", tokens, 100)
+    has_capitals = any(
+        any("A" <= letter <= "Z" for letter in token) and token[1:2] != "["
+        for id, token in enumerate(tokens)
+        if id not in special
+    )
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(
+            vocab={spelled(id, token): id for id, token in enumerate(tokens)},
+            unk_token=None if unknown is None else spelled(unknown, tokens[unknown]),
+            max_input_chars_per_word=100,
+            continuing_subword_prefix="##",
+        )
+    )
+    backend.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=not has_capitals)
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    backend.decoder = tokenizers.decoders.WordPiece(prefix="##")
+    return backend, True
+
+
+def _unigram(tokenizers: Any, fields: Config, tokens: Sequence[str]) -> tuple[Any, bool]:
+    """SentencePiece's likeliest pieces: those of T5, and of XLM-RoBERTa."""
+    scores = _list(fields, "scores", float, len(tokens))
+    unknown = _id(fields, "unknown_token_id", tokens, 2)
+    pieces = list(zip(tokens, scores, strict=True))
+    backend = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unknown, False))
+    steps = []
+    if fields.has("precompiled_charsmap"):
+        charsmap = bytes(_list(fields, "precompiled_charsmap", int))
+        steps.append(tokenizers.normalizers.Precompiled(charsmap))
+    if fields.switch("remove_extra_whitespaces"):
+        for pattern, rest in (("^ +| +$", ""), (" {2,}", " ")):
+            steps.append(tokenizers.normalizers.Replace(tokenizers.Regex(pattern), rest))
+    decoders = [tokenizers.decoders.Replace(SPACE, " "), tokenizers.decoders.Fuse()]
+    if fields.switch("add_space_prefix", True):
+        steps.append(tokenizers.normalizers.Prepend(SPACE))
+        decoders.append(tokenizers.decoders.Strip(" ", 1, 0))
+    steps.append(tokenizers.normalizers.Replace(" ", SPACE))
+    backend.normalizer = tokenizers.normalizers.Sequence(steps)
+    backend.decoder = tokenizers.decoders.Sequence(decoders)
+    return backend, False
+
+
+class Reader(NamedTuple):
+    """How a kind of vocabulary is read."""
+
+    read: Callable[[Any, Config, Sequence[str]], tuple[Any, bool]]
+    """The package, the fields, the tokens -> the tokenizer, and whether a text begins with a token
+    where the file does not say."""
+    begin: tuple[tuple[str, ...], int | None]
+    """The fields that name that token, and the id that is meant where there are none."""
+    end: tuple[tuple[str, ...], int | None]
+    ends: bool = False
+    """Whether a text ends with a token where the file does not say."""
+
+
+READERS = {
+    "gpt2": Reader(_byte_level, (("bos_token_id",), None), (("eos_token_id",), None)),
+    "llama": Reader(_sentence_piece, (("bos_token_id",), 1), (("eos_token_id",), 2)),
+    "bert": Reader(
+        _word_piece,
+        (("cls_token_id", "bos_token_id"), 101),
+        (("seperator_token_id", "eos_token_id"), 102),  # as files spell it
+        ends=True,
+    ),
+    "t5": Reader(_unigram, (("bos_token_id",), None), (("eos_token_id",), 1), ends=True),
+}
+"""By `tokenizer.ggml.model`; ids as llama.cpp has them."""
+
+
+def _first_id(
+    fields: Config, tokens: Sequence[str], named: tuple[tuple[str, ...], int | None]
+) -> int | None:
+    keys, default = named
+    return _id(fields, next(filter(fields.has, keys), keys[0]), tokens, default)
+
+
 def _possible_merges(
     fields: Config, vocabulary: Mapping[str, int], scores: Sequence[float]
 ) -> list[tuple[float, int, str, str]]:
@@ -164,8 +252,11 @@ def _add_special(tokenizers: Any, backend: Any, fields: Config, tokens: Sequence
     )
 
 
-def _surround(tokenizers: Any, backend: Any, begin: int | None, end: int | None) -> None:
-    """Make every text begin and end with these tokens, and each text of a pair."""
+def _surround(
+    tokenizers: Any, backend: Any, begin: int | None, end: int | None, *, begins_again: bool
+) -> None:
+    """Make every text begin and end with these tokens; and each text of a pair, but for the
+    beginning of the second if it does not begin again."""
     ids = {name: id for name, id in (("begin", begin), ("end", end)) if id is not None}
 
     def template(*texts: str) -> list[str]:
@@ -174,6 +265,7 @@ def _surround(tokenizers: Any, backend: Any, begin: int | None, end: int | None)
             for text in texts
             for part in ("begin" + text[2:], text, "end" + text[2:])
             if part in texts or part.partition(":")[0] in ids
+            if begins_again or part != "begin:1"
         ]
 
     backend.post_processor = tokenizers.processors.TemplateProcessing(

@@ -26,6 +26,7 @@ ARCHITECTURES = {
     "qwen2_moe": MODEL_ARCH.QWEN2MOE,
     "qwen3_moe": MODEL_ARCH.QWEN3MOE,
     "olmoe": MODEL_ARCH.OLMOE,
+    "gpt_oss": MODEL_ARCH.GPT_OSS,
     "olmo2": MODEL_ARCH.OLMO2,
     "olmo3": MODEL_ARCH.OLMO2,
     "cohere": MODEL_ARCH.COMMAND_R,
@@ -128,7 +129,7 @@ def _sizes(writer: GGUFWriter, config: Config) -> None:
         if (value := _first(config, *keys)) is not None:
             add(value)
     if config["model_type"] in ("mistral", "mixtral", "phi3", "gemma2", "gemma3_text", "olmo3",
-                                "cohere2") and config.get("sliding_window"):  # fmt: skip
+                                "cohere2", "gpt_oss") and config.get("sliding_window"):  # fmt: skip
         writer.add_sliding_window(config["sliding_window"])
     if config.get("is_causal") is False:
         writer.add_causal_attention(False)
@@ -207,6 +208,10 @@ def _t5(writer: GGUFWriter, config: Config) -> None:
     writer.add_decoder_start_token_id(config.get("decoder_start_token_id") or 0)
 
 
+def _gpt_oss(writer: GGUFWriter, config: Config) -> None:
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+
+
 def _stablelm(writer: GGUFWriter, config: Config) -> None:
     writer.add_parallel_residual(True)  # what the converter says where a config does not
 
@@ -221,6 +226,7 @@ OWN: dict[str, Callable[[GGUFWriter, Config], None]] = {
     "granite": _granite,
     "qwen2_moe": _moe,
     "qwen3_moe": _moe,
+    "gpt_oss": _gpt_oss,
     "stablelm": _stablelm,
     **dict.fromkeys(ENCODERS, _bert),
     **dict.fromkeys(("bloom", "falcon", "mpt"), _four_times),
@@ -291,6 +297,11 @@ def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]
                 ("embeddings.", "emb_ln.", "encoder.", "layers.", "final_norm.")
             ):
                 continue
+        if family == "gpt_oss" and name.endswith("sinks"):
+            name += ".weight"
+        if "mlp.experts.gate_up_proj" in name or "mlp.experts.down_proj" in name:
+            yield from _experts(name, array)
+            continue
         if family == "bloom":
             name = name.removeprefix("transformer.")
         if name == "lm_head.weight" and "gemma" in family:
@@ -304,6 +315,18 @@ def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]
             numbered.setdefault(whole + ending, {})[int(number)] = array
     for name, entries in numbered.items():
         yield name, np.stack([entries[number] for number in sorted(entries)])
+
+
+def _experts(name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Those of gpt-oss, [n_expert, d_in, d_out]: gate and up take turns."""
+    at, _, part = name.rpartition(".")
+    ending = "bias" if part.endswith("_bias") else "weight"
+    turned = array.swapaxes(1, 2) if ending == "weight" else array
+    if part.startswith("down"):
+        yield f"{at}.down_proj.{ending}", turned
+    else:
+        yield f"{at}.gate_proj.{ending}", turned[:, ::2]
+        yield f"{at}.up_proj.{ending}", turned[:, 1::2]
 
 
 def _laid_out(config: Config, name: str, array: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ MODELS = (
     "gemma3_text-both-sides", "phi", "phi3", "phi3-long", "gpt2", "gpt_neox", "gpt_neox-serial",
     "bert", "roberta", "xlm-roberta", "camembert", "t5", "t5-encoder", "t5-v1_1", "mt5-untied",
     "umt5", "qwen2-both-sides", "nomic_bert", "modernbert", "bloom", "falcon", "falcon-groups",
-    "falcon-one-norm", "mpt", "mpt-clipped",
+    "falcon-one-norm", "mpt", "mpt-clipped", "gpt_oss",
 )  # fmt: skip
 
 TANH = {"hidden_act": "gelu_pytorch_tanh"}
@@ -39,6 +39,7 @@ UNSAID = {
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     },
     "mpt-clipped": {"attn_config": {"clip_qkv": 0.7}},
+    "gpt_oss": {"swiglu_limit": 7.0, "swiglu_alpha": 1.702},
     "qwen2-both-sides": {"use_sliding_window": False, "layer_types": None},
     "cohere-norms": {
         "tie_word_embeddings": True,

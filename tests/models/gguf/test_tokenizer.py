@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 from attnviz.errors import AttnvizError
 from attnviz.models.gguf.splits import SPLITS
 from attnviz.models.gguf.tokenizer import PREFIX, read_tokenizer
+from attnviz.models.tokenizers.files import read_tokenizers
+from attnviz.models.tokenizers.sentence_piece import read_sentence_piece
 from tests.conftest import GOLDEN
+from tests.golden.tokenizers.texts import random_texts
 
 pytest.importorskip("tokenizers")
 
@@ -109,7 +113,7 @@ def test_damaged_sentence_piece(changes, message):
     [
         ({}, "holds no tokenizer"),
         ({"model": "no_vocab"}, "holds no tokenizer"),
-        ({"model": "bert"}, "the tokenizer 'bert', which is not supported"),
+        ({"model": "rwkv"}, "the tokenizer 'rwkv', which is not supported"),
         ({"model": "gpt2", "pre": "klingon"}, "the rule 'klingon', which is not known here"),
     ],
     ids=str,
@@ -133,6 +137,55 @@ def test_a_token_of_megabytes_is_refused_at_once():
     tokens[-1] = "a" * 2_000_000
     with pytest.raises(AttnvizError, match="a token has 2000000 characters, more than 4096"):
         reader("sentences", tokens=tokens)
+
+
+def ids_of(tokenizer, texts):
+    return [list(tokenizer.encode(*text).ids) for text in texts]
+
+
+@pytest.mark.parametrize("folder", ["bert", "bert-cased"])
+def test_pieces_of_words_as_from_the_folder(folder):
+    """The converter writes ▁ where a word begins, instead of ## where it goes on."""
+    path = GOLDEN / "tokenizers" / folder
+    words = (path / "vocab.txt").read_text().splitlines()
+    special = [word.startswith("[") and word.endswith("]") for word in words]
+    spelled = [
+        word if marked else word.removeprefix("##") if word.startswith("##") else f"▁{word}"
+        for word, marked in zip(words, special, strict=True)
+    ]
+    fields = {"model": "bert", "tokens": spelled, "token_type": [3 if s else 1 for s in special]}
+    named = {"cls": "[CLS]", "seperator": "[SEP]", "unknown": "[UNK]", "mask": "[MASK]"}
+    fields |= {f"{key}_token_id": words.index(word) for key, word in named.items()}
+    found = read_tokenizer({f"{PREFIX}{k}": v for k, v in fields.items()}, Path("x.gguf"))
+    expected = read_tokenizers(path, {"model_type": "bert"})[0]
+    texts = [(text,) for text in random_texts(5, 300)] + [("I saw", "the table")]
+    assert ids_of(found, texts) == ids_of(expected, texts)
+    assert found.mask == expected.mask
+    assert found.encode("I saw", "it").segments == expected.encode("I saw", "it").segments
+
+
+def test_likeliest_pieces_as_from_the_folder(tmp_path):
+    """Of texts in which no special token is spelled, and no two spaces follow each other."""
+    path = GOLDEN / "tokenizers" / "sentencepiece" / "t5.model"
+    shutil.copy(path, tmp_path / "spiece.model")
+    model = read_sentence_piece(path)
+    fields = {
+        "model": "t5",
+        "tokens": [piece for piece, _ in model.pieces],
+        "scores": [score for _, score in model.pieces],
+        "token_type": list(model.types),
+        "precompiled_charsmap": list(model.charsmap),
+        "remove_extra_whitespaces": True,
+    }
+    found = read_tokenizer({f"{PREFIX}{k}": v for k, v in fields.items()}, Path("x.gguf"))
+    expected = read_tokenizers(tmp_path, {"model_type": "t5"})[0]
+    texts = [" ".join(text.split()) for text in random_texts(7, 300)]
+    plain = [(text,) for text in texts if "<" not in text and "▁" not in text]
+    assert len(plain) > 90
+    assert ids_of(found, plain) == ids_of(expected, plain)
+    spaces = found.encode("  the   keys ").ids
+    assert spaces == found.encode("the keys").ids
+    assert found.join(spaces) == "the keys"
 
 
 def sentence_piece(*tokens):

@@ -9,6 +9,7 @@ from typing import Any
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
+from attnviz.models.build.layers import linear
 from attnviz.models.build.llama_like import (
     LlamaLike,
     attention,
@@ -95,6 +96,16 @@ def _experts(
 ) -> tuple[FeedForward, ...]:
     """Gate and up take turns: feature 0 of the gate, of up, feature 1 of the gate, …"""
     tensors, d_model, d_ff = decoder.tensors, decoder.sizes.d_model, decoder.sizes.d_ff
+    if tensors.has(f"{at}.0.gate_proj.weight"):  # out of a GGUF file
+        return tuple(
+            FeedForward(
+                up=linear(tensors, f"{at}.{number}.up_proj", d_model, d_ff),
+                down=linear(tensors, f"{at}.{number}.down_proj", d_ff, d_model),
+                gate=linear(tensors, f"{at}.{number}.gate_proj", d_model, d_ff),
+                **activations,
+            )
+            for number in range(n_expert)
+        )
 
     def maps(name: str, d_in: int, d_out: int, rows: slice = slice(None)) -> list[Linear]:
         full = f"{at}.{name}"
