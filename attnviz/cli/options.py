@@ -102,7 +102,7 @@ TargetLang = Annotated[
     typer.Option(
         "--target-lang",
         metavar="CODE",
-        help="What they are to write",
+        help="What they are to write, or what Whisper hears",
         rich_help_panel=SCREEN,
         show_default=False,
     ),

@@ -201,7 +201,7 @@ def head_title(trace: Trace, head: Head, stage: str = "weights") -> str:
     alike = len({record.id.group for record in trace}) == 1
     name = head.short if alike else str(head)
     if str(head) in trace.model.alignment_heads:
-        name = f"{name} · {say('alignment head')}"
+        name = f"{name} ({say('alignment head')})"
     return name if stage == "weights" else f"{name} · {say(STAGES.get(stage, stage))}"
 
 

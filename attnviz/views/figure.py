@@ -17,7 +17,7 @@ from attnviz.views.attention import (
     stage_scale,
 )
 from attnviz.views.kinds import Heatmap, View
-from attnviz.views.matrices import WHOLE, matrix_of
+from attnviz.views.matrices import WHOLE, heard, matrix_of
 from attnviz.views.one_row import MOST_HEADS, is_one_row, row_views
 
 
@@ -36,6 +36,7 @@ def head_pictures(
     if stage not in MATRIX_STAGES:
         raise AttnvizError(f"cannot draw {stage!r}", f"known: {', '.join(MATRIX_STAGES)}")
     selection.check(list(trace))
+    zoom = heard(trace, zoom)
     records = [record for record in trace if selection.covers(record)]
     heads = [(record, head) for record in records for head in selection.heads(record)]
     if not heads:

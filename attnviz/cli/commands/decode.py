@@ -9,6 +9,7 @@ import typer
 
 from attnviz.cli.caching import CacheOptions
 from attnviz.cli.command import Command
+from attnviz.cli.current import current
 from attnviz.cli.emit import Report, emit, talk
 from attnviz.cli.figure_options import FigureOptions
 from attnviz.cli.loading import load, load_named, model_setting
@@ -117,6 +118,7 @@ def decode(
     source = prepared.streams["source"]
     check_known(model, source)
     suggest_chat(model, content)
+    _suggest_language(model, target)
     if prepared.summaries is None:
         announce(prepared.plan, f"{len(source)} tokens and {max_tokens} more")
     with progress("tokens") as bar:
@@ -161,6 +163,20 @@ def _model(decoder: DecoderInput) -> Model:
         return model
     talk(f"{model.name}, set by {setting.source}, writes no text: here is {DEFAULT}")
     return load_named(DEFAULT)
+
+
+def _suggest_language(model: Model, target: str | None) -> None:
+    """Say of a translator of many languages that nobody told it which one to write."""
+    reader = model.output_tokenizer
+    if target is not None or model.sound is not None or reader.spoken is None:
+        return
+    first = "".join(reader.take([id for id in reader.prompt if id is not None]).tokens)
+    is_told = "_" in first.strip("_") or "forced_bos_token_id" in model.generation().rules
+    if len(reader.prompt) == 1 and not is_told:
+        talk(
+            f"hint: {model.name} is not told in which language to write: "
+            f"{current().again} --target-lang CODE"
+        )
 
 
 def _max_tokens(model: Model, count: int | None, target: str | None, is_chat: bool) -> int:
