@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib.util import find_spec
@@ -56,6 +57,9 @@ class ChatText(NamedTuple):
     """The date that the template was told, if it asked for today's."""
     own_system: str = ""
     """What the template says as the system by itself, if it does."""
+    not_found: tuple[str, ...] = ()
+    """The roles of messages that do not stand in the text as they are: the template leaves them
+    out, or writes them anew."""
 
 
 class ChatTemplate(NamedTuple):
@@ -104,6 +108,8 @@ class ChatTemplate(NamedTuple):
         said = _said_between(marked, chat) if PRIVATE.sub("", marked) == text else None
         if said is None:
             said = _said_by_search(text, chat)
+        wanted = Counter(role for content, role in _texts_and_roles(chat) if content.strip())
+        not_found = tuple(wanted - Counter(each.role for each in said))
         own = _own_system(text, with_system)
         if own is not None:
             said = sorted((own, *said))
@@ -112,6 +118,7 @@ class ChatTemplate(NamedTuple):
             tuple(said),
             today if found[0]["dated"] else "",
             "" if own is None else text[own.start : own.stop],
+            not_found,
         )
 
     def _chosen(self, chat: Chat) -> str:

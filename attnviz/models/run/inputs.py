@@ -131,6 +131,14 @@ def _read_chat(model: Model, tokenizer: Tokenizer, chat: Chat) -> Tokens:
                 token=tokens.labels[spelled[0]],
             )
         )
+    if text.not_found:
+        notes.append(
+            to_say(
+                "the chat template leaves out or changes what {role} says: not all of it is in "
+                "the spans",
+                role=" + ".join(text.not_found),
+            )
+        )
     if text.own_system:
         notes.append(to_say("the system message is the chat template's own"))
     if text.date:

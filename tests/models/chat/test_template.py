@@ -102,6 +102,13 @@ def test_thoughts_that_are_left_out(in_process):
     assert said("gemma3", "parts") == [("user", "Which one?")]
 
 
+def test_messages_that_a_template_changes(in_process):
+    assert golden("qwen3").apply(chat("thought")).not_found == ()
+    assert golden("controls").apply(chat("turns")).not_found == ("system",)
+    assert golden("chatml").apply(chat("turns")).not_found == ()
+    assert golden("chatml").apply(chat("empty-system")).not_found == ()
+
+
 def test_the_date_is_told_and_fixed(in_process):
     assert golden("smollm3").apply(chat("one")).date == "2025-01-01"
     assert golden("chatml").apply(chat("one")).date == ""
