@@ -29,6 +29,8 @@ class Model(NamedTuple):
     """How many tokens it can read; None for no limit."""
     trained_tokens: int | None = None
     """How many tokens it was trained on; it reads more, with a note."""
+    cut_tokens: int | None = None
+    """After how many tokens its own software cuts a text, which attnviz does not; None for none."""
     n_vocabulary: int | None = None
     """Token ids lie below it; None for no limit."""
     n_target: int | None = None

@@ -42,8 +42,8 @@ class Option:
         def number(key: str) -> float | None:
             return None if entry.get(key) is None else float(entry[key])
 
-        positions = tuple(map(int, entry.get("positions", ())))
-        return cls(label(str(entry["text"])), number("probability"), number("value"), positions)
+        positions, text = tuple(map(int, entry.get("positions", ()))), str(entry["text"])
+        return cls(text and label(text), number("probability"), number("value"), positions)
 
 
 @dataclass(frozen=True, eq=False)

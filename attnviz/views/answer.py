@@ -12,6 +12,7 @@ from attnviz.trace.record import Trace
 from attnviz.views.kinds import Line
 
 MAX_OPTIONS = 5
+SMALLEST = 0.0005
 MAX_MASKS = 8
 """Lines for tokens that are filled in."""
 
@@ -30,7 +31,10 @@ def answer_lines(trace: Trace) -> Iterator[Line]:
     elif answer.task == "fill":
         yield from _filled(answer, trace.streams["source"])
     elif answer.task == "embed":
-        yield Line(_options(answer.options), say("cosine"), "head")
+        several = len(answer.options) > 1
+        text = _options(answer.options)
+        text = say("{texts} (cosine)", texts=text) if several else text
+        yield Line(text, say("nearest") if several else say("cosine"), "head")
 
 
 def _label_text(answer: Answer) -> str:
@@ -46,7 +50,10 @@ def _label_text(answer: Answer) -> str:
 
 
 def _options(options: tuple[Option, ...]) -> str:
-    """`POSITIVE 0.998 · NEGATIVE 0.002`"""
+    """`POSITIVE 0.998 · NEGATIVE 0.002`, without those that would be 0.000."""
+    first, *others = options
+    options = (first, *(each for each in others if each.probability is None
+                        or each.probability >= SMALLEST))  # fmt: skip
     shown = " · ".join(f"{each.text} {_number(each)}" for each in options[:MAX_OPTIONS])
     rest = len(options) - MAX_OPTIONS
     return shown + (" · " + say("and {n} more", n=rest) if rest > 0 else "")
@@ -75,6 +82,6 @@ def _filled(answer: Answer, source: Tokens) -> Iterator[Line]:
             yield Line(say("and {n} more", n=len(places) - MAX_MASKS), "", "note")
             return
         options = tuple(each for each in answer.options if each.positions[:1] == place)
-        names = " ".join(f"{i} {source.labels[i]}" for i in place if i < len(source))
+        names = " ".join(" ".join((str(i), *source.labels[i : i + 1])) for i in place)
         text = say("at {token}: {options}", token=names, options=_options(options))
         yield Line(text, "" if number else say("masked"), "head")

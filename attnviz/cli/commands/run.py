@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +29,9 @@ from attnviz.cli.spread import one_of, spread
 from attnviz.errors import AttnvizError
 
 if TYPE_CHECKING:
+    from attnviz.models.model import Model
     from attnviz.nn.types import Array
+    from attnviz.trace.answer import Answer
     from attnviz.trace.record import Record, Trace
     from attnviz.trace.selection import Selection
     from attnviz.trace.spans import Zoom
@@ -95,6 +98,7 @@ def run(
     is_whole = steps or mask_effect or show.words or bool({"scores", "logits"} & set(stages))
     if out.has_page and "scores" not in stages:
         stages = ("scores", *stages)
+    vectors = _vectors(model, inputs) if texts.second is None else {}
     reports = []
     for content in inputs:
         prepared = prepare_text(
@@ -117,6 +121,9 @@ def run(
         )
         if is_stopped():
             selection = selection.within(trace)
+        if trace.answer is not None and vectors:
+            others = {f"“{text}”": each for text, each in vectors.items() if text != content}
+            trace = replace(trace, answer=trace.answer.compared(others))
         trace = as_shown(replace(trace, command=("attnviz", *ctx.obj)), show)
         report = _report(trace, selection, show, zoomed.zoom, out, steps, mask_effect)
         reports.append(report._replace(about=about(content)))
@@ -125,6 +132,17 @@ def run(
     said = [content if isinstance(content, str) else None for content in inputs]
     reports[-1] = reports[-1]._replace(next=next_commands(ctx.obj, said))
     emit(reports, out)
+
+
+def _vectors(model: Model, inputs: Sequence[object]) -> dict[str, Answer]:
+    """Of a model that compares texts, what it makes of several, by themselves."""
+    texts = [each for each in inputs if isinstance(each, str)]
+    if model.task != "embed" or len(texts) < 2:
+        return {}
+    from attnviz.models.run.answer import embed
+    from attnviz.models.run.inputs import read_text
+
+    return {text: embed(model, read_text(model, text)) for text in texts}
 
 
 def _report(

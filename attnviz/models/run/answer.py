@@ -65,11 +65,16 @@ def unanswered(prepared: Prepared, output: Output) -> tuple[str, ...]:
     """Why a model that answers has no answer to this text, or what is to be known of it."""
     if prepared.model.task == "classify" and output.logits is not None and not len(output.logits):
         return (to_say("it answers at the token that ends a text, which is not there"),)
-    if prepared.apart is not None:
-        return (
-            to_say("the attention is of both texts as one; for their cosine each is read alone"),
+    notes: tuple[str, ...] = ()
+    n, most = len(prepared.streams["source"]), prepared.model.cut_tokens
+    if most is not None and n > most:
+        notes = (
+            to_say("{n} tokens: sentence-transformers cuts a text after {most}", n=n, most=most),
         )
-    return ()
+    if prepared.apart is None:
+        return notes
+    together = to_say("the attention is of both texts as one; for their cosine each is read alone")
+    return (*notes, together)
 
 
 def _classify(model: Model, logits: Array) -> Answer:
@@ -87,14 +92,14 @@ def _embed(prepared: Prepared, vector: Array) -> Answer:
     """The vector of the text; of a pair those of both, each read by itself, and their cosine."""
     if prepared.apart is None:
         return Answer("embed", (), embedding=read_only(vector))
-    model = prepared.model
-    inputs = (as_input(model, tokens) for tokens in prepared.apart)
-    vectors = [model.transformer(each, logits=True).logits for each in inputs]
-    first, second = (
-        Answer("embed", (), embedding=None if each is None else read_only(each[0]))
-        for each in vectors
-    )
+    first, second = (embed(prepared.model, tokens) for tokens in prepared.apart)
     return first.compared({PAIR: second})
+
+
+def embed(model: Model, tokens: Tokens) -> Answer:
+    """The vector that a model of the task `embed` makes of a text."""
+    logits = model.transformer(as_input(model, tokens), logits=True).logits
+    return Answer("embed", (), embedding=None if logits is None else read_only(logits[0]))
 
 
 PAIR = "--pair"

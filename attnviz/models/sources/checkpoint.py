@@ -31,6 +31,7 @@ from attnviz.models.sources.folder import (
     read_config,
 )
 from attnviz.models.sources.naming import folder_name
+from attnviz.models.sources.sentence_transformers import read_modules, with_embedding
 from attnviz.models.tokenizers.files import read_tokenizers
 from attnviz.models.tokenizers.names import PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
 from attnviz.tokens import label
@@ -51,6 +52,9 @@ def load_checkpoint(
         adapter: the folder of a LoRA adapter, or `none` for none; by default the one that is in
             the folder.
     """
+    modules, top = read_modules(folder), folder
+    if modules and not (folder / CONFIG).exists():  # in a folder of its own
+        folder = modules[0].folder
     base, merged_in, notes = _parts(folder, adapter)
     config = read_config(base)
     weights = open_weights(base, config)
@@ -59,7 +63,7 @@ def load_checkpoint(
         notes = (*notes, weights.note)
     tokenizers = read_tokenizers(folder if _has_tokenizer(folder) else base, config)
     checkpoint = Checkpoint(
-        name or folder_name(folder, config),
+        name or folder_name(top, config),
         Config(_plain(config), str(base / CONFIG)),
         weights,
         tokenizers.source,
@@ -73,6 +77,7 @@ def load_checkpoint(
     file_name = Path(weights.path).name
     if file_name not in (WEIGHTS, INDEX):
         notes = (*notes, f"its weights are those in {label(file_name)}")
+    model = with_embedding(model, modules, top) if modules else model
     return model._replace(
         notes=(*model.notes, *notes),
         chat=read_template(folder) or read_template(base),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+import attnviz
 from attnviz import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.run.evaluator import Evaluator
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
 from attnviz.models.run.probe import UNKNOWN, make_probe, output_id, output_name
+from tests.models.build.families import checkpoints, goldens
 
 
 def test_a_tagger_is_asked_at_its_words():
@@ -67,3 +71,58 @@ def test_names_of_outputs():
         output_id(load_model("random"), "a")
     with pytest.raises(AttnvizError, match="does not read a target"):
         make_probe(model, "ab", target="c")
+
+
+@pytest.mark.parametrize("variant", ["gpt2-classifier", "bart-classifier", "t5-classifier"])
+def test_a_classifier_is_asked_for_its_label(variant):
+    model = load_model(str(goldens.FAMILIES / variant))
+    ids = [7, 9, 21, model_end(variant)]
+    probe = make_probe(model, ids, token="LABEL_2")
+    logits = Evaluator(model, probe)(model.transformer)
+    np.testing.assert_array_equal(logits, attnviz.run(ids, model=model, logits=True).logits)
+    assert (probe.positions.tolist(), probe.choice) == ([0], 2)
+
+
+def model_end(variant):
+    """What the config says that a text ends in."""
+    return goldens.config(variant)["eos_token_id"] % 47  # GPT-2's is not among these tokens
+
+
+def test_a_classifier_that_finds_no_end_says_so():
+    model = load_model(str(goldens.FAMILIES / "bart-classifier"))
+    with pytest.raises(AttnvizError, match="the token that ends a text, which is not there"):
+        make_probe(model, [7, 9, 21])
+
+
+def test_each_of_several_labels_is_a_choice_of_its_own(tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "gpt2-classifier")
+    config["problem_type"] = "multi_label_classification"
+    model = load_model(str(checkpoints.write(tmp_path / "c", config, tensors)))
+    ids = [7, 9, 21]
+    probe = make_probe(model, ids)
+    logits = Evaluator(model, probe)(model.transformer)
+    expected = attnviz.run(ids, model=model, logits=True).logits[0]
+    np.testing.assert_array_equal(logits, [[0, x] for x in expected])
+    one = make_probe(model, ids, token="LABEL_1")
+    assert (one.positions.tolist(), one.choice) == ([1], 1)
+
+
+def test_a_model_that_answers_questions_is_asked_where_the_answer_lies(tmp_path):
+    heads = json.loads((goldens.FAMILIES / "heads.json").read_text())
+    name = "LlamaForQuestionAnswering"
+    model = load_model(str(checkpoints.of_class(tmp_path / "qa", name, heads[name])))
+    ids = [7, 9, 21]
+    probe = make_probe(model, ids)
+    logits = Evaluator(model, probe)(model.transformer)
+    np.testing.assert_array_equal(logits, attnviz.run(ids, model=model, logits=True).logits.T)
+    assert probe.watched.all()
+    with pytest.raises(AttnvizError, match="no output whose probability could be reported"):
+        make_probe(model, ids, token="start")
+
+
+def test_of_numbers_the_states_count(tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / "gpt2-classifier")
+    config["problem_type"] = "regression"
+    model = load_model(str(checkpoints.write(tmp_path / "c", config, tensors)))
+    probe = make_probe(model, [7, 9, 21])
+    assert Evaluator(model, probe)(model.transformer).shape == (3, 20)
