@@ -25,7 +25,7 @@ SPACED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't",
           " 's": "'s", " 've": "'ve", " 're": "'re"}  # fmt: skip
 
 OTHER_IDS = to_say(
-    "tokenizer.json alone gives this text other ids; as in transformers, the class and the "
+    "tokenizer.json alone gives this text other ids; as in transformers 5, the class and the "
     "settings of tokenizer_config.json count"
 )
 
@@ -54,6 +54,7 @@ class HFTokenizer(Tokenizer):
             added = backend.get_added_tokens_decoder()
             self._unknown = _unknown_id(backend)
             self._spelling = spelling_of(backend)
+            self._suffix = getattr(backend.model, "end_of_word_suffix", None) or ""
         is_bpe = type(backend.model).__name__ == "BPE"  # transformers leaves its spaces as they are
         self._cleans_up = loaded is not None and not is_bpe and loaded.settings.cleans_up
         self._added = set(added)
@@ -106,6 +107,8 @@ class HFTokenizer(Tokenizer):
         """The text of ids, without special tokens."""
         with package_errors(f"{self.where} cannot write these ids as text", "download it again"):
             text = str(self._backend.decode([id for id in ids if 0 <= id <= MAX_ID]))
+        if self._suffix:
+            text = text.replace(self._suffix, " ").strip()
         return clean_up(text) if self._cleans_up else text
 
     def _notes(self, texts: Sequence[str | None], ids: Sequence[int]) -> tuple[str, ...]:

@@ -14,13 +14,16 @@ from attnviz.models.json_object import other_kind, read_bytes
 from attnviz.models.tokenizers.classes import AS_IT_IS, CLASSES, build, class_name
 from attnviz.models.tokenizers.classes.languages import no_language
 from attnviz.models.tokenizers.classes.parts import Source
-from attnviz.models.tokenizers.names import SERIALIZED
+from attnviz.models.tokenizers.names import CONFIG, SERIALIZED
 from attnviz.models.tokenizers.package import package_errors, tokenizers_package
 from attnviz.models.tokenizers.python_backend import read_python_tokenizer
 from attnviz.models.tokenizers.settings import FLAGS, Settings, Token, read_settings
 from attnviz.models.tokenizers.tokenizer import Tokenizer
 from attnviz.models.tokenizers.vocabulary import read_vocabulary
 from attnviz.tokens import label
+
+BEGAN = ("LlamaTokenizer", "GemmaTokenizer")
+"""Classes that began a text with a token of their own accord before transformers 5."""
 
 
 class Loaded(NamedTuple):
@@ -58,8 +61,14 @@ def load(
         return in_python
     if backend is None or (name in CLASSES and CLASSES[name].prefers_older):
         source = read_vocabulary(folder, name, settings)
-        if source is not None or backend is None:
-            return source and _speaking(_load_older(name, source, settings), name, language)
+        notes: tuple[str, ...] = ()
+        if source is None and backend is None and name == AS_IT_IS:
+            name = settings.text("tokenizer_class").removesuffix("Fast")
+            source, notes = read_vocabulary(folder, name, settings), (_before(name),)
+        if source is not None:
+            return _speaking(_load_older(name, source, settings, notes), name, language)
+        if backend is None:
+            return None
     return _speaking(_load_serialized(path, name, backend, settings), name, language)
 
 
@@ -101,7 +110,14 @@ def _load_serialized(path: Path, name: str, backend: Any, settings: Settings) ->
     return Loaded(built, settings, path, tuple(notes), alone)
 
 
-def _load_older(name: str, source: Source, settings: Settings) -> Loaded:
+def _before(name: str) -> str:
+    """That this class reads the file where transformers 5 reads none."""
+    return to_say(
+        "read as {name}, as transformers 4 did: version 5 does not", name=label(name[:60])
+    )
+
+
+def _load_older(name: str, source: Source, settings: Settings, notes: tuple[str, ...]) -> Loaded:
     path = source.path or Path(settings.where)
     with package_errors(f"{path} cannot be read as {name:.60}", "download it again"):
         backend = build(name, source, settings)
@@ -112,7 +128,14 @@ def _load_older(name: str, source: Source, settings: Settings) -> Loaded:
         raise AttnvizError(
             f"{path}: {moved}", "the vocabulary belongs to another model: download it again"
         )
-    return Loaded(backend, settings, path)
+    if name in BEGAN and "add_bos_token" not in settings.values:
+        note = to_say(
+            "nothing is added before a text: {file} has no add_bos_token, without which "
+            "transformers 5 adds nothing, and version 4 did",
+            file=CONFIG,
+        )
+        notes = (*notes, note)
+    return Loaded(backend, settings, path, notes)
 
 
 def read_serialized(path: Path) -> Any:

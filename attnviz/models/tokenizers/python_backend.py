@@ -43,6 +43,9 @@ class PythonTokenizer(Tokenizer):
         special: the class's own special tokens, by name.
     """
 
+    shadows = True
+    """Whether an added token takes the place of the piece with its id, when pieces are counted."""
+
     def __init__(
         self,
         model: Any,
@@ -56,7 +59,7 @@ class PythonTokenizer(Tokenizer):
             f"{name}_token": Token(special[name]) if name in special else None for name in NAMES
         }
         named |= settings.special
-        self._added = _with_ids(named.values(), entries, settings)
+        self._added = _with_ids(named.values(), entries, settings, self.shadows)
         self._id_of = {token.content: id for id, token in self._added.items()}
         given = {*entries, *(token.content for token in settings.added.values())}
         self._unknown = self._id_of[_needed(named, "unk", given, where)]
@@ -148,6 +151,8 @@ class PythonTokenizer(Tokenizer):
 
 class MarianTokenizer(PythonTokenizer):
     """One side of a translator; a text may begin with the language to write."""
+
+    shadows = False
 
     def _cut(self, text: str) -> list[str]:
         language = LANGUAGE.match(text)
@@ -262,14 +267,15 @@ def _needed(
 
 
 def _with_ids(
-    named: Iterable[Token | None], entries: Mapping[str, int], settings: Settings
+    named: Iterable[Token | None], entries: Mapping[str, int], settings: Settings, shadows: bool
 ) -> dict[int, Token]:
     """The added tokens by id: those of the settings, then special ones, which get the next id
     where the vocabulary lacks them."""
     added = dict(settings.added)
     extra = settings.additional if settings.extra is None else settings.extra
     contents = {token.content for token in added.values()}
-    n_entry = len({*entries, *contents})
+    kept = {text for text, id in entries.items() if not (shadows and id in added)}
+    n_entry = len(kept | contents)
     for token in (*named, *(extra or ())):
         if token is None or not token.content or token.content in contents:
             continue

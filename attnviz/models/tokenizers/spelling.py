@@ -103,12 +103,24 @@ def word_piece(joint: str) -> Spelling:
     return Spelling(read, joint)
 
 
+def closed_words(suffix: str) -> Spelling:
+    """Pieces in GPT-2's alphabet, of which the last of a word ends with a suffix: `</w>`."""
+
+    def read(piece: str) -> bytes:
+        if not piece.endswith(suffix):
+            return byte_level(piece)
+        return byte_level(piece[: -len(suffix)]) + b" "
+
+    return Spelling(read)
+
+
 def spelling_of(backend: Any) -> Spelling:
     """How a `tokenizers.Tokenizer` writes text."""
     steps = [*_steps(backend.decoder), *_steps(backend.pre_tokenizer)]
     kinds = {step["type"] for step in steps}
     if "ByteLevel" in kinds:
-        return Spelling(byte_level)
+        suffix = getattr(backend.model, "end_of_word_suffix", None)
+        return closed_words(suffix) if suffix else Spelling(byte_level)
     if type(backend.model).__name__ == "WordPiece":
         return word_piece(backend.model.continuing_subword_prefix)
     if kinds & {"Metaspace", "ByteFallback"} or any(
@@ -205,7 +217,7 @@ def _notes(
     pieces = [label for position, label in enumerate(labels) if position not in whole_tokens]
     if spelling.joint and any(piece.startswith(spelling.joint) for piece in pieces):
         notes.append(to_say("{mark} continues the word before it", mark=spelling.joint))
-    if any(piece.startswith(" ") for piece in pieces):
+    if any(piece.startswith(" ") or piece.endswith(" ") for piece in pieces):
         notes.append(to_say("␣ is a space, part of its token"))
     split = next((character for character in characters if character.n_part > 1), None)
     if split is not None and not spelling.joint:

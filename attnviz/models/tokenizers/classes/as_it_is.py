@@ -5,21 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from attnviz.models.tokenizers.classes.parts import Source, complete
+from attnviz.models.tokenizers.classes.parts import Source, complete, named_tokens
 from attnviz.models.tokenizers.sentence_piece import SentencePieceModel
-from attnviz.models.tokenizers.settings import Settings, Token
+from attnviz.models.tokenizers.settings import Settings
 
 
 def as_it_is(source: Source, settings: Settings) -> Any:
     """The `tokenizers.Tokenizer` that a file says; None where it is of another kind."""
     if source.own is None:
         return complete(source.serialized, source, settings, {}) if source.serialized else None
-    named = {
-        f"{name}_token": Token(text) for name, (id, text) in source.own.special.items() if id >= 0
-    }
-    return complete(
-        _backend(source.model, source.own), source, settings, {**named, **settings.special}
-    )
+    default = {name: text for name, (id, text) in source.own.special.items() if id >= 0}
+    backend = _backend(source.model, source.own)
+    return complete(backend, source, settings, named_tokens(settings, default))
 
 
 def _backend(model: Any, own: SentencePieceModel) -> Any:

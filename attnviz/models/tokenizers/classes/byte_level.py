@@ -105,8 +105,9 @@ def _qwen2(source: Source, settings: Settings) -> Any:
     )
     special = named_tokens(settings, QWEN2)
     complete(backend, source, settings, special)
-    every = dict.fromkeys(t.content for t in (*special.values(), *(settings.extra or ())) if t)
-    backend.add_tokens([added_token(Token(content, ONLY_SPECIAL)) for content in every])
+    every = (*special.values(), *source.nameless(settings))
+    contents = dict.fromkeys(token.content for token in every if token)
+    backend.add_tokens([added_token(Token(content, ONLY_SPECIAL)) for content in contents])
     return backend
 
 
@@ -120,8 +121,8 @@ def _cohere(source: Source, settings: Settings) -> Any:
     )
     special = named_tokens(settings, COHERE)
     complete(backend, source, settings, special)
-    every = [token for token in (*special.values(), *(settings.extra or ())) if token]
-    backend.add_special_tokens([added_token(token) for token in every])
+    every = (*special.values(), *source.nameless(settings))
+    backend.add_special_tokens([added_token(token) for token in every if token])
     return backend
 
 

@@ -55,6 +55,10 @@ class Source(NamedTuple):
             if kind in (CONTROL, USER_DEFINED)
         )
 
+    def nameless(self, settings: Settings) -> tuple[Token, ...]:
+        """All special tokens without a name."""
+        return self.additional(settings) if settings.extra is None else settings.extra
+
 
 class Class(NamedTuple):
     """How a class makes its tokenizer."""

@@ -3,6 +3,7 @@ whole entries only."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from attnviz.models.tokenizers.classes.parts import (
@@ -75,8 +76,9 @@ def _mpnet(source: Source, settings: Settings) -> Any:
 
 def _esm(source: Source, settings: Settings) -> Any:
     """Amino acids, a letter each: what no entry spells is unknown, up to the next space."""
-    from tokenizers import Regex, Tokenizer, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
+    settings = _without_flags(settings)
     special = named_tokens(settings, ESM)
     require(source, settings, special, "unk", "cls")
     source.model.unk_token = text_of(settings, special, "unk")
@@ -86,10 +88,13 @@ def _esm(source: Source, settings: Settings) -> Any:
         "".join(f"\\x{{{ord(char):x}}}" for char in entry) for entry in entries if entry
     )
     steps = [pre_tokenizers.Split(Regex(WHITE), "removed")]
-    if not settings.switch("split_special_tokens", False):
+    splits = settings.switch("split_special_tokens", False)
+    if not splits:
         steps.insert(0, pre_tokenizers.Split(Regex(escaped), "isolated"))
     backend.pre_tokenizer = pre_tokenizers.Sequence(steps)
     complete(backend, source, settings, special)
+    if splits:  # at white space only: added tokens are words then
+        backend.model = models.WordLevel(backend.get_vocab(), source.model.unk_token)
     first = with_id(backend, settings, special, "cls")
     if special["eos_token"] is None:
         put_around(backend, [first[0], "$A"], [first[0], "$A", "$B"], first)
@@ -98,6 +103,17 @@ def _esm(source: Source, settings: Settings) -> Any:
     single = [first[0], "$A", end[0]]
     put_around(backend, single, [*single, "$B", end[0]], first, end)
     return backend
+
+
+def _without_flags(settings: Settings) -> Settings:
+    """Special tokens as their texts alone: what a class that runs in Python keeps of them."""
+
+    def texts(tokens: tuple[Token, ...] | None) -> tuple[Token, ...] | None:
+        return None if tokens is None else tuple(Token(token.content) for token in tokens)
+
+    special = {name: token and Token(token.content) for name, token in settings.special.items()}
+    extra, additional = texts(settings.extra), texts(settings.additional)
+    return replace(settings, special=special, extra=extra, additional=additional)
 
 
 CLASSES = {

@@ -205,3 +205,44 @@ def test_amino_acids_are_letters(reader):
 def test_all_classes_name_their_files():
     for name, cls in CLASSES.items():
         assert cls.older, name
+
+
+def test_an_older_class_reads_what_transformers_5_does_not(folder_of):
+    folder, _ = folder_of("t5 spiece.model")
+    tokenizer = read_tokenizers(folder, {"model_type": "umt5"}).source
+    golden = GOLDENS["kinds"]["t5 spiece.model"][0]
+    assert [list(tokenizer.encode(text).ids) for text in TEXTS] == golden[:-1]
+    assert "read as T5Tokenizer, as transformers 4 did" in str(tokenizer.encode("saw").notes)
+
+
+@pytest.mark.parametrize("name", ["llama tokenizer.model", "gemma tokenizer.model"])
+def test_it_is_said_that_a_text_has_no_beginning_now(reader, name):
+    assert "nothing is added before a text" in str(reader(name).encode("saw").notes)
+    told = reader(name, {"add_bos_token": False}).encode("saw")
+    assert "nothing is added" not in str(told.notes)
+    assert told.special == ()
+
+
+def test_words_that_end_with_a_mark(reader):
+    tokens = reader("clip vocab.json").encode("saw keys, \u65e9")
+    assert tokens.word_labels == ("<|startoftext|>", "saw", "keys", ",", "早", "<|endoftext|>")
+    assert tokens.labels[1] == "saw␣"
+    assert reader("clip vocab.json").join(tokens.ids) == "saw keys , 早"
+
+
+def test_special_tokens_split_as_words(reader):
+    """Of a class that runs in Python: at white space alone, and an added token is a word."""
+    settings = {"split_special_tokens": True, "mask_token": "[MASK]"}
+    tokens = reader("esm vocab.txt", settings).encode("MK [MASK] <mask>M")
+    assert tokens.ids[1:4] == (3, 33, 3)
+
+
+def test_speech_is_written_in_a_language(folder_of):
+    folder, config = folder_of("whisper vocab.json")
+    languages = {"lang_to_id": {"<|en|>": 5, "<|fr|>": 6}, "task_to_id": {"transcribe": 8}}
+    (folder / "generation_config.json").write_text(json.dumps(languages))
+    target = read_tokenizers(folder, {**config, "decoder_start_token_id": 4}).target
+    assert target.prompt == (4, None)
+    assert target.in_language("fr").prompt == (4, 6, 8)
+    with pytest.raises(AttnvizError, match="'xx' is not known"):
+        target.in_language("xx")
