@@ -70,10 +70,10 @@ class Linear(NamedTuple):
 
 
 class Clipped(NamedTuple):
-    """A linear map whose results stay within ±limit (`clip_qkv` of MPT).
+    """A linear map whose results stay within ±limit (`clip_qkv` of MPT and OLMo).
     Source: MosaicML 2023, `llm-foundry`."""
 
-    linear: Linear
+    linear: Projection
     limit: float
 
     @property

@@ -81,7 +81,7 @@ def changes(name: str, value: Any) -> list[Any]:
         case str():
             return list(WORDS.get(value, ()))
         case None:
-            return [3.0 if "softcapping" in name else 3]
+            return [3.0 if "softcapping" in name or "clip" in name else 3]
     return []
 
 

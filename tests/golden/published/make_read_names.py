@@ -25,15 +25,15 @@ import transformers
 from transformers.configuration_utils import PreTrainedConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "families"))
-from make_families import HERE, record
+from make_families import EAGER, HERE, INPUTS, record
 from variants import VARIANTS
 
 TABLE = Path(__file__).parents[3] / "attnviz" / "models" / "build" / "read_names.json"
 
 FAMILIES = """albert bart bert bloom camembert clip codegen cohere cohere2 deberta_v2 deepseek_v2
               deepseek_v3 deit dinov2 dinov2_with_registers dinov3_vit distilbert electra esm falcon
-              gemma gemma2 gemma3 gpt2 gpt_neo gpt_neox gpt_oss gptj granite llama m2m_100 marian
-              mbart mistral mixtral modernbert mpnet mpt mt5 nomic_bert olmo2 olmo3 olmoe opt
+              gemma gemma2 gemma3 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_oss gptj granite llama m2m_100 marian
+              mbart mistral mixtral modernbert mpnet mpt mt5 nomic_bert olmo olmo2 olmo3 olmoe opt
               pegasus phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe roberta siglip smollm3 stablelm
               starcoder2 t5 umt5 vit whisper xlm_roberta""".split()  # noqa: SIM905
 NAMES = {"gemma3": "gemma3_text"}
@@ -160,12 +160,12 @@ def asked_names() -> dict[str, set[str]]:
             return plain(self, key)
 
         with np.load(HERE / name / "golden.npz") as file:
-            keys = [key for key in ("ids", "target", "pixels") if f"single/{key}" in file]
+            keys = [key for key in INPUTS if f"single/{key}" in file]
             case = {key: file[f"single/{key}"] for key in keys}
         PreTrainedConfig.__getattribute__ = spy
         try:
             cls = getattr(transformers, variant.model)
-            record(cls.from_pretrained(HERE / name, attn_implementation="eager").eval(), case)
+            record(cls.from_pretrained(HERE / name, **EAGER).eval(), case)
         finally:
             PreTrainedConfig.__getattribute__ = plain
     return {
