@@ -121,14 +121,21 @@ class Terms:
         low = int(which.min(initial=len(rows)))
         table, which = table[:, low : int(which.max(initial=-1)) + 1], which - low
         scale = np.result_type(q, k).type(self._part.scale)
+        # where each cell's number stands among the products, which lie row after row
+        if name == TERMS[0]:  # [n_row, n_table]
+            places = which + np.arange(q.shape[1])[:, None] * table.shape[1]
+        else:  # [n_table, n_key]
+            places = which * k.shape[1] + np.arange(k.shape[1])
 
         def term(head: int) -> Array:
-            positions = table[head % len(table)].T
             if head in self._part.silent:
                 return np.zeros(which.shape, scale.dtype)
+            positions = table[head % len(table)]
             if name == TERMS[0]:
-                return np.take_along_axis((q[head] * scale) @ positions, which, -1)
-            products = (k[head * len(k) // len(q)] * scale) @ positions
-            return np.take_along_axis(products.T, which, 0)
+                products = (q[head] * scale) @ positions.T
+            else:
+                products = positions @ (k[head * len(k) // len(q)] * scale).T
+            # "clip" only spares a check: every place is there
+            return np.asarray(products.ravel().take(places, mode="clip"))
 
         return term

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnviz.models.build.answers import HeadOptions
+from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
 from attnviz.models.build.encoder import LanguageModelHead, Sizes, masked_language_model
@@ -94,8 +94,11 @@ def build(checkpoint: Checkpoint) -> Model:
     config.require("attention_head_size", head_width(config, d_model, sizes.n_head))
     config.require("conv_kernel_size", 0)
     config.require("z_steps", 0)
-    config.inert("conv_act", "conv_groups", "pooler_hidden_size", "cls_dropout")
-    answering = HeadOptions(activation(config, "pooler_hidden_act", "gelu"))
+    config.inert("conv_act", "conv_groups", "pooler_hidden_act", "pooler_hidden_size")
+    config.inert("cls_dropout")
+    answering = BERT_LIKE
+    if predicts_other(config):
+        answering = HeadOptions(activation(config, "pooler_hidden_act", "gelu"))
     source = _embedding(config, tensors, sizes)
     is_legacy = config.switch("legacy", True)
     config.finish()

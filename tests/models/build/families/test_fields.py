@@ -32,6 +32,7 @@ UNUSED = {
     "use_weighted_layer_sum": "of a head that is not computed",
     "suppress_tokens": "what is not written, and must be a list",
     "classifier_dropout": "a probability, which only training uses",
+    "classifier_bias": "then ModernBERT has no output; attention does not depend on it",
     "legacy": "the output of DeBERTa that the file has is read",
     "vocab_list": "of models that fold proteins",
     "pad_token_id": "outside of the vocabulary, which only matters to training",
