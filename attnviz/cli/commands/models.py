@@ -140,7 +140,8 @@ def _commands(model: Model) -> list[str]:
     if not model.transformer.sites():
         return ["run TEXT"]
     first = "decode" if model.transformer.decoder is not None and model.trained else "run"
-    return [f"{first} TEXT", "heads TEXT", "ablate TEXT"]
+    chat = "--chat " if model.chat is not None else ""
+    return [f"{first} {chat}TEXT", f"heads {chat}TEXT", f"ablate {chat}TEXT"]
 
 
 def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[str, str]]:

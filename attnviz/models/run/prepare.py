@@ -199,7 +199,7 @@ def prepare_tokens(
     if writes:
         written = generate(model, streams["source"], source_input=heard)
         streams = {**streams, "target": written.read}
-        notes = (*notes, WRITTEN_NOTE)
+        notes = (*notes, WRITTEN_NOTE, *_rules_note(written))
         if summary is not None and summaries is not None:
             summary = replace(summaries(streams), map_size=summary.map_size)
     return Prepared(
@@ -214,6 +214,19 @@ def prepare_tokens(
         sound=sound,
         summaries=summary,
     )
+
+
+def _rules_note(written: Generated) -> tuple[str, ...]:
+    """That rules of the checkpoint made it write something else than the most probable."""
+    if written.most_probable is None:
+        return ()
+    note = to_say(
+        "rules in {file} decided {n} of its {total} tokens: attnviz decode says which",
+        file=written.rules_file,
+        n=sum(step.instead_of is not None for step in written.steps),
+        total=len(written.steps),
+    )
+    return (note,)
 
 
 def _sized(

@@ -15,6 +15,7 @@ from attnviz.models import load_model
 from attnviz.models.generation import make_generation
 from attnviz.models.run.generate import generate
 from attnviz.models.run.inputs import read_text
+from attnviz.models.run.prepare import prepare
 from attnviz.models.run.rules import RULES, SoFar, apply_rules
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -70,6 +71,14 @@ def test_a_step_says_what_a_rule_changed(folder):
     assert (first.id, first.instead_of) == (17, own.id)
     assert first.probability < own.probability  # the model's own, not 1
     assert second.instead_of is None
+
+
+def test_a_run_says_that_rules_decided(folder):
+    model = load_model(folder("bart", {"forced_bos_token_id": 17}))
+    notes = prepare(model, EXPECTED["prompt"]).notes
+    assert [str(note) for note in notes if "rules" in note] == [
+        "rules in generation_config.json decided 1 of its 37 tokens: attnviz decode says which"
+    ]
 
 
 def test_no_more_than_at_most(folder):
