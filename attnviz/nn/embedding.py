@@ -154,7 +154,8 @@ class Unembedding(NamedTuple):
 
 
 class PatchEmbedding(NamedTuple):
-    """An image [channel, height, width] -> [1 + n_patch, d_model], behind a class token.
+    """An image [channel, height, width] -> [n_first + n_patch, d_model]: a class token and the
+    like, then the patches.
 
     Source: Dosovitskiy et al. 2021, section 3.1.
     """
@@ -162,18 +163,23 @@ class PatchEmbedding(NamedTuple):
     patches: Linear
     """[d_model, channel·height·width of a patch]"""
     first: Array
-    """[d_model]: the class token's vector."""
-    positions: GridPositions
+    """[n_first, d_model]: what stands before the patches, with its positions: a class token,
+    registers."""
+    positions: GridPositions | None
+    """None where the attention itself knows them."""
     patch: tuple[int, int]
     """The height and width of a patch in pixels."""
+    norm: Norm | None = None
 
     def __call__(self, inputs: Input) -> Array:
         assert inputs.pixels is not None, "this embedding reads an image"
         (down, across), (height, width) = self.patch, inputs.pixels.shape[-2:]
         patches = self.patches(cut(inputs.pixels, self.patch))
-        first = np.broadcast_to(self.first, (*patches.shape[:-2], 1, len(self.first)))
+        if self.positions is not None:
+            patches = patches + self.positions(height // down, width // across)
+        first = np.broadcast_to(self.first, (*patches.shape[:-2], *self.first.shape))
         x = np.concatenate([first, patches], -2)
-        return np.asarray(x + self.positions(height // down, width // across))
+        return x if self.norm is None else self.norm(x)
 
 
 class SoundEmbedding(NamedTuple):

@@ -27,21 +27,41 @@ class Classifier(NamedTuple):
         return self.linear(self.pool(x if self.before is None else self.before(x)))
 
 
-def class_token(x: Array) -> Array:
-    """The vector of the class token: [n_token, d_model] -> [1, d_model].
+class Mean(NamedTuple):
+    """[n_token, d_model] -> [1, n_class]: the mean of the logits of several classifiers.
 
-    Source: Dosovitskiy et al. 2021, equation 4.
+    Source: Touvron et al. 2021 (DeiT), section 4, where class and distillation token have one each.
     """
-    return x[..., :1, :]
+
+    parts: tuple[Classifier, ...]
+
+    def __call__(self, x: Array) -> Array:
+        logits: Array = sum(part(x) for part in self.parts) / x.dtype.type(len(self.parts))
+        return logits
 
 
-def class_token_and_mean(x: Array) -> Array:
-    """That, and the mean of the patches' vectors behind it: [n_token, d_model] -> [1, 2·d_model].
+def token(number: int, x: Array) -> Array:
+    """The vector of one token: [n_token, d_model] -> [1, d_model].
+
+    Source: Dosovitskiy et al. 2021, equation 4, where it is the first one, the class token.
+    """
+    return x[..., number : number + 1, :]
+
+
+def mean_of_patches(n_first: int, x: Array) -> Array:
+    """The mean of the vectors behind the first `n_first` tokens: [n_token, d_model] ->
+    [1, d_model]."""
+    mean: Array = x[..., n_first:, :].mean(-2, keepdims=True)
+    return mean
+
+
+def class_token_and_mean(n_first: int, x: Array) -> Array:
+    """The vector of the class token and the mean of the patches' behind `n_first` tokens:
+    [n_token, d_model] -> [1, 2·d_model].
 
     Source: Oquab et al. 2024, appendix B.3 (linear evaluation).
     """
-    mean = x[..., 1:, :].mean(-2, keepdims=True)
-    return np.concatenate([class_token(x), mean], -1)
+    return np.concatenate([token(0, x), mean_of_patches(n_first, x)], -1)
 
 
 class Pool(Protocol):

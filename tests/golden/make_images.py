@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from transformers import BitImageProcessorPil, ViTImageProcessorPil
+from transformers import (
+    BitImageProcessorPil,
+    CLIPImageProcessorPil,
+    DeiTImageProcessorPil,
+    SiglipImageProcessorPil,
+    ViTImageProcessorPil,
+)
 
 HERE = Path(__file__).parent / "images"
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -43,6 +49,33 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "rescale_factor": 0.01,
         "do_normalize": False,
     },
+    "deit": {
+        "image_processor_type": "DeiTImageProcessor",
+        "size": {"height": 14, "width": 13},
+        "crop_size": {"height": 11, "width": 8},
+        **IMAGENET,
+    },
+    "clip": {
+        "image_processor_type": "CLIPImageProcessorFast",
+        "size": {"shortest_edge": 13},
+        "crop_size": {"height": 12, "width": 12},
+    },
+    "clip-old": {
+        "feature_extractor_type": "CLIPFeatureExtractor",
+        "do_center_crop": True,
+        "do_normalize": True,
+        "do_resize": True,
+        "size": 11,
+        "crop_size": 11,
+        "resample": 3,
+    },
+    "siglip": {
+        "image_processor_type": "SiglipImageProcessor",
+        "processor_class": "SiglipProcessor",
+        "size": {"height": 12, "width": 9},
+        "rescale_factor": 0.00392156862745098,
+    },
+    "siglip-defaults": {"image_processor_type": "SiglipImageProcessor", "size": 10},
     "bytes": {
         "image_processor_type": "ViTImageProcessor",
         "size": {"height": 7, "width": 11},
@@ -52,6 +85,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "image_std": [50, 60, 70],
     },
 }
+
+
+PROCESSORS = {
+    "ViT": ViTImageProcessorPil,
+    "Bit": BitImageProcessorPil,
+    "DeiT": DeiTImageProcessorPil,
+    "CLIP": CLIPImageProcessorPil,
+    "Siglip": SiglipImageProcessorPil,
+}
+"""By what the name of a processor begins with."""
 
 
 def pictures() -> dict[str, Image.Image]:
@@ -92,18 +135,17 @@ def processed(name: str, config: dict[str, Any]) -> np.ndarray:
     kind = "".join(
         config.get(key, "") for key in ("image_processor_type", "feature_extractor_type")
     )
-    processor = (
-        BitImageProcessorPil if kind.startswith("Bit") else ViTImageProcessorPil
-    ).from_dict(config)
+    processor = next(PROCESSORS[name] for name in PROCESSORS if kind.startswith(name))
+    made = processor.from_dict(config)
     picture = ImageOps.exif_transpose(Image.open(HERE / name))
-    return processor(picture, do_convert_rgb=True, return_tensors="np")["pixel_values"][0]
+    return made(picture, do_convert_rgb=True, return_tensors="np")["pixel_values"][0]
 
 
-def resized(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def resized(grid: np.ndarray, rows: int, columns: int, smooth: bool = False) -> np.ndarray:
     """[row, column, d] -> [rows, columns, d]."""
     channels_first = torch.tensor(grid).permute(2, 0, 1)[None]
     found = torch.nn.functional.interpolate(
-        channels_first, size=(rows, columns), mode="bicubic", align_corners=False
+        channels_first, size=(rows, columns), mode="bicubic", align_corners=False, antialias=smooth
     )
     return found[0].permute(1, 2, 0).numpy()
 
@@ -127,6 +169,7 @@ def main() -> None:
         grid = generator.normal(0, 0.3, (*shape, 2)).astype(np.float32)
         name = "-".join(map(str, (*shape, *to)))
         grids |= {f"{name}/grid": grid, f"{name}/resized": resized(grid, *to)}
+        grids |= {f"{name}/smooth": resized(grid, *to, smooth=True)}
     np.savez_compressed(HERE / "grids.npz", **grids)
 
 

@@ -12,7 +12,6 @@ from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.lessons import image
 from attnviz.lessons.kit import DIGIT, read_drawing
-from attnviz.nn.patches import GridPositions
 from attnviz.views.kinds import Grid, Picture, Table
 
 
@@ -69,10 +68,10 @@ def test_positions_that_stay_behind_are_found(capsys, monkeypatch):
 
     def careless(self, given):
         embed, order = self.embed, self.order
-        first, grid = embed.positions.first, embed.positions.grid
-        none = GridPositions(np.zeros_like(first), np.zeros_like(grid))
-        bare = embed._replace(positions=none)(given)[..., order, :]
-        return bare + embed.positions(*grid.shape[:2])
+        grid = embed.positions.grid
+        moved = embed._replace(positions=None)(given)[..., order, :]
+        moved[..., 1:, :] += embed.positions(*grid.shape[:2])
+        return moved
 
     monkeypatch.setattr(image.Permuted, "__call__", careless)
     assert run_cli(["learn", "image"]) == 1

@@ -11,6 +11,7 @@ from attnviz.nn.convolution import Convolution
 from attnviz.nn.embedding import Embedding, Input, PatchEmbedding, SoundEmbedding, TokenDropout
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import padded
+from attnviz.nn.norms import LayerNorm, layer_norm
 from attnviz.nn.patches import GridPositions, cut
 
 
@@ -30,19 +31,22 @@ def test_positions_go_on_where_a_cache_ends():
 
 
 def test_patches(generator):
-    """The class token first, then each patch by itself, and where each of them is."""
+    """The tokens of no patch first, then each patch by itself, and where each of them is."""
     weight, bias = generator.normal(size=(5, 12)), generator.normal(size=5)
-    first, grid = generator.normal(size=5), generator.normal(size=(2, 3, 5))
-    positions = GridPositions(generator.normal(size=5), grid)
+    first, grid = generator.normal(size=(2, 5)), generator.normal(size=(2, 3, 5))
+    positions = GridPositions(grid)
     embed = PatchEmbedding(Linear(weight, bias), first, positions, (2, 2))
     image = generator.normal(size=(3, 4, 6))
-    expected = np.concatenate([first[None], cut(image, (2, 2)) @ weight.T + bias])
-    expected += positions(2, 3)
+    patches = cut(image, (2, 2)) @ weight.T + bias
+    expected = np.concatenate([first, patches + positions(2, 3)])
     np.testing.assert_allclose(embed(Input(pixels=image)), expected, atol=1e-12)
     both = embed(Input(pixels=np.stack([image, 2 * image])))
     np.testing.assert_allclose(both[0], expected, atol=1e-12)
     larger = embed(Input(pixels=np.zeros((3, 7, 10))))
-    np.testing.assert_allclose(larger[1:], bias + positions(3, 5)[1:], atol=1e-12)
+    np.testing.assert_allclose(larger[2:], bias + positions(3, 5), atol=1e-12)
+    bare = embed._replace(positions=None, norm=LayerNorm())(Input(pixels=image))
+    expected = layer_norm(np.concatenate([first, patches]))
+    np.testing.assert_allclose(bare, expected, atol=1e-12)
 
 
 def test_masked_tokens_count_as_dropped(generator):

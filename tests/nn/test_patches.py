@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz.nn.patches import GridPositions, cubic, cubic_weights, cut, resize_grid
+from attnviz.nn.patches import (
+    GridPositions,
+    cubic,
+    cubic_weights,
+    cut,
+    resize_grid,
+    smooth_cubic_weights,
+)
 from tests.conftest import GOLDEN
 
 SIDE = st.integers(1, 40)
@@ -33,10 +40,13 @@ def test_patches_are_row_by_row():
 @pytest.mark.parametrize("name", ["5-5-7-3", "5-5-2-2", "3-7-11-5", "37-37-16-23"])
 def test_grids_are_resized_as_in_pytorch(name):
     with np.load(GOLDEN / "images" / "grids.npz") as file:
-        grid, expected = file[f"{name}/grid"], file[f"{name}/resized"]
+        grid, expected, smooth = (file[f"{name}/{kind}"] for kind in ("grid", "resized", "smooth"))
     found = resize_grid(grid, *expected.shape[:2])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    found = resize_grid(grid, *expected.shape[:2], smooth=True)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, smooth, atol=1e-6)
     exact = resize_grid(grid.astype(np.float64), *expected.shape[:2])
     np.testing.assert_allclose(exact, expected, atol=5e-6)  # PyTorch rounds the places
 
@@ -44,7 +54,9 @@ def test_grids_are_resized_as_in_pytorch(name):
 @given(SIDE, SIDE)
 def test_every_point_has_its_share(old, new):
     """Weights sum to 1: what is the same everywhere stays so."""
-    np.testing.assert_allclose(cubic_weights(old, new).sum(-1), 1, atol=1e-12)
+    for weights in (cubic_weights(old, new), smooth_cubic_weights(old, new)):
+        assert weights.shape == (new, old)
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-12)
 
 
 @given(SIDE, st.integers(1, 7))
@@ -59,8 +71,7 @@ def test_the_kernel_interpolates():
 
 
 def test_positions_of_the_same_grid_are_the_table(generator):
-    first, grid = generator.normal(size=3), generator.normal(size=(2, 4, 3))
-    positions = GridPositions(first, grid)
-    np.testing.assert_array_equal(positions(2, 4), np.concatenate([first[None], *grid]))
-    assert positions(3, 5).shape == (16, 3)
-    np.testing.assert_array_equal(positions(3, 5)[0], first)
+    grid = generator.normal(size=(2, 4, 3))
+    positions = GridPositions(grid)
+    np.testing.assert_array_equal(positions(2, 4), np.concatenate([*grid]))
+    np.testing.assert_array_equal(positions(3, 5), resize_grid(grid, 3, 5).reshape(15, 3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from attnviz.nn.embedding import Input
@@ -10,10 +12,10 @@ from attnviz.nn.pooling import (
     Classifier,
     LastBut,
     LastOf,
+    Mean,
     Several,
     TextHead,
     against_zero,
-    class_token,
     class_token_and_mean,
     first_token,
     largest,
@@ -21,21 +23,29 @@ from attnviz.nn.pooling import (
     mean,
     rising_mean,
     root_mean,
+    token,
     unit_length,
 )
 
 
-def test_the_class_token_alone(generator):
+def test_one_token_alone(generator):
     x, weight = generator.normal(size=(5, 3)), generator.normal(size=(7, 3))
-    found = Classifier(Linear(weight), class_token)(x)
-    np.testing.assert_allclose(found, [weight @ x[0]], atol=1e-12)
+    found = Classifier(Linear(weight), partial(token, 1))(x)
+    np.testing.assert_allclose(found, [weight @ x[1]], atol=1e-12)
+
+
+def test_the_mean_of_two_classifiers(generator):
+    x, weights = generator.normal(size=(5, 3)), generator.normal(size=(2, 7, 3))
+    heads = (Classifier(Linear(w), partial(token, i)) for i, w in enumerate(weights))
+    expected = (weights[0] @ x[0] + weights[1] @ x[1]) / 2
+    np.testing.assert_allclose(Mean(tuple(heads))(x), [expected], atol=1e-12)
 
 
 def test_the_class_token_and_the_mean_of_the_patches(generator):
     x, weight = generator.normal(size=(2, 5, 3)), generator.normal(size=(7, 6))
-    found = Classifier(Linear(weight), class_token_and_mean)(x)
+    found = Classifier(Linear(weight), partial(class_token_and_mean, 2))(x)
     assert found.shape == (2, 1, 7)
-    expected = weight @ np.concatenate([x[1, 0], (x[1, 1] + x[1, 2] + x[1, 3] + x[1, 4]) / 4])
+    expected = weight @ np.concatenate([x[1, 0], (x[1, 2] + x[1, 3] + x[1, 4]) / 3])
     np.testing.assert_allclose(found[1, 0], expected, atol=1e-12)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
@@ -12,16 +14,20 @@ from attnviz.models.build.outputs import predicts_other, read_labels
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
 from attnviz.models.tokenizers.readers import NoText
+from attnviz.models.vision.images import CLASS_TOKEN
 from attnviz.models.vision.preprocessor import VisionInput
 from attnviz.models.vision.preprocessor_config import read_preprocessor
-from attnviz.nn.embedding import PatchEmbedding
+from attnviz.nn.embedding import PatchEmbedding, Unembed
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import LayerNorm
 from attnviz.nn.patches import GridPositions
-from attnviz.nn.pooling import Classifier
+from attnviz.nn.pooling import Classifier, Mean
 from attnviz.nn.transformer import Block, Stack, Transformer
 from attnviz.nn.types import Array
+
+Pool = Callable[[Array], Array]
+"""[n_token, d_model] -> [1, d_pooled]: what a classifier reads."""
 
 MAX_SIDE = 1 << 14
 
@@ -38,7 +44,15 @@ class Sizes(NamedTuple):
     model_input: VisionInput
 
 
-def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resizes: bool) -> Sizes:
+def read_sizes(
+    config: Config,
+    *,
+    eps: float,
+    patch: int,
+    processor: str,
+    resizes: bool,
+    first: tuple[str, ...] = CLASS_TOKEN,
+) -> Sizes:
     """`eps` and `patch` are the defaults of the family; for the others see `VisionInput`."""
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
     head_width(config, d_model, n_head)
@@ -52,12 +66,32 @@ def read_sizes(config: Config, *, eps: float, patch: int, processor: str, resize
         eps=config.above(0, "layer_norm_eps", eps),
         qkv_bias=config.switch("qkv_bias", True),
         labels=read_labels(config),
-        model_input=VisionInput(config.count("num_channels", 3), *size, shape, resizes, processor),
+        model_input=VisionInput(
+            config.count("num_channels", 3), *size, shape, resizes, processor, first
+        ),
     )
 
 
-def patch_embedding(tensors: Tensors, sizes: Sizes) -> PatchEmbedding:
-    """The convolution whose steps are as long as its kernel is a linear map of patches."""
+def register_names(n: int) -> tuple[str, ...]:
+    """Of tokens that hold nothing of the image at first: Darcet et al. 2024."""
+    return tuple(f"[REG{number}]" for number in range(n))
+
+
+def patch_embedding(
+    tensors: Tensors,
+    sizes: Sizes,
+    *,
+    tokens: tuple[str, ...] = ("cls_token",),
+    n_register: int = 0,
+    smooth: bool = False,
+) -> PatchEmbedding:
+    """The convolution whose steps are as long as its kernel is a linear map of patches.
+
+    Args:
+        tokens: the tensors of the tokens before the patches that have positions.
+        n_register: how many follow them that have none.
+        smooth: see `GridPositions`.
+    """
     at, d, model_input = "embeddings", sizes.d_model, sizes.model_input
     rows, columns = (
         model_input.height // model_input.patch[0],
@@ -66,13 +100,18 @@ def patch_embedding(tensors: Tensors, sizes: Sizes) -> PatchEmbedding:
     kernel = tensors.take(
         f"{at}.patch_embeddings.projection.weight", d, model_input.n_channel, *model_input.patch
     )
-    positions = tensors.take(f"{at}.position_embeddings", 1, 1 + rows * columns, d)[0]
+    n = len(tokens)
+    positions = tensors.take(f"{at}.position_embeddings", 1, n + rows * columns, d)[0]
+    first = [tensors.take(f"{at}.{name}", 1, 1, d)[0] for name in tokens]
+    first = [np.concatenate(first) + positions[:n]]
+    if n_register:
+        first.append(tensors.take(f"{at}.register_tokens", 1, n_register, d)[0])
     return PatchEmbedding(
         patches=Linear(
             kernel.reshape(d, -1), tensors.take(f"{at}.patch_embeddings.projection.bias", d)
         ),
-        first=tensors.take(f"{at}.cls_token", 1, 1, d)[0, 0],
-        positions=GridPositions(positions[0], positions[1:].reshape(rows, columns, d)),
+        first=np.concatenate(first),
+        positions=GridPositions(positions[n:].reshape(rows, columns, d), smooth),
         patch=model_input.patch,
     )
 
@@ -103,21 +142,33 @@ def vision_model(
     checkpoint: Checkpoint,
     tensors: Tensors,
     sizes: Sizes,
+    embedding: PatchEmbedding,
     block: Callable[[int], Block],
-    pool: Callable[[Array], Array],
+    heads: Mapping[str, Pool],
     d_pooled: int,
     ignored: str,
 ) -> Model:
     """An encoder, with a classifier where the file has one, which reads its normalised output: no
-    hidden state is normalised."""
-    embedding = patch_embedding(tensors, sizes)
+    hidden state is normalised.
+
+    Args:
+        heads: what each classifier reads, by its name in the file; the answer is the mean of all.
+        d_pooled: the width of that.
+        ignored: as of `trained_model`.
+    """
     blocks = tuple(block(layer) for layer in range(sizes.n_layer))
     encoder, last = Stack("encoder", blocks), norm(tensors, "layernorm", sizes)
     labels: tuple[str, ...] = ()
-    unembed: Classifier | None = None
-    if tensors.has("classifier.weight") and not predicts_other(checkpoint.config):
+    unembed: Unembed | None = None
+    if all(tensors.has(f"{name}.weight") for name in heads) and not predicts_other(
+        checkpoint.config
+    ):
         labels = sizes.labels
-        unembed = Classifier(linear(tensors, "classifier", d_pooled, len(labels)), pool, last)
+        parts = [
+            Classifier(linear(tensors, name, d_pooled, len(labels)), pool, last)
+            for name, pool in heads.items()
+        ]
+        unembed = parts[0] if len(parts) == 1 else Mean(tuple(parts))
     model_input = sizes.model_input
     return trained_model(
         checkpoint,
@@ -130,6 +181,7 @@ def vision_model(
             "image": f"{model_input.width} × {model_input.height}",
             "positions": "learned, resized to the image" if model_input.resizes else "learned",
             "patch": f"{model_input.patch[1]} × {model_input.patch[0]}",
+            **_first(model_input.first),
         },
         ignored=ignored,
         tokenizer=NoText(),
@@ -137,6 +189,12 @@ def vision_model(
         labels=labels,
         image=read_preprocessor(model_input, checkpoint.preprocessor),
     )
+
+
+def _first(names: tuple[str, ...]) -> dict[str, str]:
+    """What the screen says of tokens before the patches besides the class token."""
+    others = " ".join(name for name in names if name not in CLASS_TOKEN)
+    return {"tokens": f"{others} before the patches"} if others else {}
 
 
 def _sides(config: Config, key: str, default: int) -> tuple[int, int]:

@@ -36,6 +36,9 @@ CheckSize = Callable[[int, int], None]
 """Raises AttnvizError if an image of this height and width is not to be decoded."""
 
 
+CLASS_TOKEN = ("[CLS]",)
+
+
 class Pixels(NamedTuple):
     """An image as the model sees it."""
 
@@ -47,6 +50,8 @@ class Pixels(NamedTuple):
     """The height and width of a patch."""
     notes: tuple[str, ...]
     """What was done to the user's image, a sentence each."""
+    first: tuple[str, ...] = CLASS_TOKEN
+    """The names of the tokens before the patches."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -55,10 +60,10 @@ class Pixels(NamedTuple):
 
     @property
     def tokens(self) -> Tokens:
-        """The class token, then the patches by row and column."""
+        """A class token and the like, then the patches by row and column."""
         rows, columns = self.grid
         names = [f"{row},{column}" for row in range(rows) for column in range(columns)]
-        return Tokens.of(["[CLS]", *names], special=[0])
+        return Tokens.of([*self.first, *names], special=range(len(self.first)))
 
 
 class ImageReader(Protocol):

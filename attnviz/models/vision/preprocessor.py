@@ -16,6 +16,7 @@ import numpy as np
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
 from attnviz.models.vision.images import (
+    CLASS_TOKEN,
     MAX_PIXELS,
     Opened,
     Pixels,
@@ -48,6 +49,8 @@ class VisionInput(NamedTuple):
     """Whether it resizes its positions to images of another size."""
     processor: str
     """The processor of a checkpoint that names none: `ViT`, `Bit`."""
+    first: tuple[str, ...] = CLASS_TOKEN
+    """The names of the tokens before the patches."""
 
 
 class Size(NamedTuple):
@@ -130,7 +133,7 @@ class Preprocessor(NamedTuple):
         check_memory(Plan((), n_byte), "scale the image down first")
         if check is not None:
             patch_height, patch_width = self.model_input.patch
-            check(1 + (height // patch_height) * (width // patch_width))
+            check(len(self.model_input.first) + (height // patch_height) * (width // patch_width))
 
     def _distance(self, size: tuple[int, int]) -> int:
         return abs(size[0] - self.model_input.height) + abs(size[1] - self.model_input.width)
@@ -211,6 +214,7 @@ class Preprocessor(NamedTuple):
             shown[..., 0] if shown.shape[-1] == 1 else shown,
             self.model_input.patch,
             notes,
+            self.model_input.first,
         )
 
 

@@ -39,8 +39,15 @@ CLIP: Mapping[str, Any] = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
+DEIT: Mapping[str, Any] = {
+    **VIT,
+    "size": {"height": 256, "width": 256},
+    "resample": BICUBIC,
+    "do_center_crop": True,
+}
+SIGLIP: Mapping[str, Any] = {**VIT, "resample": BICUBIC, "default_to_square": False}
 
-DEFAULTS = {"ViT": VIT, "Bit": CLIP, "CLIP": CLIP}
+DEFAULTS = {"ViT": VIT, "DeiT": DEIT, "Bit": CLIP, "CLIP": CLIP, "Siglip": SIGLIP}
 """By processor: what holds for the fields that a file leaves out."""
 
 ENDINGS = ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
@@ -91,7 +98,8 @@ def _defaults(config: Config, model_input: VisionInput) -> Mapping[str, Any]:
 def _resize(config: Config, defaults: Mapping[str, Any]) -> Resize | None:
     default = defaults["size"]
     if isinstance(config.get("size", default), int):  # otherwise it says what it means
-        is_square = config.switch("default_to_square", "height" in default)
+        square = defaults.get("default_to_square", "height" in default)
+        is_square = config.switch("default_to_square", square)
         default = {"height": 224, "width": 224} if is_square else {"shortest_edge": 224}
     config.inert("default_to_square")
     size = _size(config, "size", default)

@@ -115,6 +115,15 @@ def dinov2(config: Any, generator: np.random.Generator, n: Mapping[str, int]) ->
     }
 
 
+def dinov2_square(
+    config: Any, generator: np.random.Generator, n: Mapping[str, int]
+) -> dict[str, Case]:
+    """The same, where positions are smoothed as their table is made smaller."""
+    return dinov2(config, generator, n) | {
+        "smallest": {"pixels": _pixels(generator, 6, 24)},
+    }
+
+
 def whisper(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
     """Spectrograms, and what the decoder has so far."""
     shape = (1, config.num_mel_bins, 2 * config.max_source_positions)

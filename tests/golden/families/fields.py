@@ -27,7 +27,8 @@ from make_families import EAGER, HERE, record
 from probe import probe
 from variants import VARIANTS
 
-READ = ("LM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "ForImageClassification")
+READ = ("LM", "LMHeadModel", "ForConditionalGeneration", "MTModel",
+        "ForImageClassification", "ForImageClassificationWithTeacher")  # fmt: skip
 """Endings of the classes whose output attnviz computes."""
 
 SKIPPED = ("architectures", "model_type", "transformers_version", "dtype", "id2label", "label2id")

@@ -100,8 +100,7 @@ def _random(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """What each is run on: ids [n] and, of an encoder-decoder, target [n]; or pixels [3, 8, 8]."""
-    model_type = config.get("model_type")
-    if model_type in ("vit", "dinov2"):
+    if "image_size" in config:
         return {"pixels": np.random.default_rng(3).standard_normal((3, 8, 8)).astype(np.float32)}
     ids = np.array([5, 17, 9, 30, 11, 41, 8, 23, 50, 7, 12, 33, 28])
     if config.get("is_encoder_decoder") and "T5EncoderModel" not in config["architectures"]:

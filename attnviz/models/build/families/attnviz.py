@@ -156,7 +156,7 @@ def _patches(
     positions = scheme.add(np.arange(1 + rows * columns))
     return PatchEmbedding(
         patches=linear(_FileWeights(tensors), "source.patches", side * side, d),
-        first=tensors.take("source.class", d),
-        positions=GridPositions(positions[0], positions[1:].reshape(rows, columns, d)),
+        first=tensors.take("source.class", d)[None] + positions[:1],
+        positions=GridPositions(positions[1:].reshape(rows, columns, d)),
         patch=(side, side),
     )

@@ -3,11 +3,21 @@ tensor names as in Hugging Face's checkpoints."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.layers import activation, feed_forward, linear
 from attnviz.models.build.tensors import Tensors
-from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
+from attnviz.models.build.vision_transformer import (
+    attention,
+    norm,
+    patch_embedding,
+    read_sizes,
+    register_names,
+    vision_model,
+)
 from attnviz.models.model import Model
+from attnviz.models.vision.images import CLASS_TOKEN
 from attnviz.nn.activations import silu
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
@@ -15,17 +25,20 @@ from attnviz.nn.norms import Scale
 from attnviz.nn.pooling import class_token_and_mean
 from attnviz.nn.transformer import Block, Sublayer
 
-IGNORED = r"(dinov2\.)?embeddings\.mask_token"
-"""What only training uses."""
-
 INERT = ("layerscale_value", "drop_path_rate", "use_mask_token", "apply_layernorm",
          "reshape_hidden_states", "out_features", "out_indices", "stage_names")  # fmt: skip
 """First values, training, and what a detector built on it would take of it."""
 
 
 def build(checkpoint: Checkpoint) -> Model:
-    tensors, config = checkpoint.tensors("dinov2."), checkpoint.config
-    sizes = read_sizes(config, eps=1e-6, patch=14, processor="Bit", resizes=True)
+    return build_dinov2(checkpoint, "dinov2", patch=14)
+
+
+def build_dinov2(checkpoint: Checkpoint, prefix: str, patch: int, n_register: int = 0) -> Model:
+    """A DINOv2 whose tensors' names begin with `prefix`; `patch` is the family's default."""
+    tensors, config = checkpoint.tensors(f"{prefix}."), checkpoint.config
+    first = CLASS_TOKEN + register_names(n_register)
+    sizes = read_sizes(config, eps=1e-6, patch=patch, processor="Bit", resizes=True, first=first)
     d_model, d_ff = sizes.d_model, sizes.d_model * config.count("mlp_ratio", 4)
     act = activation(config, "hidden_act", "gelu")
     is_gated = config.switch("use_swiglu_ffn")
@@ -52,9 +65,10 @@ def build(checkpoint: Checkpoint) -> Model:
             ),
         )
 
-    return vision_model(
-        checkpoint, tensors, sizes, block, class_token_and_mean, 2 * d_model, IGNORED
-    )
+    embedding = patch_embedding(tensors, sizes, n_register=n_register, smooth=n_register > 0)
+    heads = {"classifier": partial(class_token_and_mean, len(first))}
+    ignored = rf"({prefix}\.)?embeddings\.mask_token"  # what only training uses
+    return vision_model(checkpoint, tensors, sizes, embedding, block, heads, 2 * d_model, ignored)
 
 
 def swiglu(tensors: Tensors, at: str, d_model: int, d_ff: int) -> FeedForward:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.layers import activation, feed_forward
-from attnviz.models.build.vision_transformer import attention, norm, read_sizes, vision_model
+from attnviz.models.build.tensors import Tensors
+from attnviz.models.build.vision_transformer import (
+    Sizes,
+    attention,
+    norm,
+    patch_embedding,
+    read_sizes,
+    vision_model,
+)
 from attnviz.models.model import Model
-from attnviz.nn.pooling import class_token
+from attnviz.nn.activations import Activation
+from attnviz.nn.pooling import token
 from attnviz.nn.transformer import Block, Sublayer
 
 IGNORED = r"(vit\.)?(embeddings\.mask_token|pooler\..*)|decoder\..*"
@@ -19,6 +31,13 @@ def build(checkpoint: Checkpoint) -> Model:
     d_ff, act = config.count("intermediate_size"), activation(config, "hidden_act", "gelu")
     config.inert("encoder_stride")
     config.finish()
+    block = blocks(tensors, sizes, d_ff, act)
+    embedding, heads = patch_embedding(tensors, sizes), {"classifier": partial(token, 0)}
+    return vision_model(checkpoint, tensors, sizes, embedding, block, heads, sizes.d_model, IGNORED)
+
+
+def blocks(tensors: Tensors, sizes: Sizes, d_ff: int, act: Activation) -> Callable[[int], Block]:
+    """What makes each layer."""
 
     def block(layer: int) -> Block:
         at = f"encoder.layer.{layer}"
@@ -34,4 +53,4 @@ def build(checkpoint: Checkpoint) -> Model:
             ),
         )
 
-    return vision_model(checkpoint, tensors, sizes, block, class_token, sizes.d_model, IGNORED)
+    return block
