@@ -273,14 +273,13 @@ def arrays_out(trace: Trace) -> dict[str, Array]:
 
 def _answer_in(manifest: archive.Manifest, arrays: Mapping[str, Array]) -> Answer | None:
     """What the model made of the text, where the file says so."""
-    if "answer" not in manifest:
-        return None
+    entry = manifest.get("answer")
+    if entry is None or ("label" in entry and "task" not in entry):
+        return None  # the latter of an image, as it was written before traces had answers
     embedding = arrays.get("output/embedding")
     if embedding is not None and (embedding.ndim != 1 or embedding.dtype.kind != "f"):
         raise ValueError("'output/embedding'")
-    return Answer.from_manifest(
-        manifest["answer"], None if embedding is None else read_only(embedding)
-    )
+    return Answer.from_manifest(entry, None if embedding is None else read_only(embedding))
 
 
 def _outputs_in(arrays: Mapping[str, Array]) -> dict[str, Any]:

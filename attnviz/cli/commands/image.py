@@ -102,11 +102,16 @@ def image(
         answer=reason.views,
     )
     trace = replace(trace, command=("attnviz", *ctx.obj))
-    answer = _answer(loaded, probabilities) | {"notes": list(pixels.notes)}
+    manifest = trace.manifest()
+    answer = {
+        **manifest.get("answer", {}),
+        **_answer(loaded, probabilities),
+        "notes": list(pixels.notes),
+    }
     arrays = {**trace.arrays(), "image": pixels.shown}
     if reason.values is not None:
         arrays["saliency"] = reason.values
-    emit([Report(views, {**trace.manifest(), "answer": answer}, arrays)], out)
+    emit([Report(views, {**manifest, "answer": answer}, arrays)], out)
 
 
 class _Reason(NamedTuple):

@@ -90,7 +90,7 @@ def test_a_mask_of_ones_own():
     np.testing.assert_allclose(trace.records[0].weights[0], np.eye(17), atol=1e-6)
     dark = attnviz.run(image=DIGITS[0].with_name("4-dark-on-white.png"), model="digits").model
     assert any("dark on light" in note for note in dark.notes)
-    with pytest.raises(attnviz.AttnvizError, match="not both"):
+    with pytest.raises(attnviz.AttnvizError, match="not two of them"):
         attnviz.run(image=DIGITS[0], model="digits", pair="x")
 
 
