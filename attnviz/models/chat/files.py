@@ -25,7 +25,8 @@ GGUF = "tokenizer.chat_template"
 
 def read_template(folder: Path) -> ChatTemplate | None:
     """The chat template in a folder, as transformers finds it: files of their own count before
-    what tokenizer_config.json says; None if there is none."""
+    what tokenizer_config.json says; None if there is none. What is wrong with one is an error when
+    it is used."""
     files = {DEFAULT: folder / JINJA} if (folder / JINJA).is_file() else {}
     files |= {path.stem: path for path in sorted((folder / MORE).glob("*.jinja"))}
     if not files and not (folder / CONFIG).exists():
@@ -33,19 +34,23 @@ def read_template(folder: Path) -> ChatTemplate | None:
     from attnviz.models.chat.template import ChatTemplate, make_template
     from attnviz.models.tokenizers.settings import NAMES, read_settings
 
-    settings = read_settings(folder)
+    where = str(next(iter(files.values()), folder / CONFIG))
+    try:
+        settings = read_settings(folder)
+        sources = {name: _text(path) for name, path in files.items()}
+    except AttnvizError as error:
+        return ChatTemplate({}, where, {}, damage=error.message)
     special = {
         key: token.content
         for key in (f"{name}_token" for name in NAMES)
         if (token := settings.special.get(key)) is not None
     }
     if files:
-        sources = {name: _text(path) for name, path in files.items()}
-        return ChatTemplate(sources, str(next(iter(files.values()))), special)
+        return ChatTemplate(sources, where, special)
     value = settings.values.get("chat_template")
     if value is None:
         return None
-    return make_template(value, str(folder / CONFIG), special)
+    return make_template(value, where, special)
 
 
 def _text(path: Path) -> str:
@@ -67,7 +72,8 @@ def gguf_template(metadata: Mapping[str, Any], path: Path) -> ChatTemplate | Non
         return None
     from attnviz.models.chat.template import ChatTemplate
 
-    tokens = metadata.get("tokenizer.ggml.tokens", [])
+    found = metadata.get("tokenizer.ggml.tokens")
+    tokens = found if isinstance(found, list) else []
     special = {}
     for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("sep", "seperator"),
                       ("pad", "padding"), ("cls", "cls"), ("mask", "mask")):  # fmt: skip

@@ -124,7 +124,7 @@ class ChatTemplate(NamedTuple):
     def _chosen(self, chat: Chat) -> str:
         """The template that is asked for, or taken unasked, as transformers chooses it."""
         if self.damage:
-            raise AttnvizError(f"{self.where}: {self.damage}", "download it again")
+            raise AttnvizError(self.damage, "download it again")
         name = chat.variables.get("chat_template")
         if name is None:
             has_tools = chat.variables.get("tools") and TOOLS in self.sources
@@ -205,7 +205,7 @@ def make_template(value: Any, where: str, special: Mapping[str, str]) -> ChatTem
         and isinstance(entry.get("template"), str)
     }
     if not sources or len(sources) != len(entries):
-        damage = f"chat_template = {value!r:.60}, expected a text, or texts with names"
+        damage = f"{where}: chat_template = {value!r:.60}, expected a text, or texts with names"
         return ChatTemplate({}, where, special, damage)
     return ChatTemplate(sources, where, special)
 

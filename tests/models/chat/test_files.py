@@ -43,6 +43,19 @@ def test_a_damaged_template_is_an_error_when_it_is_used(tmp_path):
         found.apply(as_chat("hi"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer_config.json", b"{", r"tokenizer_config\.json is damaged"),
+        ("chat_template.jinja", b"\xff\xff", r"chat_template\.jinja is no text"),
+    ],
+)
+def test_a_damaged_file_too(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AttnvizError, match=message):
+        read_template(tmp_path).apply(as_chat("hi"))
+
+
 def test_of_a_gguf_file(tmp_path):
     metadata = {
         "tokenizer.chat_template": "plain",
