@@ -46,6 +46,7 @@ ARCHITECTURES = {
     "roberta": MODEL_ARCH.BERT,
     "xlm-roberta": MODEL_ARCH.BERT,
     "camembert": MODEL_ARCH.BERT,
+    "distilbert": MODEL_ARCH.BERT,
     "nomic_bert": MODEL_ARCH.NOMIC_BERT,
     "modernbert": MODEL_ARCH.MODERN_BERT,
     "bloom": MODEL_ARCH.BLOOM,
@@ -61,8 +62,10 @@ CLASSES = {
 }
 """Classes that have an architecture of their own."""
 
-BERTS = ("bert", "roberta", "xlm-roberta", "camembert")
-ENCODERS = (*BERTS, "nomic_bert", "modernbert")
+ROBERTAS = ("roberta", "xlm-roberta", "camembert")
+ENCODERS = ("bert", "distilbert", *ROBERTAS, "nomic_bert", "modernbert")
+BODIES = ("embeddings.", "emb_ln.", "encoder.", "layers.", "transformer.", "final_norm.")
+"""How the names of an encoder's tensors begin that are not of its output."""
 PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
 """Families whose converter is a LlamaModel."""
 
@@ -108,8 +111,8 @@ def _sizes(writer: GGUFWriter, config: Config) -> None:
     """As `TextModel.set_gguf_parameters`."""
     written: dict[Callable[[Any], None], tuple[str, ...]] = {
         writer.add_context_length: ("max_position_embeddings", "n_positions", "max_seq_len"),
-        writer.add_embedding_length: ("hidden_size", "n_embd", "d_model"),
-        writer.add_feed_forward_length: ("intermediate_size", "n_inner", "d_ff"),
+        writer.add_embedding_length: ("hidden_size", "n_embd", "d_model", "dim"),
+        writer.add_feed_forward_length: ("intermediate_size", "n_inner", "d_ff", "hidden_dim"),
         writer.add_head_count: ("num_attention_heads", "n_head", "n_heads", "num_heads"),
         writer.add_head_count_kv: ("num_key_value_heads", "num_kv_heads"),
         writer.add_layer_norm_rms_eps: ("rms_norm_eps",),
@@ -188,12 +191,14 @@ def _four_times(writer: GGUFWriter, config: Config) -> None:
 def _bert(writer: GGUFWriter, config: Config) -> None:
     writer.add_causal_attention(False)
     writer.add_pooling_type(gguf.PoolingType.MEAN)
+    if config["model_type"] == "distilbert":
+        writer.add_layer_norm_eps(1e-12)
     if config["model_type"] == "modernbert":
         writer.add_sliding_window(config["local_attention"])
         writer.add_sliding_window_pattern(3)
         writer.add_rope_scaling_type(RopeScalingType.NONE)
         writer.add_vocab_size(config["vocab_size"])
-    elif config["model_type"] in BERTS[1:]:
+    elif config["model_type"] in ROBERTAS:
         n_position = config["max_position_embeddings"] - config["pad_token_id"] - 1
         writer.add_context_length(n_position)
 
@@ -291,11 +296,9 @@ def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]
     numbered: dict[str, dict[int, np.ndarray]] = {}
     for name, array in tensors.items():
         if family in ENCODERS:
-            name = name.removeprefix("nomic_bert.").removeprefix("bert.").removeprefix("roberta.")
-            name = name.removeprefix("model.")
-            if not name.startswith(
-                ("embeddings.", "emb_ln.", "encoder.", "layers.", "final_norm.")
-            ):
+            for prefix in ("nomic_bert.", "distilbert.", "bert.", "roberta.", "model."):
+                name = name.removeprefix(prefix)
+            if not name.startswith(BODIES):
                 continue
         if family == "gpt_oss" and name.endswith("sinks"):
             name += ".weight"
@@ -342,7 +345,7 @@ def _laid_out(config: Config, name: str, array: np.ndarray) -> np.ndarray:
         return array + 1
     if family == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
         return array.T
-    if family in BERTS[1:] and "position_embeddings" in name:
+    if family in ROBERTAS and "position_embeddings" in name:
         return array[config["pad_token_id"] + 1 :]
     if "query_key_value" in name:
         n_head = _first(config, "num_attention_heads", "n_head")

@@ -22,7 +22,7 @@ MODELS = (
     "cohere2", "cohere2-bias", "granite", "granite-bias", "stablelm", "stablelm-parallel",
     "starcoder2", "starcoder2-plain", "smollm3", "gemma", "gemma2", "gemma3_text",
     "gemma3_text-both-sides", "phi", "phi3", "phi3-long", "gpt2", "gpt_neox", "gpt_neox-serial",
-    "bert", "roberta", "xlm-roberta", "camembert", "t5", "t5-encoder", "t5-v1_1", "mt5-untied",
+    "bert", "distilbert", "roberta", "xlm-roberta", "camembert", "t5", "t5-encoder", "t5-v1_1", "mt5-untied",
     "umt5", "qwen2-both-sides", "nomic_bert", "modernbert", "bloom", "falcon", "falcon-groups",
     "falcon-one-norm", "mpt", "mpt-clipped", "gpt_oss",
 )  # fmt: skip
@@ -169,6 +169,13 @@ class TestRefusals:
         assert "config.json" not in error.value.hint  # there is none
         if "holds a" in message:
             assert "download it again" not in error.value.hint
+
+    def test_a_distilbert_with_another_epsilon(self, tmp_path):
+        config, tensors = read(FAMILIES / "distilbert")
+        key = "bert.attention.layer_norm_epsilon"
+        path = convert(config, tensors, tmp_path / "model.gguf", {key: 1e-5})
+        with pytest.raises(AttnvizError, match="layer_norm_epsilon = 1e-05, but DistilBERT's"):
+            run(path)
 
     def test_a_vocabulary_without_weights(self, tmp_path):
         """As llama.cpp's own tests have them: all metadata of a model, and no tensor."""

@@ -1,7 +1,9 @@
-"""BERT; and RoBERTa, XLM-RoBERTa and CamemBERT, whose files name this architecture: without the
-first rows of their tables of positions, they are the same."""
+"""BERT, and others whose files name this architecture: RoBERTa, XLM-RoBERTa and CamemBERT, which
+are the same without the first rows of their tables of positions, and DistilBERT."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from attnviz.models.build.config import Config
 from attnviz.models.build.tensors import TensorFile
@@ -26,10 +28,29 @@ NAMES = {
 }
 
 
+DISTIL_AT = "transformer.layer.{0}."
+DISTIL_NAMES = NAMES | {
+    "attn_q": f"{DISTIL_AT}attention.q_lin",
+    "attn_k": f"{DISTIL_AT}attention.k_lin",
+    "attn_v": f"{DISTIL_AT}attention.v_lin",
+    "attn_output": f"{DISTIL_AT}attention.out_lin",
+    "attn_output_norm": f"{DISTIL_AT}sa_layer_norm",
+    "ffn_up": f"{DISTIL_AT}ffn.lin1",
+    "ffn_down": f"{DISTIL_AT}ffn.lin2",
+    "layer_output_norm": f"{DISTIL_AT}output_layer_norm",
+}
+
+
+def _names(values: Values) -> Mapping[str, str]:
+    return DISTIL_NAMES if values["model_type"] == "distilbert" else NAMES
+
+
 def _config(fields: Config, file: TensorFile) -> Values:
     fields.inert("context_length")  # the table of positions says it
     shapes = file.shapes
     classifies = any(name.startswith("cls.") for name in shapes)
+    if "token_types.weight" not in shapes:
+        return _distilbert(fields, file)
     return {
         "model_type": "bert",
         "architectures": [] if classifies else ["BertModel"],
@@ -45,4 +66,21 @@ def _config(fields: Config, file: TensorFile) -> Values:
     }
 
 
-ARCHITECTURE = Architecture(_config, NAMES, is_causal=False)
+def _distilbert(fields: Config, file: TensorFile) -> Values:
+    eps = fields.number("attention.layer_norm_epsilon")
+    if abs(eps - 1e-12) > 1e-15:
+        raise fields.error(f"attention.layer_norm_epsilon = {eps:g}, but DistilBERT's is 1e-12")
+    return {
+        "model_type": "distilbert",
+        "architectures": ["DistilBertModel"],
+        "dim": fields.count("embedding_length"),
+        "hidden_dim": fields.count("feed_forward_length"),
+        "n_layers": fields.count("block_count"),
+        "n_heads": fields.count("attention.head_count"),
+        "max_position_embeddings": file.shapes.get("position_embd.weight", (1,))[0],
+        "vocab_size": vocabulary(file)["vocab_size"],
+        "activation": "gelu",  # files do not say
+    }
+
+
+ARCHITECTURE = Architecture(_config, _names, is_causal=False)
