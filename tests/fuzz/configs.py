@@ -140,9 +140,11 @@ def compare(folder: Path, truth: dict[str, Any], is_projected: bool) -> str | No
 
     case = truth["case"]
     try:
-        given: dict[str, Any] = (
-            {"image": case["pixels"][0]} if "pixels" in case else {"text": case["ids"][0].tolist()}
-        )
+        given: dict[str, Any] = {
+            name: case[key][0].tolist() if key == "ids" else case[key][0]
+            for name, key in (("text", "ids"), ("image", "pixels"), ("sound", "sound"))
+            if key in case
+        }
         if "target" in case:
             given["target"] = case["target"][0].tolist()
         trace = attnviz.run(**given, model=str(folder), hidden_states=True, logits=True)
@@ -159,8 +161,8 @@ def compare(folder: Path, truth: dict[str, Any], is_projected: bool) -> str | No
         expected = truth["outputs"][name][0]
         if is_projected and name.endswith("hidden"):
             array = array[: len(expected)]  # its last state is projected for the output
-        if name == "logits" and "pixels" in case:
-            expected = expected[None]  # [n_class]
+        if name == "logits":
+            expected = np.atleast_2d(expected)  # [n_class]
         if array.shape != expected.shape:
             return f"{name}: shape {array.shape}, transformers has {expected.shape}"
         off = float(np.abs(array - expected).max() / max(1.0, float(np.abs(expected).max())))

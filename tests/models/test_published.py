@@ -33,9 +33,11 @@ def run(name, folder, tensors):
     small = shrunk(config(name))
     write(folder, small, weights(tensors))
     given = inputs(small)
-    image = given.pop("pixels", None)
+    image, sound = (given.pop(key, None) for key in ("pixels", "sound"))
     ids, target = (given[key].tolist() if key in given else None for key in ("ids", "target"))
-    return attnviz.run(ids, target=target, image=image, model=str(folder), hidden_states=True)
+    return attnviz.run(
+        ids, target=target, image=image, sound=sound, model=str(folder), hidden_states=True
+    )
 
 
 def numbers(trace):

@@ -83,7 +83,8 @@ def expected(name: str, config: dict[str, Any]) -> dict[str, Any]:
 def numbers(model: Any, config: dict[str, Any]) -> list[float]:
     """Those of each attention and, of a text, the last hidden state."""
     given = inputs(config)
-    keys = {"ids": "input_ids", "target": "decoder_input_ids", "pixels": "pixel_values"}
+    keys = {"ids": "input_ids", "target": "decoder_input_ids", "pixels": "pixel_values",
+            "sound": "input_features"}  # fmt: skip
     call = {keys[key]: torch.from_numpy(array)[None] for key, array in given.items()}
     body = model.transformer if hasattr(model, "transformer") else model.base_model
     with torch.no_grad():

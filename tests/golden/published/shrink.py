@@ -22,6 +22,7 @@ SIZES: Mapping[str, int] = {
     "head_dim": 10, "d_kv": 6,
     "vocab_size": 53, "decoder_vocab_size": 53,
     "n_positions": 40, "n_ctx": 40,
+    "max_source_positions": 11, "max_target_positions": 40, "num_mel_bins": 7,
     "sliding_window": 6, "window_size": 6, "local_attention": 8, "position_buckets": 8, "max_window_layers": 1,
     "rotary_dim": 4, "n_embed": 32, "max_seq_len": 40,
     "patch_size": 4, "image_size": 8,
@@ -102,7 +103,12 @@ def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """What each is run on: ids [n] and, of an encoder-decoder, target [n]; or pixels [3, 8, 8]."""
     if "image_size" in config:
         return {"pixels": np.random.default_rng(3).standard_normal((3, 8, 8)).astype(np.float32)}
+    target = np.array([2, 14, 6, 39, 21])
+    if model_type == "whisper":
+        shape = config["num_mel_bins"], 2 * config["max_source_positions"]
+        sound = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+        return {"sound": sound, "target": target}
     ids = np.array([5, 17, 9, 30, 11, 41, 8, 23, 50, 7, 12, 33, 28])
     if config.get("is_encoder_decoder") and "T5EncoderModel" not in config["architectures"]:
-        return {"ids": ids, "target": np.array([2, 14, 6, 39, 21])}
+        return {"ids": ids, "target": target}
     return {"ids": ids}
