@@ -112,7 +112,13 @@ def test_a_model_of_texts_is_given_no_sound(sound):
 
 
 def test_what_can_be_asked_of_it(call, whisper):
-    assert "decode FILE.wav" in call("models", whisper).out
+    said = call("models", whisper).out
+    assert "decode FILE.wav" in said
+    assert "0.999625 s of sound in 5 bands; at most 29 tokens of text" in said
+    by_length = json.loads(call("models", whisper, "--json").out)["memory"]
+    assert [each["tokens"] for each in by_length] == [29]
+    n_record = 2 * (3 * 11 * 11 + 4 * 29 * 29 + 4 * 29 * 11) * 4
+    assert n_record < by_length[0]["bytes"] < 2 * n_record
 
 
 def test_the_language_is_detected(whisper, sound):

@@ -98,7 +98,7 @@ def _describe(name: str, tokens: int | None, download: bool, whole: bool) -> Rep
     components = count_parameters(model.transformer)
     groups = layer_groups(model.transformer.sites())
     memory = [
-        (n, plan_run(model, dict.fromkeys(("source", "target"), range(n)), ("weights",)).n_byte)
+        (n, plan_run(model, _streams(model, n), ("weights",)).n_byte)
         for n in ([tokens] if tokens else lengths_to_plan(model))
     ]
     proof = verified().get(str(model.shape.get("family", "")))
@@ -131,6 +131,12 @@ def _describe(name: str, tokens: int | None, download: bool, whole: bool) -> Rep
     return Report(model_views(about) if whole else [summary_view(about)], manifest, {})
 
 
+def _streams(model: Model, n: int) -> dict[str, range]:
+    """What is read of a text, and written, of so many tokens; a sound has as many as ever."""
+    n_source = n if model.sound is None else model.sound.model_input.n_position
+    return {"source": range(n_source), "target": range(n)}
+
+
 def _commands(model: Model) -> list[str]:
     """What a model can be asked."""
     if model.image is not None:
@@ -153,13 +159,21 @@ def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[s
 
     proven = say("by the tests of the packaged models") if packaged else say("no")
     at_most = say("at most {n} tokens", n=model.max_tokens)
+    reads = at_most if model.max_tokens else say("any length")
+    if model.sound is not None:
+        reads = say(
+            "{seconds:g} s of sound in {n_mel} bands; {at_most} of text",
+            seconds=model.sound.seconds,
+            n_mel=model.sound.model_input.n_mel,
+            at_most=at_most,
+        )
     disk = say("{n:,} parameters, {size} on disk", n=model.n_parameter, size=in_bytes(model.n_disk))
     facts = [
         (say("model"), model_line(Trace(describe(model, False, 0), {}, ()))),
         (say("family"), str(model.shape.get("family", say("random weights")))),
         (say("verified"), proof.summary if proof else proven),
         (say("positions"), str(model.shape.get("positions", say("none")))),
-        (say("reads"), at_most if model.max_tokens else say("any length")),
+        (say("reads"), reads),
         (say("size"), disk if model.n_disk else say("{n:,} parameters", n=model.n_parameter)),
     ]
     return [(term, text) for term, text in facts if text]

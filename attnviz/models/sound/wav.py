@@ -97,8 +97,8 @@ def _read(file: IO[bytes], path: Path, max_seconds: float) -> Wave:
     if start[:4] != b"RIFF" or start[8:] != b"WAVE":
         kind = next((name for magic, name in OTHERS.items() if start.startswith(magic)), "")
         kind = "MP4 or M4A" if start[4:8] == b"ftyp" else kind
-        what = f"is a {kind} file: only WAV is read" if kind else "is not a WAV file"
-        raise AttnvizError(f"{path} {what}", f"convert it: {convert(path)}")
+        what = f"{path} is not a WAV file" + (f" but {kind}" if kind else "")
+        raise AttnvizError(what, f"convert it: {convert(path)}")
     n_left, found = path.stat().st_size, None
     for name, length in _chunks(file):
         if name == b"fmt ":

@@ -100,11 +100,12 @@ def _random(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What each is run on: ids [n] and, of an encoder-decoder, target [n]; or pixels [3, 8, 8]."""
+    """What each is run on: ids [n] and, of an encoder-decoder, target [n]; or pixels [3, 8, 8], or a
+    sound [n_mel, n_frame] in place of the ids."""
     if "image_size" in config:
         return {"pixels": np.random.default_rng(3).standard_normal((3, 8, 8)).astype(np.float32)}
     target = np.array([2, 14, 6, 39, 21])
-    if model_type == "whisper":
+    if "num_mel_bins" in config:
         shape = config["num_mel_bins"], 2 * config["max_source_positions"]
         sound = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
         return {"sound": sound, "target": target}

@@ -88,11 +88,11 @@ def test_a_file_that_is_cut_off_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"fLaC0000", "is a FLAC file: only WAV is read"),
-        (b"ID3\x04\0\0\0\0\0\0\0\0", "is a MP3 file: only WAV is read"),
-        (b"\0\0\0\x20ftypM4A ", "is a MP4 or M4A file"),
-        (b"what is this", "is not a WAV file"),
-        (b"", "is not a WAV file"),
+        (b"fLaC0000", "is not a WAV file but FLAC"),
+        (b"ID3\x04\0\0\0\0\0\0\0\0", "is not a WAV file but MP3"),
+        (b"\0\0\0\x20ftypM4A ", "is not a WAV file but MP4 or M4A"),
+        (b"what is this", r"is not a WAV file\n"),
+        (b"", r"is not a WAV file\n"),
         (b"RIFF\0\0\0\0WAVE", "has no sound"),
         (b"RIFF\0\0\0\0WAVE" + chunk(b"data", b"12"), "has no sound"),
         (b"RIFF\0\0\0\0WAVE" + chunk(b"fmt ", b"12"), "has 2 bytes, expected at least 16"),
