@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from attnviz.errors import AttnvizError
 from attnviz.nn.heads import split_heads
 from attnviz.nn.linear import Linear
 from attnviz.nn.norms import Norm
@@ -39,11 +40,34 @@ class PositionTable(NamedTuple):
         return split_heads(x if self.linear is None else self.linear(x), self.n_head)
 
 
+class Place(Protocol):
+    """distances q_pos - k_pos [n] -> rows of the tables [n]."""
+
+    def __call__(self, distances: Array, /) -> Array: ...
+
+
+class EachDistance(NamedTuple):
+    """distances q_pos - k_pos [n] -> rows [n] of a table that has one for each of them. A distance
+    that it lacks is an error, not a wrap."""
+
+    n_position: int
+    """The length of a text whose distances all have a row."""
+
+    def __call__(self, distances: Array) -> Array:
+        farthest = int(np.abs(distances).max(initial=0))
+        if farthest >= self.n_position:
+            raise AttnvizError(
+                f"a distance of {farthest} tokens, but there are learned ones up to "
+                f"{self.n_position - 1} only",
+                "give a shorter text",
+            )
+        return np.asarray(distances + self.n_position - 1)
+
+
 class ContentPositions(NamedTuple):
     """The two terms of an attention; a table that is None has none."""
 
-    place: Callable[[Array], Array]
-    """distances q_pos - k_pos [n] -> rows of the tables [n]."""
+    place: Place
     keys: PositionTable | None
     """P: of content→position."""
     queries: PositionTable | None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attnviz.errors import AttnvizError
 from attnviz.models.edit.ablate import uniform
-from attnviz.nn.content_positions import ContentPositions, PositionTable
+from attnviz.nn.content_positions import ContentPositions, EachDistance, PositionTable
 from attnviz.nn.linear import Linear
 from attnviz.nn.masks import NONE
 from attnviz.nn.multi_head import MultiHeadAttention, Stream, SublayerContext
@@ -96,6 +97,13 @@ def test_streamed_as_whole(call, part, size):
         q, k, v, mask=NONE, q_pos=q_pos, k_pos=k_pos, terms=terms, tile=size, **options
     )
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_table_of_distances_ends():
+    np.testing.assert_array_equal(EachDistance(4)(np.arange(-3, 4)), np.arange(7))
+    for distance in (4, -4):
+        with pytest.raises(AttnvizError, match="a distance of 4 tokens"):
+            EachDistance(4)(np.array([0, distance]))
 
 
 def test_no_tokens(part):

@@ -88,6 +88,7 @@ def _describe(name: str, tokens: int | None, download: bool, whole: bool) -> Rep
     from attnviz.analysis.layers import layer_groups
     from attnviz.analysis.parameters import count_parameters
     from attnviz.models import PACKAGED, is_packaged
+    from attnviz.models.build.families import family_name
     from attnviz.models.build.verified import verified
     from attnviz.models.run.memory import lengths_to_plan, plan_run
     from attnviz.models.sources.card import read_card
@@ -101,7 +102,7 @@ def _describe(name: str, tokens: int | None, download: bool, whole: bool) -> Rep
         (n, plan_run(model, _streams(model, n), ("weights",)).n_byte)
         for n in ([tokens] if tokens else lengths_to_plan(model))
     ]
-    proof = verified().get(str(model.shape.get("family", "")))
+    proof = verified().get(family_name(str(model.shape.get("family", ""))))
     manifest = {
         "format": "attnviz-model-card",
         "version": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attnviz.errors import AttnvizError
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Embedding
+from attnviz.nn.transformer import attentions
 
 
 def extrapolate(model: Model) -> Model:
@@ -31,5 +32,9 @@ def table_length(model: Model) -> int | None:
     any: sines, rotations, biases, or none at all."""
     embeddings = (model.transformer.source, model.transformer.target)
     tables = [each.positions for each in embeddings if isinstance(each, Embedding)]
-    lengths = [getattr(table, "n_position", None) for table in tables]
+    stacks = (model.transformer.encoder, model.transformer.decoder)
+    blocks = (block for stack in stacks if stack is not None for block in stack.blocks)
+    parts = (part for block in blocks for part in attentions(block))
+    distances = [part.relative.place for part in parts if part.relative is not None]
+    lengths = [getattr(table, "n_position", None) for table in (*tables, *distances)]
     return min((n for n in lengths if n is not None), default=None)

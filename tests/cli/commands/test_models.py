@@ -115,6 +115,11 @@ def test_one_checkpoint(call):
     assert re.search(r"encoder self +0-1 +3 +each its own +none +dot × 0.5\n", out)
 
 
+def test_a_family_whose_name_has_a_hyphen_is_verified(call):
+    out = call("models", GOLDEN / "families" / "xlm-roberta", "--width", "100").out
+    assert "verified   its family, not this one: tiny checkpoints against transformers" in out
+
+
 def test_how_a_decoder_attends(call):
     folder = GOLDEN / "families" / "gemma2"
     out = call("models", folder, "--card", "--tokens", "4096", "--width", "120").out

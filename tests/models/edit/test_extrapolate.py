@@ -50,7 +50,9 @@ def test_both_sides_of_a_translator_with_sines():
         assert any("was trained on at most 37" in note for note in trace.model.notes)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "bert", "roberta", "opt", "bart", "distilbert"])
+@pytest.mark.parametrize(
+    "family", ["gpt2", "bert", "roberta", "opt", "bart", "distilbert", "bert-relative_key"]
+)
 def test_a_table_of_positions_ends(family):
     model = load_model(str(FAMILIES / family))
     with pytest.raises(AttnvizError, match="reads at most") as caught:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from attnviz.models.build.answers import BERT_LIKE, HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
@@ -21,7 +19,7 @@ from attnviz.models.build.layers import (
 )
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
-from attnviz.nn.content_positions import ContentPositions, PositionTable
+from attnviz.nn.content_positions import ContentPositions, EachDistance, PositionTable
 from attnviz.nn.embedding import Embedding
 from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
@@ -56,6 +54,8 @@ def build(checkpoint: Checkpoint) -> Model:
     if kind == "absolute":
         source = embedding(config, tensors, sizes.d_model)
         return bert_model(checkpoint, tensors, sizes, source, HEAD, IGNORED)
+    of_keys = kind == "relative_key_query"
+    terms = "content → position" + (" and position → content" if of_keys else "")
     return bert_model(
         checkpoint,
         tensors,
@@ -63,8 +63,8 @@ def build(checkpoint: Checkpoint) -> Model:
         embedding(config, tensors, sizes.d_model, has_positions=False),
         HEAD,
         IGNORED + UNUSED_TABLE,
-        positions=f"relative, to a distance of {sizes.n_position - 1}",
-        relative=partial(_relative, config, tensors, sizes, kind == "relative_key_query"),
+        positions=f"{terms}, to a distance of {sizes.n_position - 1}",
+        relative=partial(_relative, config, tensors, sizes, of_keys),
     )
 
 
@@ -76,9 +76,7 @@ def _relative(
     n, d_head = sizes.n_position, head_width(config, sizes.d_model, sizes.n_head)
     name = f"encoder.layer.{layer}.attention.self.distance_embedding.weight"
     table = PositionTable(tensors.take(name, 2 * n - 1, d_head))
-    return ContentPositions(
-        partial(np.add, n - 1), table, table if of_keys else None, scale=d_head**-0.5
-    )
+    return ContentPositions(EachDistance(n), table, table if of_keys else None, scale=d_head**-0.5)
 
 
 def read_sizes(config: Config, default_activation: str = "gelu", *, eps: float = 1e-12) -> Sizes:

@@ -79,9 +79,10 @@ class Relative(NamedTuple):
     @property
     def description(self) -> str:
         """For the screen."""
-        if self.n_bucket:
-            return f"relative, {2 * self.n_bucket} buckets, to a distance of {self.max_distance}"
-        return f"relative, to a distance of {self.max_distance}"
+        names = {"c2p": "content → position", "p2c": "position → content"}
+        terms = " and ".join(name for term, name in names.items() if term in self.terms)
+        buckets = f", {2 * self.n_bucket} buckets" if self.n_bucket else ""
+        return terms and f"{terms}{buckets}, to a distance of {self.max_distance}"
 
 
 def build(checkpoint: Checkpoint) -> Model:
