@@ -18,6 +18,8 @@ import attnviz
 from attnviz.cli import run_cli
 from attnviz.models import PACKAGED
 from tests.conftest import GOLDEN, HERE
+from tests.golden.tokenizers.kinds import KINDS, settings_of
+from tests.golden.tokenizers.kinds import write as write_kind
 from tests.golden.tokenizers.variants import VARIANTS, write
 
 OLDER = {"bert": "bert", "bert-cased": "bert", "gpt2": "gpt2", "opt": "opt", "roberta": "roberta",
@@ -137,6 +139,12 @@ def _tokenizers(folder: Path) -> list[Sample]:
             write(variant, Path(files))
             (Path(files) / "config.json").unlink()
             samples += _tokenizer(folder / f"tokenizer {name}", variant.family, Path(files))
+    for name, kind in KINDS.items():
+        if name.endswith(".model") and (GOLDEN / "families" / kind.family).is_dir():
+            with tempfile.TemporaryDirectory() as files:
+                write_kind(Path(files), kind, settings_of(kind, {}))
+                (Path(files) / "config.json").unlink()
+                samples += _tokenizer(folder / f"tokenizer {name}", kind.family, Path(files))
     return samples
 
 

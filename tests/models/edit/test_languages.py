@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from attnviz.cli import run_cli
 from attnviz.errors import AttnvizError
 from attnviz.models import load_model
 from attnviz.models.edit.languages import in_languages
@@ -41,3 +42,18 @@ def test_a_model_without_languages(side):
         load_model("tagger", {side: "fr"})
     with pytest.raises(AttnvizError, match=NO_LANGUAGE):
         load_model(None, {side: "fr"})  # no other weights are taken for it
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "I saw", "--source-lang", "fr"],
+        ["heads", "I saw", "--target-lang", "fr"],
+        ["decode", "I saw", "-m", "phrases", "--target-lang", "fr"],
+        ["explain", "I saw", "--source-lang", "fr"],
+        ["diff", "I saw", "--with", "source_lang=fr"],
+    ],
+)
+def test_every_command_hands_it_on(command, capsys):
+    assert run_cli(command) == 2
+    assert "its texts name no language" in capsys.readouterr().err
