@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_object
 from attnviz.models.tokenizers.decoder_prompt import read_prompt
-from attnviz.models.tokenizers.names import MERGES, PIECES, SENTENCE_PIECE, SERIALIZED, WORDS
-from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, NoTokenizer, Tokenizer
-
-CONVERT = (
-    "write tokenizer.json where transformers is installed: "
-    "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+from attnviz.models.tokenizers.names import (
+    CONVERT,
+    MERGES,
+    PIECES,
+    SENTENCE_PIECE,
+    SERIALIZED,
+    WORDS,
 )
-
+from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, NoTokenizer, Tokenizer
 
 VOCABULARIES = ((SERIALIZED,), (WORDS,), (PIECES, MERGES), *((name,) for name in SENTENCE_PIECE))
 """Files that hold one."""

@@ -10,3 +10,8 @@ ADDED = "added_tokens.json"
 
 LANGUAGES = ("source_lang", "target_lang")
 """What a translator of many languages may be told: what a text is in, and what it is to write."""
+
+CONVERT = (
+    "write tokenizer.json where transformers is installed: "
+    "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+)

@@ -8,6 +8,7 @@ Source: github.com/google/sentencepiece, `src/sentencepiece_model.proto`; how th
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,10 @@ from typing import Any, NamedTuple
 
 from attnviz.errors import AttnvizError
 from attnviz.models.json_object import read_bytes
+from attnviz.models.tokenizers.names import CONVERT
+
+TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+=* \d+\r?\n")
+"""How a file of tiktoken begins, which may be called `tokenizer.model` too: base64 and an id."""
 
 UNIGRAM = 1
 """The kind of model that chooses the likeliest pieces; the others merge pairs."""
@@ -43,6 +48,8 @@ class SentencePieceModel(NamedTuple):
 def read_sentence_piece(path: Path) -> SentencePieceModel:
     """The model in a file."""
     content = read_bytes(path)
+    if TIKTOKEN.match(content):
+        raise AttnvizError(f"{path} is of tiktoken, not of SentencePiece", CONVERT)
     try:
         model = _model(content)
     except (ValueError, IndexError, struct.error, UnicodeDecodeError) as error:

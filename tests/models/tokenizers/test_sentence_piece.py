@@ -103,6 +103,13 @@ def test_what_is_no_model(tmp_path, content):
         read_sentence_piece(tmp_path / "a.model")
 
 
+def test_a_file_of_tiktoken_is_named(tmp_path):
+    (tmp_path / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\n")
+    with pytest.raises(AttnvizError, match="is of tiktoken") as caught:
+        read_sentence_piece(tmp_path / "tokenizer.model")
+    assert "save_pretrained" in caught.value.hint
+
+
 def test_merges():
     """Pieces in their order; of one piece, the shortest left half first."""
     assert merges_of(["saw", "s", "aw", "a", "w", "sa", "sb"]) == [

@@ -15,7 +15,7 @@ from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.weights import rows
 
-TOKENIZER = "GPT2Tokenizer"
+TOKENIZER = "TokenizersBackend"
 OLDER = ("n_ctx", "num_key_value_heads", "inference_runner", "max_batch_size",
          "pre_allocate_kv_cache", "pad_key_length", "validate_runner_input")  # fmt: skip
 """Fields of published configs that say how to run it, or follow from others."""

@@ -192,10 +192,12 @@ def _unigram(source: Source, unknown: int) -> Any:
     """A tokenizer of these pieces, with the unknown token's id that the class expects."""
     from tokenizers import Tokenizer, models
 
-    state = json.loads(source.model.__getstate__())
-    if (state["unk_id"], state["byte_fallback"]) == (unknown, False):
+    state = source.model.__getstate__()
+    is_so = state.startswith(b'{"type":"Unigram","unk_id":%d,' % unknown)
+    if is_so and state.endswith(b'"byte_fallback":false}'):
         return Tokenizer(source.model)
-    return Tokenizer(models.Unigram([tuple(entry) for entry in state["vocab"]], unknown, False))
+    entries = json.loads(state)["vocab"]  # takes long: a vocabulary may have 250 000
+    return Tokenizer(models.Unigram([tuple(entry) for entry in entries], unknown, False))
 
 
 def _scheme(settings: Settings, without: str = "never") -> str:
