@@ -65,11 +65,14 @@ def read_answers(
     Args:
         kind: that of the transformer: `encoder`, `decoder`, `encoder-decoder`.
     """
-    name = architecture(config)
-    for ending, read in READERS.items():
-        if re.fullmatch(f".+{ending}", name):
-            return read(_Parts(config, tensors, d_model, kind, options))
-    return None
+    read = reader_of(architecture(config))
+    return None if read is None else read(_Parts(config, tensors, d_model, kind, options))
+
+
+def reader_of(name: str) -> Callable[[_Parts], Answers] | None:
+    """What reads the head of a class of transformers; None if that is not known."""
+    found = (read for ending, read in READERS.items() if re.fullmatch(f".+{ending}", name))
+    return next(found, None)
 
 
 class _Parts:

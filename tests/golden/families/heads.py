@@ -24,7 +24,7 @@ from variants import ENCODERS, VARIANTS
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2]))
 
-from attnviz.models.build.outputs import OTHER  # noqa: E402
+from attnviz.models.build.answers import reader_of  # noqa: E402
 from tests.models.build.families.checkpoints import of_class  # noqa: E402
 
 NAMES = HERE.parents[2] / "attnviz" / "models" / "build" / "read_names.json"
@@ -74,8 +74,7 @@ def describe(name: str, variant: str) -> dict[str, Any] | None:
         "lacks": sorted(n for n in renamed if n not in shapes),
         "config": {k: config.get(k) for k in sorted(keys) if config.get(k) != base.get(k)},
     }
-    answers = OTHER.fullmatch(name) and "Image" not in name
-    return entry | ({"answer": answer(cls, name, entry)} if answers else {})
+    return entry | ({"answer": answer(cls, name, entry)} if reader_of(name) else {})
 
 
 def answer(cls: Any, name: str, entry: dict[str, Any]) -> dict[str, Any]:
