@@ -207,6 +207,17 @@ def test_a_part_that_was_compiled_is_read_without_a_word_of_it(tmp_path):
     assert model.notes == ("the names of its tensors are read without _orig_mod.",)
 
 
+@pytest.mark.parametrize("variant", ["bert-tagger", "gpt2-classifier", "t5-classifier"])
+@pytest.mark.parametrize("before", ["module.", "model.", "_orig_mod.model.", "model.module."])
+def test_heads_are_found_behind_what_training_puts_before_names(variant, before, tmp_path):
+    config, tensors = checkpoints.read(goldens.FAMILIES / variant)
+    wrapped = {before + name: tensor for name, tensor in tensors.items()}
+    case = goldens.cases(variant)["single"]
+    trace = goldens.run(case, 0, checkpoints.write(tmp_path, config, wrapped))
+    np.testing.assert_array_equal(trace.logits, goldens.run(case, 0).logits)
+    assert trace.answer is not None
+
+
 @pytest.mark.parametrize(
     ("variant", "before"), [("llama", "encoder."), ("bert", "bi.encoder."), ("gpt2", "policy.")]
 )
