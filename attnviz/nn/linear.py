@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -92,5 +92,17 @@ class Clipped(NamedTuple):
         return clipped
 
 
-Projection = Linear | Clipped
-"""What makes queries, keys or values."""
+class Projection(Protocol):
+    """A linear map, or what stands for one: [n_token, d_in] -> [n_token, d_out]."""
+
+    @property
+    def weight(self) -> Weight:
+        """[d_out, d_in], or a matrix of this shape."""
+        ...
+
+    @property
+    def bias(self) -> Array | None:
+        """[d_out]"""
+        ...
+
+    def __call__(self, x: Array, out: Array | None = None) -> Array: ...

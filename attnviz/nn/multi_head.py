@@ -238,6 +238,7 @@ class MultiHeadAttention(NamedTuple):
             scale=self.scale,
             softcap=self.softcap,
             sinks=self.sinks is not None,
+            n_content=getattr(self.rotary, "n_content", None),
         )
 
 

@@ -75,6 +75,9 @@ class Site:
     """The scores are capped at ± this, if at all."""
     sinks: bool = False
     """Whether learned sinks take some of each row, which then sums to less than 1."""
+    n_content: int | None = None
+    """How many features of q and k, the first ones, know no position, where rotated ones stand
+    behind them: latent attention. None elsewhere."""
     merged_words: bool = False
     """Whether the rows and columns are words, put together of the tokens' pieces."""
     head: int | None = None

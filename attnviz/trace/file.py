@@ -387,6 +387,7 @@ def _site_out(site: Site) -> dict[str, Any]:
         "mask": site.mask_name,
         **{key: value for key, value in how.items() if value is not None},
         **({"sinks": True} if site.sinks else {}),
+        **({} if site.n_content is None else {"n_content": site.n_content}),
         **({"merged": "words"} if site.merged_words else {}),
     }
 
@@ -420,5 +421,6 @@ def _site_in(path: Path, entry: Mapping[str, Any]) -> Site:
         scale=number("scale"),
         softcap=number("softcap"),
         sinks=bool(entry.get("sinks")),
+        n_content=None if entry.get("n_content") is None else int(entry["n_content"]),
         merged_words=entry.get("merged") == "words",
     )

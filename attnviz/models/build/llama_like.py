@@ -202,6 +202,7 @@ def llama_like_model(
     embedding_scale: float = 1.0,
     softcap: float | None = None,
     output_scale: float = 1.0,
+    ignored: str = "",
 ) -> Model:
     """The model, once all that the family reads of the config is read.
 
@@ -209,6 +210,7 @@ def llama_like_model(
         tied: whether the output shares the embedding's matrix where the config does not say.
         softcap: of the output's logits.
         output_scale: a factor on them, before that.
+        ignored: a pattern of further tensors that nothing depends on.
     """
     checkpoint, config, tensors, sizes, *_ = decoder
     config.finish()
@@ -224,5 +226,5 @@ def llama_like_model(
             config, tensors, table, "lm_head", tied=tied, softcap=softcap, scale=output_scale
         ),
         positions=positions,
-        ignored=IGNORED,
+        ignored=f"{IGNORED}|{ignored}" if ignored else IGNORED,
     )

@@ -86,6 +86,16 @@ def read_rope(
     )
 
 
+def softmax_gain(config: Config) -> float:
+    """The factor on the scores of a model with latent attention whose rotations are scaled: the
+    square of YaRN's. Source: DeepSeek's code, as transformers has it."""
+    section = _section(config)
+    if _kind(section) == "default" or not section.has("mscale_all_dim"):
+        return 1.0
+    scale = section.number("mscale_all_dim")
+    return yarn_gain(section.above(0, "factor"), scale) ** 2 if scale else 1.0
+
+
 def _section(config: Config) -> Config:
     """The fields of rotary positions, whatever the spelling, with those outside the section."""
     outside = {key: config.get(key) for key in TOP_LEVEL if config.has(key)}

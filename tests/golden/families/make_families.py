@@ -73,6 +73,8 @@ def randomise(model: torch.nn.Module, variant: Variant) -> None:
     for name, buffer in model.named_buffers():
         if name.endswith("final_logits_bias"):
             buffer.copy_(torch.randn_like(buffer))
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_(0.2 * torch.randn_like(buffer))
 
 
 def _random(

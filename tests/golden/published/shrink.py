@@ -28,7 +28,7 @@ SIZES: Mapping[str, int] = {
     "patch_size": 4, "image_size": 8,
     "moe_intermediate_size": 11, "shared_expert_intermediate_size": 13,
     "num_experts": 6, "num_local_experts": 6, "n_routed_experts": 16, "num_experts_per_tok": 2,
-    "experts_per_token": 2, "first_k_dense_replace": 1, "q_lora_rank": 11, "kv_lora_rank": 9,
+    "experts_per_token": 2, "first_k_dense_replace": 1, "q_lora_rank": 11, "kv_lora_rank": 12,
     "qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "v_head_dim": 5,
 }  # fmt: skip
 

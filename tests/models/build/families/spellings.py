@@ -561,6 +561,8 @@ TENSORS: dict[str, Callable[[Config, TensorsByName], TensorsByName]] = {
     "qwen2_moe": _fused,
     "qwen3_moe": _fused,
     "olmoe": _fused,
+    "deepseek_v2": _fused,
+    "deepseek_v3": _fused,
     "llama": _with_inverse_frequencies,
     "mistral": _with_inverse_frequencies,
     "gpt2": _gpt2_tensors,

@@ -44,6 +44,7 @@ CAUTIOUS = {
     "activation_function", "hidden_act", "feed_forward_proj",  # a name that attnviz does not know
     "is_decoder", "is_encoder_decoder", "is_folding_model", "use_bidirectional_attention",
     "attn_config", "logit_scale",  # of MPT, whose own code reads more of it than transformers
+    "norm_topk_prob",  # of DeepSeek-V2, whose own code reads it
     "attn_logit_softcapping",  # of Gemma 3, which has it in its config and not in its code
 }  # fmt: skip
 """Fields that attnviz may refuse although these models of transformers do not read them."""
