@@ -104,6 +104,24 @@ def test_what_is_no_sound_or_no_model_of_speech(
     assert message in done.err
 
 
+def test_a_processor_as_transformers_5_saves_it(whisper, sound):
+    expected = attnviz.run(sound=sound, target=[3], model=whisper)
+    (whisper / "preprocessor_config.json").unlink()
+    saved = {"feature_extractor": PREPROCESSOR, "processor_class": "WhisperProcessor"}
+    (whisper / "processor_config.json").write_text(json.dumps(saved))
+    found = attnviz.run(sound=sound, target=[3], model=whisper)
+    assert found.model.notes == expected.model.notes
+    for record in found:
+        np.testing.assert_array_equal(record.weights, expected[str(record.id)].weights)
+
+
+@pytest.mark.parametrize("heads", [[[0, 4]], [[2, 0]], [[0]], 3, [["0", 1]]])
+def test_alignment_heads_that_there_are_not(whisper, sound, heads):
+    (whisper / "generation_config.json").write_text(json.dumps({"alignment_heads": heads}))
+    with pytest.raises(attnviz.AttnvizError, match="alignment_heads of generation_config"):
+        attnviz.run(sound=sound, model=whisper)
+
+
 def test_a_model_of_texts_is_given_no_sound(sound):
     with pytest.raises(attnviz.AttnvizError, match="tagger does not read sounds"):
         attnviz.run(sound=sound)

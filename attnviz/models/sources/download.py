@@ -21,7 +21,8 @@ from attnviz.tokens import label
 
 EXTRA_FILES = frozenset(
     """
-    config.json generation_config.json preprocessor_config.json adapter_config.json
+    config.json generation_config.json preprocessor_config.json processor_config.json
+    adapter_config.json
     tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json
     vocab.txt vocab.json merges.txt tokenizer.model spiece.model sentencepiece.bpe.model
     source.spm target.spm target_vocab.json
