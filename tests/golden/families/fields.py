@@ -27,9 +27,8 @@ from make_families import EAGER, HERE, record
 from probe import probe
 from variants import VARIANTS
 
-READ = ("LM", "LMHeadModel", "ForConditionalGeneration", "MTModel",
-        "ForImageClassification", "ForImageClassificationWithTeacher")  # fmt: skip
-"""Endings of the classes whose output attnviz computes."""
+UNREAD = ("ForAudioClassification",)
+"""Endings of the classes whose output attnviz does not compute."""
 
 SKIPPED = ("architectures", "model_type", "transformers_version", "dtype", "id2label", "label2id")
 
@@ -132,8 +131,6 @@ def outcome(folder: Path, cls: Any, case: dict[str, np.ndarray], heads: bool) ->
             return None
         outputs = record(correct(model.eval()), case)
         kept = {key: value[0] for key, value in outputs.items() if heads or key != "logits"}
-        if "pixels" in case:
-            kept["logits"] = kept["logits"][None]
         found = probe(kept)
         return found if np.isfinite(found).all() else None
     return None
@@ -141,7 +138,7 @@ def outcome(folder: Path, cls: Any, case: dict[str, np.ndarray], heads: bool) ->
 
 def make(name: str) -> list[dict[str, Any]]:
     folder, cls = HERE / name, getattr(transformers, VARIANTS[name].model)
-    heads = cls.__name__.endswith(READ)
+    heads = not cls.__name__.endswith(UNREAD)
     config = json.loads((folder / "config.json").read_text())
     case = longest(folder)
     before = outcome(folder, cls, case, heads)

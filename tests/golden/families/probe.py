@@ -10,7 +10,8 @@ N_NUMBER = 16
 
 
 def probe(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """N_NUMBER numbers of the last row of every output, evenly spread; arrays without batch axis."""
-    rows = [outputs[key][..., -1, :].ravel() for key in sorted(outputs)]
+    """N_NUMBER numbers of the last row of every output, evenly spread; arrays without batch axis.
+    An output of a whole text or image is one row."""
+    rows = [np.atleast_2d(outputs[key])[..., -1, :].ravel() for key in sorted(outputs)]
     numbers = np.concatenate(rows)
     return numbers[np.linspace(0, len(numbers) - 1, N_NUMBER).round().astype(int)]

@@ -75,8 +75,11 @@ def model_type(variant: str) -> str:
 
 
 def has_head(variant: str) -> bool:
-    """Whether its class has an output: the prediction of tokens, or an answer."""
+    """Whether its class has an output that attnviz computes: the prediction of tokens, or an
+    answer. Of the classes here it lacks one, which classifies sounds."""
     name = config(variant)["architectures"][0]
+    if name == "WhisperForAudioClassification":
+        return False
     return not name.endswith("Model") or name.endswith(("LMHeadModel", "MTModel"))
 
 
@@ -148,17 +151,21 @@ def _differences(case: Case, row: int, trace: Trace) -> Errors:
         hidden.append(_distance(case, row, f"{stack}.hidden", kept, axis=1))
     logits = None
     if has_head(case.variant):
-        logits = _distance(case, row, "logits", _as_logits(case, row, trace), axis=0)
+        found = as_logits(case.variant, trace)
+        shape = case.arrays["logits"][row].shape  # of a whole text or image there is one row
+        logits = _distance(case, row, "logits", found.reshape(shape), axis=0)
+    else:
+        assert trace.logits is None
+        assert trace.model.task == ""
     return Errors(max(attentions), max(hidden), logits)
 
 
-def _as_logits(case: Case, row: int, trace: Trace) -> np.ndarray:
-    """The logits of a trace as transformers' class has them."""
+def as_logits(variant: str, trace: Trace) -> np.ndarray:
+    """The logits of a trace as transformers' class has them, but for axes of length 1."""
     assert trace.logits is not None
-    expected = case.arrays["logits"][row]
-    if config(case.variant)["architectures"][0] == "ElectraForPreTraining":
+    if config(variant)["architectures"][0] == "ElectraForPreTraining":
         return trace.logits[:, 1]  # the other one is 0
-    return trace.logits.reshape(expected.shape)  # of a whole text or image there is one row
+    return trace.logits
 
 
 def _distance(case: Case, row: int, key: str, found: np.ndarray, *, axis: int) -> float:
