@@ -39,6 +39,9 @@ class HeadOptions(NamedTuple):
     """What a classifier of an encoder reads."""
     steps: tuple[Step, ...] = ()
     """What a vector goes through before all else, instead of a pooler."""
+    end: int = 2
+    """The id of the end of a text, at which an encoder-decoder reads it, where the config has
+    none."""
 
 
 BERT_LIKE = HeadOptions()
@@ -148,8 +151,8 @@ def _classifier(parts: _Parts, n_output: int) -> None:
         return
     parts.pool = options.pool
     if parts.kind == "encoder-decoder":
-        end = config.get("eos_token_id", -1)
-        parts.pool = LastOf(end if isinstance(end, int) else -1)
+        end = config.get("eos_token_id", options.end)
+        parts.pool = LastOf(end if isinstance(end, int) else options.end)
         parts.dense("classification_head.dense", tanh)
         parts.add("classification_head.out_proj", n_output)
     elif parts.has("classifier.out_proj"):

@@ -7,6 +7,7 @@ import re
 from functools import partial
 from typing import Any, NamedTuple
 
+from attnviz.models.build.answers import HeadOptions
 from attnviz.models.build.checkpoint import Checkpoint, trained_model
 from attnviz.models.build.config import Config
 from attnviz.models.build.layers import ACTIVATIONS, linear, rms_norm
@@ -134,6 +135,7 @@ def _model(
         max_tokens=n_position,
         n_vocabulary=sizes.n_vocabulary,
         task="" if transformer.unembed is None else "continue",
+        answering=HeadOptions(end=1),
     )
 
 
