@@ -62,6 +62,8 @@ class Cell:
     """The query's context, [d_v]: the sum of what all its cells move."""
     sink: float | None = None
     """The logit of the head's sink, which only enters the sum, if it has one."""
+    n_content: int | None = None
+    """How many of the dimensions know no position, where rotated ones stand behind them."""
 
     def __repr__(self) -> str:
         return brief(self)
@@ -72,6 +74,15 @@ class Cell:
         if not np.isfinite(self.row_max):
             return np.zeros(len(self.row_logits))
         return np.exp(np.asarray(self.row_logits, np.float64) - self.row_max)
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """What the `content` and the `rotary` features give to the product; empty where they do
+        not stand behind one another."""
+        if self.n_content is None or self.products is None:
+            return {}
+        content, rotary = self.products[: self.n_content], self.products[self.n_content :]
+        return {"content": float(content.sum()), "rotary": float(rotary.sum())}
 
     @property
     def sink_exp(self) -> float | None:
@@ -156,6 +167,7 @@ def explain_cell(record: Record, head: int, query: int, key: int) -> Cell:
         row_max=row_max,
         row_sum=row_sum if np.isfinite(row_max) else 0.0,
         sink=sink,
+        n_content=record.site.n_content,
         weight=weight,
         row_weights=weights,
         value=v,

@@ -26,6 +26,9 @@ class HeadSteps(NamedTuple):
     """[n_k, d_v]"""
     similarity: Array
     """[n_q, n_k]: the scores before they were scaled."""
+    parts: Mapping[str, Array]
+    """[n_q, n_k] by name: the `content` and the `rotary` features' part of the similarity, where
+    these stand behind one another (latent attention); they add up to it."""
     scores: Array
     """[n_q, n_k]"""
     terms: Mapping[str, Array]
@@ -54,6 +57,7 @@ def head_steps(record: Record, head: int) -> HeadSteps:
         k=record.stage("k")[kv_head],
         v=record.stage("v")[kv_head],
         similarity=scores / scale,
+        parts=_parts(record, head, kv_head),
         scores=scores,
         terms={name: record.stage(name)[head] for name in TERMS if name in record.kept()},
         logits=record.stage("logits")[head],
@@ -61,3 +65,11 @@ def head_steps(record: Record, head: int) -> HeadSteps:
         row_sums=weights.sum(-1),
         context=record.stage("context")[head],
     )
+
+
+def _parts(record: Record, head: int, kv_head: int) -> dict[str, Array]:
+    n = record.site.n_content
+    if n is None:
+        return {}
+    q, k = record.stage("q")[head], record.stage("k")[kv_head]
+    return {"content": q[:, :n] @ k[:, :n].T, "rotary": q[:, n:] @ k[:, n:].T}

@@ -9,7 +9,7 @@ from attnviz.language import say
 from attnviz.trace.record import Record, Trace
 from attnviz.views.attention import header, matrix_numbers
 from attnviz.views.kinds import Line, Table, Text, Value, View
-from attnviz.views.steps import term_formula, term_name
+from attnviz.views.steps import part_name, term_formula, term_name
 
 MAX_PRODUCTS = 16
 
@@ -66,8 +66,18 @@ def _products(cell: Cell) -> Table:
 
 def _steps(cell: Cell) -> Table:
     row_exp = cell.row_exp
+    n = cell.n_content
+    where = {
+        "content": say("dimensions below {n}: made of the key's latent", n=n),
+        "rotary": say("dimensions from {n} on: rotated, one key for all heads", n=n),
+    }
     rows: list[tuple[Value, ...]] = [
-        (say("similarity ({score})", score=cell.score_name), cell.product, ""),
+        *((part_name(part), x, where[part]) for part, x in cell.parts.items()),
+        (
+            say("similarity ({score})", score=cell.score_name),
+            cell.product,
+            say("the sum of these parts") if cell.parts else "",
+        ),
         (say("scale"), cell.scale, ""),
         (_score_name(cell), cell.score, say("similarity × scale")),
     ]

@@ -42,9 +42,12 @@ def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> l
     keys = token_axis(to_say("key"), trace.streams[record.keys])
     vectors, context = around_zero(steps.q, steps.k, steps.v), around_zero(steps.context)
     name, scale = record.site.score_and_scale
-    similarity = around_zero(steps.similarity, steps.scores, *steps.terms.values())
+    similarity = around_zero(
+        steps.similarity, steps.scores, *steps.terms.values(), *steps.parts.values()
+    )
     times = say("times {scale}", scale=_scale_text(name, scale, steps.q))
     origin = say("as in the file") if trace.model.is_array else ""
+    latent = say("made of the token's latent vector") if steps.parts else ""
     row_sums = _range(steps.row_sums)
     sums = say("softmax: exp(logit) over its row's sum; the rows sum to {sums}", sums=row_sums)
     if record.site.sinks:
@@ -70,10 +73,12 @@ def step_views(trace: Trace, record: Record, head: int, zoom: Zoom = WHOLE) -> l
         header(trace),
         _table(record, head, origin),
         _vectors(names[0], steps.q, queries, vectors, origin or "x W_q"),
-        _vectors(names[1] + shared, steps.k, keys, vectors, origin or "x W_k"),
-        _vectors(names[2] + shared, steps.v, keys, vectors, origin or "x W_v"),
+        _vectors(names[1] + shared, steps.k, keys, vectors, origin or latent or "x W_k"),
+        _vectors(names[2] + shared, steps.v, keys, vectors, origin or latent or "x W_v"),
         cells("scores", f"4 {_formula(name)}", steps.similarity, similarity,
               say("every query with every key")),
+        *(cells("scores", f"4 · {part_name(part)}", x, similarity, say("part of q · k"))
+          for part, x in steps.parts.items()),
         cells("scores", "5 " + say("content · content") if steps.terms else say("5 scores"),
               steps.scores, similarity, times),
         *(cells("scores", f"5 + {term_name(term)}", x, similarity, term_formula(term))
@@ -201,6 +206,15 @@ def _logits_note(record: Record) -> str:
         say("masked by {mask}", mask=record.site.mask_name) if record.site.mask else say("no mask"),
     ]
     return ", ".join(filter(None, parts))
+
+
+def part_name(part: str) -> str:
+    """Which features of q and k a part of their product is of."""
+    names = {
+        "content": say("content, of the latent"),
+        "rotary": say("rotary, shared by all heads"),
+    }
+    return names[part]
 
 
 def term_name(term: str) -> str:
