@@ -90,6 +90,23 @@ def compare(folder: Path, kind: Kind, seed: int) -> tuple[str, str]:
     return "same", ""
 
 
+def serialized() -> dict[str, Kind]:
+    """Kinds of older files as the `tokenizer.json` that transformers makes of them."""
+    import transformers
+
+    kinds = {}
+    for name, kind in KINDS.items():
+        if "tokenizer.json" in kind.files:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), kind, settings_of(kind, {}))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        if tokenizer.is_fast:
+            files = {"tokenizer.json": tokenizer.backend_tokenizer.to_str(pretty=True)}
+            kinds[f"{name} as tokenizer.json"] = Kind(kind.family, files, kind.classes)
+    return kinds
+
+
 def run(seconds: float, seed: int, only: str = "") -> Iterator[str]:
     """Findings, each with the settings."""
     try:
@@ -99,16 +116,17 @@ def run(seconds: float, seed: int, only: str = "") -> Iterator[str]:
         return
     transformers.logging.set_verbosity_error()
     random_ = random.Random(seed)
-    counts: dict[str, Counter[str]] = {name: Counter() for name in KINDS if only in name}
+    kinds = {name: kind for name, kind in {**KINDS, **serialized()}.items() if only in name}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in kinds}
     refusals: Counter[str] = Counter()
     end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         name = sorted(counts)[number % len(counts)]
         number += 1
-        files = random_settings(random_, KINDS[name])
+        files = random_settings(random_, kinds[name])
         with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), KINDS[name], files)
-            verdict, example = compare(Path(folder), KINDS[name], seed * 10_000 + number)
+            write(Path(folder), kinds[name], files)
+            verdict, example = compare(Path(folder), kinds[name], seed * 10_000 + number)
         counts[name][verdict] += 1
         if verdict == "refused":
             refusals[example] += 1
