@@ -15,7 +15,7 @@ from attnviz.nn.mixture import Mixture
 from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.transformer import Branch, Parallel, Stack, Sublayer, Transformer
 from attnviz.nn.weights import LazyWeight
-from attnviz.nn.window import WindowNet
+from attnviz.nn.window import InputConvolution, WindowNet
 
 
 class Component(NamedTuple):
@@ -97,7 +97,10 @@ def _kind(f: Any) -> str:
         return f.kind
     if isinstance(f, Parallel):
         return "parallel"
-    return "window" if isinstance(f, WindowNet) else "feed_forward"
+    return NETS.get(type(f), "feed_forward")
+
+
+NETS = {WindowNet: "window", InputConvolution: "convolution"}
 
 
 def _what(f: Any, sublayer: Sublayer) -> str:
@@ -119,6 +122,8 @@ def _what(f: Any, sublayer: Sublayer) -> str:
     if isinstance(f, FeedForward | WindowNet):
         d_ff, d_in = f.up.weight.shape
         return f"{d_in} → {d_ff} → {len(f.down.weight)}{about}"
+    if isinstance(f, InputConvolution):
+        return f"over {len(f.convolution.weight)} tokens of what the stack was given{about}"
     return about.removeprefix(", ")
 
 

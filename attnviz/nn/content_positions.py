@@ -17,7 +17,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.heads import split_heads
-from attnviz.nn.linear import Linear
+from attnviz.nn.linear import Projection
 from attnviz.nn.norms import Norm
 from attnviz.nn.stages import TERMS
 from attnviz.nn.types import Array
@@ -31,7 +31,7 @@ class PositionTable(NamedTuple):
     """[n_row, d]: [n_row, d_k] if there is no map."""
     n_head: int = 1
     norm: Norm | None = None
-    linear: Linear | None = None
+    linear: Projection | None = None
     """[n_head·d_k, d]"""
 
     def __call__(self, rows: slice) -> Array:

@@ -1,4 +1,4 @@
-"""A fully connected net over each token and its neighbours: context without attention."""
+"""Nets over each token and its neighbours: context without attention."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.nn.activations import Activation
+from attnviz.nn.convolution import Convolution
 from attnviz.nn.linear import Linear
 from attnviz.nn.multi_head import SublayerContext
 from attnviz.nn.types import Array
@@ -33,3 +34,22 @@ class WindowNet(NamedTuple):
         shifted = [wide[..., i : i + n_token, :] for i in range(2 * self.reach + 1)]
         hidden = self.up(np.concatenate(shifted, -1))
         return self.down(self.activation(hidden, out=hidden))
+
+
+class InputConvolution(NamedTuple):
+    """[n_token, d_model] -> [n_token, d_model]: activation(convolution) of what the stack was
+    given, whatever came of it since; padding counts as 0.
+
+    Source: He et al. 2021 (DeBERTa v2's code), which adds it behind the first block.
+    """
+
+    convolution: Convolution
+    activation: Activation
+
+    def __call__(self, x: Array, context: SublayerContext) -> Array:
+        given, mask = context.stream.x, context.stream.mask
+        places = np.arange(given.shape[-2])
+        visible = mask.visible_part(places, places, slice(0, 1), slice(0, len(places)))
+        if visible is not None:
+            given = np.where(visible.reshape(-1, 1), given, 0)
+        return self.activation(self.convolution(given))

@@ -8,8 +8,11 @@ from attnviz.analysis.parameters import count_parameters
 from attnviz.models import load_model, packaged
 from tests.conftest import GOLDEN
 
+ONCE = ["bert-tiny", *(f"families/deberta-v2-{each}" for each in ("apart", "convolution"))]
+"""DeBERTa's layers share a table, and two maps of each may serve content and positions."""
 
-@pytest.mark.parametrize("name", [*packaged(), str(GOLDEN / "bert-tiny")])
+
+@pytest.mark.parametrize("name", [*packaged(), *(str(GOLDEN / each) for each in ONCE)])
 def test_the_parts_are_the_whole(name):
     model = load_model(name)
     assert (

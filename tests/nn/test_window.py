@@ -7,8 +7,12 @@ import pytest
 
 from attnviz.models import load_model
 from attnviz.nn.activations import relu
+from attnviz.nn.convolution import Convolution
 from attnviz.nn.linear import Linear
-from attnviz.nn.window import WindowNet
+from attnviz.nn.masks import padded
+from attnviz.nn.multi_head import RecordNothing, Stream, SublayerContext
+from attnviz.nn.scratch import Scratch
+from attnviz.nn.window import InputConvolution, WindowNet
 
 
 def net(generator, d, reach):
@@ -27,6 +31,20 @@ def test_against_a_loop(generator, reach, n):
         hidden = np.maximum(0, window.up.weight @ np.concatenate(around) + window.up.bias)
         expected.append(window.down.weight @ hidden)
     np.testing.assert_allclose(window(x, None), expected, atol=1e-12)
+
+
+def test_a_convolution_of_what_the_stack_was_given(generator):
+    """Token by token; the last two of 7 are padding."""
+    d, n, n_valid = 5, 7, 5
+    weight, bias = generator.normal(size=(3, d, d)), generator.normal(size=d)
+    given = generator.normal(size=(n, d))
+    stream = Stream("source", given, np.arange(n), padded((n_valid,)))
+    context = SublayerContext("encoder", 0, stream, None, RecordNothing(), Scratch())
+    found = InputConvolution(Convolution(weight, bias), relu)(np.zeros((n, d)), context)
+    for i in range(n):
+        around = [j for j in (i - 1, i, i + 1) if 0 <= j < n_valid]
+        expected = bias + sum(weight[j - i + 1] @ given[j] for j in around)
+        np.testing.assert_allclose(found[i], np.maximum(0, expected), atol=1e-12)
 
 
 def test_leading_axes(generator):

@@ -27,14 +27,19 @@ from attnviz.models.build.layers import (
 from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Tensors
 from attnviz.models.model import Model
+from attnviz.nn.activations import Activation
 from attnviz.nn.content_positions import ContentPositions, PositionTable
+from attnviz.nn.convolution import Convolution
 from attnviz.nn.embedding import Embedding
+from attnviz.nn.linear import Projection
+from attnviz.nn.multi_head import MultiHeadAttention
 from attnviz.nn.norms import LayerNorm
 from attnviz.nn.positions import log_buckets
 from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Block, Sublayer
 from attnviz.nn.types import Array
 from attnviz.nn.weights import rows
+from attnviz.nn.window import InputConvolution
 
 TOKENIZER = "DebertaV2Tokenizer"
 PROJECTIONS = ("self.query_proj", "self.key_proj", "self.value_proj", "output.dense")
@@ -93,10 +98,9 @@ def build(checkpoint: Checkpoint) -> Model:
     relative = _relative(config, sizes, terms)
     config.require("embedding_size", d_model)
     config.require("attention_head_size", head_width(config, d_model, sizes.n_head))
-    config.require("conv_kernel_size", 0)
+    width, act = _convolution(config)
     config.require("z_steps", 0)
-    config.inert("conv_act", "conv_groups", "pooler_hidden_act", "pooler_hidden_size")
-    config.inert("cls_dropout")
+    config.inert("pooler_hidden_act", "pooler_hidden_size", "cls_dropout")
     answering = BERT_LIKE
     if predicts_other(config):
         answering = HeadOptions(activation(config, "pooler_hidden_act", "gelu"))
@@ -112,16 +116,17 @@ def build(checkpoint: Checkpoint) -> Model:
         heads = heads._replace(scale=scale)
         if relative is not None and relative.terms:
             vectors = PositionTable(table, sizes.n_head, norm)
-            here = _positions(tensors, f"{at}.attention.self", sizes, relative, vectors)
-            heads = heads._replace(relative=here._replace(scale=scale))
+            positions = _positions(tensors, f"{at}.attention.self", relative, vectors, heads)
+            heads = heads._replace(relative=positions)
         names = (f"{at}.intermediate.dense", f"{at}.output.dense")
         net = feed_forward(tensors, names, d_model, sizes.d_ff, sizes.activation)
-        return (
+        parts = (
             Sublayer(
                 heads, after=layer_norm(tensors, f"{at}.attention.output.LayerNorm", d_model, eps)
             ),
             Sublayer(net, after=layer_norm(tensors, f"{at}.output.LayerNorm", d_model, eps)),
         )
+        return (*parts, _beside(tensors, sizes, width, act)) if width and not layer else parts
 
     assert isinstance(source.tokens, partial)
     absolute = "" if source.positions is None else f"learned, {sizes.n_position}"
@@ -176,6 +181,23 @@ def _relative(config: Config, sizes: Sizes, terms: frozenset[str]) -> Relative |
     return Relative(terms, n_bucket or farthest, n_bucket, farthest, is_shared, is_normalised)
 
 
+def _convolution(config: Config) -> tuple[int, Activation]:
+    """How many tokens the convolution behind the first block reads at once, 0 for none; and its
+    activation."""
+    width = config.whole("conv_kernel_size")
+    config.require("conv_groups", 1)
+    if width and width % 2 == 0:
+        raise config.error(f"conv_kernel_size = {width}: expected an odd number of tokens")
+    return width, activation(config, "conv_act", "tanh")
+
+
+def _beside(tensors: Tensors, sizes: Sizes, width: int, act: Activation) -> Sublayer:
+    at, d = "encoder.conv", sizes.d_model
+    weight = tensors.take(f"{at}.conv.weight", d, d, width).transpose(2, 0, 1)
+    part = InputConvolution(Convolution(weight, tensors.take(f"{at}.conv.bias", d)), act)
+    return Sublayer(part, after=layer_norm(tensors, f"{at}.LayerNorm", d, sizes.eps))
+
+
 def _embedding(config: Config, tensors: Tensors, sizes: Sizes) -> Embedding:
     at, d = "embeddings", sizes.d_model
     words = tensors.table(f"{at}.word_embeddings.weight", sizes.n_vocabulary, d)
@@ -209,13 +231,23 @@ def _table(
 
 
 def _positions(
-    tensors: Tensors, at: str, sizes: Sizes, relative: Relative, vectors: PositionTable
+    tensors: Tensors,
+    at: str,
+    relative: Relative,
+    vectors: PositionTable,
+    heads: MultiHeadAttention,
 ) -> ContentPositions:
-    def table(term: str, name: str) -> PositionTable | None:
+    """The terms of a layer. A query meets positions that went through the map of keys, and a key
+    those that went through the map of queries."""
+
+    def table(term: str, name: str, content: Projection) -> PositionTable | None:
         if term not in relative.terms:
             return None
-        start = "" if relative.is_shared else "pos_"
-        full = f"{at}.{start}{name}_proj"
-        return vectors._replace(linear=linear(tensors, full, sizes.d_model, sizes.d_model))
+        if relative.is_shared:
+            return vectors._replace(linear=content)
+        d = len(content.weight)
+        return vectors._replace(linear=linear(tensors, f"{at}.pos_{name}_proj", d, d))
 
-    return ContentPositions(relative.place, table("c2p", "key"), table("p2c", "query"), 1.0)
+    keys, queries = table("c2p", "key", heads.key), table("p2c", "query", heads.query)
+    assert heads.scale is not None
+    return ContentPositions(relative.place, keys, queries, heads.scale)

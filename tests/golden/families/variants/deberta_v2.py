@@ -48,6 +48,22 @@ VARIANTS = {
         sharpness=1.8,
         tokens={"long": 23},
     ),
+    "deberta-v2-convolution": Variant(  # as DeBERTa v2's extra large ones
+        "DebertaV2ForMaskedLM",
+        {
+            **RELATIVE,
+            "max_relative_positions": 17,
+            "position_buckets": 8,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": "p2c|c2p",
+            "conv_kernel_size": 3,
+            "conv_act": "gelu",
+            "position_biased_input": False,
+        },
+        "encoder",
+        sharpness=1.8,
+    ),
     "deberta-v2-absolute": Variant(
         "DebertaV2Model", {**BERT, "num_hidden_layers": 1, "pad_token_id": 0}, "encoder"
     ),
