@@ -146,9 +146,35 @@ def _commands(model: Model) -> list[str]:
         return ["decode FILE.wav", "run FILE.wav", "heads FILE.wav"]
     if not model.transformer.sites():
         return ["run TEXT"]
-    first = "decode" if model.transformer.decoder is not None and model.trained else "run"
+    if model.task == "span":
+        return ["run QUESTION --pair TEXT", "heads TEXT", "ablate QUESTION --pair TEXT"]
+    if model.task == "embed":
+        return ["run TEXT TEXT", "heads TEXT", "ablate TEXT"]
+    first = "decode" if model.task == "continue" else "run"
     chat = "--chat " if model.chat is not None else ""
     return [f"{first} {chat}TEXT", f"heads {chat}TEXT", f"ablate {chat}TEXT"]
+
+
+def _answers(model: Model) -> str:
+    """What the output of a model says of a text; empty where nothing is known."""
+    if model.image is not None or model.sound is not None:
+        return ""
+    labels = ", ".join(model.labels[:MAX_LABELS]) + " …" * (len(model.labels) > MAX_LABELS)
+    said = {
+        "classify": say("numbers for the text: {labels}", labels=labels)
+        if model.problem == "number"
+        else say("labels of the text: {labels}", labels=labels),
+        "tag": say("labels of tokens: {labels}", labels=labels),
+        "span": say("the span of a text that answers a question"),
+        "continue": say("the next token"),
+        "fill": say("masked tokens"),
+        "embed": say("a vector of the text: the cosine of two, the nearest of several"),
+    }
+    return said.get(model.task, "")
+
+
+MAX_LABELS = 9
+"""How many labels of a model are named."""
 
 
 def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[str, str]]:
@@ -173,6 +199,7 @@ def _facts(model: Model, proof: Verified | None, packaged: bool) -> list[tuple[s
         (say("model"), model_line(Trace(describe(model, False, 0), {}, ()))),
         (say("family"), str(model.shape.get("family", say("random weights")))),
         (say("verified"), proof.summary if proof else proven),
+        (say("answers"), "" if packaged else _answers(model)),
         (say("positions"), str(model.shape.get("positions", say("none")))),
         (say("reads"), reads),
         (say("size"), disk if model.n_disk else say("{n:,} parameters", n=model.n_parameter)),
