@@ -179,13 +179,15 @@ def _attention(decoder: LlamaLike, layer: int, latent: Latent) -> MultiHeadAtten
         name, width = f"{at}.kv_a_proj_with_mqa", d_latent + d_rotary
         return linear(tensors, name, d_model, width, bias=latent.bias, rows=rows)
 
+    narrow = down(slice(0, d_latent))  # of keys and values alike
+
     def up(first: int, width: int) -> LowRank:
         """Some of each head's rows: keys stand before values."""
         each = np.arange(n_head)[:, None] * (d_content + d_value)
         rows = (each + np.arange(first, first + width)).ravel()
         name, n_row = f"{at}.kv_b_proj", n_head * (d_content + d_value)
         matrix = linear(tensors, name, d_latent, n_row, bias=False, rows=rows)
-        return LowRank(down(slice(0, d_latent)), norm, matrix)
+        return LowRank(narrow, norm, matrix)
 
     return with_heads(
         sizes,
