@@ -62,3 +62,8 @@ def markdown() -> str:
             f"| {measured.attentions:.0e} | {measured.hidden_states:.0e} | {logits} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def names() -> str:
+    """The line of the README."""
+    return f"{len(verified())} families: " + ", ".join(f"`{name}`" for name in sorted(verified()))

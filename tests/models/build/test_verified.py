@@ -11,7 +11,7 @@ import os
 import pytest
 
 from attnviz.models.build.families import FAMILIES
-from attnviz.models.build.verified import TABLE, markdown, verified
+from attnviz.models.build.verified import TABLE, markdown, names, verified
 from tests.conftest import HERE
 from tests.models.build.families import goldens
 from tests.models.build.families.bounds import ATTENTIONS, HIDDEN_STATES, LOGITS
@@ -88,5 +88,11 @@ def test_no_error_is_larger_than_it_says(now):
             assert 2 * worst.logits <= family.logits <= LOGITS, name
 
 
-def test_the_readme_has_the_table():
+def test_the_page_has_the_table():
     assert markdown() in PAGE.read_text("utf-8")
+
+
+def test_the_readme_names_them():
+    text = (HERE.parent / "README.md").read_text("utf-8")
+    assert f"of\n{names()}.\n" in text
+    assert f"- Checkpoints of {len(verified())} families" in text
