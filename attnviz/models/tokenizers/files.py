@@ -84,7 +84,7 @@ def _of_text(
 
     loaded = load(folder, config, language)
     if loaded is None:
-        return NoTokenizer(*_unread(folder, config), begin, end, ends)
+        return NoTokenizer(*_unread(folder, config), begin, end, ends, _words(folder / WORDS))
     spoken = partial(_of_text, folder, config, ids)
     if not isinstance(loaded, Loaded):
         if loaded.language is not None:
@@ -118,6 +118,14 @@ def _missing(folder: Path) -> tuple[str, str]:
         f"{folder} has no tokenizer.json, so it cannot read text",
         "put tokenizer.json there, or give token ids: --ids 101,1045,102",
     )
+
+
+def _words(path: Path) -> list[str]:
+    """The words of a vocabulary, one a line, if there is one."""
+    try:
+        return path.read_text("utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def _unread(folder: Path, config: Mapping[str, Any]) -> tuple[str, str]:

@@ -91,8 +91,10 @@ class NoTokenizer(Tokenizer):
         begin: int | None = None,
         end: int | None = None,
         other_ends: Collection[int] = (),
+        words: Sequence[str] = (),
     ) -> None:
-        self._problem, self._hint = problem, hint
+        """`words` by id are those of a vocabulary of which it is not known how it reads texts."""
+        self._problem, self._hint, self._words = problem, hint, words
         self.begin, self.end, self.other_ends = begin, end, frozenset(other_ends)
 
     def encode(self, text: str, pair: str | None = None) -> Tokens:
@@ -104,7 +106,10 @@ class NoTokenizer(Tokenizer):
     def take(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> Tokens:
         all_ids = [*ids, *(pair or ())]
         segments = [0] * len(ids) + [1] * len(pair or ())
-        return Tokens.of([f"#{id}" for id in all_ids], all_ids, segments=segments)
+        return Tokens.of(list(map(self._label, all_ids)), all_ids, segments=segments)
+
+    def _label(self, id: int) -> str:
+        return self._words[id] if 0 <= id < len(self._words) else f"#{id}"
 
 
 class DecoderTokenizer(Tokenizer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnviz.errors import AttnvizError
-from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, Tokenizer
+from attnviz.models.tokenizers.tokenizer import DecoderTokenizer, NoTokenizer, Tokenizer
 from attnviz.tokens import Tokens
 
 BEGIN, END, SAW = 0, 2, 7
@@ -83,3 +83,8 @@ def test_an_end_that_the_text_itself_holds_is_read():
             return Tokens.of(["saw", "</s>"], [SAW, END])
 
     assert list(DecoderTokenizer(Written(), 5, END).encode("saw </s>").ids) == [5, SAW, END]
+
+
+def test_words_of_a_vocabulary_label_ids_whose_text_cannot_be_read():
+    tokenizer = NoTokenizer("no rule", "give ids", words=["[PAD]", "C", ">>"])
+    assert tokenizer.take([2, 1, 7]).labels == (">>", "C", "#7")
