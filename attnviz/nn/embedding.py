@@ -171,12 +171,15 @@ class PatchEmbedding(NamedTuple):
     """The height and width of a patch in pixels."""
     norm: Norm | None = None
 
+    def grid(self, pixels: Array) -> tuple[int, int]:
+        """Rows and columns of patches of an image [channel, height, width]."""
+        return pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1]
+
     def __call__(self, inputs: Input) -> Array:
         assert inputs.pixels is not None, "this embedding reads an image"
-        (down, across), (height, width) = self.patch, inputs.pixels.shape[-2:]
         patches = self.patches(cut(inputs.pixels, self.patch))
         if self.positions is not None:
-            patches = patches + self.positions(height // down, width // across)
+            patches = patches + self.positions(*self.grid(inputs.pixels))
         first = np.broadcast_to(self.first, (*patches.shape[:-2], *self.first.shape))
         x = np.concatenate([first, patches], -2)
         return x if self.norm is None else self.norm(x)

@@ -16,6 +16,7 @@ from attnviz.nn.heads import merge_heads, split_heads
 from attnviz.nn.linear import Linear, Projection
 from attnviz.nn.masks import NONE, Mask
 from attnviz.nn.norms import Norm
+from attnviz.nn.rotary import GridRotary
 from attnviz.nn.scores import Score, scaled_dot
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import RecordId, Site
@@ -73,6 +74,8 @@ class Stream(NamedTuple):
     positions: Array
     mask: Mask = NONE
     """What the text itself hides: its padding, say."""
+    grid: tuple[int, int] | None = None
+    """Of an image: rows and columns of patches."""
 
 
 class Share(NamedTuple):
@@ -179,6 +182,12 @@ class MultiHeadAttention(NamedTuple):
         split_heads(out, n_head)[...] = heads
         return split_heads(out, n_head)
 
+    def on(self, grid: tuple[int, int]) -> MultiHeadAttention:
+        """The same for an image of so many rows and columns of patches."""
+        if not isinstance(self.rotary, GridRotary):
+            return self
+        return self._replace(rotary=self.rotary._replace(grid=grid))
+
     def rows_in_full(
         self, q: Array, k: Array, v: Array, mask: Mask, rows: slice
     ) -> dict[str, Array]:
@@ -251,7 +260,7 @@ class _Run:
             raise AttnvizError(
                 "cross-attention needs an encoder's output to look at", "run an encoder first"
             )
-        self.attention = attention
+        self.attention = attention if keys.grid is None else attention.on(keys.grid)
         self.memory = None if attention.kind == "self" else keys.x
         """[n_k, d_model] that keys and values are made of; None for the queries' own tokens."""
         self.q_pos, self.k_pos = context.stream.positions, keys.positions

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +39,37 @@ class RotaryEmbedding:
             cos, sin = self.gain * np.cos(angles), self.gain * np.sin(angles)
             last = self._last[thread] = positions, cos.astype(dtype), sin.astype(dtype)
         return last[1:]
+
+
+class GridRotary(NamedTuple):
+    """Rotation by the place of a patch on the image: x [n_head, n, d] -> the same. What stands
+    before the patches stays as it is.
+
+    Half of the pairs turn with the row, half with the column, both from -1 to 1 at the edges.
+    Source: Siméoni et al. 2025 (DINOv3), section 3.2.
+    """
+
+    base: float
+    n_first: int
+    """How many tokens stand before the patches."""
+    grid: tuple[int, int] = (0, 0)
+    """Rows and columns of patches."""
+
+    def __call__(self, x: Array, positions: Array) -> Array:
+        angles = np.concatenate(
+            [np.zeros((self.n_first, x.shape[-1] // 2)), grid_angles(*self.grid, x.shape[-1], self.base)]
+        )[positions]
+        return rotate(x, np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype))
+
+
+@lru_cache(maxsize=2)
+def grid_angles(rows: int, columns: int, d: int, base: float) -> Array:
+    """The angle of each pair of features of each patch, row by row: [rows·columns, d/2]."""
+    pairs = 2 * math.pi * base ** -(4 * np.arange(d // 4) / d)
+    down, across = (2 * (np.arange(n) + 0.5) / n - 1 for n in (rows, columns))
+    places = np.stack(np.meshgrid(down, across, indexing="ij"), -1).reshape(-1, 2, 1)
+    angles: Array = (places * pairs).reshape(rows * columns, d // 4 * 2)
+    return angles
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnviz.analysis.patch_maps import PatchMaps, class_token_share, most_probable, patch_maps
+from attnviz.analysis.patch_maps import (
+    FAR,
+    Outliers,
+    PatchMaps,
+    first_shares,
+    most_probable,
+    patch_maps,
+)
 from attnviz.language import say
 from attnviz.nn.types import Array
 from attnviz.trace.record import Trace
@@ -13,6 +20,9 @@ from attnviz.views.attention import findings_text, header
 from attnviz.views.kinds import Line, Picture, Scale, Table, Text, View, around_zero
 
 ANSWERS = 3
+
+MAX_OUTLIERS = 8
+"""Outliers that are named."""
 
 MAX_MAPS = 24
 """Heads that are shown one by one, unless they were chosen."""
@@ -24,17 +34,21 @@ def image_views(
     image: Array,
     patches: tuple[int, int],
     *,
-    query: int = 0,
+    query: int | None = 0,
     probabilities: Array | None = None,
     answer: Sequence[View] = (),
+    covered: str = "",
+    outliers: Outliers | None = None,
 ) -> list[View]:
     """The model, its answer, where a token looks, and what the answer depends on.
 
     Args:
         image: [height, width] or [height, width, 3], 0 to 1. patches: rows and columns.
-        query: the token whose attention is shown; 0 is the class token.
+        query: the token whose attention is shown; None for the query that pools the patches.
         probabilities: [n_class], of a model that classifies.
         answer: what shows the reasons for the answer.
+        covered: which part of the user's image the patches cover.
+        outliers: patches of which attention says little.
     """
     top = header(trace)
     rest = tuple(line for line in top.lines[1:] if line.term != say("tokens"))  # names of patches
@@ -45,9 +59,70 @@ def image_views(
         *_attention(trace, selection, image, patches, query),
         *answer,
     ]
+    lines = [Line(covered, say("patches"))] if covered else []
+    if outliers is not None and outliers.patches:
+        lines.append(Line(_outliers_text(outliers, patches), say("outliers"), "note"))
+    if lines:
+        views.append(Text(tuple(lines)))
     if text := findings_text(trace, selection):
         views.append(text)
     return views
+
+
+def covered_text(
+    window: tuple[float, float, float, float], size: tuple[int, int], grid: tuple[int, int]
+) -> str:
+    """Where the patches are in the user's image.
+
+    Args:
+        window: top, left, bottom and right edge, in its pixels. size: its height and width.
+        grid: rows and columns of patches.
+    """
+    top, left, bottom, right = window
+    return say(
+        "{rows} × {columns}, named row,column from 0,0 at the top left; of the file's "
+        "{width} × {height} pixels, counted from the top left, they cover {left:.0f} to {right:.0f} "
+        "across and {top:.0f} to {bottom:.0f} down, a patch {across:.3g} × {down:.3g}",
+        rows=grid[0],
+        columns=grid[1],
+        height=size[0],
+        width=size[1],
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        across=(right - left) / grid[1],
+        down=(bottom - top) / grid[0],
+    )
+
+
+def covered_patch_text(patch: str, window: tuple[float, float, float, float]) -> str:
+    """The same of one patch."""
+    top, left, bottom, right = window
+    return say(
+        "patch {patch} covers {left:.0f} to {right:.0f} across and {top:.0f} to {bottom:.0f} down",
+        patch=patch,
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+    )
+
+
+def _outliers_text(outliers: Outliers, grid: tuple[int, int]) -> str:
+    named = [
+        say("{patch} ({ratio:.1f} times)", patch=f"{i // grid[1]},{i % grid[1]}", ratio=ratio)
+        for i, ratio in zip(outliers.patches, outliers.ratios, strict=True)
+    ]
+    return say(
+        "{n} of {n_patch} patches end as vectors more than {limit:g} times as long as the median: "
+        "{patches}; there a model keeps what concerns the whole image (Darcet et al. 2024), so "
+        "attention on them says little about what they show",
+        n=len(named),
+        n_patch=grid[0] * grid[1],
+        limit=FAR,
+        patches=", ".join(named[:MAX_OUTLIERS]) + (", …" if len(named) > MAX_OUTLIERS else ""),
+    )
 
 
 def slope_picture(image: Array, slopes: Array, answer: str) -> Picture:
@@ -94,20 +169,23 @@ def _answer(trace: Trace, probabilities: Array | None) -> tuple[list[Line], list
 
 
 def _attention(
-    trace: Trace, selection: Selection, image: Array, patches: tuple[int, int], query: int
+    trace: Trace,
+    selection: Selection,
+    image: Array,
+    patches: tuple[int, int],
+    query: int | None,
 ) -> list[View]:
     """Each head's map if they were chosen or are few, else the mean of each layer and the heads of
     the last."""
     maps = patch_maps(trace, selection, query, patches)
-    patch = trace.streams["source"].labels[query]
-    looks = (
-        say("where the class token looks")
-        if query == 0
-        else say("where patch {patch} looks", patch=patch)
-    )
+    names = trace.streams["source"].labels
+    firsts = names[: len(names) - patches[0] * patches[1]]
+    looks = _looks(names, len(firsts), query)
+    if not maps:
+        return []
     if selection.clauses or sum(len(each.heads) for each in maps) <= MAX_MAPS:
         title = looks + " · " + say("by layer and head")
-        return [_by_head(title, image, maps, _class_token_text(maps, query))]
+        return [_by_head(title, image, maps, _first_text(maps, firsts, query))]
     last = maps[-1:]
     shown = say(
         "{n_layer} layers with {n_head} heads each: the mean of each layer's heads is shown, and "
@@ -125,28 +203,39 @@ def _attention(
             ("",),
             tuple(f"L{mean.layer}" for mean in means),
             _scale(means)._replace(by="map"),
-            (_class_token_text(means, query), _ends(means), shown),
+            (*_first_text(means, firsts, query), _ends(means), shown),
         ),
         _by_head(
             looks + " · " + say("by head of the last layer"),
             image,
             last,
-            _class_token_text(last, query),
+            _first_text(last, firsts, query),
         ),
     ]
 
 
-def _by_head(title: str, image: Array, maps: Sequence[PatchMaps], note: str) -> Picture:
+def _looks(names: Sequence[str], n_first: int, query: int | None) -> str:
+    """Whose attention is shown."""
+    if query is None:
+        return say("where the query that pools the patches looks")
+    if query == 0 and n_first:
+        return say("where the class token looks")
+    if query < n_first:
+        return say("where {token} looks", token=names[query])
+    return say("where patch {patch} looks", patch=names[query])
+
+
+def _by_head(title: str, image: Array, maps: Sequence[PatchMaps], notes: Sequence[str]) -> Picture:
     """A row for each layer, a column for each head of any."""
     columns = sorted({head for each in maps for head in each.heads})
     return Picture(
         title,
         image,
         tuple(tuple(each.head(head) for head in columns) for each in maps),
-        tuple(f"L{each.layer}" for each in maps),
+        tuple(each.name for each in maps),
         tuple(f"H{head}" for head in columns),
         _scale(maps),
-        (note,),
+        tuple(notes),
     )
 
 
@@ -160,10 +249,23 @@ def _ends(maps: Sequence[PatchMaps]) -> str:
     return say("each map has its own scale, from 0 to: {ends}", ends=ends)
 
 
-def _class_token_text(maps: Sequence[PatchMaps], query: int) -> str:
-    share = class_token_share(maps)
+def _first_text(maps: Sequence[PatchMaps], names: Sequence[str], query: int | None) -> list[str]:
+    """What is given to tokens that are no patches, if there are such keys."""
+    shares = first_shares(maps)
+    if not len(shares):
+        return []
+    if len(shares) > 1:
+        each = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True))
+        return [
+            say("not drawn, as these are no patches: on average it gives {shares}", shares=each)
+        ]
     if query == 0:
-        return say(
-            "the class token gives itself {share:.0%} on average, which is not drawn", share=share
-        )
-    return say("it gives the class token {share:.0%} on average, which is not drawn", share=share)
+        return [
+            say(
+                "the class token gives itself {share:.0%} on average, which is not drawn",
+                share=shares[0],
+            )
+        ]
+    return [
+        say("it gives the class token {share:.0%} on average, which is not drawn", share=shares[0])
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnviz.analysis.patch_maps import class_token_share, most_probable, patch_maps
+from attnviz.analysis.patch_maps import first_shares, most_probable, outlier_patches, patch_maps
 from attnviz.nn.site import RecordId, Site
 from attnviz.tokens import Tokens
 from attnviz.trace.record import ModelFacts, Record, Trace
@@ -44,7 +44,29 @@ def test_means(trace):
     mean = maps[0].mean()
     np.testing.assert_allclose(mean.patches[0].ravel(), trace.records[0].weights[:, 0, 1:].mean(0))
     shares = [record.weights[:, 0, 0] for record in trace]
-    assert class_token_share(maps) == pytest.approx(np.mean(shares))
+    assert first_shares(maps) == pytest.approx([np.mean(shares)])
+
+
+def test_registers_are_no_patches(trace):
+    grid = (3, 3)
+    (maps,) = patch_maps(trace, parse_selection(["L0"]), 1, grid)
+    np.testing.assert_array_equal(maps.first, trace.records[0].weights[:, 1, :2])
+    np.testing.assert_array_equal(maps.patches[2].ravel(), trace.records[0].weights[2, 1, 2:])
+    assert first_shares([maps]).shape == (2,)
+    assert patch_maps(trace, parse_selection(()), None, grid) == []
+
+
+def test_outliers_are_the_long_ones_in_order(generator):
+    states = generator.normal(size=(2 + 7, 5))
+    states /= np.linalg.norm(states, axis=-1, keepdims=True)
+    states[0] *= 100  # a class token is no patch
+    states[2 + 3] *= 4
+    states[2 + 6] *= 9
+    states[2 + 1] *= 2
+    found = outlier_patches(states, 7)
+    assert found.patches == (6, 3)
+    assert found.ratios == pytest.approx((9, 4))
+    assert outlier_patches(states[:5], 3).patches == ()
 
 
 def test_the_most_probable_come_first_and_ties_in_order():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from attnviz.language import say
 from attnviz.tokens import label
 
 if TYPE_CHECKING:
+    from attnviz.analysis.patch_maps import Outliers
     from attnviz.models.model import Model
     from attnviz.models.run.prepare import Prepared
     from attnviz.models.vision.images import Pixels
@@ -60,7 +62,8 @@ def image(
     out: FigureOptions,
     file: Annotated[Path, typer.Argument(help="PNG, JPEG, GIF, …", metavar="FILE")],
     patch: Annotated[
-        str, typer.Option(help="Where this patch looks, ROW,COLUMN, not the class token")
+        str,
+        typer.Option(help="Where this patch looks, ROW,COLUMN, or [REG0]; not the class token"),
     ] = "",
     saliency: Annotated[
         bool | None,
@@ -76,6 +79,7 @@ def image(
     attnviz image samples/digits/3.png
     attnviz image photo.jpg -m MODEL_FOLDER -s L11
     """
+    from attnviz.analysis.patch_maps import outlier_patches
     from attnviz.analysis.saliency import class_probabilities
     from attnviz.models.run.prepare import prepare
     from attnviz.views.image import image_views
@@ -87,9 +91,11 @@ def image(
     )
     pixels = prepared.pixels
     assert pixels is not None
-    query = _query(patch, pixels.grid)
+    query = _query(patch, pixels, prepared)
     prepared = _with_row(prepared, query)
-    trace = run_prepared(prepared, logits=True, fingerprint=out.wants_data)
+    trace = run_prepared(prepared, logits=True, hidden_states=True, fingerprint=out.wants_data)
+    outliers = outlier_patches(trace.hidden_states["encoder"][-1], math.prod(pixels.grid))
+    trace = replace(trace, hidden_states={})
     probabilities = class_probabilities(trace)
     reason = _reason(vision.model or DEFAULT, loaded, pixels, probabilities, saliency)
     views = image_views(
@@ -100,6 +106,8 @@ def image(
         query=query,
         probabilities=probabilities,
         answer=reason.views,
+        covered=_covered(pixels, patch),
+        outliers=outliers,
     )
     trace = replace(trace, command=("attnviz", *ctx.obj))
     manifest = trace.manifest()
@@ -107,6 +115,7 @@ def image(
         **manifest.get("answer", {}),
         **_answer(loaded, probabilities),
         "notes": list(pixels.notes),
+        "patches": _patches(pixels, outliers),
     }
     arrays = {**trace.arrays(), "image": pixels.shown}
     if reason.values is not None:
@@ -121,7 +130,7 @@ class _Reason(NamedTuple):
     values: Array | None = None
 
 
-def _with_row(prepared: Prepared, query: int) -> Prepared:
+def _with_row(prepared: Prepared, query: int | None) -> Prepared:
     """The same; where matrices are too large, the weights of this query are kept as they are."""
     import numpy as np
 
@@ -130,22 +139,54 @@ def _with_row(prepared: Prepared, query: int) -> Prepared:
     plan = prepared.summaries
     if plan is None:
         return prepared
-    block = Block(np.array([query]), np.arange(len(prepared.streams["source"])))
+    block = Block(np.array([query or 0]), np.arange(len(prepared.streams["source"])))
     plan = replace(plan, block=lambda _: block)
     return replace(prepared, summaries=plan)
 
 
-def _query(patch: str, grid: tuple[int, int]) -> int:
-    """The token that is meant by ROW,COLUMN; without them the class token."""
+def _covered(pixels: Pixels, patch: str) -> str:
+    """Where the patches are in the user's file, and the one that was asked for."""
+    from attnviz.views.image import covered_patch_text, covered_text
+
+    window, grid = pixels.window, pixels.grid
+    if window is None:
+        return ""
+    text = covered_text(window[:4], (window.height, window.width), grid)
+    if not patch or patch in pixels.first:
+        return text
+    row, column = whole_numbers("patch", patch)
+    return f"{text}; {covered_patch_text(patch, window.cell(row, column, grid)[:4])}"
+
+
+def _patches(pixels: Pixels, outliers: Outliers) -> dict[str, Any]:
+    """The grid, its place in the user's image and its outliers, for programs."""
+    _, columns = pixels.grid
+    window = None if pixels.window is None else pixels.window._asdict()
+    return {
+        "grid": list(pixels.grid),
+        "size": list(pixels.patch),
+        "window": window,
+        "outliers": [[i // columns, i % columns] for i in outliers.patches],
+    }
+
+
+def _query(patch: str, pixels: Pixels, prepared: Prepared) -> int | None:
+    """The token that is meant by ROW,COLUMN or a name; without them the class token, or None for
+    the query that pools the patches. A model that has neither shows the patch in the middle."""
+    (rows, columns), names = pixels.grid, pixels.first
+    if patch in names:
+        return names.index(patch)
     if not patch:
-        return 0
-    cell, (rows, columns) = whole_numbers("patch", patch), grid
+        if any(site.id.kind == "cross" for site in prepared.plan.sites):
+            return None
+        return 0 if names else (rows // 2) * columns + columns // 2
+    cell = whole_numbers("patch", patch)
     if len(cell) != 2 or not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
         raise AttnvizError(
             f"--patch: expected a row below {rows} and a column below {columns}, got {patch!r}",
             f"--patch {rows // 2},{columns // 2}",
         )
-    return 1 + cell[0] * columns + cell[1]
+    return len(names) + cell[0] * columns + cell[1]
 
 
 def _reason(
@@ -184,15 +225,13 @@ def _drops(model: Model, pixels: Pixels, best: int, answer: str, asked: bool) ->
     from attnviz.views.image import drop_picture
     from attnviz.views.kinds import Line, Text
 
-    n_token = len(pixels.tokens)
-    n_operation = (
-        (n_token - 1) * 2 * model.n_parameter * n_token
-    )  # two a parameter, attention aside
+    n_token, n_patch = len(pixels.tokens), math.prod(pixels.grid)
+    n_operation = n_patch * 2 * model.n_parameter * n_token  # two a parameter, attention aside
     if n_operation > AFFORDABLE and not asked:
         note = say(
             "left out: it takes one pass for each of {n_patch} patches, about "
             "{billions:.0f} billion operations; --saliency asks for it",
-            n_patch=n_token - 1,
+            n_patch=n_patch,
             billions=n_operation / 1e9,
         )
         return _Reason([Text((Line(note, say("saliency"), "note"),))])

@@ -9,7 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from attnviz.language import to_say
-from attnviz.models.vision.images import GREY, Pixels, explained, opaque, open_image, resize
+from attnviz.models.vision.images import (
+    GREY,
+    Pixels,
+    Window,
+    explained,
+    opaque,
+    open_image,
+    resize,
+)
 from attnviz.nn.types import Array
 
 BRIGHT = 0.5
@@ -33,11 +41,14 @@ class GreyReader(NamedTuple):
             notes.append(to_say("{name} was converted to grey", name=name))
         with explained(name):
             picture = opaque(picture).convert("L")
+        window = Window(0, 0, picture.height, picture.width, picture.height, picture.width)
         if (picture.height, picture.width) != size:
             picture, resized = resize(picture, size, Image.Resampling.BOX, name)
             notes.append(resized)
         values, light_notes = _light_on_dark(np.asarray(picture, np.float64) / 255)
-        return Pixels(values[None], values, (self.patch, self.patch), (*notes, *light_notes))
+        notes.extend(light_notes)
+        patch = self.patch, self.patch
+        return Pixels(values[None], values, patch, tuple(notes), window=window)
 
 
 def _light_on_dark(values: Array) -> tuple[Array, tuple[str, ...]]:

@@ -39,6 +39,28 @@ CheckSize = Callable[[int, int], None]
 CLASS_TOKEN = ("[CLS]",)
 
 
+class Window(NamedTuple):
+    """A part of an image, in its own pixels; where the image ends before, it is filled up."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    height: int
+    """Of the whole image, upright."""
+    width: int
+
+    def cell(self, row: int, column: int, grid: tuple[int, int]) -> Window:
+        """What a patch of a grid of rows and columns covers."""
+        down, across = (self.bottom - self.top) / grid[0], (self.right - self.left) / grid[1]
+        return self._replace(
+            top=self.top + row * down,
+            bottom=self.top + (row + 1) * down,
+            left=self.left + column * across,
+            right=self.left + (column + 1) * across,
+        )
+
+
 class Pixels(NamedTuple):
     """An image as the model sees it."""
 
@@ -52,6 +74,8 @@ class Pixels(NamedTuple):
     """What was done to the user's image, a sentence each."""
     first: tuple[str, ...] = CLASS_TOKEN
     """The names of the tokens before the patches."""
+    window: Window | None = None
+    """Where in the user's image that is; None where it was prepared already."""
 
     @property
     def grid(self) -> tuple[int, int]:

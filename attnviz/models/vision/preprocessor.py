@@ -20,6 +20,7 @@ from attnviz.models.vision.images import (
     MAX_PIXELS,
     Opened,
     Pixels,
+    Window,
     explained,
     is_transparent,
     opaque,
@@ -113,9 +114,24 @@ class Preprocessor(NamedTuple):
         if self.normalization is not None:
             values -= self.normalization.mean
             values /= self.normalization.deviation
-        return self._whole_patches(
+        pixels = self._whole_patches(
             np.moveaxis(values, -1, 0), raw / 255, (*self.notes, *opened.notes, *notes)
         )
+        original = opened.picture.height, opened.picture.width
+        return pixels._replace(window=self._window(*original, *pixels.values.shape[1:]))
+
+    def _window(self, height: int, width: int, used_height: int, used_width: int) -> Window:
+        """Where patches of so many pixels in all are in an image of this height and width."""
+        resized = (height, width) if self.resize is None else self.resize.size.of(height, width)
+        kept = resized if self.crop is None else self.crop
+        ends = []
+        for old, new, length, used in zip(
+            (height, width), resized, kept, (used_height, used_width), strict=True
+        ):
+            start = _crop_start(new, length)
+            ends.append((start * old / new, (start + used) * old / new))
+        (top, bottom), (left, right) = ends
+        return Window(top, left, bottom, right, height, width)
 
     def _check_size(self, height: int, width: int, check: Callable[[int], None] | None) -> None:
         """Raise AttnvizError if the model cannot take what becomes of an image of this size, lying
@@ -221,14 +237,20 @@ class Preprocessor(NamedTuple):
 def _crop_center(image: Array, size: Size) -> Array:
     """[height, width, channel] -> its middle in this size, with zeros where it is smaller."""
     for axis, length in enumerate(size):
-        spare = image.shape[axis] - length
+        spare, start = image.shape[axis] - length, _crop_start(image.shape[axis], length)
         if spare >= 0:
-            image = image.take(np.arange(length) + spare // 2, axis)
+            image = image.take(np.arange(length) + start, axis)
         else:
             padding = [(0, 0)] * image.ndim
-            padding[axis] = (-spare - (-spare) // 2, -spare // 2)
+            padding[axis] = (-start, -spare + start)
             image = np.pad(image, padding)
     return image
+
+
+def _crop_start(old: int, new: int) -> int:
+    """Where the middle of `new` pixels starts in `old` ones; below 0 where these are fewer."""
+    spare = old - new
+    return spare // 2 if spare >= 0 else -(-spare - (-spare) // 2)
 
 
 def _check_finite(values: Array) -> None:
