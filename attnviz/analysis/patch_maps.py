@@ -12,7 +12,6 @@ from attnviz.nn.types import Array, brief
 from attnviz.trace.record import Record, Trace
 from attnviz.trace.selection import Selection
 
-
 FAR = 2.5
 """Times the median length of a patch's vector; in models without outliers hardly any is longer."""
 
@@ -113,7 +112,7 @@ class Outliers(NamedTuple):
 
 
 def outlier_patches(states: Array, n_patch: int, limit: float = FAR) -> Outliers:
-    """Those longer than `limit` times the median, of the output of a stack [n_token, d_model], whose
+    """Those longer than `limit` times the median, of the output of a stack [n_token, d_model] whose
     last `n_patch` rows are those of the patches."""
     lengths = np.linalg.norm(states[-n_patch:].astype(np.float64), axis=-1)
     ratios = lengths / max(float(np.median(lengths)), np.finfo(np.float64).tiny)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -186,7 +187,7 @@ class MultiHeadAttention(NamedTuple):
         """The same for an image of so many rows and columns of patches."""
         if not isinstance(self.rotary, GridRotary):
             return self
-        return self._replace(rotary=self.rotary._replace(grid=grid))
+        return self._replace(rotary=replace(self.rotary, grid=grid))
 
     def rows_in_full(
         self, q: Array, k: Array, v: Array, mask: Mask, rows: slice

@@ -6,7 +6,7 @@ import math
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +41,8 @@ class RotaryEmbedding:
         return last[1:]
 
 
-class GridRotary(NamedTuple):
+@dataclass(frozen=True)
+class GridRotary:
     """Rotation by the place of a patch on the image: x [n_head, n, d] -> the same. What stands
     before the patches stays as it is.
 
@@ -57,7 +58,10 @@ class GridRotary(NamedTuple):
 
     def __call__(self, x: Array, positions: Array) -> Array:
         angles = np.concatenate(
-            [np.zeros((self.n_first, x.shape[-1] // 2)), grid_angles(*self.grid, x.shape[-1], self.base)]
+            [
+                np.zeros((self.n_first, x.shape[-1] // 2)),
+                grid_angles(*self.grid, x.shape[-1], self.base),
+            ]
         )[positions]
         return rotate(x, np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from attnviz.errors import AttnvizError
 from attnviz.nn.cache import Cache
-from attnviz.nn.embedding import Embed, Input, Unembed
+from attnviz.nn.embedding import Embed, Input, PatchEmbedding, Unembed
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.mixture import Mixture
 from attnviz.nn.multi_head import (
@@ -348,4 +348,7 @@ def _embed(name: str, embedding: Embed | None, inputs: Input) -> Stream:
         raise AttnvizError(f"this transformer has no embedding for the {name}", "give it one")
     x = embedding(inputs)
     positions = np.arange(inputs.first, inputs.first + x.shape[-2])
-    return Stream(name, x, positions, inputs.mask)
+    grid = None
+    if isinstance(embedding, PatchEmbedding) and inputs.pixels is not None:
+        grid = embedding.grid(inputs.pixels)
+    return Stream(name, x, positions, inputs.mask, grid)

@@ -81,8 +81,8 @@ def covered_text(
     top, left, bottom, right = window
     return say(
         "{rows} × {columns}, named row,column from 0,0 at the top left; of the file's "
-        "{width} × {height} pixels, counted from the top left, they cover {left:.0f} to {right:.0f} "
-        "across and {top:.0f} to {bottom:.0f} down, a patch {across:.3g} × {down:.3g}",
+        "{width} × {height} pixels, counted from the top left, they cover {left:.0f} to "
+        "{right:.0f} across and {top:.0f} to {bottom:.0f} down, a patch {across:.3g} × {down:.3g}",
         rows=grid[0],
         columns=grid[1],
         height=size[0],

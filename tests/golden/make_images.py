@@ -23,6 +23,7 @@ from transformers import (
     SiglipImageProcessorPil,
     ViTImageProcessorPil,
 )
+from transformers.image_transforms import convert_to_rgb
 
 HERE = Path(__file__).parent / "images"
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -76,6 +77,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "rescale_factor": 0.00392156862745098,
     },
     "siglip-defaults": {"image_processor_type": "SiglipImageProcessor", "size": 10},
+    "dinov3": {
+        "image_processor_type": "DINOv3ViTImageProcessorFast",
+        "size": {"height": 9, "width": 12},
+        **IMAGENET,
+    },
     "bytes": {
         "image_processor_type": "ViTImageProcessor",
         "size": {"height": 7, "width": 11},
@@ -135,10 +141,27 @@ def processed(name: str, config: dict[str, Any]) -> np.ndarray:
     kind = "".join(
         config.get(key, "") for key in ("image_processor_type", "feature_extractor_type")
     )
+    if kind.startswith("DINOv3"):
+        return dinov3(name, config)
     processor = next(PROCESSORS[name] for name in PROCESSORS if kind.startswith(name))
     made = processor.from_dict(config)
     picture = ImageOps.exif_transpose(Image.open(HERE / name))
     return made(picture, do_convert_rgb=True, return_tensors="np")["pixel_values"][0]
+
+
+def dinov3(name: str, config: dict[str, Any]) -> np.ndarray:
+    """The steps of DINOv3ViTImageProcessor, of which there is none on Pillow: bytes to floats, then
+    resized as torchvision resizes floats, then normalised."""
+    picture = ImageOps.exif_transpose(Image.open(HERE / name))
+    pixels = torch.from_numpy(convert_to_rgb(picture, return_numpy=True)).permute(2, 0, 1)[None] * (
+        1 / 255
+    )
+    size = config["size"]["height"], config["size"]["width"]
+    resized = torch.nn.functional.interpolate(
+        pixels, size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+    mean, deviation = (np.array(config[key])[:, None, None] for key in ("image_mean", "image_std"))
+    return ((resized[0].numpy() - mean) / deviation).astype(np.float32)
 
 
 def resized(grid: np.ndarray, rows: int, columns: int, smooth: bool = False) -> np.ndarray:

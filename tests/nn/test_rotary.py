@@ -9,6 +9,7 @@ import pytest
 
 from attnviz.nn.positions import frequencies
 from attnviz.nn.rotary import (
+    GridRotary,
     RotaryEmbedding,
     llama3_frequencies,
     longrope_gain,
@@ -71,3 +72,22 @@ def test_gains():
     assert yarn_gain(40.0, 0.707) == pytest.approx(0.0707 * log(40) + 1)
     # Phi-3-mini-128k: 131072 of 4096
     assert longrope_gain(32.0, 4096.0) == pytest.approx(sqrt(1 + 5 / 12))
+
+
+def test_patches_turn_with_row_and_column(generator):
+    """As complex numbers, patch by patch; two tokens before them do not turn."""
+    d, (rows, columns), base = 12, (2, 5), 31.0
+    x = generator.normal(size=(N_HEAD, 2 + rows * columns, d))
+    found = GridRotary(base, 2, (rows, columns))(x, np.arange(2 + rows * columns))
+    np.testing.assert_array_equal(found[:, :2], x[:, :2])
+    z = x[..., :6] + 1j * x[..., 6:]
+    for row in range(rows):
+        for column in range(columns):
+            down, across = (2 * row + 1) / rows - 1, (2 * column + 1) / columns - 1
+            angles = [2 * pi * place * base ** -(pair / 3)
+                      for place in (down, across) for pair in range(3)]  # fmt: skip
+            i = 2 + row * columns + column
+            expected = z[:, i] * np.exp(1j * np.array(angles))
+            np.testing.assert_allclose(found[:, i, :6] + 1j * found[:, i, 6:], expected, atol=1e-12)
+    part = GridRotary(base, 2, (rows, columns))(x[:, 4:7], np.arange(4, 7))
+    np.testing.assert_array_equal(part, found[:, 4:7])

@@ -30,6 +30,7 @@ Pool = Callable[[Array], Array]
 """[n_token, d_model] -> [1, d_pooled]: what a classifier reads."""
 
 MAX_SIDE = 1 << 14
+MAX_REGISTERS = 1 << 10
 
 
 class Sizes(NamedTuple):
@@ -72,9 +73,12 @@ def read_sizes(
     )
 
 
-def register_names(n: int) -> tuple[str, ...]:
-    """Of tokens that hold nothing of the image at first: Darcet et al. 2024."""
-    return tuple(f"[REG{number}]" for number in range(n))
+def register_names(config: Config, default: int) -> tuple[str, ...]:
+    """Of the tokens that hold nothing of the image at first: Darcet et al. 2024."""
+    n_register = config.whole("num_register_tokens", default)
+    if n_register > MAX_REGISTERS:
+        raise config.error(f"num_register_tokens: {n_register} is more than {MAX_REGISTERS}")
+    return tuple(f"[REG{number}]" for number in range(n_register))
 
 
 def patch_embedding(
@@ -147,6 +151,9 @@ def vision_model(
     heads: Mapping[str, Pool],
     d_pooled: int,
     ignored: str,
+    *,
+    last: str = "layernorm",
+    positions: str = "learned",
 ) -> Model:
     """An encoder, with a classifier where the file has one, which reads its normalised output: no
     hidden state is normalised.
@@ -155,17 +162,18 @@ def vision_model(
         heads: what each classifier reads, by its name in the file; the answer is the mean of all.
         d_pooled: the width of that.
         ignored: as of `trained_model`.
+        last: the name of the norm behind the encoder.
+        positions: what the screen says of them.
     """
     blocks = tuple(block(layer) for layer in range(sizes.n_layer))
-    encoder, last = Stack("encoder", blocks), norm(tensors, "layernorm", sizes)
+    encoder, last_norm = Stack("encoder", blocks), norm(tensors, last, sizes)
     labels: tuple[str, ...] = ()
     unembed: Unembed | None = None
-    if all(tensors.has(f"{name}.weight") for name in heads) and not predicts_other(
-        checkpoint.config
-    ):
+    has_all = all(tensors.has(f"{name}.weight") for name in heads)
+    if heads and has_all and not predicts_other(checkpoint.config):
         labels = sizes.labels
         parts = [
-            Classifier(linear(tensors, name, d_pooled, len(labels)), pool, last)
+            Classifier(linear(tensors, name, d_pooled, len(labels)), pool, last_norm)
             for name, pool in heads.items()
         ]
         unembed = parts[0] if len(parts) == 1 else Mean(tuple(parts))
@@ -179,7 +187,7 @@ def vision_model(
             "n_head": sizes.n_head,
             "d_model": sizes.d_model,
             "image": f"{model_input.width} × {model_input.height}",
-            "positions": "learned, resized to the image" if model_input.resizes else "learned",
+            "positions": positions,
             "patch": f"{model_input.patch[1]} × {model_input.patch[0]}",
             **_first(model_input.first),
         },

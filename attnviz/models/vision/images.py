@@ -166,6 +166,17 @@ def resize(picture: Any, size: tuple[int, int], resample: int, name: str) -> tup
     return picture.resize((new_width, new_height), resample), note
 
 
+def resize_unrounded(picture: Any, size: tuple[int, int], resample: int) -> Array:
+    """[height, width, channel] of the picture in `size`, not rounded to bytes again."""
+    from PIL import Image
+
+    channels = [
+        np.asarray(channel.convert("F").resize(size[::-1], Image.Resampling(resample)))
+        for channel in picture.split()
+    ]
+    return np.stack(channels, -1)
+
+
 @contextlib.contextmanager
 def explained(name: object) -> Iterator[None]:
     """Whatever Pillow raises as an AttnvizError, and none of its warnings: its formats fail in as

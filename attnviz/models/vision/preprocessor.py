@@ -26,6 +26,7 @@ from attnviz.models.vision.images import (
     opaque,
     open_image,
     resize,
+    resize_unrounded,
 )
 from attnviz.nn.types import Array
 
@@ -79,6 +80,8 @@ class Resize(NamedTuple):
 
     size: Size | ShortestEdge
     resample: int
+    rounds: bool = True
+    """Whether what comes out is rounded to bytes again."""
 
 
 class Normalization(NamedTuple):
@@ -183,12 +186,15 @@ class Preprocessor(NamedTuple):
             notes.append(to_say("transparent parts of {name} were drawn on white", name=name))
         with explained(name):
             picture = opaque(picture).convert("RGB" if self.model_input.n_channel == 3 else "L")
+        original = picture
         if self.resize is not None:
             size = self.resize.size.of(picture.height, picture.width)
             if size != (picture.height, picture.width):
                 picture, resized = resize(picture, size, self.resize.resample, name)
                 notes.append(resized)
         array = np.asarray(picture).reshape(picture.height, picture.width, -1)
+        if self.resize is not None and not self.resize.rounds and picture is not original:
+            array = resize_unrounded(original, picture.size[::-1], self.resize.resample)
         if self.crop is not None and self.crop != array.shape[:2]:
             notes.append(
                 to_say(

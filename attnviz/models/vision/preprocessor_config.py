@@ -47,7 +47,21 @@ DEIT: Mapping[str, Any] = {
 }
 SIGLIP: Mapping[str, Any] = {**VIT, "resample": BICUBIC, "default_to_square": False}
 
-DEFAULTS = {"ViT": VIT, "DeiT": DEIT, "Bit": CLIP, "CLIP": CLIP, "Siglip": SIGLIP}
+DINOV3: Mapping[str, Any] = {
+    **VIT,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+    "unrounded": True,
+}
+
+DEFAULTS = {
+    "ViT": VIT,
+    "DeiT": DEIT,
+    "DINOv3ViT": DINOV3,
+    "Bit": CLIP,
+    "CLIP": CLIP,
+    "Siglip": SIGLIP,
+}
 """By processor: what holds for the fields that a file leaves out."""
 
 ENDINGS = ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
@@ -104,7 +118,8 @@ def _resize(config: Config, defaults: Mapping[str, Any]) -> Resize | None:
     config.inert("default_to_square")
     size = _size(config, "size", default)
     resample = config.choice("resample", defaults["resample"], *FILTERS)
-    return Resize(size, resample) if config.switch("do_resize", True) else None
+    rounds = "unrounded" not in defaults
+    return Resize(size, resample, rounds) if config.switch("do_resize", True) else None
 
 
 def _crop(config: Config, defaults: Mapping[str, Any]) -> Size | None:

@@ -13,7 +13,6 @@ from attnviz.models.build.vision_transformer import (
     norm,
     patch_embedding,
     read_sizes,
-    register_names,
     vision_model,
 )
 from attnviz.models.model import Model
@@ -34,10 +33,18 @@ def build(checkpoint: Checkpoint) -> Model:
     return build_dinov2(checkpoint, "dinov2", patch=14)
 
 
-def build_dinov2(checkpoint: Checkpoint, prefix: str, patch: int, n_register: int = 0) -> Model:
-    """A DINOv2 whose tensors' names begin with `prefix`; `patch` is the family's default."""
+def build_dinov2(
+    checkpoint: Checkpoint,
+    prefix: str,
+    patch: int,
+    registers: tuple[str, ...] = (),
+    *,
+    smooth: bool = False,
+) -> Model:
+    """A DINOv2 whose tensors' names begin with `prefix`; `patch` is the family's default, and
+    `smooth` how it resizes positions: see `GridPositions`."""
     tensors, config = checkpoint.tensors(f"{prefix}."), checkpoint.config
-    first = CLASS_TOKEN + register_names(n_register)
+    first = CLASS_TOKEN + registers
     sizes = read_sizes(config, eps=1e-6, patch=patch, processor="Bit", resizes=True, first=first)
     d_model, d_ff = sizes.d_model, sizes.d_model * config.count("mlp_ratio", 4)
     act = activation(config, "hidden_act", "gelu")
@@ -65,10 +72,20 @@ def build_dinov2(checkpoint: Checkpoint, prefix: str, patch: int, n_register: in
             ),
         )
 
-    embedding = patch_embedding(tensors, sizes, n_register=n_register, smooth=n_register > 0)
+    embedding = patch_embedding(tensors, sizes, n_register=len(registers), smooth=smooth)
     heads = {"classifier": partial(class_token_and_mean, len(first))}
     ignored = rf"({prefix}\.)?embeddings\.mask_token"  # what only training uses
-    return vision_model(checkpoint, tensors, sizes, embedding, block, heads, 2 * d_model, ignored)
+    return vision_model(
+        checkpoint,
+        tensors,
+        sizes,
+        embedding,
+        block,
+        heads,
+        2 * d_model,
+        ignored,
+        positions="learned, resized to the image",
+    )
 
 
 def swiglu(tensors: Tensors, at: str, d_model: int, d_ff: int) -> FeedForward:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.families.dinov2 import build_dinov2
+from attnviz.models.build.vision_transformer import register_names
 from attnviz.models.model import Model
-
-MAX_REGISTERS = 1 << 10
 
 
 def build(checkpoint: Checkpoint) -> Model:
-    n_register = checkpoint.config.count("num_register_tokens", 4, maximum=MAX_REGISTERS)
-    return build_dinov2(checkpoint, "dinov2_with_registers", patch=16, n_register=n_register)
+    registers = register_names(checkpoint.config, 4)
+    return build_dinov2(
+        checkpoint, "dinov2_with_registers", patch=16, registers=registers, smooth=True
+    )

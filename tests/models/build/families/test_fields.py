@@ -26,6 +26,8 @@ UNUSED = {
     "decoder_vocab_size": "not read where encoder and decoder share their embeddings",
     "out_indices": "which layers a backbone hands on",
     "use_mask_token": "a token of training",
+    "pos_embed_jitter": "of training: a whole number where DINOv3's config wants a decimal point",
+    "pos_embed_shift": "of training: a whole number where DINOv3's config wants a decimal point",
     "share_encoder_decoder_embeddings": "no difference where all have tables of their own",
     "eos_token_id": "of a head that is not computed",
     "classifier_proj_size": "of a head that is not computed",
