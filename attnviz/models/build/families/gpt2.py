@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from attnviz.models.build.checkpoint import Checkpoint
@@ -33,22 +34,41 @@ def build(checkpoint: Checkpoint) -> Model:
     scale = sizes.d_head**-0.5 if config.switch("scale_attn_weights", True) else 1.0
     by_layer = config.switch("scale_attn_by_inverse_layer_idx")
     config.inert("n_ctx", "reorder_and_upcast_attn", "summary_first_dropout")
-    config.finish()
+
+    def heads(layer: int) -> MultiHeadAttention:
+        return _attention(
+            tensors, f"h.{layer}.attn", sizes, scale=scale / (layer + 1) if by_layer else scale
+        )
+
+    def net(layer: int) -> FeedForward:
+        at = f"h.{layer}.mlp"
+        return FeedForward(
+            up=_linear(tensors, f"{at}.c_fc", sizes.d_model, sizes.d_ff),
+            down=_linear(tensors, f"{at}.c_proj", sizes.d_ff, sizes.d_model),
+            activation=act,
+        )
+
+    return gpt2_like_model(checkpoint, tensors, sizes, heads, net, IGNORED)
+
+
+def gpt2_like_model(
+    checkpoint: Checkpoint,
+    tensors: Tensors,
+    sizes: Sizes,
+    heads: Callable[[int], MultiHeadAttention],
+    net: Callable[[int], FeedForward],
+    ignored: str,
+) -> Model:
+    """What GPT-2 and its kin share, once the config is read: learned positions, each part behind a
+    norm, and an output that shares the embedding's matrix. `heads` and `net` are those of a
+    layer."""
+    checkpoint.config.finish()
     d_model, eps = sizes.d_model, sizes.eps
 
     def block(layer: int) -> Block:
-        at = f"h.{layer}"
-        heads = _attention(
-            tensors, f"{at}.attn", sizes, scale=scale / (layer + 1) if by_layer else scale
-        )
-        net = FeedForward(
-            up=_linear(tensors, f"{at}.mlp.c_fc", d_model, sizes.d_ff),
-            down=_linear(tensors, f"{at}.mlp.c_proj", sizes.d_ff, d_model),
-            activation=act,
-        )
         return (
-            Sublayer(heads, before=layer_norm(tensors, f"{at}.ln_1", d_model, eps)),
-            Sublayer(net, before=layer_norm(tensors, f"{at}.ln_2", d_model, eps)),
+            Sublayer(heads(layer), before=layer_norm(tensors, f"h.{layer}.ln_1", d_model, eps)),
+            Sublayer(net(layer), before=layer_norm(tensors, f"h.{layer}.ln_2", d_model, eps)),
         )
 
     table = tensors.table("wte.weight", sizes.n_vocabulary, d_model)
@@ -60,9 +80,9 @@ def build(checkpoint: Checkpoint) -> Model:
         block,
         Embedding(tokens=partial(rows, table), positions=LearnedPositions(positions)),
         layer_norm(tensors, "ln_f", d_model, eps),
-        unembedding(config, tensors, table, "lm_head", tied=True),
+        unembedding(checkpoint.config, tensors, table, "lm_head", tied=True),
         positions=f"learned, {sizes.n_position}",
-        ignored=IGNORED,
+        ignored=ignored,
     )
 
 

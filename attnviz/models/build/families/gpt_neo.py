@@ -3,24 +3,19 @@ Source: Black et al. 2021; tensor names as in Hugging Face's checkpoints."""
 
 from __future__ import annotations
 
-from functools import partial
-
 from attnviz.models.build.checkpoint import Checkpoint
 from attnviz.models.build.config import Config
-from attnviz.models.build.decoder import Sizes, language_model, with_heads
+from attnviz.models.build.decoder import Sizes, with_heads
+from attnviz.models.build.families.gpt2 import gpt2_like_model
 from attnviz.models.build.layers import (
     activation,
     feed_forward,
     head_width,
-    layer_norm,
     linear,
-    unembedding,
 )
 from attnviz.models.model import Model
-from attnviz.nn.embedding import Embedding
-from attnviz.nn.schemes import LearnedPositions
-from attnviz.nn.transformer import Block, Sublayer
-from attnviz.nn.weights import rows
+from attnviz.nn.feed_forward import FeedForward
+from attnviz.nn.multi_head import MultiHeadAttention
 
 TOKENIZER = "GPT2Tokenizer"
 
@@ -38,37 +33,22 @@ def build(checkpoint: Checkpoint) -> Model:
     sizes = _sizes(config)
     act = activation(config, "activation_function", "gelu_new")
     kinds, window = _kinds(config, sizes.n_layer), config.count("window_size", 256)
-    config.finish()
-    d_model, eps = sizes.d_model, sizes.eps
+    d = sizes.d_model
 
-    def block(layer: int) -> Block:
+    def heads(layer: int) -> MultiHeadAttention:
         at = f"h.{layer}.attn.attention"
         query, key, value = (
-            linear(tensors, f"{at}.{name}_proj", d_model, d_model, bias=False) for name in "qkv"
+            linear(tensors, f"{at}.{name}_proj", d, d, bias=False) for name in "qkv"
         )
-        output = linear(tensors, f"{at}.out_proj", d_model, d_model)
+        output = linear(tensors, f"{at}.out_proj", d, d)
         mask = sizes.mask(window if kinds[layer] == "local" else None)
-        heads = with_heads(sizes, query, key, value, output, scale=1.0, mask=mask)
-        names = (f"h.{layer}.mlp.c_fc", f"h.{layer}.mlp.c_proj")
-        net = feed_forward(tensors, names, d_model, sizes.d_ff, act)
-        return (
-            Sublayer(heads, before=layer_norm(tensors, f"h.{layer}.ln_1", d_model, eps)),
-            Sublayer(net, before=layer_norm(tensors, f"h.{layer}.ln_2", d_model, eps)),
-        )
+        return with_heads(sizes, query, key, value, output, scale=1.0, mask=mask)
 
-    table = tensors.table("wte.weight", sizes.n_vocabulary, d_model)
-    positions = tensors.take("wpe.weight", sizes.n_position, d_model)
-    return language_model(
-        checkpoint,
-        tensors,
-        sizes,
-        block,
-        Embedding(tokens=partial(rows, table), positions=LearnedPositions(positions)),
-        layer_norm(tensors, "ln_f", d_model, eps),
-        unembedding(config, tensors, table, "lm_head", tied=True),
-        positions=f"learned, {sizes.n_position}",
-        ignored=IGNORED,
-    )
+    def net(layer: int) -> FeedForward:
+        names = (f"h.{layer}.mlp.c_fc", f"h.{layer}.mlp.c_proj")
+        return feed_forward(tensors, names, d, sizes.d_ff, act)
+
+    return gpt2_like_model(checkpoint, tensors, sizes, heads, net, IGNORED)
 
 
 def _sizes(config: Config) -> Sizes:
