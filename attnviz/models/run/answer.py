@@ -51,8 +51,8 @@ def answer_of(prepared: Prepared, output: Output) -> Answer | None:
         return _classify(model, logits[0])
     if model.task == "tag":
         return _tag(model, source, logits)
-    if model.task == "span":
-        return _span(prepared, logits)
+    if model.task == "span":  # of what a decoder was given instead there is none
+        return _span(prepared, logits) if len(logits) == len(source) else None
     if model.task == "fill" and (positions := masks_of(model, source)):
         options = [
             option for i in positions for option in _tokens(model, logits[i], (i,), source=True)
