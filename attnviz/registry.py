@@ -212,7 +212,7 @@ class ModuleRegistry(_Names[ModuleType]):
     def __getitem__(self, name: str) -> ModuleType:
         if name in self._added:
             return self._added[name]
-        if name not in self.names():
+        if name not in self._inside:
             raise self.unknown(name)
         from importlib import import_module
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -192,12 +192,13 @@ def _converted(model: Model) -> int:
     return max(sizes, default=0) * np.dtype(model.dtype).itemsize
 
 
-def _parts(part: object) -> Iterator[object]:
+def _parts(part: object) -> list[object]:
     """A part of a transformer and all parts of it, down to the weights."""
-    yield part
-    if isinstance(part, tuple):
-        for each in part:
-            yield from _parts(each)
+    found = [part]
+    for each in found:  # which grows meanwhile
+        if isinstance(each, tuple):
+            found.extend(each)
+    return found
 
 
 def check_memory(plan: Plan, hint: str = TEXT_HINT) -> None:

@@ -146,8 +146,9 @@ def is_adapter(folder: Path) -> bool:
 def is_adapter_alone(folder: Path) -> bool:
     """Whether a folder holds an adapter of PEFT, and no weights of its base."""
     names = _names(folder)
-    base = {name for name in names if _is_weights(name) and not name.startswith(ADAPTER_WEIGHTS)}
-    return ADAPTER in names and not base
+    return ADAPTER in names and not any(
+        _is_weights(name) and not name.startswith(ADAPTER_WEIGHTS) for name in names
+    )
 
 
 def base_of(folder: Path) -> Path:

@@ -33,7 +33,7 @@ def measured():
     """By family, what the table has of it, with the errors as they are."""
     found = {}
     for variant in goldens.VARIANTS:
-        errors = [goldens.measure(case) for case in goldens.cases(variant).values()]
+        errors = [goldens.measured(variant, name) for name in goldens.cases(variant)]
         family = found.setdefault(
             goldens.model_type(variant), {"variants": [], "cases": {}, "errors": []}
         )

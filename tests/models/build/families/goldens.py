@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import attnviz
+from attnviz.models import load_model
 from attnviz.models.build.families import family_name
+from attnviz.models.model import Model
 from attnviz.nn.masks import Mask, padded
 from attnviz.trace.record import Trace
 from tests.conftest import GOLDEN
@@ -89,6 +91,12 @@ def left_out(variant: str) -> int:
     return int(variant in ("opt-post", "opt-projected"))
 
 
+@functools.lru_cache(maxsize=8)
+def original(variant: str, dtype: str = "float32") -> Model:
+    """The checkpoint as it is."""
+    return load_model(str(FAMILIES / variant), {"dtype": dtype})
+
+
 @functools.cache
 def cases(variant: str) -> dict[str, Case]:
     found: dict[str, dict[str, np.ndarray]] = {}
@@ -99,14 +107,20 @@ def cases(variant: str) -> dict[str, Case]:
     return {name: Case(variant, name, arrays) for name, arrays in found.items()}
 
 
+def longest(variant: str) -> Case:
+    """The case of the most tokens, where there is more than one text."""
+    return cases(variant).get("long") or cases(variant)["single"]
+
+
 def every_case() -> list[tuple[str, str]]:
     return [(variant, name) for variant in VARIANTS for name in cases(variant)]
 
 
-def run(case: Case, row: int, folder: Path | None = None, **options: Any) -> Trace:
-    """What attnviz computes of one row of a case; by default with the checkpoint as it is."""
+def run(case: Case, row: int, model: Path | Model | None = None, **options: Any) -> Trace:
+    """What attnviz computes of one row of a case, with the model in a folder, one that is loaded,
+    or by default the checkpoint as it is."""
     settings: dict[str, Any] = {
-        "model": str(folder or FAMILIES / case.variant),
+        "model": original(case.variant) if model is None else model,
         "hidden_states": True,
         "logits": True,
         "fingerprint": False,
@@ -136,10 +150,16 @@ def _segments(case: Case, row: int) -> tuple[list[int], list[int] | None]:
     return ids[:first], ids[first:]
 
 
-def measure(case: Case, folder: Path | None = None, **options: Any) -> Errors:
+@functools.cache
+def measured(variant: str, name: str, dtype: str = "float32") -> Errors:
+    """What `measure` says of a case of the checkpoint as it is."""
+    return measure(cases(variant)[name], original(variant, dtype))
+
+
+def measure(case: Case, model: Path | Model) -> Errors:
     """How far attnviz is from transformers in a case, rows of padding left out."""
     rows = range(case.n_row)
-    return worst([_differences(case, row, run(case, row, folder, **options)) for row in rows])
+    return worst([_differences(case, row, run(case, row, model)) for row in rows])
 
 
 def _differences(case: Case, row: int, trace: Trace) -> Errors:

@@ -10,10 +10,15 @@ from tests.models.build.families import goldens
 from tests.models.build.families.bounds import ATTENTIONS, HIDDEN_STATES, LOGITS
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("variant", "name"), goldens.every_case())
+@pytest.mark.parametrize(
+    ("variant", "name", "dtype"),
+    [
+        *((variant, name, "float32") for variant, name in goldens.every_case()),
+        *((variant, goldens.longest(variant).name, "float64") for variant in goldens.VARIANTS),
+    ],
+)
 def test_numbers(variant, name, dtype):
-    errors = goldens.measure(goldens.cases(variant)[name], dtype=dtype)
+    errors = goldens.measured(variant, name, dtype)
     assert errors.attentions <= ATTENTIONS
     assert errors.hidden_states <= HIDDEN_STATES
     assert errors.logits is None or errors.logits <= LOGITS
