@@ -7,12 +7,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnviz.models.generation import Generation
 from attnviz.models.tokenizers.tokenizer import Tokenizer
+from attnviz.nn.embedding import Unembed
 from attnviz.nn.transformer import Transformer
 
 if TYPE_CHECKING:
     from attnviz.models.chat.template import ChatTemplate
     from attnviz.models.sound.reader import SoundReader
     from attnviz.models.vision.images import ImageReader
+
+
+class Vision(NamedTuple):
+    """The tower of a model for images, whose other one reads texts (CLIP)."""
+
+    model: Model
+    embed: Unembed
+    """[n_token, d_model] -> [1, d]: the image as a vector that can be compared with a text's."""
+    scale: float
+    """What the cosine of the angle between them is multiplied by."""
+    bias: float = 0.0
+    independent: bool = False
+    """Whether each text is right or wrong by itself, not one of them right."""
 
 
 class Model(NamedTuple):
@@ -63,6 +77,8 @@ class Model(NamedTuple):
     `number` where the outputs are numbers and no labels."""
     image: ImageReader | None = None
     """What reads images; None for a model that reads none."""
+    vision: Vision | None = None
+    """What reads images, for a model that compares them with texts."""
     sound: SoundReader | None = None
     """What reads sounds; None for a model that reads none."""
     chat: ChatTemplate | None = None

@@ -92,6 +92,15 @@ def silu(x: Array, out: Array | None = None) -> Array:
     return _logistic(x, (1.0,), out)
 
 
+@ACTIVATIONS.add(formula="x σ(1.702 x)")
+def quick_gelu(x: Array, out: Array | None = None) -> Array:
+    """A rougher approximation of `gelu`, which CLIP uses. Source: Hendrycks & Gimpel 2016.
+
+    x [...] -> [...].
+    """
+    return _logistic(x, (1.702,), out)
+
+
 @ACTIVATIONS.add(formula="tanh x")
 def tanh(x: Array, out: Array | None = None) -> Array:
     """The hyperbolic tangent.

@@ -27,6 +27,19 @@ class Classifier(NamedTuple):
         return self.linear(self.pool(x if self.before is None else self.before(x)))
 
 
+class Similarity(NamedTuple):
+    """[n_token, d_model] -> [1, n_text]: the scaled cosine of the angle between what is made of an
+    image and of each of some texts, plus a bias. Source: Radford et al. 2021 (CLIP), figure 3."""
+
+    embed: Step
+    """[n_token, d_model] -> [1, d]"""
+    texts: Linear
+    """[n_text, d]: what was made of the texts, each of the length of the scale."""
+
+    def __call__(self, x: Array) -> Array:
+        return self.texts(unit_length(self.embed(x)))
+
+
 class Mean(NamedTuple):
     """[n_token, d_model] -> [1, n_class]: the mean of the logits of several classifiers.
 
@@ -153,6 +166,19 @@ def rising_mean(x: Array, ids: Array) -> Array:
     (SGPT), section 3."""
     weights = np.arange(1, len(x) + 1, dtype=x.dtype)
     return np.asarray(weights[None] @ x / weights.sum())
+
+
+class FirstOf(NamedTuple):
+    """The first token of those that end the text, the first of all where there is none; with the
+    id 2, the token with the largest id. Source: Radford et al. 2021; both as transformers has it,
+    the latter for CLIP's first configs, which named another end than their tokenizer."""
+
+    id: int
+
+    def __call__(self, x: Array, ids: Array) -> Array:
+        """[n_token, d_model] -> [1, d_model]"""
+        first = int((ids if self.id == 2 else ids == self.id).argmax())
+        return x[first : first + 1]
 
 
 class Several(NamedTuple):

@@ -65,6 +65,10 @@ def image(
         str,
         typer.Option(help="Where this patch looks, ROW,COLUMN, or [REG0]; not the class token"),
     ] = "",
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="A text to compare the image with (CLIP); repeat it for a choice"),
+    ] = None,
     saliency: Annotated[
         bool | None,
         typer.Option(
@@ -86,6 +90,12 @@ def image(
 
     selection = selected.selection
     loaded = load(vision)
+    if text:
+        from attnviz.models.run.compare import with_texts
+
+        loaded = with_texts(loaded, text)
+    elif loaded.vision is not None:
+        loaded = loaded.vision.model
     prepared = prepare(
         loaded, image=file, select=selection, memory=long.budget, summaries=usual_summary
     )

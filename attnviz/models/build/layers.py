@@ -7,7 +7,7 @@ from typing import Any
 from attnviz.models.build.config import Config
 from attnviz.models.build.outputs import predicts_other
 from attnviz.models.build.tensors import Rows, Tensors
-from attnviz.nn.activations import Activation, gelu, gelu_tanh, relu, silu, tanh
+from attnviz.nn.activations import Activation, gelu, gelu_tanh, quick_gelu, relu, silu, tanh
 from attnviz.nn.embedding import Unembedding
 from attnviz.nn.feed_forward import FeedForward
 from attnviz.nn.linear import Linear
@@ -20,6 +20,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
     "gelu_fast": gelu_tanh,
+    "quick_gelu": quick_gelu,
     "relu": relu,
     "silu": silu,
     "swish": silu,

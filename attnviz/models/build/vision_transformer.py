@@ -57,9 +57,6 @@ def read_sizes(
     """`eps` and `patch` are the defaults of the family; for the others see `VisionInput`."""
     d_model, n_head = config.count("hidden_size"), config.count("num_attention_heads")
     head_width(config, d_model, n_head)
-    size, shape = _sides(config, "image_size", 224), _sides(config, "patch_size", patch)
-    if size[0] < shape[0] or size[1] < shape[1]:
-        raise config.error(f"patch_size {list(shape)} is larger than image_size {list(size)}")
     return Sizes(
         n_layer=config.count("num_hidden_layers"),
         n_head=n_head,
@@ -67,10 +64,25 @@ def read_sizes(
         eps=config.above(0, "layer_norm_eps", eps),
         qkv_bias=config.switch("qkv_bias", True),
         labels=read_labels(config),
-        model_input=VisionInput(
-            config.count("num_channels", 3), *size, shape, resizes, processor, first
+        model_input=read_image_input(
+            config, patch=patch, processor=processor, resizes=resizes, first=first
         ),
     )
+
+
+def read_image_input(
+    config: Config,
+    *,
+    patch: int,
+    processor: str,
+    resizes: bool = False,
+    first: tuple[str, ...] = CLASS_TOKEN,
+) -> VisionInput:
+    """`patch` is the default of the family; for the others see `VisionInput`."""
+    size, shape = _sides(config, "image_size", 224), _sides(config, "patch_size", patch)
+    if size[0] < shape[0] or size[1] < shape[1]:
+        raise config.error(f"patch_size {list(shape)} is larger than image_size {list(size)}")
+    return VisionInput(config.count("num_channels", 3), *size, shape, resizes, processor, first)
 
 
 def register_names(config: Config, default: int) -> tuple[str, ...]:

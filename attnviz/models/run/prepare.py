@@ -104,6 +104,11 @@ def prepare(
 
         model, mask = hide(model, custom(mask)), NONE
     pixels = heard = None
+    if image is not None and model.vision is not None:
+        from attnviz.models.run.compare import with_texts
+
+        model = with_texts(model, [] if text is None else [text])
+        text = None
     if sound is not None and text is pair is image is None:
         heard = read_sound(model, sound)
         streams = {"source": heard.tokens}

@@ -74,7 +74,14 @@ def read_preprocessor(model_input: VisionInput, config: Config | None) -> Prepro
     """What the file asks for; without one, what the architecture's own processor does."""
     if config is not None:
         return _read(model_input, config, _defaults(config, model_input))
-    size = {} if model_input.resizes else {"size": [model_input.height, model_input.width]}
+    size: dict[str, Any] = {}
+    if not model_input.resizes:
+        whole = [model_input.height, model_input.width]
+        keeps_shape = "shortest_edge" in DEFAULTS[model_input.processor]["size"]
+        size = {
+            "size": {"shortest_edge": min(whole)} if keeps_shape else whole,
+            "crop_size": whole,
+        }
     note = to_say(
         "there is no preprocessor_config.json: the image is prepared as is the default for its "
         "architecture, which may not be how the model was trained"

@@ -102,6 +102,7 @@ def test_bad_input(call, tmp_path):
         (("nothing.png",), "does not exist"),
         ((DIGITS[0], "-m", "tagger"), "reads text"),
         ((DIGITS[0], "-s", "L7"), "no such layer"),
+        ((DIGITS[0], "--text", "a three"), "does not compare images with texts"),
     ):
         done = call("image", *arguments)
         assert done.code == 2

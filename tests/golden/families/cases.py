@@ -124,6 +124,18 @@ def dinov2_square(
     }
 
 
+def clip_image(
+    config: Any, generator: np.random.Generator, n: Mapping[str, int]
+) -> dict[str, Case]:
+    """An image for a model that reads texts as well."""
+    return vit(config.vision_config, generator, n)
+
+
+def clip_text(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
+    """Texts for a model that reads images as well."""
+    return decoder(config.text_config, generator, n)
+
+
 def whisper(config: Any, generator: np.random.Generator, n: Mapping[str, int]) -> dict[str, Case]:
     """Spectrograms, and what the decoder has so far."""
     shape = (1, config.num_mel_bins, 2 * config.max_source_positions)

@@ -121,6 +121,20 @@ def make(folder: Path, variant: Variant) -> None:
             check_softness(folder.name, outputs)
         arrays |= {f"{name}/{key}": value for key, value in (case | outputs).items()}
     np.savez_compressed(folder / "golden.npz", **arrays)
+    if hasattr(loaded, "logit_scale"):
+        np.savez_compressed(folder / "similarity.npz", **similarity(loaded, variant))
+
+
+def similarity(model: Any, variant: Variant) -> dict[str, np.ndarray]:
+    """Three texts and an image, and the logits of the texts."""
+    generator = np.random.default_rng(0)
+    (image,) = cases.vit(model.config.vision_config, generator, {}).values()
+    last = model.config.text_config.eos_token_id
+    ids = generator.integers(cases.FIRST, last, (3, 7))
+    ids[:, -1] = last
+    with torch.no_grad():
+        output = model(input_ids=torch.tensor(ids), pixel_values=torch.tensor(image["pixels"]))
+    return {"ids": ids, "pixels": image["pixels"], "logits": output.logits_per_image.numpy()}
 
 
 def record(model: Any, case: cases.Case) -> dict[str, np.ndarray]:
@@ -128,7 +142,10 @@ def record(model: Any, case: cases.Case) -> dict[str, np.ndarray]:
     [batch, n_layer + 1, n_token, d_model], and `logits`."""
     inputs = {INPUTS[key]: torch.from_numpy(value) for key, value in case.items()}
     with torch.no_grad():
-        output = model(**inputs, output_attentions=True, output_hidden_states=True)
+        part = model
+        if hasattr(model, "text_model") and hasattr(model, "vision_model"):
+            part = model.vision_model if "pixels" in case else model.text_model
+        output = part(**inputs, output_attentions=True, output_hidden_states=True)
     found: dict[str, torch.Tensor] = {"logits": output.logits} if "logits" in output else {}
     if hasattr(output, "decoder_attentions"):
         given = {

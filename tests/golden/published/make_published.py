@@ -87,10 +87,13 @@ def numbers(model: Any, config: dict[str, Any]) -> list[float]:
             "sound": "input_features"}  # fmt: skip
     call = {keys[key]: torch.from_numpy(array)[None] for key, array in given.items()}
     body = model.transformer if hasattr(model, "transformer") else model.base_model
+    body = model.text_model if hasattr(model, "text_model") else body
     body = model if hasattr(model, "rope_embeddings") else body  # DINOv3 calls its encoder `model`
     with torch.no_grad():
         output = body(**call, output_attentions=True, output_hidden_states=True)
     last = output.get("last_hidden_state")  # T5 is its own body
+    if hasattr(model, "text_model"):  # CLIP's norm belongs to what is projected
+        last = output.hidden_states[-1]
     last = output.decoder_hidden_states[-1] if last is None else last
     fields = ("attentions", "encoder_attentions", "decoder_attentions", "cross_attentions")
     found = {

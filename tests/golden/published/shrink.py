@@ -66,6 +66,9 @@ def shrunk(config: Mapping[str, Any]) -> Config:
     for key in small:
         if key.endswith("_token_id") and isinstance(small[key], int):
             small[key] = min(small[key], SIZES["vocab_size"] - 1)
+    for key in ("text_config", "vision_config"):
+        if isinstance(config.get(key), dict):
+            small[key] = shrunk(config[key])
     if "out_indices" in config:
         small |= {"out_features": ["stage2"], "out_indices": [2]}
         small["stage_names"] = ["stem", "stage1", "stage2"]
@@ -89,14 +92,14 @@ def weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
 
 def _random(name: str, shape: tuple[int, ...]) -> np.ndarray:
     noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-    if len(shape) == 1:
+    if len(shape) <= 1:
         is_gain = name.endswith("weight") and "gemma" not in name
         noise = 0.2 * noise + is_gain
     elif "embed" in name or "wte" in name or "wpe" in name or "shared" in name:
         noise *= 0.5
     else:
         noise *= 1.3 / max(shape[0], shape[1]) ** 0.5
-    return noise.astype(np.float32)
+    return np.asarray(noise, np.float32)
 
 
 def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
