@@ -14,10 +14,12 @@ def main() -> int:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="files: samples whose path holds this pattern")
+    parser.add_argument(
+        "--only", default="", help="a pattern: of paths of samples, of names of variants"
+    )
     given = parser.parse_args()
     findings = 0
-    options = {"only": given.only} if given.kind in ("files", "tokenizers") else {}
+    options = {"only": given.only} if given.kind in ("configs", "files", "tokenizers") else {}
     for finding in importlib.import_module(f"tests.fuzz.{given.kind}").run(
         given.seconds, given.seed, **options
     ):

@@ -55,6 +55,8 @@ class Positions(NamedTuple):
     rotary: Rotary | None
     description: str
     """For the screen."""
+    n_token: int
+    """How many tokens the config has positions for."""
 
 
 def build(checkpoint: Checkpoint) -> Model:
@@ -103,7 +105,7 @@ def build(checkpoint: Checkpoint) -> Model:
     return masked_language_model(
         checkpoint,
         tensors,
-        sizes,
+        sizes._replace(n_position=positions.n_token),
         [block(layer) for layer in range(sizes.n_layer)],
         source,
         table,
@@ -135,11 +137,13 @@ def _positions(config: Config, tensors: Tensors, sizes: Sizes) -> Positions:
         rope = read_rope_section(config, config.part({"rope_theta": base}), d_head)
         stored = next(filter(tensors.has, FREQUENCIES), None)
         if stored is None:
-            return Positions({}, rope.rotary, rope.description)
-        return Positions({}, RotaryEmbedding(tensors.take(stored, d_head // 2)), rope.description)
+            return Positions({}, rope.rotary, rope.description, sizes.n_position)
+        rotary = RotaryEmbedding(tensors.take(stored, d_head // 2))
+        return Positions({}, rotary, rope.description, sizes.n_position)
     padding = config.whole("pad_token_id", None)
     n, d_model = sizes.n_position, sizes.d_model
     table = tensors.take("embeddings.position_embeddings.weight", n, d_model)
     place = partial(after_padding, padding=padding)
     fields = {"positions": LearnedPositions(table), "place": place}
-    return Positions(fields, None, f"learned, {n - padding - 1}")
+    n_token = n - padding - 1  # the first rows of the table stand for no token
+    return Positions(fields, None, f"learned, {n_token}", n_token)
