@@ -112,14 +112,15 @@ def sampled_rows(
     streams: Mapping[str, Tokens], sites: Sequence[Site], selection: Selection
 ) -> Callable[[Site], Block]:
     """Queries, evenly spaced, that are kept with all their keys where not all weights can be."""
-    n_row = sum(
-        len(selection.heads(site)) * len(streams[site.keys])
-        for site in sites
-        if selection.covers(site)
-    )
-    n = max(1, SAMPLE_CELLS // max(1, n_row))
 
     def block(site: Site) -> Block:
+        # not before it is asked for: a plan is also made while a target is still to be written
+        n_row = sum(
+            len(selection.heads(site)) * len(streams[site.keys])
+            for site in sites
+            if selection.covers(site)
+        )
+        n = max(1, SAMPLE_CELLS // max(1, n_row))
         n_q, n_k = len(streams[site.queries]), len(streams[site.keys])
         return Block(_spaced(n_q, min(n, n_q)), np.arange(n_k))
 

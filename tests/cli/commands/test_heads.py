@@ -370,10 +370,12 @@ def test_what_does_not_fit_is_measured_tile_by_tile(call, more):
     assert call("heads", LONG, *SMALL, *more, "--memory", "0.1MB") == whole
 
 
-def test_data_of_what_does_not_fit_holds_every_metric(call):
+@pytest.mark.parametrize("given", [(LONG, *SMALL), ("我爱你", "-m", "phrases")])
+def test_data_of_what_does_not_fit_holds_every_metric(call, given):
+    """Also while an encoder-decoder has not yet written its target."""
     whole, streamed = (
-        json.loads(call("heads", LONG, *SMALL, "--columns", "entropy", "--json", *memory).out)
-        for memory in ((), ("--memory", "0.1MB"))
+        json.loads(call("heads", *given, "--columns", "entropy", "--json", *memory).out)
+        for memory in ((), ("--memory", "1B"))
     )
     assert streamed["arrays"].keys() == whole["arrays"].keys()
     for name, values in whole["arrays"].items():
