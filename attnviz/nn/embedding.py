@@ -163,13 +163,14 @@ class PatchEmbedding(NamedTuple):
     patches: Linear
     """[d_model, channel·height·width of a patch]"""
     first: Array
-    """[n_first, d_model]: what stands before the patches, with its positions: a class token,
-    registers."""
+    """[n_first, d_model]: what stands before the patches: a class token, registers."""
     positions: GridPositions | None
     """None where the attention itself knows them."""
     patch: tuple[int, int]
     """The height and width of a patch in pixels."""
     norm: Norm | None = None
+    first_positions: Array | None = None
+    """[n, d_model]: of the first n of what stands before the patches; registers have none."""
 
     def grid(self, pixels: Array) -> tuple[int, int]:
         """Rows and columns of patches of an image [channel, height, width]."""
@@ -180,7 +181,11 @@ class PatchEmbedding(NamedTuple):
         patches = self.patches(cut(inputs.pixels, self.patch))
         if self.positions is not None:
             patches = patches + self.positions(*self.grid(inputs.pixels))
-        first = np.broadcast_to(self.first, (*patches.shape[:-2], *self.first.shape))
+        first = self.first
+        if self.first_positions is not None:
+            first = first.copy()
+            first[: len(self.first_positions)] += self.first_positions
+        first = np.broadcast_to(first, (*patches.shape[:-2], *first.shape))
         x = np.concatenate([first, patches], -2)
         return x if self.norm is None else self.norm(x)
 

@@ -42,6 +42,8 @@ def test_patches(generator):
     np.testing.assert_allclose(embed(Input(pixels=image)), expected, atol=1e-12)
     both = embed(Input(pixels=np.stack([image, 2 * image])))
     np.testing.assert_allclose(both[0], expected, atol=1e-12)
+    placed = embed._replace(first_positions=grid[0, :1])(Input(pixels=image))
+    np.testing.assert_allclose(placed, expected + np.eye(8, 1) * grid[0, 0], atol=1e-12)
     larger = embed(Input(pixels=np.zeros((3, 7, 10))))
     np.testing.assert_allclose(larger[2:], bias + positions(3, 5), atol=1e-12)
     bare = embed._replace(positions=None, norm=LayerNorm())(Input(pixels=image))

@@ -119,7 +119,6 @@ def patch_embedding(
     n = len(tokens)
     positions = tensors.take(f"{at}.position_embeddings", 1, n + rows * columns, d)[0]
     first = [tensors.take(f"{at}.{name}", 1, 1, d)[0] for name in tokens]
-    first = [np.concatenate(first) + positions[:n]]
     if n_register:
         first.append(tensors.take(f"{at}.register_tokens", 1, n_register, d)[0])
     return PatchEmbedding(
@@ -129,6 +128,7 @@ def patch_embedding(
         first=np.concatenate(first),
         positions=GridPositions(positions[n:].reshape(rows, columns, d), smooth),
         patch=model_input.patch,
+        first_positions=positions[:n],
     )
 
 

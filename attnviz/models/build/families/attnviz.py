@@ -156,7 +156,8 @@ def _patches(
     positions = scheme.add(np.arange(1 + rows * columns))
     return PatchEmbedding(
         patches=linear(_FileWeights(tensors), "source.patches", side * side, d),
-        first=tensors.take("source.class", d)[None] + positions[:1],
+        first=tensors.take("source.class", d)[None],
         positions=GridPositions(positions[1:].reshape(rows, columns, d)),
         patch=(side, side),
+        first_positions=positions[:1],
     )

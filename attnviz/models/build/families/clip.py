@@ -103,13 +103,13 @@ def _images(checkpoint: Checkpoint, tensors: Tensors, config: Config) -> Model:
         f"{at}.embeddings.patch_embedding.weight", d, model_input.n_channel, *patch
     )
     positions = tensors.take(f"{at}.embeddings.position_embedding.weight", 1 + n_row * n_column, d)
-    first = tensors.take(f"{at}.embeddings.class_embedding", d)[None] + positions[:1]
     source = PatchEmbedding(
-        Linear(kernel.reshape(d, -1)),
-        first,
-        GridPositions(positions[1:].reshape(n_row, n_column, d)),
-        patch,
-        layer_norm(tensors, f"{at}.pre_layrnorm", d, eps),
+        patches=Linear(kernel.reshape(d, -1)),
+        first=tensors.take(f"{at}.embeddings.class_embedding", d)[None],
+        positions=GridPositions(positions[1:].reshape(n_row, n_column, d)),
+        patch=patch,
+        norm=layer_norm(tensors, f"{at}.pre_layrnorm", d, eps),
+        first_positions=positions[:1],
     )
     labels: tuple[str, ...] = ()
     unembed = None
