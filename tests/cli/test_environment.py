@@ -126,12 +126,13 @@ def test_a_broken_pipe_is_no_failed_check(shell, line):
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("columns", ["1" * 24, "²", "abc", "-5", "0", "", "1", "9" * 5000])
-def test_sizes_of_the_terminal_that_are_none(cli, columns):
-    odd = dict.fromkeys(("COLUMNS", "LINES", "TERMINAL_WIDTH"), columns)
-    found, usual = cli("run", "--help", **odd), cli("run", "--help", COLUMNS="80")
-    assert (found.returncode, found.stderr, found.stdout) == (0, b"", usual.stdout)
-    assert cli("run", "hi", **odd).returncode == 0
+def test_sizes_of_the_terminal_that_are_none(cli):
+    usual = cli("run", "--help", COLUMNS="80")
+    for columns in ("1" * 24, "²", "abc", "-5", "0", "", "1", "9" * 5000):
+        odd = dict.fromkeys(("COLUMNS", "LINES", "TERMINAL_WIDTH"), columns)
+        found = cli("run", "--help", **odd)
+        assert (found.returncode, found.stderr, found.stdout) == (0, b"", usual.stdout), columns
+        assert cli("run", "hi", **odd).returncode == 0, columns
 
 
 def test_matplotlib_is_told_of_no_window(cli, tmp_path):

@@ -85,13 +85,13 @@ TEXTS = ["run", "heads", "explain", "flow", "ablate", "encode tokens"]
 
 
 @pytest.mark.parametrize("command", TEXTS)
-def test_every_command_reads_bare_words_and_what_is_piped_in(cli, command):
-    quoted = cli(*command.split(), "I saw a saw")
-    bare = cli(*command.split(), *["I", "saw", "a", "saw"])
+def test_every_command_reads_bare_words_and_what_is_piped_in(cli, call, command):
+    quoted = call(*command.split(), "I saw a saw")
+    bare = call(*command.split(), *["I", "saw", "a", "saw"])
     piped = cli(*command.split(), stdin=b"I saw a saw\n")
-    assert quoted.returncode == bare.returncode == piped.returncode == 0
-    assert quoted.stdout == bare.stdout == piped.stdout
-    assert (bare.stderr, piped.stderr) == (b'reading one text: "I saw a saw"\n', b"")
+    assert quoted.code == bare.code == piped.returncode == 0
+    assert quoted.out == bare.out == piped.stdout.decode()
+    assert (bare.err, piped.stderr) == ('reading one text: "I saw a saw"\n', b"")
 
 
 @pytest.mark.parametrize("command", ["heads", "explain", "flow", "ablate", "decode"])

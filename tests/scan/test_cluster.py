@@ -93,7 +93,7 @@ def cluster(tmp_path):
 def corpus(tmp_path):
     """A folder with a corpus and a model."""
     draw = np.random.default_rng(20261121)
-    lines = [" ".join(draw.choice(WORDS, draw.integers(2, 30))) for _ in range(4001)]
+    lines = [" ".join(draw.choice(WORDS, draw.integers(2, 30))) for _ in range(2999)]
     (tmp_path / "c.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "mine").symlink_to(PACKAGED / "tagger")
     return tmp_path
