@@ -21,6 +21,7 @@ FORMULAS = {
     "relu": lambda x: max(0.0, x),
     "gelu": lambda x: x * phi(x),
     "gelu_tanh": lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "quick_gelu": lambda x: x / (1 + math.exp(-1.702 * x)) if x > -400 else 0.0,
     "silu": lambda x: x / (1 + math.exp(-x)) if x > -700 else 0.0,
     "tanh": math.tanh,
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > -700 else 0.0,

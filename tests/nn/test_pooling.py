@@ -10,10 +10,12 @@ from attnviz.nn.embedding import Input
 from attnviz.nn.linear import Linear
 from attnviz.nn.pooling import (
     Classifier,
+    FirstOf,
     LastBut,
     LastOf,
     Mean,
     Several,
+    Similarity,
     TextHead,
     against_zero,
     class_token_and_mean,
@@ -57,6 +59,9 @@ def test_what_is_read_of_a_text(generator):
         (LastBut(0), x[3]),
         (LastBut(2), x[4]),
         (LastOf(2), x[3]),
+        (FirstOf(9), x[2]),
+        (FirstOf(8), x[0]),  # there is none
+        (FirstOf(2), x[2]),  # the largest id
         (mean, sum(x) / 5),
         (root_mean, sum(x) / 5**0.5),
         (rising_mean, sum((i + 1) * row for i, row in enumerate(x)) / 15),
@@ -92,3 +97,11 @@ def test_unit_length(generator):
     x[1] = 0
     np.testing.assert_allclose(unit_length(x)[0], x[0] / sum(x[0] ** 2) ** 0.5)
     np.testing.assert_array_equal(unit_length(x)[1], 0)
+
+
+def test_the_similarity_of_an_image_and_texts(generator):
+    x, weight, texts = (generator.normal(size=n) for n in ((5, 3), (4, 3), (2, 4)))
+    image = Classifier(Linear(weight), partial(token, 0))
+    vector = weight @ x[0]
+    cosines = [text @ vector / sum(vector**2) ** 0.5 for text in texts]
+    np.testing.assert_allclose(Similarity(image, Linear(texts))(x), [cosines], atol=1e-12)
