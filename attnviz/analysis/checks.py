@@ -238,6 +238,8 @@ def _off_one(record: Record, weights: Array) -> Iterable[Finding]:
         sums = weights.sum(-1, dtype=np.float64)
         far = np.where(weights.any(-1), np.abs(sums - 1), 0)
     off = far > tolerance
+    if off.any() and _is_half(weights):
+        off = far > ROW_SUM_TOLERANCE[2]
     if off.any():
         head, row = np.unravel_index(np.where(off, far, 0).argmax(), far.shape)
         yield Finding(
@@ -252,6 +254,13 @@ def _off_one(record: Record, weights: Array) -> Iterable[Finding]:
                 sum=_not_one(float(sums[head, row])),
             ),
         )
+
+
+def _is_half(weights: Array) -> bool:
+    """Whether weights were rounded to half precision, be it that they were widened since."""
+    from attnviz.trace.dtypes import true_type
+
+    return true_type(weights) in ("bfloat16", "float16")
 
 
 def _not_one(value: float) -> str:

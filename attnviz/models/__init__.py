@@ -144,7 +144,7 @@ def _trained(name: str, dtype: str, adapter: str | None = None) -> Model:
     from attnviz.models.sources.checkpoint import load_checkpoint
 
     base, path = name.partition(":")[0], Path(name)
-    if adapter not in (None, "none") and (is_packaged(base) or os.path.isfile(path)):
+    if adapter is not None and (is_packaged(base) or os.path.isfile(path)):
         raise AttnvizError(
             f"{name} takes no adapter: one is merged into the weights of a folder",
             "-m FOLDER, with config.json and safetensors",

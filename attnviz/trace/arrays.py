@@ -290,7 +290,7 @@ def _chosen(path: Path, arrays: Mapping[str, Array], wanted: str | None) -> dict
         if each.dtype.kind not in "fiub" and each.dtype != BITS:
             raise AttnvizError(
                 f"{path}: {name} holds {type_name(each)}; expected numbers",
-                "convert them to float32",
+                "save them as numbers: np.save(FILE, weights.astype(np.float32))",
             )
         if each.ndim == 0 or each.size == 0:
             raise AttnvizError(

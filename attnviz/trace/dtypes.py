@@ -78,7 +78,7 @@ def reinterpreted(name: str, x: Array, dtype: str) -> Array:
 def type_name(x: Array) -> str:
     """The type of an array [...] that cannot be read, for errors."""
     if x.dtype.kind == "V" and x.dtype.itemsize == 1:
-        return "bytes, as NumPy writes float8 without saying which (save .astype(np.float32)):"
+        return "bytes, as NumPy writes float8 without saying which"
     return str(x.dtype)
 
 
@@ -133,7 +133,8 @@ def true_type(x: Array) -> str:
     if len(some) < MIN_NUMBERS or stored == "float16":
         return stored
     if stored == "float64":
-        narrow = some.astype(np.float32)
+        with np.errstate(over="ignore"):  # not narrow, then
+            narrow = some.astype(np.float32)
         if not np.array_equal(narrow, some) or not _uses_last_bit(narrow, 0):
             return _of_float32(narrow, stored) if np.array_equal(narrow, some) else stored
         return "float32"

@@ -13,6 +13,7 @@ from attnviz.nn import masks
 from attnviz.nn.types import Array, Bool
 from attnviz.registry import nearest
 from attnviz.tokens import label
+from attnviz.trace.dtypes import guessed_bits, reinterpreted, type_name
 from attnviz.trace.names import by_group, parse_name
 from attnviz.trace.projections import MAX_NAMES, precision
 from attnviz.trace.record import Record
@@ -168,9 +169,12 @@ def _beside(name: str, groups: Mapping[tuple[str, ...], Mapping[str, str]]) -> d
 
 
 def _numbers(path: Path, name: str, x: Array) -> Array:
+    if x.dtype.kind == "V" and (dtype := guessed_bits(x)) is not None:
+        x = reinterpreted(name, x, dtype)
     if x.dtype.kind not in "fiub":
         raise AttnvizError(
-            f"{path}: {name} holds {x.dtype}; expected numbers", "convert them to float32"
+            f"{path}: {name} holds {type_name(x)}; expected numbers",
+            "save them as numbers: np.save(FILE, weights.astype(np.float32))",
         )
     if x.ndim == 0 or x.size == 0:
         raise AttnvizError(

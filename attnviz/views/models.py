@@ -74,7 +74,7 @@ def catalogue_views(
         views.append(Table(say("packaged"), columns, rows, (note,)))
     if checkpoints:
         rows_of_checkpoints: tuple[tuple[Value, ...], ...] = tuple(
-            (label(name), label(family), say("yes") if supported else say("not yet"))
+            (label(name), label(family), say("yes") if supported else say("no"))
             for name, family, supported in checkpoints
         )
         columns = ("-m", say("family"), say("supported"))

@@ -91,3 +91,11 @@ def test_nan_may_stand_for_masked_cells(generator):
     assert not part.visible[:, 1, 2].any()
     assert part.visible.sum() == w.size - 3
     assert np.isfinite(part.weights).all()
+
+
+def test_bfloat16_as_numpy_writes_it(generator):
+    weights = generator.dirichlet(np.ones(5), (2, 3)).astype(np.float32)
+    bits = (weights.view(np.uint32) >> 16).astype(np.uint16)
+    (part,) = parts({"w": bits.view("V2")})
+    np.testing.assert_array_equal(part.weights, (bits.astype(np.uint32) << 16).view(np.float32))
+    assert part.eps == 2.0**-7

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import attnviz
+from attnviz.analysis.checks import findings
 from attnviz.errors import AttnvizError
 
 N_LAYER, N_HEAD, N_PROMPT, N_STEP = 2, 3, 5, 4
@@ -97,6 +98,7 @@ def test_bfloat16_as_numpy_writes_it(whole, tmp_path):
     trace = attnviz.load(tmp_path / "w.npy")
     np.testing.assert_array_equal(trace.records[0].weights, narrow.astype(np.float32))
     assert "bits of bfloat16" in trace.model.notes[0]
+    assert not [each for each in findings(trace) if "do not sum to 1" in each.text]
     np.save(tmp_path / "w8.npy", whole[0].astype(ml_dtypes.float8_e4m3fn))
     with pytest.raises(AttnvizError, match="float8 without saying which"):
         attnviz.load(tmp_path / "w8.npy")

@@ -43,7 +43,7 @@ def test_the_catalogue():
     )
     packaged, found = views
     assert packaged.rows == (("tagger", "tags words", 1234), ("bare", "", None))
-    assert found.rows == (("org/name", "bert", "yes"), ("␛[2J/evil", "mamba", "not yet"))
+    assert found.rows == (("org/name", "bert", "yes"), ("␛[2J/evil", "mamba", "no"))
 
 
 def test_where_nothing_was_found_it_is_said_where_it_was_looked():

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ORDER = 140
 
+CHECKPOINT = ("config.json", "adapter_config.json", "modules.json")
+"""A folder with one of these is a model; others are looked through."""
+
 app = typer.Typer(add_completion=False)
 
 
@@ -54,7 +57,7 @@ def models(
     if name == "":
         raise AttnvizError("there is no name", "attnviz models tagger")
     is_folder = name is not None and not is_packaged(name) and Path(name).is_dir()
-    if name is None or (is_folder and not (Path(name) / "config.json").exists()):
+    if name is None or (is_folder and not any((Path(name) / file).exists() for file in CHECKPOINT)):
         emit([_list(None if name is None else Path(name))], out)
     else:
         whole = card or bool(out.output)

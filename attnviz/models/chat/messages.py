@@ -53,7 +53,7 @@ def read_chat(path: Path, system: str | None = None) -> Chat:
     Raises:
         AttnvizError: it cannot be read, or is something else.
     """
-    content = read_file(path, "check who may read it")
+    content = read_file(path)
     try:
         value = parse_json(content)
     except ValueError as error:

@@ -15,7 +15,7 @@ from attnviz.models import PACKAGED, packaged
 from attnviz.models.build.families import FAMILIES, family_name
 from attnviz.models.formats import whole_formats
 from attnviz.models.sources.card import read_card
-from attnviz.models.sources.folder import CONFIG
+from attnviz.models.sources.folder import CONFIG, reads_weights
 from attnviz.models.sources.hub import cached
 from attnviz.parse import parse_json
 
@@ -132,7 +132,8 @@ def _entry(name: str, path: Path) -> Entry | None:
     family = config.get("model_type") if isinstance(config, dict) else None
     if not isinstance(family, str):
         return None
-    return Entry(name, family, family_name(family) in FAMILIES, None)
+    supported = family_name(family) in FAMILIES and reads_weights(path.parent)
+    return Entry(name, family, supported, None)
 
 
 def _file_entry(path: Path, file_format: ModuleType) -> Entry | None:

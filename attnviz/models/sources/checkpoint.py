@@ -88,8 +88,13 @@ def load_checkpoint(
 def _parts(folder: Path, adapter: str | None) -> tuple[Path, Adapter | None, tuple[str, ...]]:
     """The folder of the base, the adapter that is merged into it, and what is to be said."""
     if adapter == NO_ADAPTER:
-        notes = (to_say("without its adapter"),) if is_adapter(folder) else ()
-        return base_of(folder) if is_adapter_alone(folder) else folder, None, notes
+        if not is_adapter(folder):
+            raise AttnvizError(
+                f"{folder} holds no adapter that could be left out",
+                "adapter=FOLDER merges one into it",
+            )
+        base = base_of(folder) if is_adapter_alone(folder) else folder
+        return base, None, (to_say("without its adapter"),)
     if adapter is not None:
         return folder, read_adapter(Path(adapter)), ()
     if is_adapter_alone(folder):

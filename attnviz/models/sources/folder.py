@@ -25,6 +25,8 @@ ADAPTER_WEIGHTS = "adapter_model."
 """How the names of PEFT's files of weights begin."""
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ONNX = "onnx"
+"""The folder of a checkpoint that exports lie in."""
 
 QUANTISED = {
     "quantization_config": "quantization_config",
@@ -101,11 +103,22 @@ def _original(folder: Path, config: Mapping[str, Any], method: str) -> str:
 
 def open_weights(folder: Path, config: Mapping[str, Any]) -> TensorFile:
     """The weights in a folder. `config` tells which class of transformers could convert them."""
-    name = choose_weights(_names(folder), str(folder), config)
+    name = choose_weights(_names_with_exports(folder), str(folder), config)
     file_format = weight_format(name)
     assert file_format is not None, name
     weights: TensorFile = file_format.open_weights(folder / name)
     return MLXWeights(weights, config) if is_affine(config) else weights
+
+
+def reads_weights(folder: Path) -> bool:
+    """Whether the weights in a folder, if there are any, are in files that attnviz reads."""
+    try:
+        config, names = read_config(folder), _names_with_exports(folder)
+        if any(map(_is_weights, names)):
+            choose_weights(names, str(folder), config)
+    except AttnvizError:
+        return False
+    return True
 
 
 def choose_weights(names: Collection[str], where: str, config: Mapping[str, Any]) -> str:
@@ -195,6 +208,14 @@ def _names(folder: Path) -> set[str]:
         raise AttnvizError(
             f"cannot read {folder}: {error.strerror or error}", "check its permissions"
         ) from error
+
+
+def _names_with_exports(folder: Path) -> set[str]:
+    """The files in a folder; where none are weights, those in its folder of exports too."""
+    names = _names(folder)
+    if not any(map(_is_weights, names)) and (folder / ONNX).is_dir():
+        names |= {f"{ONNX}/{name}" for name in _names(folder / ONNX)}
+    return names
 
 
 def _no_config(folder: Path) -> AttnvizError:

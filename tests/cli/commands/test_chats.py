@@ -66,6 +66,7 @@ def test_messages_of_a_file(call, instruct, tmp_path):
     assert (done.code, done.err.splitlines()[0]) == (
         2, "error: cannot read gone.json: No such file or directory"
     )  # fmt: skip
+    assert "check its name" in done.err
 
 
 def test_bare_text_gets_the_command(call, instruct):

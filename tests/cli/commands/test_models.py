@@ -106,6 +106,11 @@ def test_a_folder_without_models(call, tmp_path):
     assert "no checkpoints in empty" in call("models", "empty").out
 
 
+def test_the_folder_of_an_adapter_is_a_model(call):
+    out = call("models", GOLDEN / "adapters" / "llama-plain").out
+    assert "a LoRA adapter (rank 3) is merged into 4 of its matrices" in " ".join(out.split())
+
+
 def test_one_checkpoint(call):
     out = call("models", GOLDEN / "bert-tiny", "--card", "--width", "100").out
     assert "encoder.0-1.self" in out

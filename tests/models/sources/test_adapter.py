@@ -167,6 +167,10 @@ class TestRefused:
         with pytest.raises(AttnvizError, match="the table of tokens, which is the output's too"):
             run("gpt2-conv", GOLDEN / "families" / "gpt2", adapter=str(folder))
 
+    def test_there_is_none_to_leave_out(self):
+        with pytest.raises(AttnvizError, match="holds no adapter that could be left out"):
+            attnviz.run("I saw", model=str(GOLDEN / "families" / "llama"), adapter="none")
+
     def test_a_model_that_takes_none(self):
         with pytest.raises(AttnvizError, match="takes no adapter"):
             attnviz.run("I saw", model="tagger", adapter="x")

@@ -27,6 +27,23 @@ def checkpoint(folder, family="bert"):
     return str(folder)
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.onnx", "onnx/model.onnx"])
+def test_weights_that_are_refused_are_not_supported(tmp_path, name):
+    root = checkpoint(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert entries_below(tmp_path) == [Entry(root, "bert", False, None)]
+    (tmp_path / "model.safetensors").touch()
+    assert entries_below(tmp_path) == [Entry(root, "bert", True, None)]
+
+
+def test_quantised_weights_that_are_refused_are_not_supported(tmp_path):
+    root = checkpoint(tmp_path)
+    config = {"model_type": "bert", "quantization_config": {"quant_method": "gptq"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert entries_below(tmp_path) == [Entry(root, "bert", False, None)]
+
+
 def test_checkpoints_below_a_folder(tmp_path):
     """Itself first, then level by level, in the order of their names."""
     near, far = checkpoint(tmp_path / "b", "mamba"), checkpoint(tmp_path / "a" / "x", "gpt-neox")

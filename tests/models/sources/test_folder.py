@@ -68,11 +68,14 @@ class TestWeights:
             (("tf_model.h5",), "tf_model.h5 only, a file of TensorFlow"),
             (("flax_model.msgpack",), "flax_model.msgpack only, a file of Flax"),
             (("model.onnx",), "model.onnx only, a file of ONNX"),
+            (("onnx/model.onnx",), "onnx/model.onnx only, a file of ONNX"),
+            (("onnx/model.onnx", "pytorch_model.bin"), "pytorch_model.bin only, a pickle"),
         ],
         ids=str,
     )  # fmt: skip
     def test_other_formats(self, folder, names, message):
         for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(b"\x80\x02")
         edit_config(folder, architectures=["BertForMaskedLM"])
         hint = refused(folder, message).hint
@@ -82,7 +85,7 @@ class TestWeights:
         }
         options = given.get(names[0], "folder")
         convert = f"BertForMaskedLM.from_pretrained({options}).save_pretrained(folder)"
-        assert hint.endswith("exported from" if "onnx" in names[0] else convert)
+        assert hint.endswith("exported from" if "onnx" in names[-1] else convert)
 
     @pytest.mark.parametrize("kinds", [None, [], [3], "Bert", {}])
     def test_a_config_that_names_no_class(self, folder, kinds):
