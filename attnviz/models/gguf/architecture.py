@@ -54,6 +54,8 @@ class Architecture(NamedTuple):
     """That config -> what the converter did to tensors, by the file's names."""
     is_causal: bool = True
     """Whether a query sees only what came before, where the file does not say."""
+    joined: Callable[[TensorFile], TensorFile] = lambda file: file
+    """The file with whole those tensors that the converter stored as several."""
 
 
 def llama_like(

@@ -70,7 +70,7 @@ def translate(metadata: Mapping[str, Any], file: TensorFile) -> tuple[Config, Te
         fields.require("expert_used_count", 0)
     fields.finish()
     names = architecture.names(values) if callable(architecture.names) else architecture.names
-    renamed = Renamed(file, names, architecture.changes(values), TENSORS)
+    renamed = Renamed(architecture.joined(file), names, architecture.changes(values), TENSORS)
     return Config(values, f"{file.path}: its config", HINT), renamed
 
 

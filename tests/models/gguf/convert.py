@@ -27,6 +27,8 @@ ARCHITECTURES = {
     "qwen3_moe": MODEL_ARCH.QWEN3MOE,
     "olmoe": MODEL_ARCH.OLMOE,
     "gpt_oss": MODEL_ARCH.GPT_OSS,
+    "deepseek_v2": MODEL_ARCH.DEEPSEEK2,
+    "deepseek_v3": MODEL_ARCH.DEEPSEEK2,
     "olmo2": MODEL_ARCH.OLMO2,
     "olmo3": MODEL_ARCH.OLMO2,
     "cohere": MODEL_ARCH.COMMAND_R,
@@ -73,7 +75,8 @@ PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
 def convert(
     config: Config, tensors: Tensors, path: Path, added: Mapping[str, Any] | None = None
 ) -> Path:
-    """A GGUF file in float32, without a tokenizer; `added` is metadata that goes over the other."""
+    """A GGUF file in float32, without a tokenizer; `added` is metadata that goes over the other, or
+    takes it out with None."""
     family = config["model_type"]
     architecture = CLASSES.get(config["architectures"][0], ARCHITECTURES[family])
     writer = GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
@@ -92,6 +95,9 @@ def convert(
         assert stored, name
         writer.add_tensor(stored, np.ascontiguousarray(_laid_out(config, name, array)))
     for key, value in (added or {}).items():
+        if value is None:
+            del writer.kv_data[0][key]
+            continue
         kind = gguf.GGUFValueType.get_type(value)
         kind = gguf.GGUFValueType.UINT32 if kind == gguf.GGUFValueType.INT32 else kind
         writer.kv_data[0][key] = gguf.GGUFValue(value, kind)
@@ -217,6 +223,33 @@ def _gpt_oss(writer: GGUFWriter, config: Config) -> None:
     writer.add_expert_feed_forward_length(config["intermediate_size"])
 
 
+def _deepseek(writer: GGUFWriter, config: Config) -> None:
+    n_latent, d_rotary = config["kv_lora_rank"], config["qk_rope_head_dim"]
+    writer.add_head_count_kv(1)
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    if config["q_lora_rank"] is not None:
+        writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_kv_lora_rank(n_latent)
+    writer.add_key_length(n_latent + d_rotary)
+    writer.add_value_length(n_latent)
+    writer.add_key_length_mla(config["qk_nope_head_dim"] + d_rotary)
+    writer.add_value_length_mla(config["v_head_dim"])
+    writer.add_expert_count(config["n_routed_experts"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    is_sigmoid = config["model_type"] == "deepseek_v3"
+    writer.add_expert_weights_norm(config["norm_topk_prob"] if is_sigmoid else False)
+    kinds = gguf.ExpertGatingFuncType
+    writer.add_expert_gating_func(kinds.SIGMOID if is_sigmoid else kinds.SOFTMAX)
+    if config.get("n_group"):
+        writer.add_expert_group_count(config["n_group"])
+        writer.add_expert_group_used_count(config["topk_group"])
+    writer.add_rope_dimension_count(d_rotary)
+    if "mscale_all_dim" in config["rope_parameters"]:
+        writer.add_rope_scaling_yarn_log_mul(0.1 * config["rope_parameters"]["mscale_all_dim"])
+
+
 def _stablelm(writer: GGUFWriter, config: Config) -> None:
     writer.add_parallel_residual(True)  # what the converter says where a config does not
 
@@ -232,6 +265,8 @@ OWN: dict[str, Callable[[GGUFWriter, Config], None]] = {
     "qwen2_moe": _moe,
     "qwen3_moe": _moe,
     "gpt_oss": _gpt_oss,
+    "deepseek_v2": _deepseek,
+    "deepseek_v3": _deepseek,
     "stablelm": _stablelm,
     **dict.fromkeys(ENCODERS, _bert),
     **dict.fromkeys(("bloom", "falcon", "mpt"), _four_times),
@@ -302,6 +337,10 @@ def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]
                 continue
         if family == "gpt_oss" and name.endswith("sinks"):
             name += ".weight"
+        if name.endswith("kv_b_proj.weight"):
+            yield from _keys_and_values(config, name, array)
+            continue
+        name = name.replace("e_score_correction_bias", "e_score_correction.bias")
         if "mlp.experts.gate_up_proj" in name or "mlp.experts.down_proj" in name:
             yield from _experts(name, array)
             continue
@@ -318,6 +357,16 @@ def _stored(config: Config, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]
             numbered.setdefault(whole + ending, {})[int(number)] = array
     for name, entries in numbered.items():
         yield name, np.stack([entries[number] for number in sorted(entries)])
+
+
+def _keys_and_values(
+    config: Config, name: str, array: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What DeepSeek makes of its latent: keys transposed, and values."""
+    heads = array.reshape(config["num_attention_heads"], -1, array.shape[-1])
+    keys, values = np.split(heads, [config["qk_nope_head_dim"]], axis=1)
+    yield name.replace("kv_b_proj", "k_b_proj"), keys.swapaxes(1, 2)
+    yield name.replace("kv_b_proj", "v_b_proj"), values
 
 
 def _experts(name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

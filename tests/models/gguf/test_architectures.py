@@ -13,6 +13,7 @@ import attnviz
 from attnviz.errors import AttnvizError
 from tests.conftest import GOLDEN
 from tests.models.build.families.checkpoints import read, write
+from tests.models.gguf import convert as converter
 from tests.models.gguf.convert import convert
 
 FAMILIES = GOLDEN / "families"
@@ -25,9 +26,12 @@ MODELS = (
     "bert", "distilbert", "roberta", "xlm-roberta", "camembert", "t5", "t5-encoder", "t5-v1_1", "mt5-untied",
     "umt5", "qwen2-both-sides", "nomic_bert", "modernbert", "bloom", "falcon", "falcon-groups",
     "falcon-one-norm", "mpt", "mpt-clipped", "gpt_oss",
+    "deepseek_v2", "deepseek_v2-lite", "deepseek_v3",
 )  # fmt: skip
 
 TANH = {"hidden_act": "gelu_pytorch_tanh"}
+YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 8.0, "mscale": 0.7,
+        "mscale_all_dim": 0.7, "original_max_position_embeddings": 5}  # fmt: skip
 UNSAID = {
     "gemma2": {"query_pre_attn_scalar": 10},
     "gemma3_text": {"query_pre_attn_scalar": 10},
@@ -40,6 +44,9 @@ UNSAID = {
     },
     "mpt-clipped": {"attn_config": {"clip_qkv": 0.7}},
     "gpt_oss": {"swiglu_limit": 7.0, "swiglu_alpha": 1.702},
+    "deepseek_v2": {"rope_parameters": YARN},
+    "deepseek_v2-lite": {"attention_bias": False, "mlp_bias": False, "hidden_act": "silu"},
+    "deepseek_v3": {"rope_parameters": YARN},
     "qwen2-both-sides": {"use_sliding_window": False, "layer_types": None},
     "cohere-norms": {
         "tie_word_embeddings": True,
@@ -66,7 +73,7 @@ def both(request, tmp_path):
         config |= unsaid
         if unsaid.get("tie_word_embeddings"):
             del tensors["lm_head.weight"]
-        if unsaid.get("bias") is False:
+        if False in (unsaid.get("bias"), unsaid.get("attention_bias")):
             tensors = {k: x for k, x in tensors.items() if "ln_" in k or not k.endswith("bias")}
         folder = write(tmp_path / "folder", config, tensors)
     return folder, convert(config, tensors, tmp_path / "model.gguf")
@@ -106,6 +113,30 @@ def test_what_it_says_of_itself(both):
     for field in ("n_layer", "n_head", "d_model"):
         assert facts.shape[field] == expected.shape[field]
     assert facts.name == "model"
+
+
+def test_deepseek_before_keys_and_values_were_stored_apart(tmp_path, monkeypatch):
+    config, tensors = read(FAMILIES / "deepseek_v3")
+    config["rope_parameters"] = YARN
+    folder = write(tmp_path / "folder", config, tensors)
+    monkeypatch.setattr(converter, "_keys_and_values", lambda config, *whole: [whole])
+    old = {"head_count_kv": 4, "key_length": 10, "value_length": 5, "key_length_mla": None,
+           "value_length_mla": None}  # fmt: skip
+    old = {f"deepseek2.attention.{key}": value for key, value in old.items()}
+    found = run(convert(config, tensors, tmp_path / "model.gguf", old))
+    np.testing.assert_allclose(found.logits, run(folder).logits, atol=1e-5)
+
+
+def test_keys_and_values_of_a_latent_that_do_not_fit_each_other(tmp_path, monkeypatch):
+    config, tensors = read(FAMILIES / "deepseek_v3")
+    apart = converter._keys_and_values
+    monkeypatch.setattr(
+        converter,
+        "_keys_and_values",
+        lambda *given: [(name, array[: 3 + ("v_b" in name)]) for name, array in apart(*given)],
+    )
+    with pytest.raises(AttnvizError, match="kv_b_proj"):
+        run(convert(config, tensors, tmp_path / "model.gguf"))
 
 
 @pytest.mark.parametrize("name", ["model.GGUF", "sha256-0123"])
