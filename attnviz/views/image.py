@@ -162,10 +162,11 @@ def _answer(trace: Trace, probabilities: Array | None) -> tuple[list[Line], list
         return [Line(say("none: the model has no classifier"), say("answer"), "note")], []
     names = trace.model.outputs
     rows = tuple((names[i], share) for i, share in most_probable(probabilities, ANSWERS))
+    table = Table(say("the most probable"), (say("class"), say("probability")), rows)
+    if trace.answer is not None:  # which stands in the header by itself
+        return [], [table]
     text = say("{answer}, with probability {share:.3f}", answer=rows[0][0], share=rows[0][1])
-    return [Line(text, say("answer"), "head")], [
-        Table(say("the most probable"), (say("class"), say("probability")), rows)
-    ]
+    return [Line(text, say("answer"), "head")], [table]
 
 
 def _attention(

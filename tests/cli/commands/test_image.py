@@ -25,7 +25,8 @@ DIGITS = sorted((HERE.parent / "samples" / "digits").glob("*.png"))
 def test_the_samples(call, path):
     done = call("image", path)
     assert (done.code, done.err) == (0, "")
-    assert f"answer   {path.stem[0]}, with probability" in done.out
+    assert f"label    {path.stem[0]} 0." in done.out
+    assert "answer   " not in done.out
     assert "where the class token looks" in done.out
     assert f"what the answer {path.stem[0]} depends on" in done.out
     assert "not attention" in done.out
