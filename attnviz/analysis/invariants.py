@@ -64,6 +64,8 @@ class InvariantEntry(Entry):
 
     title: str = ""
     """To be said."""
+    with_sinks: str = ""
+    """The same of heads with sinks, if it is less."""
     formula: str = ""
     unit: Literal["rows", "cells"] = "cells"
     untested: str = ""
@@ -91,7 +93,12 @@ def not_negative(block: Block) -> Measured:
     return Measured(block.weights, off, 0.0, tested)
 
 
-@INVARIANTS.add(title=to_say("rows sum to 1"), formula="Σⱼ w = 1", unit="rows")
+@INVARIANTS.add(
+    title=to_say("rows sum to 1"),
+    with_sinks=to_say("rows sum to 1 at most (sinks)"),
+    formula="Σⱼ w = 1",
+    unit="rows",
+)
 def row_sums(block: Block) -> Measured:
     """Every row sums to 1; or to 0, if its query sees no key; or, with a sink, to 1 at most."""
     tested = np.asarray(np.isfinite(block.weights).all(-1))

@@ -40,16 +40,17 @@ def invariant_views(
                    parts=len(parts), heads=n_head)  # fmt: skip
     term = say("violated") if off else say("holds")
     views: list[View] = [Text((Line(text, term, "warning" if off else "head"),))]
-    views.append(_table(found))
+    sinks = any(part.sinks for part in parts)
+    views.append(_table(found, sinks))
     violations = sorted((v for each in off for v in each.violations), key=lambda v: -v.off)
     if violations:
-        views.append(_violations(violations, n, most))
+        views.append(_violations(violations, n, most, sinks))
     lines = [Line(text, say("not tested"), "note") for text in untested]
     lines += [Line(note.text, say(note.kind), note.kind) for note in notes]
     return [*views, Text(tuple(lines))] if lines else views
 
 
-def _table(found: Sequence[Tested]) -> Table:
+def _table(found: Sequence[Tested], sinks: bool) -> Table:
     columns = (
         say("invariant"), say("holds"), say("tested"), say("worst"), say("rounding allows"),
         say("at"),
@@ -60,33 +61,34 @@ def _table(found: Sequence[Tested]) -> Table:
         worst = each.worst
         if worst is None:
             said = say("not tested") if each.untested else say("nothing to test")
-            rows.append((title(each.name), said, None, None, None, None))
+            rows.append((title(each.name, sinks), said, None, None, None, None))
             tones[number, HOLDS] = "faint"
             continue
         verdict = say("yes") if each.holds else say("no: {n}", n=f"{each.n_off:,}")
         n = f"{each.n_tested:,}"
         tested = say("{n} rows", n=n) if each.unit == "rows" else say("{n} cells", n=n)
         rows.append((
-            title(each.name), verdict, tested, short(worst.off),
+            title(each.name, sinks), verdict, tested, short(worst.off),
             short(worst.allowed), place(worst) if worst.off else None,
         ))  # fmt: skip
         tones[number, HOLDS] = "good" if each.holds else "bad"
     return Table(say("invariants"), columns, tuple(rows), tones=tones)
 
 
-def title(name: str) -> str:
-    """What an invariant says."""
+def title(name: str, sinks: bool) -> str:
+    """What an invariant says, of heads with sinks or without."""
     if name in INVARIANTS:
-        return say(INVARIANTS[name].title)
+        entry = INVARIANTS[name]
+        return say((sinks and entry.with_sinks) or entry.title)
     if name.endswith("weights"):
         return say("weights, from q and k")
     return say("{stage}, from q, k and v", stage=name.split()[-1])
 
 
-def _violations(violations: Sequence[Violation], n: int, most: int) -> Table:
+def _violations(violations: Sequence[Violation], n: int, most: int, sinks: bool) -> Table:
     columns = say("violation"), say("where"), say("value"), say("off by")
     rows = tuple(
-        (title(each.invariant), place(each), _value(each), short(each.off))
+        (title(each.invariant, sinks), place(each), _value(each), short(each.off))
         for each in violations[:most]
     )
     notes = []
