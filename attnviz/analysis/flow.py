@@ -40,6 +40,10 @@ RELATIVE = to_say(
     "tokens; --absolute turns this off"
 )
 TAKEN_FOR_CAUSAL = to_say("no mask is known; no weight lies above the diagonal: taken for causal")
+SINKS = to_say(
+    "a learned sink moves nothing: what it takes of a row is shared among the token's own state "
+    "and the keys, as they share the rest"
+)
 NEEDS_MODEL = to_say(
     "contributions need the model: a trace has neither its projections nor its residuals"
 )
@@ -165,6 +169,8 @@ def flow_of(
         notes.append(ROLLOUT)
         if method != "rollout":
             notes.append(NEEDS_MODEL)
+        if any(record.site.sinks for record in trace.records):
+            notes.append(SINKS)
         method = "rollout"
     even = flow(trace.records, even_mix, last_layer)
     if method == "rollout" and is_causal(trace.records) and not absolute:

@@ -26,6 +26,7 @@ class Current(NamedTuple):
 
 _CURRENT: ContextVar[Current | None] = ContextVar("command", default=None)
 _STOPPED: ContextVar[bool] = ContextVar("stopped", default=False)
+_HINTS: ContextVar[frozenset[str]] = ContextVar("hints", default=frozenset())
 
 
 def current() -> Current:
@@ -41,12 +42,21 @@ def set_current(context: Any) -> None:
     example = examples[0] if examples else f"{path} --help"
     arguments = context.obj if isinstance(context.obj, list | tuple) else ()
     _CURRENT.set(Current(path, example, tuple(arguments)))
+    _HINTS.set(frozenset())
 
 
 def forget_current() -> None:
     """No command runs."""
     _CURRENT.set(None)
     _STOPPED.set(False)
+    _HINTS.set(frozenset())
+
+
+def is_new(hint: str) -> bool:
+    """Whether this command has not said so yet: one that runs two models may come to it twice."""
+    said = _HINTS.get()
+    _HINTS.set(said | {hint})
+    return hint not in said
 
 
 def set_stopped() -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnviz.cli.current import current, set_stopped
+from attnviz.cli.current import current, is_new, set_stopped
 from attnviz.cli.emit import talk
 from attnviz.cli.options import ChatInput, FileInput, LookOptions, TextInput
 from attnviz.cli.progress import estimating, in_words, progress
@@ -108,6 +108,8 @@ def _check_no_file(text: str) -> None:
         hint = "a model of speech hears it: -m WHISPER_FOLDER"
     elif text.lower().endswith((*DATA_FORMATS, ".npy")):
         hint = f"attnviz show {text}"
+        if text.lower().endswith(".json"):
+            hint += f"; if it holds messages: {current().path} --chat {text} -m MODEL"
     elif text.lower().endswith(IMAGES):
         hint = f"attnviz image {text}"
     else:
@@ -298,11 +300,14 @@ def prepare_text(
 def suggest_chat(model: Model, text: str | list[int] | Chat) -> None:
     """Say of a text without its chat template, which a model for conversations reads, how it gets
     one."""
-    if model.chat is not None and isinstance(text, str):
-        talk(
-            f"hint: {model.name} has a chat template, and this text is read without it: "
-            f"{current().again} --chat"
-        )
+    if model.chat is None or not isinstance(text, str):
+        return
+    hint = (
+        f"hint: {model.name} has a chat template, and this text is read without it: "
+        f"{current().again} --chat"
+    )
+    if is_new(hint):
+        talk(hint)
 
 
 def sound_file(model: Model, text: str | list[int] | Chat, pair: str | None = None) -> str | None:

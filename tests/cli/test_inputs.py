@@ -215,6 +215,10 @@ def test_a_text_that_is_mostly_unknown(call):
     ("name", "hint"),
     [
         ("w.npz", "attnviz show w.npz"),
+        (
+            "m.json",
+            "attnviz show m.json; if it holds messages: attnviz explain --chat m.json -m MODEL",
+        ),
         ("p.PNG", "attnviz image p.PNG"),
         ("t.txt", "attnviz explain - < t.txt reads what is in it"),
     ],

@@ -151,3 +151,7 @@ def test_the_language_is_detected(whisper, sound):
     best = max(languages.values(), key=lambda id: first[id])
     assert first.argmax() not in languages.values()
     assert attnviz.run(sound=sound, model=model).streams["target"].ids[:3] == (3, best, 37)
+
+
+def test_a_model_of_speech_is_not_called_one_of_texts(call, whisper):
+    assert "reads sounds, not images" in call("image", "a.png", "-m", whisper).err

@@ -58,7 +58,10 @@ def read_image(
 ) -> Pixels:
     """An image as the model sees it; `check` sees its number of tokens before it is decoded."""
     if model.image is None:
-        raise AttnvizError(f"{model.name} reads text, not images", "attnviz image FILE -m digits")
+        reads = "text" if model.sound is None else "sounds"
+        raise AttnvizError(
+            f"{model.name} reads {reads}, not images", "attnviz image FILE -m digits"
+        )
     return model.image.read(image, check)
 
 

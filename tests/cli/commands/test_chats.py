@@ -76,6 +76,8 @@ def test_bare_text_gets_the_command(call, instruct):
         f"attnviz run 'hi there' -m {instruct} --chat\n"
     )
     assert call("run", "hi there", "-m", instruct, "-q").err == ""
+    twice = call("diff", "hi there", "hi you", "-m", instruct)
+    assert twice.err.count("hint: instruct has a chat template") == 1
 
 
 def test_a_model_without_a_template(call):

@@ -10,7 +10,7 @@ import pytest
 
 import attnviz
 from attnviz.analysis.flow import even_mix, flow, relative, rollout_mix
-from tests.conftest import HERE
+from tests.conftest import GOLDEN, HERE
 
 IMAGE = HERE.parent / "samples" / "digits" / "3.png"
 
@@ -59,6 +59,12 @@ def test_rows_sum_to_one(call, arguments, method):
     total = sum(array.sum(-1) for array in arrays.values())
     np.testing.assert_allclose(total, 1, atol=1e-6)
     assert len(total) == len(content["tokens"][content["outputs"]])
+
+
+def test_what_becomes_of_a_sink_is_said(call):
+    family = GOLDEN / "families" / "gpt_oss"
+    done = call("flow", "--ids", "5,9,11", "-m", family, "--width", "120")
+    assert "a learned sink moves nothing" in done.out
 
 
 def test_the_verb_saw_comes_from_its_subject(call):
