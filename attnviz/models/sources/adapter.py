@@ -82,6 +82,10 @@ def read_adapter(folder: Path) -> Adapter:
     Raises:
         AttnvizError: it is of another kind than LoRA, or has an option that is not understood.
     """
+    if not (folder / CONFIG).exists():
+        raise AttnvizError(
+            f"{folder} holds no adapter: it has no {CONFIG}", "adapter=FOLDER, as PEFT saves it"
+        )
     config = Config(read_object(folder / CONFIG), str(folder / CONFIG), MERGE)
     kind = config.text("peft_type", "")
     if kind != "LORA":

@@ -171,6 +171,10 @@ class TestRefused:
         with pytest.raises(AttnvizError, match="holds no adapter that could be left out"):
             attnviz.run("I saw", model=str(GOLDEN / "families" / "llama"), adapter="none")
 
+    def test_a_folder_without_one(self, tmp_path):
+        with pytest.raises(AttnvizError, match="holds no adapter: it has no "):
+            attnviz.run("I", model=str(GOLDEN / "families" / "llama"), adapter=str(tmp_path))
+
     def test_a_model_that_takes_none(self):
         with pytest.raises(AttnvizError, match="takes no adapter"):
             attnviz.run("I saw", model="tagger", adapter="x")
