@@ -158,7 +158,9 @@ def _attention_lines(groups: Sequence[LayerGroup]) -> list[Line]:
 
 def _parts_of(group: LayerGroup) -> Iterator[str]:
     """What is to be said of attentions that are alike; not what is usual."""
-    yield say("layers {layers}", layers=ranges(group.layers))
+    which = ranges(group.layers)
+    one = len(group.layers) == 1
+    yield say("layer {layer}", layer=which) if one else say("layers {layers}", layers=which)
     yield say("{n} heads", n=group.n_head)
     if group.n_kv_head != group.n_head:
         yield say("keys/values {sharing}", sharing=group.sharing)
