@@ -328,7 +328,7 @@ def _ruler(axis: Axis, cell: int) -> str:
     free = width - len(beside) - bool(beside)
     for position in range(0, len(axis), step):
         index = axis.index(position).partition("-")[0]
-        if beside and position * cell + len(index) > free:
+        if position * cell + len(index) > free:  # a part of a number would be another
             break
         for offset, char in enumerate(index):
             if position * cell + offset < width:

@@ -106,3 +106,10 @@ def test_small_numbers_have_digits_where_there_is_room(n_column, largest, texts)
     text = plain(drawn([Heatmap("t", values, indices("q", 2), indices("k", n_column))], 120))
     row = next(line for line in text.splitlines() if line.startswith("1 "))
     assert row.split()[1:] == [texts.split()[0], *[texts.split()[1]] * (n_column - 1)]
+
+
+def test_no_index_is_cut_off_at_the_edge():
+    from attnviz.render.terminal.heatmap import _ruler
+
+    labels = tuple(map(str, range(36)))
+    assert _ruler(Axis("key", labels), 1).split() == ["0", "5", "10", "15", "20", "25", "30"]
