@@ -255,7 +255,7 @@ class Transformer(NamedTuple):
     ) -> Stream:
         """The encoder's output: what the decoder's cross-attention looks at."""
         assert self.encoder is not None
-        stream = _embed("source", self.source, source)
+        stream = stream_of("source", self.source, source)
         return stream._replace(x=self.encoder(stream, None, recorder, hidden))
 
     def decode(
@@ -270,7 +270,7 @@ class Transformer(NamedTuple):
         only, and `inputs.first` says how many came before them."""
         assert self.decoder is not None
         name, embed = ("source", self.source) if memory is None else ("target", self.target)
-        return self.decoder(_embed(name, embed, inputs), memory, recorder, hidden, cache)
+        return self.decoder(stream_of(name, embed, inputs), memory, recorder, hidden, cache)
 
     def sites(self) -> list[Site]:
         """All attentions, in the order in which they compute."""
@@ -343,7 +343,8 @@ def _change_stack(
     return stack._replace(blocks=tuple(blocks))
 
 
-def _embed(name: str, embedding: Embed | None, inputs: Input) -> Stream:
+def stream_of(name: str, embedding: Embed | None, inputs: Input) -> Stream:
+    """What a stack reads, x [n_token, d_model], with what belongs to it."""
     if embedding is None:
         raise AttnvizError(f"this transformer has no embedding for the {name}", "give it one")
     x = embedding(inputs)

@@ -61,6 +61,8 @@ def _parts(word: str, width: int, shorten: Callable[[str], str] | None) -> Itera
             while start < len(part):
                 ahead = part[start : start + MAX_PER_CELL * (width + 1)]
                 size = max(1, len(set_cell_size(ahead, width).rstrip()))
+                while size > 1 and cell_len(ahead[:size]) > width:
+                    size -= 1  # rich counts joined characters together, but cuts between them
                 yield ahead[:size]
                 start += size
 

@@ -74,7 +74,8 @@ def test_only_weights_of_words():
 
 def test_every_field_of_the_stack_is_a_flag():
     flags = {f.name: f for f in fields(StackOptions)}
-    assert set(flags) == {"model", "download", "extrapolate", *FIELDS}
+    others = {"model", "download", "extrapolate", "source_lang", "target_lang"}
+    assert set(flags) == others | {*FIELDS}
     for name, about in FIELDS.items():
         assert flags[name].default is None
         assert about.default is not MISSING

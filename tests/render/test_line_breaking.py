@@ -6,7 +6,7 @@ import time
 from itertools import groupby
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -18,6 +18,7 @@ MIXED = st.text("我看见一把锯子，。：（）「」ab-q1·², \u0301\u20
 
 
 @given(text=MIXED, width=st.integers(2, 30))
+@example(text="\u200d\u200d111", width=2)
 def test_nothing_is_lost_and_no_line_is_too_long(text, width):
     lines = fill(text.split(" "), width)
     assert all(cell_len(" ".join(word for _, word in line)) <= width for line in lines)

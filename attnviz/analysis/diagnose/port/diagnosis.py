@@ -117,7 +117,10 @@ def diagnose_port(
     Raises:
         AttnvizError: the dump holds no stage of a model, or there are no tokens.
     """
+    if model.vision is not None and _array(arrays, PIXELS) is not None:
+        model = model.vision.model
     inputs, kept = _inputs(model, arrays, ids, text, item)
+    arrays = {name: x for name, x in arrays.items() if not name.endswith((PIXELS, SOUND))}
     n_layer = {stack.name: len(stack.blocks) for stack in stacks(model)}
     reader = reader_of(arrays, n_layer, item, kept)
     found = _compared(model, arrays, inputs, reader, progress)
@@ -251,6 +254,14 @@ def _notes(rows: Sequence[Row], reader: Reader) -> tuple[str, ...]:
 
 # what is read
 
+PIXELS, SOUND = "pixel_values", "input_features"
+"""How arrays of images and sounds are named."""
+
+
+def _array(arrays: Mapping[str, Array], name: str) -> Array | None:
+    """The first array whose name ends so."""
+    return next((x for n, x in arrays.items() if n.endswith(name)), None)
+
 
 def _inputs(
     model: Model,
@@ -260,10 +271,15 @@ def _inputs(
     item: int,
 ) -> tuple[dict[str, Input], Array]:
     """What the model reads, and which tokens of the dump are no padding."""
-    pixels = next((x for n, x in arrays.items() if n.endswith("pixel_values")), None)
+    pixels, sound = _array(arrays, PIXELS), _array(arrays, SOUND)
+    target = ids_of(arrays, TARGET_IDS)
+    given_target = None if target is None else target[item].tolist()
     if pixels is not None and model.image is not None:
         prepared = prepare(model, image=pixels[item] if pixels.ndim > 3 else pixels)
         return dict(prepared.inputs), np.ones(0, bool)
+    if sound is not None and model.sound is not None:
+        heard = sound[item] if sound.ndim > 2 else sound
+        return dict(prepare(model, sound=heard, target=given_target).inputs), np.ones(0, bool)
     found = ids_of(arrays, IDS)
     if found is None and ids is None and text is None:
         raise AttnvizError(
@@ -280,13 +296,12 @@ def _inputs(
         kept = padding_of(arrays, found.shape)
         row_of = found[item] if kept is None else found[item][kept[item]]
         given = row_of.tolist()
-    target = ids_of(arrays, TARGET_IDS)
     if model.kind == "encoder-decoder" and model.task == "continue" and target is None:
         raise AttnvizError(
             f"{model.name} is an encoder-decoder: the dump has no array decoder_input_ids",
             "save what its decoder read",
         )
-    prepared = prepare(model, given, target=None if target is None else target[item].tolist())
+    prepared = prepare(model, given, target=given_target)
     inputs = dict(prepared.inputs)
     segments = ids_of(arrays, ("token_type_ids", "segments"))
     n_token = len(prepared.streams["source"])

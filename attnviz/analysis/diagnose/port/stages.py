@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from attnviz.models.model import Model
 from attnviz.nn.embedding import Input
 from attnviz.nn.heads import merge_heads, split_heads
@@ -17,7 +15,7 @@ from attnviz.nn.norms import Norm
 from attnviz.nn.scratch import Scratch
 from attnviz.nn.site import Site
 from attnviz.nn.stages import MATRICES, CollectStages
-from attnviz.nn.transformer import Block, Stack, Transformer, attentions
+from attnviz.nn.transformer import Block, Stack, Transformer, attentions, stream_of
 from attnviz.nn.types import Array
 from attnviz.nn.weights import Weight
 
@@ -185,9 +183,7 @@ def embedded(model: Model, stack: Stack, inputs: Mapping[str, Input]) -> Stream:
     is_target = stack.name == "decoder" and transformer.encoder is not None
     name = "target" if is_target else "source"
     embed = transformer.target if is_target else transformer.source
-    assert embed is not None
-    x = embed(inputs[name])
-    return Stream(name, x, np.arange(x.shape[-2]), inputs[name].mask)
+    return stream_of(name, embed, inputs[name])
 
 
 def stacks(model: Model) -> Sequence[Stack]:

@@ -33,6 +33,7 @@ from attnviz.nn.schemes import LearnedPositions
 from attnviz.nn.transformer import Transformer
 from attnviz.nn.weights import rows
 
+TOKENIZER = "CLIPTokenizer"
 ACTIVATION, EPS = "quick_gelu", 1e-5
 
 UNUSED = ("projection_dim", "initializer_range", "initializer_factor", "logit_scale_init_value")

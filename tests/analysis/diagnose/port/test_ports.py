@@ -54,7 +54,7 @@ def golden_dump(family, case):
     """What transformers computes of a checkpoint, under the names that a user gives it."""
     stored = np.load(FAMILIES / family / "golden.npz")
     renamed = {"ids": "input_ids", "target": "decoder_input_ids", "mask": "attention_mask",
-               "segments": "token_type_ids", "pixels": "pixel_values"}  # fmt: skip
+               "segments": "token_type_ids", "pixels": "pixel_values", "sound": "input_features"}  # fmt: skip
     dump = {}
     for key in (key for key in stored if key.startswith(f"{case}/") and "logits" not in key):
         name, array = key.split("/", 1)[1], stored[key]
