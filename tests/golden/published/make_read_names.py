@@ -34,7 +34,7 @@ FAMILIES = """albert bart bert bloom camembert clip codegen cohere cohere2 deber
               deepseek_v3 deit dinov2 dinov2_with_registers dinov3_vit distilbert electra esm falcon
               gemma gemma2 gemma3 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_oss gptj granite llama m2m_100 marian
               mbart mistral mixtral modernbert mpnet mpt mt5 nomic_bert olmo olmo2 olmo3 olmoe opt
-              pegasus phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe roberta siglip smollm3 stablelm
+              pegasus phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe roberta smollm3 stablelm
               starcoder2 t5 umt5 vit whisper xlm_roberta""".split()  # noqa: SIM905
 NAMES = {"gemma3": "gemma3_text"}
 """Folders of transformers whose `model_type` is another."""
