@@ -30,6 +30,7 @@ from attnviz.nn.types import Array
 from attnviz.tokens import Tokens, label
 from attnviz.trace.record import Trace
 from attnviz.trace.selection import Head
+from attnviz.views.answer import answer_lines
 from attnviz.views.attention import (
     ATTENTIONS,
     MAX_TOKENS,
@@ -90,6 +91,7 @@ def _header(a: Trace, b: Trace, difference: Difference, names: tuple[str, str]) 
         about = model_line(trace) if is_named else f"{label(name)} · {model_line(trace)}"
         lines.append(Line(about, term, "head"))
         lines += [Line(label(say(note)), "", "note") for note in trace.model.notes]
+        lines += answer_lines(trace)
     single = len(difference.alignments) == 1
     for streams, alignment in difference.alignments.items():
         term = say("tokens") if single else streams_text(streams)

@@ -48,14 +48,23 @@ class Checkpoint(NamedTuple):
         return Tensors(self.weights, prefixes, np.dtype(self.dtype))
 
 
-def build_model(checkpoint: Checkpoint) -> Model:
-    """The model that the checkpoint's family makes of it."""
-    name = family_name(checkpoint.config.text("model_type", None))
+def family_of(config: Config) -> str:
+    """The name of the family that a config is for.
+
+    Raises:
+        AttnvizError: there is none, with the reason.
+    """
+    name = family_name(config.text("model_type", None))
     if name not in FAMILIES:
         from attnviz.models.build.refused import refusal
 
-        raise refusal(checkpoint.config)
-    model: Model = FAMILIES[name].build(checkpoint)
+        raise refusal(config)
+    return name
+
+
+def build_model(checkpoint: Checkpoint) -> Model:
+    """The model that the checkpoint's family makes of it."""
+    model: Model = FAMILIES[family_of(checkpoint.config)].build(checkpoint)
     if model.tokenizer is not checkpoint.tokenizer:
         return model
     return model._replace(notes=(*model.notes, *_doubts(model)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from attnviz.errors import AttnvizError
 from attnviz.language import to_say
-from attnviz.models.build.checkpoint import Checkpoint, build_model
+from attnviz.models.build.checkpoint import Checkpoint, build_model, family_of
 from attnviz.models.build.config import Config
 from attnviz.models.chat.files import read_template
 from attnviz.models.generation import read_generation
@@ -57,6 +57,8 @@ def load_checkpoint(
         folder = modules[0].folder
     base, merged_in, notes = _parts(folder, adapter)
     config = read_config(base)
+    fields = Config(_plain(config), str(base / CONFIG))
+    family_of(fields)  # before weights are looked for, which would be fetched in vain
     weights = open_weights(base, config)
     if merged_in is not None:
         weights = Merged(weights, merged_in)
@@ -64,7 +66,7 @@ def load_checkpoint(
     tokenizers = read_tokenizers(folder if _has_tokenizer(folder) else base, config)
     checkpoint = Checkpoint(
         name or folder_name(top, config),
-        Config(_plain(config), str(base / CONFIG)),
+        fields,
         weights,
         tokenizers.source,
         tokenizers.target,

@@ -207,3 +207,11 @@ def test_what_is_taken_for_a_file(source, is_file):
 def test_a_file_whose_name_has_spaces(call, files, tmp_path):
     (tmp_path / "a.npz").rename(tmp_path / "my run.npz")
     assert call("diff", "my run.npz", "b.json", "--fail-above", "0").code == 0
+
+
+def test_what_both_sides_answer(call):
+    """The next letter of a text that is repeated, and of one that goes on otherwise."""
+    lines = call("diff", "abcdabc", "abcdabd", "-m", "induction").out.splitlines()
+    answers = [line for line in lines if line.startswith("next")]
+    assert [line.split()[1] for line in answers] == ["d", "a"]
+    assert lines.index(answers[0]) < next(i for i, x in enumerate(lines) if x.startswith("B  "))
